@@ -1,0 +1,82 @@
+"""Job: the abstract model of all work that outlives a request (sync, scan, export, database update).
+
+The row is the truth; django-q2 carries its id and wakes workers. States:
+
+    QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELLED          QUEUED → CANCELLED          RUNNING → QUEUED (released)
+
+Only :func:`console.jobs.advance.advance` writes ``state``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class State(models.TextChoices):
+    """Where a job stands."""
+
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Lane(models.IntegerChoices):
+    """Which queued job of a kind is taken first: the lower number."""
+
+    MANUAL = 10, _("By hand")
+    EVENT = 20, _("By push event")
+    SCHEDULE = 30, _("By schedule")
+
+
+class Job(models.Model):
+    """One piece of work. All times are the database's clock in UTC; leases are judged by that clock alone."""
+
+    kind: ClassVar[str]  # key of settings.JOB_KINDS
+    max_losses: ClassVar[int] = 2  # so many lost workers make the job fail
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED, editable=False)
+    lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.MANUAL)
+    attempt = models.PositiveIntegerField(default=0, editable=False)  # fencing token: +1 at each claim
+    losses = models.PositiveSmallIntegerField(default=0, editable=False)  # claims whose worker was lost
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(null=True, blank=True, editable=False)
+    hinted_at = models.DateTimeField(null=True, blank=True, editable=False)  # last time a worker was woken for it
+    not_before = models.DateTimeField(null=True, blank=True)  # waits until then (hourly limit, a registry's pause)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    ended_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    worker = models.CharField(max_length=120, blank=True, editable=False)  # host:pid
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    stage = models.CharField(max_length=60, blank=True, editable=False)
+    progress_done = models.BigIntegerField(default=0, editable=False)
+    progress_total = models.BigIntegerField(null=True, blank=True, editable=False)
+
+    reason = models.TextField(blank=True, editable=False)  # why it failed or waits, for a person
+    remedy = models.TextField(blank=True, editable=False)  # what that person can do
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended for good."""
+        return self.state in FINAL_STATES
+
+    @property
+    def percent(self) -> int | None:
+        """Progress in whole percent, or None where the total is not known."""
+        if not self.progress_total:
+            return None
+        return min(100, self.progress_done * 100 // self.progress_total)

@@ -1,0 +1,102 @@
+"""People, and what the console keeps about its own work."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from console.jobs.models import Job
+
+
+class User(AbstractUser):
+    """Somebody who signs in. ``role`` decides what the console allows; ``is_staff`` opens Django admin."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", _("Viewer")
+        OPERATOR = "operator", _("Operator")
+        ADMINISTRATOR = "administrator", _("Administrator")
+
+    class Theme(models.TextChoices):
+        SYSTEM = "", _("Follows the system")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    class Density(models.TextChoices):
+        COMFORTABLE = "", _("Comfortable")
+        COMPACT = "compact", _("Compact")
+
+    role = models.CharField(max_length=20, choices=Role.choices, default=Role.VIEWER)
+    theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.SYSTEM, blank=True)
+    density = models.CharField(max_length=10, choices=Density.choices, default=Density.COMFORTABLE, blank=True)
+    time_zone = models.CharField(max_length=64, blank=True)
+    columns = models.JSONField(default=dict, blank=True)  # listing name → names of the columns shown, in order
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether this person may scan, sync and export."""
+        return self.role in {self.Role.OPERATOR, self.Role.ADMINISTRATOR} or self.is_superuser
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether this person may change registries, schedules, quota and users."""
+        return self.role == self.Role.ADMINISTRATOR or self.is_superuser
+
+
+class AuditEvent(models.Model):
+    """A decision that somebody took, or an access that was refused. Rows are only ever added."""
+
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    actor_name = models.CharField(max_length=150, blank=True)  # stays when the account goes
+    address = models.GenericIPAddressField(null=True, blank=True)
+    action = models.CharField(max_length=60)  # e.g. "registry.add"
+    target = models.CharField(max_length=300, blank=True)
+    detail = models.JSONField(default=dict, blank=True)  # never a secret
+
+    class Meta:
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name or '-'} {self.action} {self.target}"
+
+
+class JobEvent(models.Model):
+    """One change of state of one job, written by ``advance()`` in the same transaction as the change itself."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=20)
+    job_id = models.BigIntegerField()
+    from_state = models.CharField(max_length=10)
+    to_state = models.CharField(max_length=10)
+    attempt = models.PositiveIntegerField()
+    worker = models.CharField(max_length=120, blank=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["kind", "job_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.job_id}: {self.from_state} → {self.to_state}"
+
+
+class Canary(Job):
+    """A job of no consequence: while one ends every minute, the cluster ``quick`` is alive (rule J7)."""
+
+    kind = "canary"
+
+    def __str__(self) -> str:
+        return f"canary {self.pk}"
+
+
+class ScanCanary(Job):
+    """The same for the cluster ``scan``."""
+
+    kind = "scan-canary"
+
+    def __str__(self) -> str:
+        return f"scan canary {self.pk}"

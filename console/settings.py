@@ -1,0 +1,237 @@
+"""Settings of the console, all from environment variables; the README has the table.
+
+A value may also stand in a file: ``NAME_FILE=/run/secrets/name`` is read in place of ``NAME``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from environs import FileAwareEnv
+
+from console import keys
+
+env = FileAwareEnv()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG: bool = env.bool("TALLYMAN_DEBUG", False)
+
+# --- the one folder that holds everything that must last ---------------------------------------------------------
+DATA_DIR: Path = Path(env.str("TALLYMAN_DATA", str(BASE_DIR / "data"))).resolve()
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+SECRET_KEY = env.str("TALLYMAN_SECRET_KEY", "") or keys.read_or_make(DATA_DIR / "keys" / "secret_key")
+if len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured(
+        "TALLYMAN_SECRET_KEY has fewer than 50 characters. Leave it out to have one made and kept in the data folder."
+    )
+
+# --- where people reach the console ------------------------------------------------------------------------------
+URL: str = env.str("TALLYMAN_URL", "http://127.0.0.1:8000").rstrip("/")
+_url = urlsplit(URL)
+if _url.scheme not in {"http", "https"} or not _url.hostname:
+    raise ImproperlyConfigured("TALLYMAN_URL must be an address such as https://tallyman.example.com")
+HTTPS = _url.scheme == "https"
+ALLOWED_HOSTS: list[str] = env.list("TALLYMAN_HOSTS", []) or [
+    _url.hostname,
+    *(["127.0.0.1", "localhost", "[::1]"] if _url.hostname in {"127.0.0.1", "localhost", "::1"} else []),
+]
+CSRF_TRUSTED_ORIGINS = [URL]
+
+INSTALLED_APPS = [
+    "console.apps.ConsoleConfig",
+    "registries.apps.RegistriesConfig",
+    "inventory.apps.InventoryConfig",
+    "scanning.apps.ScanningConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_filters",
+    "django_q",
+    "csp",
+    "axes",
+    "template_partials",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.middleware.PreferencesMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "console.urls"
+WSGI_APPLICATION = "console.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "console.navigation.context",
+            ],
+        },
+    }
+]
+
+# --- database and queue ------------------------------------------------------------------------------------------
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.str("DATABASE_URL", "") or f"sqlite:///{DATA_DIR / 'tallyman.sqlite3'}",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # quality.md section 1: without these four, 1,000 small tasks end in 436 "database is locked" lines; with them in 0.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL: str = env.str("REDIS_URL", "")
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+SCAN_WORKERS: int = env.int("TALLYMAN_SCAN_WORKERS", 2)
+QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
+
+# kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it
+JOB_KINDS: dict[str, dict[str, str]] = {
+    "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
+    "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
+    "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
+    "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
+}
+
+# --- people ------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "console.User"
+LOGIN_URL = "console:sign-in"
+LOGIN_REDIRECT_URL = "console:home"
+LOGOUT_REDIRECT_URL = "console:sign-in"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
+AXES_VERBOSE = False
+
+# --- security of the pages ---------------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 60 * 60
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "console.errors.csrf_failure"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+if HTTPS:
+    SESSION_COOKIE_NAME = "__Host-session"
+    CSRF_COOKIE_NAME = "__Host-csrf"
+    SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+    SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
+
+# --- language and time -------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE: str = env.str("TALLYMAN_TIME_ZONE", "UTC")
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+# --- static files ------------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("TALLYMAN_STATIC", str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- what may be reached from here -------------------------------------------------------------------------------
+# Networks (CIDR) that registries may live in although they are loopback, link-local or reserved for metadata services.
+ALLOWED_NETWORKS: list[str] = env.list("TALLYMAN_ALLOWED_NETWORKS", [])
+# Hosts (host or host:port) that may be spoken to without TLS.
+PLAIN_HTTP_HOSTS: list[str] = env.list("TALLYMAN_PLAIN_HTTP_HOSTS", [])
+OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
+
+# --- scanning ----------------------------------------------------------------------------------------------------
+# An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.
+TRIVY: str = env.str("TALLYMAN_TRIVY", "")
+TRIVY_DATABASE_REPOSITORY: str = env.str("TALLYMAN_TRIVY_DATABASE", "mirror.gcr.io/aquasec/trivy-db:2")
+TRIVY_DATABASE_PLAIN_HTTP: bool = env.bool("TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP", False)
+SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
+LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
+
+# --- logs --------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("TALLYMAN_LOG_LEVEL", "INFO")},
+    "loggers": {"django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+}
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+from console.jobs.configuration import clusters  # noqa: E402
+
+Q_CLUSTER = clusters(redis_url=REDIS_URL, quick_workers=QUICK_WORKERS, scan_workers=SCAN_WORKERS)

@@ -1,0 +1,172 @@
+"""Content, named by digests: the same in every registry, so each is stored once and never changes."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Manifest(models.Model):
+    """One manifest or index, named by its digest. What is no image is remembered too, so it is asked for once."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image", _("Image")
+        INDEX = "index", _("Index")
+        OTHER = "other", _("Not an image")
+
+    digest = models.CharField(max_length=140, unique=True)
+    media_type = models.CharField(max_length=150, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    artifact_type = models.CharField(max_length=150, blank=True)  # why it is not shown, where kind is OTHER
+    size = models.BigIntegerField(
+        default=0
+    )  # compressed bytes of config and layers; of the default platform for an index
+    # Of an image its own; of an index that of the default platform (linux/amd64, else the first).
+    image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="manifests")
+    default_manifest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")  # of an index
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class PlatformManifest(models.Model):
+    """One image of an index. ``manifest`` is None where the registry does not hold it (a sparse index)."""
+
+    index = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="platforms")
+    position = models.PositiveSmallIntegerField()
+    digest = models.CharField(max_length=140)
+    platform = models.CharField(max_length=80, blank=True)  # os/architecture[/variant]; "" is unknown
+    size = models.BigIntegerField(default=0)
+    manifest = models.ForeignKey(Manifest, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["index_id", "position"]
+        constraints = [models.UniqueConstraint(fields=["index", "position"], name="platformmanifest_position")]
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.digest}"
+
+
+class Layer(models.Model):
+    """One layer as registries hold it, compressed or not. ``diff_id`` is the digest of its uncompressed tar."""
+
+    digest = models.CharField(max_length=140, unique=True)
+    diff_id = models.CharField(max_length=140, blank=True, db_index=True)  # "" until a config or a pull has told it
+    size = models.BigIntegerField()  # as pulled
+    media_type = models.CharField(max_length=150, blank=True)
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class ManifestLayer(models.Model):
+    """The layers of a manifest, from the base upwards."""
+
+    manifest = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="manifest_layers")
+    position = models.PositiveSmallIntegerField()
+    layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="manifest_layers")
+
+    class Meta:
+        ordering = ["manifest_id", "position"]
+        constraints = [models.UniqueConstraint(fields=["manifest", "position"], name="manifestlayer_position")]
+
+    def __str__(self) -> str:
+        return f"{self.manifest_id} #{self.position}"
+
+
+class Image(models.Model):
+    """What one config digest (image ID) names. Scanned once, whatever tags, manifests and registries hold it.
+
+    The fields below ``scan_state`` are the summary of its findings. Only :mod:`inventory.summary` writes them;
+    None in a count means "not known", zero means that nothing was found.
+    """
+
+    class ScanState(models.TextChoices):
+        NOT_SCANNED = "not-scanned", _("Not scanned")
+        QUEUED = "queued", _("Scanning")
+        RUNNING = "running", _("Scanning")
+        SCANNED = "scanned", _("Scanned")
+        FAILED = "failed", _("Scan exception")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    class Severity(models.IntegerChoices):
+        """Rank of the worst finding; higher is worse."""
+
+        NONE = 0, _("None")
+        UNKNOWN = 1, _("Unknown")
+        LOW = 2, _("Low")
+        MEDIUM = 3, _("Medium")
+        HIGH = 4, _("High")
+        CRITICAL = 5, _("Critical")
+
+    image_id = models.CharField(max_length=140, unique=True)  # digest of the config; schema 1: of the manifest
+    os = models.CharField(max_length=40, blank=True)
+    architecture = models.CharField(max_length=40, blank=True)
+    variant = models.CharField(max_length=20, blank=True)
+    created = models.DateTimeField(null=True, blank=True)  # build time, from the config
+    history = models.JSONField(default=list, blank=True)  # of the config: [{created, created_by, comment, empty_layer}]
+    config_known = models.BooleanField(default=False)  # whether the config blob was read
+
+    scan_state = models.CharField(
+        max_length=12, choices=ScanState.choices, default=ScanState.NOT_SCANNED, db_index=True
+    )
+    scan_reason = models.TextField(blank=True)
+    scan_remedy = models.TextField(blank=True)
+    scan_stage = models.CharField(max_length=60, blank=True)
+    scan_percent = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_scanned_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    os_name = models.CharField(max_length=80, blank=True)  # e.g. "debian 12.6", told by the scan
+    critical = models.PositiveIntegerField(null=True, blank=True)
+    high = models.PositiveIntegerField(null=True, blank=True)
+    medium = models.PositiveIntegerField(null=True, blank=True)
+    low = models.PositiveIntegerField(null=True, blank=True)
+    unknown = models.PositiveIntegerField(null=True, blank=True)
+    fixable = models.PositiveIntegerField(null=True, blank=True)
+    viruses = models.PositiveIntegerField(null=True, blank=True)  # malware that is no trojan
+    trojans = models.PositiveIntegerField(null=True, blank=True)
+    sensitive = models.PositiveIntegerField(null=True, blank=True)
+    packages = models.PositiveIntegerField(null=True, blank=True)
+    highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices, db_index=True)
+
+    def __str__(self) -> str:
+        return self.image_id
+
+    @property
+    def platform(self) -> str:
+        """``os/architecture[/variant]``, or "" where it is not known."""
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def vulnerabilities(self) -> int | None:
+        """All vulnerabilities found, or None where none were looked for."""
+        counts = (self.critical, self.high, self.medium, self.low, self.unknown)
+        return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
+
+    @property
+    def malware(self) -> int | None:
+        """Viruses and trojans found, or None where none were looked for."""
+        return None if self.viruses is None or self.trojans is None else self.viruses + self.trojans
+
+    @property
+    def at_risk(self) -> bool | None:
+        """True with any finding, False where all categories looked found nothing, None where nothing is known."""
+        found = (self.vulnerabilities, self.malware, self.sensitive)
+        if any(found):
+            return True
+        return None if all(count is None for count in found) else False
+
+
+class ImageLayer(models.Model):
+    """The uncompressed layers of an image, from the base upwards, and the step of its history that made each."""
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="image_layers")
+    position = models.PositiveSmallIntegerField()
+    diff_id = models.CharField(max_length=140, db_index=True)
+    step = models.PositiveSmallIntegerField(null=True)  # index into Image.history, None where history does not tell
+
+    class Meta:
+        ordering = ["image_id", "position"]
+        constraints = [models.UniqueConstraint(fields=["image", "position"], name="imagelayer_position")]
+
+    def __str__(self) -> str:
+        return f"{self.image_id} #{self.position}"

@@ -1,0 +1,47 @@
+"""What registries list: repositories and their tags. A Tag row is what the page calls an image."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Repository(models.Model):
+    """One repository of a registry, by the name the registry lists."""
+
+    registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="repository_set")
+    name = models.CharField(max_length=300)
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "repositories"
+        constraints = [models.UniqueConstraint(fields=["registry", "name"], name="repository_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    """One tag that names an image. A tag that is gone from a complete listing is deleted; its Image may stay."""
+
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=300)  # the page's "Image version"
+    digest = models.CharField(max_length=140, db_index=True)  # of the manifest or index the tag points to
+    manifest = models.ForeignKey("inventory.Manifest", on_delete=models.PROTECT, related_name="tags")
+    # That of manifest.image, kept here for the list. None where the image of an index could not be read.
+    image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="tags")
+    address = models.CharField(max_length=600)  # host/path without the tag, as in `docker pull`
+    size = models.BigIntegerField(default=0)  # compressed
+    pushed_at = models.DateTimeField(null=True, blank=True)
+    first_seen = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(null=True, blank=True)  # when a sync last saw it point elsewhere
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["repository", "name"], name="tag_unique")]
+        indexes = [
+            models.Index(fields=["address", "name"], name="tag_address"),
+            models.Index(fields=["name"], name="tag_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.name}"

@@ -1,0 +1,116 @@
+"""Registry: where images come from, and how it is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from registries import secrets
+
+if TYPE_CHECKING:
+    from registries.models.sync_run import SyncRun
+
+
+class Registry(models.Model):
+    """One registry as the form of the page describes it. Secrets are stored encrypted and never shown again."""
+
+    class Type(models.TextChoices):
+        HARBOR = "harbor", "Harbor"
+        QUAY = "quay", "Quay"
+        JFROG = "jfrog", "JFrog"
+        AWS = "aws", "AWS"
+        TCR = "tcr", "TCR"
+        CCR = "ccr", "CCR"
+        OCI = "oci", "OCI"
+
+    class Version(models.TextChoices):
+        NONE = "", "–"
+        V1 = "v1", "V1"
+        V2 = "v2", "V2"
+
+    class Network(models.TextChoices):
+        PUBLIC = "public", _("Public network")
+        VPC = "vpc", _("VPC")
+
+    class Connection(models.TextChoices):
+        UNKNOWN = "unknown", _("Not tested")
+        CONNECTED = "connected", _("Connected")
+        REFUSED = "refused", _("Credentials refused")
+        FAILED = "failed", _("Failed")
+
+    name = models.CharField(_("Instance name"), max_length=100)
+    type = models.CharField(_("Repository type"), max_length=10, choices=Type.choices, default=Type.OCI)
+    version = models.CharField(_("Version"), max_length=5, choices=Version.choices, blank=True, default=Version.NONE)
+    network = models.CharField(_("Network type"), max_length=10, choices=Network.choices, default=Network.PUBLIC)
+    region = models.CharField(_("Region"), max_length=40, blank=True)  # "" is the default region
+    address = models.CharField(_("Address"), max_length=300)  # scheme://host[:port][/prefix], no trailing slash
+    username = models.CharField(_("Username"), max_length=300, blank=True)
+    password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_password
+    limit = models.PositiveIntegerField(_("Limit"), null=True, blank=True)  # images an hour; None is unlimited
+    verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
+    ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
+    repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
+
+    connection = models.CharField(max_length=10, choices=Connection.choices, default=Connection.UNKNOWN, editable=False)
+    connection_reason = models.TextField(blank=True, editable=False)
+    connection_remedy = models.TextField(blank=True, editable=False)
+    connection_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_sync = models.ForeignKey(
+        "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "registries"
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), name="registry_name_unique", violation_error_message=_("Another registry has this name.")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def host(self) -> str:
+        """The host, with its port where it has one, as it stands in image names."""
+        return self.address.split("://", 1)[-1].split("/", 1)[0]
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is stored."""
+        return bool(self.password_token)
+
+    def set_password(self, password: str) -> None:
+        """Encrypt ``password`` into this row (unsaved); empty text removes it."""
+        self.password_token = secrets.encrypt(password) if password else ""
+
+    def reveal_password(self) -> str:
+        """Return the stored password in plain text, for the connection that needs it and for nothing else.
+
+        Raises SecretUnreadableError where the key it was encrypted with is gone.
+        """
+        return secrets.decrypt(self.password_token) if self.password_token else ""
+
+    def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
+        """Keep what the last attempt to talk to this registry has shown. Touches no other field."""
+        from django.utils import timezone
+
+        self.connection, self.connection_reason, self.connection_remedy = state, reason, remedy
+        self.connection_checked_at = timezone.now()
+        type(self)._default_manager.filter(pk=self.pk).update(
+            connection=state,
+            connection_reason=reason,
+            connection_remedy=remedy,
+            connection_checked_at=self.connection_checked_at,
+        )
+
+    def record_sync(self, run: SyncRun) -> None:
+        """Keep ``run``, which has ended, as the last sync of this registry."""
+        self.last_sync = run
+        type(self)._default_manager.filter(pk=self.pk).update(last_sync=run)

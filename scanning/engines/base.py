@@ -1,0 +1,174 @@
+"""What engines take and give: plain values. No ORM, no HTTP, no queue in here or beside it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+class RiskCategory(enum.StrEnum):
+    """What a scan looks for."""
+
+    VULNERABILITIES = "vulnerabilities"
+    SENSITIVE = "sensitive"
+    MALWARE = "malware"
+
+
+class Severity(enum.IntEnum):
+    """How bad a finding is; the values are those of ``inventory.Image.Severity``."""
+
+    UNKNOWN = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+    CRITICAL = 5
+
+
+class EngineError(Exception):
+    """An engine could not do its work. ``reason`` and ``remedy`` are for a person; ``retry`` says it may pass."""
+
+    def __init__(self, reason: str, remedy: str, *, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy, self.retry = reason, remedy, retry
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether an engine can work now. Where it cannot, ``reason`` and ``remedy`` say why and what to do."""
+
+    ready: bool
+    version: str = ""
+    reason: str = ""
+    remedy: str = ""
+    facts: tuple[tuple[str, str], ...] = ()  # (label, value) for the page, e.g. ("SHA-256", "1f88…")
+    database_updated_at: datetime | None = None  # vulnerability database: when its makers built it
+    database_is_demo: bool = False  # the small database that the project makes itself
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """One uncompressed layer on disk. The path may be read while the lease it came with is held."""
+
+    position: int
+    diff_id: str
+    path: Path | None  # None: not pulled, because every engine knows it already
+    size: int = 0  # uncompressed bytes
+
+
+@dataclass(frozen=True)
+class PackageFact:
+    """One package found in an image."""
+
+    purl: str  # the identity, with qualifiers; a made-up ``pkg:generic/…`` where the engine gives none
+    type: str  # deb, apk, rpm, pypi, npm, golang, …
+    name: str
+    version: str
+    architecture: str = ""
+    source_name: str = ""
+    source_version: str = ""
+    licenses: tuple[str, ...] = ()
+    path: str = ""
+    diff_id: str = ""  # layer that brought it
+
+
+@dataclass(frozen=True)
+class VulnerabilityFact:
+    """What is known of a vulnerability itself, whatever holds it."""
+
+    id: str  # CVE-…, GHSA-…, …
+    title: str = ""
+    description: str = ""
+    severity: Severity = Severity.UNKNOWN
+    severity_source: str = ""
+    cvss_score: float | None = None
+    cvss_vector: str = ""
+    references: tuple[str, ...] = ()
+    cwes: tuple[str, ...] = ()
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class MatchFact:
+    """A vulnerability of a package."""
+
+    purl: str
+    vulnerability: str
+    severity: Severity
+    severity_source: str = ""
+    fixed_version: str = ""
+    status: str = ""  # fixed, affected, will_not_fix, end_of_life, …
+    url: str = ""  # primary reference
+
+
+@dataclass(frozen=True)
+class SecretFact:
+    """Sensitive data in a file. The value itself never leaves the engine; ``masked`` shows 4 + 2 characters at most."""
+
+    rule: str
+    category: str
+    title: str
+    severity: Severity
+    path: str
+    start_line: int
+    end_line: int
+    masked: str  # the line, with the secret masked
+    fingerprint: str  # keyed hash (HMAC-SHA256, hex), equal for equal secrets of this console
+    diff_id: str = ""
+
+
+@dataclass(frozen=True)
+class MalwareFact:
+    """One file that a malware engine recognises."""
+
+    engine: str  # yara, clamav
+    rule: str
+    family: str
+    kind: str  # virus | trojan
+    severity: Severity
+    description: str
+    reference: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What a malware engine saw in one layer. Kept per diff ID and engine version."""
+
+    findings: tuple[MalwareFact, ...]
+    files: int  # regular files looked at
+    bytes: int
+    skipped: tuple[str, ...] = ()  # what was not looked at and why, e.g. "2 files over 512 MiB"
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """An image as the analyser gets it."""
+
+    config: bytes  # the config blob as the registry holds it
+    layers: Sequence[StoredLayer]
+    history: Sequence[dict[str, object]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """What the analyser found in an image."""
+
+    os_name: str  # "debian 12.6", "" where the system is not known
+    os_end_of_life: bool
+    packages: tuple[PackageFact, ...]
+    vulnerabilities: tuple[VulnerabilityFact, ...]
+    matches: tuple[MatchFact, ...]
+    secrets: tuple[SecretFact, ...]
+
+
+class Check(Protocol):
+    """Raises where the work must stop: cancelled, timed out, worker going down. Called often; it is cheap."""
+
+    def __call__(self) -> None: ...

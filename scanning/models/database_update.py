@@ -1,0 +1,23 @@
+"""DatabaseUpdate: one update of the vulnerability database."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from console.jobs.models import Job
+
+
+class DatabaseUpdate(Job):
+    """A job while it runs and a record afterwards."""
+
+    kind = "database"
+
+    source = models.CharField(max_length=300, blank=True)
+    built_at = models.DateTimeField(null=True, blank=True)  # when the makers of the database built it
+
+    class Meta(Job.Meta):
+        abstract = False
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"database update {self.pk}"

@@ -1,0 +1,76 @@
+"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class SeverityRank(models.IntegerChoices):
+    """The same values as scanning.engines.base.Severity, with the words for the screen."""
+
+    UNKNOWN = 1, _("Unknown")
+    LOW = 2, _("Low")
+    MEDIUM = 3, _("Medium")
+    HIGH = 4, _("High")
+    CRITICAL = 5, _("Critical")
+
+
+class Package(models.Model):
+    """One version of one package, named by its package URL (purl) with qualifiers."""
+
+    purl = models.CharField(max_length=600, unique=True)
+    type = models.CharField(max_length=30)
+    name = models.CharField(max_length=300, db_index=True)
+    version = models.CharField(max_length=200)
+    architecture = models.CharField(max_length=40, blank=True)
+    source_name = models.CharField(max_length=300, blank=True)
+    source_version = models.CharField(max_length=200, blank=True)
+    licenses = models.JSONField(default=list, blank=True)
+
+    def __str__(self) -> str:
+        return self.purl
+
+
+class Vulnerability(models.Model):
+    """One vulnerability as the databases describe it."""
+
+    name = models.CharField(max_length=100, unique=True)  # CVE-…, GHSA-…
+    title = models.TextField(blank=True)
+    description = models.TextField(blank=True)
+    severity = models.PositiveSmallIntegerField(choices=SeverityRank.choices, default=SeverityRank.UNKNOWN)
+    severity_source = models.CharField(max_length=60, blank=True)
+    cvss_score = models.FloatField(null=True, blank=True)
+    cvss_vector = models.CharField(max_length=200, blank=True)
+    references = models.JSONField(default=list, blank=True)
+    cwes = models.JSONField(default=list, blank=True)
+    published_at = models.DateTimeField(null=True, blank=True)
+    modified_at = models.DateTimeField(null=True, blank=True)
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "vulnerabilities"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PackageVulnerability(models.Model):
+    """That a package has a vulnerability, by the database of the last match."""
+
+    package = models.ForeignKey(Package, on_delete=models.CASCADE, related_name="matches")
+    vulnerability = models.ForeignKey(Vulnerability, on_delete=models.CASCADE, related_name="matches")
+    severity = models.PositiveSmallIntegerField(choices=SeverityRank.choices)  # as rated for this package
+    severity_source = models.CharField(max_length=60, blank=True)
+    fixed_version = models.CharField(max_length=300, blank=True)
+    status = models.CharField(max_length=30, blank=True)
+    url = models.CharField(max_length=500, blank=True)
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "package vulnerabilities"
+        constraints = [models.UniqueConstraint(fields=["package", "vulnerability"], name="packagevulnerability_unique")]
+        indexes = [models.Index(fields=["vulnerability", "severity"], name="packagevulnerability_by_id")]
+
+    def __str__(self) -> str:
+        return f"{self.package_id} has {self.vulnerability_id}"

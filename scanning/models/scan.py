@@ -1,0 +1,96 @@
+"""Scan: one look at one image; and what is known of each of its categories and layers."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from console.jobs.models import Job, State
+
+
+class Scan(Job):
+    """A scan of an image for some categories, a job while it runs and a record afterwards."""
+
+    kind = "scan"
+
+    image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="scans")
+    # Where to pull from: a tag at the time of the start. Kept as text too, for the record when the tag is gone.
+    tag = models.ForeignKey("inventory.Tag", null=True, on_delete=models.SET_NULL, related_name="+")
+    manifest_digest = models.CharField(max_length=140)
+    address = models.CharField(max_length=700)
+    registry = models.ForeignKey("registries.Registry", null=True, on_delete=models.SET_NULL, related_name="+")
+    categories = models.JSONField(default=list)  # values of RiskCategory
+    timeout = models.PositiveIntegerField(default=1800)  # seconds, over pull and analysis
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    bytes_pulled = models.BigIntegerField(default=0)
+    layers_pulled = models.PositiveSmallIntegerField(default=0)
+    layers_known = models.PositiveSmallIntegerField(default=0)  # neither pulled nor read again
+
+    class Meta(Job.Meta):
+        abstract = False
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["state", "lane", "id"], name="scan_queue"),
+            models.Index(fields=["image", "-id"], name="scan_image"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["image"],
+                condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
+                name="scan_one_at_a_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"scan {self.pk} of image {self.image_id}"
+
+
+class CategoryResult(models.Model):
+    """The last result of one category for one image: nothing is blank, and a failure is not a zero."""
+
+    class Outcome(models.TextChoices):
+        DONE = "done", _("Done")
+        PARTIAL = "partial", _("Partial")
+        FAILED = "failed", _("Failed")
+        UNSUPPORTED = "unsupported", _("Unsupported")
+
+    image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="category_results")
+    category = models.CharField(max_length=20)  # value of RiskCategory
+    outcome = models.CharField(max_length=12, choices=Outcome.choices)
+    reason = models.TextField(blank=True)
+    remedy = models.TextField(blank=True)
+    engine_version = models.CharField(max_length=200, blank=True)
+    database_updated_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField()
+    scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["image", "category"], name="categoryresult_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.category} of image {self.image_id}: {self.outcome}"
+
+
+class LayerEvidence(models.Model):
+    """What a malware engine of one version saw in one uncompressed layer; findings are MalwareFact as JSON."""
+
+    diff_id = models.CharField(max_length=140)
+    engine = models.CharField(max_length=20)
+    engine_version = models.CharField(max_length=200)
+    findings = models.JSONField(default=list)
+    files = models.PositiveIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    skipped = models.JSONField(default=list)
+    seen_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "layer evidence"
+        constraints = [
+            models.UniqueConstraint(fields=["diff_id", "engine", "engine_version"], name="layerevidence_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.engine} on {self.diff_id}"
