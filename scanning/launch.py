@@ -76,6 +76,7 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
     with transaction.atomic():
         found = list(tags)
         images = {tag.image_id for tag in found if tag.image_id is not None}
+        scans: list[Scan] = []
         active = set(Scan.objects.filter(image_id__in=images, state__in=ACTIVE).values_list("image_id", flat=True))
         for tag in found:
             if tag.image_id is None:
@@ -87,14 +88,16 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
                 why = _("Already scanning")
             else:
                 launched.add(tag.image_id)
-                result.queued.append(scan)
+                scans.append(scan)
                 result.tags += 1
                 continue
             result.skipped.append(Skipped(tag_id=tag.pk, address=str(tag), why=why))
+        queue.enqueue_many(scans)
+        result.queued += scans
 
 
 def _create(tag: Tag, values: dict[str, object]) -> Scan | None:
-    """Save and enqueue a scan of the image behind ``tag``; None where another process was first."""
+    """Save a scan of the image behind ``tag``; None where another process was first."""
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
         image_id=tag.image_id,
@@ -110,7 +113,6 @@ def _create(tag: Tag, values: dict[str, object]) -> Scan | None:
     except IntegrityError:
         return None
     scan.state_changed(State.QUEUED)
-    queue.enqueue(scan)
     return scan
 
 

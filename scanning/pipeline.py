@@ -6,17 +6,18 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from console.jobs.errors import JobFailure
-from console.jobs.work import JobRun
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from registries.clients import RegistryClient, open_client
 
+from console.jobs.errors import JobFailure
 from console.jobs.models import State
+from console.jobs.work import JobRun
 from inventory import resolve
 from inventory.models import Image, Layer
+from registries.clients import RegistryClient, open_client
 from registries.oci import Descriptor, ImageManifest, parse_manifest
 from scanning import counts, installed, record
 from scanning.engines.base import (
@@ -30,7 +31,7 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy import LayersMissing, TrivySession
-from scanning.layers import LayerLease
+from scanning.layers import LayerLease, StoredFile
 from scanning.models import CategoryResult, LayerEvidence, Scan
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
@@ -186,11 +187,12 @@ def _pull_and_look(
             findings.layers_known += 1
             stored.append(StoredLayer(position=position, diff_id=diff_id, path=None))
             continue
-        layer = _pull(run, source, lease, descriptor, diff_id, position, findings, total=total)
+        file = _pull(run, source, lease, descriptor, diff_id, findings, total=total)
+        layer = StoredLayer(position=position, diff_id=file.diff_id, path=file.path, size=file.size)
         stored.append(layer)
         if RiskCategory.MALWARE in categories and layer.diff_id not in evidence:
             run.progress("analysing", findings.bytes_pulled, total)
-            evidence[layer.diff_id] = _keep_evidence(layer, run)
+            evidence[layer.diff_id] = _keep_evidence(layer.diff_id, file.path, run)
     if RiskCategory.MALWARE in categories:
         findings.malware, findings.malware_skipped = [], []
         for layer in stored:
@@ -219,11 +221,10 @@ def _pull(
     lease: LayerLease,
     descriptor: Descriptor,
     diff_id: str,
-    position: int,
     findings: Findings,
     *,
     total: int,
-) -> StoredLayer:
+) -> StoredFile:
     """Bring one layer into the store, verified and uncompressed."""
     before = findings.bytes_pulled
 
@@ -241,7 +242,7 @@ def _pull(
     findings.bytes_pulled = before + descriptor.size
     findings.layers_pulled += 1
     Layer.objects.filter(digest=str(descriptor.digest), diff_id="").update(diff_id=file.diff_id)
-    return StoredLayer(position=position, diff_id=file.diff_id, path=file.path, size=file.size)
+    return file
 
 
 def _made_config(layers: list[StoredLayer]) -> bytes:
@@ -265,13 +266,12 @@ def _evidence(diff_ids: list[str]) -> dict[str, LayerReport]:
     }
 
 
-def _keep_evidence(layer: StoredLayer, run: JobRun[Scan]) -> LayerReport:
+def _keep_evidence(diff_id: str, path: Path, run: JobRun[Scan]) -> LayerReport:
     """Read one layer with the malware engine and keep what it saw for every other image with that layer."""
     engine = installed.yara()
-    assert layer.path is not None  # it was pulled just now
-    report = engine.scan_layer(layer.path, check=run.check)
+    report = engine.scan_layer(path, check=run.check)
     LayerEvidence.objects.update_or_create(
-        diff_id=layer.diff_id,
+        diff_id=diff_id,
         engine=engine.name,
         engine_version=engine.version(),
         defaults={

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from console.jobs.work import JobRun, work
-
 from scanning import database
 from scanning.models import DatabaseUpdate, Scan
 from scanning.pipeline import scan_image
