@@ -29,7 +29,7 @@ from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.trivy_binary import sha256
-from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
+from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
 
 FILES = ("trivy.db", "metadata.json")
 MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
@@ -217,6 +217,7 @@ def _swap(incoming: Path, check: Check) -> DatabaseFacts:
     try:
         facts = read_facts(incoming)
         check_file(incoming)
+        check_whole(incoming)
         _try(incoming, check)
     except EngineError as error:
         raise DatabaseError(
