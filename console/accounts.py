@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
 from django.conf import settings
@@ -33,13 +33,13 @@ def person(request: HttpRequest) -> User:
 
 def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[View[P]], View[P]]:
     def decorate(view: View[P]) -> View[P]:
-        @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not may(person(request)):
                 audit.record(request, "access.denied", request.path, {"method": request.method})
                 raise PermissionDenied(message())
             return view(request, *args, **kwargs)
 
+        update_wrapper(guarded, view)
         return guarded
 
     return decorate
