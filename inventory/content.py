@@ -11,7 +11,10 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from inventory import summary
+from inventory.configs import record_configs
 from inventory.models import Image, Layer, Manifest, ManifestLayer, PlatformManifest, Tag
+from registries.oci.configs import ImageConfig
+from registries.oci.manifests import Descriptor, Platform
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -48,6 +51,9 @@ class ManifestFact:
     artifact_type: str = ""
     size: int = 0
     image_id: str = ""  # of an image, and of what is unreadable: a stand-in
+    config: Descriptor | None = None  # of an image; schema 1 has none and says the same by itself:
+    said: ImageConfig | None = None
+    platform: Platform | None = None  # of an image of an index, as the index says
     layers: tuple[LayerFact, ...] = ()
     platforms: tuple[PlatformFact, ...] = ()  # of an index
     default: ManifestFact | None = None  # of an index: the image of its default platform
@@ -124,12 +130,13 @@ def _row(fact: ManifestFact, images: Mapping[str, Image], defaults: Mapping[str,
 
 
 def _store_images(facts: Sequence[ManifestFact]) -> dict[str, Image]:
-    image_ids = sorted({fact.image_id for fact in facts if fact.image_id})
-    known = {row.image_id for row in _rows(Image, "image_id", image_ids)}
+    first = {fact.image_id: fact for fact in sorted(facts, key=lambda fact: fact.digest) if fact.image_id}
+    known = {row.image_id for row in _rows(Image, "image_id", first)}
     Image.objects.bulk_create(
-        [Image(image_id=image_id) for image_id in image_ids if image_id not in known], ignore_conflicts=True
+        [_image_row(first[image_id]) for image_id in sorted(first.keys() - known)], ignore_conflicts=True
     )
-    rows = {row.image_id: row for row in _rows(Image, "image_id", image_ids)}
+    rows = {row.image_id: row for row in _rows(Image, "image_id", first)}
+    record_configs({rows[fact.image_id].pk: fact.said for fact in facts if fact.said})
     for fact in facts:
         if fact.kind == Manifest.Kind.UNREADABLE:
             summary.record_state(
@@ -139,6 +146,14 @@ def _store_images(facts: Sequence[ManifestFact]) -> dict[str, Image]:
                 remedy=fact.remedy,
             )
     return rows
+
+
+def _image_row(fact: ManifestFact) -> Image:
+    row = Image(image_id=fact.image_id)
+    if fact.platform is not None:  # until the config says the same
+        platform = fact.platform
+        row.os, row.architecture, row.variant = platform.os[:40], platform.architecture[:40], platform.variant[:20]
+    return row
 
 
 def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -> None:

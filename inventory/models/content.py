@@ -21,9 +21,9 @@ class Manifest(models.Model):
         UNREADABLE = "unreadable", _("Unreadable")
 
     digest = models.CharField(max_length=140, unique=True)
-    media_type = models.CharField(max_length=150, blank=True)
+    media_type = models.CharField(max_length=255, blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    artifact_type = models.CharField(max_length=150, blank=True)  # why it is not shown, where kind is OTHER
+    artifact_type = models.CharField(max_length=255, blank=True)  # why it is not shown, where kind is OTHER
     size = models.BigIntegerField(default=0)  # bytes of config and layers as pulled; of an index: its default platform
     # Of an image its own; of an index that of the default platform (linux/amd64, else the first).
     image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="manifests")
@@ -58,8 +58,10 @@ class Layer(models.Model):
 
     digest = models.CharField(max_length=140, unique=True)
     diff_id = models.CharField(max_length=140, blank=True, db_index=True)  # "" until a config or a pull has told it
+    # A config claims, a pull proves: only a proven diff ID may stand for the layer's content.
+    verified = models.BooleanField(default=False)
     size = models.BigIntegerField()  # as pulled
-    media_type = models.CharField(max_length=150, blank=True)
+    media_type = models.CharField(max_length=255, blank=True)
 
     def __str__(self) -> str:
         return self.digest
