@@ -51,9 +51,7 @@ def record_findings(*, image_id: int, os_name: str | None, counts: Counts, scann
 
     Belongs into the transaction that writes the findings themselves. An image that is gone is no error.
     """
-    values: dict[str, object] = {
-        name: value for name, value in dataclasses.asdict(counts).items() if value is not None
-    }
+    values: dict[str, object] = {name: value for name, value in dataclasses.asdict(counts).items() if value is not None}
     values["last_scanned_at"] = scanned_at
     if os_name is not None:
         values["os_name"] = os_name[:80]
