@@ -305,6 +305,7 @@ IMAGES = Listing[Tag](
     detail="inventory/cells/why.html",
     bulk="inventory/_bulk.html",
     tools="inventory/_tools.html",
+    above="inventory/_progress.html",
     empty="inventory/_no_images.html",
     columns_view="inventory:image-columns",
 )

@@ -29,6 +29,17 @@ class AnyOf(django_filters.MultipleChoiceFilter):
         return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
 
 
+class ValuesOf(AnyOf):
+    """Rows whose field has any of the chosen values; to choose from are those that occur among the rows of the list."""
+
+    @property
+    def field(self) -> forms.Field:
+        values = self.parent.queryset.order_by(self.field_name).values_list(self.field_name, flat=True).distinct()
+        self.extra["choices"] = [(value, value) for value in values[:MAX_VALUES] if value]
+        found: forms.Field = super().field
+        return found
+
+
 class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):
     """Rows that belong to any of the chosen rows of another table."""
 

@@ -43,8 +43,8 @@ class Listing(Generic[Row]):
 
     ``needs`` is what the templates of a row ask for whatever the columns are. ``actions`` is the template of the last
     cell of a row, ``detail`` that of a row below it, ``bulk`` that of the buttons for selected rows, ``tools`` that of
-    the buttons beside the filters, ``empty`` that of a list
-    which holds nothing at all.
+    the buttons beside the filters, ``above`` that of what stands over the list and changes with it, ``empty`` that of
+    a list which holds nothing at all.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Listing(Generic[Row]):
     bulk: str = ""
     tools: str = ""
     empty: str = ""
+    above: str = ""
     columns_view: str = ""  # URL name of the column chooser
     page_size: int = PAGE_SIZES[0]
 

@@ -61,8 +61,9 @@ class Page(Generic[Row]):
         self.listing = listing
         self.path = path
         self.columns = listing.chosen(chosen)
-        all_rows = listing.queryset()
+        all_rows = listing.queryset() if rows is None else rows
         self.filters, self.notices = filtering.read(listing.filterset, params, all_rows)
+        self.filters.form.auto_id = f"{target}-%s"
         self.sort = self._read_sort(params.get("sort", ""))
         self.size = self._read_number(params, "size", listing.page_size, allowed=PAGE_SIZES)
         self.number = self._read_number(params, "page", 1)

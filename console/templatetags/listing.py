@@ -10,12 +10,11 @@ register = template.Library()
 
 
 @register.simple_tag
-def to_view(url: str, target: str = "#list") -> SafeString:
-    """Return the attributes of a link that shows another view of the same list in place; without scripts it loads."""
+def to_view(url: str, target: str) -> SafeString:
+    """Return the attributes of a link to another view of the list in the element ``target``; without scripts it loads.
+
+    The answer tells htmx which address to show.
+    """
     return format_html(
-        'href="{}" hx-get="{}" hx-target="{}" hx-swap="outerHTML" hx-push-url="true" hx-sync="{}:replace"',
-        url,
-        url,
-        target,
-        target,
+        'href="{}" hx-get="{}" hx-target="#{}" hx-swap="outerHTML" hx-sync="#{}:replace"', url, url, target, target
     )
