@@ -65,11 +65,12 @@ def read() -> Overview:
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
     synced = Q(last_sync__state=State.SUCCEEDED)
     registries = Registry.objects.aggregate(
-        last_sync=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
+        synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
     )
     severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})
     return Overview(
         **figures,
+        last_sync=registries.pop("synced_at"),
         **registries,
         vulnerabilities=sum(share.count for share in severities),
         fixable=sums["fixable"],

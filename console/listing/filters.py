@@ -22,7 +22,7 @@ class AnyOf(django_filters.MultipleChoiceFilter):
     """Rows whose field has any of the chosen values."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", forms.CheckboxSelectMultiple)
+        kwargs.setdefault("widget", forms.CheckboxSelectMultiple(attrs={"class": "check"}))
         super().__init__(*args, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
@@ -44,7 +44,7 @@ class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):
     """Rows that belong to any of the chosen rows of another table."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", forms.CheckboxSelectMultiple)
+        kwargs.setdefault("widget", forms.CheckboxSelectMultiple(attrs={"class": "check"}))
         super().__init__(*args, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
@@ -57,7 +57,8 @@ class ListingFilterSet(django_filters.FilterSet):
     q = django_filters.CharFilter(
         method="search", label=gettext_lazy("Search"), max_length=300, widget=forms.TextInput(attrs={"type": "search"})
     )
-    placeholder = gettext_lazy("Search")
+    placeholder = gettext_lazy("Search")  # says what the search looks at
+    prominent: tuple[str, ...] = ()  # filters with a button of their own; the others share "More filters"
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Return the rows in which every word of ``value`` is found."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic
 
+from django.forms import BoundField
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from console.listing import filters as filtering
-from console.listing.columns import Column, Row, Value
+from console.listing.columns import Column, Row, Text, Value
 from console.listing.listing import PAGE_SIZES, Listing, Total, count
 
 
@@ -42,6 +43,15 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class Menu:
+    """A button of the filter bar: the fields behind it, and how many of their values are in force."""
+
+    label: Text
+    fields: list[BoundField]
+    active: int
+
+
+@dataclass(frozen=True)
 class PageLink:
     """One number of the pager; ``number`` None is a gap."""
 
@@ -54,12 +64,21 @@ class Page(Generic[Row]):
     """One page of ``listing`` as ``params`` ask for it, with the columns named in ``chosen``.
 
     Values that cannot be are left out, each with one of ``notices``. The number of queries does not depend on the
-    number of rows.
+    number of rows. ``path`` is the address of the list without its query, ``target`` the id of the element that holds
+    it, and ``rows`` narrows the listing to a part of it (the findings of one image).
     """
 
-    def __init__(self, listing: Listing[Row], params: QueryDict, *, chosen: Sequence[str] | None = None, path: str = "") -> None:
-        self.listing = listing
-        self.path = path
+    def __init__(
+        self,
+        listing: Listing[Row],
+        params: QueryDict,
+        *,
+        chosen: Sequence[str] | None = None,
+        path: str = "",
+        target: str = "list",
+        rows: QuerySet[Row] | None = None,
+    ) -> None:
+        self.listing, self.path, self.target = listing, path, target
         self.columns = listing.chosen(chosen)
         all_rows = listing.queryset() if rows is None else rows
         self.filters, self.notices = filtering.read(listing.filterset, params, all_rows)
@@ -136,6 +155,17 @@ class Page(Generic[Row]):
         ]
 
     @property
+    def menus(self) -> Iterator[Menu]:
+        """The filters but the search: a menu for each prominent one, and one for all others."""
+        fields = [field for field in self.filters.form if field.name != "q"]
+        prominent = [field for field in fields if field.name in self.filters.prominent]
+        others = [field for field in fields if field.name not in self.filters.prominent]
+        for field in prominent:
+            yield Menu(field.label, [field], len(self.filters.data.getlist(field.name)))
+        if others:
+            yield Menu(_("More filters"), others, sum(len(self.filters.data.getlist(field.name)) for field in others))
+
+    @property
     def headers(self) -> Iterator[Header]:
         """The heads of the columns."""
         for column in self.columns:
@@ -185,5 +215,3 @@ class Page(Generic[Row]):
         found = self.listing.sorting(self.sort)
         return str(found[0].label) if found else ""
 
-
-__all__ = ["Cell", "Chip", "Header", "Page", "PageLink", "Total"]
