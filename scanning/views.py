@@ -76,7 +76,12 @@ def cancel(request: HttpRequest) -> HttpResponse:
 
 
 def _selected(request: HttpRequest) -> list[int]:
-    rows = IMAGES.selected(view=_view(request), chosen=request.POST)
+    chosen = request.POST.copy()
+    if chosen.get("scope") == "matching":
+        chosen["all"] = "1"
+    elif chosen.get("scope") == "selected":
+        chosen.pop("all", None)
+    rows = IMAGES.selected(view=_view(request), chosen=chosen)
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 
