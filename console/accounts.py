@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from datetime import timedelta
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
 from django.conf import settings
@@ -13,12 +14,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console import audit, navigation
-from console.models import User
+from console.models import AuditEvent, User
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -33,13 +35,13 @@ def person(request: HttpRequest) -> User:
 
 def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[View[P]], View[P]]:
     def decorate(view: View[P]) -> View[P]:
-        @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not may(person(request)):
                 audit.record(request, "access.denied", request.path, {"method": request.method})
                 raise PermissionDenied(message())
             return view(request, *args, **kwargs)
 
+        update_wrapper(guarded, view)
         return guarded
 
     return decorate
@@ -82,7 +84,10 @@ class SignOut(views.LogoutView):
 def locked_out(request: HttpRequest, response: HttpResponse | None = None, credentials: Any = None) -> HttpResponse:
     """Answer a sign-in that was tried too often."""
     minutes = round(settings.AXES_COOLOFF_TIME * 60)
-    audit.record(None, "sign-in.locked", str((credentials or {}).get("username", ""))[:150])
+    name = str((credentials or {}).get("username", ""))[:150]
+    since = timezone.now() - timedelta(minutes=minutes)
+    if not AuditEvent.objects.filter(action="sign-in.locked", target=name, at__gte=since).exists():  # one is enough
+        audit.record(request, "sign-in.locked", name)
     return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
 
 

@@ -60,7 +60,7 @@ def workers() -> Iterable[Fact]:
     if alive == len(CANARIES):
         return [Fact("ok", _("Workers"), _("running"))]
     if not any(ends):
-        return [Fact("fault", _("Workers"), _("not seen yet"), _("No worker has reported since this console was set up."))]
+        return [Fact("fault", _("Workers"), _("not seen yet"), _("No worker has reported so far."))]
     notice = Notice(
         "fault",
         _("No worker is running"),

@@ -25,6 +25,8 @@ document.documentElement.classList.add("scripts");
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = token();
 });
+/* A form that comes back with errors says so to who cannot see it. */
+document.addEventListener("htmx:afterSettle", (event) => find("[data-focus]", event.detail.elt)?.focus());
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.elt.matches("[data-poll]")) return; // the poll tries again by itself
   const { status } = event.detail.xhr;
@@ -118,7 +120,8 @@ document.addEventListener(
     const button = find(`[popovertarget="${menu.id}"]`).getBoundingClientRect();
     const { width, height } = menu.getBoundingClientRect();
     const below = button.bottom + 4 + height <= innerHeight;
-    menu.style.left = `${Math.max(8, Math.min(button.left, innerWidth - width - 8))}px`;
+    const left = button.left + width + 8 <= innerWidth ? button.left : button.right - width;
+    menu.style.left = `${Math.max(8, left)}px`;
     menu.style.top = `${Math.max(8, below ? button.bottom + 4 : button.top - 4 - height)}px`;
     if (event.source?.matches(":focus-visible")) find("a, button, input", menu)?.focus();
   },

@@ -88,7 +88,7 @@ def when(at: datetime | None, never: str = "") -> SafeString:
 def binary_size(size: int | None) -> str:
     """Return a number of bytes in binary units, exact bytes on hover."""
     if size is None:
-        return mark_safe('<span class="faint">–</span>')  # noqa: S308 - a constant
+        return mark_safe('<span class="faint">–</span>')
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":
@@ -100,7 +100,7 @@ def binary_size(size: int | None) -> str:
 
 @register.filter
 def middle(text: str, length: int = 60) -> str:
-    """Return ``text`` cut in its middle to ``length`` characters, all of it on hover. The tail keeps the larger part."""
+    """Return ``text``, cut in its middle to ``length`` characters; all of it is on hover."""
     if len(text) <= length:
         return text
     head = (length - 1) // 3
@@ -177,7 +177,7 @@ def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str,
 def field(bound: forms.BoundField, full: bool = False, optional: str = "", **attributes: str) -> dict[str, Any]:
     """Show a form field with its label, help or errors. ``attributes`` go to the widget; ``hx_get`` is ``hx-get``."""
     widget = bound.field.widget
-    extra = {
+    extra: dict[str, str | bool] = {
         "class": "input",
         "aria-describedby": f"{bound.auto_id}-message",
         **({"aria-invalid": "true"} if bound.errors else {}),

@@ -102,7 +102,12 @@ class Bucket:
 
     def items(self) -> Iterator[tuple[bytes, bytes | Bucket]]:
         """Yield everything in the order of the keys. Raises BboltError where a page is damaged."""
-        yield from self._walk(self._inline if not self._root else self._page(self._root), 0)
+        previous = b""
+        for key, value in self._walk(self._inline if not self._root else self._page(self._root), 0):
+            if key <= previous:
+                raise BboltError("its keys are out of order")
+            previous = key
+            yield key, value
 
     def __getitem__(self, key: bytes) -> bytes | Bucket:
         for found, value in self.items():
@@ -123,7 +128,9 @@ class Bucket:
             raise BboltError(f"page {number} lies outside")
         self._file.seek(number * size)
         page = self._file.read(size)
-        _id, _flags, _count, overflow = PAGE.unpack_from(page)
+        found, _flags, _count, overflow = PAGE.unpack_from(page)
+        if found != number:
+            raise BboltError(f"page {number} is overwritten")
         if number + overflow >= self._meta.pages:
             raise BboltError(f"page {number} runs over the end")
         return page + self._file.read(overflow * size)
