@@ -56,6 +56,18 @@ document.addEventListener("htmx:afterSwap", (event) => {
   needs();
 });
 
+/* --- Tabs of findings: the open one is marked; arrows move between them --------------------------------------------- */
+
+document.addEventListener("htmx:afterSwap", () => {
+  const name = find("#findings")?.dataset.tab;
+  if (name) for (const tab of all('[role="tab"]')) tab.setAttribute("aria-selected", String(tab.id === `tab-${name}`));
+});
+on("keydown", '[role="tab"]', (event, tab) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const tabs = all('[role="tab"]', tab.parentElement);
+  if (step) tabs.at((tabs.indexOf(tab) + step) % tabs.length).focus();
+});
+
 /* --- Bulk buttons: what cannot apply is disabled and says why ---------------------------------------------------- */
 
 function needs() {
