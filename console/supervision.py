@@ -174,20 +174,12 @@ def _end_children() -> None:
     """Kill every child of this process; as subreaper it then gets their children, until none is left."""
     if sys.platform != "linux":
         return
-    while children := list(_children()):
+    while children := _children():
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
             os.waitpid(pid, 0)
 
 
-def _children() -> Iterator[int]:
-    own = str(os.getpid())
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                stat = (folder / "stat").read_text()
-            except OSError:  # it has just ended
-                continue
-            if stat.rpartition(")")[2].split()[1] == own:  # after the name: state, parent
-                yield int(folder.name)
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
