@@ -4,7 +4,8 @@ The row is the truth; django-q2 carries its id and wakes workers. States:
 
     QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELLED          QUEUED → CANCELLED          RUNNING → QUEUED (released)
 
-Only :func:`console.jobs.advance.advance` writes ``state``.
+Only :func:`console.jobs.advance.advance` writes ``state``. A row is created QUEUED and handed to
+:func:`console.jobs.queue.enqueue`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Job(models.Model):
     lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.MANUAL)
     attempt = models.PositiveIntegerField(default=0, editable=False)  # fencing token: +1 at each claim
     losses = models.PositiveSmallIntegerField(default=0, editable=False)  # claims whose worker was lost
+    retried = models.BooleanField(default=False, editable=False)  # its one second try after a failure is used up
 
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -68,6 +70,12 @@ class Job(models.Model):
 
     class Meta:
         abstract = True
+
+    def state_changed(self, to: State) -> None:
+        """Write what must change together with the state. Called by ``advance()`` inside its transaction."""
+
+    def progress_changed(self) -> None:
+        """Write what must change together with the progress. Called in the transaction of a progress write."""
 
     @property
     def is_final(self) -> bool:

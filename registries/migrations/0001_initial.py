@@ -51,6 +51,7 @@ class Migration(migrations.Migration):
                 ('lane', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (20, 'By push event'), (30, 'By schedule')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
+                ('retried', models.BooleanField(default=False, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('queued_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('hinted_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -1,0 +1,106 @@
+"""``advance()``: the only writer of a job's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
+
+from console.jobs.models import FINAL_STATES, Job, State
+
+MOVES = frozenset(
+    {(State.QUEUED, State.RUNNING), (State.QUEUED, State.CANCELLED), (State.RUNNING, State.QUEUED)}
+    | {(State.RUNNING, final) for final in FINAL_STATES}
+)
+LEASE_SECONDS = 60
+
+
+def from_now(seconds: float) -> Combinable:
+    """Return the database's clock plus ``seconds``, as an expression."""
+    return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+
+
+def advance(
+    job: Job,
+    to: State,
+    *,
+    expect: State | None = None,
+    attempt: int | None = None,
+    reason: str = "",
+    remedy: str = "",
+    also: Callable[[], None] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    where: Q | None = None,
+) -> bool:
+    """Move ``job`` to ``to`` if it still stands at ``expect`` (else: at its state in memory); return whether it did.
+
+    One guarded UPDATE decides: by id, state, ``attempt`` and ``where``. With it, in one transaction, come ``fields``
+    (further columns), a JobEvent, ``job.state_changed(to)`` and ``also()``. False means that somebody else was faster;
+    nothing is written then. If ``also`` or the hook raises, all is rolled back. ``job`` is fresh after True.
+    """
+    origin = State(job.state if expect is None else expect)
+    if (origin, to) not in MOVES:
+        raise ValueError(f"A job cannot go from {origin.value} to {to.value}.")
+    rows = type(job)._base_manager.filter(pk=job.pk, state=origin)
+    if attempt is not None:
+        rows = rows.filter(attempt=attempt)
+    if where is not None:
+        rows = rows.filter(where)
+    before = {field.attname: getattr(job, field.attname) for field in job._meta.concrete_fields}
+    try:
+        with transaction.atomic(using=rows.db):
+            values = {"state": to, "reason": reason, "remedy": remedy} | _columns(to) | dict(fields or {})
+            if not rows.update(**values):
+                return False
+            job.refresh_from_db()
+            _record(job, origin)
+            job.state_changed(to)
+            if also is not None:
+                also()
+    except BaseException:
+        for name, value in before.items():
+            setattr(job, name, value)
+        raise
+    return True
+
+
+def _columns(to: State) -> dict[str, Any]:
+    """Return what a move to ``to`` writes besides the state."""
+    if to is State.RUNNING:
+        return {
+            "attempt": F("attempt") + 1,
+            "started_at": Now(),
+            "heartbeat_at": Now(),
+            "lease_until": from_now(LEASE_SECONDS),
+            "not_before": None,
+        }
+    if to is State.QUEUED:
+        return {
+            "queued_at": Now(),
+            "hinted_at": None,
+            "heartbeat_at": None,
+            "lease_until": None,
+            "stage": "",
+            "progress_done": 0,
+            "progress_total": None,
+        }
+    return {"ended_at": Now(), "lease_until": None, "not_before": None}
+
+
+def _record(job: Job, origin: State) -> None:
+    from console.models import JobEvent  # console.models itself holds jobs
+
+    JobEvent.objects.create(
+        kind=job.kind,
+        job_id=job.pk,
+        from_state=origin,
+        to_state=job.state,
+        attempt=job.attempt,
+        worker=job.worker,
+        reason=job.reason,
+    )

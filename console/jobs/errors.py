@@ -1,0 +1,50 @@
+"""What ends a job's work before its time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol, TypeGuard
+
+
+class JobFailure(Exception):
+    """The work cannot be done. ``reason`` and ``remedy`` are for a person; ``retry`` asks for one second try later."""
+
+    def __init__(self, reason: str, remedy: str, *, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy, self.retry = reason, remedy, retry
+
+
+class Interrupted(Exception):
+    """The work must stop for a reason that is no failure of its own. Let it pass; ``work()`` decides what follows."""
+
+
+class Cancelled(Interrupted):
+    """A person asked for it."""
+
+
+class Draining(Interrupted):
+    """The worker is going down; the job goes back to the queue."""
+
+
+class LeaseLost(Interrupted):
+    """The job is no longer this worker's: nothing it writes counts any more."""
+
+
+class Postponed(Interrupted):
+    """The work goes on later: not before ``until``, because of ``reason``."""
+
+    def __init__(self, until: datetime, reason: str) -> None:
+        super().__init__(reason)
+        self.until, self.reason = until, reason
+
+
+class Explained(Protocol):
+    """An exception of any layer that says why and what to do (RegistryError, EngineError, JobFailure)."""
+
+    reason: str
+    remedy: str
+
+
+def is_explained(error: BaseException) -> TypeGuard[Explained]:
+    """Whether ``error`` carries a reason and a remedy for a person (``reason`` alone is no sign: URLError has one)."""
+    return isinstance(getattr(error, "reason", None), str) and isinstance(getattr(error, "remedy", None), str)

@@ -1,0 +1,77 @@
+"""The lease of a running job: renewed from a thread of its own, which also watches for a cancel request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Now
+
+from console.jobs import presence
+from console.jobs.advance import LEASE_SECONDS, from_now
+from console.jobs.models import Job, State
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15
+POLL_SECONDS = 1.0
+
+
+class Lease:
+    """Holds ``attempt`` of ``job`` for this process. Its thread uses a database connection of its own.
+
+    ``lost`` and ``cancelled`` are facts to read at any time. A database that does not answer for the length of the
+    lease means lost: by then another worker may have the job.
+    """
+
+    def __init__(self, job: Job, attempt: int) -> None:
+        self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
+        self._renewed = time.monotonic()
+        self._end = threading.Event()
+        self._lost = False
+        self.cancelled = False
+        self._thread = threading.Thread(target=self._watch, name=f"lease of {job.kind} {job.pk}", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(timeout=30)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job may be somebody else's by now."""
+        return self._lost or time.monotonic() - self._renewed >= LEASE_SECONDS
+
+    def lose(self) -> None:
+        """Note that a guarded write found another attempt or state."""
+        self._lost = True
+
+    def _watch(self) -> None:
+        while not self._end.wait(POLL_SECONDS):
+            try:
+                self._look()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("The database did not answer a heartbeat: %s", type(error).__name__)
+                connection.close()
+        connection.close()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed >= HEARTBEAT_SECONDS:
+            presence.show_life()
+            if self._rows.update(heartbeat_at=Now(), lease_until=from_now(LEASE_SECONDS)):
+                self._renewed = now
+            else:
+                self._lost = True
+        requests = list(self._rows.values_list("cancel_requested_at", flat=True))
+        if self._end.is_set():
+            return
+        if not requests:
+            self._lost = True
+        elif requests[0] is not None:
+            self.cancelled = True

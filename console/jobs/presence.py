@@ -1,0 +1,39 @@
+"""What ``manage.py worker`` and the clusters below it tell each other, by files in a folder that both know.
+
+``drain`` is there once the worker is going down; ``alive-<cluster>`` is touched whenever that cluster does something.
+Outside such a worker (tests, a shell) nothing drains and no life need be shown.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FOLDER_VARIABLE = "TALLYMAN_WORKER_FOLDER"  # set by the worker for its clusters
+CLUSTER_VARIABLE = "Q_CLUSTER_NAME"  # read by django-q2 too
+
+
+def _folder() -> str:
+    return os.environ.get(FOLDER_VARIABLE, "")
+
+
+def draining() -> bool:
+    """Whether the worker above this process is going down."""
+    folder = _folder()
+    return bool(folder) and os.path.exists(f"{folder}/drain")  # noqa: PTH110 (called often)
+
+
+def show_life() -> None:
+    """Let the worker's watchdog see that this cluster takes work and does it."""
+    if folder := _folder():
+        life_file(Path(folder), os.environ.get(CLUSTER_VARIABLE, "quick")).touch()
+
+
+def life_file(folder: Path, cluster: str) -> Path:
+    """Return the file that ``cluster`` touches."""
+    return folder / f"alive-{cluster}"
+
+
+def drain_file(folder: Path) -> Path:
+    """Return the file whose existence tells clusters to drain."""
+    return folder / "drain"

@@ -1,0 +1,217 @@
+"""Run an engine as a child process with bounds; nothing of it survives this call. Knows neither Django nor jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+GRACE_SECONDS = 5.0  # between TERM and KILL
+TICK_SECONDS = 0.1
+STDERR_TAIL = 8 * 1024
+DESCRIPTORS = 1024
+_CHUNK = 64 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class ProcessFailed(Exception):
+    """The process did not come to an end of its own. ``stderr_tail`` is the last that it said."""
+
+    def __init__(self, message: str, *, stderr_tail: str = "") -> None:
+        super().__init__(message)
+        self.stderr_tail = stderr_tail
+
+
+class ProcessNotStarted(ProcessFailed):
+    """There is no such program, or it may not be executed."""
+
+
+class ProcessTimeout(ProcessFailed):
+    """It ran longer than allowed and was ended."""
+
+
+class ProcessOutputTooLarge(ProcessFailed):
+    """It wrote more to its standard output than allowed and was ended."""
+
+
+class ProcessOutOfMemory(ProcessFailed):
+    """It and what it started took more memory than allowed and were ended."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended by itself, with whatever code: negative for a signal, as in ``subprocess``."""
+
+    returncode: int
+    stdout: bytes
+    stderr_tail: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    check: Callable[[], None],
+    timeout: float,
+    env: Mapping[str, str],
+    cwd: Path,
+    stdout_limit: int,
+    memory_bytes: int | None,
+    file_bytes: int | None,
+    stdin: bytes | None = None,
+) -> Finished:
+    """Run ``argv`` (an absolute path first) in ``cwd`` with exactly the environment ``env`` and wait for its end.
+
+    ``check`` is called about every 0.1 s; what it raises ends the process tree (TERM, 5 s, KILL) and passes on.
+    ``timeout`` in seconds. ``memory_bytes`` bounds the resident memory of the whole tree, and ``file_bytes`` each file
+    that it writes. Raises a ProcessFailed; when this returns or raises, nothing of the tree is left.
+    """
+    with (
+        tempfile.TemporaryFile(dir=cwd) as source,
+        tempfile.SpooledTemporaryFile(max_size=1024 * 1024, dir=str(cwd)) as spool,
+    ):
+        if stdin:
+            source.write(stdin)
+            source.seek(0)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            options = [f"--control={theirs.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
+            if memory_bytes is not None:
+                options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
+            if file_bytes is not None:
+                options.append(f"--file={file_bytes}")
+            with subprocess.Popen(
+                [sys.executable, "-I", "-S", SUPERVISOR, *options, "--", *argv],
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(env),
+                cwd=cwd,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            ) as supervisor:
+                theirs.close()
+                watch = _Watch(supervisor, ours, spool, stdout_limit=stdout_limit, memory_bytes=memory_bytes)
+                try:
+                    return watch.wait(check=check, timeout=timeout)
+                finally:
+                    watch.end()
+
+
+class _Watch:
+    """One running supervisor with its three streams: the control socket, the engine's output and its errors."""
+
+    def __init__(
+        self,
+        supervisor: subprocess.Popen[bytes],
+        control: socket.socket,
+        spool: tempfile.SpooledTemporaryFile[bytes],
+        *,
+        stdout_limit: int,
+        memory_bytes: int | None,
+    ) -> None:
+        assert supervisor.stdout is not None  # noqa: S101 (narrows the type)
+        assert supervisor.stderr is not None  # noqa: S101
+        self._supervisor, self._control, self._spool = supervisor, control, spool
+        self._stdout_limit, self._memory_bytes = stdout_limit, memory_bytes
+        self._stdout_size = 0
+        self._stderr = b""
+        self._told = b""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ, self._hear)
+        self._selector.register(supervisor.stdout, selectors.EVENT_READ, self._keep)
+        self._selector.register(supervisor.stderr, selectors.EVENT_READ, self._remember)
+
+    def wait(self, *, check: Callable[[], None], timeout: float) -> Finished:
+        """Return when the supervisor has said how the engine ended and all output is read."""
+        ends = time.monotonic() + timeout
+        looked = 0.0
+        while self._selector.get_map():
+            for key, _events in self._selector.select(TICK_SECONDS):
+                chunk = os.read(key.fd, _CHUNK)
+                if chunk:
+                    key.data(chunk)
+                else:
+                    self._selector.unregister(key.fileobj)
+            now = time.monotonic()
+            if now - looked < TICK_SECONDS:
+                continue
+            looked = now
+            check()
+            if now >= ends:
+                raise ProcessTimeout(f"It ran for more than {timeout:g} seconds.", stderr_tail=self._tail())
+            if self._memory_bytes is not None and self._engine_memory() > self._memory_bytes:
+                message = f"It took more than {self._memory_bytes // 1024**2} MiB of memory."
+                raise ProcessOutOfMemory(message, stderr_tail=self._tail())
+        return self._finished()
+
+    def end(self) -> None:
+        """Make sure that nothing is left, whatever has happened before."""
+        self._selector.close()
+        if self._supervisor.poll() is not None:
+            return
+        for stream in (self._supervisor.stdout, self._supervisor.stderr):
+            if stream is not None:
+                stream.close()  # an engine that is blocked on a full pipe goes on to its end
+        with contextlib.suppress(OSError):  # it is ending already
+            self._control.send(b"T")
+        try:
+            self._supervisor.wait(timeout=GRACE_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            self._supervisor.kill()  # the engine goes with it, by its parent death signal
+
+    def _finished(self) -> Finished:
+        words = dict(line.split(" ", 1) for line in self._told.decode("ascii").splitlines())
+        if "failed" in words:
+            number = int(words["failed"])
+            name = errno.errorcode.get(number, str(number))
+            raise ProcessNotStarted(f"It could not be started: {os.strerror(number)} ({name}).")
+        if "exited" not in words:
+            raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
+        self._spool.seek(0)
+        return Finished(int(words["exited"]), self._spool.read(), self._tail())
+
+    def _hear(self, chunk: bytes) -> None:
+        self._told += chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        self._stdout_size += len(chunk)
+        if self._stdout_size > self._stdout_limit:
+            message = f"It wrote more than {self._stdout_limit} bytes."
+            raise ProcessOutputTooLarge(message, stderr_tail=self._tail())
+        self._spool.write(chunk)
+
+    def _remember(self, chunk: bytes) -> None:
+        self._stderr = (self._stderr + chunk)[-STDERR_TAIL:]
+
+    def _tail(self) -> str:
+        return self._stderr.decode("utf-8", "replace")
+
+    def _engine_memory(self) -> int:
+        """Return the resident memory of the supervisor's descendants that is theirs alone (no file mappings)."""
+        total, todo = 0, _children(self._supervisor.pid)
+        while todo:
+            pid = todo.pop()
+            todo += _children(pid)
+            try:
+                _size, resident, shared, *_rest = Path(f"/proc/{pid}/statm").read_text().split()
+            except (OSError, ValueError):
+                continue
+            total += (int(resident) - int(shared)) * _PAGE
+        return total
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

@@ -1,0 +1,116 @@
+"""The only door to django-q2. Job rows are the truth; a message here is a hint that wakes a worker, no more.
+
+A message carries one integer. django-q2 delivers it at least once, sometimes never (quality bars, section 1): both are
+harmless, since a worker claims whatever job is next by compare-and-swap and the reaper hints again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.models import Schedule
+from django_q.tasks import async_task
+
+from console.jobs.advance import advance
+from console.jobs.models import Job, State
+
+log = logging.getLogger(__name__)
+
+HINTS_AT_ONCE = 500  # so many hints of a kind wait in the broker at most when hints are sent in bulk
+TICK_TASK = "console.jobs.tasks.tick"
+
+
+def enqueue(job: Job) -> None:
+    """Put a saved job that stands at QUEUED in line and wake a worker for it once the transaction has committed."""
+    enqueue_many([job])
+
+
+def enqueue_many(jobs: Sequence[Job]) -> None:
+    """Put saved QUEUED jobs of one kind in line. Beyond the first hundreds the reaper sends the hints bit by bit."""
+    if not jobs:
+        return
+    model = type(jobs[0])
+    hinted = jobs[:HINTS_AT_ONCE]
+    for start in range(0, len(jobs), HINTS_AT_ONCE):
+        batch = [job.pk for job in jobs[start : start + HINTS_AT_ONCE]]
+        model._base_manager.filter(pk__in=batch, state=State.QUEUED).update(
+            queued_at=Now(), hinted_at=None if start else Now()
+        )
+
+    def send() -> None:
+        for job in hinted:
+            if not _send(job):
+                return
+
+    transaction.on_commit(send)
+
+
+def hint(job: Job) -> bool:
+    """Wake a worker for a QUEUED job now; return whether the broker took the message."""
+    type(job)._base_manager.filter(pk=job.pk, state=State.QUEUED).update(hinted_at=Now())
+    return _send(job)
+
+
+def waiting(cluster: str) -> int:
+    """Return how many messages wait in the broker for ``cluster``."""
+    return int(get_broker(cluster).queue_size())
+
+
+def _send(job: Job) -> bool:
+    """Give the broker one message. A broker that is down costs time, never the job: the reaper hints again."""
+    kind = settings.JOB_KINDS[job.kind]
+    try:
+        async_task(kind["task"], int(job.pk), cluster=kind["cluster"], task_name=f"{job.kind}-{job.pk}", save=False)
+    except Exception as error:
+        if transaction.get_connection().in_atomic_block:
+            raise  # the transaction may be broken: hiding that would lose more than a hint
+        log.warning("No worker could be woken for %s: %s", job, type(error).__name__)
+        return False
+    return True
+
+
+def request_cancel(job: Job) -> None:
+    """Cancel a queued job at once; ask a running one to stop, which it does within seconds. An ended one stays."""
+    for _ in range(5):  # a job may be claimed or released between the two looks
+        if advance(job, State.CANCELLED, expect=State.QUEUED):
+            return
+        running = type(job)._base_manager.filter(pk=job.pk, state=State.RUNNING)
+        if running.filter(cancel_requested_at=None).update(cancel_requested_at=Now()) or running.exists():
+            job.refresh_from_db()
+            return
+        job.refresh_from_db()
+        if job.is_final:
+            return
+
+
+def ensure_tick_schedule() -> None:
+    """Have exactly one schedule row that runs the reaper every minute, whole and of our own making."""
+    wanted = {
+        "func": TICK_TASK,
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "repeats": -1,
+        "args": None,
+        "kwargs": None,
+        "hook": None,
+        "cron": None,
+        "cluster": "quick",
+        "intended_date_kwarg": None,
+    }
+    with transaction.atomic():
+        row = Schedule.objects.filter(name="tick").order_by("pk").first()
+        if row is None:
+            row = Schedule.objects.create(name="tick", next_run=timezone.now(), **wanted)
+        elif any(getattr(row, name) != value for name, value in wanted.items()) or row.next_run is None:
+            Schedule.objects.filter(pk=row.pk).update(next_run=timezone.now(), **wanted)
+        Schedule.objects.filter(name="tick").exclude(pk=row.pk).delete()
+        Schedule.objects.filter(pk=row.pk, next_run__gt=timezone.now() + timedelta(minutes=5)).update(
+            next_run=timezone.now()
+        )

@@ -1,0 +1,112 @@
+"""The reaper: finds jobs that nobody works on or wakes a worker for, and what dead workers left behind.
+
+It runs every minute by the schedule ``tick`` and every 30 s in each ``manage.py worker``. Any number may run at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.apps import apps
+from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from console.jobs import queue
+from console.jobs.advance import advance, from_now
+from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.work import eligible, scratch_root
+from console.models import Canary, JobEvent, ScanCanary
+
+log = logging.getLogger(__name__)
+
+HINT_AGAIN_SECONDS = 60
+BATCH = 500
+CANARY_LIFE = timedelta(hours=1)
+EVENT_LIFE = timedelta(days=90)
+
+
+def reap() -> None:
+    """Recover expired leases, hint at waiting jobs again, remove stale scratch folders and old records."""
+    for model in job_models():
+        recover(model)
+        hint_again(model)
+    sweep_scratch()
+    prune()
+
+
+def job_models() -> Iterator[type[Job]]:
+    """Return the model of each kind of job."""
+    for kind in settings.JOB_KINDS.values():
+        model = apps.get_model(kind["model"])
+        assert issubclass(model, Job)  # noqa: S101 (narrows the type)
+        yield model
+
+
+def recover(model: type[Job]) -> None:
+    """Take the jobs of lost workers back: to the queue, or to an end where that has happened too often."""
+    expired = Q(lease_until__lt=Now()) | Q(lease_until=None)
+    for job in model._base_manager.filter(expired, state=State.RUNNING).order_by("pk")[:BATCH]:
+        if job.cancel_requested_at is not None:
+            to, reason, remedy = State.CANCELLED, "", ""
+        elif job.losses + 1 >= job.max_losses:
+            to = State.FAILED
+            reason = _("The worker was lost %(count)s times while it did this.") % {"count": job.losses + 1}
+            remedy = _(
+                "Look into the log of the worker and the kernel: often the machine has run out of memory."
+                " Then start it again."
+            )
+        else:
+            to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
+        lost = {"losses": F("losses") + 1}
+        if advance(
+            job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=expired
+        ):
+            log.warning("%s: worker %s was lost at attempt %s, now %s", job, job.worker, job.attempt, to.value)
+
+
+def hint_again(model: type[Job]) -> None:
+    """Wake workers for queued jobs whose hint is missing or a minute old, and for those whose pause is over.
+
+    No more messages wait in the broker than workers can turn to, however long the queue of jobs is.
+    """
+    stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-HINT_AGAIN_SECONDS))
+    jobs = list(eligible(model).filter(stale)[:BATCH])
+    if not jobs:
+        return
+    try:
+        room = BATCH - queue.waiting(settings.JOB_KINDS[model.kind]["cluster"])
+    except Exception as error:
+        log.warning("The broker does not answer: %s", type(error).__name__)
+        return
+    for job in jobs[: max(room, 0)]:
+        if not queue.hint(job):
+            return
+
+
+def sweep_scratch() -> None:
+    """Remove the scratch folders on this machine whose attempt is over."""
+    models = {model.kind: model for model in job_models()}
+    for folder in sorted(scratch_root().glob("*")):
+        kind, _dash, rest = folder.name.rpartition("-")[0].rpartition("-")
+        attempt = folder.name.rpartition("-")[2]
+        if kind not in models or not rest.isdigit() or not attempt.isdigit():
+            continue  # not ours
+        running = models[kind]._base_manager.filter(pk=int(rest), attempt=int(attempt), state=State.RUNNING)
+        if not running.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            log.info("Removed the scratch folder %s, left by a lost worker", folder.name)
+
+
+def prune() -> None:
+    """Delete canaries after an hour and events after 90 days."""
+    canaries: tuple[type[Job], ...] = (Canary, ScanCanary)
+    for model in canaries:
+        model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - CANARY_LIFE).delete()
+    kinds = [model.kind for model in canaries]
+    JobEvent.objects.filter(kind__in=kinds, at__lt=Now() - CANARY_LIFE).delete()
+    JobEvent.objects.filter(at__lt=Now() - EVENT_LIFE).delete()

@@ -1,0 +1,192 @@
+"""The small program between a worker and an engine: one engine process tree, bounded, and never outliving its owner.
+
+Run by file name with nothing but the standard library, as a process of its own: the worker has threads, and between
+fork and exec a process with threads may do almost nothing. It becomes the "subreaper" of all that the engine starts, so
+even a grandchild that makes a session of its own is found and ended.
+
+Owner to supervisor, over the socket ``--control``: ``T`` asks for the end (TERM, a pause, KILL); end of file means that
+the owner is dead (KILL at once). Supervisor to owner: ``started <pid>``, then ``exited <code>``, or ``failed <errno>``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+OOM_SCORE = "800"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent thread ends; exit at once if ``parent`` is already gone."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main() -> int:
+    """Run the engine and return when nothing of it is left."""
+    options = _options()
+    control = options.control
+    os.set_inheritable(control, False)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+
+    error, child = _start(options)
+    if error:
+        os.write(control, f"failed {error}\n".encode())
+        return 1
+    for stream in (0, 1, 2):
+        os.close(stream)  # else the owner would wait for the end of the engine's output for ever
+    _tell(control, f"started {child}")
+    status: int | None = None
+    deadline: float | None = None
+    while status is None:
+        pause = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = select.select([control, wake] if deadline is None else [wake], [], [], pause)[0]
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 4096)
+        status = _reap(child)
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        if deadline is None and control in ready:
+            asked = _read(control)
+            _signal_group(child, signal.SIGTERM if asked else signal.SIGKILL)
+            deadline = time.monotonic() + (options.grace if asked else 0)
+    status = _end_all(child, status)
+    _tell(control, f"exited {os.waitstatus_to_exitcode(status)}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--data", type=int)
+    parser.add_argument("--file", type=int)
+    parser.add_argument("--descriptors", type=int, default=1024)
+    parser.add_argument("--grace", type=float, default=5.0)
+    parser.add_argument("engine", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+def _start(options: argparse.Namespace) -> tuple[int, int]:
+    """Fork and exec the engine; return (0, pid), or (errno, 0) where it could not be executed."""
+    failure, report = os.pipe2(os.O_CLOEXEC)
+    supervisor = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(options, supervisor)
+        except OSError as error:
+            os.write(report, str(error.errno or 1).encode())
+        finally:
+            os._exit(127)
+    os.close(report)
+    number = os.read(failure, 16)
+    os.close(failure)
+    if number:
+        os.waitpid(child, 0)
+        return int(number), 0
+    return 0, child
+
+
+def _become(options: argparse.Namespace, supervisor: int) -> None:
+    """Turn this forked child into the engine: own session, limits, first choice of the out-of-memory killer."""
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    limits = [
+        (resource.RLIMIT_DATA, options.data),
+        (resource.RLIMIT_FSIZE, options.file),
+        (resource.RLIMIT_NOFILE, options.descriptors),
+        (resource.RLIMIT_CORE, 0),
+    ]
+    for limit, value in limits:
+        if value is not None:
+            hard = resource.getrlimit(limit)[1]
+            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (bound, bound))
+    die_with_parent(supervisor)
+    engine = options.engine[1:] if options.engine[:1] == ["--"] else options.engine
+    os.execve(engine[0], engine, _environment())  # noqa: S606
+
+
+def _environment() -> dict[bytes, bytes]:
+    """Return the environment as the owner gave it: Python itself adds LC_CTYPE to ``os.environ`` (PEP 538)."""
+    lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return {name: value for name, equals, value in (line.partition(b"=") for line in lines) if equals}
+
+
+def _reap(child: int) -> int | None:
+    """Collect whatever has ended; return the wait status of ``child`` if it was among it."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == child:
+            found = status
+
+
+def _end_all(child: int, status: int | None) -> int:
+    """Kill what is left of the tree until there is no child any more; return the engine's wait status."""
+    while True:
+        _signal_group(child, signal.SIGKILL)
+        for pid in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return signal.SIGKILL if status is None else status
+        if pid == child:
+            status = ended
+        if pid == 0:
+            time.sleep(0.01)
+
+
+def _children() -> list[int]:
+    """Return the children of this process, adopted ones too. Their own children come to us when they end."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def _signal_group(child: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, number)
+
+
+def _read(control: int) -> bytes:
+    try:
+        return os.read(control, 16)
+    except OSError:
+        return b""
+
+
+def _tell(control: int, message: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(control, message.encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""What django-q2 calls for the console's own work."""
+
+from __future__ import annotations
+
+from console.jobs import presence
+from console.jobs.reap import reap
+from console.jobs.work import JobRun, work
+from console.models import Canary, ScanCanary
+
+
+def canary(job_id: int) -> None:
+    """Prove that the cluster ``quick`` takes work and ends it."""
+    work(Canary, job_id, _sing)
+
+
+def scan_canary(job_id: int) -> None:
+    """Prove that the cluster ``scan`` takes work and ends it."""
+    work(ScanCanary, job_id, _sing)
+
+
+def tick() -> None:
+    """Recover what was lost; carried by the one schedule row ``tick``."""
+    presence.show_life()
+    reap()
+
+
+def _sing(run: JobRun[Canary] | JobRun[ScanCanary]) -> None:
+    run.check()

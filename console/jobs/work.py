@@ -1,0 +1,281 @@
+"""``work()``: one delivery of a hint. Claims the next job of a kind, runs it, and leaves it in an honest state."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from console.jobs import presence
+from console.jobs.advance import advance, from_now
+from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
+from console.jobs.lease import Lease
+from console.jobs.models import Job, State
+
+log = logging.getLogger(__name__)
+J = TypeVar("J", bound=Job)
+
+PROGRESS_SECONDS = 1.0  # progress is written no more often, unless the stage changes
+SETTLE_SECONDS = 40  # so long a result is kept for a database that does not answer
+RETRY_SECONDS = 60  # the pause before the one second try
+CLAIM_TRIES = 100
+
+
+def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
+    """Claim the best queued job of ``model`` (lane, then age) and run ``handler`` on it.
+
+    ``job_id`` is the job whose hint woke this worker; it is taken if it is the best one. Finding none is no error.
+    A handler that returns has succeeded, unless it has said otherwise by ``run.finish()``. Whatever it raises, the job
+    ends in a final state or back in the queue, and its scratch folder is removed.
+    """
+    presence.show_life()
+    if presence.draining():
+        model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
+        log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
+        return
+    job = _claim(model)
+    if job is None:
+        log.info("A hint for %s %s found no such job to take", model.kind, job_id)
+        return
+    run = JobRun(job)
+    try:
+        with run.lease:
+            _settle(run, handler)
+    finally:
+        shutil.rmtree(run.scratch, ignore_errors=True)
+
+
+def eligible(model: type[J]) -> QuerySet[J]:
+    """Return the queued jobs of ``model`` that may be taken now, the next one first."""
+    return (
+        model._base_manager.filter(state=State.QUEUED)
+        .filter(Q(not_before=None) | Q(not_before__lte=Now()))
+        .order_by("lane", "pk")
+    )
+
+
+def scratch_root() -> Path:
+    """Return the folder of all scratch folders on this machine."""
+    return Path(settings.DATA_DIR) / "scratch"
+
+
+def _claim(model: type[J]) -> J | None:
+    for _try in range(CLAIM_TRIES):
+        job = eligible(model).first()
+        if job is None:
+            return None
+        fields = {"worker": f"{socket.gethostname()}:{os.getpid()}"[:120]}
+        if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
+            return job
+    return None
+
+
+def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
+    """Run the handler and write what became of the job."""
+    try:
+        try:
+            run.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handler(run)
+            if not run.ended:
+                run.finish()
+        except Interrupted as interruption:
+            _stop(run, interruption)
+        except Exception as error:
+            _fail(run, error)
+        except BaseException:  # the queue's own time limit, or an exit from within the work
+            if not run.ended:
+                run._end(
+                    State.FAILED,
+                    reason=_("The work was broken off from outside, perhaps because it ran for more than an hour."),
+                    remedy=_("Start it again. If it happens again, look into the log of the worker."),
+                )
+            raise
+    except LeaseLost:
+        log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
+
+
+def _stop(run: JobRun[J], interruption: Interrupted) -> None:
+    if run.ended:
+        return
+    if isinstance(interruption, LeaseLost):
+        raise interruption
+    if isinstance(interruption, Cancelled) or run.cancel_requested():
+        run._end(State.CANCELLED)
+    elif isinstance(interruption, Postponed):
+        run._end(State.QUEUED, reason=interruption.reason, fields={"not_before": interruption.until})
+    else:  # no hint: this worker would only turn it down; the next tick of any other worker sends one
+        run._end(State.QUEUED)
+
+
+def _fail(run: JobRun[J], error: Exception) -> None:
+    if run.ended:
+        log.error("%s had ended when this was raised", run.job, exc_info=error)
+        return
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        error = JobFailure(
+            _("There is no space left on the disk of the worker."),
+            _("Free space where %(folder)s lies, or move the data folder to a larger disk; then start it again.")
+            % {"folder": settings.DATA_DIR},
+        )
+    if not is_explained(error):
+        number = secrets.token_hex(4)
+        log.error("Error %s in %s, attempt %s", number, run.job, run.attempt, exc_info=error)
+        run._end(
+            State.FAILED,
+            reason=_("An error that the console does not know stopped the work (error %(number)s in the log).")
+            % {"number": number},
+            remedy=_("Start it again. If it fails again, report the log lines of error %(number)s.")
+            % {"number": number},
+        )
+    elif getattr(error, "retry", False) and not run.job.retried:
+        if run.cancel_requested():
+            run._end(State.CANCELLED)
+            return
+        run._end(
+            State.QUEUED,
+            reason=error.reason,
+            remedy=error.remedy,
+            fields={"not_before": from_now(RETRY_SECONDS), "retried": True},
+        )
+    else:
+        log.info("%s failed: %s", run.job, error.reason)
+        run._end(State.FAILED, reason=error.reason, remedy=error.remedy)
+
+
+class JobRun(Generic[J]):
+    """One attempt at a job, as its handler sees it. ``scratch`` is a folder that goes when the attempt ends."""
+
+    def __init__(self, job: J) -> None:
+        self.job = job
+        self.attempt = job.attempt
+        self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
+        self.lease = Lease(job, job.attempt)
+        self.ended = False
+        self._deadline: tuple[float, str, str] | None = None
+        self._written_at = 0.0
+        self._unwritten: dict[str, Any] = {}
+
+    def check(self) -> None:
+        """Raise if the work must stop: Cancelled, Draining, LeaseLost, or the JobFailure of the deadline. Cheap."""
+        if self.lease.lost:
+            raise LeaseLost
+        if self.lease.cancelled:
+            raise Cancelled
+        if presence.draining():
+            raise Draining
+        if self._deadline is not None and time.monotonic() >= self._deadline[0]:
+            raise JobFailure(self._deadline[1], self._deadline[2])
+
+    def set_deadline(self, seconds: float, *, reason: str, remedy: str) -> None:
+        """Let ``check()`` raise ``JobFailure(reason, remedy)`` from ``seconds`` on, counted from now."""
+        self._deadline = (time.monotonic() + seconds, reason, remedy)
+
+    def progress(self, stage: str, done: int = 0, total: int | None = None, **counters: Any) -> None:
+        """Show how far the work is; ``counters`` are further columns of the job.
+
+        Written once a second at most and when the stage changes; what was held back is written with the next state.
+        Raises LeaseLost where this attempt no longer counts.
+        """
+        changed = stage != self.job.stage
+        self._unwritten |= {"stage": stage[:60], "progress_done": done, "progress_total": total, **counters}
+        if not changed and time.monotonic() - self._written_at < PROGRESS_SECONDS:
+            return
+        try:
+            self._write_progress()
+        except (OperationalError, InterfaceError) as error:
+            if connection.in_atomic_block:
+                raise
+            log.warning("Progress of %s could not be written: %s", self.job, type(error).__name__)
+            connection.close()
+        self._written_at = time.monotonic()
+
+    def _write_progress(self) -> None:
+        with transaction.atomic():
+            rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=State.RUNNING)
+            if not rows.update(**self._unwritten):
+                self.lease.lose()
+                raise LeaseLost
+            for name, value in self._unwritten.items():
+                setattr(self.job, name, value)
+            self.job.progress_changed()
+        self._unwritten = {}
+
+    def finish(
+        self,
+        *,
+        to: State = State.SUCCEEDED,
+        reason: str = "",
+        remedy: str = "",
+        write: Callable[[], None] | None = None,
+    ) -> None:
+        """End the job, and do ``write()`` in the same transaction. Raises LeaseLost (nothing written) when stale.
+
+        ``write`` may be called again, after a rollback, while the database does not answer.
+        """
+        self._end(to, reason=reason, remedy=remedy, write=write)
+
+    def postpone(self, *, until: datetime, reason: str) -> NoReturn:
+        """Put the job back in the queue until ``until``, showing ``reason`` while it waits."""
+        raise Postponed(until, reason)
+
+    def cancel_requested(self) -> bool:
+        """Ask the database whether somebody wants this job cancelled."""
+        rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt)
+        return self.lease.cancelled or rows.exclude(cancel_requested_at=None).exists()
+
+    def _end(
+        self,
+        to: State,
+        *,
+        reason: str = "",
+        remedy: str = "",
+        write: Callable[[], None] | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:
+        """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away."""
+        give_up = time.monotonic() + SETTLE_SECONDS
+        values = (self._unwritten if to is not State.QUEUED else {}) | (fields or {})
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                moved = advance(
+                    self.job,
+                    to,
+                    expect=State.RUNNING,
+                    attempt=self.attempt,
+                    reason=reason,
+                    remedy=remedy,
+                    also=write,
+                    fields=values,
+                )
+                if not moved and not (tries > 1 and self._is_at(to)):
+                    self.lease.lose()
+                    raise LeaseLost
+            except (OperationalError, InterfaceError):
+                if connection.in_atomic_block or time.monotonic() >= give_up:
+                    raise
+                log.warning("%s: the database does not answer, its result is kept and tried again", self.job)
+                connection.close()
+                time.sleep(1)
+            else:
+                self.ended = True
+                return
+
+    def _is_at(self, to: State) -> bool:
+        """Whether an earlier try had arrived although the database never said so."""
+        return type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=to).exists()

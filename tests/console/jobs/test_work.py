@@ -1,0 +1,375 @@
+"""One delivery of a hint: what is claimed, what becomes of it, and who may still write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from console.jobs import lease, presence
+from console.jobs import work as work_module
+from console.jobs.advance import advance
+from console.jobs.errors import JobFailure, LeaseLost
+from console.jobs.models import Lane, State
+from console.jobs.queue import request_cancel
+from console.jobs.work import JobRun, scratch_root, work
+from console.models import Canary, JobEvent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
+
+
+def queued(**fields: object) -> Canary:
+    return Canary.objects.create(**fields)
+
+
+def until(run: JobRun[Canary]) -> None:
+    """Work until something makes ``check()`` raise."""
+    for _ in range(1000):
+        run.check()
+        time.sleep(0.01)
+    pytest.fail("nothing stopped the work")
+
+
+def test_a_handler_that_returns_has_succeeded() -> None:
+    job = queued()
+    seen: list[tuple[State, int, bool]] = []
+    work(Canary, job.pk, lambda run: seen.append((run.job.state, run.attempt, run.scratch.is_dir())))
+    job.refresh_from_db()
+    assert seen == [(State.RUNNING, 1, True)]
+    assert job.state == State.SUCCEEDED
+    assert job.ended_at is not None
+    assert job.lease_until is None
+    assert ":" in job.worker
+    moves = list(JobEvent.objects.order_by("id").values_list("from_state", "to_state", "attempt"))
+    assert moves == [("queued", "running", 1), ("running", "succeeded", 1)]
+
+
+def test_a_second_delivery_of_the_same_hint_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    job = queued()
+    runs: list[int] = []
+    caplog.set_level("INFO", logger="console.jobs.work")
+    work(Canary, job.pk, lambda run: runs.append(run.job.pk))
+    work(Canary, job.pk, lambda run: runs.append(run.job.pk))
+    assert runs == [job.pk]
+    assert "found no such job" in caplog.text
+
+
+def test_the_lower_lane_goes_first_then_the_older_job_whichever_hint_came() -> None:
+    late = timezone.now() + timedelta(hours=1)
+    scheduled, waiting = queued(lane=Lane.SCHEDULE), queued(lane=Lane.MANUAL, not_before=late)
+    first, second = queued(lane=Lane.MANUAL), queued(lane=Lane.MANUAL)
+    order: list[int] = []
+    for _ in range(5):
+        work(Canary, scheduled.pk, lambda run: order.append(run.job.pk))
+    assert order == [first.pk, second.pk, scheduled.pk]
+    waiting.refresh_from_db()
+    assert waiting.state == State.QUEUED
+
+
+def test_a_failure_shows_its_reason_and_remedy() -> None:
+    job = queued()
+
+    def fail(run: JobRun[Canary]) -> None:
+        raise JobFailure("The sky fell.", "Prop it up.")
+
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.remedy) == (State.FAILED, "The sky fell.", "Prop it up.")
+
+
+def test_an_error_of_another_layer_with_reason_and_remedy_is_shown_as_it_is() -> None:
+    class RegistryError(Exception):
+        reason, remedy = "The registry is closed.", "Open it."
+
+    def fail(run: JobRun[Canary]) -> None:
+        raise RegistryError
+
+    job = queued()
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.remedy) == (State.FAILED, "The registry is closed.", "Open it.")
+
+
+def test_an_unknown_error_names_the_log_line_and_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(run: JobRun[Canary]) -> None:
+        raise RuntimeError("hunter2")
+
+    job = queued()
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+    assert "hunter2" not in job.reason + job.remedy
+    number = next(record.args[0] for record in caplog.records if record.msg.startswith("Error %s"))  # type: ignore[index]
+    assert str(number) in job.reason
+    assert str(number) in job.remedy
+
+
+def test_a_full_disk_is_called_a_full_disk() -> None:
+    def fill(run: JobRun[Canary]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = queued()
+    work(Canary, job.pk, fill)
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+    assert "no space" in job.reason
+
+
+def test_a_failure_that_may_pass_is_tried_once_more_and_never_again() -> None:
+    def fail(run: JobRun[Canary]) -> None:
+        raise JobFailure("Busy.", "Wait.", retry=True)
+
+    job = queued()
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.losses) == (State.QUEUED, "Busy.", 0)
+    assert job.not_before is not None
+    assert job.not_before > timezone.now() + timedelta(seconds=30)
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert job.attempt == 1, "it was taken before its pause was over"
+    Canary.objects.update(not_before=None)
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.attempt) == (State.FAILED, "Busy.", 2)
+
+
+def test_a_cancel_request_reaches_the_running_work() -> None:
+    job = queued()
+
+    def slow(run: JobRun[Canary]) -> None:
+        request_cancel(Canary.objects.get(pk=job.pk))
+        until(run)
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_a_queued_job_is_cancelled_at_once_and_its_hint_finds_nothing() -> None:
+    job = queued()
+    request_cancel(job)
+    assert job.state == State.CANCELLED
+    work(Canary, job.pk, lambda run: pytest.fail("it ran"))
+
+
+def test_draining_returns_the_job_to_the_queue_without_a_loss(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("worker")
+    monkeypatch.setenv(presence.FOLDER_VARIABLE, str(folder))
+    job = queued()
+
+    def slow(run: JobRun[Canary]) -> None:
+        presence.drain_file(folder).touch()
+        until(run)
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert (job.state, job.losses, job.hinted_at) == (State.QUEUED, 0, None)
+    work(Canary, job.pk, lambda run: pytest.fail("a draining worker took a job"))
+
+
+def test_a_cancelled_job_does_not_return_to_the_queue_when_the_worker_drains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("worker")
+    monkeypatch.setenv(presence.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setattr(lease, "POLL_SECONDS", 60)
+    job = queued()
+
+    def slow(run: JobRun[Canary]) -> None:
+        request_cancel(Canary.objects.get(pk=job.pk))
+        presence.drain_file(folder).touch()
+        until(run)
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_a_stale_attempt_can_write_neither_progress_nor_result() -> None:
+    job = queued()
+    written: list[str] = []
+
+    def overtaken(run: JobRun[Canary]) -> None:
+        run.lease._end.set()  # a worker that does not notice by itself
+        Canary.objects.filter(pk=job.pk).update(attempt=2)
+        with pytest.raises(LeaseLost):
+            run.progress("pull", 1, 2)
+        with pytest.raises(LeaseLost):
+            run.finish(write=lambda: written.append("result"))
+        run.finish(write=lambda: written.append("result"))
+
+    work(Canary, job.pk, overtaken)
+    job.refresh_from_db()
+    assert (job.state, job.stage, written) == (State.RUNNING, "", [])
+
+
+def test_a_worker_notices_that_its_lease_is_gone() -> None:
+    job = queued()
+    noticed = threading.Event()
+
+    def slow(run: JobRun[Canary]) -> None:
+        other = Canary.objects.get(pk=job.pk)
+        assert advance(other, State.QUEUED, expect=State.RUNNING)
+        try:
+            until(run)
+        except LeaseLost:
+            noticed.set()
+            raise
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert noticed.is_set()
+    assert job.state == State.QUEUED
+
+
+def test_a_database_that_stays_silent_for_a_lease_means_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.1)
+    monkeypatch.setattr(lease.Lease, "_look", lambda self: None)
+    job = queued()
+    work(Canary, job.pk, until)
+    job.refresh_from_db()
+    assert job.state == State.RUNNING, "only the reaper may judge it now"
+
+
+def test_heartbeats_extend_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0)
+    job = queued()
+
+    def slow(run: JobRun[Canary]) -> None:
+        first = run.job.lease_until
+        for _ in range(500):
+            time.sleep(0.01)
+            run.job.refresh_from_db()
+            if run.job.lease_until != first:
+                return
+        pytest.fail("the lease was never extended")
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
+def test_the_result_and_the_state_are_one() -> None:
+    job = queued()
+
+    def half(run: JobRun[Canary]) -> None:
+        def write() -> None:
+            queued(stage="part of the result")
+            raise JobFailure("Half.", "Whole.")
+
+        run.finish(write=write)
+
+    work(Canary, job.pk, half)
+    job.refresh_from_db()
+    assert (job.state, job.reason) == (State.FAILED, "Half.")
+    assert not Canary.objects.filter(stage="part of the result").exists()
+
+
+def test_a_result_waits_for_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import OperationalError
+
+    job = queued()
+    tries: list[int] = []
+
+    def write() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OperationalError("server closed the connection")
+
+    work(Canary, job.pk, lambda run: run.finish(write=write))
+    job.refresh_from_db()
+    assert (job.state, len(tries)) == (State.SUCCEEDED, 2)
+
+
+def test_progress_is_written_at_a_new_stage_and_what_was_held_back_at_the_end() -> None:
+    job = queued()
+
+    def count(run: JobRun[Canary]) -> None:
+        run.progress("pull", 0, 10)
+        run.progress("pull", 7, 10)
+        job.refresh_from_db()
+        assert (job.stage, job.progress_done) == ("pull", 0)
+        run.progress("unpack", 3, 10)
+        job.refresh_from_db()
+        assert (job.stage, job.progress_done, job.percent) == ("unpack", 3, 30)
+        run.progress("unpack", 10, 10)
+
+    work(Canary, job.pk, count)
+    job.refresh_from_db()
+    assert (job.state, job.progress_done) == (State.SUCCEEDED, 10)
+
+
+def test_a_deadline_fails_with_its_own_words() -> None:
+    job = queued()
+
+    def slow(run: JobRun[Canary]) -> None:
+        run.set_deadline(0.05, reason="Too slow.", remedy="Allow more.")
+        until(run)
+
+    work(Canary, job.pk, slow)
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.remedy) == (State.FAILED, "Too slow.", "Allow more.")
+
+
+def test_a_postponed_job_waits_with_its_reason() -> None:
+    job = queued()
+    later = timezone.now() + timedelta(minutes=12)
+    work(Canary, job.pk, lambda run: run.postpone(until=later, reason="Waiting for the hourly limit."))
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.not_before, job.losses) == (
+        State.QUEUED,
+        "Waiting for the hourly limit.",
+        later,
+        0,
+    )
+
+
+@pytest.mark.parametrize("error", [None, JobFailure("a", "b"), RuntimeError(), SystemExit()])
+def test_the_scratch_folder_goes_however_the_work_ends(error: BaseException | None) -> None:
+    job = queued()
+
+    def leave_a_file(run: JobRun[Canary]) -> None:
+        (run.scratch / "layer").write_text("x")
+        if error is not None:
+            raise error
+
+    with contextlib.suppress(SystemExit):
+        work(Canary, job.pk, leave_a_file)
+    job.refresh_from_db()
+    assert job.is_final
+    assert list(scratch_root().glob(f"canary-{job.pk}-*")) == []
+
+
+def test_two_workers_never_take_the_same_job() -> None:
+    for _ in range(20):
+        queued()
+    taken: list[int] = []
+
+    def worker() -> None:
+        from django.db import connection
+
+        for _ in range(15):
+            work(Canary, 0, lambda run: taken.append(run.job.pk))
+        connection.close()
+
+    threads = [threading.Thread(target=worker) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(set(taken))
+    assert len(taken) == 20
+    assert work_module.eligible(Canary).count() == 0
