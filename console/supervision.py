@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -71,7 +71,8 @@ def die_with_parent() -> None:
 class Supervisor:
     """Starts ``programs`` on entry and leaves none of them, nor what they started, on exit.
 
-    ``grace`` is the time in seconds that programs get between SIGTERM and SIGKILL.
+    ``grace`` is the time in seconds that programs get between SIGTERM and SIGKILL. Their output is added to the file
+    ``log``; without it, it goes where that of the supervisor goes.
     """
 
     def __init__(
@@ -79,12 +80,11 @@ class Supervisor:
         programs: Sequence[Program],
         *,
         folder: Path,
-        environment: Mapping[str, str] | None = None,
         grace: float,
         say: Callable[[str], None],
+        log: Path | None = None,
     ) -> None:
-        self._programs = programs
-        self._folder, self._environment, self._grace, self._say = folder, environment, grace, say
+        self._programs, self._folder, self._grace, self._say, self._log = programs, folder, grace, say, log
         self._running: dict[Program, subprocess.Popen[bytes]] = {}
         self._start_again: dict[Program, float] = {}  # when, by the monotonic clock
 
@@ -109,7 +109,7 @@ class Supervisor:
             if (code := process.poll()) is not None:
                 del self._running[program]
                 if not program.restart:
-                    raise ProgramEndedError(f"The {program.name} ended by itself (exit code {code}). See its messages.")
+                    raise ProgramEndedError(f"The {program.name} ended by itself (exit code {code}).")
                 self._say(f"The {program.name} ended (exit code {code}) and is started again.")
                 self._start_again[program] = time.monotonic() + RESTART_PAUSE
         for program, due in list(self._start_again.items()):
@@ -119,14 +119,16 @@ class Supervisor:
         self._bury_strangers()
 
     def _start(self, program: Program) -> None:
-        self._running[program] = subprocess.Popen(
-            program.command,
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+        with self._log.open("ab") if self._log else nullcontext() as log:
+            self._running[program] = subprocess.Popen(
+                program.command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     def _stop(self) -> None:
         """TERM, a while, KILL. A second signal cuts the while short."""
