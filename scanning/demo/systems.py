@@ -91,13 +91,12 @@ def _rows(table: str) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def debian_packages(table: str, *, architecture: str = "amd64") -> tuple[File, ...]:
-    """Return what installing the packages of ``table`` on top of the base leaves behind."""
-    rows = _rows(DEBIAN_PACKAGES) + (_rows(table) if table != DEBIAN_PACKAGES else [])
-    added = _rows(table)
-    status = "\n".join(_debian_entry(*row, architecture=architecture) for row in sorted(rows))
+def debian_packages(added: str, *, before: str = DEBIAN_PACKAGES) -> tuple[File, ...]:
+    """Return what installing the packages of the table ``added`` on top of those of ``before`` leaves behind."""
+    rows = sorted(_rows(before) + _rows(added))
+    status = "\n".join(_debian_entry(*row) for row in rows)
     files = [text("var/lib/dpkg/status", status)]
-    for name, *_ in added:
+    for name, *_ in _rows(added):
         paths = [f"/usr/share/doc/{name}", f"/usr/share/doc/{name}/copyright"]
         files.append(text(f"var/lib/dpkg/info/{name}.list", "\n".join(["/.", *paths, ""])))
         files.append(
@@ -110,7 +109,7 @@ def debian_packages(table: str, *, architecture: str = "amd64") -> tuple[File, .
     return tuple(files)
 
 
-def _debian_entry(name: str, version: str, source: str, source_version: str, *, architecture: str) -> str:
+def _debian_entry(name: str, version: str, source: str, source_version: str) -> str:
     lines = [
         f"Package: {name}",
         "Status: install ok installed",
@@ -118,7 +117,7 @@ def _debian_entry(name: str, version: str, source: str, source_version: str, *, 
         "Section: base",
         f"Installed-Size: {200 + len(name) * 37}",
         "Maintainer: Sample Maintainers <maintainers@example.org>",
-        f"Architecture: {architecture}",
+        "Architecture: amd64",
         "Multi-Arch: foreign",
     ]
     if (source, source_version) != (name, version):
@@ -126,7 +125,7 @@ def _debian_entry(name: str, version: str, source: str, source_version: str, *, 
     return "\n".join([*lines, f"Version: {version}", f"Description: {name} of the sample images", ""])
 
 
-def debian(architecture: str = "amd64") -> tuple[Step, ...]:
+def debian() -> tuple[Step, ...]:
     """Return the two steps of an official Debian 12 image, as docker wrote them then."""
     files = (
         text(
@@ -140,20 +139,20 @@ def debian(architecture: str = "amd64") -> tuple[Step, ...]:
         text("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n"),
         text("etc/apt/sources.list", "deb http://deb.example.org/debian bookworm main\n"),
         text("root/.profile", 'if [ "$BASH" ] && [ -f ~/.bashrc ]; then . ~/.bashrc; fi\nmesg n || true\n'),
-        program(f"usr/lib/{architecture}-linux-gnu/libc.so.6", 150_000),
+        program("usr/lib/x86_64-linux-gnu/libc.so.6", 150_000),
         program("usr/bin/bash", 120_000),
         program("usr/bin/perl", 180_000),
-        *debian_packages(DEBIAN_PACKAGES, architecture=architecture),
+        *debian_packages(DEBIAN_PACKAGES, before=""),
     )
     return (
-        Step(f"/bin/sh -c #(nop) ADD file:{_context(architecture)} in / ", files, comment=""),
+        Step(f"/bin/sh -c #(nop) ADD file:{_context('debian')} in / ", files, comment=""),
         Step('/bin/sh -c #(nop)  CMD ["bash"]', comment=""),
     )
 
 
-def alpine_packages(table: str, *, architecture: str = "x86_64") -> tuple[File, ...]:
-    """Return the package database after the packages of ``table`` were added to the base."""
-    rows = _rows(ALPINE_PACKAGES) + (_rows(table) if table != ALPINE_PACKAGES else [])
+def alpine_packages(added: str, *, before: str = ALPINE_PACKAGES, architecture: str = "x86_64") -> tuple[File, ...]:
+    """Return the package database after the packages of the table ``added`` joined those of ``before``."""
+    rows = _rows(before) + _rows(added)
     entries = []
     for name, version, source, _ in rows:
         lines = {
@@ -171,7 +170,7 @@ def alpine_packages(table: str, *, architecture: str = "x86_64") -> tuple[File, 
             "t": "1683500000",
         }
         entries.append("".join(f"{key}:{value}\n" for key, value in lines.items()))
-    return (text("lib/apk/db/installed", "\n".join(entries) + "\n"),)
+    return (text("lib/apk/db/installed", "\n".join([*entries, ""])),)
 
 
 def alpine(architecture: str = "x86_64") -> tuple[Step, ...]:
@@ -189,7 +188,7 @@ def alpine(architecture: str = "x86_64") -> tuple[Step, ...]:
         File("bin/sh", link="/bin/busybox"),
         program(f"lib/ld-musl-{architecture}.so.1", 110_000),
         program("lib/libcrypto.so.3", 200_000),
-        *alpine_packages(ALPINE_PACKAGES, architecture=architecture),
+        *alpine_packages(ALPINE_PACKAGES, before="", architecture=architecture),
     )
     return (
         Step(f"/bin/sh -c #(nop) ADD file:{_context(architecture)} in / ", files, comment=""),
