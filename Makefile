@@ -8,6 +8,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?=
+DATABASE ?=
 WORKERS ?= 2
 
 .PHONY: help
@@ -15,12 +16,15 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/.run ## See it work: console, worker and a registry of sample images (PORT=8000)
-	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT))
+demo: $(VENV)/.run ## See it work: console, worker and a registry of sample images (PORT=8000, DATABASE=small)
+	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(DATABASE),--database $(DATABASE))
 
 .PHONY: run
 run: $(VENV)/.run ## Run the console for real use; the README has the settings
 	@exec $(BIN)/python manage.py serve
+
+.PHONY: install
+install: $(VENV)/.run ## Set up without starting, as for a service
 
 .PHONY: check
 check: $(VENV)/.dev ## Check style, types and migrations

@@ -21,7 +21,6 @@ from console.supervision import ProgramEndedError, Stopped, die_with_parent, on_
 
 PORT, REGISTRY_PORT = 8000, 5055  # where they are free
 KEPT = {  # of the settings around it the demo takes over these; above all not where the real console keeps its data
-    "TALLYMAN_DEMO_DATABASE",
     "TALLYMAN_LOG_LEVEL",
     "TALLYMAN_PROXY",
     "TALLYMAN_SCAN_WORKERS",
@@ -51,7 +50,13 @@ def main() -> int:
                 django.setup()
                 from scanning.demo.run import run  # needs the settings
 
-                run(say=say, folder=folder, listen=f"127.0.0.1:{port}", registry_port=registry_port)
+                run(
+                    say=say,
+                    folder=folder,
+                    listen=f"127.0.0.1:{port}",
+                    registry_port=registry_port,
+                    database_choice=options.database,
+                )
         except Stopped:
             say("Stopped.")
         except (DemoError, ProgramEndedError) as error:
@@ -93,6 +98,12 @@ def _options() -> argparse.Namespace:
         "--port", type=int, help=f"port of the page; by default {PORT}, or a free one where that is taken"
     )
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of the demo (data/demo)")
+    parser.add_argument(
+        "--database",
+        choices=("auto", "small"),
+        default="auto",
+        help="small: do not try to download the public vulnerability database",
+    )
     parser.add_argument("--end-with-parent", action="store_true", help="stop when the program that started it ends")
     return parser.parse_args()
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console.models import User
 from console.serving import FOLDER, programs
 from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
 
@@ -33,7 +34,8 @@ class Command(BaseCommand):
     def _serve(self, listen: str) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
-        call_command("create_administrator", if_none=True)
+        if not User.objects.exists():
+            call_command("create_administrator", "admin", stdout=self.stdout)
         supervised = programs(listen=listen, web_workers=settings.WEB_WORKERS)
         with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor:
             self.stdout.write(f"Address: {settings.URL}\nServing on {listen}. Ctrl-C stops it.")
