@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, State
+from console.jobs.models import FINAL_STATES, Job, State
 
 
 class SyncRun(Job):
@@ -50,3 +50,8 @@ class SyncRun(Job):
 
     def __str__(self) -> str:
         return f"sync {self.pk} of registry {self.registry_id}"
+
+    def state_changed(self, to: State) -> None:
+        """Make an ended sync the last one of its registry, in the transaction that ends it."""
+        if to in FINAL_STATES:
+            self.registry.record_sync(self)
