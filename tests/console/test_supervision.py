@@ -128,7 +128,8 @@ def test_the_end_of_a_program_that_must_run_is_the_end_of_all(start: Start, tmp_
 
 def test_a_program_that_may_end_is_started_again(start: Start, tmp_path: Path) -> None:
     supervisor = start("worker!", "echo $$ >> starts; [ $(wc -l < starts) = 1 ] || exec sleep 300")
-    wait_until(lambda: len((tmp_path / "starts").read_text().split()) == 2)
+    starts = tmp_path / "starts"
+    wait_until(lambda: starts.exists() and len(starts.read_text().split()) == 2)
     supervisor.terminate()
     assert "The worker ended (exit code 0) and is started again.\n" in supervisor.communicate(timeout=20)[0]
-    assert not lives(int((tmp_path / "starts").read_text().split()[-1]))
+    assert not lives(int(starts.read_text().split()[-1]))
