@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from scanning.demo import build, planted, systems
 from scanning.demo.build import Blob, Built, Step, text
 from scanning.demo.languages import npm_packages, python_packages
+from scanning.demo.registry_server import RegistryServer
 
 SITE_PACKAGES = "usr/local/lib/python3.11/site-packages"
 RUNNER_PACKAGES = """
@@ -60,6 +61,19 @@ def samples() -> Iterator[Sample]:
     yield Sample("research/lab/notebook", "nightly", _built(_notebook()))
     yield Sample("platform/base/static", "1.0.0", _built(_static()))
     yield Sample("charts/storefront", "0.3.1", _chart(), False)
+
+
+def sample_registry(*, port: int = 0, users: Mapping[str, str]) -> RegistryServer:
+    """Return a distribution server that holds the samples and gives them to ``users`` (name → password)."""
+    server = RegistryServer(port=port, method="bearer", users=users)
+    for sample in samples():
+        content = sample.content
+        for blob in content.blobs:
+            server.put_blob(blob.data)
+        for child in content.children:
+            server.put_manifest(sample.repository, child.digest, child.data, child.media_type)
+        server.put_manifest(sample.repository, sample.tag, content.manifest.data, content.manifest.media_type)
+    return server
 
 
 def _built(steps: tuple[Step, ...], format_: build.Format = "oci") -> Built:

@@ -24,8 +24,7 @@ from registries.models import Registry, SyncRun
 from registries.request_sync import request_syncs
 from scanning import database
 from scanning.demo.database import build_demo_database
-from scanning.demo.images import samples
-from scanning.demo.registry_server import RegistryServer
+from scanning.demo.images import sample_registry
 from scanning.engines.base import EngineError
 from scanning.launch import launch
 
@@ -49,8 +48,8 @@ def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_cho
         supervisor = stack.enter_context(
             Supervisor(supervised, folder=FOLDER, grace=GRACE, say=say, log=folder / "demo.log")
         )
-        server, password = _sample_registry(registry_port)
-        stack.enter_context(server)
+        password = secrets.token_urlsafe(18)
+        server = stack.enter_context(sample_registry(port=registry_port, users={REGISTRY_USER: password}))
         _wait_for_page(supervisor)
         say(f"Address: {settings.URL}\n{credentials}")
         demo = _Demo(supervisor, say)
@@ -67,20 +66,6 @@ def _administrator() -> str:
     known = User.objects.filter(username=ADMINISTRATOR).exists()
     call_command("create_administrator", ADMINISTRATOR, new_password=known, stdout=lines)
     return lines.getvalue().strip()
-
-
-def _sample_registry(port: int) -> tuple[RegistryServer, str]:
-    """Return a server, not started yet, that holds the sample images, and the password it asks for."""
-    password = secrets.token_urlsafe(18)
-    server = RegistryServer(port=port, method="bearer", users={REGISTRY_USER: password})
-    for sample in samples():
-        content = sample.content
-        for blob in content.blobs:
-            server.put_blob(blob.data)
-        for child in content.children:
-            server.put_manifest(sample.repository, child.digest, child.data, child.media_type)
-        server.put_manifest(sample.repository, sample.tag, content.manifest.data, content.manifest.media_type)
-    return server, password
 
 
 def _register(address: str, password: str) -> Registry:

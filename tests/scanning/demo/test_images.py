@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,7 +17,7 @@ import zstandard
 
 from scanning.demo import build, planted
 from scanning.demo.database import build_demo_database
-from scanning.demo.images import Sample, samples
+from scanning.demo.images import Sample, sample_registry, samples
 
 ALL = list(samples())
 IMAGES = {f"{sample.repository}:{sample.tag}": sample for sample in ALL if sample.is_image}
@@ -119,6 +120,20 @@ def test_the_registry_holds_what_is_no_image_and_every_kind_of_packing() -> None
 def test_the_samples_are_small() -> None:
     content = {blob.digest: len(blob.data) for sample in ALL for blob in sample.content.blobs}
     assert sum(content.values()) < 8 * 1024**2
+
+
+def test_another_program_can_copy_the_whole_sample_registry(tmp_path: Path) -> None:
+    skopeo = shutil.which("skopeo")
+    assert skopeo, "make test installs skopeo; on Debian: sudo apt-get install -y skopeo"
+    with sample_registry(users={"reader": "pa:ss word"}) as server:
+        for number, sample in enumerate(ALL):
+            source = f"docker://{server.host}/{sample.repository}:{sample.tag}"
+            options = ["--all", "--src-tls-verify=false", "--src-creds", "reader:pa:ss word", "--quiet"]
+            subprocess.run(
+                [skopeo, "copy", *options, source, f"dir:{tmp_path / str(number)}"], check=True, capture_output=True
+            )
+            copied = (tmp_path / str(number) / "manifest.json").read_bytes()
+            assert build.digest_of(copied) == sample.content.manifest.digest
 
 
 # --- what a real Trivy says ---------------------------------------------------------------------------------------
