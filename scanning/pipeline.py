@@ -103,10 +103,12 @@ def _ready(categories: set[RiskCategory], findings: Findings) -> set[RiskCategor
     """Return the categories whose engine can work now; for the others note why it cannot."""
     ready = set()
     for category in categories:
-        engine = installed.trivy() if category in ANALYSED_BY_TRIVY else installed.yara()
-        readiness = engine.ready()
         outcome = findings.outcomes[category]
-        outcome.engine_version = engine.version() if readiness.ready else readiness.version
+        if category in ANALYSED_BY_TRIVY:
+            readiness = installed.trivy().ready({category})
+        else:
+            readiness = installed.yara().ready()
+        outcome.engine_version = readiness.version
         if category is RiskCategory.VULNERABILITIES:
             outcome.database_updated_at = readiness.database_updated_at
         if readiness.ready:

@@ -86,7 +86,7 @@ class TarEntry:
 
 
 def rooted(name: bytes) -> bytes:
-    """Return ``name`` without leading slash, empty, ``.`` and ``..`` parts, as if ``/`` were the folder it starts in."""
+    """Return ``name`` without leading slash, empty, ``.`` and ``..`` parts, as if it started at ``/``."""
     if not (name.startswith((b"/", b".")) or b"//" in name or b"/." in name or name.endswith(b"/")):
         return name
     parts: list[bytes] = []
