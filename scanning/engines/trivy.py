@@ -100,6 +100,10 @@ class Trivy:
         self._cache_root, self._database, self._key, self._run = cache_root, database, fingerprint_key, run
         self._versions: dict[str, str] = {}  # by SHA-256 of the executable
 
+    def executable(self) -> Path:
+        """Return the executable, verified. Raises EngineError."""
+        return self._binary.verified()[0]
+
     def version(self) -> str:
         """Return the version of the executable and of the database ("none" where there is none): a cache key.
 
