@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -168,6 +169,7 @@ class _Watch:
             self._supervisor.wait(timeout=GRACE_SECONDS + 5)
         except subprocess.TimeoutExpired:
             self._supervisor.kill()  # the engine goes with it, by its parent death signal
+        self._kill_group()
 
     def _finished(self) -> Finished:
         words = dict(line.split(" ", 1) for line in self._told.decode("ascii").splitlines())
@@ -176,9 +178,17 @@ class _Watch:
             name = errno.errorcode.get(number, str(number))
             raise ProcessNotStarted(f"It could not be started: {os.strerror(number)} ({name}).")
         if "exited" not in words:
+            self._kill_group()
             raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
         self._spool.seek(0)
         return Finished(int(words["exited"]), self._spool.read(), self._tail())
+
+    def _kill_group(self) -> None:
+        """Kill what a killed supervisor may have left."""
+        words = self._told.split()
+        if b"exited" not in words and words[:1] == [b"started"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(words[1]), signal.SIGKILL)
 
     def _hear(self, chunk: bytes) -> None:
         self._told += chunk
