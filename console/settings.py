@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.ToastMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -154,6 +155,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
+
+# Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
+HEALTH: list[str] = ["console.health.workers"]
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
