@@ -23,9 +23,7 @@ from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.request_sync import request_syncs
 from scanning import database
-from scanning.demo.database import build_demo_database
 from scanning.demo.images import sample_registry
-from scanning.engines.base import EngineError
 from scanning.launch import launch
 
 REGISTRY, REGISTRY_USER, ADMINISTRATOR = "Sample registry", "tallyman", "admin"
@@ -33,11 +31,11 @@ GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next s
 DOWNLOAD_SECONDS = 60.0
 TICK_SECONDS = 0.5
 
-Database = Literal["auto", "small"]
+DatabaseChoice = Literal["auto", "small"]
 Say = Callable[[str], None]
 
 
-def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_choice: Database) -> None:
+def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_choice: DatabaseChoice) -> None:
     """Show the console with the sample images; return only by an exception (Stopped, ProgramEndedError)."""
     say("Preparing the database and the static files of the demo ...")
     call_command("migrate", interactive=False, verbosity=0)
@@ -53,7 +51,7 @@ def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_cho
         _wait_for_page(supervisor)
         say(f"Address: {settings.URL}\n{credentials}")
         demo = _Demo(supervisor, say)
-        demo.provide_database(database_choice, folder)
+        demo.provide_database(database_choice)
         demo.sync(_register(server.url, password))
         demo.scan()
         say("Ctrl-C stops everything.")
@@ -94,22 +92,32 @@ class _Demo:
     def __init__(self, supervisor: Supervisor, say: Say) -> None:
         self._supervisor, self._say = supervisor, say
 
-    def provide_database(self, choice: Database, folder: Path) -> None:
+    def provide_database(self, choice: DatabaseChoice) -> None:
         """Have a vulnerability database: the one that is there, the public one, or the small one of the project."""
-        if database.facts() is not None:
+        if database.current() is not None:
             return
-        why = "as asked for"
+        why = "as asked for."
         if choice == "auto":
             self._say(f"Downloading the public vulnerability database (at most {DOWNLOAD_SECONDS:.0f} seconds) ...")
             try:
-                database.download(check=self._supervisor.check, timeout=DOWNLOAD_SECONDS)
-            except EngineError as error:
-                why = error.reason
+                database.download(check=self._download_check())
+            except (database.DatabaseError, TimeoutError) as error:
+                why = str(error)
             else:
                 return
-        database.install(build_demo_database(folder / "small-database"))
+        database.install_demo()
         self._say(f"Scanning with the small vulnerability database of the project: {why}")
         self._say("It knows some fifty vulnerabilities and is good for a demonstration only. The page says so too.")
+
+    def _download_check(self) -> Callable[[], None]:
+        ends = time.monotonic() + DOWNLOAD_SECONDS
+
+        def check() -> None:
+            self._supervisor.check()
+            if time.monotonic() > ends:
+                raise TimeoutError("the public one did not come in time.")
+
+        return check
 
     def sync(self, registry: Registry) -> None:
         """Sync the sample registry and say what was found."""
