@@ -7,8 +7,6 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	&& { echo "$$python"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PORT ?=
-DATABASE ?=
 WORKERS ?= 2
 
 .PHONY: help
@@ -17,7 +15,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(VENV)/.run ## See it work: console, worker and a registry of sample images (PORT=8000, DATABASE=small)
-	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(DATABASE),--database $(DATABASE))
+	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(filter small,$(DATABASE)),--database small)
 
 .PHONY: run
 run: $(VENV)/.run ## Run the console for real use; the README has the settings
