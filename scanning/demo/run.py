@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -37,7 +38,8 @@ Say = Callable[[str], None]
 
 def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_choice: DatabaseChoice) -> None:
     """Show the console with the sample images; return only by an exception (Stopped, ProgramEndedError)."""
-    say("Preparing the database and the static files of the demo ...")
+    logging.getLogger().setLevel(logging.WARNING)  # the terminal is for what is said; the programs have a log file
+    say(f"Preparing the demo in {folder} ...")
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     credentials = _administrator()
