@@ -12,7 +12,6 @@ from console.accounts import operator
 from console.listing import views as lists
 from inventory import details, overview
 from inventory.listings import IMAGES
-from inventory.models import Tag
 
 
 @require_GET

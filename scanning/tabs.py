@@ -119,14 +119,14 @@ def _tag(tag_id: int) -> Tag:
 def _tab(
     request: HttpRequest, tag: Tag, listing: Listing[Any], rows: QuerySet[Any], category: RiskCategory
 ) -> HttpResponse:
-    page = Page(
-        listing, request.GET, rows=rows, target=TARGET, path=reverse(f"scanning:{listing.name}", args=[tag.pk])
-    )
+    page = Page(listing, request.GET, rows=rows, target=TARGET, path=reverse(f"scanning:{listing.name}", args=[tag.pk]))
     layers = {layer.diff_id: layer for layer in build.layers(tag)}
     for row in page.rows:
-        diff_ids = [place.diff_id for place in row.package.places] if hasattr(row, "package") and hasattr(
-            row.package, "places"
-        ) else [row.diff_id]
+        diff_ids = (
+            [place.diff_id for place in row.package.places]
+            if hasattr(row, "package") and hasattr(row.package, "places")
+            else [row.diff_id]
+        )
         row.layer = next((layers[one] for one in diff_ids if one in layers), None)
     known = coverage.of(tag.image, category) if tag.image else coverage.Coverage("not-scanned", busy=False)
     return _answer(request, tag, listing.name, {"page": page, "listing": listing, "coverage": known})

@@ -69,7 +69,9 @@ def cancel(request: HttpRequest) -> HttpResponse:
             return _answer(request)
     audit.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
-        messages.success(request, ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count})
+        messages.success(
+            request, ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
+        )
     else:
         messages.warning(request, _("None of the selected is being scanned."))
     return _answer(request)
@@ -110,7 +112,9 @@ def progress(request: HttpRequest) -> HttpResponse:
     return _progress(request, ids, before=set(_ids(request.GET.getlist("live"))), drawer=request.GET.get("drawer", ""))
 
 
-def _progress(request: HttpRequest, ids: list[int], *, before: set[int], drawer: str, oob: bool = False) -> HttpResponse:
+def _progress(
+    request: HttpRequest, ids: list[int], *, before: set[int], drawer: str, oob: bool = False
+) -> HttpResponse:
     shown = set(ids) | set(_ids([drawer]))
     rows = list(details.tags().filter(pk__in=shown))
     live = {row.pk for row in rows if row.image and row.image.scan_state in ACTIVE}
@@ -135,5 +139,3 @@ def _ids(texts: list[str]) -> list[int]:
     """Return the numbers among ``texts``, as many as a page can show."""
     found = dict.fromkeys(int(text) for text in texts if text.isdecimal() and len(text) < 19)
     return list(found)[: max(PAGE_SIZES) + 1]
-
-
