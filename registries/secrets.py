@@ -5,7 +5,10 @@ Nothing decrypts by itself: a row, a form, the admin and an export only ever mee
 
 from __future__ import annotations
 
+import os
+import secrets as randomness
 from functools import lru_cache
+from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -20,11 +23,41 @@ class SecretUnreadableError(RuntimeError):
     remedy = "Restore keys/credential_keys from the backup, or edit the registry and type the password again."
 
 
-@lru_cache(maxsize=1)
+def key_file() -> Path:
+    """Return where the keys lie: one a line, the newest first."""
+    return Path(settings.DATA_DIR) / "keys" / "credential_keys"
+
+
+def read_keys() -> list[str]:
+    """Return all keys, the newest first. The first call on a new data folder makes one."""
+    text = keys.read_or_make(key_file(), make=Fernet.generate_key().decode())
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def write_keys(lines: list[str]) -> None:
+    """Replace the key file as a whole; whoever reads it sees either the old keys or the new ones."""
+    path = key_file()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{randomness.token_hex(4)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def cipher() -> MultiFernet:
-    """Return the cipher over all keys of ``<data>/keys/credential_keys`` (one a line, newest first)."""
-    text = keys.read_or_make(settings.DATA_DIR / "keys" / "credential_keys", make=Fernet.generate_key().decode())
-    return MultiFernet([Fernet(line.strip()) for line in text.splitlines() if line.strip()])
+    """Return the cipher over all keys. The file is read each time, so a rotation reaches running processes at once."""
+    return cipher_of(tuple(read_keys()))
+
+
+@lru_cache(maxsize=4)
+def cipher_of(lines: tuple[str, ...]) -> MultiFernet:
+    """Return the cipher over ``lines``, the newest key first."""
+    return MultiFernet([Fernet(line) for line in lines])
 
 
 def encrypt(text: str) -> str:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
 class Manifest(models.Model):
-    """One manifest or index, named by its digest. What is no image is remembered too, so it is asked for once."""
+    """One manifest or index, named by its digest. What is no image is remembered too, so it is asked for once.
+
+    UNREADABLE is a tag's manifest that a registry lists and does not give, or that makes no sense. Its ``image`` is a
+    stand-in that says why (state FAILED, reason, remedy), and each sync asks for it again.
+    """
 
     class Kind(models.TextChoices):
         IMAGE = "image", _("Image")
         INDEX = "index", _("Index")
         OTHER = "other", _("Not an image")
+        UNREADABLE = "unreadable", _("Unreadable")
 
     digest = models.CharField(max_length=140, unique=True)
-    media_type = models.CharField(max_length=150, blank=True)
+    media_type = models.CharField(max_length=255, blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    artifact_type = models.CharField(max_length=150, blank=True)  # why it is not shown, where kind is OTHER
-    size = models.BigIntegerField(
-        default=0
-    )  # compressed bytes of config and layers; of the default platform for an index
+    artifact_type = models.CharField(max_length=255, blank=True)  # why it is not shown, where kind is OTHER
+    size = models.BigIntegerField(default=0)  # bytes of config and layers as pulled; of an index: its default platform
     # Of an image its own; of an index that of the default platform (linux/amd64, else the first).
     image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="manifests")
     default_manifest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")  # of an index
+    seen_at = models.DateTimeField(default=timezone.now)  # about when a sync last met it; exact to some days
 
     def __str__(self) -> str:
         return self.digest
 
 
 class PlatformManifest(models.Model):
-    """One image of an index. ``manifest`` is None where the registry does not hold it (a sparse index)."""
+    """One image of an index. ``manifest`` is None until the image was fetched; of an index only the default one is."""
 
     index = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="platforms")
     position = models.PositiveSmallIntegerField()
@@ -38,6 +43,7 @@ class PlatformManifest(models.Model):
     platform = models.CharField(max_length=80, blank=True)  # os/architecture[/variant]; "" is unknown
     size = models.BigIntegerField(default=0)
     manifest = models.ForeignKey(Manifest, null=True, on_delete=models.SET_NULL, related_name="+")
+    absent = models.BooleanField(default=False)  # the index names it, the registry does not hold it (a sparse index)
 
     class Meta:
         ordering = ["index_id", "position"]
@@ -52,8 +58,10 @@ class Layer(models.Model):
 
     digest = models.CharField(max_length=140, unique=True)
     diff_id = models.CharField(max_length=140, blank=True, db_index=True)  # "" until a config or a pull has told it
+    # A config claims, a pull proves: only a proven diff ID may stand for the layer's content.
+    verified = models.BooleanField(default=False)
     size = models.BigIntegerField()  # as pulled
-    media_type = models.CharField(max_length=150, blank=True)
+    media_type = models.CharField(max_length=255, blank=True)
 
     def __str__(self) -> str:
         return self.digest
@@ -126,6 +134,9 @@ class Image(models.Model):
     trojans = models.PositiveIntegerField(null=True, blank=True)
     sensitive = models.PositiveIntegerField(null=True, blank=True)
     packages = models.PositiveIntegerField(null=True, blank=True)
+    malware_highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
+    sensitive_highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
+    # of all findings of all kinds
     highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices, db_index=True)
 
     def __str__(self) -> str:

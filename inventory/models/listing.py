@@ -11,6 +11,7 @@ class Repository(models.Model):
     registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="repository_set")
     name = models.CharField(max_length=300)
     first_seen = models.DateTimeField(auto_now_add=True)
+    synced_at = models.DateTimeField(null=True, blank=True)  # when a sync last read all of its tags
 
     class Meta:
         verbose_name_plural = "repositories"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from registries import secrets
@@ -58,6 +60,7 @@ class Registry(models.Model):
     connection_reason = models.TextField(blank=True, editable=False)
     connection_remedy = models.TextField(blank=True, editable=False)
     connection_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    connection_login = models.CharField(max_length=64, blank=True, editable=False)  # which settings that was said of
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -97,18 +100,27 @@ class Registry(models.Model):
         """
         return secrets.decrypt(self.password_token) if self.password_token else ""
 
+    @property
+    def credentials_refused(self) -> bool:
+        """Whether the registry refused exactly the credentials stored now. They must not be tried again unasked:
+        registries lock accounts for it. Any edit of address, username or password lifts this, and so does a test."""
+        return self.connection == self.Connection.REFUSED and self.connection_login == self._login()
+
     def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
         """Keep what the last attempt to talk to this registry has shown. Touches no other field."""
-        from django.utils import timezone
-
         self.connection, self.connection_reason, self.connection_remedy = state, reason, remedy
-        self.connection_checked_at = timezone.now()
+        self.connection_checked_at, self.connection_login = timezone.now(), self._login()
         type(self)._default_manager.filter(pk=self.pk).update(
             connection=state,
             connection_reason=reason,
             connection_remedy=remedy,
             connection_checked_at=self.connection_checked_at,
+            connection_login=self.connection_login,
         )
+
+    def _login(self) -> str:
+        parts = (self.address, self.username, self.password_token)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def record_sync(self, run: SyncRun) -> None:
         """Keep ``run``, which has ended, as the last sync of this registry."""

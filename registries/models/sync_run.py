@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, State
+from console.jobs.models import FINAL_STATES, Job, State
 
 
 class SyncRun(Job):
@@ -24,6 +24,8 @@ class SyncRun(Job):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # Let go of repositories that are not listed any more, although the registry does not say that they are gone.
+    forget_unlisted = models.BooleanField(default=False)
     repositories = models.PositiveIntegerField(default=0)
     tags = models.PositiveIntegerField(default=0)  # image tags seen
     tags_new = models.PositiveIntegerField(default=0)
@@ -50,3 +52,8 @@ class SyncRun(Job):
 
     def __str__(self) -> str:
         return f"sync {self.pk} of registry {self.registry_id}"
+
+    def state_changed(self, to: State) -> None:
+        """Make an ended sync the last one of its registry, in the transaction that ends it."""
+        if to in FINAL_STATES:
+            self.registry.record_sync(self)

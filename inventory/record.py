@@ -1,0 +1,98 @@
+"""Writing what a sync has seen: tags in batches, each batch whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Self
+
+from django.utils import timezone
+
+from inventory.models import Manifest, Tag
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One tag as a sync has seen it."""
+
+    repository_id: int
+    address: str  # host/path without the tag
+    repository: str  # name, for pulling
+    name: str
+    digest: str
+    size: int | None = None
+    pushed_at: datetime | None = None
+
+
+@dataclass
+class Tally:
+    """What a sync has seen and done so far; the names are those of SyncRun's columns."""
+
+    repositories: int = 0
+    tags: int = 0
+    tags_new: int = 0
+    tags_changed: int = 0
+    tags_gone: int = 0
+    not_images: int = 0
+    errors: int = 0
+
+    def __iadd__(self, other: Tally) -> Self:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        return self
+
+
+WRITTEN = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")
+
+
+def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tally: Tally) -> None:
+    """Write ``seen`` as Tag rows, all of whose digests are in ``manifests``; what is no image gets no row and loses
+    the one it had. Unchanged rows are not written. Call it in the transaction that has read ``manifests``."""
+    latest = {(tag.repository_id, tag.name): tag for tag in seen}  # a registry may list a tag twice while it changes
+    rows = {
+        (row.repository_id, row.name): row
+        for row in Tag.objects.filter(
+            repository_id__in={tag.repository_id for tag in latest.values()},
+            name__in={tag.name for tag in latest.values()},
+        )
+    }
+    new: list[Tag] = []
+    changed: list[Tag] = []
+    no_image: list[int] = []
+    for key, tag in latest.items():
+        manifest, row = manifests[tag.digest], rows.get(key)
+        if manifest.kind == Manifest.Kind.OTHER:
+            tally.not_images += 1
+            if row is not None:
+                no_image.append(row.pk)
+            continue
+        tally.tags += 1
+        if row is None:
+            new.append(_fill(Tag(repository_id=tag.repository_id, name=tag.name), tag, manifest))
+            continue
+        before = _facts(row)
+        moved = row.digest != tag.digest
+        if _facts(_fill(row, tag, manifest)) != before:
+            changed.append(row)
+        if moved:
+            row.changed_at = timezone.now()
+            tally.tags_changed += 1
+    Tag.objects.bulk_create(new)
+    Tag.objects.bulk_update(changed, WRITTEN)
+    Tag.objects.filter(pk__in=no_image).delete()
+    tally.tags_new += len(new)
+    tally.tags_gone += len(no_image)
+
+
+def _fill(row: Tag, tag: Seen, manifest: Manifest) -> Tag:
+    moved = row.digest != tag.digest
+    row.digest, row.manifest, row.address = tag.digest, manifest, tag.address
+    row.image_id = manifest.image_id
+    row.size = manifest.size or tag.size or 0
+    row.pushed_at = tag.pushed_at or (None if moved else row.pushed_at)
+    return row
+
+
+def _facts(row: Tag) -> tuple[object, ...]:
+    return row.digest, row.manifest_id, row.image_id, row.address, row.size, row.pushed_at

@@ -1,0 +1,149 @@
+"""From a digest to an image: what a manifest or an index is, asked of a registry once in the digest's life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from django.utils.translation import gettext as _
+
+from inventory.configs import record_configs
+from inventory.content import LayerFact, ManifestFact, PlatformFact, known_manifests, store
+from inventory.models import Image, Layer, Manifest
+from registries.clients import RegistryClient
+from registries.oci.configs import parse_config
+from registries.oci.errors import MalformedAnswer, NotFound, RegistryError
+from registries.oci.kinds import choose_platform, classify, index_images
+from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManifest, parse_manifest
+
+MAX_DEPTH = 3  # indexes within indexes
+MAX_PLATFORMS = 200  # images of an index that are kept
+MAX_FETCHES = 12  # manifests asked for to find one image of an index
+MAX_LAYERS = 1000  # several times what any container runtime can mount
+
+
+def resolve(client: RegistryClient, *, repository: str, digest: str) -> Manifest:
+    """Return the stored manifest of ``digest``, asking ``client`` for it where it is not known yet.
+
+    Raises a RegistryError where the registry does not give it, or gives what makes no sense; nothing is stored then.
+    """
+    known = known_manifests([digest])
+    return known.get(digest) or store([fetch(client, repository=repository, digest=digest)])[digest]
+
+
+def record_config(image: Image, content: bytes) -> None:
+    """Write what the config ``content`` (whose digest is the image ID) says of ``image``: system, history, layers.
+
+    Doing it again changes nothing. Raises MalformedAnswer for a config that makes no sense.
+    """
+    record_configs({image.pk: parse_config(content)})
+    image.refresh_from_db()
+
+
+def record_diff_id(*, digest: str, diff_id: str) -> None:
+    """Write that a pull of layer ``digest`` has unpacked to ``diff_id``, whatever a config had claimed before."""
+    Layer.objects.filter(digest=digest).update(diff_id=diff_id, verified=True)
+
+
+def fetch(client: RegistryClient, *, repository: str, digest: str) -> ManifestFact:
+    """Ask ``client`` for a manifest and, of an index, for its default image. Talks to no database.
+
+    Raises as :func:`resolve`.
+    """
+    return _Fetch(client, repository).fetch(digest, depth=0)
+
+
+def unreadable(digest: str, error: RegistryError) -> ManifestFact:
+    """Return what to store of a digest that a tag names and that cannot be read, so that people see it and why."""
+    return ManifestFact(
+        digest=digest, kind=Manifest.Kind.UNREADABLE, image_id=digest, reason=error.reason, remedy=error.remedy
+    )
+
+
+@dataclass
+class _Fetch:
+    """One search for the image behind a digest. ``left`` bounds what a hostile index can make us ask for."""
+
+    client: RegistryClient
+    repository: str
+    left: int = MAX_FETCHES
+
+    def fetch(self, digest: str, *, depth: int) -> ManifestFact:
+        self.left -= 1
+        if self.left < 0 or depth > MAX_DEPTH:
+            raise MalformedAnswer(
+                _("The image is an index of indexes that leads nowhere."),
+                _("Push the image again with a current tool."),
+            )
+        raw = self.client.manifest(self.repository, digest)
+        parsed = parse_manifest(raw)
+        verdict = classify(parsed)
+        if verdict.kind == "index" and isinstance(parsed, Index):
+            return self._index(raw, parsed, depth)
+        if verdict.kind == "image" and isinstance(parsed, ImageManifest):
+            return _image(raw, parsed)
+        return _other(raw, verdict.artifact_type)
+
+    def _index(self, raw: RawManifest, index: Index, depth: int) -> ManifestFact:
+        """Try the images of ``index`` in the order of preference until one is there."""
+        platforms = {str(child.digest): _platform(child) for child in index_images(index)[:MAX_PLATFORMS]}
+        rest, missing = index, ""
+        while (child := choose_platform(rest)) is not None:
+            digest = str(child.digest)
+            rest = replace(rest, manifests=tuple(each for each in rest.manifests if each.digest != child.digest))
+            try:
+                found = self.fetch(digest, depth=depth + 1)
+            except NotFound:
+                missing = missing or str(child.platform or digest)
+                if digest in platforms:
+                    platforms[digest] = replace(platforms[digest], absent=True)
+                continue
+            default = found.default or found
+            if default.kind == Manifest.Kind.OTHER:
+                platforms.pop(digest, None)
+                continue
+            if digest in platforms:
+                platforms[digest] = replace(platforms[digest], size=default.size)
+            return ManifestFact(
+                digest=str(raw.digest),
+                kind=Manifest.Kind.INDEX,
+                media_type=raw.media_type,
+                platforms=tuple(platforms.values()),
+                default=replace(default, platform=default.platform or child.platform),
+            )
+        if missing:
+            raise NotFound(
+                _("The registry holds none of the images of this index, not even that for %(platform)s.")
+                % {"platform": missing},
+                _("Push the image again, with all of its platforms."),
+                what="manifest",
+            )
+        return _other(raw, index.artifact_type or index.media_type)
+
+
+def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
+    if len(manifest.layers) > MAX_LAYERS:
+        raise MalformedAnswer(
+            _("The image has %(count)d layers; no container runtime can start it.") % {"count": len(manifest.layers)},
+            _("Push the image again with a current tool."),
+        )
+    contents = [*manifest.layers, *([manifest.config] if manifest.config else [])]
+    return ManifestFact(
+        digest=str(raw.digest),
+        kind=Manifest.Kind.IMAGE,
+        media_type=raw.media_type,
+        size=sum(each.size for each in contents),
+        image_id=str(manifest.config.digest if manifest.config else raw.digest),
+        config=manifest.config,
+        said=manifest.schema1,
+        layers=tuple(LayerFact(str(layer.digest), layer.size, layer.media_type) for layer in manifest.layers),
+    )
+
+
+def _other(raw: RawManifest, artifact_type: str) -> ManifestFact:
+    return ManifestFact(
+        digest=str(raw.digest), kind=Manifest.Kind.OTHER, media_type=raw.media_type, artifact_type=artifact_type
+    )
+
+
+def _platform(child: Descriptor) -> PlatformFact:
+    return PlatformFact(digest=str(child.digest), platform=str(child.platform or "")[:80])

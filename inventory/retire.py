@@ -1,0 +1,90 @@
+"""Letting go: of tags and repositories that are gone, and of content that nothing holds any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from datetime import timedelta
+from typing import TypeVar
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from inventory.models import Image, Layer, Manifest, PlatformManifest, Repository, Tag
+
+Row = TypeVar("Row", bound=models.Model)
+
+BATCH = 200
+REMEMBERED = timedelta(days=30)  # how long a manifest that is no image is known after it was last met
+
+
+def retire_tags(listed: Mapping[int, Set[str]]) -> int:
+    """Delete the tags of the repositories ``listed`` (id → all names) that are not among those names.
+
+    Only for repositories whose listing has ended without an error. Returns how many tags are gone.
+    """
+    rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
+    gone = [pk for pk, repository_id, name in rows.iterator(chunk_size=2000) if name not in listed[repository_id]]
+    for batch in _slices(gone):
+        Tag.objects.filter(pk__in=batch).delete()
+    return len(gone)
+
+
+def retire_repositories(keys: Sequence[int]) -> int:
+    """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
+    gone = 0
+    for batch in _slices(keys):
+        gone += retire_tags(dict.fromkeys(batch, frozenset()))
+        Repository.objects.filter(pk__in=batch).delete()
+    return gone
+
+
+def prune(*, check: Callable[[], None]) -> int:
+    """Delete manifests, images with all their findings, and layers that no tag holds; return how many images.
+
+    An image that waits for a scan or is being scanned stays until a later call. Work is done in small transactions,
+    with ``check`` between them. Rows that another sync takes up meanwhile are left alone.
+    """
+    long_ago = timezone.now() - REMEMBERED
+
+    def unheld() -> QuerySet[Manifest]:
+        return Manifest.objects.filter(
+            ~Exists(Tag.objects.filter(manifest=OuterRef("pk"))),
+            ~Exists(Manifest.objects.filter(default_manifest=OuterRef("pk"))),
+            ~Exists(PlatformManifest.objects.filter(manifest=OuterRef("pk"))),
+            ~Q(kind=Manifest.Kind.OTHER) | Q(seen_at__lt=long_ago),
+        )
+
+    while _delete_all(unheld, check=check):
+        pass  # an index that goes sets its images free
+    busy = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
+    images = _delete_all(
+        lambda: Image.objects.filter(
+            ~Exists(Tag.objects.filter(image=OuterRef("pk"))),
+            ~Exists(Manifest.objects.filter(image=OuterRef("pk"))),
+        ).exclude(scan_state__in=busy),
+        check=check,
+    )
+    _delete_all(lambda: Layer.objects.filter(manifest_layers=None), check=check)
+    return images
+
+
+def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None]) -> int:
+    """Delete ``rows()`` in the order of their keys, batch by batch; return how many."""
+    deleted = after = 0
+    while True:
+        check()
+        try:
+            with transaction.atomic():
+                batch = list(rows().filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH])
+                if not batch:
+                    return deleted
+                after = batch[-1]
+                rows().filter(pk__in=batch).delete()
+                deleted += len(batch)
+        except IntegrityError:
+            continue  # another sync has just taken one of them up
+
+
+def _slices(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))

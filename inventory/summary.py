@@ -1,0 +1,89 @@
+"""The summary of an image's findings: the only writer of its state of scan and of its counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from inventory.models import Image
+
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a scan has found. None means that it did not look: what an earlier scan has found stays."""
+
+    critical: int | None = None
+    high: int | None = None
+    medium: int | None = None
+    low: int | None = None
+    unknown: int | None = None
+    fixable: int | None = None  # vulnerabilities with a fixed version
+    viruses: int | None = None  # malware that is no trojan
+    trojans: int | None = None
+    sensitive: int | None = None
+    packages: int | None = None
+    malware_highest: int | None = None  # rank (Image.Severity) of the worst virus or trojan; 0 where there is none
+    sensitive_highest: int | None = None  # rank of the worst sensitive data; 0 where there is none
+
+
+def record_state(
+    *,
+    image_id: int,
+    state: Image.ScanState,
+    reason: str = "",
+    remedy: str = "",
+    stage: str = "",
+    percent: int | None = None,
+) -> None:
+    """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error."""
+    Image.objects.filter(pk=image_id).update(
+        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent
+    )
+
+
+def record_findings(*, image_id: int, os_name: str | None, counts: Counts, scanned_at: datetime) -> None:
+    """Write what a scan that ended at ``scanned_at`` has found; ``os_name`` None keeps the one known.
+
+    Belongs into the transaction that writes the findings themselves. An image that is gone is no error.
+    """
+    values: dict[str, object] = {name: value for name, value in dataclasses.asdict(counts).items() if value is not None}
+    values["last_scanned_at"] = scanned_at
+    if os_name is not None:
+        values["os_name"] = os_name[:80]
+    with transaction.atomic():
+        image = Image.objects.select_for_update().filter(pk=image_id).first()
+        if image is None:
+            return
+        for name, value in values.items():
+            setattr(image, name, value)
+        image.highest = highest(image)
+        image.save(update_fields=[*values, "highest"])
+
+
+def highest(image: Image) -> int | None:
+    """Return the rank of the worst finding by the counts on ``image``: NONE where nothing was found, None where
+    nothing was looked for. Malware or sensitive data of no stated rank count as HIGH."""
+    known = [
+        rank
+        for count, rank in (
+            (image.vulnerabilities, _worst_vulnerability(image)),
+            (image.malware, _stated(image.malware, image.malware_highest)),
+            (image.sensitive, _stated(image.sensitive, image.sensitive_highest)),
+        )
+        if count is not None
+    ]
+    return max(known, default=None)
+
+
+def _worst_vulnerability(image: Image) -> int:
+    ranks = (Image.Severity[name.upper()] for name in SEVERITIES if getattr(image, name))
+    return int(next(ranks, Image.Severity.NONE))
+
+
+def _stated(count: int | None, rank: int | None) -> int:
+    return int((rank or Image.Severity.HIGH) if count else Image.Severity.NONE)

@@ -1,0 +1,58 @@
+"""What a connector is: how one type of registry is listed. Pulling is the same for all types and none of its business.
+
+A connector says as data what the form shows for its type, and gives the names of repositories and tags page by page.
+Where the vendor's listing tells digest, size or push time, it passes them on and spares the sync a call for each tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+
+@dataclass(frozen=True)
+class TagRef:
+    """One tag as the registry lists it. What the listing does not tell is None or "", and is asked for elsewhere."""
+
+    name: str
+    digest: str | None = None  # of the manifest or index
+    media_type: str = ""  # of the manifest or index
+    size: int | None = None  # bytes as pulled: config and layers
+    pushed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the form and the operation guide show for a type of registry."""
+
+    type: str  # value of Registry.Type
+    label: str
+    versions: tuple[str, ...] = ()  # values of Registry.Version; none: the field is not shown
+    networks: tuple[str, ...] = ("public",)  # values of Registry.Network
+    regions: tuple[str, ...] = ()  # none: "Default region" is the only choice
+    # Fields of Registry that the form shows beyond those that every type has (name, type, limit, certificates).
+    fields: tuple[str, ...] = ("address", "username", "password")
+    required: frozenset[str] = frozenset({"address"})
+
+
+class Connector(Protocol):
+    """One registry, seen through its vendor's listing. Built for one sync or one test, then thrown away.
+
+    Both iterators ask for page after page while they are read, and raise a RegistryError where a page cannot be had:
+    an iterator that ends has given everything. They may give a name twice where the registry changes meanwhile.
+    Methods are called by several threads at a time, each repository by one of them.
+    """
+
+    declaration: ClassVar[Declaration]
+    fixed: bool  # the repositories come from a list that a person typed: what is not on it is not wanted any more
+
+    def ping(self) -> None:
+        """Prove that the address answers and takes the credentials. Raises a RegistryError that says what to do."""
+
+    def repositories(self) -> Iterator[str]:
+        """Yield the names of all repositories, as they stand in ``/v2/<name>/…``."""
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield all tags of ``repository``; none where it is gone."""

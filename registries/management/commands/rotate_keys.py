@@ -1,0 +1,73 @@
+"""manage.py rotate_keys: encrypt all stored credentials with a new key and throw the old keys away."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.core.management.base import BaseCommand, CommandError
+from django.db import models
+
+from registries import secrets
+from registries.models import Registry
+
+# every column that holds an encrypted credential
+COLUMNS: tuple[tuple[type[models.Model], str], ...] = ((Registry, "password_token"),)
+
+
+class Command(BaseCommand):
+    help = "Encrypt all stored credentials with a new key; the old keys are removed. Safe while the console runs."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--keep-old", action="store_true", help="leave the old keys in the file, after the new one")
+
+    def handle(self, *args: Any, keep_old: bool, **options: Any) -> None:
+        old, new = secrets.read_keys(), Fernet.generate_key().decode()
+        # Both are in the file before the first row changes, so that every process reads every row at any moment.
+        secrets.write_keys([new, *old])
+        changed, lost = 0, []
+        for model, column, row, token in tokens():
+            try:
+                fresh = secrets.cipher().rotate(token.encode()).decode()
+            except InvalidToken:
+                lost.append(str(row))
+                continue
+            # An edit in this moment wins: it was made with the new key already.
+            changed += model._default_manager.filter(pk=row.pk, **{column: token}).update(**{column: fresh})
+        if lost:
+            raise CommandError(
+                f"{changed} credentials are encrypted with the new key. These could not be read with any key: "
+                f"{', '.join(lost)}. All keys stay in {secrets.key_file()}: restore the missing one "
+                "from a backup below the others, or type these passwords again, then run this command once more."
+            )
+        self.stdout.write(f"{changed} credentials are encrypted with a new key.")
+        if keep_old:
+            return
+        newest = secrets.cipher_of((new,))
+        if stale := [str(row) for _, _, row, token in tokens() if not readable(newest, token)]:
+            raise CommandError(
+                f"Changed while the keys were rotated: {', '.join(stale)}. The old keys stay; run this command again."
+            )
+        secrets.write_keys([new])
+        self.stdout.write(
+            f"The old keys are removed. Back up {secrets.key_file()} now: "
+            "database backups made before need the key file that was backed up with them."
+        )
+
+
+def tokens() -> Iterator[tuple[type[models.Model], str, models.Model, str]]:
+    """Yield (model, column, row, token) for every stored credential."""
+    for model, column in COLUMNS:
+        for row in model._default_manager.exclude(**{column: ""}).iterator():
+            yield model, column, row, getattr(row, column)
+
+
+def readable(cipher: MultiFernet, token: str) -> bool:
+    """Whether ``cipher`` decrypts ``token``."""
+    try:
+        cipher.decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True

@@ -1,0 +1,149 @@
+"""Answers of registries, and what those mean that are no success."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import requests
+
+from registries.oci import strict_json
+from registries.oci.connections import Call
+from registries.oci.endpoint import Origin
+from registries.oci.errors import (
+    AccessDenied,
+    AddressInvalid,
+    MalformedAnswer,
+    NotARegistry,
+    NotFound,
+    PolicyBlocked,
+    RegistryError,
+    ServerError,
+)
+from registries.oci.failures import translated
+
+What = Literal["repository", "manifest", "blob", "page"]
+
+
+@dataclass
+class Answer:
+    """What came back. ``content`` holds the body where a limit was given, and always of an error; else ``read``."""
+
+    status: int
+    headers: Mapping[str, str]
+    origin: Origin
+    response: requests.Response = field(repr=False)
+    call: Call = field(repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+    def read(self, count: int, *, decode: bool = False) -> bytes:
+        """Return up to ``count`` bytes of the body, b"" at its end. Raises Unreachable where the connection breaks."""
+        with self.call.active(), translated(self.origin):
+            data: bytes = self.response.raw.read(count, decode_content=decode)
+            return data
+
+    def close(self) -> None:
+        """Give the connection back, or end it where the body was not read to its end."""
+        self.response.close()
+
+    def error_code(self) -> str:
+        """The code of a distribution error, e.g. ``NAME_UNKNOWN``; "" where the body is none."""
+        try:
+            errors = strict_json.load_object(self.content, "error").get("errors")
+            code = errors[0]["code"] if isinstance(errors, list) else ""
+        except (MalformedAnswer, LookupError, TypeError):
+            return ""
+        return code if isinstance(code, str) and code.isascii() and len(code) <= 60 else ""
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a page for people came in place of an answer."""
+        return "html" in self.headers.get("Content-Type", "").lower()
+
+
+def no_access(has_login: bool) -> AccessDenied:
+    """The error for a lack of rights. Registries say the same of what is not there."""
+    if has_login:
+        return AccessDenied(
+            "The account may not read this, or it is not there.",
+            "Give the account the right to list and pull, or check the name.",
+        )
+    return AccessDenied("The registry asks for a sign-in.", "Enter a user name and a password that may list and pull.")
+
+
+def must_be_registry(answer: Answer) -> None:
+    """Raise unless ``answer`` is what a registry says at its root to those whom it lets in."""
+    if answer.status == 403:
+        raise AccessDenied(
+            "The registry forbids the access.",
+            "It may let in listed addresses only, or the account lacks a right. Look at the registry's access rules.",
+        )
+    if answer.status >= 500:
+        raise ServerError(f"The registry failed (HTTP {answer.status}).", "Look at the registry's own logs.")
+    if any(words in answer.content[:2000] for words in _PLAIN_ON_TLS):
+        raise AddressInvalid("This port speaks TLS.", "Write the address with https.")
+    if answer.status != 200 or answer.is_html or answer.content.strip()[:1] not in (b"", b"{", b"[", b"n", b'"', b"t"):
+        raise NotARegistry(
+            f"No registry answers at this address (HTTP {answer.status}).",
+            "Check type, port and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
+        )
+
+
+def failure(answer: Answer, what: What, subject: str, has_login: bool) -> RegistryError:
+    """The error for an answer that is no success. The body of the answer is closed."""
+    answer.close()
+    code, status = answer.error_code(), answer.status
+    note = f" ({code})" if code else ""
+    if answer.is_html and status in {200, 404}:
+        return no_registry(answer)
+    if status == 401:
+        return no_access(has_login)
+    if status == 403:
+        return AccessDenied(
+            f"The registry does not let this account read {subject}{note}.",
+            "Give the account the right to list and pull there. A policy of the registry may also block it.",
+        )
+    if status in {404, 405, 410, 501}:
+        return NotFound(f"The registry does not hold {subject}{note}.", _GONE.get(what, _GONE["page"]), what=what)
+    if status == 412:
+        return PolicyBlocked(
+            f"A policy of the registry blocks the pull of {subject}{note}.",
+            "Exempt this account from the project's rules on vulnerabilities or signatures.",
+        )
+    if status >= 500:
+        return ServerError(
+            f"The registry failed to give {subject} (HTTP {status}{note}).", "Look at the registry's own logs."
+        )
+    return MalformedAnswer(
+        f"The registry answered HTTP {status}{note} when asked for {subject}.", "Check the type of this registry."
+    )
+
+
+def storage_refuses(answer: Answer) -> AccessDenied:
+    """The error for a redirect target that does not give what the registry has promised."""
+    answer.close()
+    return AccessDenied(
+        f"{answer.origin}, where the registry keeps its content, refuses the download (HTTP {answer.status}).",
+        "Check the registry's storage settings, and that this machine may read from that storage.",
+    )
+
+
+def no_registry(answer: Answer) -> NotARegistry:
+    with contextlib.suppress(RegistryError):
+        must_be_registry(answer)
+    return NotARegistry(
+        "A web page came where the registry should have answered.",
+        "Check type and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
+    )
+
+
+# what Go's server and nginx say to plain HTTP on their TLS ports
+_PLAIN_ON_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
+_GONE = {
+    "repository": "It may have been deleted. The next sync notices that by itself.",
+    "manifest": "It may have been deleted or replaced since it was listed: sync the registry and try again.",
+    "blob": "The image is incomplete in the registry, or a base layer lives elsewhere (Windows): push the image again.",
+    "page": "Check the address and its path prefix.",
+}

@@ -1,0 +1,148 @@
+"""Reading a blob: every byte counted and hashed, broken connections taken up again where they ended."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from registries.oci.answers import Answer
+from registries.oci.errors import DigestMismatch, MalformedAnswer, TimedOut, Truncated, Unreachable
+from registries.oci.manifests import Descriptor
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CHUNK = 256 * 1024
+MAX_RESUMES = 3
+UNSIZED_LIMIT = 64 * 1024**3  # bytes of a layer whose manifest tells no size (schema 1)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)")
+
+
+class BlobReader(io.RawIOBase):
+    """Gives the bytes of a blob. The last of them is given only after size and digest have been found right.
+
+    ``fetch`` asks the registry for the blob from a byte onwards and answers 200, 206 or 416, else raises.
+    Raises DigestMismatch (throw away what was read; a second reading may help), Truncated, and what ``fetch`` raises.
+    """
+
+    def __init__(self, blob: Descriptor, fetch: Callable[[int], Answer]) -> None:
+        self._blob, self._fetch = blob, fetch
+        self._hash = blob.digest.hasher()
+        self._got = 0
+        self._resumes = 0
+        self._decode = False
+        self._answer: Answer | None = None
+        self._standing = False
+        self._chunk = memoryview(b"")
+        self._ahead: bytes | None = None  # one chunk is held back, so that the last is known as such
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill ``buffer`` as far as one chunk goes; 0 at the end of a blob that is right."""
+        target = memoryview(buffer).cast("B")
+        if not self._chunk:
+            ahead = self._next() if self._ahead is None else self._ahead
+            self._ahead = self._next() if ahead else b""
+            self._chunk = memoryview(ahead)
+        count = min(len(target), len(self._chunk))
+        target[:count] = self._chunk[:count]
+        self._chunk = self._chunk[count:]
+        return count
+
+    def close(self) -> None:
+        """End the connection, whether all was read or not."""
+        if self._answer:
+            self._answer.close()
+            self._answer = None
+        super().close()
+
+    def _next(self) -> bytes:
+        """The next verified-so-far chunk from the network; b"" once everything has come and is right."""
+        while True:
+            if self._answer is None:
+                self._answer = self._fetch(self._got)  # has its own tries
+                self._standing = False
+            try:
+                if not self._standing:
+                    self._stand(self._answer)
+                    self._standing = True
+                data = self._answer.read(CHUNK, decode=self._decode)
+                if data or not self._short:
+                    break
+                raise Unreachable("The blob ended early.", "Try again.")
+            except Unreachable as broken:
+                self._resume(broken)
+        self._got += len(data)
+        self._hash.update(data)
+        limit = self._blob.size if self._blob.size_known else UNSIZED_LIMIT
+        if self._got > limit:
+            raise self._mismatch(f"has more than the {limit} bytes that its manifest states")
+        if not data and not self._blob.digest.names(self._hash):
+            raise self._mismatch("is not what its digest says")
+        return data
+
+    @property
+    def _short(self) -> bool:
+        return self._blob.size_known and self._got < self._blob.size
+
+    def _resume(self, broken: Unreachable) -> None:
+        self._resumes += 2 if isinstance(broken, TimedOut) else 1  # a peer that hangs is given up after a minute
+        if self._answer:
+            self._answer.close()
+            self._answer = None
+        if self._resumes > MAX_RESUMES or not broken.retry:
+            raise Truncated(
+                f"The connection broke again and again while {self._name} was read.",
+                "Check the network and the proxies between here and the registry; then try again.",
+            ) from broken
+
+    def _stand(self, answer: Answer) -> None:
+        """Come to the first byte that is missing."""
+        if answer.status == 416:
+            if self._short:
+                raise Unreachable("The registry does not give the rest of the blob.", "Try again.")
+            return
+        start = 0
+        if answer.status == 206:
+            found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != self._got:
+                raise MalformedAnswer(f"The registry gives another part of {self._name} than asked for.", _PROXY)
+            start = self._got
+        length = answer.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() and len(length) < 20 else None
+        fits = not self._blob.size_known or total == self._blob.size
+        # Bytes that a store labels gzip are the blob itself; those that a proxy has compressed must be unpacked first.
+        self._decode = bool(answer.headers.get("Content-Encoding")) and not fits
+        if total is not None and not fits and not self._decode:
+            raise self._mismatch(f"has {total} bytes where its manifest states {self._blob.size}")
+        self._skip(answer, self._got - start)
+
+    def _skip(self, answer: Answer, count: int) -> None:
+        """Read again what was given already, where the server ignores Range; it must be the same."""
+        again = self._blob.digest.hasher()
+        while count:
+            data = answer.read(min(CHUNK, count), decode=self._decode)
+            if not data:
+                raise Unreachable("The blob ended early.", "Try again.")
+            again.update(data)
+            count -= len(data)
+            if not count and again.digest() != self._hash.digest():
+                raise self._mismatch("changed while it was read")
+
+    @property
+    def _name(self) -> str:
+        return f"the blob {self._blob.digest.algorithm}:{self._blob.digest.encoded[:12]}…"
+
+    def _mismatch(self, what: str) -> DigestMismatch:
+        return DigestMismatch(
+            f"{self._name[0].upper()}{self._name[1:]} {what}.",
+            "It is damaged in the registry or on the way. If this goes on, push the image again.",
+        )
+
+
+_PROXY = "Check the proxies and the storage behind the registry."

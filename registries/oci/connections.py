@@ -1,0 +1,280 @@
+"""Connections that look at the address they go to, stop when told so, and do not wait for ever.
+
+All waiting takes place in ``recv_into`` of two socket classes, in slices: so one place sees to it that a cancelled call
+ends at once, and that a peer which trickles, be it headers, records of TLS or body, is given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import certifi
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import create_urllib3_context, parse_url
+
+from registries.oci.addresses import AddressGuard
+from registries.oci.errors import (
+    AddressForbidden,
+    AddressInvalid,
+    CertificateError,
+    ConnectionRefused,
+    NameNotResolved,
+    TimedOut,
+    Unreachable,
+)
+
+SLICE_SECONDS = 0.25
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 30.0  # without a single byte
+WINDOW_SECONDS = 30.0  # of waiting, in which at least this much must come:
+WINDOW_BYTES = 30 * 1024
+
+
+@dataclass
+class Call:
+    """What a thread does on a connection right now: who may stop it, and until when it must be done."""
+
+    check: Callable[[], None]
+    guard: AddressGuard
+    home: str  # host of the registry
+    deadline: float  # time.monotonic()
+    trickle_allowed: bool = True  # heads are short; bodies must flow
+    _waited: float = 0.0
+    _got: int = 0
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Let this call rule the connections that the thread uses within the block."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def go_on(self) -> None:
+        """Raise what stops this call, if anything does."""
+        self.check()
+        if time.monotonic() > self.deadline:
+            raise slow()
+
+    def flowed(self, count: int, seconds: float) -> None:
+        """Count what came. Raises TimedOut for a trickle."""
+        self._got += count
+        self._waited += seconds
+        if self._waited > WINDOW_SECONDS:
+            if not self.trickle_allowed and self._got < WINDOW_BYTES:
+                raise slow()
+            self._waited, self._got = 0.0, 0
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def slow() -> TimedOut:
+    """The error for a peer that does not answer in time."""
+    return TimedOut(
+        "The registry does not answer in time.",
+        "Check that it is up and that no firewall or proxy holds the connection; then try again.",
+    )
+
+
+class _Sliced:
+    """``recv_into`` in slices of time, for sockets with and without TLS."""
+
+    def recv_into(self, *args: Any) -> int:
+        sock: Any = self
+        call, began, timeout = _current.get(), time.monotonic(), sock.gettimeout()
+        sock.settimeout(SLICE_SECONDS)
+        try:
+            while True:
+                call.go_on()
+                try:
+                    count: int = super().recv_into(*args)  # type: ignore[misc]
+                except TimeoutError:
+                    if time.monotonic() - began > READ_SECONDS:
+                        raise slow() from None
+                else:
+                    call.flowed(count, time.monotonic() - began)
+                    return count
+        finally:
+            with contextlib.suppress(OSError):
+                sock.settimeout(timeout)
+
+
+class _PlainSocket(_Sliced, socket.socket):
+    pass
+
+
+class _TlsSocket(_Sliced, ssl.SSLSocket):
+    pass
+
+
+class _GuardedConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+
+
+class _GuardedTlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _GuardedConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTlsConnection
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:  # the base class also warns of each connection that is not verified: the operator knows
+            conn.connect()
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class Adapter(HTTPAdapter):
+    """A requests adapter over guarded connections, with one TLS context for all of them.
+
+    Used without a Session, so nothing ambient takes part: no cookies, no ``.netrc``, no variables of the environment.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=8, pool_maxsize=8)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        """Make the manager of direct connections."""
+        self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the manager of connections through ``proxy``."""
+        if proxy not in self.proxy_manager:
+            manager = ProxyManager(proxy, maxsize=8, proxy_headers=self.proxy_headers(proxy), ssl_context=self._context)
+            manager.pool_classes_by_scheme = _POOLS
+            self.proxy_manager[proxy] = manager
+        return self.proxy_manager[proxy]
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: object, cert: object = None
+    ) -> tuple[Any, Any]:
+        """Return where ``request`` goes; what is trusted lies in the context and nowhere else."""
+        parts = parse_url(str(request.url))
+        return {"scheme": parts.scheme, "host": parts.host, "port": parts.port}, {}
+
+    def cert_verify(self, conn: Any, url: object, verify: object, cert: object) -> None:
+        """Do nothing: the base class would add certificates by ``verify``."""
+
+
+def trusting(ca_bundle: str) -> ssl.SSLContext:
+    """A context that trusts the public authorities and those of ``ca_bundle`` (PEM). Raises CertificateError."""
+    context = _context()
+    context.load_verify_locations(certifi.where())
+    if ca_bundle.strip():
+        try:
+            context.load_verify_locations(cadata=ca_bundle)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate will do, too
+        except (ssl.SSLError, ValueError):
+            raise CertificateError(
+                "The certificate bundle of this registry holds no readable certificate.",
+                "Paste it in PEM form, with its BEGIN CERTIFICATE and END CERTIFICATE lines.",
+            ) from None
+    return context
+
+
+def trusting_anyone() -> ssl.SSLContext:
+    """A context that verifies nothing."""
+    context = _context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _context() -> ssl.SSLContext:
+    context = create_urllib3_context()
+    context.check_hostname = True
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+def look_up(host: str, port: int) -> list[tuple[Any, ...]]:
+    """The addresses of ``host``, as ``getaddrinfo`` gives them. Raises NameNotResolved, AddressInvalid."""
+    try:
+        return list(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
+    except socket.gaierror as error:
+        raise NameNotResolved(
+            f"The host name {host} is not known.",
+            "Check its spelling, and that the name servers of this machine know it.",
+            retry=error.errno == socket.EAI_AGAIN,
+        ) from None
+    except (UnicodeError, OverflowError):
+        raise AddressInvalid(
+            "The address holds a host name that cannot exist.", "Write it as https://host[:port][/prefix]."
+        ) from None
+
+
+def forbidden(host: str) -> AddressForbidden:
+    """The error for a name that leads to where nothing may go."""
+    return AddressForbidden(
+        f"The host {host} leads to an address that must not be reached from here.",
+        "Loopback, link-local and metadata addresses are closed, as are private ones a public registry points to. "
+        "If a registry really lives there, an administrator can add its network to TALLYMAN_ALLOWED_NETWORKS.",
+    )
+
+
+def _connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
+    """Connect to an address of ``host`` that the guard permits; to any where it is the operator's own proxy."""
+    call = _current.get()
+    home = host.strip("[]").rstrip(".").lower() == call.home
+    found = look_up(host, port)
+    permitted = found if by_proxy else [each for each in found if call.guard.permits(each[4][0], home=home)]
+    if not permitted:
+        raise forbidden(host)
+    failure: OSError | None = None
+    for family, kind, protocol, _, address in permitted:
+        call.go_on()
+        sock = _PlainSocket(family, kind, protocol)
+        try:
+            sock.settimeout(CONNECT_SECONDS / min(len(permitted), 2))
+            sock.connect(address)
+            sock.settimeout(CONNECT_SECONDS)  # of the TLS handshake; afterwards reads go in slices
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            if home and not by_proxy:
+                call.guard.arrived_home(address[0])
+            return sock
+    raise _unreachable(host, port, failure)
+
+
+def _unreachable(host: str, port: int, failure: OSError | None) -> Unreachable:
+    if isinstance(failure, ConnectionRefusedError):
+        return ConnectionRefused(
+            f"Nothing answers at {host}, port {port}.", "Check the port and that the registry is running.", host=host
+        )
+    if isinstance(failure, TimeoutError) or (failure and failure.errno == errno.ETIMEDOUT):
+        return TimedOut(
+            f"No connection to {host}, port {port}, could be made in time.",
+            "A firewall may be in between, or the registry lets in listed addresses only: add this machine's there.",
+            host=host,
+        )
+    return Unreachable(
+        f"The host {host} cannot be reached from here.",
+        "Check the routes and firewalls between here and the registry.",
+        host=host,
+    )

@@ -1,0 +1,119 @@
+"""Digests and references, as the OCI distribution and image specifications write them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+from registries.oci.errors import AddressInvalid, MalformedAnswer
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+# image-spec descriptor.md: the registered algorithms. Others are refused: a digest becomes a file name.
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[a-f0-9]+")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_NAME_LIMIT, _TAG_LIMIT = 255, 200  # a digest of sha512 has 135 characters
+_UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")  # controls, and what UTF-8 cannot hold
+
+
+@dataclass(frozen=True, order=True)
+class Digest:
+    """A digest of a registered algorithm; ``str()`` gives ``algorithm:encoded``."""
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Return the digest that ``text`` writes. Raises MalformedAnswer for anything else."""
+        if isinstance(text, str):
+            algorithm, _, encoded = text.partition(":")
+            if len(encoded) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(encoded):
+                return cls(algorithm, encoded)
+        raise MalformedAnswer(
+            "The registry names content by a digest that is neither sha256 nor sha512 in its proper form.",
+            "Push the image again with a current tool.",
+        )
+
+    @classmethod
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Self:
+        """Return the digest of ``content``."""
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
+
+    def hasher(self) -> _Hash:
+        """Return a new hash object of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def fits(self, content: bytes) -> bool:
+        """Whether ``content`` has this digest."""
+        return self.names(hashlib.new(self.algorithm, content))
+
+    def names(self, hashed: _Hash) -> bool:
+        """Whether what went through ``hashed`` has this digest."""
+        return hmac.compare_digest(hashed.hexdigest(), self.encoded)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``[host/]name[:tag][@digest]`` as people write it. ``tag`` is "" where only a digest or neither is given."""
+
+    host: str
+    repository: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the reference that ``text`` writes, with Docker's rule of what is a host. Raises AddressInvalid."""
+        rest, at, digest = text.strip().partition("@")
+        head, slash, tail = rest.partition("/")
+        host, name = (head, tail) if slash and (head == "localhost" or set(head) & set(".:")) else ("", rest)
+        name, colon, tag = name.partition(":")
+        if (colon and not _TAG.fullmatch(tag)) or not is_repository(name):
+            raise AddressInvalid(
+                f"“{text[:200]}” is not the name of a repository or an image.",
+                "Write it as name, name:tag or name@sha256:…",
+            )
+        return cls(host, name, tag, Digest.parse(digest) if at else None)
+
+    def __str__(self) -> str:
+        name = f"{self.host}/{self.repository}" if self.host else self.repository
+        return name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def is_repository(name: str) -> bool:
+    """Whether ``name`` can stand in a path. Laxer than the specification: servers hold names that break its rule."""
+    parts = name.split("/")
+    return len(name) <= _NAME_LIMIT and not _UNFIT.search(name) and all(part not in {"", ".", ".."} for part in parts)
+
+
+def is_tag(name: str) -> bool:
+    """Whether ``name`` (a tag or a digest) can stand in a path; laxer than the specification, too."""
+    return 0 < len(name) <= _TAG_LIMIT and not _UNFIT.search(name) and name not in {".", ".."}
+
+
+def repository_path(name: str) -> str:
+    """``name`` for a path below ``/v2/``. Raises MalformedAnswer where it would lead to another path."""
+    if not is_repository(name):
+        raise MalformedAnswer("The registry lists a repository whose name no request can hold.", _RENAME)
+    return quote(name, safe="/")
+
+
+def reference_path(reference: str | Digest) -> str:
+    """A tag or a digest for a path. Raises MalformedAnswer where it would lead to another path."""
+    text = str(reference)
+    if not is_tag(text):
+        raise MalformedAnswer("The registry lists a tag whose name no request can hold.", _RENAME)
+    return quote(text, safe=":")
+
+
+_RENAME = "Rename it in the registry."

@@ -1,0 +1,242 @@
+"""Signing in to a registry: nothing, Basic, or Bearer with tokens (distribution docs/content/spec/auth)."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
+from registries.oci import strict_json
+from registries.oci.answers import Answer, must_be_registry, no_access
+from registries.oci.endpoint import Origin
+from registries.oci.errors import (
+    AccessDenied,
+    AddressInvalid,
+    CredentialsRefused,
+    MalformedAnswer,
+    RedirectRefused,
+    ServerError,
+)
+from registries.oci.headers import Challenge, parse_challenges
+from registries.oci.transport import Transport
+
+DEFAULT_TOKEN_SECONDS = 60
+LONGEST_TOKEN_SECONDS = 24 * 60 * 60
+TOKEN_ANSWER_LIMIT = 1024 * 1024
+TOKEN_LIMIT = 64 * 1024
+KEPT_TOKENS = 200
+# Registries whose token service lives at another host, by their makers' own documentation.
+_KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
+
+Method = Literal["unknown", "open", "basic", "bearer", "static"]
+
+
+@dataclass(frozen=True)
+class _Token:
+    value: str
+    fresh_until: float  # time.monotonic()
+
+
+class SignIn:
+    """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport, self._endpoint = transport, transport.endpoint
+        self._root = f"{transport.endpoint.base}/v2/"
+        self._lock = threading.RLock()
+        self._method: Method = "unknown"
+        self._realm, self._service = "", ""
+        self._tokens: dict[str, _Token] = {}
+        self._refused: CredentialsRefused | None = None
+        self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
+
+    @property
+    def has_login(self) -> bool:
+        """Whether there are credentials to send."""
+        return self._has_login
+
+    def ping(self) -> None:
+        """Find out that a registry answers and that it takes the credentials. Raises RegistryError."""
+        with self._lock:
+            self._method = "unknown"
+            self._tokens.clear()
+            if self._prepare() == "bearer" and "" in self._tokens:
+                answer = self._get_root(f"Bearer {self._tokens[''].value}")
+                if answer.status == 401:
+                    raise self._refuse()
+                must_be_registry(answer)
+
+    def authorization(self, scope: str) -> str:
+        """The value of the Authorization header for ``scope``, "" for none. Raises RegistryError."""
+        with self._lock:
+            match self._prepare():
+                case "basic":
+                    return self._basic()
+                case "static":
+                    return f"Bearer {self._endpoint.password}"
+                case "bearer":
+                    token = self._tokens.get(scope)
+                    if token is None or time.monotonic() >= token.fresh_until:
+                        token = self._keep(scope, self._fetch_token(scope))
+                    return f"Bearer {token.value}"
+                case _:
+                    return ""
+
+    def renew(self, scope: str, answer: Answer, sent: str) -> None:
+        """Prepare a second try after a 401. Raises AccessDenied or CredentialsRefused where none makes sense."""
+        with self._lock:
+            challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
+            bearer = next((each for each in challenges if each.scheme == "bearer"), None)
+            if self._method == "open" or (self._method == "basic" and bearer):
+                self._adopt(challenges)
+            elif self._method == "bearer":
+                held = self._tokens.get(scope)
+                if held and sent != f"Bearer {held.value}":
+                    return  # another thread has renewed it
+                self._tokens.pop(scope, None)
+                asked = bearer.get("scope") if bearer else ""
+                if bearer and bearer.get("error").lower() == "insufficient_scope" and asked not in {"", scope}:
+                    self._keep(scope, self._fetch_token(asked))
+            else:
+                raise no_access(self._has_login)
+
+    def _prepare(self) -> Method:
+        if self._refused:
+            raise self._refused
+        if self._method == "unknown":
+            answer = self._get_root("")
+            if answer.status == 401:
+                self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
+            else:
+                must_be_registry(answer)
+                if self._has_login:  # who is let in without a login gets anybody's view: sign in all the same
+                    self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+                else:
+                    self._method = "open"
+        return self._method
+
+    def _adopt(self, challenges: tuple[Challenge, ...]) -> None:
+        """Sign in by the best of ``challenges``, proving the credentials before anything else is asked with them."""
+        offered = {each.scheme: each for each in reversed(challenges)}
+        if "bearer" in offered and self._has_login and not self._endpoint.username:
+            self._prove("static", f"Bearer {self._endpoint.password}", offered)
+        elif "bearer" in offered:
+            self._adopt_bearer(offered["bearer"])
+        elif "basic" in offered:
+            if not self._has_login:
+                raise no_access(has_login=False)
+            self._prove("basic", self._basic(), offered)
+        else:
+            raise AccessDenied(
+                "The registry asks for a kind of sign-in that is not known here.",
+                "Make an account or token that signs in by Basic or Bearer, as docker login does.",
+            )
+
+    def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
+        answer = self._get_root(authorization)
+        if answer.status == 401:
+            challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
+            bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
+            if method == "basic" and bearer and "bearer" not in offered:
+                self._adopt_bearer(bearer)  # open at its root, and tokens behind it
+                return
+            raise self._refuse()
+        must_be_registry(answer)
+        self._method = method
+
+    def _adopt_bearer(self, challenge: Challenge) -> None:
+        self._realm = self._permitted_realm(challenge.get("realm"))
+        self._service = challenge.get("service")
+        self._method = "bearer"
+        if self._has_login:
+            try:
+                self._keep("", self._fetch_token(""))
+            except MalformedAnswer:
+                pass  # some token services give none without a scope
+            except BaseException:
+                self._method = "unknown"
+                raise
+
+    def _permitted_realm(self, realm: str) -> str:
+        """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
+        home = self._transport.home
+        try:
+            url = urljoin(self._root, realm) if realm else ""
+            origin = Origin.of(url)
+        except (AddressInvalid, ValueError):
+            raise MalformedAnswer("The registry names a token service that is no web address.", _REALM_REMEDY) from None
+        if origin.scheme != home.scheme == "https":
+            if origin.host != home.host or origin.port not in {80, home.port}:  # else it stands behind a proxy for TLS
+                raise RedirectRefused("The registry names a token service without TLS.", _REALM_REMEDY)
+            url = urlunsplit(urlsplit(url)._replace(scheme="https", netloc=str(home).partition("://")[2]))
+        known = {home.host, _KNOWN_TOKEN_HOSTS.get(home.host), *self._endpoint.token_hosts}
+        if self._has_login and origin.host not in known:
+            raise RedirectRefused(
+                f"The registry wants the password sent to another host, {origin.host}.",
+                "If that is its token service, allow it for this registry; else somebody may be after the password.",
+            )
+        return url
+
+    def _fetch_token(self, scope: str) -> _Token:
+        """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedAnswer and what the transport raises."""
+        query = [("service", self._service)] if self._service else []
+        query += [("scope", scope)] if scope else []
+        url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
+        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
+        answer = self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
+        if answer.status == 200:
+            return _parse_token(answer.content)
+        if answer.status == 401 or (answer.status == 403 and not scope):
+            raise self._refuse() if self._has_login else no_access(has_login=False)
+        if answer.status == 403:
+            raise no_access(self._has_login)
+        if answer.status == 400 and scope.startswith("registry:"):
+            return self._fetch_token("")  # Quay refuses the catalog's scope and lists with a token that has none
+        if answer.status >= 500:
+            raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
+        raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
+
+    def _keep(self, scope: str, token: _Token) -> _Token:
+        self._tokens.pop(scope, None)
+        while len(self._tokens) >= KEPT_TOKENS:
+            self._tokens.pop(next(iter(self._tokens)))
+        self._tokens[scope] = token
+        return token
+
+    def _get_root(self, authorization: str) -> Answer:
+        headers = {"Authorization": authorization} if authorization else {}
+        return self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
+
+    def _basic(self) -> str:
+        if ":" in self._endpoint.username:
+            raise CredentialsRefused(
+                "The user name holds a colon.", "Basic sign-in allows none: correct the user name."
+            )
+        login = f"{self._endpoint.username}:{self._endpoint.password}".encode()
+        return f"Basic {base64.b64encode(login).decode()}"
+
+    def _refuse(self) -> CredentialsRefused:
+        """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
+        self._refused = CredentialsRefused(
+            "The registry refuses the user name or the password.",
+            "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+        )
+        return self._refused
+
+
+def _parse_token(content: bytes) -> _Token:
+    body: dict[str, Any] = strict_json.load_object(content, "answer of the token service")
+    value = next((body[key] for key in ("token", "access_token") if body.get(key)), None)
+    if not isinstance(value, str) or len(value) > TOKEN_LIMIT or not value.isascii() or not value.isprintable():
+        raise MalformedAnswer("The token service gave no token.", _REALM_REMEDY)
+    life = body.get("expires_in")
+    seconds: float = DEFAULT_TOKEN_SECONDS
+    if isinstance(life, (int, float)) and not isinstance(life, bool) and life > 0:
+        seconds = min(life, LONGEST_TOKEN_SECONDS)
+    return _Token(value, time.monotonic() + seconds - max(30.0, seconds / 10))
+
+
+_REALM_REMEDY = "Check the registry's own settings of its address and token service (external URL)."

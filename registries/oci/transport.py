@@ -1,0 +1,265 @@
+"""HTTP as registries need it: guarded connections, own redirects, retries that obey, bodies with an end."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
+
+import requests
+
+from registries.oci.addresses import AddressGuard
+from registries.oci.answers import Answer
+from registries.oci.connections import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    SLICE_SECONDS,
+    Adapter,
+    Call,
+    forbidden,
+    look_up,
+    trusting,
+    trusting_anyone,
+)
+from registries.oci.endpoint import Endpoint, Origin
+from registries.oci.errors import (
+    AddressInvalid,
+    NameNotResolved,
+    RateLimited,
+    RedirectRefused,
+    RegistryError,
+    ServerError,
+    TimedOut,
+    TooLarge,
+    Unreachable,
+)
+from registries.oci.failures import translated
+
+USER_AGENT = "Tallyman (container image console)"
+MAX_TRIES = 5
+MAX_HOPS = 5
+MAX_PAUSE = 15 * 60.0
+FIRST_PAUSE = 1.0
+BODY_SECONDS = 120.0
+CIRCUIT_SECONDS = 5 * 60.0
+ERROR_BODY = 64 * 1024
+CHUNK = 64 * 1024
+_RETRIED = frozenset({429, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOR_ANY_ORIGIN = frozenset({"Range", "Accept-Encoding", "User-Agent"})
+
+
+class Transport:
+    """Requests to one registry and to where it points. May be used by several threads."""
+
+    def __init__(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
+        self.endpoint, self.check = endpoint, check
+        self.home = endpoint.origin
+        self._guard = AddressGuard(endpoint.allowed_networks)
+        self._verifying = Adapter(trusting(endpoint.ca_bundle))
+        self._trusting = self._verifying if endpoint.verify else Adapter(trusting_anyone())
+        self._given_up: tuple[float, RegistryError] | None = None
+
+    def close(self) -> None:
+        """End all connections."""
+        self._verifying.close()
+        self._trusting.close()
+
+    def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        patience: float = READ_SECONDS,
+    ) -> Answer:
+        """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
+
+        With ``limit`` (bytes) the body is read too, decoded and no longer than that; without, the caller reads and
+        closes. ``patience`` is how many seconds the head may take. Raises Unreachable, TlsError, RateLimited,
+        ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
+        """
+        began = time.monotonic()
+        paused = 0.0
+        for attempt in range(1, MAX_TRIES + 1):
+            self._refuse_if_given_up(url)
+            try:
+                answer = self._follow(method, url, headers or {}, limit, patience)
+                if answer.status not in _RETRIED:
+                    return answer
+                pause = _retry_after(answer)
+                failure = _overload(answer, pause)
+                answer.close()
+            except (Unreachable, NameNotResolved) as error:
+                if not error.retry:
+                    raise
+                failure, pause = error, None
+            wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
+            # One that hangs has used up what a call may take; the job as a whole can be tried again.
+            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
+            if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
+                break
+            self._wait(wait)
+            paused += wait
+        if isinstance(failure, Unreachable) and failure.host == self.home.host:
+            self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
+        raise failure
+
+    def _refuse_if_given_up(self, url: str) -> None:
+        if self._given_up and Origin.of(url) == self.home:
+            until, failure = self._given_up
+            if time.monotonic() < until:
+                raise failure
+            self._given_up = None
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, SLICE_SECONDS))
+        self.check()
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], limit: int | None, patience: float) -> Answer:
+        """One request with its redirects. What belongs to the first origin is sent to no other, and not again later."""
+        first = origin = Origin.of(url)
+        everything = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        for _ in range(MAX_HOPS + 1):
+            if origin != first:
+                everything = {name: value for name, value in everything.items() if name in _FOR_ANY_ORIGIN}
+            answer = self._exchange(method, url, origin, everything, limit, patience)
+            if answer.status not in _REDIRECTS:
+                return answer
+            target = answer.headers.get("Location", "")
+            answer.close()
+            url, previous = _resolve(url, target), url
+            origin, before = Origin.of(url), origin
+            if before.scheme == "https" and origin.scheme != "https":
+                raise RedirectRefused(
+                    f"{before} redirects to an address without TLS.",
+                    "Correct the registry's own address (external URL) or the storage it redirects to.",
+                )
+            if url == previous:
+                break
+        raise RedirectRefused(f"{first} redirects in circles.", "Check the address, and the proxy before the registry.")
+
+    def _exchange(
+        self, method: str, url: str, origin: Origin, headers: Mapping[str, str], limit: int | None, patience: float
+    ) -> Answer:
+        self.check()
+        proxy = self.endpoint.proxy_for(origin)
+        if proxy:
+            self._look_behind_proxy(origin)
+        adapter = self._trusting if origin == self.home else self._verifying
+        call = self._call(patience)
+        with call.active(), translated(origin):
+            prepared = requests.Request(method, url, headers=dict(headers)).prepare()
+            response = adapter.send(
+                prepared,
+                stream=True,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                proxies={origin.scheme: proxy} if proxy else {},
+            )
+        answer = Answer(response.status_code, response.headers, origin, response, call)
+        answer.call = self._call(BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
+        if response.status_code >= 400 or response.status_code in _REDIRECTS:
+            with contextlib.suppress(RegistryError):
+                answer.content = _read_all(answer, ERROR_BODY)
+        elif method == "HEAD":
+            answer.read(1)  # nothing, which gives the connection back
+        elif limit is not None:
+            answer.content = _read_all(answer, limit)
+        return answer
+
+    def _call(self, seconds: float, *, trickle_allowed: bool = True) -> Call:
+        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed)
+
+    def _look_behind_proxy(self, origin: Origin) -> None:
+        """Refuse what a proxy would be asked for in vain or in error.
+
+        Where the connection goes is the proxy's decision. A name that this machine can resolve is judged by its
+        addresses here; one that only the proxy can resolve is left to the proxy's own rules.
+        """
+        try:
+            found = look_up(origin.host, origin.port)
+        except NameNotResolved:
+            return
+        home = origin.host == self.home.host
+        if not any(self._guard.permits(each[4][0], home=home) for each in found):
+            raise forbidden(origin.host)
+
+
+def _read_all(answer: Answer, limit: int) -> bytes:
+    """The decoded body, at most ``limit`` bytes. Raises TooLarge without having read much more than that."""
+    try:
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and len(length) < 20 and int(length) > limit:
+            raise _too_large(limit)
+        parts, size = [], 0
+        while part := answer.read(CHUNK, decode=True):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+    except BaseException:
+        answer.close()
+        raise
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"The registry's answer is larger than {limit // 2**20 or 1} MiB.",
+        "No honest answer is that large. Check what answers at this address.",
+    )
+
+
+def _resolve(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location).partition("#")[0]
+        Origin.of(target)
+    except (ValueError, AddressInvalid):
+        raise RedirectRefused(
+            "The registry redirects to something that is no web address.", "Check the proxy before the registry."
+        ) from None
+    return target
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait by Retry-After, 15 minutes at most; None where the header is absent or unreadable.
+
+    A date is measured against the server's own Date, so that clocks need not agree (RFC 9110, 10.2.3).
+    """
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdecimal():
+        return min(float(value[:12]), MAX_PAUSE)
+    until = _date(value)
+    if until is None:
+        return None
+    now = _date(answer.headers.get("Date", "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), MAX_PAUSE)
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(value)
+        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _overload(answer: Answer, pause: float | None) -> RegistryError:
+    if answer.status == 429:
+        return RateLimited(
+            "The registry limits the rate of requests.",
+            "It is asked again later by itself. An account of its own, or a lower limit, helps where this goes on.",
+            retry_at=datetime.now(UTC) + timedelta(seconds=pause if pause is not None else 60),
+        )
+    return ServerError(
+        f"{answer.origin} failed again and again (HTTP {answer.status}).",
+        "Look at the registry's own logs, and at the load balancer before it.",
+    )

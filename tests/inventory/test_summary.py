@@ -1,0 +1,72 @@
+"""The summary of an image says what was found, what was not, and what nobody has looked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from inventory.models import Image
+from inventory.summary import Counts, record_findings, record_state
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NO_VULNERABILITIES = Counts(critical=0, high=0, medium=0, low=0, unknown=0, fixable=0)
+
+
+@pytest.fixture
+def image() -> Image:
+    return Image.objects.create(image_id="sha256:" + "1" * 64)
+
+
+def found(image: Image, counts: Counts, os_name: str | None = None) -> Image:
+    record_findings(image_id=image.pk, os_name=os_name, counts=counts, scanned_at=NOW)
+    image.refresh_from_db()
+    return image
+
+
+def test_an_image_nobody_has_scanned_is_neither_safe_nor_at_risk(image: Image) -> None:
+    assert image.at_risk is None
+    assert image.highest is None
+
+
+def test_zero_found_is_safe_and_differs_from_not_looked_for(image: Image) -> None:
+    found(image, NO_VULNERABILITIES)
+    assert (image.vulnerabilities, image.highest, image.at_risk) == (0, Image.Severity.NONE, False)
+    assert image.malware is None
+
+
+def test_a_scan_of_one_category_keeps_what_is_known_of_the_others(image: Image) -> None:
+    found(image, Counts(critical=0, high=2, medium=1, low=0, unknown=0, fixable=1, packages=80), os_name="debian 12")
+    found(image, Counts(viruses=1, trojans=0, malware_highest=5))
+    assert (image.high, image.medium, image.packages, image.viruses, image.os_name) == (2, 1, 80, 1, "debian 12")
+    assert image.highest == Image.Severity.CRITICAL
+
+
+@pytest.mark.parametrize("name", ["critical", "high", "medium", "low", "unknown"])
+def test_the_worst_vulnerability_gives_the_highest_severity(image: Image, name: str) -> None:
+    counts = {"critical": 0, "high": 0, "medium": 0, "low": 0, "unknown": 0} | {name: 3}
+    assert found(image, Counts(**counts)).highest == Image.Severity[name.upper()]
+
+
+def test_a_virus_that_is_gone_no_longer_raises_the_severity(image: Image) -> None:
+    found(image, Counts(viruses=1, trojans=0, malware_highest=5))
+    found(image, Counts(viruses=0, trojans=0, malware_highest=0))
+    assert (image.highest, image.at_risk) == (Image.Severity.NONE, False)
+
+
+def test_sensitive_data_of_no_stated_severity_counts_as_high(image: Image) -> None:
+    assert found(image, Counts(sensitive=1)).highest == Image.Severity.HIGH
+
+
+def test_the_state_is_written_whole_so_that_an_old_reason_does_not_stay(image: Image) -> None:
+    record_state(image_id=image.pk, state=Image.ScanState.FAILED, reason="Truncated.", remedy="Push again.")
+    record_state(image_id=image.pk, state=Image.ScanState.RUNNING, stage="pull", percent=10)
+    image.refresh_from_db()
+    assert (image.scan_state, image.scan_reason, image.scan_remedy) == ("running", "", "")
+    assert (image.scan_stage, image.scan_percent) == ("pull", 10)
+
+
+def test_an_image_that_is_gone_is_no_error() -> None:
+    record_state(image_id=999, state=Image.ScanState.SCANNED)
+    record_findings(image_id=999, os_name="", counts=NO_VULNERABILITIES, scanned_at=NOW)
