@@ -48,8 +48,8 @@ def test_wrong_input_is_told_beside_each_field_and_nothing_typed_is_lost(page: P
     page.get_by_label("Certificate bundle").fill("hello")
     page.get_by_label("Repositories").fill("Team/App:1")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_be_focused()
-    expect(page.get_by_role("alert")).to_contain_text("5 fields are not right yet")
+    expect(page.locator("form").get_by_role("alert")).to_be_focused()
+    expect(page.locator("form").get_by_role("alert")).to_contain_text("5 fields are not right yet")
     for label, message in [
         ("Instance name", "Another registry has this name."),
         ("Address", "Leave out user and password here"),
