@@ -119,7 +119,8 @@ class _Sync:
         self.listed: set[str] = set()
         self.unlisted: set[str] = set()  # known from earlier, not listed any more
         self.failing: set[int] = set()  # repositories that failed since the last one that did not
-        self.broken: RegistryError | None = None  # why the rest is not read
+        self.broken: RegistryError | None = None  # why nothing more is asked
+        self.cut_off: RegistryError | None = None  # why the list of repositories has no end
         self.complete = True
         self.done = 0  # tags looked at
         self.forget_unlisted = client.fixed or run.job.forget_unlisted
@@ -138,8 +139,7 @@ class _Sync:
                 self.run.postpone(
                     until=timezone.now(), reason=_("The registry is large; the sync goes on in a moment.")
                 )
-        if self.broken is not None:
-            raise self.broken
+        self._stop_if_broken()
         self._finish()
 
     def _prove_credentials(self) -> None:
@@ -249,7 +249,7 @@ class _Sync:
                 self.listed.add(name)
                 yield name
         except RegistryError as error:
-            self.broken = error
+            self.cut_off = error
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
         self.unlisted = {name for name in known.iterator() if name not in self.listed}
@@ -364,6 +364,19 @@ class _Sync:
             )
             return True
         return False
+
+    def _stop_if_broken(self) -> None:
+        error = self.broken or self.cut_off
+        if error is None:
+            return
+        if isinstance(error, CredentialsRefused | RateLimited):
+            raise error
+        reason = _("The sync broke off after %(count)d repositories: %(reason)s") % {
+            "count": len(self.listed),
+            "reason": error.reason,
+        }
+        remedy = _("What was read is kept, and nothing was removed for what was not.")
+        raise JobFailure(reason, f"{error.remedy} {remedy}", retry=error.retry) from error
 
     def _finish(self) -> None:
         self.run.progress(_("Tidying up"), self.done, self.done, **asdict(self.tally))
