@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def data_folder(settings: object, tmp_path: Path) -> Iterator[Path]:
+def data_folder(settings: object, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path  # type: ignore[attr-defined]
-    yield tmp_path
+    return tmp_path
 
 
 def add_registry(name: str = "plain", password: str = "hunter2-ünïcode") -> Registry:

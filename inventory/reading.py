@@ -1,0 +1,251 @@
+"""Reading a registry for a sync: what it lists and where its tags point to, and what to do where it does not say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from django.utils.translation import gettext as _
+
+from inventory.crew import Crew
+from inventory.models import Repository
+from inventory.record import Seen, Tally
+from inventory.troubles import Troubles
+from registries.clients import RegistryClient
+from registries.connectors.base import TagRef
+from registries.models import Registry
+from registries.oci.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    DigestMismatch,
+    MalformedAnswer,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    Truncated,
+)
+from registries.oci.kinds import tag_is_artifact
+from registries.oci.names import is_repository
+from registries.oci.strict_json import text
+
+T = TypeVar("T")
+
+NAME_LIMIT = 300  # characters of the name of a repository or a tag
+PATIENCE = 5  # tags of a repository, repositories of a registry that may fail in a row
+PROVE_AGAIN_SECONDS = 60  # between two proofs of the credentials after denials
+# These say something of one repository or one content, and nothing of the registry as a whole.
+OF_ITS_OWN = (AccessDenied, NotFound, MalformedAnswer, DigestMismatch, Truncated)
+
+
+@dataclass
+class Listing:
+    """The tags of one repository as far as they were listed. ``names`` shrinks by what proves to be gone."""
+
+    repository: Repository
+    refs: Sequence[TagRef] = ()
+    error: RegistryError | None = None  # why the list has no end
+    names: set[str] = field(default_factory=set)
+    failures: int = 0  # of its tags, in a row
+    tag_error: RegistryError | None = None  # the last one of its tags
+
+
+@dataclass(frozen=True)
+class Look:
+    """One listed tag, with the digest it points to or the error that was answered in its place."""
+
+    listing: Listing
+    ref: TagRef
+    digest: str = ""
+    error: RegistryError | None = None
+
+
+class Reader:
+    """Reads ``registry`` by the threads of ``crew``; used by the main thread, which alone touches the database.
+
+    ``broken`` is set once asking for more has become pointless; ``cut_off`` where the list of repositories has no
+    proper end. ``complete`` tells whether everything that was listed could be read.
+    """
+
+    def __init__(
+        self, registry: Registry, *, crew: Crew, client: RegistryClient, since: datetime, tally: Tally
+    ) -> None:
+        self.registry, self.crew, self.client, self.since, self.tally = registry, crew, client, since, tally
+        self.troubles = Troubles()
+        self.complete = True
+        self.broken: RegistryError | None = None
+        self.cut_off: RegistryError | None = None
+        self.looked_at = 0  # tags
+        self.listed: set[str] = set()  # names of repositories
+        self.unlisted: set[str] = set()  # known from earlier, not listed any more
+        self._failing: set[int] = set()  # repositories that failed since the last one that did not
+        self._prove_again_at = 0.0
+
+    def tags(self, *, ask_unlisted: bool) -> Iterator[Seen | Listing]:
+        """Yield all tags with their digests, and after those of a repository its listing.
+
+        Repositories read whole at ``since`` or later are left out. With ``ask_unlisted`` those that are known and not
+        listed any more are asked for too: their own word decides whether they are gone.
+        """
+        listings = self.crew.map(self._list, self._repositories(ask_unlisted), ahead=8)
+        for look in self.crew.map(self.look, self._looks(listings), ahead=64):
+            if isinstance(look, Listing):
+                yield look
+                continue
+            self.looked_at += 1
+            if look.error is None:
+                look.listing.failures = 0
+                self._failing.clear()
+                yield _as_seen(look, self.registry.host)
+            elif isinstance(look.error, NotFound):  # gone since it was listed
+                look.listing.names.discard(look.ref.name)
+            elif look.error is not self.broken:
+                look.listing.failures += 1
+                look.listing.tag_error = look.error
+                repository = look.listing.repository
+                self.trouble(repository.pk, f"{repository.name}:{look.ref.name}", look.error)
+
+    def look(self, look: Look | Listing) -> Look | Listing:
+        """In a thread: ask where a tag points to, unless the listing has told or asking has become pointless."""
+        if isinstance(look, Listing):
+            return look
+        listing, ref = look.listing, look.ref
+        if ref.digest:
+            return Look(listing, ref, ref.digest)
+        error = self.broken or (listing.tag_error if listing.failures >= PATIENCE else None)
+        if error is not None:
+            return Look(listing, ref, error=error)
+        try:
+            return Look(listing, ref, str(self.client.head(listing.repository.name, ref.name).digest))
+        except RegistryError as answer:
+            return Look(listing, ref, error=answer)
+
+    def trouble(self, repository_id: int, what: str, error: RegistryError, *, shown: bool = False) -> None:
+        """Note that ``what`` could not be read (``shown``: it has a row that says so); see whether to go on at all."""
+        self.tally.errors += 1
+        self.troubles.add(what, error)
+        self.complete = self.complete and shown
+        if isinstance(error, AccessDenied):
+            self._prove_again()
+        if isinstance(error, OF_ITS_OWN):
+            return
+        self._failing.add(repository_id)
+        if isinstance(error, CredentialsRefused | RateLimited) or len(self._failing) >= PATIENCE:
+            self.broken = error
+
+    # --- in order: names, repositories, listings, tags ----------------------------------------------------------------
+    def _names(self, ask_unlisted: bool) -> Iterator[str]:
+        try:
+            for name in self.crew.each(self.client.repositories()):
+                if self.broken is not None:
+                    return
+                if name in self.listed:
+                    continue
+                if not _storable(name):
+                    self._leave_out(name)
+                    continue
+                self.listed.add(name)
+                yield name
+        except RegistryError as error:
+            self.cut_off = error
+            return
+        known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
+        self.unlisted = {name for name in known.iterator() if name not in self.listed}
+        if ask_unlisted:
+            yield from sorted(self.unlisted)
+
+    def _repositories(self, ask_unlisted: bool) -> Iterator[Repository]:
+        rows = Repository.objects.filter(registry=self.registry)
+        read = set(rows.filter(synced_at__gte=self.since).values_list("name", flat=True))
+        for names in batches(self._names(ask_unlisted), 100):
+            wanted = [name for name in names if name not in read]
+            listed = [name for name in wanted if name in self.listed]
+            self.tally.repositories += len(listed)
+            new = set(listed) - set(rows.filter(name__in=listed).values_list("name", flat=True))
+            Repository.objects.bulk_create(
+                [Repository(registry=self.registry, name=name) for name in sorted(new)], ignore_conflicts=True
+            )
+            yield from rows.filter(name__in=wanted).order_by("name")
+
+    def _list(self, repository: Repository) -> Listing:
+        """In a thread: list the tags of ``repository``."""
+        refs: list[TagRef] = []
+        try:
+            if self.broken is not None:
+                raise self.broken
+            for ref in self.client.tags(repository.name):
+                refs.append(ref)
+                self.crew.still_wanted()
+        except RegistryError as error:
+            return Listing(repository, refs, error)
+        return Listing(repository, refs)
+
+    def _looks(self, listings: Iterable[Listing]) -> Iterator[Look | Listing]:
+        for listing in listings:
+            if listing.error is None:
+                self._failing.clear()
+            elif listing.error is not self.broken:
+                self.trouble(listing.repository.pk, listing.repository.name, listing.error)
+            for ref in listing.refs:
+                if self.broken is not None:
+                    return
+                if not _storable(ref.name):
+                    self._leave_out(f"{listing.repository.name}:{ref.name}")
+                elif tag_is_artifact(ref.name):
+                    self.tally.not_images += 1
+                    self.looked_at += 1
+                elif ref.name not in listing.names:
+                    listing.names.add(ref.name)
+                    yield Look(listing, ref)
+            listing.refs = ()
+            if self.broken is None:
+                yield listing
+
+    def _prove_again(self) -> None:
+        """See after a denial whether the credentials still hold: to go on with a changed password locks accounts."""
+        if time.monotonic() < self._prove_again_at:
+            return
+        self._prove_again_at = time.monotonic() + PROVE_AGAIN_SECONDS
+        try:
+            self.crew.call(self.client.ping)
+        except RegistryError as error:
+            self.broken = error
+
+    def _leave_out(self, name: str) -> None:
+        self.tally.errors += 1
+        self.troubles.note(
+            text(name, 100),
+            _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": NAME_LIMIT},
+            _("Rename it in the registry."),
+        )
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield ``items`` in lists of ``size``, the last of which may be shorter."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _as_seen(look: Look, host: str) -> Seen:
+    repository = look.listing.repository
+    return Seen(
+        repository_id=repository.pk,
+        address=f"{host}/{repository.name}",
+        repository=repository.name,
+        name=look.ref.name,
+        digest=look.digest,
+        size=look.ref.size,
+        pushed_at=look.ref.pushed_at,
+    )
+
+
+def _storable(name: str) -> bool:
+    return 0 < len(name) <= NAME_LIMIT and text(name) == name and is_repository(name)
