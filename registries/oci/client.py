@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from registries.oci import media_types, strict_json
 from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
 from registries.oci.blobs import BlobReader
-from registries.oci.connections import READ_SECONDS
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
@@ -150,7 +149,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers = {"Accept": media_types.ACCEPT_MANIFESTS}
         return self._get(path, scope=_pull(name), headers=headers, limit=SCHEMA1_LIMIT, method=method)
 
-    def _names(self, path: str, key: str, scope: str, *, patience: float = READ_SECONDS) -> Iterator[str]:
+    def _names(self, path: str, key: str, scope: str, *, patience: float | None = None) -> Iterator[str]:
         """Yield the names of all pages. The Link tells what is next; without one, a full page is asked past its end."""
         fit = is_tag if key == "tags" else is_repository
         size, total, empty, unfit = PAGE_SIZE, 0, 0, 0
@@ -197,7 +196,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
         method: str = "GET",
-        patience: float = READ_SECONDS,
+        patience: float | None = None,
     ) -> Answer:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
         for last in (False, True):

@@ -44,6 +44,7 @@ MAX_TRIES = 5
 MAX_HOPS = 5
 MAX_PAUSE = 15 * 60.0
 FIRST_PAUSE = 1.0
+HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
 ERROR_BODY = 64 * 1024
@@ -76,7 +77,7 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
-        patience: float = READ_SECONDS,
+        patience: float | None = None,
     ) -> Answer:
         """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
 
@@ -84,8 +85,8 @@ class Transport:
         closes. ``patience`` is how many seconds the head may take. Raises Unreachable, TlsError, RateLimited,
         ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
         """
-        began = time.monotonic()
-        paused = 0.0
+        patience = patience or HEAD_SECONDS
+        began, paused = time.monotonic(), 0.0
         for attempt in range(1, MAX_TRIES + 1):
             self._refuse_if_given_up(url)
             try:
