@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import redis
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -75,7 +79,10 @@ class RealWorker:
         return [int(line) for line in self.shell(script).split()]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Read the SQLite database."""
+        """Read the database."""
+        if url := self.environment["DATABASE_URL"]:
+            with psycopg.connect(url) as postgres:
+                return postgres.execute(sql.encode()).fetchall()
         connection = sqlite3.connect(f"file:{self.folder / 'tallyman.sqlite3'}?mode=ro", uri=True, timeout=20)
         try:
             return connection.execute(sql).fetchall()
@@ -132,15 +139,101 @@ class RealWorker:
         return self.process.wait(timeout=60)
 
 
+class Server:
+    """A database or broker that tests may kill and start again."""
+
+    def __init__(self, command: list[str], url: str, answers: Callable[[], bool]) -> None:
+        self.url = url
+        self._command, self._answers = command, answers
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._answers, what=self._command[0])
+
+    def stop(self, number: int) -> None:
+        """End it by a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=30)
+
+
 @pytest.fixture
-def real_worker(tmp_path: Path) -> Iterator[RealWorker]:
-    """A worker that is not started yet, on a migrated SQLite database. Fails where it leaves a process behind."""
+def redis_server() -> Iterator[Server]:
+    """An own Redis on a socket file."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    with tempfile.TemporaryDirectory(prefix="tallyman-redis-") as folder:
+        socket = f"{folder}/redis.sock"
+        command = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+
+        def answers() -> bool:
+            try:
+                return bool(redis.Redis(unix_socket_path=socket).ping())
+            except redis.ConnectionError:
+                return False
+
+        server = Server(command, f"unix://{socket}", answers)
+        server.start()
+        yield server
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[Server]:
+    """An own PostgreSQL on a socket file."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    # It refuses to run as root.
+    account = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="tallyman-pg-") as folder:
+        if account:
+            shutil.chown(folder, "nobody", "nogroup")
+        initdb = [
+            *account,
+            str(programs[-1].with_name("initdb")),
+            "-D",
+            f"{folder}/data",
+            "-U",
+            "tallyman",
+            "-A",
+            "trust",
+        ]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+        url = f"postgresql://tallyman@/postgres?host={folder}"
+        command = [*account, str(programs[-1]), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+
+        def answers() -> bool:
+            try:
+                psycopg.connect(url).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        server = Server(command, url, answers)
+        server.start()
+        yield server
+        server.stop(signal.SIGQUIT)
+
+
+@pytest.fixture
+def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RealWorker]:
+    """A worker that is not started yet, on a migrated database. Fails where it leaves a process behind.
+
+    SQLite and the ORM broker, unless the test asks for one of the servers too.
+    """
     environment = os.environ | {
         "TALLYMAN_DATA": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
         "DATABASE_URL": "",
         "REDIS_URL": "",
     }
+    for fixture, variable in (("postgres_server", "DATABASE_URL"), ("redis_server", "REDIS_URL")):
+        if fixture in request.fixturenames:
+            environment[variable] = request.getfixturevalue(fixture).url
     worker = RealWorker(tmp_path, environment)
     worker.manage("migrate", "--verbosity", "0")
     try:

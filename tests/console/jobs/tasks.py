@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
+
+from django.conf import settings
 
 from console.jobs.process import run as run_process
 from console.jobs.work import JobRun, work
@@ -22,6 +25,10 @@ def _steer(run: JobRun[DatabaseUpdate]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif order == "wait":
         for _ in range(10_000):
+            run.check()
+            time.sleep(0.02)
+    elif order == "gate":
+        while not Path(settings.DATA_DIR, "gate").exists():
             run.check()
             time.sleep(0.02)
     elif order == "engine":  # a tree with a grandchild in a session of its own
