@@ -245,10 +245,10 @@ def _try(database: Path, check: Check) -> None:
         layer = scratch / "layer.tar"
         with tarfile.open(layer, "w") as archive:
             for path, text in (
-                ("etc/os-release", 'ID=debian\nVERSION_ID="12"\n'),
+                ("etc/debian_version", "12.0\n"),
                 (
                     "var/lib/dpkg/status",
-                    "Package: openssl\nStatus: install ok installed\nVersion: 0\nArchitecture: all\n\n",
+                    "Package: openssl\nStatus: install ok installed\nVersion: 0.1\nArchitecture: all\n\n",
                 ),
             ):
                 member = tarfile.TarInfo(path)
@@ -262,4 +262,8 @@ def _try(database: Path, check: Check) -> None:
         categories = {RiskCategory.VULNERABILITIES}
         engine = _engine(database, scratch / "cache")
         with engine.session(check, diff_ids=[diff_id], categories=categories) as session:
-            session.analyse(image, categories, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+            report = session.analyse(image, categories, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+        if not report.packages:
+            raise EngineError(
+                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
+            )

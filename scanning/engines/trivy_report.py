@@ -61,7 +61,9 @@ def read_report(text: bytes) -> Report:
             )
         metadata = top.get("Metadata") or {}
         system = metadata.get("OS") or {}
-        reader.report.os_name = " ".join(part for part in (_str(system, "Family"), _str(system, "Name")) if part)
+        family = _str(system, "Family")
+        known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
+        reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
         reader.report.os_end_of_life = system.get("EOSL") is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
