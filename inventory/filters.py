@@ -91,5 +91,3 @@ class ImageFilters(ListingFilterSet):
             return found | Q(digest__startswith=start) | Q(image__image_id__startswith=start)
         path, colon, tag = word.rpartition(":")
         return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found
-
-

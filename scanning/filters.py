@@ -62,7 +62,9 @@ class MalwareFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
-        return Q(path__icontains=word) | Q(rule__icontains=word) | Q(family__icontains=word) | Q(sha256__istartswith=word)
+        return (
+            Q(path__icontains=word) | Q(rule__icontains=word) | Q(family__icontains=word) | Q(sha256__istartswith=word)
+        )
 
 
 class SecretFilters(ListingFilterSet):

@@ -56,7 +56,9 @@ def read(now: datetime | None = None) -> Progress | None:
     oldest = active.aggregate(at=Min("created_at"))["at"]
     if oldest is None:
         return None
-    before = Scan.objects.filter(created_at__lt=oldest - SAME_START).order_by("-pk").values_list("pk", flat=True).first()
+    before = (
+        Scan.objects.filter(created_at__lt=oldest - SAME_START).order_by("-pk").values_list("pk", flat=True).first()
+    )
     together = Scan.objects.filter(pk__gt=before or 0)
     waiting = Q(state=State.QUEUED, not_before__gt=now)
     figures = together.aggregate(

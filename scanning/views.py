@@ -18,7 +18,6 @@ from inventory.listings import IMAGES
 from inventory.models import Image
 from scanning import launch
 from scanning import progress as scans
-from scanning.engines.base import RiskCategory
 
 ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 NAMED = 3  # skipped images that a message names
@@ -28,13 +27,15 @@ NAMED = 3  # skipped images that a message names
 @operator
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
-    categories = [category for category in RiskCategory if category in request.POST.getlist("categories")]
+    choice = {"categories": request.POST.getlist("categories")} if "choose" in request.POST else {}
     try:
-        tag_ids = _selected(request)
+        result = launch.launch(tag_ids=_selected(request), requested_by=person(request), **choice)
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _answer(request)
-    result = launch.launch(tag_ids=tag_ids, categories=categories or list(RiskCategory), requested_by=person(request))
+    except ValueError:  # no category that there is
+        messages.error(request, _("Nothing was started: choose at least one risk category."))
+        return _answer(request)
     audit.record(request, "scan.start", detail={"queued": len(result.queued), "skipped": len(result.skipped)})
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", len(result.queued)) % {"n": f"{len(result.queued):,}"}
     if result.tags > len(result.queued):
@@ -69,7 +70,9 @@ def cancel(request: HttpRequest) -> HttpResponse:
             return _answer(request)
     audit.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
-        messages.success(request, ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count})
+        messages.success(
+            request, ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
+        )
     else:
         messages.warning(request, _("None of the selected is being scanned."))
     return _answer(request)
@@ -110,7 +113,9 @@ def progress(request: HttpRequest) -> HttpResponse:
     return _progress(request, ids, before=set(_ids(request.GET.getlist("live"))), drawer=request.GET.get("drawer", ""))
 
 
-def _progress(request: HttpRequest, ids: list[int], *, before: set[int], drawer: str, oob: bool = False) -> HttpResponse:
+def _progress(
+    request: HttpRequest, ids: list[int], *, before: set[int], drawer: str, oob: bool = False
+) -> HttpResponse:
     shown = set(ids) | set(_ids([drawer]))
     rows = list(details.tags().filter(pk__in=shown))
     live = {row.pk for row in rows if row.image and row.image.scan_state in ACTIVE}
@@ -135,5 +140,3 @@ def _ids(texts: list[str]) -> list[int]:
     """Return the numbers among ``texts``, as many as a page can show."""
     found = dict.fromkeys(int(text) for text in texts if text.isdecimal() and len(text) < 19)
     return list(found)[: max(PAGE_SIZES) + 1]
-
-

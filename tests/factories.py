@@ -71,7 +71,9 @@ def image(*, layers: int = 2, **values: Any) -> Image:
     return made
 
 
-def tag(name: str = "latest", *, of: Image | None = None, path: str = "", in_: Registry | None = None, **values: Any) -> Tag:
+def tag(
+    name: str = "latest", *, of: Image | None = None, path: str = "", in_: Registry | None = None, **values: Any
+) -> Tag:
     """A tag of the image ``of`` (a new one) in the repository ``path`` of the registry ``in_`` (a new one)."""
     of = of or image()
     in_ = in_ or registry()

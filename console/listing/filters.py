@@ -81,7 +81,9 @@ class Active:
     text: str  # as on screen
 
 
-def read(filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[Any]) -> tuple[ListingFilterSet, list[str]]:
+def read(
+    filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[Any]
+) -> tuple[ListingFilterSet, list[str]]:
     """Return the filters that ``params`` ask for, and a notice for each value that was left out. Raises nothing."""
     fields = filterset(QueryDict(), queryset=rows).form.fields
     good = QueryDict(mutable=True)
@@ -93,9 +95,10 @@ def read(filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[An
             try:
                 form_field.clean([value] if many else value)
             except ValidationError:
-                notices.append(_("“%(value)s” is no value of %(name)s and was ignored.") % {
-                    "value": value[:60], "name": form_field.label
-                })
+                notices.append(
+                    _("“%(value)s” is no value of %(name)s and was ignored.")
+                    % {"value": value[:60], "name": form_field.label}
+                )
             else:
                 good.appendlist(name, value)
     return filterset(good, queryset=rows), notices

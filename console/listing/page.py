@@ -171,7 +171,9 @@ class Page(Generic[Row]):
         for column in self.columns:
             direction = {column.name: "ascending", f"-{column.name}": "descending"}.get(self.sort, "")
             down = column.descending_first if not direction else direction == "ascending"
-            yield Header(column, self.query(sort=f"{'-' if down else ''}{column.name}") if column.sort else "", direction)
+            yield Header(
+                column, self.query(sort=f"{'-' if down else ''}{column.name}") if column.sort else "", direction
+            )
 
     @property
     def lines(self) -> Iterator[tuple[Row, list[Cell]]]:
@@ -214,4 +216,3 @@ class Page(Generic[Row]):
         """The label of the column the list is sorted by."""
         found = self.listing.sorting(self.sort)
         return str(found[0].label) if found else ""
-

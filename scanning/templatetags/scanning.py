@@ -45,16 +45,22 @@ def layer_risks(found: dict[str, int]) -> dict[str, Any]:
 def references(finding: Any) -> SafeString:
     """Return links to where a finding is described. What a database gives is linked only where it is http or https."""
     vulnerability = getattr(finding, "vulnerability", None)
-    told = [getattr(finding, "url", "") or getattr(finding, "reference", ""), *(vulnerability.references if vulnerability else [])]
+    told = [
+        getattr(finding, "url", "") or getattr(finding, "reference", ""),
+        *(vulnerability.references if vulnerability else []),
+    ]
     links = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
     if not links:
         return format_html('<span class="faint">–</span>')
     shown = format_html_join(
-        " · ", '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',
+        " · ",
+        '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',
         ((url, url, host) for url, host in links[:LINKS_SHOWN]),
     )
     more = len(links) - LINKS_SHOWN
-    return format_html('{} <span class="dim">{}</span>', shown, _("and %(n)d more") % {"n": more}) if more > 0 else shown
+    return (
+        format_html('{} <span class="dim">{}</span>', shown, _("and %(n)d more") % {"n": more}) if more > 0 else shown
+    )
 
 
 def _host(url: object) -> str:
