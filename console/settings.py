@@ -43,6 +43,8 @@ ALLOWED_HOSTS: list[str] = env.list("TALLYMAN_HOSTS", []) or [
     *(["127.0.0.1", "localhost", "[::1]"] if _url.hostname in {"127.0.0.1", "localhost", "::1"} else []),
 ]
 CSRF_TRUSTED_ORIGINS = [URL]
+LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
+WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 
 INSTALLED_APPS = [
     "console.apps.ConsoleConfig",

@@ -91,9 +91,7 @@ def _store_manifests(facts: Sequence[ManifestFact], *, defaults: Mapping[str, Ma
     before = {row.digest: row for row in _rows(Manifest, "digest", digests)}
     # Only what was unreadable is ever written again.
     fresh = [
-        fact
-        for fact in facts
-        if fact.digest not in before or before[fact.digest].kind == Manifest.Kind.UNREADABLE
+        fact for fact in facts if fact.digest not in before or before[fact.digest].kind == Manifest.Kind.UNREADABLE
     ]
     images = _store_images(fresh)
     # In the order of their digests, as everywhere here: two syncs that store the same do not wait for each other.

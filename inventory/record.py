@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Self
 
 from django.utils import timezone
 
@@ -35,6 +36,11 @@ class Tally:
     tags_gone: int = 0
     not_images: int = 0
     errors: int = 0
+
+    def __iadd__(self, other: Tally) -> Self:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        return self
 
 
 WRITTEN = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")

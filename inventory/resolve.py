@@ -18,6 +18,7 @@ from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManife
 MAX_DEPTH = 3  # indexes within indexes
 MAX_PLATFORMS = 200  # images of an index that are kept
 MAX_FETCHES = 12  # manifests asked for to find one image of an index
+MAX_LAYERS = 1000  # several times what any container runtime can mount
 
 
 def resolve(client: RegistryClient, *, repository: str, digest: str) -> Manifest:
@@ -76,12 +77,11 @@ class _Fetch:
         raw = self.client.manifest(self.repository, digest)
         parsed = parse_manifest(raw)
         verdict = classify(parsed)
-        if verdict.kind == "other":
-            return _other(raw, verdict.artifact_type)
-        if isinstance(parsed, Index):
+        if verdict.kind == "index" and isinstance(parsed, Index):
             return self._index(raw, parsed, depth)
-        assert isinstance(parsed, ImageManifest)  # classify() calls nothing else an image
-        return _image(raw, parsed)
+        if verdict.kind == "image" and isinstance(parsed, ImageManifest):
+            return _image(raw, parsed)
+        return _other(raw, verdict.artifact_type)
 
     def _index(self, raw: RawManifest, index: Index, depth: int) -> ManifestFact:
         """Try the images of ``index`` in the order of preference until one is there."""
@@ -121,6 +121,11 @@ class _Fetch:
 
 
 def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
+    if len(manifest.layers) > MAX_LAYERS:
+        raise MalformedAnswer(
+            _("The image has %(count)d layers; no container runtime can start it.") % {"count": len(manifest.layers)},
+            _("Push the image again with a current tool."),
+        )
     contents = [*manifest.layers, *([manifest.config] if manifest.config else [])]
     return ManifestFact(
         digest=str(raw.digest),

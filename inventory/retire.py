@@ -30,10 +30,12 @@ def retire_tags(listed: Mapping[int, Set[str]]) -> int:
     return len(gone)
 
 
-def retire_repository(repository: Repository) -> int:
-    """Delete ``repository`` with its tags, in batches; return how many tags are gone."""
-    gone = retire_tags({repository.pk: frozenset()})
-    repository.delete()
+def retire_repositories(keys: Sequence[int]) -> int:
+    """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
+    gone = 0
+    for batch in _slices(keys):
+        gone += retire_tags(dict.fromkeys(batch, frozenset()))
+        Repository.objects.filter(pk__in=batch).delete()
     return gone
 
 

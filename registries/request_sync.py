@@ -26,6 +26,7 @@ def request_syncs(
     *,
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
     requested_by: User | None = None,
+    forget_unlisted: bool = False,
 ) -> list[SyncRun]:
     """Queue a sync of each of ``registries``; return them. A registry whose sync waits or runs gets no second one."""
     runs = []
@@ -35,7 +36,11 @@ def request_syncs(
         try:
             with transaction.atomic():
                 run = SyncRun.objects.create(
-                    registry=registry, trigger=trigger, lane=LANES[trigger], requested_by=requested_by
+                    registry=registry,
+                    trigger=trigger,
+                    lane=LANES[trigger],
+                    requested_by=requested_by,
+                    forget_unlisted=forget_unlisted,
                 )
                 enqueue(run)
         except IntegrityError:

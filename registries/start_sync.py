@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from console.jobs.models import State
 from console.jobs.queue import enqueue
 from console.models import User
 from registries.models import Registry, SyncRun
@@ -27,14 +26,11 @@ def start_sync(
     """Queue one sync for each registry that has none queued or running; the database itself holds it to one."""
     runs, already = [], []
     for registry in registries:
-        if SyncRun.objects.filter(registry=registry, state__in=[State.QUEUED, State.RUNNING]).exists():
-            already.append(registry)
-            continue
         try:
             with transaction.atomic():
                 run = SyncRun.objects.create(registry=registry, requested_by=requested_by, trigger=trigger)
                 enqueue(run)
-        except IntegrityError:  # somebody else was faster
+        except IntegrityError:  # syncrun_one_at_a_time
             already.append(registry)
         else:
             runs.append(run)

@@ -22,7 +22,7 @@ from scanning.models.packages import SeverityRank
 BATCH = 200
 
 
-def recount(image_ids: Iterable[int]) -> None:
+def recount(image_ids: Iterable[int], *, os_name: str | None = None) -> None:
     """Write the counts of these images anew from their findings, in a constant number of queries per batch.
 
     A category that never gave a result counts None ("not known"), never zero.
@@ -30,7 +30,7 @@ def recount(image_ids: Iterable[int]) -> None:
     iterator = iter(image_ids)
     while batch := list(islice(iterator, BATCH)):
         for image_id, counts in _counts(batch):
-            summary.record_counts(image_id=image_id, counts=counts)
+            summary.record_findings(image_id=image_id, counts=counts, os_name=os_name)
 
 
 def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
@@ -50,12 +50,11 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
     results = CategoryResult.objects.filter(image_id__in=image_ids, looked_at__isnull=False)
     for image_id, category in results.values_list("image_id", "category"):
         looked.setdefault(image_id, set()).add(category)
-    severities = {
+    severities: dict[int, Any] = {
         row["package__image_packages__image_id"]: row
         for row in PackageVulnerability.objects.filter(package__image_packages__image_id__in=image_ids)
         .values("package__image_packages__image_id")
         .annotate(
-            worst=Max("severity"),
             fixable=Count("pk", filter=~Q(fixed_version=""), distinct=True),
             **{rank.name.lower(): Count("pk", filter=Q(severity=rank.value), distinct=True) for rank in SeverityRank},
         )
@@ -70,19 +69,22 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
         known = looked.get(image_id, set())
         row = severities.get(image_id, {})
         matched, malware = RiskCategory.VULNERABILITIES in known, RiskCategory.MALWARE in known
-        worst = (row.get("worst", 0), worst_secret.get(image_id, 0), worst_malware.get(image_id, 0))
+        sensitive = RiskCategory.SENSITIVE in known
         yield (
             image_id,
             summary.Counts(
-                **{
-                    name: row.get(name, 0) if matched else None
-                    for name in ("critical", "high", "medium", "low", "unknown", "fixable")
-                },
-                packages=packages.get(image_id, 0) if matched or image_id in packages else None,
-                sensitive=secrets.get(image_id, 0) if RiskCategory.SENSITIVE in known else None,
+                critical=row.get("critical", 0) if matched else None,
+                high=row.get("high", 0) if matched else None,
+                medium=row.get("medium", 0) if matched else None,
+                low=row.get("low", 0) if matched else None,
+                unknown=row.get("unknown", 0) if matched else None,
+                fixable=row.get("fixable", 0) if matched else None,
+                packages=packages.get(image_id, 0) if matched else None,
+                sensitive=secrets.get(image_id, 0) if sensitive else None,
                 viruses=viruses.get(image_id, 0) if malware else None,
                 trojans=trojans.get(image_id, 0) if malware else None,
-                highest=max(worst) if known else None,
+                malware_highest=worst_malware.get(image_id, 0) if malware else None,
+                sensitive_highest=worst_secret.get(image_id, 0) if sensitive else None,
             ),
         )
 

@@ -84,7 +84,7 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
             elif tag.image_id in launched:
                 result.tags += 1
                 continue
-            elif tag.image_id in active or (scan := _create(tag, values)) is None:
+            elif tag.image_id in active or (scan := _create(tag, tag.image_id, values)) is None:
                 why = _("Already scanning")
             else:
                 launched.add(tag.image_id)
@@ -96,11 +96,11 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
         result.queued += scans
 
 
-def _create(tag: Tag, values: dict[str, object]) -> Scan | None:
+def _create(tag: Tag, image_id: int, values: dict[str, object]) -> Scan | None:
     """Save a scan of the image behind ``tag``; None where another process was first."""
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
-        image_id=tag.image_id,
+        image_id=image_id,
         tag=tag,
         manifest_digest=manifest.digest,
         address=str(tag),

@@ -108,7 +108,8 @@ def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
 
 def _counted(model: type[Model], image: Image, kind: str) -> QuerySet[Any]:
     rows = model._default_manager.filter(image=image).order_by().values("diff_id")
-    return rows.annotate(n=Count("pk")).values_list("diff_id", Value(kind), "n")
+    counted: QuerySet[Any] = rows.annotate(n=Count("pk")).values_list("diff_id", Value(kind), "n")
+    return counted
 
 
 def _tag(tag_id: int) -> Tag:

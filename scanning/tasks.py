@@ -21,4 +21,8 @@ def update_database(update_id: int) -> None:
 def _update_database(run: JobRun[DatabaseUpdate]) -> None:
     run.progress("downloading")
     facts = database.download(check=run.check)
-    run.finish(write=lambda: DatabaseUpdate.objects.filter(pk=run.job.pk).update(built_at=facts.built_at))
+
+    def write() -> None:
+        DatabaseUpdate.objects.filter(pk=run.job.pk).update(built_at=facts.built_at)
+
+    run.finish(write=write)

@@ -20,6 +20,7 @@ from scanning import launch
 from scanning import progress as scans
 
 ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
+ALL_CATEGORIES = ("vulnerabilities", "sensitive", "malware")
 NAMED = 3  # skipped images that a message names
 
 
@@ -27,9 +28,9 @@ NAMED = 3  # skipped images that a message names
 @operator
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
-    choice = {"categories": request.POST.getlist("categories")} if "choose" in request.POST else {}
+    chosen = request.POST.getlist("categories") if "choose" in request.POST else ALL_CATEGORIES
     try:
-        result = launch.launch(tag_ids=_selected(request), requested_by=person(request), **choice)
+        result = launch.launch(tag_ids=_selected(request), categories=chosen, requested_by=person(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _answer(request)

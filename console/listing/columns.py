@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from django.db.models import F, Field, Model, Prefetch, QuerySet
-from django.db.models.expressions import Combinable, OrderBy
+from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
 
 Row = TypeVar("Row", bound=Model)
@@ -37,7 +37,7 @@ class Column(Generic[Row]):
     name: str
     label: Text
     value: Callable[[Row], Value]
-    sort: tuple[str | Combinable, ...] = ()
+    sort: tuple[str | Expression, ...] = ()
     needs: Needs = Needs()
     template: str = ""
     default: bool = True

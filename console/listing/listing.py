@@ -101,7 +101,8 @@ class Listing(Generic[Row]):
             filters, notices = filtering.read(self.filterset, view, rows)
             if notices:
                 raise SelectionError(" ".join(notices))
-            return filters.qs
+            matching: QuerySet[Row] = filters.qs
+            return matching
         ids = [int(text) for text in chosen.getlist("ids") if text.isdecimal() and len(text) < 19]
         if not ids:
             raise SelectionError("")

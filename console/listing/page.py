@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic
 
+from django.db.models import QuerySet
 from django.forms import BoundField
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from console.listing import filters as filtering
 from console.listing.columns import Column, Row, Text, Value
-from console.listing.listing import PAGE_SIZES, Listing, Total, count
+from console.listing.listing import PAGE_SIZES, Listing, count
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django_htmx.middleware import HtmxDetails
 
 from console.listing import workbook
 from console.listing.columns import Column, Row
@@ -56,8 +57,8 @@ def show(
 
 def is_partial(request: HttpRequest, target: str) -> bool:
     """Return whether htmx asks for the element with the id ``target`` alone. A return by history wants the page."""
-    htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.history_restore_request and htmx.target == target
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request and htmx.target == target
 
 
 def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
@@ -102,9 +103,7 @@ def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:
             here = names.index(name)
             there = min(max(here + step, 0), len(names) - 1)
             names[here], names[there] = names[there], names[here]
-    if form.get("hide") in names and len(names) > 1:
-        names.remove(form["hide"])
-    return names
+    return [name for name in names if name != form.get("hide")] or names
 
 
 def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse | FileResponse:

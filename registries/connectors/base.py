@@ -55,4 +55,4 @@ class Connector(Protocol):
         """Yield the names of all repositories, as they stand in ``/v2/<name>/…``."""
 
     def tags(self, repository: str) -> Iterator[TagRef]:
-        """Yield all tags of ``repository``. Raises NotFoundError where it is gone."""
+        """Yield all tags of ``repository``; none where it is gone."""

@@ -24,6 +24,8 @@ class SyncRun(Job):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # Let go of repositories that are not listed any more, although the registry does not say that they are gone.
+    forget_unlisted = models.BooleanField(default=False)
     repositories = models.PositiveIntegerField(default=0)
     tags = models.PositiveIntegerField(default=0)  # image tags seen
     tags_new = models.PositiveIntegerField(default=0)

@@ -88,9 +88,8 @@ class Transport:
         paused = 0.0
         for attempt in range(1, MAX_TRIES + 1):
             self._refuse_if_given_up(url)
-            left = began + 2 * patience + paused - time.monotonic()
             try:
-                answer = self._follow(method, url, headers or {}, limit, min(patience, max(left, 1.0)))
+                answer = self._follow(method, url, headers or {}, limit, patience)
                 if answer.status not in _RETRIED:
                     return answer
                 pause = _retry_after(answer)
@@ -101,12 +100,13 @@ class Transport:
                     raise
                 failure, pause = error, None
             wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
-            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 1.5 * patience
+            # One that hangs has used up what a call may take; the job as a whole can be tried again.
+            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
             self._wait(wait)
             paused += wait
-        if isinstance(failure, Unreachable) and not hung and Origin.of(url) == self.home:
+        if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
         raise failure
 
@@ -169,7 +169,9 @@ class Transport:
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
             with contextlib.suppress(RegistryError):
                 answer.content = _read_all(answer, ERROR_BODY)
-        elif limit is not None and method != "HEAD":
+        elif method == "HEAD":
+            answer.read(1)  # nothing, which gives the connection back
+        elif limit is not None:
             answer.content = _read_all(answer, limit)
         return answer
 

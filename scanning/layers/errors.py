@@ -29,6 +29,7 @@ class LayerTooLarge(LayerError):
     """The layer unpacks to more than is allowed: in all, or for its packed size."""
 
     def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(
             f"A layer was not unpacked: {what}.",
             "Look at who built this image and why: layers like this are made to exhaust what unpacks them.",
@@ -49,6 +50,7 @@ class CorruptLayer(LayerError):
     """The compressed stream is damaged, although the blob is the one the manifest names."""
 
     def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(
             f"A layer cannot be unpacked: {what}.",
             "Build the image again and push it: the layer was already damaged when it was pushed.",

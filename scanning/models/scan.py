@@ -66,7 +66,7 @@ class Scan(Job):
             state=SUMMARY[to],
             reason=self.reason,
             remedy=self.remedy,
-            **({"scanned_at": ended} if ended else {}),
+            ended_at=ended,
         )
         if to is not State.FAILED:
             return

@@ -137,9 +137,7 @@ def test_a_blob_with_a_wrong_digest_is_a_scan_exception(fake: FakeRegistry, regi
     assert "digest" in exception(only_tag()).scan_reason
 
 
-def test_five_megabytes_of_nonsense_for_a_manifest_are_a_scan_exception(
-    fake: FakeRegistry, registry: Registry
-) -> None:
+def test_five_megabytes_of_nonsense_for_a_manifest_are_a_scan_exception(fake: FakeRegistry, registry: Registry) -> None:
     put(fake, DEBIAN)
     sync(registry)
     fake.fail(manifests, Status(200, {"Content-Type": images.OCI_MANIFEST}, body=b"nonsense" * 655_360), times=100)

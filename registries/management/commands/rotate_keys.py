@@ -39,8 +39,8 @@ class Command(BaseCommand):
         if lost:
             raise CommandError(
                 f"{changed} credentials are encrypted with the new key. These could not be read with any key: "
-                f"{', '.join(lost)}. All keys stay in {secrets.key_file()}: restore the missing one from a backup below "
-                "the others, or type these passwords again, then run this command once more."
+                f"{', '.join(lost)}. All keys stay in {secrets.key_file()}: restore the missing one "
+                "from a backup below the others, or type these passwords again, then run this command once more."
             )
         self.stdout.write(f"{changed} credentials are encrypted with a new key.")
         if keep_old:

@@ -8,8 +8,8 @@ from tests.settings import *  # noqa: F403
 JOB_TIMES = Times(
     poll=0.2, heartbeat=0.5, lease=3, hint_again=2, retry=0.5, tick=0.5, canary=1, silence=15, stop=20, settle=20
 )
-JOB_KINDS["database"]["task"] = "tests.console.jobs.tasks.steered"  # type: ignore[name-defined]  # noqa: F405
-JOB_KINDS["database"]["cluster"] = "scan"  # type: ignore[name-defined]  # noqa: F405
+JOB_KINDS["database"]["task"] = "tests.console.jobs.tasks.steered"  # noqa: F405
+JOB_KINDS["database"]["cluster"] = "scan"  # noqa: F405
 
 if os.environ.get("TALLYMAN_TEST_BROKEN_CLUSTER") and os.environ.get("Q_CLUSTER_NAME"):
     raise SystemExit("this cluster does not start")

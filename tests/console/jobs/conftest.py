@@ -95,7 +95,9 @@ class RealWorker:
             job = self.job(job_id)
             return job if job["state"] == state and more.items() <= job.items() else None
 
-        found: dict[str, Any] = eventually(there, what=f"job {job_id} at {state} {more or ''}, it is {self.job(job_id)}")
+        found: dict[str, Any] = eventually(
+            there, what=f"job {job_id} at {state} {more or ''}, it is {self.job(job_id)}"
+        )
         return found
 
     def start(self) -> None:

@@ -44,7 +44,7 @@ def until(run: JobRun[Canary]) -> None:
 
 def test_a_handler_that_returns_has_succeeded() -> None:
     job = queued()
-    seen: list[tuple[State, int, bool]] = []
+    seen: list[tuple[str, int, bool]] = []
     work(Canary, job.pk, lambda run: seen.append((run.job.state, run.attempt, run.scratch.is_dir())))
     job.refresh_from_db()
     assert seen == [(State.RUNNING, 1, True)]

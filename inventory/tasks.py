@@ -1,0 +1,12 @@
+"""What the queue calls for the inventory."""
+
+from __future__ import annotations
+
+from console.jobs.work import work
+from inventory.sync import sync_registry
+from registries.models import SyncRun
+
+
+def sync(run_id: int) -> None:
+    """Do the next sync that waits; ``run_id`` is the one whose message woke this worker."""
+    work(SyncRun, run_id, sync_registry)

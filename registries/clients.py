@@ -1,0 +1,115 @@
+"""Talking to a registry of the console: the one place where a stored password becomes plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, Protocol
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from registries.connectors.base import Connector, Declaration, TagRef
+from registries.connectors.distribution import DistributionConnector
+from registries.models import Registry
+from registries.oci.client import DistributionClient
+from registries.oci.endpoint import Endpoint
+from registries.oci.errors import RegistryError
+from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
+
+Check = Callable[[], None]
+
+# What the form of each type shows.
+DECLARATIONS: Mapping[str, Declaration] = {each.type: each for each in (DistributionConnector.declaration,)}
+SMALL_BLOB = 4 * 1024 * 1024
+
+
+class RegistryClient(Protocol):
+    """What the rest of the console sees of a registry, of whatever type it is. Only reads.
+
+    All methods raise a RegistryError that says why and what to do, and may be called by several threads at a time.
+    """
+
+    fixed: bool  # see Connector
+
+    def ping(self) -> None:
+        """Prove that the address answers and takes the credentials."""
+
+    def repositories(self) -> Iterator[str]:
+        """Yield the names of all repositories, page by page."""
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield all tags of ``repository``, page by page."""
+
+    def head(self, repository: str, reference: str) -> ManifestHead:
+        """Return digest, media type and size of a manifest. Counts as no pull where the registry knows HEAD."""
+
+    def manifest(self, repository: str, reference: str) -> RawManifest:
+        """Return the bytes of a manifest with their verified digest."""
+
+    def blob(self, repository: str, blob: Descriptor) -> AbstractContextManager[BinaryIO]:
+        """Open the bytes of ``blob`` as they come, verified: reading to the end raises where they do not fit."""
+
+    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
+        """Return the verified bytes of a ``blob`` of ``limit`` bytes at most, such as a config."""
+
+
+@contextmanager
+def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[RegistryClient]:
+    """Open the way to ``registry`` with its stored credentials, as the settings of the console allow.
+
+    ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
+    Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
+    """
+    with DistributionClient(endpoint_of(registry), check=check) as distribution:
+        yield _Client(_connector(registry, distribution), distribution)
+
+
+def endpoint_of(registry: Registry) -> Endpoint:
+    """Return where ``registry`` is and how it may be reached, with the password in plain text."""
+    return Endpoint(
+        url=registry.address,
+        username=registry.username,
+        password=registry.reveal_password(),
+        verify=registry.verify_tls,
+        ca_bundle=registry.ca_bundle,
+        allow_plain_http=registry.host in settings.PLAIN_HTTP_HOSTS
+        or _bare(registry.host) in settings.PLAIN_HTTP_HOSTS,
+        allowed_networks=tuple(settings.ALLOWED_NETWORKS),
+        proxy=settings.OUTBOUND_PROXY,
+    )
+
+
+def _connector(registry: Registry, client: DistributionClient) -> Connector:
+    """Return the connector for the type of ``registry``: how each type is listed."""
+    match registry.type:
+        case Registry.Type.OCI:
+            return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
+        case _:
+            raise RegistryError(
+                _("Registries of the type %(type)s cannot be listed by this version.")
+                % {"type": registry.get_type_display()},
+                _("Add it as type OCI if its catalog is open, or with a fixed list of repositories."),
+            )
+
+
+def _bare(host: str) -> str:
+    """``host`` without its port."""
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+class _Client:
+    """The connector lists, the distribution client reads."""
+
+    def __init__(self, connector: Connector, distribution: DistributionClient) -> None:
+        self.fixed = connector.fixed
+        self.ping = connector.ping
+        self.repositories = connector.repositories
+        self.tags = connector.tags
+        self.head = distribution.head_manifest
+        self.manifest = distribution.manifest
+        self.blob = distribution.blob
+        self._distribution = distribution
+
+    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
+        return self._distribution.blob_bytes(repository, blob, limit=limit)
