@@ -157,7 +157,11 @@ AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
 
 # Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
-HEALTH: list[str] = ["console.health.workers"]
+HEALTH: list[str] = [
+    "scanning.health.vulnerability_database",
+    "scanning.health.malware_rules",
+    "console.health.workers",
+]
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

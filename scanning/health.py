@@ -19,15 +19,11 @@ def vulnerability_database() -> Iterable[Fact]:
     label = _("Vulnerability database")
     facts = database.current()
     if facts is None:
-        text = _(
-            "Vulnerabilities cannot be looked for. Download it with “manage.py update_vulnerability_db”, or install a file."
-        )
+        text = _("No vulnerabilities can be found. Download it with “manage.py update_vulnerability_db”.")
         notice = Notice("fault", _("There is no vulnerability database"), text)
         return [Fact("fault", label, _("none"), notice=notice)]
     if facts.is_demo:
-        text = _(
-            "It knows a few vulnerabilities of the sample images and no others, so other images look safer than they are."
-        )
+        text = _("It knows a few vulnerabilities of the sample images; other images look safer than they are.")
         notice = Notice("", _("The demo vulnerability database is in use"), text)
         return [Fact("ok", label, _("demo"), notice=notice)]
     days = facts.age_days()

@@ -25,6 +25,9 @@ class Needs:
     prefetch: tuple[str | Prefetch[Any], ...] = ()
 
 
+NOTHING = Needs()
+
+
 @dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column. ``name`` is stable: it stands in addresses and in what people have chosen.
@@ -38,7 +41,7 @@ class Column(Generic[Row]):
     label: Text
     value: Callable[[Row], Value]
     sort: tuple[str | Expression, ...] = ()
-    needs: Needs = Needs()
+    needs: Needs = NOTHING
     template: str = ""
     default: bool = True
     locked: bool = False

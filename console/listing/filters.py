@@ -1,4 +1,4 @@
-"""Filters of lists. The FilterSet's own form is the filter form; what a query holds that no filter knows is left out."""
+"""Filters of lists. The FilterSet's own form is the filter form; values that cannot be are left out with a notice."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _cell(sheet: Any, value: Value) -> tuple[Cell, bool]:
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
     if not isinstance(value, str | Promise):
-        cell: Any = WriteOnlyCell(sheet, value=value)
+        cell: Any = WriteOnlyCell(sheet, value=value)  # type: ignore[arg-type]
         if isinstance(value, datetime):
             cell.number_format = "yyyy-mm-dd hh:mm:ss"
         elif isinstance(value, date):
