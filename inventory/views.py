@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -30,7 +30,7 @@ def image_columns(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @operator
-def image_export(request: HttpRequest) -> HttpResponseBase:
+def image_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected images, or of all that match."""
     response = lists.export(request, IMAGES, back="inventory:image-list")
     if response.status_code == 200:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from inventory.models import Image
-from scanning.engines.base import RiskCategory
+from scanning import database
 from scanning.models import CategoryResult
 
 BUSY = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
@@ -22,6 +22,7 @@ class Coverage:
     remedy: str = ""
     engine_version: str = ""
     database_updated_at: datetime | None = None
+    demo: bool = False  # matched with the small database that the project makes itself
     looked_at: datetime | None = None
 
     @property
@@ -30,13 +31,13 @@ class Coverage:
         return self.looked_at is not None
 
 
-def of(image: Image, category: RiskCategory) -> Coverage:
+def of(image: Image, category: str) -> Coverage:
     """Return what the last scan says about ``category`` of ``image``."""
     busy = image.scan_state in BUSY
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)
-    looked = result.outcome in (CategoryResult.Outcome.DONE, CategoryResult.Outcome.PARTIAL)
+    facts = database.current() if result.database_updated_at else None
     return Coverage(
         outcome=result.outcome,
         busy=busy,
@@ -44,5 +45,6 @@ def of(image: Image, category: RiskCategory) -> Coverage:
         remedy=result.remedy,
         engine_version=result.engine_version,
         database_updated_at=result.database_updated_at,
-        looked_at=getattr(result, "looked_at", None) or (result.ended_at if looked else None),
+        demo=facts is not None and facts.is_demo and facts.built_at == result.database_updated_at,
+        looked_at=result.looked_at,
     )

@@ -26,7 +26,7 @@ class SeverityFilter(AnyOf):
         return super().filter(qs, [SeverityRank[name.upper()] for name in value])
 
 
-class FixableFilter(django_filters.MultipleChoiceFilter):
+class FixableFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
     """Vulnerabilities with a fixed version."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:

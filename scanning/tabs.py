@@ -17,7 +17,6 @@ from console.listing import Listing, Page
 from inventory import build, details
 from inventory.models import Image, Tag
 from scanning import coverage, listings
-from scanning.engines.base import RiskCategory
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
 
 TARGET = "findings"  # id of the element that holds the open tab
@@ -32,7 +31,7 @@ def vulnerabilities(request: HttpRequest, tag_id: int) -> HttpResponse:
     rows = PackageVulnerability.objects.filter(package__in=held.values("package")).prefetch_related(
         Prefetch("package__image_packages", held.order_by("path", "pk"), to_attr="places")
     )
-    return _tab(request, tag, listings.VULNERABILITIES, rows, RiskCategory.VULNERABILITIES)
+    return _tab(request, tag, listings.VULNERABILITIES, rows, "vulnerabilities")
 
 
 @require_GET
@@ -40,7 +39,7 @@ def malware(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Viruses and trojans in an image."""
     tag = _tag(tag_id)
     rows = MalwareFinding.objects.filter(image=tag.image_id)
-    return _tab(request, tag, listings.MALWARE, rows, RiskCategory.MALWARE)
+    return _tab(request, tag, listings.MALWARE, rows, "malware")
 
 
 @require_GET
@@ -48,7 +47,7 @@ def sensitive(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Sensitive data in an image."""
     tag = _tag(tag_id)
     rows = SecretFinding.objects.filter(image=tag.image_id)
-    return _tab(request, tag, listings.SENSITIVE, rows, RiskCategory.SENSITIVE)
+    return _tab(request, tag, listings.SENSITIVE, rows, "sensitive")
 
 
 @require_GET
@@ -60,7 +59,7 @@ def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
         findings=Coalesce(Subquery(matches.annotate(n=Count("pk")).values("n")), Value(0)),
         worst=Subquery(matches.annotate(worst=Max("severity")).values("worst")),
     )
-    return _tab(request, tag, listings.PACKAGES, rows, RiskCategory.VULNERABILITIES)
+    return _tab(request, tag, listings.PACKAGES, rows, "vulnerabilities")
 
 
 @require_GET
@@ -109,16 +108,15 @@ def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
 
 def _counted(model: type[Model], image: Image, kind: str) -> QuerySet[Any]:
     rows = model._default_manager.filter(image=image).order_by().values("diff_id")
-    return rows.annotate(n=Count("pk")).values_list("diff_id", Value(kind), "n")
+    counted: QuerySet[Any] = rows.annotate(n=Count("pk")).values_list("diff_id", Value(kind), "n")
+    return counted
 
 
 def _tag(tag_id: int) -> Tag:
     return get_object_or_404(details.tags(), pk=tag_id)
 
 
-def _tab(
-    request: HttpRequest, tag: Tag, listing: Listing[Any], rows: QuerySet[Any], category: RiskCategory
-) -> HttpResponse:
+def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], rows: QuerySet[Any], category: str) -> HttpResponse:
     page = Page(listing, request.GET, rows=rows, target=TARGET, path=reverse(f"scanning:{listing.name}", args=[tag.pk]))
     layers = {layer.diff_id: layer for layer in build.layers(tag)}
     for row in page.rows:

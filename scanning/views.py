@@ -18,9 +18,9 @@ from inventory.listings import IMAGES
 from inventory.models import Image
 from scanning import launch
 from scanning import progress as scans
-from scanning.engines.base import RiskCategory
 
 ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
+ALL_CATEGORIES = ("vulnerabilities", "sensitive", "malware")
 NAMED = 3  # skipped images that a message names
 
 
@@ -28,13 +28,15 @@ NAMED = 3  # skipped images that a message names
 @operator
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
-    categories = [category for category in RiskCategory if category in request.POST.getlist("categories")]
+    chosen = request.POST.getlist("categories") if "choose" in request.POST else ALL_CATEGORIES
     try:
-        tag_ids = _selected(request)
+        result = launch.launch(tag_ids=_selected(request), categories=chosen, requested_by=person(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _answer(request)
-    result = launch.launch(tag_ids=tag_ids, categories=categories or list(RiskCategory), requested_by=person(request))
+    except ValueError:  # no category that there is
+        messages.error(request, _("Nothing was started: choose at least one risk category."))
+        return _answer(request)
     audit.record(request, "scan.start", detail={"queued": len(result.queued), "skipped": len(result.skipped)})
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", len(result.queued)) % {"n": f"{len(result.queued):,}"}
     if result.tags > len(result.queued):

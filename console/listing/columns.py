@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from django.db.models import F, Field, Model, Prefetch, QuerySet
-from django.db.models.expressions import Combinable, OrderBy
+from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
 
 Row = TypeVar("Row", bound=Model)
@@ -25,6 +25,9 @@ class Needs:
     prefetch: tuple[str | Prefetch[Any], ...] = ()
 
 
+NOTHING = Needs()
+
+
 @dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column. ``name`` is stable: it stands in addresses and in what people have chosen.
@@ -37,8 +40,8 @@ class Column(Generic[Row]):
     name: str
     label: Text
     value: Callable[[Row], Value]
-    sort: tuple[str | Combinable, ...] = ()
-    needs: Needs = Needs()
+    sort: tuple[str | Expression, ...] = ()
+    needs: Needs = NOTHING
     template: str = ""
     default: bool = True
     locked: bool = False

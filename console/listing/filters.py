@@ -1,4 +1,4 @@
-"""Filters of lists. The FilterSet's own form is the filter form; what a query holds that no filter knows is left out."""
+"""Filters of lists. The FilterSet's own form is the filter form; values that cannot be are left out with a notice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_VALUES = 100  # of one filter; more is no use of a form
 MAX_WORDS = 8  # of a search
 
 
-class AnyOf(django_filters.MultipleChoiceFilter):
+class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
     """Rows whose field has any of the chosen values."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ class ValuesOf(AnyOf):
         return found
 
 
-class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):
+class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):  # type: ignore[misc]
     """Rows that belong to any of the chosen rows of another table."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,7 +51,7 @@ class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):
         return qs.filter(**{f"{self.field_name}__in": [row.pk for row in value]}) if value else qs
 
 
-class ListingFilterSet(django_filters.FilterSet):
+class ListingFilterSet(django_filters.FilterSet):  # type: ignore[misc]
     """Base of the filters of a list, with one search box ``q``. Subclasses say in ``matches`` what a word matches."""
 
     q = django_filters.CharFilter(

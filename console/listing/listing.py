@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 from console.listing import filters as filtering
-from console.listing.columns import Column, Needs, Row, Text, compose, ordering
+from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, ordering
 
 PAGE_SIZES = (20, 50, 100)
 COUNTED_EXACTLY = 10_000
@@ -54,7 +54,7 @@ class Listing(Generic[Row]):
     columns: tuple[Column[Row], ...]
     filterset: type[filtering.ListingFilterSet]
     default_sort: str  # name of a column, "-" before it for descending
-    needs: Needs = Needs()
+    needs: Needs = NOTHING
     actions: str = ""
     detail: str = ""
     bulk: str = ""
@@ -85,7 +85,7 @@ class Listing(Generic[Row]):
     def rows(
         self, rows: QuerySet[Row], columns: Iterable[Column[Row]], *, sort: str | None = None, row_parts: bool = False
     ) -> QuerySet[Row]:
-        """Return ``rows`` sorted and with what ``columns`` need; with ``row_parts`` also what a row of the page needs."""
+        """Return ``rows`` sorted, with what ``columns`` need and, with ``row_parts``, what a row of the page needs."""
         column, descending = self.sorting(sort or "") or self.sorting(self.default_sort) or (self.columns[0], False)
         needs = [column.needs for column in columns] + ([self.needs] if row_parts else [])
         return compose(rows, needs).order_by(*ordering(rows.model, column, descending=descending))
@@ -101,7 +101,8 @@ class Listing(Generic[Row]):
             filters, notices = filtering.read(self.filterset, view, rows)
             if notices:
                 raise SelectionError(" ".join(notices))
-            return filters.qs
+            matching: QuerySet[Row] = filters.qs
+            return matching
         ids = [int(text) for text in chosen.getlist("ids") if text.isdecimal() and len(text) < 19]
         if not ids:
             raise SelectionError("")

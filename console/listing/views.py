@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from tempfile import TemporaryFile
+from io import BytesIO
 from typing import Any
 
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django_htmx.middleware import HtmxDetails
 
 from console.listing import workbook
 from console.listing.columns import Column, Row
@@ -44,7 +45,10 @@ def show(
     target: str = "list",
     context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element with the id ``target``."""
+    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element with the id ``target``.
+
+    ``context`` is for the page alone.
+    """
     page = page_of(request, listing)
     partial = is_partial(request, target)
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})
@@ -56,8 +60,8 @@ def show(
 
 def is_partial(request: HttpRequest, target: str) -> bool:
     """Return whether htmx asks for the element with the id ``target`` alone. A return by history wants the page."""
-    htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.history_restore_request and htmx.target == target
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request and htmx.target == target
 
 
 def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
@@ -102,12 +106,10 @@ def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:
             here = names.index(name)
             there = min(max(here + step, 0), len(names) - 1)
             names[here], names[there] = names[there], names[here]
-    if form.get("hide") in names and len(names) > 1:
-        names.remove(form["hide"])
-    return names
+    return [name for name in names if name != form.get("hide")] or names
 
 
-def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse | FileResponse:
+def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
     """Answer with a workbook of the chosen rows in the columns and the order of the view they were chosen in."""
     view = QueryDict(request.POST.get("view", "").removeprefix("?"))
     try:
@@ -120,7 +122,7 @@ def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
         messages.error(request, str(error) or _("Nothing is selected."))
         return redirect(f"{reverse(back)}?{view.urlencode()}")
     columns = listing.chosen(chosen_columns(request, listing))
-    file = TemporaryFile()  # noqa: SIM115 - FileResponse closes it
+    file = BytesIO()
     workbook.write(
         file,
         title=str(listing.title),
@@ -130,6 +132,7 @@ def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
             for row in listing.rows(rows, columns, sort=view.get("sort")).iterator(chunk_size=1000)
         ),
     )
-    file.seek(0)
     name = f"{listing.name}-{timezone.localtime():%Y-%m-%d-%H%M}.xlsx"
-    return FileResponse(file, as_attachment=True, filename=name, content_type=XLSX)
+    return HttpResponse(
+        file.getvalue(), content_type=XLSX, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )

@@ -11,16 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import IO
+from typing import IO, Any
 
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import Cell
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from console.listing.columns import Value
 
@@ -49,7 +49,7 @@ def write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[
     ValueError where there are more rows than a sheet can hold.
     """
     book = Workbook(write_only=True)
-    sheet: WriteOnlyWorksheet = book.create_sheet(_sheet_name(title))
+    sheet: Any = book.create_sheet(_sheet_name(title))  # its stub lacks what a sheet has
     sheet.freeze_panes = "B2"
     for position in range(1, len(labels) + 1):
         sheet.column_dimensions[get_column_letter(position)].width = WIDTHS["long" if position == 1 else "text"]
@@ -69,7 +69,7 @@ def write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[
             cut += was_cut
         sheet.append(cells)
     sheet.auto_filter.ref = f"A1:{get_column_letter(max(1, len(labels)))}{count + 1}"
-    about = book.create_sheet(_("About"))
+    about: Any = book.create_sheet(_("About"))
     about.column_dimensions["A"].width = about.column_dimensions["B"].width = WIDTHS["text"]
     facts: list[tuple[str, Value]] = [
         (_("Written"), timezone.now()),
@@ -87,7 +87,7 @@ def _sheet_name(title: str) -> str:
     return re.sub(r"[\\/*?:\[\]]", " ", title)[:31] or "1"
 
 
-def _cell(sheet: WriteOnlyWorksheet, value: Value) -> tuple[WriteOnlyCell, bool]:
+def _cell(sheet: Any, value: Value) -> tuple[Cell, bool]:
     """Return ``value`` as a cell of its type, and whether it was cut."""
     if isinstance(value, datetime) and timezone.is_aware(value):
         value = timezone.make_naive(value)
@@ -98,7 +98,7 @@ def _cell(sheet: WriteOnlyWorksheet, value: Value) -> tuple[WriteOnlyCell, bool]
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
     if not isinstance(value, str | Promise):
-        cell = WriteOnlyCell(sheet, value=value)
+        cell: Any = WriteOnlyCell(sheet, value=value)  # type: ignore[arg-type]
         if isinstance(value, datetime):
             cell.number_format = "yyyy-mm-dd hh:mm:ss"
         elif isinstance(value, date):

@@ -9,6 +9,7 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from scanning.models.packages import SeverityRank
 
@@ -17,10 +18,10 @@ register = template.Library()
 LINKS_SHOWN = 8
 SYSTEM_PACKAGES = {"deb", "apk", "rpm"}
 UNFIXED = {
-    "will_not_fix": "The makers have said that they will not fix it for this release.",
-    "end_of_life": "This release of the operating system gets no fixes any more.",
-    "fix_deferred": "The makers have put the fix off.",
-    "under_investigation": "The makers are still looking into it.",
+    "will_not_fix": gettext_lazy("The makers have said that they will not fix it for this release."),
+    "end_of_life": gettext_lazy("This release of the operating system gets no fixes any more."),
+    "fix_deferred": gettext_lazy("The makers have put the fix off."),
+    "under_investigation": gettext_lazy("The makers are still looking into it."),
 }
 
 
@@ -44,11 +45,9 @@ def layer_risks(found: dict[str, int]) -> dict[str, Any]:
 @register.simple_tag
 def references(finding: Any) -> SafeString:
     """Return links to where a finding is described. What a database gives is linked only where it is http or https."""
-    vulnerability = getattr(finding, "vulnerability", None)
-    told = [
-        getattr(finding, "url", "") or getattr(finding, "reference", ""),
-        *(vulnerability.references if vulnerability else []),
-    ]
+    described = getattr(finding, "vulnerability", None)
+    primary = getattr(finding, "url", "") or getattr(finding, "reference", "")
+    told = [primary, *(described.references if described else [])]
     links = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
     if not links:
         return format_html('<span class="faint">–</span>')
@@ -78,9 +77,9 @@ def fix_suggestion(finding: Any) -> str:
     package, layer = finding.package, finding.layer
     names = {"package": package.name, "version": finding.fixed_version}
     if not finding.fixed_version:
-        text = UNFIXED.get(finding.status)
-        first = _(text) if text else _("There is no fixed version yet.")
-        return f"{first} {_('Remove %(package)s if the image does not need it, or see that the flaw cannot be reached.') % names}"
+        why = UNFIXED.get(finding.status, gettext_lazy("There is no fixed version yet."))
+        advice = _("Remove %(package)s if the image does not need it, or see that the flaw cannot be reached.")
+        return f"{why} {advice % names}"
     if package.type not in SYSTEM_PACKAGES:
         return _("Raise %(package)s to %(version)s or later where the build declares it, then rebuild.") % names
     if layer and layer.is_base:
