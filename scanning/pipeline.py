@@ -17,7 +17,9 @@ from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import resolve
 from inventory.models import Image, Layer
+from registries import limit
 from registries.clients import RegistryClient, open_client
+from registries.models import Registry
 from registries.oci import Descriptor, ImageManifest, parse_manifest
 from scanning import counts, installed, record
 from scanning.engines.base import (
@@ -126,6 +128,7 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _("The tag this scan was to pull is no longer in the inventory."),
             _("Sync the registry and scan the image again by another of its tags."),
         )
+    _take_unit(run, registry)
     analysed = categories & ANALYSED_BY_TRIVY
     with ExitStack() as stack:
         run.progress("pulling")
@@ -142,6 +145,14 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _pull_and_look(run, source, lease, session, categories, diff_ids, findings, trust_cache=True)
         except LayersMissing:
             _pull_and_look(run, source, lease, session, categories, diff_ids, findings, trust_cache=False)
+
+
+def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
+    """Count this image against the registry's hourly limit, or go back into the queue until there is room."""
+    waiting = Scan.objects.filter(registry=registry, state=State.QUEUED, not_before__isnull=False).count()
+    until = limit.take(registry_id=registry.pk, image_id=run.job.image.image_id, waiting=waiting)
+    if until is not None:
+        run.postpone(until=until, reason=_("Waiting for the hourly limit of %(registry)s.") % {"registry": registry})
 
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:

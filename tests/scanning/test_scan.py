@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.test import override_settings
 
 from console.jobs.models import State
 from inventory.models import Image, Tag
-from registries.models import Registry
-from scanning import installed
+from registries.limit import WINDOW
+from registries.models import PullUnit, Registry
+from scanning import installed, tasks
 from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
@@ -204,3 +206,27 @@ def test_a_scan_whose_worker_died_is_done_by_the_next_one(fake: FakeRegistry, re
     reap()
     assert work_off(queued).state == State.SUCCEEDED
     assert queued.losses == 1
+
+
+def test_scans_over_the_hourly_limit_wait_visibly_and_go_on_by_themselves(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    for number in range(3):
+        put(fake, DEBIAN, {"number": str(number).encode()}, tag=str(number))
+    Registry.objects.filter(pk=registry.pk).update(limit=1)
+    sync(registry)
+    assert not PullUnit.objects.exists()  # a sync of a limited registry counts nothing
+    queued = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+    for each in queued:
+        tasks.scan(each.pk)
+    states = Scan.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [State.SUCCEEDED, State.QUEUED, State.QUEUED]
+    second, third = Scan.objects.filter(state=State.QUEUED)
+    assert "hourly limit of fake" in second.reason
+    first_unit = PullUnit.objects.get().taken_at
+    assert sorted([second.not_before, third.not_before]) == [first_unit + WINDOW, first_unit + 2 * WINDOW]
+    for _ in range(2):
+        PullUnit.objects.update(taken_at=F("taken_at") - WINDOW)
+        Scan.objects.filter(state=State.QUEUED).update(not_before=F("not_before") - WINDOW)
+        tasks.scan(second.pk)
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
