@@ -82,7 +82,7 @@ def must_be_registry(answer: Answer) -> None:
         )
     if answer.status >= 500:
         raise ServerError(f"The registry failed (HTTP {answer.status}).", "Look at the registry's own logs.")
-    if b"HTTP request to an HTTPS server" in answer.content[:1000]:  # Go's words on a TLS port
+    if any(words in answer.content[:2000] for words in _PLAIN_ON_TLS):
         raise AddressInvalid("This port speaks TLS.", "Write the address with https.")
     if answer.status != 200 or answer.is_html or answer.content.strip()[:1] not in (b"", b"{", b"[", b"n", b'"', b"t"):
         raise NotARegistry(
@@ -105,7 +105,7 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
             f"The registry does not let this account read {subject}{note}.",
             "Give the account the right to list and pull there. A policy of the registry may also block it.",
         )
-    if status in {404, 410}:
+    if status in {404, 405, 410, 501}:
         return NotFound(f"The registry does not hold {subject}{note}.", _GONE.get(what, _GONE["page"]), what=what)
     if status == 412:
         return PolicyBlocked(
@@ -121,6 +121,15 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
     )
 
 
+def storage_refuses(answer: Answer) -> AccessDenied:
+    """The error for a redirect target that does not give what the registry has promised."""
+    answer.close()
+    return AccessDenied(
+        f"{answer.origin}, where the registry keeps its content, refuses the download (HTTP {answer.status}).",
+        "Check the registry's storage settings, and that this machine may read from that storage.",
+    )
+
+
 def no_registry(answer: Answer) -> NotARegistry:
     with contextlib.suppress(RegistryError):
         must_be_registry(answer)
@@ -130,6 +139,8 @@ def no_registry(answer: Answer) -> NotARegistry:
     )
 
 
+# what Go's server and nginx say to plain HTTP on their TLS ports
+_PLAIN_ON_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
 _GONE = {
     "repository": "It may have been deleted. The next sync notices that by itself.",
     "manifest": "It may have been deleted or replaced since it was listed: sync the registry and try again.",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from registries.oci.answers import Answer
-from registries.oci.errors import DigestMismatch, MalformedAnswer, Truncated, Unreachable
+from registries.oci.errors import DigestMismatch, MalformedAnswer, TimedOut, Truncated, Unreachable
 from registries.oci.manifests import Descriptor
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class BlobReader(io.RawIOBase):
         self._resumes = 0
         self._decode = False
         self._answer: Answer | None = None
+        self._standing = False
         self._chunk = memoryview(b"")
         self._ahead: bytes | None = None  # one chunk is held back, so that the last is known as such
 
@@ -63,9 +64,13 @@ class BlobReader(io.RawIOBase):
     def _next(self) -> bytes:
         """The next verified-so-far chunk from the network; b"" once everything has come and is right."""
         while True:
+            if self._answer is None:
+                self._answer = self._fetch(self._got)  # has its own tries
+                self._standing = False
             try:
-                if self._answer is None:
-                    self._answer = self._open()
+                if not self._standing:
+                    self._stand(self._answer)
+                    self._standing = True
                 data = self._answer.read(CHUNK, decode=self._decode)
                 if data or not self._short:
                     break
@@ -86,27 +91,18 @@ class BlobReader(io.RawIOBase):
         return self._blob.size_known and self._got < self._blob.size
 
     def _resume(self, broken: Unreachable) -> None:
-        self._resumes += 1
+        self._resumes += 2 if isinstance(broken, TimedOut) else 1  # a peer that hangs is given up after a minute
         if self._answer:
             self._answer.close()
             self._answer = None
         if self._resumes > MAX_RESUMES or not broken.retry:
             raise Truncated(
-                f"The connection broke {self._resumes} times while {self._name} was read.",
+                f"The connection broke again and again while {self._name} was read.",
                 "Check the network and the proxies between here and the registry; then try again.",
             ) from broken
 
-    def _open(self) -> Answer:
-        """Ask for what is missing, and stand at its first byte."""
-        answer = self._fetch(self._got)
-        try:
-            self._stand(answer)
-        except BaseException:
-            answer.close()
-            raise
-        return answer
-
     def _stand(self, answer: Answer) -> None:
+        """Come to the first byte that is missing."""
         if answer.status == 416:
             if self._short:
                 raise Unreachable("The registry does not give the rest of the blob.", "Try again.")

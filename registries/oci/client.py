@@ -11,9 +11,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
-from registries.oci.answers import Answer, failure, no_access, no_registry
+from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
 from registries.oci.blobs import BlobReader
-from registries.oci.connections import READ_SECONDS
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
@@ -24,7 +23,7 @@ from registries.oci.errors import (
 )
 from registries.oci.headers import next_query
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
-from registries.oci.names import Digest, reference_path, repository_path
+from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
 from registries.oci.sign_in import SignIn
 from registries.oci.transport import Transport
 
@@ -150,9 +149,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers = {"Accept": media_types.ACCEPT_MANIFESTS}
         return self._get(path, scope=_pull(name), headers=headers, limit=SCHEMA1_LIMIT, method=method)
 
-    def _names(self, path: str, key: str, scope: str, *, patience: float = READ_SECONDS) -> Iterator[str]:
+    def _names(self, path: str, key: str, scope: str, *, patience: float | None = None) -> Iterator[str]:
         """Yield the names of all pages. The Link tells what is next; without one, a full page is asked past its end."""
-        size, total, empty = PAGE_SIZE, 0, 0
+        fit = is_tag if key == "tags" else is_repository
+        size, total, empty, unfit = PAGE_SIZE, 0, 0, 0
         query, asked, before = urlencode({"n": size}), set[str](), list[str]()
         while True:
             asked.add(query)
@@ -167,20 +167,26 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
             names = _page(answer, key)
             if names == before and names:
-                return  # the server ignores where to go on
-            yield from names
+                break  # the server ignores where to go on
+            yield from (name for name in names if fit(name))
+            unfit += sum(not fit(name) for name in names)
             total, empty, before = total + len(names), 0 if names else empty + 1, names
             following = next_query(answer.headers.get("Link", ""))
             if following is None and len(names) == size:
                 following = urlencode({"n": size, "last": names[-1]})
             if following is None or following == query:
-                return
+                break
             if not following or following in asked or total > MAX_NAMES or empty > MAX_EMPTY_PAGES:
                 raise MalformedAnswer(
                     "The registry's list does not end: it leads to a page that was read already.",
                     "Enter the repositories as a fixed list, and tell the registry's makers.",
                 )
             query = following
+        if unfit:
+            raise MalformedAnswer(
+                f"The registry lists {unfit} names that no request can hold; the others were read.",
+                "Rename these repositories or tags in the registry.",
+            )
 
     def _get(
         self,
@@ -190,18 +196,18 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
         method: str = "GET",
-        patience: float = READ_SECONDS,
+        patience: float | None = None,
     ) -> Answer:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
             answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
+            if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
+                raise storage_refuses(answer)
             if answer.status != 401:
                 return answer
             answer.close()
-            if answer.origin != self._transport.home:
-                break  # a redirect target wants what it will not get
             if not last:
                 self._sign_in.renew(scope, answer, authorization)
         raise no_access(self._sign_in.has_login)

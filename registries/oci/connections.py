@@ -186,6 +186,7 @@ def trusting(ca_bundle: str) -> ssl.SSLContext:
     if ca_bundle.strip():
         try:
             context.load_verify_locations(cadata=ca_bundle)
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate will do, too
         except (ssl.SSLError, ValueError):
             raise CertificateError(
                 "The certificate bundle of this registry holds no readable certificate.",
@@ -237,7 +238,7 @@ def forbidden(host: str) -> AddressForbidden:
 def _connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
     """Connect to an address of ``host`` that the guard permits; to any where it is the operator's own proxy."""
     call = _current.get()
-    home = host.rstrip(".").lower() == call.home
+    home = host.strip("[]").rstrip(".").lower() == call.home
     found = look_up(host, port)
     permitted = found if by_proxy else [each for each in found if call.guard.permits(each[4][0], home=home)]
     if not permitted:
@@ -264,13 +265,16 @@ def _connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
 def _unreachable(host: str, port: int, failure: OSError | None) -> Unreachable:
     if isinstance(failure, ConnectionRefusedError):
         return ConnectionRefused(
-            f"Nothing answers at {host}, port {port}.", "Check the port and that the registry is running."
+            f"Nothing answers at {host}, port {port}.", "Check the port and that the registry is running.", host=host
         )
     if isinstance(failure, TimeoutError) or (failure and failure.errno == errno.ETIMEDOUT):
         return TimedOut(
             f"No connection to {host}, port {port}, could be made in time.",
             "A firewall may be in between, or the registry lets in listed addresses only: add this machine's there.",
+            host=host,
         )
     return Unreachable(
-        f"The host {host} cannot be reached from here.", "Check the routes and firewalls between here and the registry."
+        f"The host {host} cannot be reached from here.",
+        "Check the routes and firewalls between here and the registry.",
+        host=host,
     )

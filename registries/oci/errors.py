@@ -37,9 +37,13 @@ class NameNotResolved(RegistryError):
 
 
 class Unreachable(RegistryError):
-    """No connection, or one that broke."""
+    """No connection, or one that broke. ``host`` is set where none could be made at all."""
 
     retries = True
+
+    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None, host: str = "") -> None:
+        super().__init__(reason, remedy, retry=retry)
+        self.host = host.strip("[]").rstrip(".").lower()
 
 
 class ConnectionRefused(Unreachable):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[a-f0-9]+")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_NAME_LIMIT = 1024
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_NAME_LIMIT, _TAG_LIMIT = 255, 200  # a digest of sha512 has 135 characters
+_UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")  # controls, and what UTF-8 cannot hold
 
 
 @dataclass(frozen=True, order=True)
@@ -93,7 +93,12 @@ class Reference:
 def is_repository(name: str) -> bool:
     """Whether ``name`` can stand in a path. Laxer than the specification: servers hold names that break its rule."""
     parts = name.split("/")
-    return len(name) <= _NAME_LIMIT and not _CONTROL.search(name) and all(part not in {"", ".", ".."} for part in parts)
+    return len(name) <= _NAME_LIMIT and not _UNFIT.search(name) and all(part not in {"", ".", ".."} for part in parts)
+
+
+def is_tag(name: str) -> bool:
+    """Whether ``name`` (a tag or a digest) can stand in a path; laxer than the specification, too."""
+    return 0 < len(name) <= _TAG_LIMIT and not _UNFIT.search(name) and name not in {".", ".."}
 
 
 def repository_path(name: str) -> str:
@@ -106,7 +111,7 @@ def repository_path(name: str) -> str:
 def reference_path(reference: str | Digest) -> str:
     """A tag or a digest for a path. Raises MalformedAnswer where it would lead to another path."""
     text = str(reference)
-    if len(text) > _NAME_LIMIT or _CONTROL.search(text) or text in {"", ".", ".."}:
+    if not is_tag(text):
         raise MalformedAnswer("The registry lists a tag whose name no request can hold.", _RENAME)
     return quote(text, safe=":")
 

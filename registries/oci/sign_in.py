@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from registries.oci import strict_json
 from registries.oci.answers import Answer, must_be_registry, no_access
@@ -61,10 +61,10 @@ class SignIn:
     def ping(self) -> None:
         """Find out that a registry answers and that it takes the credentials. Raises RegistryError."""
         with self._lock:
-            self._method, self._tokens = ("unknown", {}) if self._refused is None else (self._method, self._tokens)
-            self._prepare()
-            if self._method == "bearer" and self._has_login:
-                answer = self._get_root(self.authorization(""))
+            self._method = "unknown"
+            self._tokens.clear()
+            if self._prepare() == "bearer" and "" in self._tokens:
+                answer = self._get_root(f"Bearer {self._tokens[''].value}")
                 if answer.status == 401:
                     raise self._refuse()
                 must_be_registry(answer)
@@ -72,8 +72,7 @@ class SignIn:
     def authorization(self, scope: str) -> str:
         """The value of the Authorization header for ``scope``, "" for none. Raises RegistryError."""
         with self._lock:
-            self._prepare()
-            match self._method:
+            match self._prepare():
                 case "basic":
                     return self._basic()
                 case "static":
@@ -104,20 +103,20 @@ class SignIn:
             else:
                 raise no_access(self._has_login)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Method:
         if self._refused:
             raise self._refused
-        if self._method != "unknown":
-            return
-        answer = self._get_root("")
-        if answer.status == 401:
-            self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
-            return
-        must_be_registry(answer)
-        if self._has_login:  # a registry that lets anybody in shows anybody's view: sign in all the same
-            self._adopt((Challenge("bearer" if not self._endpoint.username else "basic", ()),))
-        else:
-            self._method = "open"
+        if self._method == "unknown":
+            answer = self._get_root("")
+            if answer.status == 401:
+                self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
+            else:
+                must_be_registry(answer)
+                if self._has_login:  # who is let in without a login gets anybody's view: sign in all the same
+                    self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+                else:
+                    self._method = "open"
+        return self._method
 
     def _adopt(self, challenges: tuple[Challenge, ...]) -> None:
         """Sign in by the best of ``challenges``, proving the credentials before anything else is asked with them."""
@@ -165,14 +164,14 @@ class SignIn:
         """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
         home = self._transport.home
         try:
-            url = urljoin(self._root, realm)
+            url = urljoin(self._root, realm) if realm else ""
             origin = Origin.of(url)
         except (AddressInvalid, ValueError):
             raise MalformedAnswer("The registry names a token service that is no web address.", _REALM_REMEDY) from None
         if origin.scheme != home.scheme == "https":
-            if origin.host != home.host or origin.port not in {80, home.port}:
+            if origin.host != home.host or origin.port not in {80, home.port}:  # else it stands behind a proxy for TLS
                 raise RedirectRefused("The registry names a token service without TLS.", _REALM_REMEDY)
-            url = str(home) + url[len(url.split("/", 3)[0] + url.split("/", 3)[2]) + 2 :]  # its proxy ends the TLS
+            url = urlunsplit(urlsplit(url)._replace(scheme="https", netloc=str(home).partition("://")[2]))
         known = {home.host, _KNOWN_TOKEN_HOSTS.get(home.host), *self._endpoint.token_hosts}
         if self._has_login and origin.host not in known:
             raise RedirectRefused(

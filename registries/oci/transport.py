@@ -44,6 +44,7 @@ MAX_TRIES = 5
 MAX_HOPS = 5
 MAX_PAUSE = 15 * 60.0
 FIRST_PAUSE = 1.0
+HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
 ERROR_BODY = 64 * 1024
@@ -76,7 +77,7 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
-        patience: float = READ_SECONDS,
+        patience: float | None = None,
     ) -> Answer:
         """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
 
@@ -84,13 +85,12 @@ class Transport:
         closes. ``patience`` is how many seconds the head may take. Raises Unreachable, TlsError, RateLimited,
         ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
         """
-        began = time.monotonic()
-        paused = 0.0
+        patience = patience or HEAD_SECONDS
+        began, paused = time.monotonic(), 0.0
         for attempt in range(1, MAX_TRIES + 1):
             self._refuse_if_given_up(url)
-            left = began + 2 * patience + paused - time.monotonic()
             try:
-                answer = self._follow(method, url, headers or {}, limit, min(patience, max(left, 1.0)))
+                answer = self._follow(method, url, headers or {}, limit, patience)
                 if answer.status not in _RETRIED:
                     return answer
                 pause = _retry_after(answer)
@@ -101,12 +101,13 @@ class Transport:
                     raise
                 failure, pause = error, None
             wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
-            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 1.5 * patience
+            # One that hangs has used up what a call may take; the job as a whole can be tried again.
+            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
             self._wait(wait)
             paused += wait
-        if isinstance(failure, Unreachable) and not hung and Origin.of(url) == self.home:
+        if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
         raise failure
 
@@ -169,7 +170,9 @@ class Transport:
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
             with contextlib.suppress(RegistryError):
                 answer.content = _read_all(answer, ERROR_BODY)
-        elif limit is not None and method != "HEAD":
+        elif method == "HEAD":
+            answer.read(1)  # nothing, which gives the connection back
+        elif limit is not None:
             answer.content = _read_all(answer, limit)
         return answer
 

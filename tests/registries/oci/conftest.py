@@ -1,0 +1,54 @@
+"""A registry on loopback, a client for it, and pauses short enough for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from registries.oci import DistributionClient, Endpoint, transport
+from tests.fakes.registry import Canary, FakeRegistry
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FakeRegistry]]:
+    """Start registries that end with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(FakeRegistry(**options))
+
+
+@pytest.fixture
+def registry(serve: Callable[..., FakeRegistry]) -> FakeRegistry:
+    """A registry that is open to anybody."""
+    return serve()
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    """Another origin, which should hear nothing secret."""
+    with Canary() as server:
+        yield server
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., DistributionClient]]:
+    """Make clients that are closed with the test: ``connect(registry, **fields of Endpoint)``."""
+    with ExitStack() as stack:
+
+        def make(
+            to: FakeRegistry | str, *, check: Callable[[], None] = lambda: None, **fields: Any
+        ) -> DistributionClient:
+            url = to if isinstance(to, str) else to.url
+            endpoint = Endpoint(url, **{"allow_plain_http": True, "allowed_networks": LOOPBACK, **fields})
+            return stack.enter_context(DistributionClient(endpoint, check=check))
+
+        yield make
