@@ -232,6 +232,7 @@ LOGGING = {
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-from console.jobs.configuration import clusters  # noqa: E402
+from console.jobs.configuration import Times, clusters  # noqa: E402
 
+JOB_TIMES = Times()
 Q_CLUSTER = clusters(redis_url=REDIS_URL, quick_workers=QUICK_WORKERS, scan_workers=SCAN_WORKERS)

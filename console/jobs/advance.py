@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 from django.db.models.expressions import Combinable
@@ -17,7 +18,6 @@ MOVES = frozenset(
     {(State.QUEUED, State.RUNNING), (State.QUEUED, State.CANCELLED), (State.RUNNING, State.QUEUED)}
     | {(State.RUNNING, final) for final in FINAL_STATES}
 )
-LEASE_SECONDS = 60
 
 
 def from_now(seconds: float) -> Combinable:
@@ -76,7 +76,7 @@ def _columns(to: State) -> dict[str, Any]:
             "attempt": F("attempt") + 1,
             "started_at": Now(),
             "heartbeat_at": Now(),
-            "lease_until": from_now(LEASE_SECONDS),
+            "lease_until": from_now(settings.JOB_TIMES.lease),
             "not_before": None,
         }
     if to is State.QUEUED:

@@ -1,11 +1,29 @@
-"""The safe configuration of django-q2, each value for a measured defect (quality bars, section 1)."""
+"""The times of the job rules, and the safe configuration of django-q2: each value answers a measured defect of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 TIMEOUT = 4200  # seconds; our own deadlines end work long before
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds. Tests shorten them; ``lease`` must outlast several heartbeats."""
+
+    poll: float = 1.0  # a running job looks for a cancel request
+    heartbeat: float = 15.0
+    lease: float = 60.0
+    hint_again: float = 60.0  # a queued job's last hint is taken for lost
+    retry: float = 60.0  # the pause before the one second try
+    settle: float = 40.0  # so long a result is kept for a database that does not answer
+    tick: float = 30.0  # the worker's own round of the reaper
+    canary: float = 60.0
+    silence: float = 180.0  # a cluster that shows no life for so long is started anew
+    stop: float = 30.0  # clusters may take so long to stop
 
 
 def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
@@ -40,5 +58,12 @@ def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[s
 
     quick = one("quick", quick_workers)
     quick["ALT_CLUSTERS"] = {"scan": one("scan", scan_workers)}
-    broker: dict[str, Any] = {"redis": redis_url} if redis_url else {"orm": "default"}
+    broker: dict[str, Any] = {"redis": _bounded(redis_url)} if redis_url else {"orm": "default"}
     return quick | broker
+
+
+def _bounded(redis_url: str) -> str:
+    """Return ``redis_url`` with time limits: a Redis that is silent must not hold up the pages."""
+    if "socket_timeout" in parse_qs(urlsplit(redis_url).query):
+        return redis_url
+    return f"{redis_url}{'&' if urlsplit(redis_url).query else '?'}socket_timeout=5&socket_connect_timeout=5"

@@ -6,17 +6,15 @@ import logging
 import threading
 import time
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from console.jobs import presence
-from console.jobs.advance import LEASE_SECONDS, from_now
+from console.jobs.advance import from_now
 from console.jobs.models import Job, State
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT_SECONDS = 15
-POLL_SECONDS = 1.0
 
 
 class Lease:
@@ -45,14 +43,14 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether the job may be somebody else's by now."""
-        return self._lost or time.monotonic() - self._renewed >= LEASE_SECONDS
+        return self._lost or time.monotonic() - self._renewed >= settings.JOB_TIMES.lease
 
     def lose(self) -> None:
         """Note that a guarded write found another attempt or state."""
         self._lost = True
 
     def _watch(self) -> None:
-        while not self._end.wait(POLL_SECONDS):
+        while not self._end.wait(settings.JOB_TIMES.poll):
             try:
                 self._look()
             except (DatabaseError, InterfaceError) as error:
@@ -62,9 +60,9 @@ class Lease:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._renewed >= HEARTBEAT_SECONDS:
+        if now - self._renewed >= settings.JOB_TIMES.heartbeat:
             presence.show_life()
-            if self._rows.update(heartbeat_at=Now(), lease_until=from_now(LEASE_SECONDS)):
+            if self._rows.update(heartbeat_at=Now(), lease_until=from_now(settings.JOB_TIMES.lease)):
                 self._renewed = now
             else:
                 self._lost = True

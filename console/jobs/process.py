@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -142,6 +143,9 @@ class _Watch:
                     key.data(chunk)
                 else:
                     self._selector.unregister(key.fileobj)
+                    if key.fileobj is self._control and self._said("exited", "failed") is None:
+                        self._kill_group()  # it would hold its output open
+                        raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
             now = time.monotonic()
             if now - looked < TICK_SECONDS:
                 continue
@@ -168,17 +172,32 @@ class _Watch:
             self._supervisor.wait(timeout=GRACE_SECONDS + 5)
         except subprocess.TimeoutExpired:
             self._supervisor.kill()  # the engine goes with it, by its parent death signal
+        self._kill_group()
 
     def _finished(self) -> Finished:
-        words = dict(line.split(" ", 1) for line in self._told.decode("ascii").splitlines())
-        if "failed" in words:
-            number = int(words["failed"])
+        number = self._said("failed")
+        if number is not None:
             name = errno.errorcode.get(number, str(number))
             raise ProcessNotStarted(f"It could not be started: {os.strerror(number)} ({name}).")
-        if "exited" not in words:
-            raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
+        code = self._said("exited")
+        assert code is not None  # noqa: S101 (else wait() has raised)
         self._spool.seek(0)
-        return Finished(int(words["exited"]), self._spool.read(), self._tail())
+        return Finished(code, self._spool.read(), self._tail())
+
+    def _said(self, *words: str) -> int | None:
+        """Return the number that the supervisor has sent after one of ``words``, None while it has not."""
+        for line in self._told.decode("ascii").splitlines():
+            word, _space, number = line.partition(" ")
+            if word in words:
+                return int(number)
+        return None
+
+    def _kill_group(self) -> None:
+        """Kill what a killed supervisor may have left."""
+        group = self._said("started")
+        if group is not None and self._said("exited") is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def _hear(self, chunk: bytes) -> None:
         self._told += chunk

@@ -15,11 +15,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.cluster import Cluster
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from console.jobs.advance import advance
 from console.jobs.models import Job, State
+from console.jobs.supervise import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,16 @@ def _send(job: Job) -> bool:
         log.warning("No worker could be woken for %s: %s", job, type(error).__name__)
         return False
     return True
+
+
+def run_cluster() -> None:
+    """Run the django-q2 cluster that ``Q_CLUSTER_NAME`` names until SIGTERM. Every process in it dies with its parent.
+
+    django-q2 leaves workers behind when their parent is killed; here the kernel ends them.
+    """
+    die_with_parent_after_fork()
+    cluster = Cluster()
+    cluster.start()
 
 
 def request_cancel(job: Job) -> None:

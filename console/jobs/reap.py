@@ -24,7 +24,6 @@ from console.models import Canary, JobEvent, ScanCanary
 
 log = logging.getLogger(__name__)
 
-HINT_AGAIN_SECONDS = 60
 BATCH = 500
 CANARY_LIFE = timedelta(hours=1)
 EVENT_LIFE = timedelta(days=90)
@@ -74,7 +73,7 @@ def hint_again(model: type[Job]) -> None:
 
     No more messages wait in the broker than workers can turn to, however long the queue of jobs is.
     """
-    stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-HINT_AGAIN_SECONDS))
+    stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-settings.JOB_TIMES.hint_again))
     jobs = list(eligible(model).filter(stale)[:BATCH])
     if not jobs:
         return

@@ -35,6 +35,17 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def die_with_parent_after_fork() -> None:
+    """Have ``die_with_parent()`` called in every process that this one and its children fork from now on."""
+    parent = os.getpid()
+
+    def remember() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    os.register_at_fork(before=remember, after_in_child=lambda: die_with_parent(parent))
+
+
 def main() -> int:
     """Run the engine and return when nothing of it is left."""
     options = _options()
@@ -168,7 +179,10 @@ def _end_all(child: int, status: int | None) -> int:
 
 def _children() -> list[int]:
     """Return the children of this process, adopted ones too. Their own children come to us when they end."""
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:  # a kernel without it: the process group is all that is known
+        return []
 
 
 def _signal_group(child: int, number: int) -> None:

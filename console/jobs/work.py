@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
 
 PROGRESS_SECONDS = 1.0  # progress is written no more often, unless the stage changes
-SETTLE_SECONDS = 40  # so long a result is kept for a database that does not answer
-RETRY_SECONDS = 60  # the pause before the one second try
 CLAIM_TRIES = 100
 
 
@@ -149,7 +147,7 @@ def _fail(run: JobRun[J], error: Exception) -> None:
             State.QUEUED,
             reason=error.reason,
             remedy=error.remedy,
-            fields={"not_before": from_now(RETRY_SECONDS), "retried": True},
+            fields={"not_before": from_now(settings.JOB_TIMES.retry), "retried": True},
         )
     else:
         log.info("%s failed: %s", run.job, error.reason)
@@ -247,7 +245,7 @@ class JobRun(Generic[J]):
         fields: dict[str, Any] | None = None,
     ) -> None:
         """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away."""
-        give_up = time.monotonic() + SETTLE_SECONDS
+        give_up = time.monotonic() + settings.JOB_TIMES.settle
         values = (self._unwritten if to is not State.QUEUED else {}) | (fields or {})
         tries = 0
         while True:

@@ -10,10 +10,12 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from console.jobs import lease, presence
 from console.jobs import work as work_module
 from console.jobs.advance import advance
+from console.jobs.configuration import Times
 from console.jobs.errors import JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.queue import request_cancel
@@ -24,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "POLL_SECONDS", 0.02)
+def quick_polls(settings: Settings) -> None:
+    settings.JOB_TIMES = Times(poll=0.02)
 
 
 def queued(**fields: object) -> Canary:
@@ -42,7 +44,7 @@ def until(run: JobRun[Canary]) -> None:
 
 def test_a_handler_that_returns_has_succeeded() -> None:
     job = queued()
-    seen: list[tuple[State, int, bool]] = []
+    seen: list[tuple[str, int, bool]] = []
     work(Canary, job.pk, lambda run: seen.append((run.job.state, run.attempt, run.scratch.is_dir())))
     job.refresh_from_db()
     assert seen == [(State.RUNNING, 1, True)]
@@ -181,11 +183,11 @@ def test_draining_returns_the_job_to_the_queue_without_a_loss(
 
 
 def test_a_cancelled_job_does_not_return_to_the_queue_when_the_worker_drains(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("worker")
     monkeypatch.setenv(presence.FOLDER_VARIABLE, str(folder))
-    monkeypatch.setattr(lease, "POLL_SECONDS", 60)
+    settings.JOB_TIMES = Times(poll=60)
     job = queued()
 
     def slow(run: JobRun[Canary]) -> None:
@@ -235,8 +237,10 @@ def test_a_worker_notices_that_its_lease_is_gone() -> None:
     assert job.state == State.QUEUED
 
 
-def test_a_database_that_stays_silent_for_a_lease_means_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.1)
+def test_a_database_that_stays_silent_for_a_lease_means_lost(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_TIMES = Times(poll=0.02, lease=0.1)
     monkeypatch.setattr(lease.Lease, "_look", lambda self: None)
     job = queued()
     work(Canary, job.pk, until)
@@ -244,8 +248,8 @@ def test_a_database_that_stays_silent_for_a_lease_means_lost(monkeypatch: pytest
     assert job.state == State.RUNNING, "only the reaper may judge it now"
 
 
-def test_heartbeats_extend_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0)
+def test_heartbeats_extend_the_lease(settings: Settings) -> None:
+    settings.JOB_TIMES = Times(poll=0.02, heartbeat=0)
     job = queued()
 
     def slow(run: JobRun[Canary]) -> None:

@@ -1,0 +1,216 @@
+"""``manage.py worker``: keeps the clusters of workers running, watches that they live, and takes all down with it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+
+from console.jobs import presence, queue
+from console.jobs.configuration import Times
+from console.jobs.models import Job, State
+from console.jobs.reap import reap
+from console.models import Canary, ScanCanary
+
+log = logging.getLogger(__name__)
+
+CANARIES: dict[str, type[Job]] = {"quick": Canary, "scan": ScanCanary}
+GIVE_UP_AFTER = 3  # starts of one cluster in a row that showed no life
+LOOK_SECONDS = 0.2
+
+
+class WatchedCluster:
+    """One cluster as a process group of its own, and when it last showed life."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.failures = 0
+        self._folder = folder
+        self._life = presence.life_file(folder, name)
+        self._touched = 0
+        self.process = self._start()
+        self.life_at = self.canary_at = time.monotonic()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = os.environ | {
+            presence.FOLDER_VARIABLE: str(self._folder),
+            presence.CLUSTER_VARIABLE: self.name,
+        }
+        manage = Path(settings.BASE_DIR) / "manage.py"
+        return subprocess.Popen(
+            [sys.executable, manage, "cluster", "--parent", str(os.getpid())],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def restart(self) -> None:
+        """End whatever is left of the cluster, jobs in it too, and start it again."""
+        self.kill()
+        self.failures += 1
+        self.process = self._start()
+        self.life_at = self.canary_at = time.monotonic()
+
+    def kill(self) -> None:
+        """Kill the whole group. Engines below it end with their workers."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def silence(self) -> float:
+        """Return for how many seconds the cluster has shown no life, by this process's own clock."""
+        try:
+            touched = self._life.stat().st_mtime_ns
+        except FileNotFoundError:
+            touched = 0
+        if touched != self._touched:
+            self._touched = touched
+            self.life_at = time.monotonic()
+            self.failures = 0
+        return time.monotonic() - self.life_at
+
+
+class Worker:
+    """The clusters ``quick`` and ``scan`` of this machine. ``run()`` returns the exit code of the command."""
+
+    def __init__(self, times: Times) -> None:
+        self._times = times
+        self._signals = 0
+        self._reaped_at = 0.0
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life (1)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+        folder, lock = _make_folder(Path(settings.DATA_DIR) / "run")
+        clusters: list[WatchedCluster] = []
+        try:
+            clusters = [WatchedCluster(name, folder) for name in CANARIES]
+            log.info("The worker is up: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
+            while not self._signals:
+                self._reap_if_due()
+                for cluster in clusters:
+                    if not self._look_after(cluster):
+                        log.error("The cluster %s does not come to life; the worker gives up", cluster.name)
+                        return 1
+                time.sleep(LOOK_SECONDS)
+            return 0
+        finally:
+            self._stop(clusters, presence.drain_file(folder))
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.close()
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _reap_if_due(self) -> None:
+        """Do what ``tick`` does, so that a queue that is broken as a whole cannot stop the recovery."""
+        if self._reaped_at and time.monotonic() - self._reaped_at < self._times.tick:
+            return
+        try:
+            queue.ensure_tick_schedule()
+            reap()
+        except Exception:
+            log.exception("The reaper could not do its round")
+        finally:
+            connection.close()
+            self._reaped_at = time.monotonic()
+
+    def _look_after(self, cluster: WatchedCluster) -> bool:
+        """Send canaries and restart the cluster where it has died or fallen silent; False to give up."""
+        silence = cluster.silence()
+        ended = cluster.process.poll()
+        if ended is None and silence < self._times.silence:
+            suspect = silence > self._times.silence / 2
+            pause = self._times.canary / 12 if suspect else self._times.canary
+            if time.monotonic() - cluster.canary_at >= pause:
+                cluster.canary_at = time.monotonic()
+                if not _send_canary(CANARIES[cluster.name]):
+                    cluster.life_at = time.monotonic()  # the broker is away: no fault of the cluster
+            return True
+        if ended is not None and time.monotonic() - cluster.life_at < min(5.0, self._times.silence):
+            return True  # died right after its start: take it slowly
+        if ended is not None and not _broker_answers(cluster.name):
+            cluster.life_at = time.monotonic()
+            return True
+        if cluster.failures >= GIVE_UP_AFTER:
+            return False
+        what = "has shown no life" if ended is None else f"has ended with code {ended}"
+        log.error("The cluster %s %s and is started anew", cluster.name, what)
+        cluster.restart()
+        return True
+
+    def _stop(self, clusters: list[WatchedCluster], drain: Path) -> None:
+        """Let every job return itself to the queue, then end all processes, by force where the time is over."""
+        drain.touch()
+        for cluster in clusters:
+            if cluster.process.poll() is None:
+                cluster.process.terminate()  # the main process alone; a signal to the group makes django-q2 hang
+        ends = time.monotonic() + self._times.stop
+        before = self._signals
+        while any(cluster.process.poll() is None for cluster in clusters):
+            if time.monotonic() >= ends or self._signals > before:
+                log.warning("A cluster did not stop in time and is killed; its jobs are taken back by the reaper")
+                break
+            time.sleep(LOOK_SECONDS)
+        for cluster in clusters:
+            cluster.kill()
+        log.info("The worker is down")
+
+
+def _send_canary(model: type[Job]) -> bool:
+    """Send the next canary, or the one that still waits; return whether the broker took it."""
+    try:
+        job = model._base_manager.filter(state=State.QUEUED).first() or model._base_manager.create(queued_at=Now())
+        return queue.hint(job)
+    except Exception as error:
+        log.warning("No canary could be sent: %s", type(error).__name__)
+        return False
+    finally:
+        connection.close()
+
+
+def _broker_answers(cluster: str) -> bool:
+    try:
+        queue.waiting(cluster)
+    except Exception:
+        log.warning("The broker or the database does not answer")
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _make_folder(parent: Path) -> tuple[Path, IO[str]]:
+    """Make the folder that this worker and its clusters share; remove those whose worker is dead.
+
+    The lock on the file that is returned says, for as long as it is open, that this worker lives.
+    """
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for other in parent.glob("worker-*"):
+        try:
+            with (other / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(other, ignore_errors=True)
+        except OSError:
+            continue  # its worker lives
+    unlocked = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
+    lock = (unlocked / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = unlocked.with_name(f"worker-{os.getpid()}-{unlocked.name[4:]}")
+    unlocked.rename(folder)
+    return folder, lock

@@ -1,0 +1,24 @@
+"""``manage.py worker``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from console.jobs.worker import Worker
+
+
+class Command(BaseCommand):
+    """Run the background work of this machine."""
+
+    help = (
+        "Runs syncs and scans until it gets SIGTERM or SIGINT; then every job returns itself to the queue, within"
+        " 30 seconds. Ends with code 1 where its workers cannot be kept alive: have it started again then."
+    )
+    requires_migrations_checks = True
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        sys.exit(Worker(settings.JOB_TIMES).run())

@@ -1,0 +1,251 @@
+"""A real ``manage.py worker`` with a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def eventually(condition: Callable[[], Any], *, seconds: float = 60, what: str = "it") -> Any:
+    """Return the first true value of ``condition()``; fail after ``seconds``, which is a bound and no measure."""
+    ends = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > ends:
+            pytest.fail(f"{what} did not come about")
+        time.sleep(0.1)
+    return value
+
+
+def tree(folder: Path) -> dict[int, str]:
+    """Return the processes (pid → command line) that know ``folder`` as their data folder or work below it."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            if str(folder).encode() in environment and state != "Z":
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+class RealWorker:
+    """Starts ``manage.py worker`` and looks at its database from outside, with no Django in between."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *words: str, text: str | None = None) -> str:
+        """Run one management command to its end."""
+        command = [sys.executable, str(ROOT / "manage.py"), *words]
+        done = subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=100, input=text
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def shell(self, script: str) -> str:
+        """Run Python with Django and all models."""
+        preamble = (
+            "from console.jobs.queue import enqueue, request_cancel, hint\n"
+            "from console.jobs.models import State\n"
+            "from scanning.models import DatabaseUpdate as Job\n"
+            "from console.models import Canary, ScanCanary, JobEvent\n"
+        )
+        lines = self.manage("shell", "--no-imports", "--command", preamble + script).splitlines()
+        return "\n".join(line for line in lines if "objects imported" not in line)
+
+    def add(self, *orders: str) -> list[int]:
+        """Enqueue a steered job for each order; return their ids."""
+        script = f"for o in {list(orders)!r}:\n job = Job.objects.create(source=o); enqueue(job); print(job.pk)"
+        return [int(line) for line in self.shell(script).split()]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Read the database."""
+        if url := self.environment["DATABASE_URL"]:
+            with psycopg.connect(url) as postgres:
+                return postgres.execute(sql.encode()).fetchall()
+        connection = sqlite3.connect(f"file:{self.folder / 'tallyman.sqlite3'}?mode=ro", uri=True, timeout=20)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        """Return the columns of one steered job that tests look at."""
+        columns = ["state", "attempt", "losses", "worker", "stage", "reason", "remedy"]
+        row = self.rows(f"SELECT {', '.join(columns)} FROM scanning_databaseupdate WHERE id = {job_id}")[0]
+        return dict(zip(columns, row, strict=True))
+
+    def wait(self, job_id: int, state: str, **more: Any) -> dict[str, Any]:
+        """Wait until the job stands at ``state`` and return it."""
+
+        def there() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["state"] == state and more.items() <= job.items() else None
+
+        found: dict[str, Any] = eventually(
+            there, what=f"job {job_id} at {state} {more or ''}, it is {self.job(job_id)}"
+        )
+        return found
+
+    def start(self) -> None:
+        """Start the worker; what it says goes to worker.log."""
+        with (self.folder / "worker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "worker"],
+                env=self.environment,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self) -> str:
+        """Return what the worker has said."""
+        return (self.folder / "worker.log").read_text(errors="replace")
+
+    def pids(self, cluster: str) -> list[int]:
+        """Return the processes of one cluster, its main process first."""
+        mark = f"Q_CLUSTER_NAME={cluster}".encode()
+        return sorted(
+            pid
+            for pid, line in tree(self.folder).items()
+            if " cluster " in line and mark in Path(f"/proc/{pid}/environ").read_bytes()
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the worker a signal and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+class Server:
+    """A database or broker that tests may kill and start again."""
+
+    def __init__(self, command: list[str], url: str, answers: Callable[[], bool]) -> None:
+        self.url = url
+        self._command, self._answers = command, answers
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._answers, what=self._command[0])
+
+    def stop(self, number: int) -> None:
+        """End it by a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Server]:
+    """An own Redis on a socket file."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    with tempfile.TemporaryDirectory(prefix="tallyman-redis-") as folder:
+        socket = f"{folder}/redis.sock"
+        command = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+
+        def answers() -> bool:
+            try:
+                return bool(redis.Redis(unix_socket_path=socket).ping())
+            except redis.ConnectionError:
+                return False
+
+        server = Server(command, f"unix://{socket}", answers)
+        server.start()
+        yield server
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[Server]:
+    """An own PostgreSQL on a socket file."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    # It refuses to run as root.
+    account = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="tallyman-pg-") as folder:
+        if account:
+            shutil.chown(folder, "nobody", "nogroup")
+        initdb = [
+            *account,
+            str(programs[-1].with_name("initdb")),
+            "-D",
+            f"{folder}/data",
+            "-U",
+            "tallyman",
+            "-A",
+            "trust",
+        ]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+        url = f"postgresql://tallyman@/postgres?host={folder}"
+        command = [*account, str(programs[-1]), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+
+        def answers() -> bool:
+            try:
+                psycopg.connect(url).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        server = Server(command, url, answers)
+        server.start()
+        yield server
+        server.stop(signal.SIGQUIT)
+
+
+@pytest.fixture
+def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RealWorker]:
+    """A worker that is not started yet, on a migrated database. Fails where it leaves a process behind.
+
+    SQLite and the ORM broker, unless the test asks for one of the servers too.
+    """
+    environment = os.environ | {
+        "TALLYMAN_DATA": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+    }
+    for fixture, variable in (("postgres_server", "DATABASE_URL"), ("redis_server", "REDIS_URL")):
+        if fixture in request.fixturenames:
+            environment[variable] = request.getfixturevalue(fixture).url
+    worker = RealWorker(tmp_path, environment)
+    worker.manage("migrate", "--verbosity", "0")
+    try:
+        yield worker
+    finally:
+        if worker.process is not None and worker.process.poll() is None:
+            worker.stop()
+        left = tree(tmp_path)
+        ends = time.monotonic() + 10
+        while left and time.monotonic() < ends:
+            time.sleep(0.1)
+            left = tree(tmp_path)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left

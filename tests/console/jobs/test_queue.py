@@ -1,0 +1,157 @@
+"""The door to django-q2: hints after commit, cancelling, the one schedule, the safe configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+
+from console.jobs import queue
+from console.jobs.advance import advance
+from console.jobs.configuration import clusters, retry_seconds
+from console.jobs.models import Lane, State
+from console.jobs.reap import reap
+from console.models import Canary, JobEvent, ScanCanary
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_hint_is_one_integer_and_goes_out_with_the_commit() -> None:
+    with transaction.atomic():
+        job = ScanCanary.objects.create(lane=Lane.SCHEDULE)
+        queue.enqueue(job)
+        assert not OrmQ.objects.exists()
+    (message,) = OrmQ.objects.all()
+    assert (message.key, message.task["args"], message.task["kwargs"]) == ("scan", (job.pk,), {})
+    job.refresh_from_db()
+    assert job.queued_at is not None
+    assert job.hinted_at is not None
+
+
+def test_a_transaction_that_fails_sends_nothing() -> None:
+    with transaction.atomic():
+        queue.enqueue(Canary.objects.create())
+        transaction.set_rollback(True)
+    assert not OrmQ.objects.exists()
+
+
+def test_a_broker_that_is_away_costs_time_and_never_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("redis://user:hunter2@queue")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "async_task", refuse)
+        job = Canary.objects.create()
+        queue.enqueue(job)
+    Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
+    reap()
+    assert OrmQ.objects.get().task["args"] == (job.pk,)
+
+
+def test_many_jobs_are_queued_at_once_and_only_the_first_hundreds_are_hinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "HINTS_AT_ONCE", 3)
+    jobs = Canary.objects.bulk_create([Canary() for _ in range(8)])
+    queue.enqueue_many(jobs)
+    assert OrmQ.objects.count() == 3
+    assert Canary.objects.exclude(queued_at=None).count() == 8
+    assert Canary.objects.filter(hinted_at=None).count() == 5
+    reap()
+    assert OrmQ.objects.count() == 8
+
+
+def test_cancelling_a_running_job_is_a_request_and_an_ended_one_stays_as_it_is() -> None:
+    running = Canary.objects.create(state=State.RUNNING, attempt=1)
+    ended = Canary.objects.create(state=State.SUCCEEDED, attempt=1)
+    for job in (running, ended):
+        queue.request_cancel(job)
+        job.refresh_from_db()
+    assert (running.state, running.cancel_requested_at is None) == (State.RUNNING, False)
+    assert (ended.state, ended.cancel_requested_at) == (State.SUCCEEDED, None)
+    first = running.cancel_requested_at
+    queue.request_cancel(running)
+    assert running.cancel_requested_at == first
+
+
+def test_a_cancel_is_not_lost_when_the_job_is_claimed_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Canary.objects.create()
+
+    def claimed_before(*arguments: object, **keywords: object) -> bool:
+        Canary.objects.filter(state=State.QUEUED).update(state=State.RUNNING)
+        return advance(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(queue, "advance", claimed_before)
+    queue.request_cancel(job)
+    assert job.cancel_requested_at is not None
+
+
+def test_there_is_one_tick_schedule_and_a_spoiled_one_is_mended() -> None:
+    queue.ensure_tick_schedule()
+    queue.ensure_tick_schedule()
+    row = Schedule.objects.get()
+    assert (row.func, row.schedule_type, row.minutes, row.repeats) == ("console.jobs.tasks.tick", "I", 1, -1)
+    Schedule.objects.create(name="tick", func="os.abort")
+    Schedule.objects.filter(pk=row.pk).update(
+        args="(", repeats=0, next_run=timezone.now() + timedelta(days=9), cluster="gone"
+    )
+    queue.ensure_tick_schedule()
+    row = Schedule.objects.get()
+    assert (row.args, row.repeats, row.cluster) == (None, -1, "quick")
+    assert row.next_run <= timezone.now()
+
+
+def test_a_state_is_written_with_its_event_its_hook_and_what_belongs_to_it_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hooked: list[tuple[State, int]] = []
+    monkeypatch.setattr(Canary, "state_changed", lambda self, to: hooked.append((to, self.attempt)))
+    job = Canary.objects.create()
+
+    def fail() -> None:
+        raise DatabaseError
+
+    with pytest.raises(DatabaseError):
+        advance(job, State.RUNNING, also=fail)
+    assert (job.state, job.attempt) == (State.QUEUED, 0)
+    assert not JobEvent.objects.exists()
+    hooked.clear()
+    assert advance(job, State.RUNNING)
+    assert hooked == [(State.RUNNING, 1)]
+    assert (job.state, job.attempt) == (State.RUNNING, 1)
+    assert JobEvent.objects.count() == 1
+
+
+def test_who_comes_second_writes_nothing() -> None:
+    job = Canary.objects.create()
+    stale = Canary.objects.get(pk=job.pk)
+    assert advance(job, State.CANCELLED)
+    assert not advance(stale, State.RUNNING, also=lambda: pytest.fail("it was called"))
+    assert JobEvent.objects.count() == 1
+    assert not advance(Canary.objects.create(state=State.RUNNING, attempt=3), State.FAILED, attempt=2)
+
+
+@pytest.mark.parametrize("to", [State.SUCCEEDED, State.FAILED, State.QUEUED])
+def test_a_move_that_makes_no_sense_is_a_mistake_of_the_caller(to: State) -> None:
+    with pytest.raises(ValueError, match="cannot go"):
+        advance(Canary.objects.create(), to)
+
+
+@pytest.mark.parametrize(("scan", "quick"), [(1, 1), (2, 2), (8, 3)])
+def test_the_configuration_keeps_clear_of_the_defects_of_django_q2(scan: int, quick: int) -> None:
+    configured = clusters(redis_url="", quick_workers=quick, scan_workers=scan)
+    for one in (configured, configured["ALT_CLUSTERS"]["scan"]):
+        assert one["queue_limit"] == 1, "0 would mean no limit"
+        assert one["catch_up"] is False
+        assert one["max_attempts"] == 1
+        assert one["retry"] > one["timeout"] * 2
+        assert (one["timeout"] + 3) % one["guard_cycle"] == 0, "its timer would step over zero"
+    assert retry_seconds(timeout=4200, queue_limit=1, workers=2) == 8460
+
+
+def test_a_silent_redis_does_not_hold_up_the_pages() -> None:
+    for url in ("redis://queue:6379/0", "rediss://queue/0?ssl_cert_reqs=required"):
+        configured = clusters(redis_url=url, quick_workers=1, scan_workers=1)["redis"]
+        assert configured.startswith(url)
+        assert "socket_timeout=5" in configured

@@ -1,0 +1,139 @@
+"""The reaper: expired leases, lost hints, stale scratch folders, old records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from console.jobs import queue, reap
+from console.jobs.advance import advance
+from console.jobs.models import State
+from console.jobs.work import scratch_root
+from console.models import Canary, JobEvent, ScanCanary
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def running(*, lease: timedelta, **fields: Any) -> Canary:
+    return Canary.objects.create(
+        **{"state": State.RUNNING, "attempt": 1, "worker": "host:1", "lease_until": timezone.now() + lease} | fields
+    )
+
+
+def queued_before(seconds: float, **fields: Any) -> Canary:
+    return Canary.objects.create(hinted_at=timezone.now() - timedelta(seconds=seconds), **fields)
+
+
+EXPIRED = timedelta(seconds=-1)
+
+
+def test_a_lease_that_holds_is_left_alone() -> None:
+    job = running(lease=timedelta(seconds=30))
+    reap.reap()
+    job.refresh_from_db()
+    assert (job.state, job.losses) == (State.RUNNING, 0)
+
+
+def test_an_expired_lease_goes_back_to_the_queue_and_is_hinted() -> None:
+    job = running(lease=EXPIRED)
+    reap.reap()
+    job.refresh_from_db()
+    assert (job.state, job.losses, job.lease_until) == (State.QUEUED, 1, None)
+    assert job.hinted_at is not None
+    assert OrmQ.objects.count() == 1
+
+
+def test_the_second_loss_is_the_end() -> None:
+    job = running(lease=EXPIRED, losses=1)
+    reap.reap()
+    job.refresh_from_db()
+    assert (job.state, job.losses) == (State.FAILED, 2)
+    assert job.reason
+    assert job.remedy
+
+
+def test_a_lost_job_that_was_to_be_cancelled_is_cancelled() -> None:
+    job = running(lease=EXPIRED, cancel_requested_at=timezone.now())
+    reap.reap()
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_a_heartbeat_between_look_and_write_saves_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = running(lease=EXPIRED)
+
+    def late(*arguments: Any, **keywords: Any) -> bool:
+        Canary.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
+        return advance(*arguments, **keywords)
+
+    monkeypatch.setattr(reap, "advance", late)
+    reap.reap()
+    job.refresh_from_db()
+    assert job.state == State.RUNNING
+    assert not JobEvent.objects.exists()
+
+
+def test_a_hint_is_sent_again_after_a_minute_and_not_before() -> None:
+    queued_before(59 - 10)
+    stale = queued_before(61)
+    reap.hint_again(Canary)
+    assert [message.task["args"] for message in OrmQ.objects.all()] == [(stale.pk,)]
+    reap.hint_again(Canary)
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_job_whose_pause_is_over_is_hinted_and_one_that_waits_is_not() -> None:
+    over = Canary.objects.create(not_before=timezone.now() - timedelta(seconds=1))
+    Canary.objects.create(not_before=timezone.now() + timedelta(hours=1))
+    reap.hint_again(Canary)
+    assert [message.task["args"] for message in OrmQ.objects.all()] == [(over.pk,)]
+
+
+def test_hints_never_flood_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reap, "BATCH", 5)
+    for _ in range(12):
+        queued_before(61)
+    reap.hint_again(Canary)
+    reap.hint_again(Canary)
+    assert queue.waiting("quick") == 5
+
+
+def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> None:
+    job = running(lease=timedelta(seconds=30), attempt=2)
+    kept = scratch_root() / f"canary-{job.pk}-2"
+    names = [f"canary-{job.pk}-1", f"scan-canary-{job.pk}-2", "canary-999999-1"]
+    for folder in [kept, *(scratch_root() / name for name in names)]:
+        folder.mkdir(parents=True)
+        (folder / "layer").touch()
+    foreign = scratch_root() / "somebody-elses"
+    foreign.mkdir()
+    reap.sweep_scratch()
+    assert kept.exists()
+    assert foreign.exists()
+    assert not [name for name in names if (scratch_root() / name).exists()]
+    kept.joinpath("layer").unlink()
+    kept.rmdir()
+    foreign.rmdir()
+
+
+def test_old_canaries_and_events_go() -> None:
+    old, new = timezone.now() - timedelta(hours=2), timezone.now()
+    for model in (Canary, ScanCanary):
+        model.objects.create(state=State.SUCCEEDED, ended_at=old)
+        model.objects.create(state=State.SUCCEEDED, ended_at=new)
+    for kind, age in [("canary", 2 / 24), ("scan", 2 / 24), ("scan", 91)]:
+        event = JobEvent.objects.create(kind=kind, job_id=1, from_state="a", to_state="b", attempt=1)
+        JobEvent.objects.filter(pk=event.pk).update(at=timezone.now() - timedelta(days=age))
+    reap.prune()
+    assert (Canary.objects.count(), ScanCanary.objects.count()) == (1, 1)
+    assert list(JobEvent.objects.values_list("kind", flat=True)) == ["scan"]
+
+
+def test_each_kind_of_job_names_a_model_and_a_known_cluster() -> None:
+    for model in reap.job_models():
+        assert settings.JOB_KINDS[model.kind]["cluster"] in {"quick", "scan"}

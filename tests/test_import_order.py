@@ -1,0 +1,170 @@
+"""The line of the apps (design: "Must never import"), read from the source of every module, functions included."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+APPS = ("console", "registries", "inventory", "scanning")  # each may import those before it
+DJANGO = ("django", "django_q", "django_htmx", "django_filters")
+NETWORK = ("requests", "urllib3", "http.client", "urllib.request", "httpx", "redis", "psycopg")
+WEB = ("views", "forms", "listings", "tasks")
+
+
+@functools.cache
+def modules() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module of the four apps by its dotted name."""
+    found = {}
+    for app in APPS:
+        for path in sorted((ROOT / app).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name] = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return found
+
+
+def imports(module: str, tree: ast.Module) -> Iterator[str]:
+    """Return the dotted name of whatever ``module`` imports; names taken from a package count as ``package.name``."""
+    package = module if (ROOT / Path(*module.split(".")) / "__init__.py").exists() else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"import_module", "__import__"}
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value)
+
+
+def below(name: str, *packages: str) -> bool:
+    """Whether ``name`` is one of ``packages`` or lies in it."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def breaches(module: str, name: str) -> Iterator[str]:
+    """Return why ``module`` must not import ``name``; nothing where it may."""
+    app, parts = module.split(".")[0], module.split(".")
+    right = APPS[APPS.index(app) + 1 :]
+    if below(name, *right):
+        yield f"{app} is left of {name.split('.')[0]}"
+    if "models" in parts and below(name, *APPS) and set(name.split(".")) & set(WEB):
+        yield "models know no pages and no tasks"
+    if "views" in parts and below(name, "registries.oci", "scanning.engines"):
+        yield "views know neither the distribution client nor engines"
+    if below(name, "django_q") and module != "console.jobs.queue":
+        yield "only console.jobs.queue speaks with django-q2"
+    if below(name, "openpyxl") and module != "console.listing.workbook":
+        yield "only console.listing.workbook speaks with openpyxl"
+
+
+def reached(start: str) -> set[str]:
+    """Return the modules of ours that are loaded with ``start``: what it imports, what that imports, and packages."""
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        module = todo.pop()
+        if module in found:
+            continue
+        found.add(module)
+        for name in [module, *imports(module, modules()[module])]:
+            parts = name.split(".")
+            todo += [known for end in range(1, len(parts) + 1) if (known := ".".join(parts[:end])) in modules()]
+    return found
+
+
+def impurities(start: str, *forbidden: str) -> set[str]:
+    """Return how ``start`` comes to import one of ``forbidden``, directly or through other modules of ours."""
+    return {
+        f"{start} loads {module}, which imports {name}"
+        for module in reached(start)
+        for name in imports(module, modules()[module])
+        if below(name, *forbidden)
+    }
+
+
+def test_nothing_imports_what_it_must_not() -> None:
+    wrong = {
+        f"{module} imports {name}: {why}"
+        for module, tree in modules().items()
+        if "migrations" not in module.split(".")
+        for name in imports(module, tree)
+        for why in breaches(module, name)
+    }
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_the_distribution_client_knows_no_django() -> None:
+    wrong = [way for module in modules() if below(module, "registries.oci") for way in impurities(module, *DJANGO)]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_engines_know_no_database_no_network_and_no_queue() -> None:
+    engines = [module for module in modules() if below(module, "scanning.engines")]
+    wrong = [way for module in engines for way in impurities(module, *DJANGO, *NETWORK)]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_an_import_through_others_is_seen() -> None:
+    assert impurities("console.management.commands.worker", "django_q")
+    assert "console.jobs" in reached("console.jobs.process")
+    assert not impurities("console.jobs.process", *DJANGO)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("console.jobs.reap", "inventory.models"),
+        ("registries.limit", "scanning"),
+        ("inventory.sync", "scanning.models.scan"),
+        ("inventory.models.content", "inventory.listings"),
+        ("scanning.models.scan", "scanning.tasks"),
+        ("registries.views", "registries.oci.client"),
+        ("scanning.views", "scanning.engines.base"),
+        ("scanning.schedule", "django_q.models"),
+        ("inventory.listings", "openpyxl"),
+    ],
+)
+def test_a_forbidden_import_is_seen(module: str, name: str) -> None:
+    assert list(breaches(module, name))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("scanning.pipeline", "inventory.models"),
+        ("console.jobs.queue", "django_q.tasks"),
+        ("console.listing.workbook", "openpyxl"),
+        ("scanning.pipeline", "scanning.engines.base"),
+    ],
+)
+def test_an_allowed_import_is_let_be(module: str, name: str) -> None:
+    assert not list(breaches(module, name))
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    source = """
+import a.b
+from c import d
+from . import e
+from ..f import g
+def later():
+    from h.i import j
+importlib.import_module("k.l")
+"""
+    found = set(imports("console.jobs.reap", ast.parse(source)))
+    assert {"a.b", "c.d", "console.jobs.e", "console.f.g", "h.i.j", "k.l"} <= found
+
+
+def test_all_modules_of_the_apps_are_read() -> None:
+    assert {"console.settings", "registries.models.registry", "scanning.engines.base"} <= modules().keys()
