@@ -92,6 +92,7 @@ class Reader:
         listings = self.crew.map(self._list, self._repositories(ask_unlisted), ahead=8)
         for look in self.crew.map(self.look, self._looks(listings), ahead=64):
             if isinstance(look, Listing):
+                self.tally.repositories += look.repository.name in self.listed
                 yield look
                 continue
             self.looked_at += 1
@@ -99,11 +100,13 @@ class Reader:
                 look.listing.failures = 0
                 self._failing.clear()
                 yield _as_seen(look, self.registry.host)
-            elif isinstance(look.error, NotFound):  # gone since it was listed
+                continue
+            if isinstance(look.error, NotFound):  # gone since it was listed
                 look.listing.names.discard(look.ref.name)
-            elif look.error is not self.broken:
+                continue
+            look.listing.tag_error = look.error
+            if look.error is not self.broken:
                 look.listing.failures += 1
-                look.listing.tag_error = look.error
                 repository = look.listing.repository
                 self.trouble(repository.pk, f"{repository.name}:{look.ref.name}", look.error)
 
@@ -162,7 +165,6 @@ class Reader:
         for names in batches(self._names(ask_unlisted), 100):
             wanted = [name for name in names if name not in read]
             listed = [name for name in wanted if name in self.listed]
-            self.tally.repositories += len(listed)
             new = set(listed) - set(rows.filter(name__in=listed).values_list("name", flat=True))
             Repository.objects.bulk_create(
                 [Repository(registry=self.registry, name=name) for name in sorted(new)], ignore_conflicts=True
