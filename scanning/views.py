@@ -40,7 +40,7 @@ def scan(request: HttpRequest) -> HttpResponse:
     audit.record(request, "scan.start", detail={"queued": len(result.queued), "skipped": len(result.skipped)})
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", len(result.queued)) % {"n": f"{len(result.queued):,}"}
     if result.tags > len(result.queued):
-        text += " " + _("for %(n)s images with the same content") % {"n": f"{result.tags:,}"}
+        text += " " + _("for %(n)s images") % {"n": f"{result.tags:,}"}
     if result.skipped:
         text += ", " + _("%(n)s skipped") % {"n": f"{len(result.skipped):,}"} + f" ({_why(result.skipped)})"
     (messages.success if result.queued else messages.warning)(request, text)

@@ -15,11 +15,11 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
+from console.accounts import person
 from console.listing import workbook
 from console.listing.columns import Column, Row
 from console.listing.listing import COUNTED_EXACTLY, Listing, SelectionError
 from console.listing.page import Page
-from console.models import User
 
 EXPORTED_AT_ONCE = COUNTED_EXACTLY  # rows; more belong into the background
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -70,11 +70,10 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
     The form carries the order as repeated ``shown``; its buttons move, hide or show one column and send it back, so
     that it works without scripts as well.
     """
-    user = request.user
+    user = person(request)
     if request.method == "POST":
         names = _arranged(listing, request.POST)
         if "save" in request.POST or "reset" in request.POST:
-            assert isinstance(user, User)
             kept = {**user.columns, listing.name: names}
             if "reset" in request.POST:
                 del kept[listing.name]
