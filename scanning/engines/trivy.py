@@ -309,11 +309,15 @@ class TrivySession:
                 "Scan again. If it happens again, look for a second Trivy that uses the console's data folder.",
                 retry=True,
             )
+        if "no space left on device" in said:
+            raise EngineError(
+                "The disk is full: Trivy could not write.", "Make room on the disk of the data folder, then scan again."
+            )
         if "unable to initialize cache" in said or finished.returncode == 2:  # 2: Go's panic, as of a damaged cache
             self._slot.reset()
             raise EngineError(
-                f"Trivy ended abnormally, and its cache was emptied: {_last_words(said)}",
-                "Scan the image again.",
+                "Trivy ended abnormally, as it does when its cache is damaged. The cache was emptied.",
+                "Scan the image again. If it happens again with this image alone, use another version of Trivy.",
                 retry=True,
             )
         if "DB error" in said:
