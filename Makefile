@@ -1,8 +1,76 @@
-# make help lists the targets.
+# make help lists the targets. Each does all of its set-up; what is done already is not done again.
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
-PYTHON ?= python3.11
+
+# The first Python that fits pyproject.toml; the lock files are made with 3.11. Another one: make PYTHON=/path/to/python
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { echo "$$python"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 
-.PHONY: help demo run test check lock
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.run ## See it work: console, worker and a registry of sample images (PORT=8000, DATABASE=small)
+	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(filter small,$(DATABASE)),--database small)
+
+.PHONY: run
+run: $(VENV)/.run ## Run the console for real use; the README has the settings
+	@exec $(BIN)/python manage.py serve
+
+.PHONY: install
+install: $(VENV)/.run ## Set up without starting, as for a service
+
+.PHONY: check
+check: $(VENV)/.dev ## Check style, types and migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings
+
+.PHONY: test
+test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=2)
+	@.ci/install-test-programs
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -n $(WORKERS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of the README anew, with the browser tests
+	@.ci/install-test-programs
+	TALLYMAN_SCREENSHOTS=1 $(BIN)/pytest tests/e2e -k screenshot
+
+.PHONY: lock
+lock: $(VENV)/.dev ## Lock the newest versions that pyproject.toml allows
+	$(BIN)/pip-compile --upgrade $(PIP_COMPILE) --output-file=requirements.lock pyproject.toml
+	$(BIN)/pip-compile --upgrade $(PIP_COMPILE) --allow-unsafe --extra=dev --constraint=requirements.lock \
+		--output-file=requirements-dev.lock pyproject.toml
+
+PIP_COMPILE := --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options
+
+.PHONY: clean
+clean: ## Remove everything that was made, but not the data folder of the console
+	rm -rf $(VENV) staticfiles data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are written last, so that an interrupted installation is taken up again.
+$(VENV)/.run: requirements.lock
+	@$(call install,$<)
+
+$(VENV)/.dev: requirements-dev.lock
+	@$(call install,$<)
+
+define install
+	if [ -z "$(PYTHON)" ]; then \
+		echo "There is no Python 3.11, 3.12 or 3.13 here. On Debian 12: sudo apt-get install -y python3 python3-venv" >&2; \
+		exit 1; fi; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making the virtual environment $(VENV) ..."; \
+		$(PYTHON) -m venv --clear $(VENV) || { \
+			echo "Python has no venv module here. On Debian: sudo apt-get install -y python3-venv" >&2; exit 1; }; }; \
+	echo "Installing the packages of $(1), once; this takes a minute or two ..."; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && touch $@
+endef

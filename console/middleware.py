@@ -1,10 +1,12 @@
-"""What each person has chosen: time zone."""
+"""What each person has chosen, and what the console tells that person after an action."""
 
 from __future__ import annotations
 
+import json
 import zoneinfo
 from collections.abc import Callable
 
+from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -25,3 +27,24 @@ class PreferencesMiddleware:
             return self.get_response(request)
         with timezone.override(zone):
             return self.get_response(request)
+
+
+class ToastMiddleware:
+    """Give the messages of a view to htmx as toasts, where the answer is a fragment that has no place for them.
+
+    A view only says ``messages.success(request, …)``: a page shows it, a redirect keeps it for the page behind it, and
+    a fragment carries it in ``HX-Trigger``. Stands after MessageMiddleware and HtmxMiddleware.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        leaves = {"HX-Redirect", "HX-Location", "HX-Refresh", "HX-Trigger"}.intersection(response.headers)
+        if not request.headers.get("HX-Request") or response.status_code >= 300 or leaves:
+            return response
+        toasts = [{"level": message.level_tag, "text": str(message)} for message in get_messages(request)]
+        if toasts:
+            response.headers["HX-Trigger"] = json.dumps({"toasts": toasts})
+        return response

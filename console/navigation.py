@@ -2,11 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from console import health
+
+
+@dataclass(frozen=True)
+class Item:
+    """A link of the sidebar. A page that does not exist (yet) is left out, so that no link is ever dead."""
+
+    label: Promise
+    view: str  # URL name
+    icon: str
+    key: str = ""  # g and this key go there
+    staff: bool = False  # a page of Django admin
+
+
+SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
+    (
+        _("Images"),
+        (
+            Item(_("Repository images"), "inventory:image-list", "images", key="i"),
+            Item(_("Image repository management"), "registries:registry-list", "registry", key="r"),
+            Item(_("Scheduled scan settings"), "scanning:schedule-list", "calendar", key="s"),
+        ),
+    ),
+    (
+        _("Work"),
+        (
+            Item(_("Jobs"), "console:job-list", "jobs", key="j"),
+            Item(_("Downloads"), "console:download-list", "download", key="d"),
+        ),
+    ),
+    (
+        _("Console"),
+        (
+            Item(_("Audit trail"), "admin:console_auditevent_changelist", "audit", staff=True),
+            Item(_("Users"), "admin:console_user_changelist", "users", staff=True),
+        ),
+    ),
+)
+
+
+def sections(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar for who is signed in: sections with the links that exist, the current one marked."""
+    found = []
+    for label, items in SECTIONS:
+        links = []
+        for item in items:
+            if item.staff and not getattr(request.user, "is_staff", False):
+                continue
+            try:
+                url = reverse(item.view)
+            except NoReverseMatch:
+                continue
+            links.append(
+                {"label": item.label, "url": url, "icon": item.icon, "key": item.key}
+                | {"current": request.path.startswith(url)}
+            )
+        if links:
+            found.append({"label": label, "links": links})
+    return found
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
-    """Return what base.html needs."""
-    return {}
+    """Return what base.html needs: navigation, health of the console with its notices, initials of the person."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or request.headers.get("HX-Request"):
+        return {}
+    name = user.get_full_name() or user.get_username()
+    facts = health.facts()
+    return {
+        "navigation": sections(request),
+        "health": facts,
+        "notices": [fact.notice for fact in facts if fact.notice],
+        "initials": "".join(part[0] for part in name.replace(".", " ").split()[:2]).upper(),
+    }

@@ -43,6 +43,8 @@ ALLOWED_HOSTS: list[str] = env.list("TALLYMAN_HOSTS", []) or [
     *(["127.0.0.1", "localhost", "[::1]"] if _url.hostname in {"127.0.0.1", "localhost", "::1"} else []),
 ]
 CSRF_TRUSTED_ORIGINS = [URL]
+LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
+WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 
 INSTALLED_APPS = [
     "console.apps.ConsoleConfig",
@@ -79,6 +81,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.ToastMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -152,6 +155,13 @@ AXES_RESET_ON_SUCCESS = True
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
+
+# Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
+HEALTH: list[str] = [
+    "scanning.health.vulnerability_database",
+    "scanning.health.malware_rules",
+    "console.health.workers",
+]
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

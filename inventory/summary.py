@@ -39,20 +39,24 @@ def record_state(
     remedy: str = "",
     stage: str = "",
     percent: int | None = None,
+    ended_at: datetime | None = None,
 ) -> None:
-    """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error."""
+    """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error.
+
+    ``ended_at`` is when a scan ended, with or without a result; None keeps the time of the last one.
+    """
+    values = {} if ended_at is None else {"last_scanned_at": ended_at}
     Image.objects.filter(pk=image_id).update(
-        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent
+        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
     )
 
 
-def record_findings(*, image_id: int, os_name: str | None, counts: Counts, scanned_at: datetime) -> None:
-    """Write what a scan that ended at ``scanned_at`` has found; ``os_name`` None keeps the one known.
+def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None) -> None:
+    """Write what is known to be in an image; ``os_name`` None keeps the one known.
 
     Belongs into the transaction that writes the findings themselves. An image that is gone is no error.
     """
     values: dict[str, object] = {name: value for name, value in dataclasses.asdict(counts).items() if value is not None}
-    values["last_scanned_at"] = scanned_at
     if os_name is not None:
         values["os_name"] = os_name[:80]
     with transaction.atomic():

@@ -1,16 +1,20 @@
-"""Settings of the tests: a data folder of their own, and fast password hashing."""
+"""Settings of the tests: a data folder of their own for each process of the run, and fast password hashing."""
 
 import os
 import tempfile
+from pathlib import Path
 
-os.environ.setdefault("TALLYMAN_DATA", tempfile.mkdtemp(prefix="tallyman-tests-"))
-os.environ.setdefault("TALLYMAN_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")
-os.environ.setdefault("TALLYMAN_PLAIN_HTTP_HOSTS", "127.0.0.1,localhost")
+_root = os.environ.setdefault("TALLYMAN_TEST_DATA", tempfile.mkdtemp(prefix="tallyman-tests-"))
+os.environ["TALLYMAN_DATA"] = str(Path(_root) / os.environ.get("PYTEST_XDIST_WORKER", "main"))
+os.environ["TALLYMAN_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
+os.environ["TALLYMAN_PLAIN_HTTP_HOSTS"] = "127.0.0.1,localhost"
+os.environ.pop("TALLYMAN_DEBUG", None)
 
-from console.settings import *  # noqa: F403
+from console.settings import *  # noqa: E402, F403
 
 # A file, not memory: jobs renew their lease from a thread, and workers are processes.
-DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {

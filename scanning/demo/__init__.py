@@ -1,0 +1,1 @@
+"""The small vulnerability database that the project makes itself, for demonstrations and tests."""

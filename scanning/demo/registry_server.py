@@ -210,8 +210,8 @@ class RegistryServer:
 
     def _manifest(self, request: Request, name: str, reference: str) -> Answer:
         manifest = self.store.manifest(name, reference)
-        wanted = ",".join(request.headers.get_all("Accept", ["*/*"]))  # skopeo sends a line for each type
-        accepted = [part.split(";")[0].strip() for part in wanted.split(",")]
+        accept = ",".join(request.headers.get_all("Accept", ["*/*"]))  # one line or, as skopeo does, many
+        accepted = [part.split(";")[0].strip() for part in accept.split(",")]
         if manifest is None or not {manifest.media_type, "*/*"} & set(accepted):
             return error(404, "MANIFEST_UNKNOWN", "manifest unknown")
         headers = {"Docker-Content-Digest": manifest.digest, "ETag": f'"{manifest.digest}"'}

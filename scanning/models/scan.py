@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, State
+from inventory import summary
+from inventory.models import Image
+
+SUMMARY = {
+    State.QUEUED: Image.ScanState.QUEUED,
+    State.RUNNING: Image.ScanState.RUNNING,
+    State.SUCCEEDED: Image.ScanState.SCANNED,
+    State.FAILED: Image.ScanState.FAILED,
+    State.CANCELLED: Image.ScanState.CANCELLED,
+}
 
 
 class Scan(Job):
@@ -47,6 +58,38 @@ class Scan(Job):
     def __str__(self) -> str:
         return f"scan {self.pk} of image {self.image_id}"
 
+    def state_changed(self, to: State) -> None:
+        """Write the summary of the image, and where the scan failed as a whole that each category did."""
+        ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
+        summary.record_state(
+            image_id=self.image_id,
+            state=SUMMARY[to],
+            reason=self.reason,
+            remedy=self.remedy,
+            ended_at=ended,
+        )
+        if to is not State.FAILED:
+            return
+        told = CategoryResult.objects.filter(image_id=self.image_id, scan=self).values_list("category", flat=True)
+        for category in set(self.categories) - set(told):
+            CategoryResult.objects.update_or_create(
+                image_id=self.image_id,
+                category=category,
+                defaults={
+                    "outcome": CategoryResult.Outcome.FAILED,
+                    "reason": self.reason,
+                    "remedy": self.remedy,
+                    "ended_at": ended or timezone.now(),
+                    "scan": self,
+                },
+            )
+
+    def progress_changed(self) -> None:
+        """Show the stage on the image's row."""
+        summary.record_state(
+            image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage, percent=self.percent
+        )
+
 
 class CategoryResult(models.Model):
     """The last result of one category for one image: nothing is blank, and a failure is not a zero."""
@@ -65,6 +108,7 @@ class CategoryResult(models.Model):
     engine_version = models.CharField(max_length=200, blank=True)
     database_updated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField()
+    looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:

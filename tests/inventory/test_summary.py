@@ -20,7 +20,7 @@ def image() -> Image:
 
 
 def found(image: Image, counts: Counts, os_name: str | None = None) -> Image:
-    record_findings(image_id=image.pk, os_name=os_name, counts=counts, scanned_at=NOW)
+    record_findings(image_id=image.pk, os_name=os_name, counts=counts)
     image.refresh_from_db()
     return image
 
@@ -69,4 +69,4 @@ def test_the_state_is_written_whole_so_that_an_old_reason_does_not_stay(image: I
 
 def test_an_image_that_is_gone_is_no_error() -> None:
     record_state(image_id=999, state=Image.ScanState.SCANNED)
-    record_findings(image_id=999, os_name="", counts=NO_VULNERABILITIES, scanned_at=NOW)
+    record_findings(image_id=999, os_name="", counts=NO_VULNERABILITIES)

@@ -21,7 +21,7 @@ import redis
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 60, what: str = "it") -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
     """Return the first true value of ``condition()``; fail after ``seconds``, which is a bound and no measure."""
     ends = time.monotonic() + seconds
     while not (value := condition()):

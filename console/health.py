@@ -1,0 +1,69 @@
+"""How the console is: facts for the foot of the sidebar, and notices that every page must show.
+
+``settings.HEALTH`` names the functions that tell, so that an app further right can add its own. Each takes nothing,
+returns facts, and is asked on every page: it must be quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from console.jobs.models import State
+from console.models import Canary, ScanCanary
+
+CANARIES = (Canary, ScanCanary)
+CANARY_SECONDS = 180  # rule J7: a canary ends every minute; none in this time means that no worker takes work
+
+Text = str | Promise
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A note on top of every page."""
+
+    level: Literal["", "fault", "wait"]
+    title: Text
+    text: Text
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line in the foot of the sidebar."""
+
+    level: Literal["ok", "fault"]
+    label: Text
+    value: Text
+    detail: Text = ""  # on hover
+    notice: Notice | None = None
+
+
+def facts() -> list[Fact]:
+    """Return the facts of all functions that ``settings.HEALTH`` names, in that order."""
+    return [fact for path in settings.HEALTH for fact in import_string(path)()]
+
+
+def workers() -> Iterable[Fact]:
+    """Tell whether both clusters of workers finish work, by their canaries."""
+    ends = [model.objects.filter(state=State.SUCCEEDED).aggregate(at=Max("ended_at"))["at"] for model in CANARIES]
+    since = timezone.now() - timedelta(seconds=CANARY_SECONDS)
+    alive = sum(at is not None and at >= since for at in ends)
+    if alive == len(CANARIES):
+        return [Fact("ok", _("Workers"), _("running"))]
+    if not any(ends):
+        return [Fact("fault", _("Workers"), _("not seen yet"), _("No worker has reported so far."))]
+    notice = Notice(
+        "fault",
+        _("No worker is running"),
+        _("Syncs and scans wait in the queue until one does. Start the workers, or look into their log."),
+    )
+    return [Fact("fault", _("Workers"), _("%(n)d of 2") % {"n": alive}, notice=None if alive else notice)]

@@ -1,0 +1,90 @@
+"""Column: what one column of a list shows, exports, sorts by and needs from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import F, Field, Model, Prefetch, QuerySet
+from django.db.models.expressions import Expression, OrderBy
+from django.utils.functional import Promise
+
+Row = TypeVar("Row", bound=Model)
+Value: TypeAlias = str | int | float | bool | datetime | date | Promise | None
+Text: TypeAlias = str | Promise
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a query must fetch. ``fields`` are paths as for ``only()``; the relations on the way are joined."""
+
+    fields: tuple[str, ...] = ()
+    annotate: Mapping[str, Any] = field(default_factory=dict)
+    prefetch: tuple[str | Prefetch[Any], ...] = ()
+
+
+NOTHING = Needs()
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column. ``name`` is stable: it stands in addresses and in what people have chosen.
+
+    ``value`` gives the typed value for the workbook, and the text of the cell where there is no ``template``.
+    A template gets ``row``, ``column`` and ``value``. ``sort`` are the paths or expressions to order by; without
+    them the column cannot be sorted. ``locked`` columns stand first and cannot be hidden.
+    """
+
+    name: str
+    label: Text
+    value: Callable[[Row], Value]
+    sort: tuple[str | Expression, ...] = ()
+    needs: Needs = NOTHING
+    template: str = ""
+    default: bool = True
+    locked: bool = False
+    descending_first: bool = False  # the first click on the header gives the largest first
+    css: str = ""
+    slot: str = ""  # place in the card that a row becomes on narrow screens; without one it is not in the card
+    group: Text = ""
+
+
+def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
+    """Return ``rows`` fetching exactly what ``needs`` ask for: joins, deferred fields, annotations, prefetches."""
+    fields: set[str] = {"pk"}
+    relations: set[str] = set()
+    for need in needs:
+        fields.update(need.fields)
+        relations.update(path.rpartition("__")[0] for path in need.fields if "__" in path)
+        rows = rows.annotate(**need.annotate).prefetch_related(*need.prefetch)
+    if relations:
+        rows = rows.select_related(*sorted(relations))
+    return rows.only(*sorted(fields))
+
+
+def ordering(model: type[Model], column: Column[Any], *, descending: bool) -> list[OrderBy]:
+    """Return the terms that sort by ``column``, empty values last, ties broken by id."""
+    terms = []
+    for part in column.sort:
+        expression = F(part) if isinstance(part, str) else part
+        # NULLS LAST keeps an index from being used, so it is asked for only where NULL can occur.
+        last = True if isinstance(part, str) and nullable(model, part) else None
+        terms.append(OrderBy(expression, descending=descending, nulls_last=last))
+    return [*terms, OrderBy(F("pk"))]
+
+
+def nullable(model: type[Model], path: str) -> bool:
+    """Return whether the field at ``path`` can be NULL, or a relation on the way to it. Annotations can."""
+    try:
+        for name in path.split("__"):
+            found = model._meta.get_field(name)
+            if not isinstance(found, Field) or found.null:
+                return True
+            if found.related_model and not isinstance(found.related_model, str):
+                model = found.related_model
+    except FieldDoesNotExist:
+        return True
+    return False

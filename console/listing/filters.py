@@ -1,0 +1,112 @@
+"""Filters of lists. The FilterSet's own form is the filter form; values that cannot be are left out with a notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+MAX_VALUES = 100  # of one filter; more is no use of a form
+MAX_WORDS = 8  # of a search
+
+
+class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
+    """Rows whose field has any of the chosen values."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.CheckboxSelectMultiple(attrs={"class": "check"}))
+        super().__init__(*args, **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class ValuesOf(AnyOf):
+    """Rows whose field has any of the chosen values; to choose from are those that occur among the rows of the list."""
+
+    @property
+    def field(self) -> forms.Field:
+        values = self.parent.queryset.order_by(self.field_name).values_list(self.field_name, flat=True).distinct()
+        self.extra["choices"] = [(value, value) for value in values[:MAX_VALUES] if value]
+        found: forms.Field = super().field
+        return found
+
+
+class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):  # type: ignore[misc]
+    """Rows that belong to any of the chosen rows of another table."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("widget", forms.CheckboxSelectMultiple(attrs={"class": "check"}))
+        super().__init__(*args, **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(**{f"{self.field_name}__in": [row.pk for row in value]}) if value else qs
+
+
+class ListingFilterSet(django_filters.FilterSet):  # type: ignore[misc]
+    """Base of the filters of a list, with one search box ``q``. Subclasses say in ``matches`` what a word matches."""
+
+    q = django_filters.CharFilter(
+        method="search", label=gettext_lazy("Search"), max_length=300, widget=forms.TextInput(attrs={"type": "search"})
+    )
+    placeholder = gettext_lazy("Search")  # says what the search looks at
+    prominent: tuple[str, ...] = ()  # filters with a button of their own; the others share "More filters"
+
+    def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Return the rows in which every word of ``value`` is found."""
+        for word in value.split()[:MAX_WORDS]:
+            rows = rows.filter(self.matches(word))
+        return rows
+
+    def matches(self, word: str) -> Q:
+        """Return the condition under which a row matches ``word``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Active:
+    """One value of one filter that is in force."""
+
+    name: str
+    label: str
+    value: str  # as in the address
+    text: str  # as on screen
+
+
+def read(
+    filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[Any]
+) -> tuple[ListingFilterSet, list[str]]:
+    """Return the filters that ``params`` ask for, and a notice for each value that was left out. Raises nothing."""
+    fields = filterset(QueryDict(), queryset=rows).form.fields
+    good = QueryDict(mutable=True)
+    notices = []
+    for name, form_field in fields.items():
+        given = [value for value in params.getlist(name)[:MAX_VALUES] if value.strip()]
+        many = isinstance(form_field, forms.MultipleChoiceField | forms.ModelMultipleChoiceField)
+        for value in dict.fromkeys(given) if many else given[-1:]:
+            try:
+                form_field.clean([value] if many else value)
+            except ValidationError:
+                notices.append(
+                    _("“%(value)s” is no value of %(name)s and was ignored.")
+                    % {"value": value[:60], "name": form_field.label}
+                )
+            else:
+                good.appendlist(name, value)
+    return filterset(good, queryset=rows), notices
+
+
+def active(filters: ListingFilterSet) -> Iterable[Active]:
+    """Yield the values in force, the search first, in the order of the form."""
+    for name, form_field in filters.form.fields.items():
+        choices = {str(key): str(text) for key, text in getattr(form_field, "choices", ())}
+        for value in filters.data.getlist(name):
+            yield Active(name, str(form_field.label), value, choices.get(value, value))

@@ -1,0 +1,110 @@
+"""Listing: the declaration of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from console.listing import filters as filtering
+from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, ordering
+
+PAGE_SIZES = (20, 50, 100)
+COUNTED_EXACTLY = 10_000
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many rows there are; ``more`` where counting stopped at COUNTED_EXACTLY."""
+
+    number: int
+    more: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.more else ''}"
+
+
+def count(rows: QuerySet[Any]) -> Total:
+    """Count ``rows``, exactly up to COUNTED_EXACTLY."""
+    number = rows.order_by()[: COUNTED_EXACTLY + 1].count()
+    return Total(min(number, COUNTED_EXACTLY), more=number > COUNTED_EXACTLY)
+
+
+class SelectionError(ValueError):
+    """What was chosen cannot be told for certain; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Row]):
+    """One list: its rows, columns and filters. Page, chooser and workbook are made from it and from nothing else.
+
+    ``needs`` is what the templates of a row ask for whatever the columns are. ``actions`` is the template of the last
+    cell of a row, ``detail`` that of a row below it, ``bulk`` that of the buttons for selected rows, ``tools`` that of
+    the buttons beside the filters, ``above`` that of what stands over the list and changes with it, ``empty`` that of
+    a list which holds nothing at all.
+    """
+
+    name: str
+    title: Text
+    noun: Text  # plural, as in "2,318 of 12,480 images"
+    queryset: Callable[[], QuerySet[Row]]
+    columns: tuple[Column[Row], ...]
+    filterset: type[filtering.ListingFilterSet]
+    default_sort: str  # name of a column, "-" before it for descending
+    needs: Needs = NOTHING
+    actions: str = ""
+    detail: str = ""
+    bulk: str = ""
+    tools: str = ""
+    empty: str = ""
+    above: str = ""
+    columns_view: str = ""  # URL name of the column chooser
+    page_size: int = PAGE_SIZES[0]
+
+    def column(self, name: str) -> Column[Row] | None:
+        """Return the column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def chosen(self, names: Sequence[str] | None) -> tuple[Column[Row], ...]:
+        """Return the columns to show, in order: the locked ones, then those of ``names``, else the default ones.
+
+        Names that no column has are passed over, so that a choice survives a column that has gone.
+        """
+        locked = [column for column in self.columns if column.locked]
+        free = [column for name in dict.fromkeys(names or ()) if (column := self.column(name)) and not column.locked]
+        return (*locked, *(free or [column for column in self.columns if column.default and not column.locked]))
+
+    def sorting(self, text: str) -> tuple[Column[Row], bool] | None:
+        """Return the column and whether it is descending, or None where ``text`` names nothing that can be sorted."""
+        column = self.column(text.removeprefix("-"))
+        return (column, text.startswith("-")) if column and column.sort else None
+
+    def rows(
+        self, rows: QuerySet[Row], columns: Iterable[Column[Row]], *, sort: str | None = None, row_parts: bool = False
+    ) -> QuerySet[Row]:
+        """Return ``rows`` sorted, with what ``columns`` need and, with ``row_parts``, what a row of the page needs."""
+        column, descending = self.sorting(sort or "") or self.sorting(self.default_sort) or (self.columns[0], False)
+        needs = [one.needs for one in columns] + ([self.needs] if row_parts else [])
+        needs.append(Needs(annotate=column.needs.annotate))  # of a column that is sorted by and not shown
+        return compose(rows, needs).order_by(*ordering(rows.model, column, descending=descending))
+
+    def selected(self, *, view: QueryDict, chosen: QueryDict) -> QuerySet[Row]:
+        """Return the rows that ``chosen`` means: those with its ``ids``, or with ``all`` all that match ``view`` now.
+
+        Raises SelectionError where nothing is chosen, and where ``view`` has a filter value that would be ignored:
+        to leave it out would choose more than the person has seen.
+        """
+        rows = self.queryset()
+        if chosen.get("all"):
+            filters, notices = filtering.read(self.filterset, view, rows)
+            if notices:
+                raise SelectionError(" ".join(notices))
+            matching: QuerySet[Row] = filters.qs
+            return matching
+        ids = [int(text) for text in chosen.getlist("ids") if text.isdecimal() and len(text) < 19]
+        if not ids:
+            raise SelectionError("")
+        return rows.filter(pk__in=ids)

@@ -1,0 +1,44 @@
+"""``manage.py serve``: the console for real use, web server and worker together."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from console.models import User
+from console.serving import FOLDER, programs
+from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
+
+GRACE = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
+
+
+class Command(BaseCommand):
+    help = "Runs the console: prepares database and static files, then serves pages and works jobs until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--listen", default=settings.LISTEN, help="host:port, by default TALLYMAN_LISTEN")
+
+    def handle(self, *, listen: str, **options: Any) -> None:
+        with on_stop_signals(stop):
+            try:
+                self._serve(listen)
+            except Stopped:
+                self.stdout.write("Stopped.")
+            except ProgramEndedError as error:
+                raise CommandError(str(error)) from error
+
+    def _serve(self, listen: str) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        if not User.objects.exists():
+            call_command("create_administrator", "admin", stdout=self.stdout)
+        supervised = programs(listen=listen, web_workers=settings.WEB_WORKERS)
+        with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor:
+            self.stdout.write(f"Address: {settings.URL}\nServing on {listen}. Ctrl-C stops it.")
+            while True:
+                supervisor.check()
+                time.sleep(1)

@@ -1,0 +1,187 @@
+"""Runs the programs that make up the console (web server, worker) and ends all of them together.
+
+Each program gets a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops
+them in order. They are told to end when the supervisor dies, however it dies, and what they leave behind (a worker of
+a worker) is handed to the supervisor and ended too. The last two need Linux; elsewhere sessions are all there is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+
+RESTART_PAUSE = 3.0  # seconds between the end of a program and its next start
+
+
+class Stopped(BaseException):
+    """Somebody asked for the end: Ctrl-C, SIGTERM, or a closed terminal. Not an Exception: nobody handles it early."""
+
+
+class ProgramEndedError(Exception):
+    """A program that must run has ended by itself."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to keep running. ``restart``: start it again when it ends; otherwise its end is the end of all."""
+
+    name: str
+    command: tuple[str, ...]
+    restart: bool = False
+
+
+@contextmanager
+def on_stop_signals(handler: Callable[[], None]) -> Iterator[None]:
+    """Call ``handler`` in the main thread on SIGINT, SIGTERM and SIGHUP while the block runs."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        handler()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def stop() -> None:
+    """Raise Stopped: what most programs do on a signal."""
+    raise Stopped
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to send SIGTERM to this process when its parent ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Supervisor:
+    """Starts ``programs`` on entry and leaves none of them, nor what they started, on exit.
+
+    ``grace`` is the time in seconds that programs get between SIGTERM and SIGKILL. Their output is added to the file
+    ``log``; without it, it goes where that of the supervisor goes.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        folder: Path,
+        grace: float,
+        say: Callable[[str], None],
+        log: Path | None = None,
+    ) -> None:
+        self._programs, self._folder, self._grace, self._say, self._log = programs, folder, grace, say, log
+        self._running: dict[Program, subprocess.Popen[bytes]] = {}
+        self._start_again: dict[Program, float] = {}  # when, by the monotonic clock
+
+    def __enter__(self) -> Self:
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        try:
+            for program in self._programs:
+                self._start(program)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def check(self) -> None:
+        """Look after the programs; call it about once a second. Raises ProgramEndedError where one is lost."""
+        for program, process in list(self._running.items()):
+            if (code := process.poll()) is not None:
+                del self._running[program]
+                if not program.restart:
+                    raise ProgramEndedError(f"The {program.name} ended by itself (exit code {code}).")
+                self._say(f"The {program.name} ended (exit code {code}) and is started again.")
+                self._start_again[program] = time.monotonic() + RESTART_PAUSE
+        for program, due in list(self._start_again.items()):
+            if time.monotonic() >= due:
+                del self._start_again[program]
+                self._start(program)
+        self._bury_strangers()
+
+    def _start(self, program: Program) -> None:
+        with self._log.open("ab") if self._log else nullcontext() as log:
+            self._running[program] = subprocess.Popen(
+                program.command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT if log else None,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+
+    def _stop(self) -> None:
+        """TERM, a while, KILL. A second signal cuts the while short."""
+
+        deadline = time.monotonic() + self._grace
+
+        def hurry() -> None:
+            nonlocal deadline
+            deadline = 0.0
+
+        with on_stop_signals(hurry):
+            for process in self._running.values():
+                process.terminate()
+            while time.monotonic() < deadline and any(process.poll() is None for process in self._running.values()):
+                time.sleep(0.05)
+            for process in self._running.values():
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            _end_children()
+            self._running.clear()
+
+    def _bury_strangers(self) -> None:
+        """Reap ended processes that were handed to us, as init would."""
+        own = {process.pid for process in self._running.values()}
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None or ended.si_pid in own:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _PRCTL is not None:
+        _PRCTL(option, value, 0, 0, 0)
+
+
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here and not between fork and exec
+
+
+def _end_children() -> None:
+    """Kill every child of this process; as subreaper it then gets their children, until none is left."""
+    if sys.platform != "linux":
+        return
+    while children := _children():
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

@@ -1,0 +1,192 @@
+"""Template tags of all pages: icons, times, sizes, digests, the status and the risks of an image, form fields.
+
+They take plain values or anything shaped like ``inventory.Image``; nothing here knows an app.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from django import forms, template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+register = template.Library()
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+# state of an image → CSS class, icon, class of the icon, word
+STATES = {
+    "not-scanned": ("not-scanned", "todo", "", gettext_lazy("Not scanned")),
+    "queued": ("scanning", "clock", "", gettext_lazy("Scanning")),
+    "running": ("scanning", "ring", "spin", gettext_lazy("Scanning")),
+    "scanned": ("scanned", "done", "", gettext_lazy("Scanned")),
+    "failed": ("exception", "alert", "", gettext_lazy("Scan exception")),
+    "cancelled": ("cancelled", "stop", "", gettext_lazy("Cancelled")),
+}
+SEVERITIES = (
+    ("critical", "C", gettext_lazy("Critical")),
+    ("high", "H", gettext_lazy("High")),
+    ("medium", "M", gettext_lazy("Medium")),
+    ("low", "L", gettext_lazy("Low")),
+    ("unknown", "U", gettext_lazy("Unknown")),
+)
+
+
+@register.simple_tag
+def icon(name: str, style: str = "") -> SafeString:
+    """Return the icon ``name`` of icons.svg as decoration; what it means stands beside it in words."""
+    return format_html(
+        '<svg class="icon{}" viewBox="0 0 16 16" aria-hidden="true"><use href="{}#{}"/></svg>',
+        f" {style}" if style else "",
+        static("icons.svg"),
+        name,
+    )
+
+
+def relative(at: datetime, now: datetime) -> str:
+    """Return how long before or after ``now`` the time ``at`` is; from a week on its date."""
+    seconds = (now - at).total_seconds()
+    ahead, distance = seconds < 0, abs(seconds)
+    if distance < MINUTE:
+        return _("just now")
+    if distance >= 7 * DAY:
+        local, here = timezone.localtime(at), timezone.localtime(now)
+        return date_format(local, "j M" if local.year == here.year else "j M Y")
+    if distance < HOUR:
+        span = _("%(n)d min") % {"n": distance // MINUTE}
+    elif distance < DAY:
+        span = _("%(n)d h") % {"n": distance // HOUR}
+    else:
+        span = _("%(n)d d") % {"n": distance // DAY}
+    return (_("in %(span)s") if ahead else _("%(span)s ago")) % {"span": span}
+
+
+@register.simple_tag
+def when(at: datetime | None, never: str = "") -> SafeString:
+    """Return ``at`` as a <time>: relative text, exact time with its zone on hover and focus."""
+    if at is None:
+        return format_html('<span class="faint">{}</span>', never or _("Never"))
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{} {}" tabindex="0">{}</time>',
+        local.isoformat(timespec="seconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+        timezone.get_current_timezone_name(),
+        relative(at, timezone.now()),
+    )
+
+
+@register.filter
+def binary_size(size: int | None) -> str:
+    """Return a number of bytes in binary units, exact bytes on hover."""
+    if size is None:
+        return mark_safe('<span class="faint">–</span>')
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    text = f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+    return format_html('<span title="{} bytes">{}</span>', f"{size:,}", text)
+
+
+@register.filter
+def middle(text: str, length: int = 60) -> str:
+    """Return ``text``, cut in its middle to ``length`` characters; all of it is on hover."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 3
+    return format_html('<span title="{}">{}…{}</span>', text, text[:head], text[-(length - 1 - head) :])
+
+
+@register.inclusion_tag("components/digest.html")
+def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
+    """Show 12 digits of a digest with a button that copies all of it; ``algorithm`` keeps "sha256:" before them."""
+    name, _colon, digits = value.rpartition(":")
+    return {"value": value, "short": f"{name}:{digits[:12]}" if algorithm and name else digits[:12]}
+
+
+@register.inclusion_tag("components/status.html")
+def status(image: Any) -> dict[str, Any]:
+    """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
+    state = image.scan_state if image else "not-scanned"
+    kind, symbol, spin, label = STATES[state]
+    detail = ""
+    if state in {"queued", "running"}:
+        detail = image.scan_stage or (_("queued") if state == "queued" else "")
+        if state == "running" and image.scan_percent is not None:
+            detail = f"{detail} {image.scan_percent} %".strip()
+        if state == "queued" and image.scan_reason:
+            detail = image.scan_reason
+    elif state == "failed":
+        detail = image.scan_reason
+    return {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
+
+
+def compact(count: int | None) -> str:
+    """Return a count that fits its slot: from 1,000 on "1.2k", "12k"; "–" where it is not known."""
+    if count is None:
+        return "–"
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 9950 else f"{count // 1000}k"
+
+
+@register.inclusion_tag("components/risks.html")
+def risks(image: Any) -> dict[str, Any]:
+    """Show what the last scan of ``image`` found: five severities, viruses and trojans, sensitive data.
+
+    "Not known" without any scan, "0 found" where all categories found nothing, "–" in a category not looked for.
+    """
+    counts = {name: getattr(image, name, None) for name, _letter, _label in SEVERITIES}
+    malware, sensitive = getattr(image, "malware", None), getattr(image, "sensitive", None)
+    everything = [*counts.values(), malware, sensitive]
+    slots = [
+        {"name": name, "letter": letter, "label": label, "count": count, "shown": compact(count), "exact": f"{count:,}"}
+        if (count := counts[name]) is not None
+        else {"name": name, "letter": letter, "label": label, "count": None, "shown": "–"}
+        for name, letter, label in SEVERITIES
+    ]
+    return {
+        "known": any(count is not None for count in everything),
+        "busy": getattr(image, "scan_state", "") in {"queued", "running"},
+        "clean": all(count == 0 for count in everything),
+        "slots": slots,
+        "marks": [
+            _mark("bug", _("Viruses and trojans"), malware, bad=True),
+            _mark("key", _("Sensitive data"), sensitive, bad=False),
+        ],
+    }
+
+
+def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str, Any]:
+    title = f"{label}: {_('not looked for') if count is None else f'{count:,}'}"
+    kind = "zero" if not count else ("bad" if bad else "")
+    return {"icon": symbol, "label": label, "title": title, "shown": compact(count), "kind": kind}
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: forms.BoundField, full: bool = False, optional: str = "", **attributes: str) -> dict[str, Any]:
+    """Show a form field with its label, help or errors. ``attributes`` go to the widget; ``hx_get`` is ``hx-get``."""
+    widget = bound.field.widget
+    extra: dict[str, str | bool] = {
+        "class": "input",
+        "aria-describedby": f"{bound.auto_id}-message",
+        **({"aria-invalid": "true"} if bound.errors else {}),
+        **{re.sub("_", "-", name): value for name, value in attributes.items()},
+    }
+    return {
+        "field": bound,
+        "widget": bound.as_widget(attrs=extra),
+        "select": isinstance(widget, forms.Select),
+        "full": full,
+        "optional": optional,
+    }

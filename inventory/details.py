@@ -1,0 +1,78 @@
+"""What the drawer of one image shows above its findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from inventory.models import Image, Tag
+
+TAGS_SHOWN = 30
+TAB_LABELS: dict[str, Promise] = {
+    "vulnerabilities": _("Vulnerabilities"),
+    "malware": _("Viruses and trojans"),
+    "sensitive": _("Sensitive data"),
+    "packages": _("Packages"),
+    "history": _("Image build history"),
+}
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab of the drawer. ``count`` None where it is not known. ``view`` is the URL name of its content."""
+
+    name: str
+    label: Promise
+    count: int | None
+
+    @property
+    def view(self) -> str:
+        return f"scanning:{self.name}"
+
+
+def tags() -> QuerySet[Tag]:
+    """Return tags with all that the drawer shows of them."""
+    return Tag.objects.select_related("image", "manifest", "repository__registry")
+
+
+def context(tag: Tag, *, tab: str, query: QueryDict) -> dict[str, Any]:
+    """Return what the templates of the drawer need; ``tab`` is the name of the open one, the first where unknown."""
+    name = tab if tab in TAB_LABELS else next(iter(TAB_LABELS))
+    kept = query.copy()
+    kept.pop("tab", None)
+    return {
+        "row": tag,
+        "image": tag.image,
+        "tabs": _tabs(tag.image),
+        "tab": name,
+        "tab_query": f"?{kept.urlencode()}" if kept else "",
+        "layers": tag.image.image_layers.count() if tag.image else None,
+        **_siblings(tag),
+    }
+
+
+def _tabs(image: Image | None) -> list[Tab]:
+    counts = {
+        "vulnerabilities": image.vulnerabilities if image else None,
+        "malware": image.malware if image else None,
+        "sensitive": image.sensitive if image else None,
+        "packages": image.packages if image else None,
+        "history": len(image.history) if image and image.config_known else None,
+    }
+    return [Tab(name, label, counts[name]) for name, label in TAB_LABELS.items()]
+
+
+def _siblings(tag: Tag) -> dict[str, Any]:
+    """Return the tags of all registries that name the same image, this one first, those of its own address before others."""
+    if tag.image_id is None:
+        return {"siblings": [tag], "more_siblings": 0}
+    same = Tag.objects.filter(image=tag.image_id).exclude(pk=tag.pk).order_by("address", "name", "pk")
+    found = list(same.only("name", "address")[: TAGS_SHOWN + 1])
+    more = same.count() - TAGS_SHOWN if len(found) > TAGS_SHOWN else 0
+    found.sort(key=lambda other: other.address != tag.address)
+    return {"siblings": [tag, *found[:TAGS_SHOWN]], "more_siblings": more}

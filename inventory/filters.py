@@ -1,0 +1,93 @@
+"""Filters of Repository images."""
+
+from __future__ import annotations
+
+import operator
+import re
+from functools import reduce
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from console.listing import AnyOf, ListingFilterSet, ModelAnyOf
+from inventory.models import Image, Tag
+from registries.models import Registry
+
+DIGEST = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a-f]{6,128})", re.IGNORECASE)
+
+# word in the address → states of an image, and the words on screen
+STATUSES = {
+    "not-scanned": (Image.ScanState.NOT_SCANNED,),
+    "scanning": (Image.ScanState.QUEUED, Image.ScanState.RUNNING),
+    "scanned": (Image.ScanState.SCANNED,),
+    "failed": (Image.ScanState.FAILED,),
+    "cancelled": (Image.ScanState.CANCELLED,),
+}
+STATUS_CHOICES = [(name, states[0].label) for name, states in STATUSES.items()]
+# Image.highest is None where no category gave a result, and 0 where all that did found nothing.
+SECURITY = {
+    "at-risk": Q(image__highest__gt=Image.Severity.NONE),
+    "safe": Q(image__highest=Image.Severity.NONE),
+    "not-known": Q(image__highest__isnull=True),
+}
+SECURITY_CHOICES = [("at-risk", _("At risk")), ("safe", _("Safe")), ("not-known", _("Not known"))]
+SEVERITIES = {
+    severity.name.lower(): Q(**{f"image__{severity.name.lower()}__gt": 0}) | Q(image__highest=severity)
+    for severity in sorted(Image.Severity, reverse=True)
+    if severity is not Image.Severity.NONE
+}
+SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITIES]
+FIXABLE = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
+FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
+
+
+class AnyCondition(AnyOf):
+    """Rows that meet any of the conditions that the chosen values stand for."""
+
+    def __init__(self, *, conditions: dict[str, Q], **kwargs: Any) -> None:
+        self.conditions = conditions
+        super().__init__(**kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(reduce(operator.or_, (self.conditions[name] for name in value))) if value else qs
+
+
+class ImageFilters(ListingFilterSet):
+    """What Repository images can be narrowed to."""
+
+    status = AnyCondition(
+        label=_("Scanning status"),
+        choices=STATUS_CHOICES,
+        conditions={
+            name: Q(image__scan_state__in=states) | (Q(image=None) if name == "not-scanned" else Q())
+            for name, states in STATUSES.items()
+        },
+    )
+    security = AnyCondition(label=_("Security status"), choices=SECURITY_CHOICES, conditions=SECURITY)
+    type = AnyOf(label=_("Repository type"), field_name="repository__registry__type", choices=Registry.Type.choices)
+    registry = ModelAnyOf(
+        label=_("Registry"),
+        field_name="repository__registry",
+        queryset=Registry.objects.only("name").order_by("name", "pk"),
+    )
+    severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
+    fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)
+
+    placeholder = _("Address, name, tag, digest or image ID")
+    prominent = ("status", "security", "type")
+
+    class Meta:
+        model = Tag
+        fields: list[str] = []
+        form = forms.Form
+
+    def matches(self, word: str) -> Q:
+        """Return where ``word`` is in the address or the tag, is ``path:tag``, or begins a digest or an image ID."""
+        found = Q(address__icontains=word) | Q(name__icontains=word)
+        if digest := DIGEST.fullmatch(word.rpartition("@")[2]):
+            start = f"{(digest['algorithm'] or 'sha256').lower()}:{digest['digits'].lower()}"
+            return found | Q(digest__startswith=start) | Q(image__image_id__startswith=start)
+        path, colon, tag = word.rpartition(":")
+        return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found

@@ -1,0 +1,311 @@
+"""The list of Repository images. A row is a tag, joined with its image, repository and registry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Case, Count, IntegerField, OuterRef, Subquery, Value, When
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.listing import Column, Listing, Needs
+from inventory.filters import ImageFilters
+from inventory.models import Image, ImageLayer, Tag
+
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+RISKS = (*SEVERITIES, "viruses", "trojans", "sensitive")
+STATUS_ORDER = ("failed", "running", "queued", "cancelled", "not-scanned", "scanned")  # what wants a person first
+ORIGIN, IMAGE, RISK, STANDARD = (
+    gettext_lazy("Origin"),
+    gettext_lazy("Image"),
+    gettext_lazy("Risk"),
+    gettext_lazy("Standard"),
+)
+
+
+def risks(tag: Tag) -> str:
+    """Return what was found in words, as in "4 critical, 18 high, 1 virus"; "Not known" where nobody looked."""
+    image = tag.image
+    counts = {name: getattr(image, name) for name in RISKS} if image else {}
+    if not image or all(count is None for count in counts.values()):
+        return _("Not known")
+    words = {
+        "critical": _("critical"),
+        "high": _("high"),
+        "medium": _("medium"),
+        "low": _("low"),
+        "unknown": _("unknown"),
+        "viruses": _("viruses"),
+        "trojans": _("trojans"),
+        "sensitive": _("sensitive data"),
+    }
+    return ", ".join(f"{counts[name]} {words[name]}" for name in RISKS if counts[name]) or _("0 found")
+
+
+def status(tag: Tag) -> str:
+    """Return the word for where the scan of the tag's image stands."""
+    state = tag.image.scan_state if tag.image else Image.ScanState.NOT_SCANNED
+    return str(Image.ScanState(state).label)
+
+
+_layers = ImageLayer.objects.filter(image=OuterRef("image")).order_by().values("image").annotate(n=Count("pk"))
+LAYER_COUNT = Subquery(_layers.values("n"), output_field=IntegerField())
+
+
+def _image(field: str) -> Needs:
+    return Needs(fields=(f"image__{field}",))
+
+
+def _of_image(tag: Tag, field: str) -> str | int | datetime | None:
+    value: str | int | datetime | None = getattr(tag.image, field) if tag.image else None
+    return value
+
+
+def _severity(tag: Tag) -> str | None:
+    rank = tag.image.highest if tag.image else None
+    return None if rank is None else str(Image.Severity(rank).label)
+
+
+ADDRESS = Column[Tag](
+    name="address",
+    label=gettext_lazy("Image repository address"),
+    value=lambda tag: tag.address,
+    sort=("address", "name"),
+    needs=Needs(fields=("address",)),
+    template="inventory/cells/address.html",
+    locked=True,
+    css="grow pin",
+    slot="addr",
+)
+IMAGES = Listing[Tag](
+    name="images",
+    title=gettext_lazy("Repository images"),
+    noun=gettext_lazy("images"),
+    queryset=Tag.objects.all,
+    filterset=ImageFilters,
+    default_sort="address",
+    columns=(
+        ADDRESS,
+        Column(
+            name="type",
+            label=gettext_lazy("Repository type"),
+            value=lambda tag: tag.repository.registry.get_type_display(),
+            sort=("repository__registry__type", "address", "name"),
+            needs=Needs(fields=("repository__registry__type",)),
+            slot="type",
+            group=STANDARD,
+        ),
+        Column(
+            name="version",
+            label=gettext_lazy("Image version"),
+            value=lambda tag: tag.name,
+            sort=("name", "address"),
+            needs=Needs(fields=("name",)),
+            template="inventory/cells/version.html",
+            slot="ver",
+            group=STANDARD,
+        ),
+        Column(
+            name="last_scanned",
+            label=gettext_lazy("Last scanned"),
+            value=lambda tag: _of_image(tag, "last_scanned_at"),
+            sort=("image__last_scanned_at",),
+            needs=_image("last_scanned_at"),
+            template="inventory/cells/last_scanned.html",
+            descending_first=True,
+            slot="when",
+            group=STANDARD,
+        ),
+        Column(
+            name="risks",
+            label=gettext_lazy("Risks"),
+            value=risks,
+            sort=tuple(f"image__{name}" for name in ("highest", "critical", "high", "medium", "low")),
+            needs=Needs(fields=(*(f"image__{name}" for name in RISKS), "image__scan_state")),
+            template="inventory/cells/risks.html",
+            descending_first=True,
+            slot="risks",
+            group=STANDARD,
+        ),
+        Column(
+            name="status",
+            label=gettext_lazy("Status"),
+            value=status,
+            sort=(
+                Case(
+                    *(When(image__scan_state=state, then=Value(rank)) for rank, state in enumerate(STATUS_ORDER)),
+                    default=Value(STATUS_ORDER.index("not-scanned")),
+                ),
+                "address",
+                "name",
+            ),
+            needs=Needs(
+                fields=tuple(
+                    f"image__{name}"
+                    for name in ("scan_state", "scan_stage", "scan_percent", "scan_reason", "scan_remedy")
+                )
+            ),
+            template="inventory/cells/status.html",
+            slot="status",
+            group=STANDARD,
+        ),
+        Column(
+            name="registry",
+            label=gettext_lazy("Registry name"),
+            value=lambda tag: tag.repository.registry.name,
+            sort=("repository__registry__name", "address", "name"),
+            needs=Needs(fields=("repository__registry__name",)),
+            default=False,
+            group=ORIGIN,
+        ),
+        Column(
+            name="region",
+            label=gettext_lazy("Region"),
+            value=lambda tag: tag.repository.registry.region or _("Default region"),
+            sort=("repository__registry__region", "address", "name"),
+            needs=Needs(fields=("repository__registry__region",)),
+            default=False,
+            group=ORIGIN,
+        ),
+        Column(
+            name="created",
+            label=gettext_lazy("Created"),
+            value=lambda tag: _of_image(tag, "created"),
+            sort=("image__created",),
+            needs=_image("created"),
+            template="console/listing/time.html",
+            default=False,
+            descending_first=True,
+            group=ORIGIN,
+        ),
+        Column(
+            name="pushed",
+            label=gettext_lazy("Pushed"),
+            value=lambda tag: tag.pushed_at,
+            sort=("pushed_at",),
+            needs=Needs(fields=("pushed_at",)),
+            template="console/listing/time.html",
+            default=False,
+            descending_first=True,
+            group=ORIGIN,
+        ),
+        Column(
+            name="first_seen",
+            label=gettext_lazy("First seen"),
+            value=lambda tag: tag.first_seen,
+            sort=("first_seen",),
+            needs=Needs(fields=("first_seen",)),
+            template="console/listing/time.html",
+            default=False,
+            descending_first=True,
+            group=ORIGIN,
+        ),
+        Column(
+            name="highest",
+            label=gettext_lazy("Highest severity"),
+            value=_severity,
+            sort=("image__highest",),
+            needs=_image("highest"),
+            template="inventory/cells/severity.html",
+            default=False,
+            descending_first=True,
+            group=RISK,
+        ),
+        Column(
+            name="fixable",
+            label=gettext_lazy("Fixable"),
+            value=lambda tag: _of_image(tag, "fixable"),
+            sort=("image__fixable",),
+            needs=_image("fixable"),
+            template="console/listing/number.html",
+            default=False,
+            descending_first=True,
+            css="num",
+            group=RISK,
+        ),
+        Column(
+            name="image_id",
+            label=gettext_lazy("Image ID"),
+            value=lambda tag: _of_image(tag, "image_id"),
+            sort=("image__image_id",),
+            needs=_image("image_id"),
+            template="console/listing/digest.html",
+            default=False,
+            group=IMAGE,
+        ),
+        Column(
+            name="digest",
+            label=gettext_lazy("Digest"),
+            value=lambda tag: tag.digest,
+            sort=("digest",),
+            needs=Needs(fields=("digest",)),
+            template="console/listing/digest.html",
+            default=False,
+            group=IMAGE,
+        ),
+        Column(
+            name="size",
+            label=gettext_lazy("Size"),
+            value=lambda tag: tag.size,
+            sort=("size",),
+            needs=Needs(fields=("size",)),
+            template="console/listing/size.html",
+            default=False,
+            descending_first=True,
+            css="num",
+            group=IMAGE,
+        ),
+        Column(
+            name="platform",
+            label=gettext_lazy("Platform"),
+            value=lambda tag: tag.image.platform if tag.image else None,
+            sort=("image__os", "image__architecture", "image__variant"),
+            needs=Needs(fields=("image__os", "image__architecture", "image__variant")),
+            default=False,
+            group=IMAGE,
+        ),
+        Column(
+            name="os",
+            label=gettext_lazy("OS"),
+            value=lambda tag: _of_image(tag, "os_name"),
+            sort=("image__os_name",),
+            needs=_image("os_name"),
+            default=False,
+            group=IMAGE,
+        ),
+        Column(
+            name="layers",
+            label=gettext_lazy("Layers"),
+            value=lambda tag: getattr(tag, "layer_count", None),
+            sort=("layer_count",),
+            needs=Needs(annotate={"layer_count": LAYER_COUNT}),
+            template="console/listing/number.html",
+            default=False,
+            descending_first=True,
+            css="num",
+            group=IMAGE,
+        ),
+        Column(
+            name="packages",
+            label=gettext_lazy("Packages"),
+            value=lambda tag: _of_image(tag, "packages"),
+            sort=("image__packages",),
+            needs=_image("packages"),
+            template="console/listing/number.html",
+            default=False,
+            descending_first=True,
+            css="num",
+            group=IMAGE,
+        ),
+    ),
+    needs=Needs(
+        fields=("name", "address", "image__scan_state", "image__scan_reason", "image__scan_remedy", "image__highest")
+    ),
+    actions="inventory/cells/actions.html",
+    detail="inventory/cells/why.html",
+    bulk="inventory/_bulk.html",
+    tools="inventory/_tools.html",
+    above="inventory/_progress.html",
+    empty="inventory/_no_images.html",
+    columns_view="inventory:image-columns",
+)

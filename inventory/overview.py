@@ -1,0 +1,89 @@
+"""The figures over Repository images ("data scan"). Distinct images are counted, whatever number of tags name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
+from django.utils.functional import Promise
+
+from console.jobs.models import State
+from inventory.models import Image, Tag
+from registries.models import Registry
+
+COUNTS = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One severity in the bar: where it begins and how wide it is, in percent."""
+
+    name: str
+    label: str | Promise
+    count: int
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What all images together hold. Sums are over what is known; ``scanned`` says of how many images that is."""
+
+    images: int
+    scanned: int
+    at_risk: int
+    failed: int
+    active: int
+    vulnerabilities: int
+    fixable: int
+    severities: list[Share]
+    malware: int
+    images_with_malware: int
+    sensitive: int
+    images_with_sensitive: int
+    last_scan: datetime | None
+    last_sync: datetime | None
+    registries: int
+    registries_synced: int
+
+
+def read() -> Overview:
+    """Read the figures: one query over images, one over registries."""
+    tagged = Image.objects.filter(Exists(Tag.objects.filter(image=OuterRef("pk"))))
+    figures = tagged.aggregate(
+        images=Count("pk"),
+        scanned=Count("pk", filter=Q(highest__isnull=False)),
+        at_risk=Count("pk", filter=Q(highest__gt=Image.Severity.NONE)),
+        failed=Count("pk", filter=Q(scan_state=Image.ScanState.FAILED)),
+        active=Count("pk", filter=Q(scan_state__in=[Image.ScanState.QUEUED, Image.ScanState.RUNNING])),
+        images_with_malware=Count("pk", filter=Q(viruses__gt=0) | Q(trojans__gt=0)),
+        images_with_sensitive=Count("pk", filter=Q(sensitive__gt=0)),
+        last_scan=Max("last_scanned_at"),
+        **{f"sum_{name}": Sum(name, default=0) for name in COUNTS},
+    )
+    sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
+    synced = Q(last_sync__state=State.SUCCEEDED)
+    registries = Registry.objects.aggregate(
+        synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
+    )
+    severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})
+    return Overview(
+        **figures,
+        last_sync=registries.pop("synced_at"),
+        **registries,
+        vulnerabilities=sum(share.count for share in severities),
+        fixable=sums["fixable"],
+        severities=severities,
+        malware=sums["viruses"] + sums["trojans"],
+        sensitive=sums["sensitive"],
+    )
+
+
+def _shares(counts: dict[str, int]) -> list[Share]:
+    total, start, shares = sum(counts.values()), 0.0, []
+    for name, count in counts.items():
+        width = 100 * count / total if total else 0.0
+        shares.append(Share(name, Image.Severity[name.upper()].label, count, round(start, 2), round(width, 2)))
+        start += width
+    return shares

@@ -1,0 +1,49 @@
+"""The page "Repository images" and the details of one image."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import operator
+from console.listing import views as lists
+from inventory import details, overview
+from inventory.listings import IMAGES
+
+
+@require_GET
+def image_list(request: HttpRequest) -> HttpResponse:
+    """The page: figures, scans in progress, and the list."""
+    if lists.is_partial(request, "list"):
+        return lists.show(request, IMAGES, template="")
+    return lists.show(request, IMAGES, template="inventory/image_list.html", context={"overview": overview.read()})
+
+
+@require_http_methods(["GET", "POST"])
+def image_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, IMAGES, back="inventory:image-list")
+
+
+@require_POST
+@operator
+def image_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the selected images, or of all that match."""
+    response = lists.export(request, IMAGES, back="inventory:image-list")
+    if response.status_code == 200:
+        audit.record(request, "image.export", request.POST.get("view", ""))
+    return response
+
+
+@require_GET
+def image(request: HttpRequest, tag_id: int) -> HttpResponse:
+    """One image: a page by itself, or the content of the drawer. ``tab`` says which findings it opens with."""
+    tag = get_object_or_404(details.tags(), pk=tag_id)
+    context = details.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
+    template = "inventory/_image.html" if lists.is_partial(request, "drawer") else "inventory/image.html"
+    response = render(request, template, context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response

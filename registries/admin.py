@@ -1,0 +1,23 @@
+"""Django admin of the registries, for support staff: to read. The page of the console is where they are changed."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from console.admin import ReadOnlyAdmin
+from registries.models import Registry, SyncRun
+
+
+@admin.register(Registry)
+class RegistryAdmin(ReadOnlyAdmin):
+    list_display = ("name", "type", "address", "connection", "connection_checked_at")
+    list_filter = ("type", "connection")
+    search_fields = ("name", "address")
+    exclude = ("password_token",)
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "registry", "state", "trigger", "created_at", "ended_at", "tags", "errors")
+    list_filter = ("state", "trigger")
+    list_select_related = ("registry",)

@@ -1,0 +1,19 @@
+"""PullUnit: one image pulled within a registry's hourly limit."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class PullUnit(models.Model):
+    """One unit of a registry's limit, in use for an hour from ``taken_at``. Only :mod:`registries.limit` writes it."""
+
+    registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="pull_units")
+    image_id = models.CharField(max_length=140)  # config digest; pulled again within the hour it costs nothing more
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["registry", "taken_at"], name="pullunit_window")]
+
+    def __str__(self) -> str:
+        return f"{self.image_id} of registry {self.registry_id}"

@@ -1,0 +1,94 @@
+"""Counting what is known of images, for their summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db.models import Aggregate, Count, Max, Q
+
+from inventory import summary
+from scanning.engines.base import RiskCategory
+from scanning.models import (
+    CategoryResult,
+    ImagePackage,
+    MalwareFinding,
+    PackageVulnerability,
+    SecretFinding,
+)
+from scanning.models.packages import SeverityRank
+
+BATCH = 200
+
+
+def recount(image_ids: Iterable[int], *, os_name: str | None = None) -> None:
+    """Write the counts of these images anew from their findings, in a constant number of queries per batch.
+
+    A category that never gave a result counts None ("not known"), never zero.
+    """
+    iterator = iter(image_ids)
+    while batch := list(islice(iterator, BATCH)):
+        for image_id, counts in _counts(batch):
+            summary.record_findings(image_id=image_id, counts=counts, os_name=os_name)
+
+
+def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
+    """Yield the ids of the images other than ``but`` that hold one of these packages, each once."""
+    seen = {but}
+    iterator = iter(packages)
+    while batch := list(islice(iterator, BATCH)):
+        rows = ImagePackage.objects.filter(package_id__in=batch).values_list("image_id", flat=True).distinct()
+        for image_id in rows.iterator():
+            if image_id not in seen:
+                seen.add(image_id)
+                yield image_id
+
+
+def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
+    looked: dict[int, set[str]] = {}
+    results = CategoryResult.objects.filter(image_id__in=image_ids, looked_at__isnull=False)
+    for image_id, category in results.values_list("image_id", "category"):
+        looked.setdefault(image_id, set()).add(category)
+    severities: dict[int, Any] = {
+        row["package__image_packages__image_id"]: row
+        for row in PackageVulnerability.objects.filter(package__image_packages__image_id__in=image_ids)
+        .values("package__image_packages__image_id")
+        .annotate(
+            fixable=Count("pk", filter=~Q(fixed_version=""), distinct=True),
+            **{rank.name.lower(): Count("pk", filter=Q(severity=rank.value), distinct=True) for rank in SeverityRank},
+        )
+    }
+    packages = _per_image(ImagePackage, image_ids, Count("package", distinct=True))
+    secrets = _per_image(SecretFinding, image_ids, Count("pk"))
+    viruses = _per_image(MalwareFinding, image_ids, Count("pk", filter=Q(kind=MalwareFinding.Kind.VIRUS)))
+    trojans = _per_image(MalwareFinding, image_ids, Count("pk", filter=Q(kind=MalwareFinding.Kind.TROJAN)))
+    worst_secret = _per_image(SecretFinding, image_ids, Max("severity"))
+    worst_malware = _per_image(MalwareFinding, image_ids, Max("severity"))
+    for image_id in image_ids:
+        known = looked.get(image_id, set())
+        row = severities.get(image_id, {})
+        matched, malware = RiskCategory.VULNERABILITIES in known, RiskCategory.MALWARE in known
+        sensitive = RiskCategory.SENSITIVE in known
+        yield (
+            image_id,
+            summary.Counts(
+                critical=row.get("critical", 0) if matched else None,
+                high=row.get("high", 0) if matched else None,
+                medium=row.get("medium", 0) if matched else None,
+                low=row.get("low", 0) if matched else None,
+                unknown=row.get("unknown", 0) if matched else None,
+                fixable=row.get("fixable", 0) if matched else None,
+                packages=packages.get(image_id, 0) if matched else None,
+                sensitive=secrets.get(image_id, 0) if sensitive else None,
+                viruses=viruses.get(image_id, 0) if malware else None,
+                trojans=trojans.get(image_id, 0) if malware else None,
+                malware_highest=worst_malware.get(image_id, 0) if malware else None,
+                sensitive_highest=worst_secret.get(image_id, 0) if sensitive else None,
+            ),
+        )
+
+
+def _per_image(model: type[Any], image_ids: list[int], figure: Aggregate) -> dict[int, int]:
+    rows = model.objects.filter(image_id__in=image_ids).values("image_id").annotate(figure=figure)
+    return dict(rows.values_list("image_id", "figure"))

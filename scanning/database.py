@@ -1,0 +1,269 @@
+"""The vulnerability database on disk: installed beside the old one, checked, and swapped in one step.
+
+<data>/trivy/db-<version>-<random>/   trivy.db and metadata.json; never changed once there
+<data>/trivy/current                a link to the one in use
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import secrets
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.jobs import process
+from console.jobs.errors import JobFailure
+from scanning.demo.database import build_demo_database
+from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
+from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.trivy_binary import sha256
+from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
+
+FILES = ("trivy.db", "metadata.json")
+MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
+COPY_BYTES = 4 * 1024**2
+DOWNLOAD_SECONDS = 3600.0
+CHECK_SECONDS = 300.0
+
+
+class DatabaseError(JobFailure):
+    """A database could not be had or is not good; the one in use is as it was."""
+
+
+def folder() -> Path:
+    """Return where the database in use lies: a link, which may lead nowhere before the first update."""
+    return _root() / "current"
+
+
+def current() -> DatabaseFacts | None:
+    """Return the facts of the database in use, or None where there is none that can be read."""
+    try:
+        return read_facts(folder())
+    except EngineError:
+        return None
+
+
+def install(source: Path, *, check: Check = lambda: None) -> DatabaseFacts:
+    """Check the database at ``source``, put it in use, and return its facts.
+
+    ``source`` is a folder with trivy.db and metadata.json, or that trivy.db with metadata.json beside it, or the
+    tar.gz that holds both, as registries serve it. Raises DatabaseError, and whatever ``check`` raises.
+    """
+    with _incoming() as incoming:
+        try:
+            _bring(source, incoming, check)
+        except FileNotFoundError as error:
+            raise DatabaseError(
+                _("There is no file %(path)s.") % {"path": error.filename},
+                _("Name a folder with trivy.db and metadata.json, or the tar.gz that holds both."),
+            ) from error
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise DatabaseError(
+                _("The vulnerability database could not be copied: %(reason)s.") % {"reason": reason},
+                _("Check that the file is whole, and that the data folder has space and is writable."),
+            ) from error
+        return _swap(incoming, check)
+
+
+def install_demo() -> DatabaseFacts:
+    """Put the small database of the project in use where there is none; return the facts of the one in use."""
+    if facts := current():
+        return facts
+    with _incoming() as incoming:
+        build_demo_database(incoming)
+        return _swap(incoming, lambda: None)
+
+
+def download(*, check: Check) -> DatabaseFacts:
+    """Have Trivy download the database from the repository of the settings, and put it in use.
+
+    Raises DatabaseError, and whatever ``check`` raises.
+    """
+    repository = settings.TRIVY_DATABASE_REPOSITORY
+    with tempfile.TemporaryDirectory(dir=_root(), prefix="download-") as scratch:
+        argv: list[str | Path] = [_executable(), "image", "--download-db-only", "--db-repository", repository]
+        argv += ["--cache-dir", Path(scratch) / "cache", "--no-progress", "--skip-version-check", "--disable-telemetry"]
+        argv += ["--config", "", "--timeout", f"{DOWNLOAD_SECONDS:.0f}s"]
+        if settings.TRIVY_DATABASE_PLAIN_HTTP:
+            argv.append("--insecure")
+        env = {"HOME": scratch, "TMPDIR": scratch, "PATH": "/nonexistent"}
+        if settings.OUTBOUND_PROXY:
+            env |= {"HTTP_PROXY": settings.OUTBOUND_PROXY, "HTTPS_PROXY": settings.OUTBOUND_PROXY}
+        try:
+            finished = process.run(
+                argv,
+                check=check,
+                timeout=DOWNLOAD_SECONDS,
+                env=env,
+                cwd=Path(scratch),
+                stdout_limit=1024**2,
+                memory_bytes=1024**3,
+                file_bytes=MAX_BYTES,
+            )
+            said = finished.stderr_tail if finished.returncode else ""
+        except process.ProcessFailed as error:
+            said = str(error)
+        if said:
+            raise _download_failed(repository, said)
+        return install(Path(scratch) / "cache" / "db", check=check)
+
+
+def _root() -> Path:
+    root: Path = settings.DATA_DIR / "trivy"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def _executable() -> Path:
+    try:
+        return _engine(folder(), _root()).executable()
+    except EngineError as error:
+        raise DatabaseError(error.reason, error.remedy) from error
+
+
+def _engine(database: Path, cache_root: Path) -> Trivy:
+    return Trivy(
+        executable=Path(settings.TRIVY) if settings.TRIVY else None,
+        expected_sha256=None if settings.TRIVY else PINNED_SHA256,
+        cache_root=cache_root,
+        database=database,
+        fingerprint_key=b"",
+        run=process.run,
+    )
+
+
+def _download_failed(repository: str, said: str) -> DatabaseError:
+    # Trivy's error is a chain of "what failed: why"; the registry's answer is on the last line that says anything.
+    words = [line.strip(" *\t") for line in said.splitlines() if line.strip(" *\t")]
+    return DatabaseError(
+        _("The vulnerability database could not be downloaded from %(repository)s: %(reason)s")
+        % {"repository": repository, "reason": words[-1][-300:] if words else ""},
+        _(
+            "Check that this machine reaches that registry, or name a mirror in TALLYMAN_TRIVY_DATABASE, or bring the "
+            "database as a file: manage.py update_vulnerability_db --from FILE."
+        ),
+        retry=True,
+    )
+
+
+@contextlib.contextmanager
+def _incoming() -> Iterator[Path]:
+    """Hold the right to install, and give an empty folder beside the databases that is gone afterwards."""
+    root = _root()
+    with (root / "install.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DatabaseError(
+                _("Another update of the vulnerability database is under way."),
+                _("Wait until it has ended."),
+                retry=True,
+            ) from error
+        for left in root.glob("incoming-*"):  # of an update that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        incoming = Path(tempfile.mkdtemp(dir=root, prefix="incoming-"))
+        try:
+            yield incoming
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _bring(source: Path, incoming: Path, check: Check) -> None:
+    if source.is_dir():
+        source = source / "trivy.db"
+    with source.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    if is_gzip:
+        with tarfile.open(source, "r|gz") as archive:
+            for member in archive:
+                name = member.name.removeprefix("./")
+                if member.isfile() and name in FILES and (content := archive.extractfile(member)):
+                    _copy(content, incoming / name, check)  # type: ignore[arg-type]  # BufferedReader, but for IO[bytes]
+    else:
+        for name in FILES:
+            with source.with_name(name if name != "trivy.db" else source.name).open("rb") as content:
+                _copy(content, incoming / name, check)
+
+
+def _copy(content: BinaryIO, target: Path, check: Check) -> None:
+    left = MAX_BYTES
+    with target.open("wb") as file:
+        while chunk := content.read(COPY_BYTES):
+            check()
+            left -= len(chunk)
+            if left < 0:
+                raise tarfile.TarError("it is larger than a vulnerability database can be")
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(incoming: Path, check: Check) -> DatabaseFacts:
+    """Check the database in ``incoming`` and put it in use. The one before stays, for scans that are under way."""
+    root = _root()
+    try:
+        facts = read_facts(incoming)
+        check_file(incoming)
+        check_whole(incoming)
+        _try(incoming, check)
+    except EngineError as error:
+        raise DatabaseError(
+            _("The new vulnerability database is not good: %(reason)s The old one stays in use.")
+            % {"reason": error.reason},
+            _("Take it from its source again. If it is refused again, the source is damaged."),
+        ) from error
+    target = root / f"db-{facts.version}-{secrets.token_hex(4)}"
+    before = folder().resolve()
+    incoming.rename(target)
+    link = root / ".current.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name, target_is_directory=True)
+    link.replace(folder())
+    for old in root.glob("db-*"):
+        if old not in (target, before):
+            shutil.rmtree(old, ignore_errors=True)
+    return read_facts(folder())
+
+
+def _try(database: Path, check: Check) -> None:
+    """Have Trivy look up a package in the database. Raises EngineError."""
+    with tempfile.TemporaryDirectory(dir=_root(), prefix="check-") as name:
+        scratch = Path(name)
+        layer = scratch / "layer.tar"
+        with tarfile.open(layer, "w") as archive:
+            for path, text in (
+                ("etc/debian_version", "12.0\n"),
+                (
+                    "var/lib/dpkg/status",
+                    "Package: openssl\nStatus: install ok installed\nVersion: 0.1\nArchitecture: all\n\n",
+                ),
+            ):
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        diff_id = f"sha256:{sha256(layer)}"
+        image = ImageInput(
+            config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
+            layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
+        )
+        categories = {RiskCategory.VULNERABILITIES}
+        engine = _engine(database, scratch / "cache")
+        with engine.session(check, diff_ids=[diff_id], categories=categories) as session:
+            report = session.analyse(image, categories, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+        if not report.packages:
+            raise EngineError(
+                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
+            )

@@ -1,0 +1,167 @@
+"""The demo itself: a registry with sample images, and the console with it, until somebody stops it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
+import requests
+from django.conf import settings
+from django.core.management import call_command
+from django.db.models import Count
+
+from console.jobs.models import FINAL_STATES, State
+from console.models import User
+from console.serving import FOLDER, programs
+from console.supervision import Supervisor
+from inventory.models import Image, Tag
+from registries.models import Registry, SyncRun
+from registries.request_sync import request_syncs
+from scanning import database
+from scanning.demo.images import sample_registry
+from scanning.launch import launch
+
+REGISTRY, REGISTRY_USER, ADMINISTRATOR = "Sample registry", "tallyman", "admin"
+GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next start
+DOWNLOAD_SECONDS = 60.0
+TICK_SECONDS = 0.5
+
+DatabaseChoice = Literal["auto", "small"]
+Say = Callable[[str], None]
+
+
+def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_choice: DatabaseChoice) -> None:
+    """Show the console with the sample images; return only by an exception (Stopped, ProgramEndedError)."""
+    logging.getLogger().setLevel(logging.WARNING)  # the terminal is for what is said; the programs have a log file
+    say(f"Preparing the demo in {folder} ...")
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    credentials = _administrator()
+    supervised = programs(listen=listen, web_workers=2)
+    with ExitStack() as stack:
+        supervisor = stack.enter_context(
+            Supervisor(supervised, folder=FOLDER, grace=GRACE, say=say, log=folder / "demo.log")
+        )
+        password = secrets.token_urlsafe(18)
+        server = stack.enter_context(sample_registry(port=registry_port, users={REGISTRY_USER: password}))
+        _wait_for_page(supervisor)
+        say(f"Address: {settings.URL}\n{credentials}")
+        demo = _Demo(supervisor, say)
+        demo.provide_database(database_choice)
+        demo.sync(_register(server.url, password))
+        demo.scan()
+        say("Ctrl-C stops everything.")
+        demo.stay()
+
+
+def _administrator() -> str:
+    """Return the lines ``User: …`` and ``Password: …`` of the administrator, whose password is new at each start."""
+    lines = StringIO()
+    known = User.objects.filter(username=ADMINISTRATOR).exists()
+    call_command("create_administrator", ADMINISTRATOR, new_password=known, stdout=lines)
+    return lines.getvalue().strip()
+
+
+def _register(address: str, password: str) -> Registry:
+    """Return the row of the sample registry, which may have another port and password than last time."""
+    registry = Registry.objects.filter(name=REGISTRY).first() or Registry(name=REGISTRY)
+    registry.address, registry.username = address, REGISTRY_USER
+    registry.set_password(password)
+    registry.save()
+    return registry
+
+
+def _wait_for_page(supervisor: Supervisor) -> None:
+    while True:
+        supervisor.check()
+        try:
+            if requests.get(f"{settings.URL}/sign-in/", timeout=5).ok:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+
+
+class _Demo:
+    """What happens once the page can be opened. Everything here looks after the programs while it waits."""
+
+    def __init__(self, supervisor: Supervisor, say: Say) -> None:
+        self._supervisor, self._say = supervisor, say
+
+    def provide_database(self, choice: DatabaseChoice) -> None:
+        """Have a vulnerability database: the one that is there, the public one, or the small one of the project."""
+        if database.current() is not None:
+            return
+        why = "as asked for."
+        if choice == "auto":
+            self._say(f"Downloading the public vulnerability database (at most {DOWNLOAD_SECONDS:.0f} seconds) ...")
+            try:
+                database.download(check=self._download_check())
+            except (database.DatabaseError, TimeoutError) as error:
+                why = str(error)
+            else:
+                return
+        database.install_demo()
+        self._say(f"Scanning with the small vulnerability database of the project: {why}")
+        self._say("It knows some fifty vulnerabilities and is good for a demonstration only. The page says so too.")
+
+    def _download_check(self) -> Callable[[], None]:
+        ends = time.monotonic() + DOWNLOAD_SECONDS
+
+        def check() -> None:
+            self._supervisor.check()
+            if time.monotonic() > ends:
+                raise TimeoutError("the public one did not come in time.")
+
+        return check
+
+    def sync(self, registry: Registry) -> None:
+        """Sync the sample registry and say what was found."""
+        request_syncs([registry])
+        run = SyncRun.objects.filter(registry=registry).latest("pk")
+        while run.state not in FINAL_STATES:
+            self._tick()
+            run.refresh_from_db()
+        if run.state != State.SUCCEEDED:
+            self._say(f"The sync of the sample registry did not succeed. {run.reason} {run.remedy}")
+        self._say(f"The sample registry holds {run.tags} image tags, and {run.not_images} tags that are no images.")
+
+    def scan(self) -> None:
+        """Scan what was never scanned, or not with success, and say how it goes."""
+        waiting = Tag.objects.exclude(image__scan_state=Image.ScanState.SCANNED)
+        launch(tag_ids=waiting.values_list("pk", flat=True), requested_by=None)
+        said = None
+        while True:
+            states = _scan_states()
+            total, scanned = sum(states.values()), states.get(Image.ScanState.SCANNED, 0)
+            if said != scanned:
+                self._say(f"Scanned {scanned} of {total} images.")
+                said = scanned
+            if not states.keys() & {Image.ScanState.QUEUED, Image.ScanState.RUNNING}:
+                break
+            self._tick()
+        if scanned == total:
+            self._say("All sample images are scanned.")
+        for image in Image.objects.filter(scan_state=Image.ScanState.FAILED, tags__isnull=False).distinct():
+            self._say(f"Scan exception: {image.tags.first()}: {image.scan_reason} {image.scan_remedy}")
+
+    def stay(self) -> None:
+        """Go on until somebody stops the demo."""
+        while True:
+            self._tick()
+
+    def _tick(self) -> None:
+        self._supervisor.check()
+        time.sleep(TICK_SECONDS)
+
+
+def _scan_states() -> dict[str, int]:
+    """Return how many images that have a tag are in each state of scanning."""
+    tagged = Image.objects.filter(tags__isnull=False).values("scan_state").annotate(n=Count("pk", distinct=True))
+    return {row["scan_state"]: row["n"] for row in tagged}

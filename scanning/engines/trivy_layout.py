@@ -1,0 +1,83 @@
+"""Lays an image out as an OCI layout of uncompressed layers, which Trivy reads without unpacking anything twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from scanning.engines.base import Check, EngineError, ImageInput
+
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+DIFF_ID = re.compile(r"sha256:[0-9a-f]{64}")
+COPY_BYTES = 8 * 1024 * 1024
+
+
+def write_layout(folder: Path, image: ImageInput, *, check: Check) -> None:
+    """Write the layout into ``folder``, which must not exist. Layers without a path are left out of it.
+
+    The config is a short one of our own. Trivy guesses from a config's history which layers are of a base image, looks
+    for no secrets in those, and remembers that for every other image with the layer; without a history it looks in all.
+    Layers are hard links (Trivy refuses symbolic ones), or copies where the file system allows no link.
+    Raises EngineError where the config does not name the layers.
+    """
+    _check_config(image)
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    layers = []
+    for layer in image.layers:
+        check()
+        size = layer.size
+        if layer.path is not None:
+            size = layer.path.stat().st_size
+            _link(layer.path, blobs / layer.diff_id.removeprefix("sha256:"), check)
+        layers.append({"mediaType": LAYER_TYPE, "digest": layer.diff_id, "size": size})
+    rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in image.layers]}
+    config = _put(blobs, {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs})
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": {"mediaType": CONFIG_TYPE, **config}}
+    described = _put(blobs, {**manifest, "layers": layers})
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": MANIFEST_TYPE, **described}]}
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+
+def _check_config(image: ImageInput) -> None:
+    try:
+        named = json.loads(image.config)["rootfs"]["diff_ids"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EngineError(
+            "The image's config cannot be read.", "Push the image again; if that does not help, build it again."
+        ) from error
+    if named != [layer.diff_id for layer in image.layers]:
+        raise EngineError(
+            "The image's config names other layers than its manifest.", "The image is damaged: build and push it again."
+        )
+    for diff_id in named:
+        if not DIFF_ID.fullmatch(diff_id):
+            raise EngineError(
+                f"A layer is named by {diff_id[:20]!r}, and Trivy reads SHA-256 alone.",
+                "Build the image with a tool that names layers by SHA-256.",
+            )
+
+
+def _put(blobs: Path, value: object) -> dict[str, object]:
+    content = json.dumps(value).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    (blobs / digest).write_bytes(content)
+    return {"digest": f"sha256:{digest}", "size": len(content)}
+
+
+def _link(source: Path, target: Path, check: Check) -> None:
+    if target.exists():  # the same layer twice in one image
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        with source.open("rb") as reading, target.open("wb") as writing:
+            while chunk := reading.read(COPY_BYTES):
+                check()
+                writing.write(chunk)

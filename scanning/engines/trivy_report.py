@@ -1,0 +1,247 @@
+"""Reads Trivy's JSON report (SchemaVersion 2) of an image into facts.
+
+The report is reduced while it is parsed: each package and each vulnerability becomes its facts as soon as its closing
+brace is read, so that a report of many megabytes never stands in memory as dictionaries.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from scanning.engines.base import EngineError, MatchFact, PackageFact, Severity, VulnerabilityFact
+from scanning.engines.trivy_secrets import FoundSecret
+
+SCHEMA = 2
+MAX_TEXT = 20_000  # characters of a description
+MAX_REFERENCES = 100
+_CVSS = (("V3Score", "V3Vector"), ("V40Score", "V40Vector"), ("V2Score", "V2Vector"))  # in the order of preference
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass
+class Report:
+    """What a report says."""
+
+    os_name: str = ""
+    os_end_of_life: bool = False
+    packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by purl and path
+    vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
+    matches: dict[tuple[str, str], MatchFact] = field(default_factory=dict)  # by purl and vulnerability
+    secrets: list[FoundSecret] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Package:
+    uid: str
+    fact: PackageFact
+    has_purl: bool
+
+
+@dataclass(frozen=True)
+class _Match:
+    uid: str
+    fact: MatchFact
+
+
+def read_report(text: bytes) -> Report:
+    """Return what the report says. Fields that are missing are empty; what is of another kind raises EngineError."""
+    reader = _Reader()
+    try:
+        top = json.loads(text, object_hook=reader.reduce)
+        if not isinstance(top, dict) or top.get("SchemaVersion") != SCHEMA:
+            raise EngineError(
+                "Trivy wrote a report of a form that this console does not know.",
+                "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+            )
+        metadata = top.get("Metadata") or {}
+        system = metadata.get("OS") or {}
+        family = _str(system, "Family")
+        known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
+        reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
+        reader.report.os_end_of_life = system.get("EOSL") is True
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError(
+            "Trivy wrote a report that cannot be read.",
+            "Scan the image again. If it happens again, look for a defect of this version of Trivy.",
+            retry=True,
+        ) from error
+    return reader.report
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.report = Report()
+
+    def reduce(self, value: Json) -> object:
+        """Return what is kept of a JSON object whose members are reduced already."""
+        if "VulnerabilityID" in value:
+            return self._match(value)
+        if "RuleID" in value and "StartLine" in value:
+            return _secret(value)
+        if "Identifier" in value and "Name" in value:
+            return _package(value)
+        if "Target" in value and "Class" in value:
+            self._result(value)
+            return None
+        return value
+
+    def _match(self, value: Json) -> _Match:
+        name = _str(value, "VulnerabilityID")
+        severity, source = _severity(value), _str(value, "SeveritySource")
+        if name not in self.report.vulnerabilities:
+            score, vector = _cvss(value, source)
+            self.report.vulnerabilities[name] = VulnerabilityFact(
+                id=name,
+                title=_str(value, "Title")[:MAX_TEXT],
+                description=_str(value, "Description")[:MAX_TEXT],
+                severity=severity,
+                severity_source=source,
+                cvss_score=score,
+                cvss_vector=vector,
+                references=_strs(value, "References")[:MAX_REFERENCES],
+                cwes=_strs(value, "CweIDs"),
+                published_at=_time(value, "PublishedDate"),
+                modified_at=_time(value, "LastModifiedDate"),
+            )
+        identifier = value.get("PkgIdentifier") or {}
+        purl = _str(identifier, "PURL") or _generic(_str(value, "PkgName"), _str(value, "InstalledVersion"))
+        fact = MatchFact(
+            purl=purl,
+            vulnerability=name,
+            severity=severity,
+            severity_source=source,
+            fixed_version=_str(value, "FixedVersion"),
+            status=_str(value, "Status"),
+            url=_str(value, "PrimaryURL"),
+        )
+        return _Match(_str(identifier, "UID"), fact)
+
+    def _result(self, value: Json) -> None:
+        """Take over one result: the packages and vulnerabilities of one target, or the secrets of one file."""
+        target, kind = _str(value, "Target"), _str(value, "Type")
+        by_uid: dict[str, str] = {}
+        for package in _members(value, "Packages", _Package):
+            fact = package.fact
+            path = fact.path or (target if value["Class"] == "lang-pkgs" and "/" in target else "")
+            fact = replace(fact, path=path, type=fact.type if package.has_purl else kind)
+            by_uid[package.uid] = fact.purl
+            self.report.packages.setdefault((fact.purl, fact.path), fact)
+        for match in _members(value, "Vulnerabilities", _Match):
+            purl = by_uid.get(match.uid, match.fact.purl) if match.uid else match.fact.purl
+            self.report.matches.setdefault((purl, match.fact.vulnerability), replace(match.fact, purl=purl))
+        for secret in _members(value, "Secrets", FoundSecret):
+            if secret.diff_id:
+                self.report.secrets.append(replace(secret, path=target.lstrip("/")))
+
+
+def _package(value: Json) -> _Package:
+    identifier = value["Identifier"] or {}
+    name, version = _str(value, "Name"), _version(value, "")
+    given = _str(identifier, "PURL")
+    purl = given or _generic(name, version)
+    fact = PackageFact(
+        purl=purl,
+        type=purl.removeprefix("pkg:").split("/", 1)[0],
+        name=name,
+        version=version,
+        architecture=_str(value, "Arch"),
+        source_name=_str(value, "SrcName"),
+        source_version=_version(value, "Src"),
+        licenses=_strs(value, "Licenses"),
+        path=_str(value, "FilePath"),
+        diff_id=_str(value.get("Layer") or {}, "DiffID"),
+    )
+    return _Package(_str(identifier, "UID"), fact, bool(given))
+
+
+def _secret(value: Json) -> FoundSecret:
+    end_line = _int(value, "EndLine")
+    lines = (value.get("Code") or {}).get("Lines") or []
+    last = next((_str(line, "Content") for line in lines if line.get("Number") == end_line), "")
+    return FoundSecret(
+        rule=_str(value, "RuleID"),
+        category=_str(value, "Category"),
+        title=_str(value, "Title"),
+        severity=_severity(value),
+        path="",
+        start_line=_int(value, "StartLine"),
+        end_line=end_line,
+        offset=_int(value, "Offset")
+        if "Match" in value and not _str(value, "Match").startswith("Binary file ")
+        else None,
+        match=_str(value, "Match"),
+        last_line=last,
+        diff_id=_str(value.get("Layer") or {}, "DiffID"),
+    )
+
+
+def _version(value: Json, prefix: str) -> str:
+    """Return epoch, version and release of a package (or of its source: ``Src``) as its package manager writes them."""
+    version, release = _str(value, f"{prefix}Version"), _str(value, f"{prefix}Release")
+    epoch = _int(value, f"{prefix}Epoch")
+    return (f"{epoch}:" if epoch else "") + version + (f"-{release}" if release else "")
+
+
+def _cvss(value: Json, severity_source: str) -> tuple[float | None, str]:
+    """Return score and vector of the source of the severity, else of the NVD, else of any; version 3 before 4 and 2."""
+    scores = value.get("CVSS") or {}
+    for source in (severity_source, "nvd", *sorted(scores)):
+        rating = scores.get(source) or {}
+        for score, vector in _CVSS:
+            if isinstance(rating.get(score), int | float):
+                return float(rating[score]), _str(rating, vector)
+    return None, ""
+
+
+def _severity(value: Json) -> Severity:
+    name = _str(value, "Severity")
+    return Severity[name] if name in Severity.__members__ else Severity.UNKNOWN
+
+
+def _generic(name: str, version: str) -> str:
+    return f"pkg:generic/{quote(name, safe='')}@{quote(version, safe='')}"
+
+
+def _str(value: Json, key: str) -> str:
+    text = value.get(key)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise TypeError(f"{key} is no text")
+    return text.replace("\x00", "")
+
+
+def _strs(value: Json, key: str) -> tuple[str, ...]:
+    texts = value.get(key) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{key} is no list of texts")
+    return tuple(text.replace("\x00", "") for text in texts)
+
+
+def _int(value: Json, key: str) -> int:
+    number = value.get(key) or 0
+    if not isinstance(number, int) or number < 0:
+        raise TypeError(f"{key} is no count")
+    return number
+
+
+def _time(value: Json, key: str) -> datetime | None:
+    text = _str(value, key)
+    try:
+        time = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo and time.year > 1 else None
+
+
+def _members(value: Json, key: str, kind: type[T]) -> list[T]:
+    members = value.get(key) or []
+    if not isinstance(members, list) or not all(isinstance(member, kind) for member in members):
+        raise TypeError(f"{key} holds something else")
+    return members

@@ -1,0 +1,47 @@
+"""The engines of this console, built from its settings. One literal place that says which there are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+
+from console import keys
+from console.jobs import process
+from scanning import database
+from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.yara import Yara
+from scanning.layers import LayerStore
+
+RULES = Path(__file__).parent / "rules"
+
+
+@lru_cache(maxsize=1)
+def trivy() -> Trivy:
+    """Return the analyser for vulnerabilities, packages and sensitive data."""
+    return Trivy(
+        executable=Path(settings.TRIVY) if settings.TRIVY else None,
+        expected_sha256=None if settings.TRIVY else PINNED_SHA256,
+        cache_root=settings.DATA_DIR / "trivy" / "cache",
+        database=database.folder(),
+        fingerprint_key=fingerprint_key(),
+        run=process.run,
+    )
+
+
+@lru_cache(maxsize=1)
+def yara() -> Yara:
+    """Return the engine for viruses and trojans. Rules are compiled once in a process."""
+    return Yara(rules=RULES, extra=settings.DATA_DIR / "rules")
+
+
+@lru_cache(maxsize=1)
+def layer_store() -> LayerStore:
+    """Return the store that holds layers while scans need them."""
+    return LayerStore(settings.DATA_DIR / "layers", max_bytes=settings.LAYER_STORE_BYTES)
+
+
+def fingerprint_key() -> bytes:
+    """Return the key of the keyed hashes of sensitive data; made once, kept in the data folder."""
+    return keys.read_or_make(settings.DATA_DIR / "keys" / "fingerprint_key").encode()

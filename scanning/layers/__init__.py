@@ -1,0 +1,23 @@
+"""Layers on disk, pulled once, uncompressed and verified, removed with the last scan that needs them."""
+
+from scanning.layers.errors import (
+    CorruptLayer,
+    DiffIdMismatch,
+    LayerError,
+    LayerTooLarge,
+    StoreFull,
+    UnsupportedCompression,
+)
+from scanning.layers.store import LayerLease, LayerStore, StoredFile
+
+__all__ = [
+    "CorruptLayer",
+    "DiffIdMismatch",
+    "LayerError",
+    "LayerLease",
+    "LayerStore",
+    "LayerTooLarge",
+    "StoreFull",
+    "StoredFile",
+    "UnsupportedCompression",
+]

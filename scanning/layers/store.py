@@ -1,0 +1,277 @@
+"""The layer store: uncompressed layers on disk, there as long as a scan needs them and not longer.
+
+    <root>/lock                              short: for the making and the sweeping of leases
+    <root>/space.lock                        short: for taking room
+    <root>/leases/<owner>-<random>/lock      held by the owner while it lives
+    <root>/leases/<owner>-<random>/<key>     this lease needs the layer <key>
+    <root>/layers/<key>/lock                 held while the layer is pulled, and for short to take or leave it
+    <root>/layers/<key>/partial              being pulled; its length is the room taken for it
+    <root>/layers/<key>/<diff ID>            complete and verified
+
+``<key>`` is the diff ID, or ``blob-`` and the digest of the blob where the diff ID is not known beforehand. All locks
+are the system's (``flock``): what a dead process leaves behind is recognised by its lock being free, and swept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from scanning.engines.base import Check
+from scanning.layers.decompress import plain
+from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge
+from scanning.layers.locks import POLL_SECONDS, acquire, locked
+from scanning.layers.space import WAIT_SECONDS, Space, folders, gib, no_space
+
+DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+MAX_RATIO = 200  # uncompressed to compressed …
+RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
+MAX_LAYER_BYTES = 64 << 30  # uncompressed
+STEP = 64 << 20  # room is taken in steps of this
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A complete, verified, uncompressed layer. ``path`` may be read while the lease is held."""
+
+    path: Path
+    diff_id: str
+    size: int  # uncompressed bytes
+
+
+class LayerStore:
+    """Layers under ``root``, shared by all processes of this machine, never more than ``max_bytes`` of them.
+
+    New layers are also held back while less than ``min_free_ratio`` of the disk would be free. ``wait_seconds`` bounds
+    the wait for room.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        min_free_ratio: float = 0.10,
+        max_layer_bytes: int = MAX_LAYER_BYTES,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self.root, self.layers, self.leases = root, root / "layers", root / "leases"
+        self.max_layer_bytes = max_layer_bytes
+        self.space = Space(root, max_bytes=max_bytes, min_free_ratio=min_free_ratio, wait_seconds=wait_seconds)
+
+    @contextmanager
+    def lease(self, owner: str) -> Iterator[LayerLease]:
+        """Give a lease; what was taken with it is given back at the end, whatever the end.
+
+        ``owner`` names who works, for the eye (``scan-12-1``): letters, digits, ``.``, ``_`` and ``-``.
+        """
+        if not OWNER.fullmatch(owner):
+            raise ValueError(f"no name for a lease: {owner!r}")
+        self.sweep()
+        with no_space(self.root), locked(self.root / "lock", check=_go_on):
+            folder = self.leases / f"{owner}-{secrets.token_hex(4)}"
+            folder.mkdir(parents=True)
+            descriptor = acquire(folder / "lock")
+        if descriptor is None:
+            raise RuntimeError(f"somebody else holds the new lease {folder}")
+        try:
+            yield LayerLease(self, folder)
+        finally:
+            try:
+                self._end(folder)
+            finally:
+                os.close(descriptor)
+
+    def sweep(self) -> int:
+        """Remove what dead processes left behind. Returns how many leases and stray layers that were."""
+        removed = 0
+        for folder in folders(self.leases):
+            with locked(self.root / "lock", check=_go_on):
+                descriptor = acquire(folder / "lock")
+            if descriptor is None:
+                continue
+            try:
+                self._end(folder)
+                removed += 1
+            finally:
+                os.close(descriptor)
+        return removed + sum(self._drop(folder.name) for folder in folders(self.layers))
+
+    def _end(self, folder: Path) -> None:
+        keys = [marker.name for marker in folder.iterdir() if marker.name != "lock"]
+        for key in keys:
+            (folder / key).unlink()
+        for key in keys:
+            self._drop(key)
+        _remove(folder)
+
+    def _drop(self, key: str) -> bool:
+        """Remove a layer that no lease needs. Returns whether it did.
+
+        Who holds its lock without needing it does so for a moment, so this waits: else of two leases that end
+        together each could leave the layer to the other.
+        """
+        folder = self.layers / key
+        while folder.is_dir() and not self._needed(key):
+            if (descriptor := acquire(folder / "lock")) is None:
+                time.sleep(POLL_SECONDS)
+                continue
+            try:
+                if not self._needed(key):
+                    _remove(folder)
+                    return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    def _needed(self, key: str) -> bool:
+        return any((lease / key).exists() for lease in folders(self.leases))
+
+
+class LayerLease:
+    """What one scan has taken from the store. May be used by several threads."""
+
+    def __init__(self, store: LayerStore, folder: Path) -> None:
+        self._store, self._folder = store, folder
+
+    def get(
+        self,
+        *,
+        digest: str,
+        size: int,
+        diff_id: str,
+        open_blob: Callable[[], AbstractContextManager[BinaryIO]],
+        check: Check,
+        progress: Callable[[int], None],
+    ) -> StoredFile:
+        """Return the layer of the blob ``digest`` of ``size`` bytes, pulled by ``open_blob`` if nobody has it yet.
+
+        ``diff_id`` is "" where the config does not name it. ``open_blob`` gives the blob as it is in the registry and
+        itself verifies it against ``digest``. ``progress`` gets the number of compressed bytes read so far of this
+        layer. Where another process pulls the same layer, this waits for it, calling ``check``. Raises LayerError, and
+        what ``open_blob`` and ``check`` raise; nothing partial stays behind.
+        """
+        key = _file_name(diff_id) if diff_id else f"blob-{_file_name(digest)}"
+        folder = self._store.layers / key
+        with no_space(self._store.root), locked(folder / "lock", check=check):
+            (self._folder / key).touch()
+            if (file := _complete(folder)) is not None:
+                return file
+            try:
+                return self._pull(folder, size, diff_id, open_blob, check, progress)
+            finally:
+                (folder / "partial").unlink(missing_ok=True)
+
+    def _pull(
+        self,
+        folder: Path,
+        size: int,
+        diff_id: str,
+        open_blob: Callable[[], AbstractContextManager[BinaryIO]],
+        check: Check,
+        progress: Callable[[int], None],
+    ) -> StoredFile:
+        partial = folder / "partial"
+        hasher = hashlib.new(diff_id.partition(":")[0] or "sha256")
+        with partial.open("wb", buffering=0) as file:
+            taken, written = max(size, 1), 0
+            self._room(file, taken, check)
+            with open_blob() as blob:
+                source = _Counted(blob, size, check, progress)
+                with closing(plain(source)) as chunks:
+                    for chunk in chunks:
+                        check()
+                        written += len(chunk)
+                        self._bound(written, source.count)
+                        if written > taken:
+                            taken = max(taken + STEP, written)
+                            self._room(file, taken, check)
+                        hasher.update(chunk)
+                        _write(file, chunk)
+                source.read_to_end()
+            file.truncate(written)
+        found = f"{hasher.name}:{hasher.hexdigest()}"
+        if diff_id and found != diff_id:
+            raise DiffIdMismatch(diff_id, found)
+        complete = folder / _file_name(found)
+        partial.rename(complete)
+        return StoredFile(complete, found, written)
+
+    def _room(self, file: BinaryIO, size: int, check: Check) -> None:
+        own = frozenset(marker.name for marker in self._folder.iterdir())
+        self._store.space.take(file, size, check=check, own=own)
+
+    def _bound(self, written: int, read: int) -> None:
+        if written > self._store.max_layer_bytes:
+            raise LayerTooLarge(f"it is larger than {gib(self._store.max_layer_bytes)}")
+        if written > RATIO_FREE_BYTES and written > MAX_RATIO * max(read, 1):
+            raise LayerTooLarge(f"it unpacks to more than {MAX_RATIO} times its packed size")
+
+
+class _Counted:
+    """A blob that tells how far it is read, and that stops where the work must stop."""
+
+    def __init__(self, blob: BinaryIO, size: int, check: Check, progress: Callable[[int], None]) -> None:
+        self._blob, self._size, self._check, self._progress = blob, size, check, progress
+        self.count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._check()
+        chunk = self._blob.read(size)
+        self.count += len(chunk)
+        if self.count > self._size:
+            raise CorruptLayer(f"it is longer than the {self._size} bytes that the manifest says")
+        if chunk:
+            self._progress(self.count)
+        return chunk
+
+    def read_to_end(self) -> None:
+        """Read what the decompressor left, so that the reader of the blob sees its end and judges its digest."""
+        while self.read(1 << 20):
+            pass
+
+
+def _complete(folder: Path) -> StoredFile | None:
+    for file in folder.iterdir():
+        if file.name not in ("lock", "partial"):
+            return StoredFile(file, file.name.replace("-", ":", 1), file.stat().st_size)
+    return None
+
+
+def _file_name(digest: str) -> str:
+    if not DIGEST.fullmatch(digest):
+        raise LayerError(
+            f"A layer has the digest {digest[:150]!r}, which is none that the layer store knows.",
+            "Build the image again with sha256 digests and push it.",
+        )
+    return digest.replace(":", "-")
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder whose lock is held: the lock last, so that nobody who gets a new one finds the old content."""
+    for file in folder.iterdir():
+        if file.name != "lock":
+            file.unlink()
+    (folder / "lock").unlink()
+    with suppress(OSError):  # another has made a new lock in it already
+        folder.rmdir()
+
+
+def _go_on() -> None:
+    """Nothing to stop for: these locks are held for moments."""

@@ -1,0 +1,265 @@
+"""Writing what a scan found, as differences: an unchanged rescan writes no finding rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from hashlib import sha256
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db import models
+
+from inventory.models import Image
+from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFact, SecretFact, VulnerabilityFact
+from scanning.models import (
+    ImagePackage,
+    MalwareFinding,
+    Package,
+    PackageVulnerability,
+    SecretFinding,
+    Vulnerability,
+)
+
+T = TypeVar("T")
+PURL_LENGTH = 600
+CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
+
+
+def record_packages(*, image: Image, report: ImageReport) -> set[int]:
+    """Write packages and vulnerabilities of ``image``. Returns ids of packages whose vulnerabilities changed."""
+    packages = _packages(report.packages)
+    _image_packages(image, report.packages, packages)
+    return record_matches(packages=packages, vulnerabilities=report.vulnerabilities, matches=report.matches)
+
+
+def record_matches(
+    *,
+    packages: dict[str, int],
+    vulnerabilities: Sequence[VulnerabilityFact],
+    matches: Sequence[MatchFact],
+) -> set[int]:
+    """Make ``matches`` the vulnerabilities of ``packages`` (purl → id). Returns ids of packages that changed."""
+    known = _vulnerabilities(vulnerabilities)
+    wanted: dict[tuple[int, int], dict[str, Any]] = {}
+    for match in matches:
+        package, vulnerability = packages.get(_purl(match.purl)), known.get(match.vulnerability)
+        if package is None or vulnerability is None:
+            continue
+        wanted[package, vulnerability] = _clean(
+            PackageVulnerability,
+            severity=int(match.severity),
+            severity_source=match.severity_source,
+            fixed_version=match.fixed_version,
+            status=match.status,
+            url=match.url,
+        )
+    present: dict[tuple[int, int], PackageVulnerability] = {}
+    for chunk in _chunks(packages.values()):
+        for row in PackageVulnerability.objects.filter(package_id__in=chunk):
+            present[row.package_id, row.vulnerability_id] = row
+    added = [
+        PackageVulnerability(package_id=package, vulnerability_id=vulnerability, **values)
+        for (package, vulnerability), values in wanted.items()
+        if (package, vulnerability) not in present
+    ]
+    changed = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key])]
+    gone = [row for key, row in present.items() if key not in wanted]
+    PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
+    if changed:
+        names = ["severity", "severity_source", "fixed_version", "status", "url"]
+        PackageVulnerability.objects.bulk_update(changed, names, batch_size=CHUNK)
+    _delete(PackageVulnerability.objects, gone)
+    return {row.package_id for row in (*added, *changed, *gone)}
+
+
+def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> None:
+    """Make ``secrets`` the sensitive data of ``image``."""
+    wanted = {
+        (fact.rule, fact.path, fact.start_line, fact.fingerprint): _clean(
+            SecretFinding,
+            rule=fact.rule,
+            category=fact.category,
+            title=fact.title,
+            severity=int(fact.severity),
+            path=fact.path,
+            start_line=fact.start_line,
+            end_line=fact.end_line,
+            masked=fact.masked,
+            fingerprint=fact.fingerprint,
+            diff_id=fact.diff_id,
+        )
+        for fact in secrets
+    }
+    present = SecretFinding.objects.filter(image=image)
+    _replace(SecretFinding, present, ["rule", "path", "start_line", "fingerprint"], wanted, image)
+
+
+def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> None:
+    """Make ``findings``, pairs of diff ID and fact, the viruses and trojans of ``image``."""
+    wanted = {
+        (fact.engine, fact.rule, fact.path, diff_id): _clean(
+            MalwareFinding, diff_id=diff_id, **{part.name: getattr(fact, part.name) for part in fields(fact)}
+        )
+        for diff_id, fact in findings
+    }
+    present = MalwareFinding.objects.filter(image=image)
+    _replace(MalwareFinding, present, ["engine", "rule", "path", "diff_id"], wanted, image)
+
+
+def _packages(facts: Sequence[PackageFact]) -> dict[str, int]:
+    """Return the ids of the packages by purl, adding those that no image had before."""
+    wanted = {_purl(fact.purl): fact for fact in facts}
+    ids = _ids(Package, "purl", wanted)
+    new = [
+        Package(
+            **_clean(
+                Package,
+                purl=purl,
+                type=fact.type,
+                name=fact.name,
+                version=fact.version,
+                architecture=fact.architecture,
+                source_name=fact.source_name,
+                source_version=fact.source_version,
+                licenses=list(fact.licenses),
+            )
+        )
+        for purl, fact in wanted.items()
+        if purl not in ids
+    ]
+    if new:
+        Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
+        ids |= _ids(Package, "purl", (row.purl for row in new))
+    return ids
+
+
+def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[str, int]) -> None:
+    wanted = {
+        (packages[_purl(fact.purl)], _text(fact.path, 1000)): {"diff_id": _text(fact.diff_id, 140)} for fact in facts
+    }
+    present = {(row.package_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
+    ImagePackage.objects.bulk_create(
+        [
+            ImagePackage(image=image, package_id=package, path=path, **values)
+            for (package, path), values in wanted.items()
+            if (package, path) not in present
+        ],
+        batch_size=CHUNK,
+    )
+    moved = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key])]
+    if moved:
+        ImagePackage.objects.bulk_update(moved, ["diff_id"], batch_size=CHUNK)
+    _delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])
+
+
+def _vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
+    """Return the ids of the vulnerabilities by name, adding new ones and renewing those that read differently."""
+    wanted = {
+        fact.id: _clean(
+            Vulnerability,
+            name=fact.id,
+            title=fact.title,
+            description=fact.description,
+            severity=int(fact.severity),
+            severity_source=fact.severity_source,
+            cvss_score=fact.cvss_score,
+            cvss_vector=fact.cvss_vector,
+            references=list(fact.references),
+            cwes=list(fact.cwes),
+            published_at=fact.published_at,
+            modified_at=fact.modified_at,
+        )
+        for fact in facts
+    }
+    present: dict[str, Vulnerability] = {}
+    for chunk in _chunks(wanted):
+        present |= {row.name: row for row in Vulnerability.objects.filter(name__in=chunk)}
+    ids = {name: row.pk for name, row in present.items()}
+    new = [Vulnerability(**values) for name, values in wanted.items() if name not in present]
+    if new:
+        Vulnerability.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
+        ids |= _ids(Vulnerability, "name", (row.name for row in new))
+    changed = [row for name, row in present.items() if _differs(row, wanted[name])]
+    if changed:
+        names = [name for name in next(iter(wanted.values())) if name != "name"]
+        Vulnerability.objects.bulk_update(changed, names, batch_size=100)
+    return ids
+
+
+def _replace(
+    model: type[Any],
+    present: models.QuerySet[Any],
+    key: Sequence[str],
+    wanted: dict[tuple[Any, ...], dict[str, Any]],
+    image: Image,
+) -> None:
+    """Make the rows of ``present`` those of ``wanted`` with as few writes as it takes."""
+    rows = {tuple(getattr(row, name) for name in key): row for row in present}
+    wanted = {tuple(values[name] for name in key): values for values in wanted.values()}
+    model.objects.bulk_create(
+        [model(image=image, **values) for identity, values in wanted.items() if identity not in rows],
+        batch_size=CHUNK,
+    )
+    changed = [row for identity, row in rows.items() if identity in wanted and _differs(row, wanted[identity])]
+    if changed:
+        names = [name for name in next(iter(wanted.values())) if name not in key]
+        model.objects.bulk_update(changed, names, batch_size=CHUNK)
+    _delete(model.objects, [row for identity, row in rows.items() if identity not in wanted])
+
+
+def _differs(row: models.Model, values: dict[str, Any]) -> bool:
+    """Put ``values`` on ``row`` and return whether that changed anything."""
+    different = False
+    for name, value in values.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)
+            different = True
+    return different
+
+
+def _ids(model: type[Any], field: str, values: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in _chunks(values):
+        found |= dict(model.objects.filter(**{f"{field}__in": chunk}).values_list(field, "pk"))
+    return found
+
+
+def _delete(manager: models.Manager[Any], rows: Sequence[models.Model]) -> None:
+    for chunk in _chunks(row.pk for row in rows):
+        manager.filter(pk__in=chunk).delete()
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with every text fit to be kept as JSON."""
+    return {name: _text(value, None) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _purl(purl: str) -> str:
+    """Return ``purl`` as the identity of a package: of one too long for the column, its start and its SHA-256."""
+    text = _text(purl, None)
+    return text if len(text) <= PURL_LENGTH else f"{text[: PURL_LENGTH - 65]}#{sha256(text.encode()).hexdigest()}"
+
+
+def _text(value: str, length: int | None) -> str:
+    """Return ``value`` as every database can keep it: without NUL, bytes that are no UTF-8 escaped, cut to length."""
+    value = value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
+    return value if length is None or len(value) <= length else value[: length - 1] + "…"
+
+
+def _clean(model: type[models.Model], **values: Any) -> dict[str, Any]:
+    """Return ``values`` with every text fit for its column of ``model``."""
+    return {
+        name: [_text(str(item), None) for item in value]
+        if isinstance(value, list)
+        else _text(value, getattr(model._meta.get_field(name), "max_length", None))
+        if isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,87 @@
+"""Template tags of findings."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from scanning.models.packages import SeverityRank
+
+register = template.Library()
+
+LINKS_SHOWN = 8
+SYSTEM_PACKAGES = {"deb", "apk", "rpm"}
+UNFIXED = {
+    "will_not_fix": gettext_lazy("The makers have said that they will not fix it for this release."),
+    "end_of_life": gettext_lazy("This release of the operating system gets no fixes any more."),
+    "fix_deferred": gettext_lazy("The makers have put the fix off."),
+    "under_investigation": gettext_lazy("The makers are still looking into it."),
+}
+
+
+@register.filter
+def severity_class(rank: int) -> str:
+    """Return the CSS class of a severity."""
+    return SeverityRank(rank).name.lower()
+
+
+@register.inclusion_tag("scanning/_tally.html")
+def layer_risks(found: dict[str, int]) -> dict[str, Any]:
+    """Show the vulnerabilities of one layer by severity."""
+    ranks = sorted(SeverityRank, reverse=True)
+    slots = [
+        {"name": rank.name.lower(), "letter": rank.name[0], "label": rank.label, "count": found[rank.name.lower()]}
+        for rank in ranks
+    ]
+    return {"slots": slots if any(slot["count"] for slot in slots) else []}
+
+
+@register.simple_tag
+def references(finding: Any) -> SafeString:
+    """Return links to where a finding is described. What a database gives is linked only where it is http or https."""
+    described = getattr(finding, "vulnerability", None)
+    primary = getattr(finding, "url", "") or getattr(finding, "reference", "")
+    told = [primary, *(described.references if described else [])]
+    links = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
+    if not links:
+        return format_html('<span class="faint">{}</span>', "–")
+    shown = format_html_join(
+        " · ",
+        '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',
+        ((url, url, host) for url, host in links[:LINKS_SHOWN]),
+    )
+    more = len(links) - LINKS_SHOWN
+    return (
+        format_html('{} <span class="dim">{}</span>', shown, _("and %(n)d more") % {"n": more}) if more > 0 else shown
+    )
+
+
+def _host(url: object) -> str:
+    """Return the host of a web address, or "" where ``url`` is none."""
+    try:
+        parts = urlsplit(str(url))
+        return parts.hostname or "" if parts.scheme in {"http", "https"} else ""
+    except ValueError:
+        return ""
+
+
+@register.simple_tag
+def fix_suggestion(finding: Any) -> str:
+    """Return what to do about a vulnerability of a package."""
+    package, layer = finding.package, finding.layer
+    names = {"package": package.name, "version": finding.fixed_version}
+    if not finding.fixed_version:
+        why = UNFIXED.get(finding.status, gettext_lazy("There is no fixed version yet."))
+        advice = _("Remove %(package)s if the image does not need it, or see that the flaw cannot be reached.")
+        return f"{why} {advice % names}"
+    if package.type not in SYSTEM_PACKAGES:
+        return _("Raise %(package)s to %(version)s or later where the build declares it, then rebuild.") % names
+    if layer and layer.is_base:
+        return _("Rebuild on a newer release of the base image, one that has %(package)s %(version)s or later.") % names
+    return _("Rebuild without the build cache, so that %(package)s %(version)s or later is installed.") % names

@@ -1,0 +1,338 @@
+/* What pages do beyond links and forms. Everything here is found by data attributes; without it pages still work.
+
+   data-copy="text"           a button that copies
+   data-open="id", data-close open and close a <dialog>; a dialog with data-shown opens by itself
+   data-drawer                a link whose page opens in the drawer; data-drawer-step="next|previous" inside it
+   data-poll="url"            asked for again and again; the answer replaces the element, and without data-poll it ends
+   data-select                a form with rows to select (see "Selection")
+   data-preferences           the form of theme and density
+   data-key="i"               a link that "g i" follows;  data-search: the field that "/" focuses
+   data-toggle="id"           a button that shows and hides one element */
+
+const find = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const on = (type, selector, act) =>
+  document.addEventListener(type, (event) => {
+    const element = event.target.closest?.(selector);
+    if (element) act(event, element);
+  });
+const token = () => find('meta[name="csrf-token"]').content;
+
+document.documentElement.classList.add("scripts");
+
+/* --- htmx ---------------------------------------------------------------------------------------------------- */
+
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = token();
+});
+/* A form that comes back with errors says so to who cannot see it. */
+document.addEventListener("htmx:afterSettle", (event) => find("[data-focus]", event.detail.elt)?.focus());
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.elt.matches("[data-poll]")) return; // the poll tries again by itself
+  const { status } = event.detail.xhr;
+  toast("error", status === 403 ? say("forbidden") : status === 404 ? say("gone") : say("failed"));
+});
+document.addEventListener("htmx:sendError", (event) => {
+  if (!event.detail.elt.matches("[data-poll]")) toast("error", say("unreachable"));
+});
+/* A session that has ended answers a fragment with the sign-in page: show that as a page. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const url = event.detail.xhr.responseURL;
+  if (url && new URL(url).pathname === document.body.dataset.signIn) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+});
+
+const say = (name) => document.body.dataset[name];
+
+function announce(text) {
+  const region = find("#announce");
+  region.textContent = "";
+  requestAnimationFrame(() => (region.textContent = text));
+}
+
+/* --- Toasts: at least 6 s, kept while pointed at or focused; what went wrong stays --------------------------- */
+
+const TOAST_MS = 6000;
+
+function arm(element) {
+  if (element.matches(".fault")) return;
+  let timer;
+  const start = () => (timer = setTimeout(() => element.remove(), TOAST_MS));
+  const stop = () => clearTimeout(timer);
+  for (const type of ["pointerenter", "focusin"]) element.addEventListener(type, stop);
+  for (const type of ["pointerleave", "focusout"]) element.addEventListener(type, start);
+  start();
+}
+
+function toast(level, text) {
+  const element = find("#toast").content.firstElementChild.cloneNode(true);
+  element.classList.toggle("ok", level === "success");
+  element.classList.toggle("fault", level === "error");
+  find("strong", element).textContent = text;
+  find("#toasts").append(element);
+  arm(element);
+}
+
+document.addEventListener("toasts", (event) => {
+  for (const { level, text } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text);
+});
+on("click", "[data-dismiss]", (event, button) => button.closest(".toast").remove());
+all("#toasts > .toast").forEach(arm);
+
+/* --- Copy ---------------------------------------------------------------------------------------------------- */
+
+on("click", "[data-copy]", async (event, button) => {
+  event.preventDefault();
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    announce(say("copied"));
+    button.classList.add("done");
+    setTimeout(() => button.classList.remove("done"), 1500);
+  } catch {
+    toast("error", say("notCopied"));
+  }
+});
+
+/* --- Theme and density: shown at once, kept by the server ---------------------------------------------------- */
+
+on("submit", "[data-preferences]", (event, form) => {
+  const { name, value } = event.submitter;
+  event.preventDefault();
+  if (value) document.documentElement.dataset[name] = value;
+  else delete document.documentElement.dataset[name];
+  all(`button[name="${name}"]`, form).find((button) => button.checkVisibility())?.focus();
+  const body = new FormData(form);
+  body.set(name, value);
+  fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } })
+    .then((answer) => answer.ok || toast("error", say("failed")))
+    .catch(() => toast("error", say("unreachable")));
+});
+
+/* --- Menus: popovers, put below their button or above it where there is no room ------------------------------ */
+
+document.addEventListener(
+  "toggle",
+  (event) => {
+    const menu = event.target;
+    if (event.newState !== "open" || !menu.matches?.(".menu[popover]")) return;
+    const button = find(`[popovertarget="${menu.id}"]`).getBoundingClientRect();
+    const { width, height } = menu.getBoundingClientRect();
+    const below = button.bottom + 4 + height <= innerHeight;
+    const left = button.left + width + 8 <= innerWidth ? button.left : button.right - width;
+    menu.style.left = `${Math.max(8, left)}px`;
+    menu.style.top = `${Math.max(8, below ? button.bottom + 4 : button.top - 4 - height)}px`;
+    if (event.source?.matches(":focus-visible")) find("a, button, input", menu)?.focus();
+  },
+  true,
+);
+document.addEventListener("keydown", (event) => {
+  const menu = event.target.closest?.(".menu[popover]");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!menu || !step) return;
+  event.preventDefault();
+  const items = all("a, button, input", menu);
+  items.at((items.indexOf(document.activeElement) + step) % items.length)?.focus();
+});
+
+/* --- Dialogs ------------------------------------------------------------------------------------------------- */
+
+const show = (dialog) => dialog.open || dialog.showModal();
+on("click", "[data-open]", (event, button) => show(document.getElementById(button.dataset.open)));
+on("click", "[data-close]", (event, button) => {
+  event.preventDefault();
+  button.closest("dialog").close();
+});
+on("click", "[data-toggle]", (event, button) => {
+  const part = document.getElementById(button.dataset.toggle);
+  part.hidden = !part.hidden;
+  button.setAttribute("aria-expanded", String(!part.hidden));
+});
+
+/* --- Drawer: the page of an image, beside the list; it has its own address ----------------------------------- */
+
+const drawer = find("#drawer");
+let list = null; // address of the list below the drawer
+const path = (url) => new URL(url, location.href).pathname;
+const rowOf = (url) => all("main a[data-drawer]").find((link) => path(link.href) === path(url));
+
+async function openDrawer(url, { push = true } = {}) {
+  if (!drawer.open) list = location.href;
+  await htmx.ajax("GET", url, { target: "#drawer", swap: "innerHTML", source: drawer });
+  if (!drawer.childElementCount) return;
+  if (push) history[drawer.open ? "replaceState" : "pushState"]({ drawer: true }, "", url);
+  show(drawer);
+  drawer.scrollTop = 0;
+  const row = rowOf(url);
+  const at = all("main a[data-drawer]").indexOf(row);
+  for (const button of all("[data-drawer-step]", drawer)) {
+    button.disabled = at < 0 || !neighbour(at, button.dataset.drawerStep);
+  }
+}
+const neighbour = (at, step) => all("main a[data-drawer]")[at + (step === "next" ? 1 : -1)];
+
+function stepDrawer(step) {
+  const at = all("main a[data-drawer]").indexOf(rowOf(location.href));
+  const link = at < 0 ? null : neighbour(at, step);
+  if (link) openDrawer(link.href);
+}
+
+on("click", "a[data-drawer]", (event, link) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  openDrawer(link.href);
+});
+on("click", "[data-drawer-step]", (event, button) => stepDrawer(button.dataset.drawerStep));
+drawer?.addEventListener("close", () => {
+  const row = rowOf(location.href);
+  const back = list ?? drawer.dataset.back;
+  if (back && path(back) !== path(location.href)) history.pushState({}, "", back);
+  drawer.replaceChildren();
+  row?.focus();
+});
+drawer?.addEventListener("click", (event) => event.target === drawer && drawer.close());
+/* Back to the list only closes the drawer: htmx must not load the list again. */
+window.addEventListener("popstate", (event) => {
+  if (drawer?.open && list && path(list) === path(location.href)) {
+    event.stopImmediatePropagation();
+    drawer.close();
+  } else if (event.state?.drawer) {
+    event.stopImmediatePropagation();
+    openDrawer(location.href, { push: false });
+  }
+});
+const openShown = () => all("dialog[data-shown]").forEach(show);
+document.addEventListener("htmx:historyRestore", openShown);
+openShown();
+
+/* --- Polling: one request for the page, 2 s to 10 s, none while nobody looks ---------------------------------- */
+
+const POLL_MS = { first: 2000, last: 10000, growth: 1.5 };
+let pause = POLL_MS.first;
+let seen = "";
+let due;
+
+function plan() {
+  clearTimeout(due);
+  if (!document.hidden && find("[data-poll]")) due = setTimeout(poll, pause);
+}
+async function poll() {
+  const element = find("[data-poll]");
+  if (!element) return;
+  let text = "";
+  element.addEventListener("htmx:afterRequest", (event) => (text = event.detail.xhr.responseText), { once: true });
+  await htmx.ajax("GET", element.dataset.poll, { source: element, target: element, swap: "outerHTML" }).catch(() => {});
+  pause = text && text !== seen ? POLL_MS.first : Math.min(POLL_MS.last, pause * POLL_MS.growth);
+  seen = text;
+  plan();
+}
+document.addEventListener("visibilitychange", () => {
+  pause = POLL_MS.first;
+  plan();
+});
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (!event.detail.elt.matches("[data-poll]") && find("[data-poll]")) {
+    pause = POLL_MS.first;
+    plan();
+  }
+});
+plan();
+
+/* --- Selection: <form data-select> with input[data-all], input[data-row], [data-bulk] (shown with a selection),
+       [data-count] in it, input[type=hidden][data-matching] and a button [data-select-matching] for "all N" ------- */
+
+let last = null; // the row selected last, where a range starts
+
+function tally(form) {
+  const rows = all("input[data-row]", form);
+  const chosen = rows.filter((row) => row.checked).length;
+  const head = find("input[data-all]", form);
+  if (head) {
+    head.checked = chosen > 0 && chosen === rows.length;
+    head.indeterminate = chosen > 0 && chosen < rows.length;
+  }
+  for (const row of rows) row.closest("tr")?.setAttribute("aria-selected", String(row.checked));
+  const matching = find("input[data-matching]", form);
+  const everything = matching?.value === "1";
+  const count = everything ? matching.dataset.total : String(chosen);
+  const bar = find("[data-bulk]", form);
+  if (bar) bar.hidden = !chosen && !everything;
+  all("[data-count]", form).forEach((place) => (place.textContent = count));
+  if (chosen || everything) announce(say("selected").replace("{n}", count));
+}
+function unmatch(form) {
+  const matching = find("input[data-matching]", form);
+  if (matching) matching.value = "";
+}
+function range(form, row) {
+  const rows = all("input[data-row]", form);
+  const [from, to] = [rows.indexOf(last), rows.indexOf(row)];
+  if (from < 0 || to < 0) return;
+  for (const one of rows.slice(Math.min(from, to), Math.max(from, to) + 1)) one.checked = row.checked;
+}
+on("change", "form[data-select] input[data-all]", (event, box) => {
+  all("input[data-row]", box.form).forEach((row) => (row.checked = box.checked));
+  unmatch(box.form);
+  tally(box.form);
+});
+on("click", "form[data-select] input[data-row]", (event, row) => {
+  if (event.shiftKey) range(row.form, row);
+  last = row;
+  unmatch(row.form);
+  tally(row.form);
+});
+on("keydown", "form[data-select] input[data-row]", (event, row) => {
+  if (event.key !== " " || !event.shiftKey) return;
+  event.preventDefault();
+  row.checked = !row.checked;
+  range(row.form, row);
+  last = row;
+  tally(row.form);
+});
+on("click", "[data-select-matching]", (event, button) => {
+  find("input[data-matching]", button.form).value = "1";
+  all("input[data-row]", button.form).forEach((row) => (row.checked = true));
+  tally(button.form);
+});
+on("click", "[data-select-none]", (event, button) => {
+  all("input[data-row]", button.form).forEach((row) => (row.checked = false));
+  unmatch(button.form);
+  tally(button.form);
+});
+document.addEventListener("htmx:afterSettle", () => all("form[data-select]").forEach(tally));
+all("form[data-select]").forEach(tally);
+
+/* --- Keys ---------------------------------------------------------------------------------------------------- */
+
+const singles = find("[data-shortcuts]");
+if (singles) {
+  singles.checked = localStorage.getItem("shortcuts") !== "off";
+  singles.addEventListener("change", () => localStorage.setItem("shortcuts", singles.checked ? "on" : "off"));
+}
+let going = 0; // when "g" was pressed
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !singles?.checked) return;
+  if (drawer?.open) {
+    const step = { j: "next", k: "previous" }[event.key];
+    if (step) stepDrawer(step);
+    return;
+  }
+  if (find("dialog[open]")) return;
+  if (Date.now() - going < 1500) {
+    going = 0;
+    find(`a[data-key="${CSS.escape(event.key)}"]`)?.click();
+  } else if (event.key === "g") {
+    going = Date.now();
+  } else if (event.key === "?") {
+    show(find("#keys"));
+  } else if (event.key === "/") {
+    const field = find("[data-search]");
+    if (!field) return;
+    event.preventDefault();
+    field.focus();
+    field.select();
+  }
+});

@@ -1,0 +1,145 @@
+/* Repository images, beyond what console.js does for every page.
+
+   data-why="id"              a button that opens the row with reason and remedy
+   data-dialog                a link whose page opens in #dialog
+   data-needs="state …"       a bulk button; disabled while no selected row is in one of these states
+   data-start                 the form of "Scan now"; it takes the selection of the list along */
+
+const find = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const on = (type, selector, act) =>
+  document.addEventListener(type, (event) => {
+    const element = event.target.closest?.(selector);
+    if (element) act(event, element);
+  });
+
+/* --- Reason and remedy --------------------------------------------------------------------------------------- */
+
+on("click", "[data-why]", (event, button) => {
+  const row = document.getElementById(button.dataset.why);
+  row.hidden = !row.hidden;
+  button.setAttribute("aria-expanded", String(!row.hidden));
+});
+
+/* --- A list that is swapped: what a person is doing in it goes on ---------------------------------------------- */
+
+let open = ""; // id of the menu that was open
+let inside = ""; // id of what had the focus in it
+let paged = false; // whether another page was asked for
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  paged = Boolean(event.detail.elt.closest("[data-pages]"));
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, requestConfig } = event.detail;
+  const search = find("[data-search]", target);
+  if (!search) return;
+  const asked = requestConfig.parameters.q;
+  if (search === document.activeElement && asked !== undefined && asked !== search.value) {
+    event.detail.shouldSwap = false; // more was typed meanwhile: the answer to that is on its way
+    return;
+  }
+  open = find(".menu[popover]:popover-open", target)?.id ?? "";
+  inside = open ? document.activeElement.id : "";
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  const menu = open && document.getElementById(open);
+  if (menu && !menu.matches(":popover-open")) menu.showPopover({ source: find(`[popovertarget="${open}"]`) });
+  if (inside) document.getElementById(inside)?.focus();
+  open = inside = "";
+  if (paged) {
+    const title = document.getElementById(`${event.detail.target.id}-title`);
+    title?.focus({ preventScroll: true });
+    title?.parentElement.scrollIntoView({ block: "start" });
+    paged = false;
+  }
+  needs();
+});
+
+/* --- Tabs of findings: the open one is marked; arrows move between them --------------------------------------------- */
+
+document.addEventListener("htmx:afterSwap", () => {
+  const name = find("#findings")?.dataset.tab;
+  if (name) for (const tab of all('[role="tab"]')) tab.setAttribute("aria-selected", String(tab.id === `tab-${name}`));
+});
+on("keydown", '[role="tab"]', (event, tab) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const tabs = all('[role="tab"]', tab.parentElement);
+  if (step) tabs.at((tabs.indexOf(tab) + step) % tabs.length).focus();
+});
+
+/* --- Bulk buttons: what cannot apply is disabled and says why ---------------------------------------------------- */
+
+function needs() {
+  const everything = find("#chosen [data-matching]")?.value === "1";
+  const states = new Set(
+    all("#chosen input[data-row]:checked").map((row) => find("[data-state]", row.closest("tr"))?.dataset.state),
+  );
+  for (const button of all("[data-needs]")) {
+    const fits = everything || button.dataset.needs.split(" ").some((state) => states.has(state));
+    button.toggleAttribute("aria-disabled", !fits);
+    if (!fits) button.setAttribute("aria-disabled", "true");
+    button.title = fits ? "" : button.dataset.whyNot;
+  }
+}
+for (const type of ["change", "click", "keyup"]) on(type, "#chosen", () => setTimeout(needs));
+document.addEventListener("htmx:afterSettle", needs);
+document.addEventListener(
+  "click",
+  (event) => {
+    if (!event.target.closest?.('[data-needs][aria-disabled="true"]')) return;
+    event.preventDefault();
+    event.stopPropagation();
+  },
+  true,
+);
+
+/* --- Dialogs ------------------------------------------------------------------------------------------------- */
+
+on("click", "a[data-dialog]", async (event, link) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const dialog = find("#dialog");
+  await htmx.ajax("GET", link.href, { target: dialog, swap: "innerHTML", source: dialog });
+  if (dialog.childElementCount && !dialog.open) dialog.showModal();
+});
+on("keydown", "[data-move]", (event, row) => {
+  const button = { ArrowUp: "up", ArrowDown: "down" }[event.key];
+  if (!event.altKey || !button) return;
+  event.preventDefault();
+  find(`[name="${button}"]`, row)?.click();
+});
+
+const start = find("[data-start]");
+on("click", '[data-open="start"]', () => {
+  const count = all("#chosen input[data-row]:checked").length;
+  const matching = find("#chosen [data-matching]");
+  const everything = matching?.value === "1";
+  const [selected, match] = all('[name="scope"]', start);
+  selected.disabled = !count || everything;
+  (count && !everything ? selected : match).checked = true;
+  find("[data-selected]", start).textContent = String(count);
+  find("[data-matches]", start).textContent = matching?.dataset.total ?? "0";
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.elt === start && event.detail.successful) start.closest("dialog").close();
+});
+
+/* --- The one request that asks how far scans are asks for the open drawer too ----------------------------------- */
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const summary = find("#image-summary");
+  if (summary && event.detail.elt.matches("[data-poll], #progress, .cancel")) {
+    event.detail.parameters.drawer = summary.dataset.image;
+  }
+});
+/* When the scan of the image in the drawer has ended, its open tab is read anew. */
+document.addEventListener("htmx:oobAfterSwap", (event) => {
+  if (event.detail.target?.id !== "image-summary") return;
+  const state = find("#image-summary [data-state]")?.dataset.state;
+  const panel = find("#findings");
+  const before = event.detail.target.dataset.was;
+  if (panel && before && before !== state && ["scanned", "failed", "cancelled"].includes(state)) {
+    find(".tabs [aria-selected=true]")?.click();
+  }
+});

@@ -1,0 +1,181 @@
+"""The demo from outside: started as ``make demo`` starts it, looked at over HTTP, stopped by a signal."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[3]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Demo:
+    """A running demo and what it has said so far."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYMAN_")}
+        self.output = data.with_suffix(".output")
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scanning.demo", "--data", str(data), "--database", "small", *options],
+                cwd=ROOT,
+                env=environment | {"DATABASE_URL": "postgres://nobody@203.0.113.1/not-for-the-demo"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self, pattern: str, *, seconds: float = 200) -> re.Match[str]:
+        """Return the first match of ``pattern`` in the output; wait for it."""
+        deadline = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.output.read_text(), re.MULTILINE)):
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
+            time.sleep(0.1)
+        return found
+
+
+def processes_of(data: Path) -> set[int]:
+    """Return the live processes that have to do with the data folder: by environment, arguments or working folder.
+
+    Engines have an emptied environment, but work in a folder below it.
+    """
+    mark = str(data).encode()
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            told = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()
+            if mark in told or (folder / "cwd").readlink().is_relative_to(data):
+                found.add(int(folder.name))
+        except OSError:  # it has ended; the dead that nobody has buried have none of these either
+            continue
+    return found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    started: list[Demo] = []
+
+    def run(*options: str) -> Demo:
+        demo = Demo(tmp_path / "data", "--port", str(free_port()), *options)
+        started.append(demo)
+        return demo
+
+    yield run
+    for demo in started:
+        demo.process.kill()
+        demo.process.wait()
+    for pid in processes_of(tmp_path / "data"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def sign_in(demo: Demo) -> tuple[requests.Session, str]:
+    """Return a session of the person that the demo names, and the address."""
+    address = demo.said(r"^Address: (http://127\.0\.0\.1:\d+)$")[1]
+    session = requests.Session()
+    session.trust_env = False
+    page = session.get(f"{address}/sign-in/", timeout=30)
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert token
+    answer = session.post(
+        f"{address}/sign-in/",
+        data={
+            "csrfmiddlewaretoken": token[1],
+            "username": demo.said(r"^User: (\S+)$")[1],
+            "password": demo.said(r"^Password: (\S+)$")[1],
+        },
+        timeout=30,
+    )
+    assert answer.ok
+    assert "/images/" in answer.url
+    return session, address
+
+
+def stop(demo: Demo, data: Path, number: signal.Signals) -> None:
+    """Send the signal as a terminal would, to the foreground group, and see that nothing is left."""
+    assert processes_of(data)
+    os.killpg(demo.process.pid, number)
+    assert demo.process.wait(timeout=40) == 0
+    assert "Stopped." in demo.output.read_text()
+    assert processes_of(data) == set()
+
+
+def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
+    start: Callable[..., Demo], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    demo = start()
+    session, address = sign_in(demo)
+    demo.said(r"^Scanning with the small vulnerability database")
+    demo.said(r"^The sample registry holds 15 image tags, and 2 tags that are no images\.$")
+    demo.said(r"^All sample images are scanned\.$")
+
+    rows = session.get(f"{address}/images/", timeout=30).text
+    assert rows.count('data-state="scanned"') >= 15
+    assert "charts/storefront" not in rows
+    assert ".sig" not in rows
+    for shown in ("shop/storefront/web", "marketing/legacy/cms", "2024.6", "nightly"):
+        assert shown in rows
+
+    second = Demo(data, "--port", str(free_port()))  # while the first one runs
+    assert second.process.wait(timeout=60) == 1
+    assert f"A demo runs already in {data} (process {demo.process.pid})." in second.output.read_text()
+    stop(demo, data, signal.SIGINT)
+
+    again = start()
+    sign_in(again)
+    again.said(r"^All sample images are scanned\.$", seconds=90)
+    stop(again, data, signal.SIGTERM)
+
+
+def test_a_demo_that_is_stopped_while_it_scans_leaves_no_process(start: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = start()
+    demo.said(r"^Scanned [1-5] of")
+    stop(demo, tmp_path / "data", signal.SIGHUP)
+
+
+def test_a_demo_that_is_killed_takes_its_programs_along(start: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = start()
+    demo.said(r"^Scanned \d+ of")
+    demo.process.kill()
+    demo.process.wait()
+    deadline = time.monotonic() + 60
+    while left := processes_of(tmp_path / "data"):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_a_port_that_is_taken_is_told(start: Callable[..., Demo], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        demo = Demo(tmp_path / "data", "--port", str(taken.getsockname()[1]))
+        assert demo.process.wait(timeout=60) == 1
+    assert "cannot be used: Address already in use" in demo.output.read_text()
+
+
+def test_two_demos_in_folders_of_their_own_do_not_meet(start: Callable[..., Demo], tmp_path: Path) -> None:
+    first = start()
+    first.said(r"^Address: ")
+    other = Demo(tmp_path / "other")
+    try:
+        assert other.said(r"^Address: (\S+)$")[1] != first.said(r"^Address: (\S+)$")[1]
+        stop(other, tmp_path / "other", signal.SIGINT)
+    finally:
+        other.process.kill()
+        other.process.wait()
