@@ -208,7 +208,13 @@ class SignIn:
 
     def _get_root(self, authorization: str) -> Answer:
         headers = {"Authorization": authorization} if authorization else {}
-        return self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
+        answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
+        if answer.status == 401 and answer.origin != self._transport.home:
+            raise RedirectRefused(
+                f"The address redirects to {answer.origin}, where no password is sent.",
+                "If that is the registry, enter its address.",
+            )
+        return answer
 
     def _basic(self) -> str:
         if ":" in self._endpoint.username:
