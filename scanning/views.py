@@ -17,11 +17,9 @@ from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
 from inventory import details, overview
 from inventory.listings import IMAGES
-from inventory.models import Image
 from scanning import launch
 from scanning import progress as scans
 
-ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 ALL_CATEGORIES = ("vulnerabilities", "sensitive", "malware")
 NAMED = 3  # skipped images that a message names
 
@@ -120,7 +118,7 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
     """Render the bar and the cells; with ``answer`` for a page that has done something rather than asked."""
     opened, before = _ids([told.get("drawer", "")]), set(_ids(",".join(told.getlist("live")).split(",")))
     rows = list(details.tags().filter(pk__in={*ids, *opened}))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in ACTIVE}
+    live = {row.pk for row in rows if row.image and row.image.scan_state in overview.ACTIVE}
     bar = scans.read()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)

@@ -302,3 +302,13 @@ def test_without_scripts_one_finds_selects_and_scans(
     one.get_by_role("tab", name="Image build history").click()
     expect(one.locator("#findings")).to_contain_text("RUN apt-get update")
     plain.close()
+
+
+def test_another_page_takes_one_request(page: Page, tags: list[Tag]) -> None:
+    page.goto("/images/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator("#list tbody tr:not(.why)")).to_have_count(10)
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == 1

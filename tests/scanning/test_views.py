@@ -123,7 +123,7 @@ def test_cancel_ends_a_queued_scan_at_once(operator: Client) -> None:
     assert f'id="act-{other.pk}"' not in html, "a button is left alone while what it does stays the same"
     assert Scan.objects.get(tag=tag).state == State.CANCELLED
     assert Scan.objects.get(tag=other).state == State.QUEUED
-    response = operator.post(reverse(CANCEL), {"everything": "1"}, headers=HTMX)
+    operator.post(reverse(CANCEL), {"everything": "1"}, headers=HTMX)
     assert not Scan.objects.filter(state=State.QUEUED).exists()
     assert AuditEvent.objects.filter(action="scan.cancel").count() == 2
 
