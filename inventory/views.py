@@ -17,9 +17,10 @@ from inventory.listings import IMAGES
 @require_GET
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
-    if lists.is_partial(request, "list"):
-        return lists.show(request, IMAGES, template="")
-    return lists.show(request, IMAGES, template="inventory/image_list.html", context={"overview": overview.read()})
+    context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
+    if not lists.is_partial(request, "list"):
+        context["overview"] = overview.read()
+    return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 
 @require_http_methods(["GET", "POST"])
