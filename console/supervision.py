@@ -36,11 +36,15 @@ class ProgramEndedError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A program to keep running. ``restart``: start it again when it ends; otherwise its end is the end of all."""
+    """A program to keep running. ``restart``: start it again when it ends; otherwise its end is the end of all.
+
+    It gets the open file ``descriptors`` under their own numbers.
+    """
 
     name: str
     command: tuple[str, ...]
     restart: bool = False
+    descriptors: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -127,6 +131,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT if log else None,
                 start_new_session=True,
+                pass_fds=program.descriptors,
                 preexec_fn=die_with_parent,
             )
 

@@ -19,6 +19,7 @@ from registries.oci.errors import (
     AccessDenied,
     DigestMismatch,
     MalformedAnswer,
+    NamesUnfit,
     NotFound,
     TooLarge,
 )
@@ -188,7 +189,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 )
             query = following
         if unfit:
-            raise MalformedAnswer(
+            raise NamesUnfit(
                 f"The registry lists {unfit} names that no request can hold; the others were read.",
                 "Rename these repositories or tags in the registry.",
             )
