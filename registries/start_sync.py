@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
+from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from console.models import User
 from registries.models import Registry, SyncRun
+
+LANES = {
+    SyncRun.Trigger.MANUAL: Lane.MANUAL,
+    SyncRun.Trigger.EVENT: Lane.EVENT,
+    SyncRun.Trigger.NIGHTLY: Lane.SCHEDULE,
+}
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,24 @@ class Started:
 
 
 def start_sync(
-    *, registries: Iterable[Registry], requested_by: User | None = None, trigger: str = SyncRun.Trigger.MANUAL
+    *,
+    registries: Iterable[Registry],
+    requested_by: User | None = None,
+    trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
+    forget_unlisted: bool = False,
 ) -> Started:
     """Queue one sync for each registry that has none queued or running; the database itself holds it to one."""
     runs, already = [], []
     for registry in registries:
         try:
             with transaction.atomic():
-                run = SyncRun.objects.create(registry=registry, requested_by=requested_by, trigger=trigger)
+                run = SyncRun.objects.create(
+                    registry=registry,
+                    requested_by=requested_by,
+                    trigger=trigger,
+                    lane=LANES[trigger],
+                    forget_unlisted=forget_unlisted,
+                )
                 enqueue(run)
         except IntegrityError:  # syncrun_one_at_a_time
             already.append(registry)

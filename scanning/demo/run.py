@@ -22,7 +22,7 @@ from console.serving import FOLDER, programs
 from console.supervision import ProgramEndedError, Supervisor
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from scanning import database
 from scanning.demo.registry_server import RegistryServer
 from scanning.launch import launch
@@ -141,7 +141,7 @@ class _Demo:
 
     def sync(self, registry: Registry) -> None:
         """Sync the sample registry and say what was found."""
-        request_syncs([registry])
+        start_sync(registries=[registry])
         run = SyncRun.objects.filter(registry=registry).latest("pk")
         while run.state not in FINAL_STATES:
             self._tick()

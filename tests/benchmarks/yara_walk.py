@@ -23,7 +23,7 @@ import scanning
 from scanning.engines import archives, tar
 from scanning.engines import yara as engine
 
-SOURCES = ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/python3", "/usr/share"]
+SOURCES = ["/usr/bin", "/usr/lib/python3", "/usr/share", "/usr/lib/x86_64-linux-gnu"]
 BYTES = 1_000_000_000
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -16,7 +18,7 @@ from console.jobs.queue import request_cancel
 from inventory import tasks
 from inventory.models import Image, ImageLayer, Layer, Manifest, PlatformManifest, Repository, Tag
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Status, catalog, manifests, rate_limited, silence
 from tests.fakes.registry import tags as tag_lists
@@ -36,7 +38,7 @@ def registry(server: FakeRegistry) -> Registry:
 
 
 def sync(registry: Registry, **options: bool) -> SyncRun:
-    (run,) = request_syncs([registry], **options)
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -154,7 +156,7 @@ def test_an_index_of_attestations_alone_is_no_image(server: FakeRegistry, regist
     made = images.index(images.attestation(image("x")))
     made.put(server, "team/app", "att")
     run = sync(registry)
-    assert (run.tags, run.not_images, Tag.objects.count()) in {(0, 1, 0), (1, 0, 1)}
+    assert (run.tags, run.not_images, run.errors, Tag.objects.count()) == (0, 1, 0, 0)
 
 
 def test_an_old_schema_1_image_is_an_image_named_by_its_manifest(server: FakeRegistry, registry: Registry) -> None:
@@ -430,10 +432,18 @@ def test_five_megabytes_of_nonsense_end_in_a_row_that_says_so(server: FakeRegist
 
 def test_names_that_no_row_can_hold_are_left_out_and_counted(server: FakeRegistry, registry: Registry) -> None:
     image("a").put(server, "a", "1.0")
-    listed = '{"repositories":["a","%s","b\\u0000","\\ud800"]}' % ("x" * 400)
+    image("gone").put(server, "gone", "1.0")
+    sync(registry)
+    server.store.remove_repository("gone")
+    listed = json.dumps({"repositories": ["a", "x" * 301, "b\0", "\ud800", "y" * 2000]})
     server.fail(catalog, Status(200, body=listed.encode()))
+    listed = json.dumps({"name": "a", "tags": ["1.0", "x" * 400, "../x"]})
+    server.fail(lambda request: request.path == "/v2/a/tags/list", Status(200, body=listed.encode()))
     run = sync(registry)
-    assert (run.state, run.errors, names()) == (State.SUCCEEDED, 3, {"a:1.0"})
+    assert (run.state, run.complete, names()) == (State.SUCCEEDED, True, {"a:1.0"})
+    assert run.errors >= 2
+    assert run.reason
+    assert run.remedy
 
 
 def test_a_password_changed_in_the_middle_stops_the_sync_and_retires_nothing() -> None:
@@ -475,7 +485,7 @@ def test_an_address_where_nothing_listens_is_recorded_as_failed(registry: Regist
 def test_a_cancel_is_heard_while_the_registry_says_nothing(server: FakeRegistry, registry: Registry) -> None:
     image("a").put(server, "a", "1.0")
     server.fail(lambda request: request.method == "HEAD", silence)
-    (run,) = request_syncs([registry])
+    (run,) = start_sync(registries=[registry]).runs
     worker = threading.Thread(target=work_and_close, args=(run.pk,))
     worker.start()
     wait_until(lambda: bool(server.requests(manifests)))
@@ -520,7 +530,7 @@ def test_a_large_sync_makes_way_for_others_and_goes_on(
         image(f"{number}").put(server, f"team/app{number}", "1.0")
     monkeypatch.setattr("inventory.sync.BATCH", 2)
     monkeypatch.setattr("inventory.sync.SHIFT_SECONDS", -1)
-    (run,) = request_syncs([registry])
+    (run,) = start_sync(registries=[registry]).runs
     turns = 0
     while not run.is_final:
         tasks.sync(run.pk)
@@ -545,10 +555,10 @@ def test_a_rate_limit_puts_the_sync_off_until_the_registry_listens_again(
 
 # --- many at a time ----------------------------------------------------------------------------------------------
 def test_a_registry_whose_sync_waits_gets_no_second_one(registry: Registry) -> None:
-    (run,) = request_syncs([registry])
-    assert request_syncs([registry]) == []
+    (run,) = start_sync(registries=[registry]).runs
+    assert start_sync(registries=[registry]).already == [registry]
     tasks.sync(run.pk)
-    assert len(request_syncs([registry])) == 1
+    assert len(start_sync(registries=[registry]).runs) == 1
 
 
 def test_a_delivery_that_comes_twice_does_the_sync_once(server: FakeRegistry, registry: Registry) -> None:
@@ -601,3 +611,24 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+# --- from the command line ---------------------------------------------------------------------------------------
+def test_the_command_syncs_here_and_now_and_says_what_it_has_brought(
+    server: FakeRegistry, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image("a").put(server, "a", "1.0")
+    call_command("sync_registries", "FAKE", "--now")
+    assert "fake: Succeeded, 1 repositories, 1 tags (1 new" in capsys.readouterr().out
+    server.fail(catalog, Status(403, code="DENIED"))
+    with pytest.raises(CommandError):
+        call_command("sync_registries", "--now")
+    assert "fixed list" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="nobody"):
+        call_command("sync_registries", "nobody")
+
+
+def test_the_command_leaves_the_work_to_the_workers_unless_told(server: FakeRegistry, registry: Registry) -> None:
+    call_command("sync_registries")
+    assert SyncRun.objects.get().state == State.QUEUED
+    assert not server.seen

@@ -17,7 +17,7 @@ from inventory import tasks
 from inventory.models import Image, Tag
 from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.registry import FakeRegistry
@@ -73,7 +73,7 @@ def copy(source: FakeRegistry, name: str, target: str, *options: str) -> None:
 
 
 def sync(registry: Registry) -> SyncRun:
-    (run,) = request_syncs([registry])
+    (run,) = start_sync(registries=[registry]).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()

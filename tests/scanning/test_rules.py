@@ -20,7 +20,7 @@ from tests.scanning.malware_samples import SAMPLES
 
 RULES = Path(scanning.__file__).parent / "rules"
 ORDINARY = [Path("/usr/bin"), Path("/usr/sbin"), Path("/etc"), Path(os.__file__).parent, Path("/usr/share")]
-ORDINARY_BYTES = 200 << 20
+ORDINARY_BYTES = 150 << 20
 
 
 def go_on() -> None:

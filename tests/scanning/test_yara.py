@@ -82,6 +82,7 @@ def test_a_finding_tells_file_size_and_hash(yara: Yara, tmp_path: Path) -> None:
         ("p.deb", debian_package(tar({"./usr/x": EICAR})), "p.deb!/data.tar.xz!/usr/x"),
         ("no-name", zipped({"a.zip": zipped({"b.gz": gzip.compress(EICAR)})}), "no-name!/a.zip!/b.gz!/b"),
     ],
+    ids=["zip", "jar", "tar", "tar.gz", "tar.xz", "tar.bz2", "tar.zst", "gz", "deb", "nested"],
 )
 def test_malware_in_archives_is_found_with_its_way_in(
     yara: Yara, tmp_path: Path, name: str, content: bytes, path: str
@@ -120,6 +121,7 @@ def encrypted() -> bytes:
         (lzma.compress(bytes(20 << 20)), "more than 200 times their packed size"),
         (zipped({"x": bytes(20 << 20)}, compression=zipfile.ZIP_DEFLATED), "more than 200 times their packed size"),
     ],
+    ids=["cut gzip", "cut zip", "encrypted", "method", "7z", "gzip bomb", "bzip2 bomb", "xz bomb", "zip bomb"],
 )
 def test_what_cannot_be_seen_is_said(yara: Yara, tmp_path: Path, content: bytes, why: str) -> None:
     report = look(yara, tmp_path, {"odd": content})

@@ -226,6 +226,7 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
     SQLite and the ORM broker, unless the test asks for one of the servers too.
     """
     environment = os.environ | {
+        "TALLYMAN_TEST_CHILD": "1",
         "TALLYMAN_DATA": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
         "DATABASE_URL": "",

@@ -11,7 +11,8 @@ import pytest
 
 from console.jobs import process
 from scanning.engines.base import EngineError, ImageInput
-from scanning.engines.trivy import LayersMissing, Trivy, environment
+from scanning.engines.trivy import LayersMissing, Trivy
+from scanning.engines.trivy_command import environment
 from tests.fakes import images
 from tests.scanning.engines.conftest import (
     APP,
