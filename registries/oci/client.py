@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
 from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
@@ -59,6 +60,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def close(self) -> None:
         """End all connections."""
         self._transport.close()
+
+    def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
+        """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
+        return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
