@@ -27,6 +27,8 @@ class Migration(migrations.Migration):
                 ('address', models.CharField(max_length=300, verbose_name='Address')),
                 ('username', models.CharField(blank=True, max_length=300, verbose_name='Username')),
                 ('password_token', models.TextField(blank=True, editable=False)),
+                ("role", models.CharField(blank=True, max_length=300, verbose_name="Role")),
+                ("endpoint", models.CharField(blank=True, max_length=300, verbose_name="API endpoint")),
                 ('limit', models.PositiveIntegerField(blank=True, null=True, verbose_name='Limit')),
                 ('verify_tls', models.BooleanField(default=True, verbose_name='Validate remote certificates')),
                 ('ca_bundle', models.TextField(blank=True, verbose_name='Certificate bundle')),
