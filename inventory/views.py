@@ -12,6 +12,7 @@ from console.accounts import operator
 from console.listing import views as lists
 from inventory import details, overview
 from inventory.listings import IMAGES
+from inventory.models import Image
 
 
 @require_GET

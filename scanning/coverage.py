@@ -11,7 +11,6 @@ from scanning import database
 from scanning.models import CategoryResult
 
 
-
 @dataclass(frozen=True)
 class Coverage:
     """``outcome`` is one of CategoryResult.Outcome, or "not-scanned", "not-asked" where the category has no result."""
