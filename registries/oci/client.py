@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
 from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
@@ -36,6 +37,7 @@ SMALLEST_PAGE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
 MAX_EMPTY_PAGES = 1000
+_REPOSITORY_GONE = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -59,6 +61,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def close(self) -> None:
         """End all connections."""
         self._transport.close()
+
+    def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
+        """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
+        return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
@@ -162,7 +168,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 size //= 2
                 query = urlencode({"n": size})
                 continue
-            if answer.status == 404 and key == "tags" and answer.error_code():
+            if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
                 raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)

@@ -66,7 +66,7 @@ class SignIn:
             if self._prepare() == "bearer" and "" in self._tokens:
                 answer = self._get_root(f"Bearer {self._tokens[''].value}")
                 if answer.status == 401:
-                    raise self._refuse()
+                    raise self.refuse()
                 must_be_registry(answer)
 
     def authorization(self, scope: str) -> str:
@@ -143,7 +143,7 @@ class SignIn:
             if method == "basic" and bearer and "bearer" not in offered:
                 self._adopt_bearer(bearer)  # open at its root, and tokens behind it
                 return
-            raise self._refuse()
+            raise self.refuse()
         must_be_registry(answer)
         self._method = method
 
@@ -190,7 +190,7 @@ class SignIn:
         if answer.status == 200:
             return _parse_token(answer.content)
         if answer.status == 401 or (answer.status == 403 and not scope):
-            raise self._refuse() if self._has_login else no_access(has_login=False)
+            raise self.refuse() if self._has_login else no_access(has_login=False)
         if answer.status == 403:
             raise no_access(self._has_login)
         if answer.status == 400 and scope.startswith("registry:"):
@@ -224,7 +224,15 @@ class SignIn:
         login = f"{self._endpoint.username}:{self._endpoint.password}".encode()
         return f"Basic {base64.b64encode(login).decode()}"
 
-    def _refuse(self) -> CredentialsRefused:
+    def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:
+        """The value of the Authorization header for a vendor's own API, "" for none. Raises an earlier refusal."""
+        if self._refused:
+            raise self._refused
+        if not self._has_login or scheme == "none":
+            return ""
+        return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
+
+    def refuse(self) -> CredentialsRefused:
         """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
         self._refused = CredentialsRefused(
             "The registry refuses the user name or the password.",
