@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from registries.connectors.base import Connector, Declaration, TagRef
+from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.models import Registry
 from registries.oci.client import DistributionClient
@@ -19,8 +19,6 @@ from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 
 Check = Callable[[], None]
 
-# What the form of each type shows.
-DECLARATIONS: Mapping[str, Declaration] = {each.type: each for each in (DistributionConnector.declaration,)}
 SMALL_BLOB = 4 * 1024 * 1024
 
 

@@ -28,10 +28,14 @@ def request_syncs(
     requested_by: User | None = None,
     forget_unlisted: bool = False,
 ) -> list[SyncRun]:
-    """Queue a sync of each of ``registries``; return them. A registry whose sync waits or runs gets no second one."""
+    """Queue a sync of each of ``registries``; return them.
+
+    A registry whose sync waits or runs gets no second one, and one that is being removed none at all.
+    """
     runs = []
     for registry in registries:
-        if SyncRun.objects.filter(registry=registry).exclude(state__in=FINAL_STATES).exists():
+        busy = SyncRun.objects.filter(registry=registry).exclude(state__in=FINAL_STATES).exists()
+        if busy or not Registry.objects.present().filter(pk=registry.pk).exists():
             continue
         try:
             with transaction.atomic():

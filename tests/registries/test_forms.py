@@ -68,9 +68,8 @@ def test_a_registry_keeps_its_own_name() -> None:
 
 
 def test_only_types_that_work_are_offered() -> None:
-    assert [value for value, _label in filled().fields["type"].choices] == ["oci"]  # type: ignore[attr-defined]
-    assert "type" in filled(type="harbor").errors
-    assert "version" not in filled().fields
+    assert [value for value, _label in filled().fields["type"].choices] == [*Registry.Type.values]  # type: ignore[attr-defined]
+    assert filled(type="rubbish").errors["type"] == ["Choose one of those offered."]
 
 
 def test_the_limit_is_one_of_those_offered() -> None:
