@@ -6,7 +6,7 @@ import enum
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -25,6 +25,7 @@ from registries.secrets import SecretUnreadableError
 
 REPOSITORIES = 20  # so many are looked into for an image to try
 TAGS = 10  # of each
+TRIES = 5  # so many manifests are read at most until one is an image
 
 
 class Stage(enum.StrEnum):
@@ -210,36 +211,38 @@ def _api(registry: Registry, endpoint: Endpoint, here: _Position, check: Callabl
 def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:
     """Yield the steps from the listing to the first byte of an image."""
     here.at(Stage.LISTING)
-    found, looked = _find_image(client)
-    if found is None:
-        yield here.passed(_("No image in the repositories looked into.") if looked else _("No images yet."))
+    candidates = _candidates(client)
+    first = next(candidates, None)
+    if first is None:
+        yield here.passed(_("No images yet."))
         for stage in (Stage.MANIFEST, Stage.BLOB):
             yield Step(stage, Result.SKIPPED, detail=_("There is no image to try."))
         return
-    repository, tag = found
-    yield here.passed(f"{repository}:{tag}")
+    yield here.passed(f"{first[0]}:{first[1]}")
     here.at(Stage.MANIFEST)
-    manifest, digest = _read_manifest(client, repository, tag)
-    yield here.passed(digest[:19])
-    here.at(Stage.BLOB)
-    blobs = [blob for blob in ((manifest.config, *manifest.layers) if manifest else ()) if blob and blob.size]
-    if not blobs:
-        yield Step(Stage.BLOB, Result.SKIPPED, detail=_("There is no content to try."))
+    for repository, tag in chain([first], islice(candidates, TRIES - 1)):
+        manifest, digest = _read_manifest(client, repository, tag)
+        blobs = [blob for blob in ((manifest.config, *manifest.layers) if manifest else ()) if blob and blob.size]
+        if blobs:
+            break
+    else:
+        yield here.passed(_("What was tried is no image."))
+        yield Step(Stage.BLOB, Result.SKIPPED, detail=_("There is no image to try."))
         return
+    yield here.passed(f"{repository}:{tag}, {digest[:19]}")
+    here.at(Stage.BLOB)
     with client.blob(repository, blobs[0]) as content:
         content.read(1)
     yield here.passed()
 
 
-def _find_image(client: RegistryClient) -> tuple[tuple[str, str] | None, int]:
-    """Return (repository, tag) of something that may be an image, and how many repositories were looked into."""
-    looked = 0
+def _candidates(client: RegistryClient) -> Iterator[tuple[str, str]]:
+    """Yield (repository, tag) of what may be an image, one of each repository."""
     for repository in islice(client.repositories(), REPOSITORIES):
-        looked += 1
         for tag in islice(client.tags(repository), TAGS):
             if not tag_is_artifact(tag.name):
-                return (repository, tag.name), looked
-    return None, looked
+                yield repository, tag.name
+                break
 
 
 def _read_manifest(client: RegistryClient, repository: str, tag: str) -> tuple[ImageManifest | None, str]:
@@ -252,5 +255,7 @@ def _read_manifest(client: RegistryClient, repository: str, tag: str) -> tuple[I
             if child is not None:
                 digest = str(child.digest)
                 continue
-        return (manifest if isinstance(manifest, ImageManifest) else None), digest
+        if isinstance(manifest, ImageManifest) and classify(manifest).kind == "image":
+            return manifest, digest
+        break
     return None, digest

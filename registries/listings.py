@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import Case, Count, F, IntegerField, OuterRef, Prefetch, Subquery, Value, When
-from django.db.models.functions import Coalesce, Mod
+from django.db.models.functions import Coalesce, Lower, Mod
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,7 +15,6 @@ from registries.limit import usage_columns, usage_of_row
 from registries.models import Registry, SyncRun
 from registries.nightly import SECONDS, STEP, next_sync
 
-NOT_SAVED = Registry.Connection.UNKNOWN
 CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a person first
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")
 STANDARD, SYNC = gettext_lazy("Standard"), gettext_lazy("Sync")
@@ -91,7 +90,7 @@ REGISTRIES = Listing[Registry](
             name="name",
             label=gettext_lazy("Instance name"),
             value=lambda row: row.name,
-            sort=("name",),
+            sort=(Lower("name"),),
             needs=Needs(fields=("name", "address")),
             template="registries/cells/name.html",
             locked=True,
@@ -102,7 +101,7 @@ REGISTRIES = Listing[Registry](
             name="type",
             label=gettext_lazy("Repository type"),
             value=lambda row: row.get_type_display(),
-            sort=("type", "version", "name"),
+            sort=("type", "version", Lower("name")),
             needs=Needs(fields=("type", "version", "region")),
             template="registries/cells/type.html",
             slot="type",
@@ -112,7 +111,7 @@ REGISTRIES = Listing[Registry](
             name="version",
             label=gettext_lazy("Version"),
             value=lambda row: row.get_version_display() if row.version else None,
-            sort=("version", "name"),
+            sort=("version", Lower("name")),
             needs=Needs(fields=("version",)),
             default=False,
             group=STANDARD,
@@ -130,7 +129,7 @@ REGISTRIES = Listing[Registry](
             name="region",
             label=gettext_lazy("Region"),
             value=lambda row: row.region or _("Default region"),
-            sort=("region", "name"),
+            sort=("region", Lower("name")),
             needs=Needs(fields=("region",)),
             default=False,
             group=STANDARD,
@@ -139,7 +138,7 @@ REGISTRIES = Listing[Registry](
             name="network",
             label=gettext_lazy("Network type"),
             value=lambda row: row.get_network_display(),
-            sort=("network", "name"),
+            sort=("network", Lower("name")),
             needs=Needs(fields=("network",)),
             default=False,
             group=STANDARD,
@@ -162,7 +161,7 @@ REGISTRIES = Listing[Registry](
             value=lambda row: row.get_connection_display(),
             sort=(
                 Case(*(When(connection=state, then=Value(rank)) for rank, state in enumerate(CONNECTION_ORDER))),
-                "name",
+                Lower("name"),
             ),
             needs=Needs(
                 fields=("connection", "connection_reason", "connection_remedy", "connection_checked_at"),
@@ -191,7 +190,7 @@ REGISTRIES = Listing[Registry](
                     *(When(result(name, "last_sync__"), then=Value(rank)) for rank, name in enumerate(RESULT_ORDER)),
                     default=Value(len(RESULT_ORDER)),
                 ),
-                "name",
+                Lower("name"),
             ),
             needs=SYNCING,
             default=False,
@@ -211,7 +210,7 @@ REGISTRIES = Listing[Registry](
             name="limit",
             label=gettext_lazy("Limit used this hour"),
             value=used,
-            sort=("limit", "name"),
+            sort=("limit", Lower("name")),
             needs=Needs(fields=("limit",), annotate=usage_columns()),
             template="registries/cells/limit.html",
             slot="limit",

@@ -63,9 +63,11 @@ def _show(request: HttpRequest, test: ConnectionTest, *, answer: bool = False) -
         return redirect("registries:test", pk=test.pk)
     steps = steps_of(test)
     ended = test.ended_at is not None or test.lost
+    fragment = bool(request.headers.get("HX-Request"))
     context = {"test": test, "steps": steps, "missing": missing(steps, ended=ended), "poll": not ended}
-    name = "_test" if request.headers.get("HX-Request") else "test"
-    return render(request, f"registries/{name}.html", context)
+    if fragment and ended and test.saved:  # the list below shows what the test has found
+        context["changed"] = test.registry
+    return render(request, f"registries/{'_test' if fragment else 'test'}.html", context)
 
 
 def missing(steps: list[Step], *, ended: bool) -> list[tuple[str, bool]]:

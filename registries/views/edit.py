@@ -41,7 +41,8 @@ def registry_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -> HttpResponse:
     before = registry.name
-    if request.method != "POST" or "show" in request.POST:  # another type was chosen: its fields, nothing is judged yet
+    another = "show" in request.POST or "show" in request.GET  # another type was chosen: its fields, nothing is judged
+    if request.method != "POST" or another:
         typed = as_typed(request.POST) if request.method == "POST" else {}
         return render_form(request, RegistryForm(instance=registry, initial=typed), title=before)
     form = RegistryForm(request.POST, instance=registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -27,8 +28,8 @@ def rows() -> QuerySet[Registry]:
 @require_GET
 def registry_list(request: HttpRequest) -> HttpResponse:
     """The page: all registries, or those that filters leave."""
-    any_registry = Registry.objects.present().exists()
-    return lists.show(request, REGISTRIES, template="registries/registry_list.html", context={"any": any_registry})
+    context = {"any": Registry.objects.present().exists(), "zone": timezone.get_default_timezone_name()}
+    return lists.show(request, REGISTRIES, template="registries/registry_list.html", context=context)
 
 
 @require_http_methods(["GET", "POST"])
