@@ -24,7 +24,10 @@ def record_configs(configs: Mapping[int, ImageConfig]) -> None:
         images = Image.objects.in_bulk(list(configs))
         for pk, image in images.items():
             _fill(image, configs[pk])
-        Image.objects.bulk_update(images.values(), COLUMNS, batch_size=100)
+        # An upsert of rows that are there: several times faster than bulk_update's CASE WHEN for each row and column.
+        Image.objects.bulk_create(
+            images.values(), update_conflicts=True, unique_fields=["image_id"], update_fields=COLUMNS, batch_size=100
+        )
         ImageLayer.objects.bulk_create(
             [
                 ImageLayer(image_id=pk, position=position, diff_id=diff_id, step=step)

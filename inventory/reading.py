@@ -22,6 +22,7 @@ from registries.oci.errors import (
     CredentialsRefused,
     DigestMismatch,
     MalformedAnswer,
+    NamesUnfit,
     NotFound,
     RateLimited,
     RegistryError,
@@ -47,6 +48,7 @@ class Listing:
     repository: Repository
     refs: Sequence[TagRef] = ()
     error: RegistryError | None = None  # why the list has no end
+    unfit: NamesUnfit | None = None  # it held more, which nobody can ask for
     names: set[str] = field(default_factory=set)
     failures: int = 0  # of its tags, in a row
     tag_error: RegistryError | None = None  # the last one of its tags
@@ -92,6 +94,7 @@ class Reader:
         listings = self.crew.map(self._list, self._repositories(ask_unlisted), ahead=8)
         for look in self.crew.map(self.look, self._looks(listings), ahead=64):
             if isinstance(look, Listing):
+                self.tally.repositories += look.repository.name in self.listed
                 yield look
                 continue
             self.looked_at += 1
@@ -99,11 +102,13 @@ class Reader:
                 look.listing.failures = 0
                 self._failing.clear()
                 yield _as_seen(look, self.registry.host)
-            elif isinstance(look.error, NotFound):  # gone since it was listed
+                continue
+            if isinstance(look.error, NotFound):  # gone since it was listed
                 look.listing.names.discard(look.ref.name)
-            elif look.error is not self.broken:
+                continue
+            look.listing.tag_error = look.error
+            if look.error is not self.broken:
                 look.listing.failures += 1
-                look.listing.tag_error = look.error
                 repository = look.listing.repository
                 self.trouble(repository.pk, f"{repository.name}:{look.ref.name}", look.error)
 
@@ -144,10 +149,12 @@ class Reader:
                 if name in self.listed:
                     continue
                 if not _storable(name):
-                    self._leave_out(name)
+                    self._leave_out(name, _unstorable())
                     continue
                 self.listed.add(name)
                 yield name
+        except NamesUnfit as error:
+            self._leave_out(_("The list of repositories"), error)
         except RegistryError as error:
             self.cut_off = error
             return
@@ -162,7 +169,6 @@ class Reader:
         for names in batches(self._names(ask_unlisted), 100):
             wanted = [name for name in names if name not in read]
             listed = [name for name in wanted if name in self.listed]
-            self.tally.repositories += len(listed)
             new = set(listed) - set(rows.filter(name__in=listed).values_list("name", flat=True))
             Repository.objects.bulk_create(
                 [Repository(registry=self.registry, name=name) for name in sorted(new)], ignore_conflicts=True
@@ -178,6 +184,8 @@ class Reader:
             for ref in self.client.tags(repository.name):
                 refs.append(ref)
                 self.crew.still_wanted()
+        except NamesUnfit as error:
+            return Listing(repository, refs, unfit=error)
         except RegistryError as error:
             return Listing(repository, refs, error)
         return Listing(repository, refs)
@@ -188,11 +196,13 @@ class Reader:
                 self._failing.clear()
             elif listing.error is not self.broken:
                 self.trouble(listing.repository.pk, listing.repository.name, listing.error)
+            if listing.unfit is not None:
+                self._leave_out(listing.repository.name, listing.unfit)
             for ref in listing.refs:
                 if self.broken is not None:
                     return
                 if not _storable(ref.name):
-                    self._leave_out(f"{listing.repository.name}:{ref.name}")
+                    self._leave_out(f"{listing.repository.name}:{ref.name}", _unstorable())
                 elif tag_is_artifact(ref.name):
                     self.tally.not_images += 1
                     self.looked_at += 1
@@ -213,13 +223,10 @@ class Reader:
         except RegistryError as error:
             self.broken = error
 
-    def _leave_out(self, name: str) -> None:
+    def _leave_out(self, what: str, error: RegistryError) -> None:
+        """Note names that cannot be had by any means. The rest of their list is whole."""
         self.tally.errors += 1
-        self.troubles.note(
-            text(name, 100),
-            _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": NAME_LIMIT},
-            _("Rename it in the registry."),
-        )
+        self.troubles.add(text(what, 100), error)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -249,3 +256,10 @@ def _as_seen(look: Look, host: str) -> Seen:
 
 def _storable(name: str) -> bool:
     return 0 < len(name) <= NAME_LIMIT and text(name) == name and is_repository(name)
+
+
+def _unstorable() -> RegistryError:
+    return MalformedAnswer(
+        _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": NAME_LIMIT},
+        _("Rename it in the registry."),
+    )

@@ -97,6 +97,7 @@ class _Sync:
             self._write([each for each in batch if isinstance(each, Seen)])
             self._retire([each for each in batch if isinstance(each, Listing)])
             if time.monotonic() > self.give_way_at:
+                self._show(_("Making way for others"))
                 self.run.postpone(
                     until=timezone.now(), reason=_("The registry is large; the sync goes on in a moment.")
                 )
@@ -210,6 +211,7 @@ class _Sync:
         error = self.reader.broken or self.reader.cut_off
         if error is None:
             return
+        self._show(_("Broken off"))
         if isinstance(error, CredentialsRefused | RateLimited):
             raise error
         reason = _("The sync broke off after %(count)d repositories: %(reason)s") % {
@@ -225,6 +227,8 @@ class _Sync:
             gone = Repository.objects.filter(registry=self.registry, name__in=self.reader.unlisted)
             self.tally.tags_gone += retire_repositories(list(gone.values_list("pk", flat=True)))
         prune(check=self.run.check)
+        # Where the sync had breaks, some were counted twice.
+        self.tally.repositories = len(self.reader.listed)
         self.tally.tags = Tag.objects.filter(repository__registry=self.registry).count()
         self._show(_("Tidying up"), complete=self.reader.complete)
         self.run.finish(reason=self.reader.troubles.reason, remedy=self.reader.troubles.remedy)

@@ -54,10 +54,9 @@ LABELS = {
 
 
 class Result(enum.StrEnum):
-    """How a step went. WARNED is a step that passed, with something to correct."""
+    """How a step went."""
 
     PASSED = "passed"
-    WARNED = "warned"
     FAILED = "failed"
     SKIPPED = "skipped"
 
@@ -134,6 +133,10 @@ def examine(registry: Registry, *, check: Callable[[], None] = lambda: None) -> 
         yield here.failed(error)
 
 
+class WrongVersion(RegistryError):
+    """The API is of another version than the one that was chosen."""
+
+
 class _Position:
     """Where the test is, and since when."""
 
@@ -199,12 +202,10 @@ def _api(registry: Registry, endpoint: Endpoint, here: _Position, check: Callabl
         return
     reported = versions.harbor(endpoint, check=check)
     label = Registry.Version(reported.version).label
-    detail = _("The API reports %(version)s.") % {"version": reported.full or label}
-    if reported.version == registry.version:
-        yield here.passed(detail)
-    else:
-        reason, remedy = _("This is another version."), _("Choose %(version)s as the version.") % {"version": label}
-        yield Step(Stage.API, Result.WARNED, time.monotonic() - here.since, detail, reason, remedy)
+    told = _("The API reports %(version)s.") % {"version": reported.full or label}
+    if reported.version != registry.version:
+        raise WrongVersion(told, _("Choose %(version)s as the version.") % {"version": label})
+    yield here.passed(told)
     here.at(Stage.CREDENTIALS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -18,13 +17,13 @@ from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
 from registries.connectors.distribution import parse_repository_list
+from registries.connectors.ecr import ROLE
 from registries.models import Registry
 from registries.oci.errors import AddressInvalid
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 PEM_CHARACTERS = 200_000
 REPOSITORIES = 10_000
-ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 # Fields that only some types have; those of all types are name, type, network, region, limit and the certificates.
 BY_TYPE = ("address", "username", "password", "pull_username", "pull_password", "role", "endpoint", "repositories")
 SECRETS: Mapping[str, Callable[[Registry], bool]] = {  # field → whether one is stored

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 
 OPENS, CLOSES = time(0), time(3)  # of the console's own time zone
 SECONDS = 3 * 60 * 60
@@ -34,7 +34,7 @@ def due(*, now: datetime | None = None) -> None:
             continue
         with transaction.atomic():  # a crash in between loses no night
             if Registry.objects.present().filter(waiting, pk=registry.pk).update(nightly_on=night):
-                request_syncs([registry], trigger=SyncRun.Trigger.NIGHTLY)
+                start_sync(registries=[registry], trigger=SyncRun.Trigger.NIGHTLY)
 
 
 def moment(key: int, night: date) -> datetime:

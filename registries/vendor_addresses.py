@@ -1,7 +1,7 @@
 """What people paste as the address of each type of registry, brought to what the connector calls.
 
-Facts from the vendors' documentation: AWS, "Amazon ECR registries" and "Making requests"; Tencent, "Endpoints" of the
-personal edition; Harbor and Quay live at the root of their host.
+Facts from the vendors' documentation: Tencent, "Endpoints" of the personal edition; Harbor and Quay live at the root of
+their host.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from registries.addresses import AddressError
+from registries.connectors.ecr import HOST as ECR
 from registries.connectors.regions import CCR_HOSTS
 from registries.models import Registry
 
-ECR = re.compile(
-    r"\d{12}\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z]+(-[a-z0-9]+)+)"
-    r"\.(amazonaws\.com(\.cn)?|amazonaws\.eu|on\.aws|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
-)
 CCR = re.compile(r"(?P<label>[a-z]+)\.ccs\.tencentyun\.com")
 # Paths of the vendor's pages, which stand in the address bar of who copies from there.
 PORTALS: Mapping[str, re.Pattern[str]] = {

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,8 +173,11 @@ def _incoming() -> Iterator[Path]:
                 _("Wait until it has ended."),
                 retry=True,
             ) from error
-        for left in root.glob("incoming-*"):  # of an update that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        yesterday = time.time() - 24 * 3600
+        for left in (*root.glob("incoming-*"), *root.glob("download-*"), *root.glob("check-*")):
+            # Of an update that was killed; a download that is under way holds no lock, but takes no day either.
+            if left.name.startswith("incoming-") or left.stat().st_mtime < yesterday:
+                shutil.rmtree(left, ignore_errors=True)
         incoming = Path(tempfile.mkdtemp(dir=root, prefix="incoming-"))
         try:
             yield incoming

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +18,9 @@ from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import resolve
 from inventory.models import Image, Layer
+from registries import limit
 from registries.clients import RegistryClient, open_client
+from registries.models import Registry
 from registries.oci import Descriptor, ImageManifest, parse_manifest
 from scanning import counts, installed, record
 from scanning.engines.base import (
@@ -126,6 +129,7 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _("The tag this scan was to pull is no longer in the inventory."),
             _("Sync the registry and scan the image again by another of its tags."),
         )
+    _take_unit(run, registry)
     analysed = categories & ANALYSED_BY_TRIVY
     with ExitStack() as stack:
         run.progress("pulling")
@@ -142,6 +146,14 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _pull_and_look(run, source, lease, session, categories, diff_ids, findings, trust_cache=True)
         except LayersMissing:
             _pull_and_look(run, source, lease, session, categories, diff_ids, findings, trust_cache=False)
+
+
+def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
+    """Count this image against the registry's hourly limit, or go back into the queue until there is room."""
+    waiting = Scan.objects.filter(registry=registry, state=State.QUEUED, not_before__isnull=False).count()
+    until = limit.take(registry_id=registry.pk, image_id=run.job.image.image_id, waiting=waiting)
+    if until is not None:
+        run.postpone(until=until, reason=_("Waiting for the hourly limit of %(registry)s.") % {"registry": registry})
 
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:
@@ -175,17 +187,20 @@ def _pull_and_look(
     expected = diff_ids if len(diff_ids) == len(layers) else [""] * len(layers)
     in_cache = session.known(diff_ids, analysed) if session and trust_cache else frozenset[str]()
     evidence = _evidence(diff_ids) if RiskCategory.MALWARE in categories else {}
+    proven = _proven(layers)
     known = {
-        diff_id
-        for diff_id in diff_ids
-        if (session is None or diff_id in in_cache) and (RiskCategory.MALWARE not in categories or diff_id in evidence)
+        str(layer.digest)
+        for layer, diff_id in zip(layers, expected, strict=True)
+        if proven.get(str(layer.digest)) == diff_id
+        and (session is None or diff_id in in_cache)
+        and (RiskCategory.MALWARE not in categories or diff_id in evidence)
     }
-    total = sum(layer.size for layer, diff_id in zip(layers, expected, strict=True) if diff_id not in known)
+    total = sum(layer.size for layer in layers if str(layer.digest) not in known)
     findings.bytes_pulled = findings.layers_pulled = findings.layers_known = 0
     stored: list[StoredLayer] = []
     for position, (descriptor, diff_id) in enumerate(zip(layers, expected, strict=True)):
         run.check()
-        if diff_id and diff_id in known:
+        if str(descriptor.digest) in known:
             findings.layers_known += 1
             stored.append(StoredLayer(position=position, diff_id=diff_id, path=None))
             continue
@@ -243,8 +258,14 @@ def _pull(
     )
     findings.bytes_pulled = before + descriptor.size
     findings.layers_pulled += 1
-    Layer.objects.filter(digest=str(descriptor.digest), diff_id="").update(diff_id=file.diff_id)
+    resolve.record_diff_id(digest=str(descriptor.digest), diff_id=file.diff_id)
     return file
+
+
+def _proven(layers: Sequence[Descriptor]) -> dict[str, str]:
+    """Return the diff IDs by digest of those layers that a pull has unpacked: what a config says is only a claim."""
+    digests = [str(layer.digest) for layer in layers]
+    return dict(Layer.objects.filter(digest__in=digests, verified=True).values_list("digest", "diff_id"))
 
 
 def _made_config(layers: list[StoredLayer]) -> bytes:

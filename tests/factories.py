@@ -9,7 +9,6 @@ from typing import Any
 
 from django.utils import timezone
 
-from console.models import User
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Tag
 from registries.models import Registry
 from scanning.models import (
@@ -24,7 +23,6 @@ from scanning.models import (
 from scanning.models.packages import SeverityRank
 
 _numbers = itertools.count(1)
-PASSWORD = "correct horse battery staple"
 CLEAN: dict[str, Any] = dict.fromkeys(
     ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive", "packages"), 0
 )
@@ -38,13 +36,6 @@ HISTORY = [
 def digest(text: object = "") -> str:
     """Return a digest of its own for ``text``, for nothing a new one at each call."""
     return f"sha256:{sha256(str(text or next(_numbers)).encode()).hexdigest()}"
-
-
-def user(role: str = User.Role.OPERATOR, **values: Any) -> User:
-    """Somebody who can sign in with PASSWORD."""
-    return User.objects.create_user(
-        values.pop("username", f"{role}-{next(_numbers)}"), password=PASSWORD, role=role, **values
-    )
 
 
 def registry(**values: Any) -> Registry:

@@ -4,13 +4,15 @@ import os
 import tempfile
 from pathlib import Path
 
-_root = os.environ.setdefault("TALLYMAN_TEST_DATA", tempfile.mkdtemp(prefix="tallyman-tests-"))
-os.environ["TALLYMAN_DATA"] = str(Path(_root) / os.environ.get("PYTEST_XDIST_WORKER", "main"))
+if "TALLYMAN_TEST_CHILD" not in os.environ:  # a worker that a test starts brings a folder of its own
+    _root = os.environ.setdefault("TALLYMAN_TEST_DATA", "") or tempfile.mkdtemp(prefix="tallyman-tests-")
+    os.environ["TALLYMAN_TEST_DATA"] = _root
+    os.environ["TALLYMAN_DATA"] = str(Path(_root) / os.environ.get("PYTEST_XDIST_WORKER", "main"))
 os.environ["TALLYMAN_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
 os.environ["TALLYMAN_PLAIN_HTTP_HOSTS"] = "127.0.0.1,localhost"
 os.environ.pop("TALLYMAN_DEBUG", None)
 
-from console.settings import *  # noqa: E402, F403
+from console.settings import *  # noqa: F403
 
 # A file, not memory: jobs renew their lease from a thread, and workers are processes.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405

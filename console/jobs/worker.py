@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import shutil
 import signal
@@ -43,7 +44,8 @@ class WatchedCluster:
         self._life = presence.life_file(folder, name)
         self._touched = 0
         self.process = self._start()
-        self.life_at = self.canary_at = time.monotonic()
+        self.life_at = time.monotonic()
+        self.canary_at = -math.inf  # the first one goes out at once, so that the page knows of the worker
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {

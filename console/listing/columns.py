@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F, Field, Model, Prefetch, QuerySet
 from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
@@ -86,6 +87,6 @@ def nullable(model: type[Model], path: str) -> bool:
                 return True
             if found.related_model and not isinstance(found.related_model, str):
                 model = found.related_model
-    except LookupError:
+    except FieldDoesNotExist:
         return True
     return False

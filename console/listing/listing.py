@@ -87,7 +87,8 @@ class Listing(Generic[Row]):
     ) -> QuerySet[Row]:
         """Return ``rows`` sorted, with what ``columns`` need and, with ``row_parts``, what a row of the page needs."""
         column, descending = self.sorting(sort or "") or self.sorting(self.default_sort) or (self.columns[0], False)
-        needs = [column.needs for column in columns] + ([self.needs] if row_parts else [])
+        needs = [one.needs for one in columns] + ([self.needs] if row_parts else [])
+        needs.append(Needs(annotate=column.needs.annotate))  # of a column that is sorted by and not shown
         return compose(rows, needs).order_by(*ordering(rows.model, column, descending=descending))
 
     def selected(self, *, view: QueryDict, chosen: QueryDict) -> QuerySet[Row]:

@@ -15,11 +15,11 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
+from console.accounts import person
 from console.listing import workbook
 from console.listing.columns import Column, Row
 from console.listing.listing import COUNTED_EXACTLY, Listing, SelectionError
 from console.listing.page import Page
-from console.models import User
 
 EXPORTED_AT_ONCE = COUNTED_EXACTLY  # rows; more belong into the background
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -45,10 +45,7 @@ def show(
     target: str = "list",
     context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element with the id ``target``.
-
-    ``context`` is for the page alone.
-    """
+    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of id ``target``."""
     page = page_of(request, listing)
     partial = is_partial(request, target)
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})
@@ -70,20 +67,17 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
     The form carries the order as repeated ``shown``; its buttons move, hide or show one column and send it back, so
     that it works without scripts as well.
     """
-    user = request.user
+    user = person(request)
     if request.method == "POST":
         names = _arranged(listing, request.POST)
         if "save" in request.POST or "reset" in request.POST:
-            assert isinstance(user, User)
             kept = {**user.columns, listing.name: names}
             if "reset" in request.POST:
                 del kept[listing.name]
             user.columns = kept
             user.save(update_fields=["columns"])
-            url = f"{reverse(back)}{request.META['QUERY_STRING'] and '?'}{request.META['QUERY_STRING']}"
-            if getattr(request, "htmx", None):
-                return HttpResponse(headers={"HX-Redirect": url})
-            return redirect(url)
+            query = request.META["QUERY_STRING"]
+            return redirect(f"{reverse(back)}{query and '?'}{query}")
         shown = listing.chosen(names)
     else:
         shown = listing.chosen(chosen_columns(request, listing))
@@ -92,7 +86,8 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
         if not column.locked:
             groups.setdefault(str(column.group), []).append(column)
     template = "_columns.html" if getattr(request, "htmx", None) else "columns.html"
-    context = {"listing": listing, "shown": shown, "groups": groups, "back": reverse(back)}
+    others = [column for column in listing.columns if column not in shown]
+    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": reverse(back)}
     return render(request, f"console/listing/{template}", context)
 
 

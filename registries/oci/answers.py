@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -23,6 +24,8 @@ from registries.oci.errors import (
     ServerError,
 )
 from registries.oci.failures import translated
+
+_CODE = re.compile(r"[A-Z0-9_]{1,60}")
 
 What = Literal["repository", "manifest", "blob", "page"]
 
@@ -55,7 +58,7 @@ class Answer:
             code = errors[0]["code"] if isinstance(errors, list) else ""
         except (MalformedAnswer, LookupError, TypeError):
             return ""
-        return code if isinstance(code, str) and code.isascii() and len(code) <= 60 else ""
+        return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
     @property
     def is_html(self) -> bool:

@@ -12,29 +12,32 @@ from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
 from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
     DigestMismatch,
     MalformedAnswer,
+    NamesUnfit,
     NotFound,
     TooLarge,
 )
 from registries.oci.headers import next_query
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
 from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
-from registries.oci.sign_in import SignIn
+from registries.oci.sign_in import Logins, SignIn
 from registries.oci.transport import Transport
 
 MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
 SCHEMA1_LIMIT = 8 * 1024 * 1024
 PAGE_LIMIT = 16 * 1024 * 1024
 PAGE_SIZE = 1000
-SMALLEST_PAGE = 25
+SMALLEST_PAGE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
 MAX_EMPTY_PAGES = 1000
+_REPOSITORY_GONE = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -49,6 +52,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
+        self._others: list[Transport] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,7 +61,22 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        self._transport.close()
+        for transport in (self._transport, *self._others):
+            transport.close()
+
+    def transport_to(self, endpoint: Endpoint) -> Transport:
+        """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
+        transport = Transport(endpoint, self._transport.check)
+        self._others.append(transport)
+        return transport
+
+    def sign_in_by(self, logins: Logins) -> None:
+        """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
+        self._sign_in.sign_in_by(logins)
+
+    def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
+        """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
+        return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
@@ -161,7 +180,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 size //= 2
                 query = urlencode({"n": size})
                 continue
-            if answer.status == 404 and key == "tags" and answer.error_code():
+            if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
                 raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
@@ -183,7 +202,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 )
             query = following
         if unfit:
-            raise MalformedAnswer(
+            raise NamesUnfit(
                 f"The registry lists {unfit} names that no request can hold; the others were read.",
                 "Rename these repositories or tags in the registry.",
             )
@@ -205,6 +224,9 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
             if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
                 raise storage_refuses(answer)
+            if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):
+                answer.close()  # what ECR says of an expired login; where the right is missing, it says so again
+                continue
             if answer.status != 401:
                 return answer
             answer.close()

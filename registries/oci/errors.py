@@ -112,6 +112,10 @@ class MalformedAnswer(RegistryError):
     """The registry answered what no registry may answer: broken JSON, contradictions, wrong types."""
 
 
+class NamesUnfit(MalformedAnswer):
+    """A list held names that no request can hold. Raised at its end: all other names were given."""
+
+
 class TooLarge(MalformedAnswer):
     """An answer is larger than any honest one."""
 

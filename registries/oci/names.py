@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[a-f0-9]+")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _NAME_LIMIT, _TAG_LIMIT = 255, 200  # a digest of sha512 has 135 characters
 _UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")  # controls, and what UTF-8 cannot hold
 
@@ -78,7 +79,7 @@ class Reference:
         head, slash, tail = rest.partition("/")
         host, name = (head, tail) if slash and (head == "localhost" or set(head) & set(".:")) else ("", rest)
         name, colon, tag = name.partition(":")
-        if (colon and not _TAG.fullmatch(tag)) or not is_repository(name):
+        if (host and not _HOST.fullmatch(host)) or (colon and not _TAG.fullmatch(tag)) or not is_repository(name):
             raise AddressInvalid(
                 f"“{text[:200]}” is not the name of a repository or an image.",
                 "Write it as name, name:tag or name@sha256:…",

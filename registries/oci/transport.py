@@ -47,7 +47,7 @@ FIRST_PAUSE = 1.0
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
-ERROR_BODY = 64 * 1024
+ERROR_SECONDS, ERROR_BODY = 5.0, 64 * 1024
 CHUNK = 64 * 1024
 _RETRIED = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -78,11 +78,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
         patience: float | None = None,
+        content: bytes | None = None,
     ) -> Answer:
         """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
 
         With ``limit`` (bytes) the body is read too, decoded and no longer than that; without, the caller reads and
-        closes. ``patience`` is how many seconds the head may take. Raises Unreachable, TlsError, RateLimited,
+        closes. ``patience`` is how many seconds the head may take. ``content`` goes with a POST that only asks: it is
+        repeated like a GET, and follows no redirect to another origin. Raises Unreachable, TlsError, RateLimited,
         ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
         """
         patience = patience or HEAD_SECONDS
@@ -90,7 +92,7 @@ class Transport:
         for attempt in range(1, MAX_TRIES + 1):
             self._refuse_if_given_up(url)
             try:
-                answer = self._follow(method, url, headers or {}, limit, patience)
+                answer = self._follow(method, url, headers or {}, limit, patience, content)
                 if answer.status not in _RETRIED:
                     return answer
                 pause = _retry_after(answer)
@@ -105,7 +107,7 @@ class Transport:
             hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
-            self._wait(wait)
+            self.wait(wait)
             paused += wait
         if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
@@ -118,21 +120,30 @@ class Transport:
                 raise failure
             self._given_up = None
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()
             time.sleep(min(left, SLICE_SECONDS))
         self.check()
 
-    def _follow(self, method: str, url: str, headers: Mapping[str, str], limit: int | None, patience: float) -> Answer:
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int | None,
+        patience: float,
+        content: bytes | None,
+    ) -> Answer:
         """One request with its redirects. What belongs to the first origin is sent to no other, and not again later."""
         first = origin = Origin.of(url)
         everything = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         for _ in range(MAX_HOPS + 1):
             if origin != first:
                 everything = {name: value for name, value in everything.items() if name in _FOR_ANY_ORIGIN}
-            answer = self._exchange(method, url, origin, everything, limit, patience)
+            answer = self._exchange(method, url, origin, everything, limit, patience, content)
             if answer.status not in _REDIRECTS:
                 return answer
             target = answer.headers.get("Location", "")
@@ -144,12 +155,23 @@ class Transport:
                     f"{before} redirects to an address without TLS.",
                     "Correct the registry's own address (external URL) or the storage it redirects to.",
                 )
+            if content is not None and origin != first:
+                raise RedirectRefused(
+                    f"{first} redirects a query to {origin}.", "If that is the registry, enter its address."
+                )
             if url == previous:
                 break
         raise RedirectRefused(f"{first} redirects in circles.", "Check the address, and the proxy before the registry.")
 
     def _exchange(
-        self, method: str, url: str, origin: Origin, headers: Mapping[str, str], limit: int | None, patience: float
+        self,
+        method: str,
+        url: str,
+        origin: Origin,
+        headers: Mapping[str, str],
+        limit: int | None,
+        patience: float,
+        content: bytes | None,
     ) -> Answer:
         self.check()
         proxy = self.endpoint.proxy_for(origin)
@@ -158,7 +180,7 @@ class Transport:
         adapter = self._trusting if origin == self.home else self._verifying
         call = self._call(patience)
         with call.active(), translated(origin):
-            prepared = requests.Request(method, url, headers=dict(headers)).prepare()
+            prepared = requests.Request(method, url, headers=dict(headers), data=content).prepare()
             response = adapter.send(
                 prepared,
                 stream=True,
@@ -168,7 +190,8 @@ class Transport:
         answer = Answer(response.status_code, response.headers, origin, response, call)
         answer.call = self._call(BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
-            with contextlib.suppress(RegistryError):
+            answer.call = self._call(ERROR_SECONDS)
+            with contextlib.suppress(RegistryError):  # the status alone will do
                 answer.content = _read_all(answer, ERROR_BODY)
         elif method == "HEAD":
             answer.read(1)  # nothing, which gives the connection back

@@ -21,7 +21,7 @@ from registries.forms import DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.listings import REGISTRIES
 from registries.models import Registry
 from registries.remove import request_removal
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -52,7 +52,7 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     audit.record(request, action, saved, detail | ({"was": before} if before not in {"", saved.name} else {}))
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
-        request_syncs([saved], requested_by=person(request))
+        start_sync(registries=[saved], requested_by=person(request))
         audit.record(request, "sync.start", saved)
     url = reverse("registries:registry-list")
     if request.headers.get("HX-Request"):

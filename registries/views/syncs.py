@@ -21,7 +21,7 @@ from console.listing.listing import SelectionError
 from registries.filters import ACTIVE
 from registries.listings import REGISTRIES, SYNCS
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from registries.views.lists import rows
 
 ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it
@@ -71,15 +71,14 @@ def sync(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _start(request: HttpRequest, chosen: QuerySet[Registry]) -> HttpResponse:
-    wanted = list(chosen)
-    runs = request_syncs(wanted, requested_by=person(request))
-    for run in runs:
+    started = start_sync(registries=chosen, requested_by=person(request))
+    for run in started.runs:
         audit.record(request, "sync.start", run.registry)
-    text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(runs)) % {"n": len(runs)}
-    if already := len(wanted) - len(runs):
-        text += _(", %(n)d skipped (already syncing)") % {"n": already}
-    if wanted:
-        messages.add_message(request, messages.SUCCESS if runs else messages.INFO, text)
+    text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(started.runs)) % {"n": len(started.runs)}
+    if started.already:
+        text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already)}
+    if started.runs or started.already:
+        messages.add_message(request, messages.SUCCESS if started.runs else messages.INFO, text)
     else:
         messages.info(request, _("There is no registry to sync. Add one first."))
     return after(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,11 @@ from typing import TextIO
 import django
 
 from console.supervision import ProgramEndedError, Stopped, die_with_parent, on_stop_signals, stop
+from scanning.demo.images import sample_registry
+from scanning.demo.registry_server import RegistryServer
 
 PORT, REGISTRY_PORT = 8000, 5055  # where they are free
+REGISTRY_USER = "tallyman"
 KEPT = {  # of the settings around it the demo takes over these; above all not where the real console keeps its data
     "TALLYMAN_LOG_LEVEL",
     "TALLYMAN_PROXY",
@@ -43,24 +47,30 @@ def main() -> int:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with on_stop_signals(stop):
         try:
-            with _alone_in(folder):
-                port = _free_port(options.port or PORT, required=options.port is not None)
-                registry_port = _free_port(REGISTRY_PORT)
-                _set_environment(environment(os.environ, folder=folder, port=port, registry_port=registry_port))
+            password = secrets.token_urlsafe(18)
+            with _alone_in(folder), _listen(options.port) as page:
+                server = _sample_registry({REGISTRY_USER: password})
+                wanted = environment(os.environ, folder=folder, port=page.getsockname()[1], registry=server.host)
+                os.environ.clear()
+                os.environ.update(wanted)
                 django.setup()
                 from scanning.demo.run import run  # needs the settings
 
                 run(
                     say=say,
                     folder=folder,
-                    listen=f"127.0.0.1:{port}",
-                    registry_port=registry_port,
+                    page=page,
+                    server=server,
+                    credentials=(REGISTRY_USER, password),
                     database_choice=options.database,
                 )
         except Stopped:
             say("Stopped.")
-        except (DemoError, ProgramEndedError) as error:
+        except DemoError as error:
             say(str(error), to=sys.stderr)
+            return 1
+        except ProgramEndedError as error:
+            say(f"{error} Its messages are in {folder / 'demo.log'}.", to=sys.stderr)
             return 1
     return 0
 
@@ -71,7 +81,7 @@ def say(line: str, *, to: TextIO = sys.stdout) -> None:
         to.flush()
 
 
-def environment(around: Mapping[str, str], *, folder: Path, port: int, registry_port: int) -> dict[str, str]:
+def environment(around: Mapping[str, str], *, folder: Path, port: int, registry: str) -> dict[str, str]:
     """Return ``around`` without its settings of the console, and with those of the demo: a registry on loopback."""
     foreign = ("TALLYMAN_", "DATABASE_URL", "REDIS_URL")
     kept = {name: value for name, value in around.items() if name in KEPT or not name.startswith(foreign)}
@@ -80,14 +90,9 @@ def environment(around: Mapping[str, str], *, folder: Path, port: int, registry_
         "TALLYMAN_STATIC": str(folder / "static"),
         "TALLYMAN_URL": f"http://127.0.0.1:{port}",
         "TALLYMAN_ALLOWED_NETWORKS": "127.0.0.1/32",
-        "TALLYMAN_PLAIN_HTTP_HOSTS": f"127.0.0.1:{registry_port}",
+        "TALLYMAN_PLAIN_HTTP_HOSTS": registry,
         "DJANGO_SETTINGS_MODULE": "console.settings",
     }
-
-
-def _set_environment(wanted: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(wanted)
 
 
 def _options() -> argparse.Namespace:
@@ -125,19 +130,25 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _free_port(wanted: int, *, required: bool = False) -> int:
-    """Return ``wanted`` where it is free, else any free port. Raises DemoError where it is ``required`` and taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                if required:
-                    raise DemoError(f"Port {port} cannot be used: {error.strerror}. Choose another one.") from error
-                continue
-            return int(probe.getsockname()[1])
-    raise DemoError("This machine has no free port on 127.0.0.1.")
+def _listen(wanted: int | None) -> socket.socket:
+    """Return a socket for the page: on the port ``wanted``, else on the usual one, else on any that is free.
+
+    Raises DemoError where ``wanted`` cannot be had.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", wanted or PORT), backlog=128)
+    except OSError as error:
+        if wanted:
+            raise DemoError(f"Port {wanted} cannot be used: {error.strerror}. Choose another one.") from error
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
+
+
+def _sample_registry(users: Mapping[str, str]) -> RegistryServer:
+    """Return the sample registry on its usual port, which keeps the addresses of images, or else on a free one."""
+    try:
+        return sample_registry(port=REGISTRY_PORT, users=users)
+    except OSError:
+        return sample_registry(port=0, users=users)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
+from socket import socket
 from typing import Literal
 
 import requests
@@ -19,42 +19,53 @@ from django.db.models import Count
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
 from console.serving import FOLDER, programs
-from console.supervision import Supervisor
+from console.supervision import ProgramEndedError, Supervisor
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from scanning import database
-from scanning.demo.images import sample_registry
+from scanning.demo.registry_server import RegistryServer
 from scanning.launch import launch
 
-REGISTRY, REGISTRY_USER, ADMINISTRATOR = "Sample registry", "tallyman", "admin"
+REGISTRY, ADMINISTRATOR = "Sample registry", "admin"
 GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next start
 DOWNLOAD_SECONDS = 60.0
+PAGE_SECONDS = 60.0
 TICK_SECONDS = 0.5
 
 DatabaseChoice = Literal["auto", "small"]
 Say = Callable[[str], None]
 
 
-def run(*, say: Say, folder: Path, listen: str, registry_port: int, database_choice: DatabaseChoice) -> None:
-    """Show the console with the sample images; return only by an exception (Stopped, ProgramEndedError)."""
+def run(
+    *,
+    say: Say,
+    folder: Path,
+    page: socket,
+    server: RegistryServer,
+    credentials: tuple[str, str],
+    database_choice: DatabaseChoice,
+) -> None:
+    """Show the console on the listening socket ``page``, with the sample images that ``server`` holds.
+
+    ``credentials`` are those of the server. Returns only by an exception: Stopped, ProgramEndedError.
+    """
     logging.getLogger().setLevel(logging.WARNING)  # the terminal is for what is said; the programs have a log file
     say(f"Preparing the demo in {folder} ...")
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
-    credentials = _administrator()
-    supervised = programs(listen=listen, web_workers=2)
+    person = _administrator()
+    supervised = programs(listen=page, web_workers=2)
     with ExitStack() as stack:
         supervisor = stack.enter_context(
             Supervisor(supervised, folder=FOLDER, grace=GRACE, say=say, log=folder / "demo.log")
         )
-        password = secrets.token_urlsafe(18)
-        server = stack.enter_context(sample_registry(port=registry_port, users={REGISTRY_USER: password}))
+        stack.enter_context(server)
         _wait_for_page(supervisor)
-        say(f"Address: {settings.URL}\n{credentials}")
+        say(f"Address: {settings.URL}\n{person}")
         demo = _Demo(supervisor, say)
         demo.provide_database(database_choice)
-        demo.sync(_register(server.url, password))
+        demo.sync(_register(server.url, *credentials))
         demo.scan()
         say("Ctrl-C stops everything.")
         demo.stay()
@@ -68,24 +79,31 @@ def _administrator() -> str:
     return lines.getvalue().strip()
 
 
-def _register(address: str, password: str) -> Registry:
+def _register(address: str, user: str, password: str) -> Registry:
     """Return the row of the sample registry, which may have another port and password than last time."""
     registry = Registry.objects.filter(name=REGISTRY).first() or Registry(name=REGISTRY)
-    registry.address, registry.username = address, REGISTRY_USER
+    registry.address, registry.username = address, user
     registry.set_password(password)
     registry.save()
     return registry
 
 
 def _wait_for_page(supervisor: Supervisor) -> None:
-    while True:
+    """Return when the sign-in page answers. Raises ProgramEndedError where it does not do so in time."""
+    ends = time.monotonic() + PAGE_SECONDS
+    said = ""
+    while time.monotonic() < ends:
         supervisor.check()
         try:
-            if requests.get(f"{settings.URL}/sign-in/", timeout=5).ok:
+            answer = requests.get(f"{settings.URL}/sign-in/", timeout=5)
+        except requests.RequestException as error:
+            said = type(error).__name__
+        else:
+            if answer.ok:
                 return
-        except requests.RequestException:
-            pass
+            said = f"status {answer.status_code}"
         time.sleep(0.1)
+    raise ProgramEndedError(f"The web server does not show the page ({said}).")
 
 
 class _Demo:
@@ -123,7 +141,7 @@ class _Demo:
 
     def sync(self, registry: Registry) -> None:
         """Sync the sample registry and say what was found."""
-        request_syncs([registry])
+        start_sync(registries=[registry])
         run = SyncRun.objects.filter(registry=registry).latest("pk")
         while run.state not in FINAL_STATES:
             self._tick()

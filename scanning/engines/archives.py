@@ -1,7 +1,7 @@
 """Looks into archives inside layers: zip (jar, wheel, …), tar, Debian packages, gzip, zstd, bzip2, xz.
 
-Only what an archive says of itself tells its kind, never its name. Everything is bounded, because the archive may have
-been made to exhaust its reader; what a bound or damage kept from being seen is noted, so that it does not read as clean.
+Only its bytes tell an archive's kind, never its name. Everything is bounded, because the archive may have been made to
+exhaust its reader; what a bound or damage kept from being seen is noted, so that it does not read as clean.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _tar(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[tu
 
 
 def _ar(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[tuple[str, tar.Data]]:
-    """Yield the parts of a Debian package; any other ``ar`` is a static library, whose objects lie in it as they are."""
+    """Yield the parts of a Debian package; any other ``ar`` is a static library, whose objects lie bare in it."""
     if bytes(data[8:21]) != b"debian-binary":
         return
     offset = 8

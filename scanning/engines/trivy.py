@@ -10,12 +10,10 @@ import contextlib
 import hashlib
 import hmac
 import json
-import re
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from console.jobs import process
 from scanning.engines.base import (
@@ -30,6 +28,16 @@ from scanning.engines.base import (
 )
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
 from scanning.engines.trivy_cache import Shown, Slot, take_slot
+from scanning.engines.trivy_command import (
+    FLAGS,
+    SCANNERS,
+    VERSION_SECONDS,
+    Runner,
+    failure,
+    is_cache_damaged,
+    scanners,
+    start,
+)
 from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
 from scanning.engines.trivy_layout import write_layout
 from scanning.engines.trivy_report import Report, read_report
@@ -37,37 +45,7 @@ from scanning.engines.trivy_secrets import FoundSecret, show
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 
-SCANNERS = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
-REPORT_BYTES = 64 * 1024**2
-MEMORY_BYTES = 3 * 1024**3  # 170 MB is usual; a layer full of lock files or jar archives takes more
-FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to look into
-VERSION_SECONDS = 60.0
 OLD_DATABASE_DAYS = 7
-
-FLAGS = (
-    *("--format", "json", "--list-all-pkgs", "--quiet", "--no-progress"),
-    *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),
-    *("--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update", "--skip-check-update"),
-    *("--config", "", "--ignorefile", "", "--secret-config", ""),
-)  # "": read no such file, whatever lies in the working folder
-
-
-class Runner(Protocol):
-    """``console.jobs.process.run``: raises a ``console.jobs.process.ProcessFailed``, and whatever ``check`` raises."""
-
-    def __call__(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        check: Check,
-        timeout: float,
-        env: Mapping[str, str],
-        cwd: Path,
-        stdout_limit: int,
-        memory_bytes: int | None,
-        file_bytes: int | None,
-        stdin: bytes | None = None,
-    ) -> process.Finished: ...
 
 
 class LayersMissing(EngineError):
@@ -120,8 +98,12 @@ class Trivy:
         path, digest = self._binary.verified()
         if digest not in self._versions:
             self._make_cache_root()
-            finished = self._start(
-                [path, "--version", "--format", "json"], check=_never, timeout=VERSION_SECONDS, cwd=self._cache_root
+            finished = start(
+                self._run,
+                [path, "--version", "--format", "json"],
+                check=_never,
+                timeout=VERSION_SECONDS,
+                cwd=self._cache_root,
             )
             try:
                 version = str(json.loads(finished.stdout)["Version"])
@@ -171,54 +153,10 @@ class Trivy:
         wanted = frozenset(categories) & self.categories
         database = read_facts(self._database) if RiskCategory.VULNERABILITIES in wanted else None
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
-        variant = hashlib.sha256(f"{self.engine_version()} {_scanners(wanted)} {key}".encode()).hexdigest()[:16]
+        variant = hashlib.sha256(f"{self.engine_version()} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
         with take_slot(self._cache_root, variant=variant, diff_ids=diff_ids) as slot:
             slot.prepare(database.folder if database else None)
-            yield TrivySession(self, slot, path, self._key, wanted, database)
-
-    def _start(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        check: Check,
-        timeout: float,
-        cwd: Path,
-        env: Mapping[str, str] | None = None,
-    ) -> process.Finished:
-        """Run the executable to its end. Raises EngineError for every end that is none of its own."""
-        try:
-            return self._run(
-                argv,
-                check=check,
-                timeout=timeout,
-                env=env if env is not None else environment(cwd),
-                cwd=cwd,
-                stdout_limit=REPORT_BYTES,
-                memory_bytes=MEMORY_BYTES,
-                file_bytes=FILE_BYTES,
-            )
-        except process.ProcessNotStarted as error:
-            raise EngineError(
-                f"Trivy cannot be started: {error}",
-                "Check that the executable is one for this machine, and its rights.",
-            ) from error
-        except process.ProcessTimeout as error:
-            raise EngineError(
-                f"Trivy was ended after {timeout:.0f} seconds.",
-                "Raise the timeout in Scanning settings, or scan at a quieter time.",
-            ) from error
-        except process.ProcessOutputTooLarge as error:
-            raise EngineError(
-                f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
-                "The image holds more findings than can be kept; split it up.",
-            ) from error
-        except process.ProcessOutOfMemory as error:
-            raise EngineError(
-                f"Trivy took more than {MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
-                "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
-            ) from error
-        except process.ProcessFailed as error:
-            raise EngineError(f"Trivy did not come to its end: {error}", "Scan again.", retry=True) from error
+            yield TrivySession(self._run, slot, path, self._key, wanted, database)
 
     def _make_cache_root(self) -> None:
         try:
@@ -234,14 +172,14 @@ class TrivySession:
 
     def __init__(
         self,
-        engine: Trivy,
+        run: Runner,
         slot: Slot,
         executable: Path,
         key: bytes,
         categories: frozenset[RiskCategory],
         database: DatabaseFacts | None,
     ) -> None:
-        self._engine, self._slot, self._executable, self._key = engine, slot, executable, key
+        self._run, self._slot, self._executable, self._key = run, slot, executable, key
         self._categories = categories
         self.database = database  # that findings are matched with; None where no vulnerabilities are looked for
 
@@ -289,8 +227,8 @@ class TrivySession:
 
     def _scan(self, layers: Sequence[StoredLayer], work: Path, *, check: Check, timeout: float) -> Report:
         argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", self._slot.cache]
-        argv += ["--scanners", _scanners(self._categories), "--timeout", f"{int(timeout) + 60}s", *FLAGS]
-        finished = self._engine._start(argv, check=check, timeout=timeout, cwd=work)
+        argv += ["--scanners", scanners(self._categories), "--timeout", f"{int(timeout) + 60}s", *FLAGS]
+        finished = start(self._run, argv, check=check, timeout=timeout, cwd=work)
         if finished.returncode != 0:
             self._fail(finished, layers)
         return read_report(finished.stdout)
@@ -303,34 +241,9 @@ class TrivySession:
             named = {diff_id for diff_id in absent if diff_id in said}
             self._slot.forget(absent)
             raise LayersMissing(named or absent)
-        if "cache may be in use by another process" in said:
-            raise EngineError(
-                "Another process holds Trivy's cache.",
-                "Scan again. If it happens again, look for a second Trivy that uses the console's data folder.",
-                retry=True,
-            )
-        if "unable to initialize cache" in said or finished.returncode == 2:  # 2: Go's panic, as of a damaged cache
+        if is_cache_damaged(finished):
             self._slot.reset()
-            raise EngineError(
-                f"Trivy ended abnormally, and its cache was emptied: {_last_words(said)}",
-                "Scan the image again.",
-                retry=True,
-            )
-        if "DB error" in said:
-            raise EngineError(
-                f"Trivy cannot use the vulnerability database: {_last_words(said)}",
-                "Update the vulnerability database: manage.py update_vulnerability_db.",
-            )
-        if finished.returncode < 0:
-            raise EngineError(
-                f"Trivy was ended by signal {-finished.returncode}.",
-                "Look for lack of memory, then scan again.",
-                retry=True,
-            )
-        raise EngineError(
-            f"Trivy failed (code {finished.returncode}): {_last_words(said)}",
-            "The image may be damaged: pull it by hand to see. If it is whole, use another version of Trivy.",
-        )
+        raise failure(finished)
 
     def _secrets(
         self, found: Sequence[FoundSecret], layers: Sequence[StoredLayer], check: Check
@@ -358,19 +271,6 @@ class TrivySession:
         return tuple(facts)
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Return the whole environment that Trivy gets: nothing of ours, and a proxy that leads nowhere."""
-    nowhere = "http://127.0.0.1:9"  # the discard port: what flags do not forbid fails at once
-    return {
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "PATH": "/nonexistent",
-        "HTTP_PROXY": nowhere,
-        "HTTPS_PROXY": nowhere,
-        "GOMEMLIMIT": f"{MEMORY_BYTES // 2 // 1024**2}MiB",
-    }
-
-
 def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:
     age = database.age_days()
     yield "Database built", f"{database.built_at:%Y-%m-%d %H:%M} UTC ({age} days ago)"
@@ -395,17 +295,6 @@ def _secret_fact(secret: FoundSecret, shown: Shown) -> SecretFact:
         fingerprint=shown.fingerprint,
         diff_id=secret.diff_id,
     )
-
-
-def _scanners(categories: Collection[RiskCategory]) -> str:
-    return ",".join(SCANNERS[category] for category in sorted(categories))
-
-
-def _last_words(said: str) -> str:
-    """Return the last message of Trivy's log, short and without the chain of its functions."""
-    lines = [line for line in said.splitlines() if "FATAL" in line] or said.strip().splitlines()[-1:] or ["no message"]
-    message = re.sub(r"^\S+\s+FATAL\s+(Fatal error\s+)?", "", lines[-1]).replace("run error: image scan error: ", "")
-    return message[:300]
 
 
 def _never() -> None:

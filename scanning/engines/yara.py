@@ -1,8 +1,8 @@
 """YARA-X: viruses and trojans by the project's rules and the team's own.
 
 A layer is read in place: its headers are walked in an mmap and each file's bytes are given to YARA-X, nothing is
-unpacked to disk. Files over 64 MiB are given in overlapping pieces, each behind the file's first 4 KiB so that rules see
-what kind of file it is; memory stays flat whatever the layer's size.
+unpacked to disk. Files over 64 MiB are given in overlapping pieces, each behind the file's first 4 KiB so that rules
+see what kind of file it is; memory stays flat whatever the size of the layer.
 """
 
 from __future__ import annotations

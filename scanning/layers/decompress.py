@@ -33,7 +33,7 @@ class Readable(Protocol):
 
 
 def plain(source: Readable) -> Generator[bytes, None, None]:
-    """Yield the uncompressed bytes of ``source`` in chunks of at most 1 MiB.
+    """Yield the uncompressed bytes of ``source`` in chunks of at most 1 MiB. Reads ``source`` to its very end.
 
     Raises UnsupportedCompression, CorruptLayer, LayerTooLarge (zstd window), and whatever ``source`` raises.
     """

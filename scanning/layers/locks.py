@@ -25,9 +25,8 @@ def acquire(path: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(
-            descriptor
-        ).st_nlink:  # else it was removed between open and flock, and another may hold the new one
+        # Without a name it was removed between open and flock, and another may hold the lock of the new file.
+        if os.fstat(descriptor).st_nlink:
             return descriptor
     except BlockingIOError:
         pass

@@ -198,7 +198,6 @@ class LayerLease:
                             self._room(file, taken, check)
                         hasher.update(chunk)
                         _write(file, chunk)
-                source.read_to_end()
             file.truncate(written)
         found = f"{hasher.name}:{hasher.hexdigest()}"
         if diff_id and found != diff_id:
@@ -234,11 +233,6 @@ class _Counted:
         if chunk:
             self._progress(self.count)
         return chunk
-
-    def read_to_end(self) -> None:
-        """Read what the decompressor left, so that the reader of the blob sees its end and judges its digest."""
-        while self.read(1 << 20):
-            pass
 
 
 def _complete(folder: Path) -> StoredFile | None:

@@ -3,17 +3,27 @@
 from scanning.models.database_update import DatabaseUpdate
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.packages import Package, PackageVulnerability, Vulnerability
+from scanning.models.quota import ScanSettings
+from scanning.models.rematch import Rematch
+from scanning.models.run import ScanRun, Scope
 from scanning.models.scan import CategoryResult, LayerEvidence, Scan
+from scanning.models.schedule import Firing, ScanSchedule
 
 __all__ = [
     "CategoryResult",
     "DatabaseUpdate",
+    "Firing",
     "ImagePackage",
     "LayerEvidence",
     "MalwareFinding",
     "Package",
     "PackageVulnerability",
+    "Rematch",
     "Scan",
+    "ScanRun",
+    "ScanSchedule",
+    "ScanSettings",
+    "Scope",
     "SecretFinding",
     "Vulnerability",
 ]

@@ -31,6 +31,7 @@ class Scan(Job):
     manifest_digest = models.CharField(max_length=140)
     address = models.CharField(max_length=700)
     registry = models.ForeignKey("registries.Registry", null=True, on_delete=models.SET_NULL, related_name="+")
+    run = models.ForeignKey("scanning.ScanRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="scans")
     categories = models.JSONField(default=list)  # values of RiskCategory
     timeout = models.PositiveIntegerField(default=1800)  # seconds, over pull and analysis
     requested_by = models.ForeignKey(

@@ -146,7 +146,8 @@ rule Miner_In_Browser
         author = "Tallyman"
     strings:
         $start = /new\s+(CoinHive|CryptoLoot|Client)\.(Anonymous|User|Token)\(\s{0,4}["'][A-Za-z0-9]{32,64}["']/
+        $fence = "```"  // a text about it
         $library = /(coinhive|crypto-?loot|coin-hive)[a-z.\-]{0,20}(\.min)?\.js/ nocase
     condition:
-        filesize < 2MB and $start and $library
+        filesize < 2MB and $start and $library and not $fence
 }

@@ -104,9 +104,10 @@ rule Rootkit_Preload_File
         reference = "https://attack.mitre.org/techniques/T1574/006/"
         author = "Tallyman"
     strings:
-        $odd = /(^|[\s:])\/(tmp|var\/tmp|dev\/shm|root|home|usr\/include|[^\s:]{0,200}\/\.[^\s:\/.])[^\s:]{0,200}/
+        $odd_1 = /(^|[\s:])\/(tmp|var\/tmp|dev\/shm|root|home|usr\/include)\/[^\s:]{1,200}/
+        $odd_2 = /(^|[\s:])\/[^\s:]{0,200}\/\.[^\s:\/.][^\s:]{0,200}/
     condition:
-        filepath == "/etc/ld.so.preload" and filesize < 4KB and $odd
+        filepath == "/etc/ld.so.preload" and filesize < 4KB and any of them
 }
 
 rule Backdoor_BPFDoor

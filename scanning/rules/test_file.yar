@@ -17,5 +17,5 @@ rule EICAR_Test_File
             21 24 48 2B 48 2A
         }
     condition:
-        $eicar at 0 and filesize <= 128
+        filesize <= 128 and $eicar at 0
 }

@@ -145,6 +145,7 @@ rule Web_Shell_ASPX
         $start_1 = "ProcessStartInfo"
         $start_2 = "cmd.exe"
         $start_3 = /Request(\.Form|\.QueryString)?\s{0,4}\[\s{0,4}["']/
+        $fence = "```"
     condition:
-        filesize < 256KB and $page in (0 .. 1024) and ($eval or all of ($start_*))
+        filesize < 256KB and $page in (0 .. 1024) and ($eval or all of ($start_*)) and not $fence
 }

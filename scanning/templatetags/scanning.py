@@ -50,7 +50,7 @@ def references(finding: Any) -> SafeString:
     told = [primary, *(described.references if described else [])]
     links = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
     if not links:
-        return format_html('<span class="faint">–</span>')
+        return format_html('<span class="faint">{}</span>', "–")
     shown = format_html_join(
         " · ",
         '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',

@@ -174,12 +174,14 @@ def gzip_by_proxy(request: Request, real: Real) -> Answer:
 
 @dataclass(frozen=True)
 class Bomb:
-    """A JSON body that is small on the wire and ``size`` bytes large when unpacked."""
+    """A JSON body that is small on the wire and ``size`` bytes (in steps of 16 MiB) large when unpacked."""
 
     size: int
 
     def __call__(self, request: Request, real: Real) -> Answer:
-        packed = gzip.compress(b'{"repositories":["' + b"a" * self.size + b'"]}')
+        step = 1 << 24
+        piece = gzip.compress(b"a" * step)
+        packed = gzip.compress(b'{"repositories":["') + piece * (self.size // step) + gzip.compress(b'"]}')
         return Answer(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed)
 
 

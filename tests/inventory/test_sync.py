@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
 
 from console.jobs.models import State
+from console.jobs.queue import request_cancel
 from inventory import tasks
 from inventory.models import Image, ImageLayer, Layer, Manifest, PlatformManifest, Repository, Tag
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Status, catalog, manifests
+from tests.fakes.registry import FakeRegistry, Status, catalog, manifests, rate_limited, silence
 from tests.fakes.registry import tags as tag_lists
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +38,7 @@ def registry(server: FakeRegistry) -> Registry:
 
 
 def sync(registry: Registry, **options: bool) -> SyncRun:
-    (run,) = request_syncs([registry], **options)
+    (run,) = start_sync(registries=[registry], **options).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -148,7 +156,7 @@ def test_an_index_of_attestations_alone_is_no_image(server: FakeRegistry, regist
     made = images.index(images.attestation(image("x")))
     made.put(server, "team/app", "att")
     run = sync(registry)
-    assert (run.tags, run.not_images, Tag.objects.count()) in {(0, 1, 0), (1, 0, 1)}
+    assert (run.tags, run.not_images, run.errors, Tag.objects.count()) == (0, 1, 0, 0)
 
 
 def test_an_old_schema_1_image_is_an_image_named_by_its_manifest(server: FakeRegistry, registry: Registry) -> None:
@@ -424,7 +432,203 @@ def test_five_megabytes_of_nonsense_end_in_a_row_that_says_so(server: FakeRegist
 
 def test_names_that_no_row_can_hold_are_left_out_and_counted(server: FakeRegistry, registry: Registry) -> None:
     image("a").put(server, "a", "1.0")
-    listed = '{"repositories":["a","%s","b\\u0000","\\ud800"]}' % ("x" * 400)
+    image("gone").put(server, "gone", "1.0")
+    sync(registry)
+    server.store.remove_repository("gone")
+    listed = json.dumps({"repositories": ["a", "x" * 301, "b\0", "\ud800", "y" * 2000]})
     server.fail(catalog, Status(200, body=listed.encode()))
+    listed = json.dumps({"name": "a", "tags": ["1.0", "x" * 400, "../x"]})
+    server.fail(lambda request: request.path == "/v2/a/tags/list", Status(200, body=listed.encode()))
     run = sync(registry)
-    assert (run.state, run.errors, names()) == (State.SUCCEEDED, 3, {"a:1.0"})
+    assert (run.state, run.complete, names()) == (State.SUCCEEDED, True, {"a:1.0"})
+    assert run.errors >= 2
+    assert run.reason
+    assert run.remedy
+
+
+def test_a_password_changed_in_the_middle_stops_the_sync_and_retires_nothing() -> None:
+    with FakeRegistry(method="basic", users={"reader": "secret"}) as server:
+        for number in range(30):
+            image(f"{number}").put(server, f"team/app{number:02}", "1.0")
+        registry = Registry(name="closed", address=server.url, username="reader")
+        registry.set_password("secret")
+        registry.save()
+        sync(registry)
+        server.seen.clear()
+
+        def change(request: object, real: object) -> object:
+            server.sign_in.users = {"reader": "changed"}
+            return real()  # type: ignore[operator]
+
+        server.fail(lambda request: request.path == "/v2/team/app10/tags/list", change, times=1)  # type: ignore[arg-type]
+        run = sync(registry)
+        assert run.state == State.FAILED
+        assert registry.connection == Registry.Connection.REFUSED
+        assert (run.tags_gone, Tag.objects.count()) == (0, 30)
+        refusals = [seen for seen in server.requests(tag_lists) if seen.path > "/v2/team/app10"]
+        assert len(refusals) < 15
+
+
+def test_an_address_where_nothing_listens_is_recorded_as_failed(registry: Registry, server: FakeRegistry) -> None:
+    image("a").put(server, "a", "1.0")
+    sync(registry)
+    server.fail(lambda request: request.path == "/v2/", Status(500))
+    run = sync(registry)
+    assert run.state in {State.QUEUED, State.FAILED}
+    assert (run.tags_gone, names()) == (0, {"a:1.0"})
+    assert registry.connection == Registry.Connection.FAILED
+    assert registry.connection_reason
+    assert registry.connection_remedy
+
+
+# --- cancelled, broken off, resumed ------------------------------------------------------------------------------
+def test_a_cancel_is_heard_while_the_registry_says_nothing(server: FakeRegistry, registry: Registry) -> None:
+    image("a").put(server, "a", "1.0")
+    server.fail(lambda request: request.method == "HEAD", silence)
+    (run,) = start_sync(registries=[registry]).runs
+    worker = threading.Thread(target=work_and_close, args=(run.pk,))
+    worker.start()
+    wait_until(lambda: bool(server.requests(manifests)))
+    run.refresh_from_db()
+    request_cancel(run)
+    worker.join(timeout=10)
+    run.refresh_from_db()
+    assert (run.state, worker.is_alive()) == (State.CANCELLED, False)
+    assert registry.connection == "unknown"  # this object is old: the run itself has written "connected"
+    assert Registry.objects.get().connection == Registry.Connection.CONNECTED
+
+
+def test_a_sync_that_was_broken_off_does_not_read_again_what_it_has_read(
+    server: FakeRegistry, registry: Registry
+) -> None:
+    for number in range(6):
+        image(f"{number}").put(server, f"team/app{number}", "1.0")
+    server.fail(lambda request: request.path == "/v2/team/app1/manifests/1.0", Status(500))
+    first_page = b'{"repositories":["team/app0","team/app1","team/app2"]}'
+    next_page = {"Link": '</v2/_catalog?last=team/app2&n=3>; rel="next"'}
+    server.fail(catalog, Status(200, next_page, body=first_page), times=1)
+    server.fail(catalog, Status(500))
+    run = sync(registry)
+    assert (run.state, run.complete) == (State.QUEUED, False)
+    read = set(Repository.objects.exclude(synced_at=None).values_list("name", flat=True))
+    assert read == {"team/app0", "team/app2"}
+    server.heal()
+    server.seen.clear()
+    SyncRun.objects.update(not_before=None)
+    tasks.sync(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.complete, run.tags, Tag.objects.count()) == (State.SUCCEEDED, True, 6, 6)
+    again = {seen.path.removeprefix("/v2/").removesuffix("/tags/list") for seen in server.requests(tag_lists)}
+    assert not again & read
+    assert "team/app1" in again
+
+
+def test_a_large_sync_makes_way_for_others_and_goes_on(
+    server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        image(f"{number}").put(server, f"team/app{number}", "1.0")
+    monkeypatch.setattr("inventory.sync.BATCH", 2)
+    monkeypatch.setattr("inventory.sync.SHIFT_SECONDS", -1)
+    (run,) = start_sync(registries=[registry]).runs
+    turns = 0
+    while not run.is_final:
+        tasks.sync(run.pk)
+        run.refresh_from_db()
+        turns += 1
+    assert turns > 2
+    assert (run.state, run.complete, run.repositories, run.tags, Tag.objects.count()) == ("succeeded", True, 4, 4, 4)
+
+
+def test_a_rate_limit_puts_the_sync_off_until_the_registry_listens_again(
+    server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registries.oci.transport.MAX_TRIES", 1)  # as after all of its tries
+    image("a").put(server, "a", "1.0")
+    server.fail(manifests, rate_limited("300"))
+    run = sync(registry)
+    assert (run.state, run.complete) == (State.QUEUED, False)
+    assert run.reason
+    assert run.not_before is not None
+    assert timedelta(minutes=4) < run.not_before - timezone.now() < timedelta(minutes=6)
+
+
+# --- many at a time ----------------------------------------------------------------------------------------------
+def test_a_registry_whose_sync_waits_gets_no_second_one(registry: Registry) -> None:
+    (run,) = start_sync(registries=[registry]).runs
+    assert start_sync(registries=[registry]).already == [registry]
+    tasks.sync(run.pk)
+    assert len(start_sync(registries=[registry]).runs) == 1
+
+
+def test_a_delivery_that_comes_twice_does_the_sync_once(server: FakeRegistry, registry: Registry) -> None:
+    run = sync(registry)
+    server.seen.clear()
+    tasks.sync(run.pk)
+    assert not server.seen
+
+
+def test_repositories_come_in_pages_and_names_of_many_segments_stay(server: FakeRegistry, registry: Registry) -> None:
+    wanted = {f"deep/{number}/er/name" for number in range(25)} | {"one"}
+    made = image("x")
+    for name in wanted:
+        made.put(server, name, "sha256")  # a tag named like an algorithm
+    run = sync(registry)
+    assert (run.repositories, run.tags) == (26, 26)
+    assert names() == {f"{name}:sha256" for name in wanted}
+
+
+def test_a_fixed_list_asks_no_catalog_and_what_is_taken_off_it_goes(server: FakeRegistry, registry: Registry) -> None:
+    for name, tag in (("a", "1.0"), ("a", "2.0"), ("a", "1.1"), ("b", "1.0"), ("c", "1.0")):
+        image(name + tag).put(server, name, tag)
+    registry.repositories = f"a:1.*\n{registry.host}/b\n# c\n"
+    registry.save()
+    run = sync(registry)
+    assert names() == {"a:1.0", "a:1.1", "b:1.0"}
+    assert not server.requests(catalog)
+    registry.repositories = "b"
+    registry.save()
+    run = sync(registry)
+    assert (run.tags_gone, names()) == (2, {"b:1.0"})
+
+
+def test_a_closed_catalog_says_what_to_do(server: FakeRegistry, registry: Registry) -> None:
+    server.fail(catalog, Status(403, code="DENIED"))
+    run = sync(registry)
+    assert run.state == State.FAILED
+    assert "fixed list" in run.remedy
+
+
+def work_and_close(pk: int) -> None:
+    try:
+        tasks.sync(pk)
+    finally:
+        connection.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# --- from the command line ---------------------------------------------------------------------------------------
+def test_the_command_syncs_here_and_now_and_says_what_it_has_brought(
+    server: FakeRegistry, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image("a").put(server, "a", "1.0")
+    call_command("sync_registries", "FAKE", "--now")
+    assert "fake: Succeeded, 1 repositories, 1 tags (1 new" in capsys.readouterr().out
+    server.fail(catalog, Status(403, code="DENIED"))
+    with pytest.raises(CommandError):
+        call_command("sync_registries", "--now")
+    assert "fixed list" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="nobody"):
+        call_command("sync_registries", "nobody")
+
+
+def test_the_command_leaves_the_work_to_the_workers_unless_told(server: FakeRegistry, registry: Registry) -> None:
+    call_command("sync_registries")
+    assert SyncRun.objects.get().state == State.QUEUED
+    assert not server.seen

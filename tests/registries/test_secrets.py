@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django import Settings
 
 from registries import secrets
 from registries.models import Registry
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def data_folder(settings: object, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path  # type: ignore[attr-defined]
+def data_folder(settings: Settings, tmp_path: Path) -> Path:
+    settings.DATA_DIR = tmp_path
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from console.jobs.models import State
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from scanning import database, tasks
 from scanning.demo.database import build_demo_database
 from scanning.launch import launch
@@ -42,7 +42,7 @@ def registry(transactional_db: None, fake: FakeRegistry) -> Registry:
 
 def sync(registry: Registry) -> SyncRun:
     """Sync ``registry`` in this process, as a worker would."""
-    (run,) = request_syncs([registry])
+    (run,) = start_sync(registries=[registry]).runs
     inventory_tasks.sync(run.pk)
     run.refresh_from_db()
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from io import StringIO
@@ -89,9 +90,13 @@ def test_the_database_before_stays_for_scans_under_way_and_older_ones_go(source:
 
 def test_what_an_update_that_was_killed_has_left_is_removed(source: Path, data_folder: Path) -> None:
     database.install(source)
-    (data_folder / "incoming-abc").mkdir()
+    for name in ("incoming-abc", "download-old", "download-new"):
+        (data_folder / name).mkdir()
+    os.utime(data_folder / "download-old", (0, 0))
     database.install(source)
     assert not (data_folder / "incoming-abc").exists()
+    assert not (data_folder / "download-old").exists()
+    assert (data_folder / "download-new").exists()
 
 
 def test_the_demo_database_does_not_replace_another(source: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.test import override_settings
 
 from console.jobs.models import State
 from inventory.models import Image, Tag
-from registries.models import Registry
-from scanning import installed
+from registries.limit import WINDOW
+from registries.models import PullUnit, Registry
+from scanning import installed, tasks
 from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
@@ -204,3 +209,46 @@ def test_a_scan_whose_worker_died_is_done_by_the_next_one(fake: FakeRegistry, re
     reap()
     assert work_off(queued).state == State.SUCCEEDED
     assert queued.losses == 1
+
+
+def test_scans_over_the_hourly_limit_wait_visibly_and_go_on_by_themselves(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    for number in range(3):
+        put(fake, DEBIAN, {"number": str(number).encode()}, tag=str(number))
+    Registry.objects.filter(pk=registry.pk).update(limit=1)
+    sync(registry)
+    assert not PullUnit.objects.exists()  # a sync of a limited registry counts nothing
+    queued = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+    for each in queued:
+        tasks.scan(each.pk)
+    states = Scan.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [State.SUCCEEDED, State.QUEUED, State.QUEUED]
+    second, third = Scan.objects.filter(state=State.QUEUED)
+    assert "hourly limit of fake" in second.reason
+    first_unit = PullUnit.objects.get().taken_at
+    assert sorted([second.not_before, third.not_before]) == [first_unit + WINDOW, first_unit + 2 * WINDOW]
+    for _ in range(2):
+        PullUnit.objects.update(taken_at=F("taken_at") - WINDOW)
+        Scan.objects.filter(state=State.QUEUED).update(not_before=F("not_before") - WINDOW)
+        tasks.scan(second.pk)
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+
+
+def test_a_config_that_claims_a_known_layer_for_another_does_not_hide_it(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    clean = put(fake, DEBIAN, tag="clean")
+    sync(registry)
+    scan(only_tag())
+    evil = images.image({"srv/eicar.com": EICAR})
+    lying = replace(evil, config=evil.config.replace(evil.layers[0].diff_id.encode(), clean.layers[0].diff_id.encode()))
+    manifest = json.loads(evil.manifest)
+    manifest["config"] = images.descriptor(lying.config, images.OCI_CONFIG)
+    replace(lying, manifest=images.to_json(manifest)).put(fake, "team/app", "evil")
+    sync(registry)
+    (queued,) = launch(tag_ids=[Tag.objects.get(name="evil").pk], requested_by=None).queued
+    ended = work_off(queued)
+    assert ended.state == State.FAILED
+    assert "Digest mismatch" in ended.reason
+    assert not layer_files()

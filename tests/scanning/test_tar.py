@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import tarfile
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanning.engines.tar import BLOCK, MAX_SEGMENTS, EntryType, TarEntry, TarError, read, rooted, walk
+from scanning.engines.tar import BLOCK, EntryType, TarEntry, TarError, read, rooted, walk
+from scanning.engines.tar_sparse import MAX_SEGMENTS
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 KINDS = {
@@ -120,7 +122,7 @@ def test_any_archive_that_tarfile_writes_reads_the_same(
     assert found == expected
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
     base=st.sampled_from(FORMATS),
     edits=st.lists(st.tuples(st.integers(0, 8000), st.binary(min_size=1, max_size=16)), max_size=6),
@@ -156,10 +158,8 @@ def test_no_mutated_archive_makes_it_crash_or_read_outside(
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=3000))
 def test_rubbish_ends_in_a_plain_error_or_in_nothing(data: bytes) -> None:
-    try:
+    with contextlib.suppress(TarError):
         assert all(isinstance(entry, TarEntry) for entry in walk(data))
-    except TarError:
-        pass
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -181,10 +181,21 @@ def test_a_size_in_a_pax_header_overrules_the_header() -> None:
     assert (read(data, file), after.path) == (b"c" * 600, "after")
 
 
-@pytest.mark.parametrize("size", [b"-1", b"9" * 30, b"1e3", b" 1", b"0x1"])
+@pytest.mark.parametrize("size", [b"-1", b"9" * 30, b"1e3", b" 1", b"0x1", b"+", b"1_0"])
 def test_a_pax_size_that_is_no_size_is_refused(size: bytes) -> None:
     with pytest.raises(TarError, match="number"):
         list(walk(pax((b"size", size)) + header(b"f") + END))
+
+
+def test_a_pax_size_with_sign_and_zeros_is_read_as_container_runtimes_read_it() -> None:
+    (file,) = walk(pax((b"size", b"+" + b"0" * 30 + b"3")) + header(b"f") + pad(b"abc") + END)
+    assert file.size == 3
+
+
+def test_a_mode_that_is_no_number_does_not_hide_the_file() -> None:
+    block = bytearray(header(b"f"))
+    block[100:108] = b"\xff" * 8
+    assert [entry.path for entry in walk(sign(block) + END)] == ["f"]
 
 
 def test_a_negative_size_in_base_256_is_refused() -> None:
@@ -346,12 +357,12 @@ def test_any_number_of_entries_is_walked_in_an_mmap_with_flat_memory(tmp_path: P
     path = tmp_path / "layer"
     block = header(b"some/folder/file") * 1000
     with path.open("wb") as file:
-        for _ in range(100):
+        for _ in range(20):
             file.write(block)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
         tracemalloc.start()
         try:
-            assert sum(1 for _ in walk(data)) == 100_000
+            assert sum(1 for _ in walk(data)) == 20_000
             assert tracemalloc.get_traced_memory()[1] < 256 * 1024
         finally:
             tracemalloc.stop()

@@ -12,7 +12,7 @@ from console.jobs.models import State
 from console.jobs.work import work
 from inventory.sync import sync_registry
 from registries.models import Registry, SyncRun
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 
 
 class Command(BaseCommand):
@@ -28,8 +28,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, names: list[str], now: bool, forget_unlisted: bool, **options: Any) -> None:
-        runs = request_syncs(self._registries(names), forget_unlisted=forget_unlisted)
-        self.stdout.write(f"{len(runs)} syncs are queued.")
+        started = start_sync(registries=self._registries(names), forget_unlisted=forget_unlisted)
+        runs = started.runs
+        already = f" {len(started.already)} were queued or running already." if started.already else ""
+        self.stdout.write(f"{len(runs)} syncs are queued.{already}")
         failed = [run for run in runs if not self._succeeds(run)] if now else []
         if failed:
             raise CommandError("Not every sync has succeeded.")

@@ -21,7 +21,7 @@ import redis
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 60, what: str = "it") -> Any:
+def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
     """Return the first true value of ``condition()``; fail after ``seconds``, which is a bound and no measure."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
@@ -226,6 +226,7 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
     SQLite and the ORM broker, unless the test asks for one of the servers too.
     """
     environment = os.environ | {
+        "TALLYMAN_TEST_CHILD": "1",
         "TALLYMAN_DATA": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
         "DATABASE_URL": "",

@@ -9,7 +9,7 @@ import redis
 
 from tests.console.jobs.conftest import RealWorker, Server, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_a_result_survives_a_restart_of_postgresql(real_worker: RealWorker, postgres_server: Server) -> None:

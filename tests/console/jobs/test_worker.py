@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.console.jobs.conftest import RealWorker, eventually, tree
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_jobs_are_done_and_sigterm_ends_everything(real_worker: RealWorker) -> None:
@@ -76,6 +77,20 @@ def test_killing_the_worker_outright_leaves_no_process_and_loses_no_job(real_wor
         real_worker.wait(job, "succeeded")
     real_worker.wait(jobs[0], "running", attempt=2, losses=1)
     assert len(list((real_worker.folder / "run").iterdir())) == 1, "the folder of the dead worker is gone"
+
+
+def test_sigterm_to_every_process_at_once_costs_an_attempt_and_no_more(real_worker: RealWorker) -> None:
+    (job,) = real_worker.add("engine")  # as systemd does it without KillMode=mixed
+    real_worker.start()
+    real_worker.wait(job, "running", stage="engine")
+    for pid in sorted(tree(real_worker.folder)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    assert real_worker.process is not None
+    assert real_worker.process.wait(timeout=45) == 0
+    assert tree(real_worker.folder) == {}
+    real_worker.start()
+    real_worker.wait(job, "running", stage="engine", attempt=2)
 
 
 def test_cancelling_ends_a_running_engine(real_worker: RealWorker) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from registries.oci import DistributionClient, Endpoint, transport
 from tests.fakes.registry import Canary, FakeRegistry
 
+T = TypeVar("T")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -52,3 +53,14 @@ def connect() -> Iterator[Callable[..., DistributionClient]]:
             return stack.enter_context(DistributionClient(endpoint, check=check))
 
         yield make
+
+
+def until_error(items: Iterator[T]) -> tuple[list[T], Exception | None]:
+    """What an iterator yields before it raises, and what it raises."""
+    found: list[T] = []
+    try:
+        for item in items:
+            found.append(item)
+    except Exception as error:
+        return found, error
+    return found, None

@@ -11,7 +11,8 @@ import pytest
 
 from console.jobs import process
 from scanning.engines.base import EngineError, ImageInput
-from scanning.engines.trivy import LayersMissing, Trivy, environment
+from scanning.engines.trivy import LayersMissing, Trivy
+from scanning.engines.trivy_command import environment
 from tests.fakes import images
 from tests.scanning.engines.conftest import (
     APP,
@@ -39,10 +40,22 @@ def valid_report() -> str:
         ('echo \'{"SchemaVersion": 2, "Results": [{"Target": 1, "Class": "secret"}]}\'', "cannot be read"),
         ("head -c 70000000 /dev/zero", "more than 64 MiB"),
         (f"echo '{valid_report()}'; echo '2026 FATAL Fatal error it broke' >&2; exit 1", "it broke"),
+        ("echo '2026 FATAL write /x: no space left on device' >&2; exit 1", "disk is full"),
         ("kill -SEGV $$", "signal 11"),
         ("echo panic >&2; exit 2", "ended abnormally"),
     ],
-    ids=["empty", "half", "list", "schema", "wrong type", "endless", "failed with a report", "crash", "panic"],
+    ids=[
+        "empty",
+        "half",
+        "list",
+        "schema",
+        "wrong type",
+        "endless",
+        "failed with a report",
+        "full disk",
+        "crash",
+        "panic",
+    ],
 )
 def test_an_engine_that_writes_rubbish_is_an_error_with_a_remedy(
     fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path, script: str, reason: str

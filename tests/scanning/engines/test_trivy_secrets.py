@@ -182,6 +182,19 @@ def test_a_report_that_does_not_fit_its_file_is_masked_as_trivy_did(
     assert shown.masked.isprintable()
 
 
+def test_a_secret_that_is_not_located_hides_behind_trivys_mask_on_the_lines_of_others(tmp_path: Path) -> None:
+    content = f"a={GITHUB_TOKEN} b={AWS_KEY_ID} end"
+    layer = on_disk(tmp_path, {"f": content}).layers[0].path
+    assert layer
+    match = f"a={'*' * 40} b={'*' * 20} end"
+    located = FoundSecret("github-pat", "", "", Severity.HIGH, "f", 1, 1, 2, match, "", "sha256:0")
+    lost = FoundSecret("aws-access-key-id", "", "", Severity.HIGH, "f", 1, 1, None, match, "", "sha256:0")
+    shown = show([located, lost], layer, key=KEY, check=never)
+    assert {each.masked for each in shown.values()} == {"a=************ b=************ end"}
+    assert shown[located.key].fingerprint == fingerprint(GITHUB_TOKEN)
+    assert shown[lost.key].fingerprint != fingerprint(AWS_KEY_ID)
+
+
 def test_a_file_that_is_not_in_the_layer_is_no_error(tmp_path: Path) -> None:
     layer = on_disk(tmp_path, {"g": "nothing"}).layers[0].path
     assert layer

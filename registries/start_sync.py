@@ -1,0 +1,59 @@
+"""Starts syncs: makes the jobs and puts them in line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from console.jobs.models import Lane
+from console.jobs.queue import enqueue
+from console.models import User
+from registries.models import Registry, SyncRun
+
+LANES = {
+    SyncRun.Trigger.MANUAL: Lane.MANUAL,
+    SyncRun.Trigger.EVENT: Lane.EVENT,
+    SyncRun.Trigger.NIGHTLY: Lane.SCHEDULE,
+}
+
+
+@dataclass(frozen=True)
+class Started:
+    """What became of a request to sync."""
+
+    runs: list[SyncRun]  # queued now
+    already: list[Registry]  # a sync of these was queued or running
+
+
+def start_sync(
+    *,
+    registries: Iterable[Registry],
+    requested_by: User | None = None,
+    trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
+    forget_unlisted: bool = False,
+) -> Started:
+    """Queue one sync for each registry that has none queued or running; the database itself holds it to one.
+
+    One that is being removed gets none, and is neither among those queued nor among those that were.
+    """
+    runs, already = [], []
+    for registry in registries:
+        if not Registry.objects.present().filter(pk=registry.pk).exists():
+            continue
+        try:
+            with transaction.atomic():
+                run = SyncRun.objects.create(
+                    registry=registry,
+                    requested_by=requested_by,
+                    trigger=trigger,
+                    lane=LANES[trigger],
+                    forget_unlisted=forget_unlisted,
+                )
+                enqueue(run)
+        except IntegrityError:  # syncrun_one_at_a_time
+            already.append(registry)
+        else:
+            runs.append(run)
+    return Started(runs=runs, already=already)

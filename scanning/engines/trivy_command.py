@@ -1,0 +1,145 @@
+"""How ``trivy`` is run: its flags, its bounds, its empty environment, and what its failures mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from console.jobs import process
+from scanning.engines.base import Check, EngineError, RiskCategory
+
+SCANNERS = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
+REPORT_BYTES = 64 * 1024**2
+MEMORY_BYTES = 3 * 1024**3  # 170 MB is usual; a layer full of lock files or jar archives takes more
+FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to look into
+VERSION_SECONDS = 60.0
+
+FLAGS = (
+    *("--format", "json", "--list-all-pkgs", "--quiet", "--no-progress"),
+    *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),
+    *("--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update", "--skip-check-update"),
+    *("--config", "", "--ignorefile", "", "--secret-config", ""),
+)  # "": read no such file, whatever lies in the working folder
+
+
+class Runner(Protocol):
+    """``console.jobs.process.run``: raises a ``console.jobs.process.ProcessFailed``, and whatever ``check`` raises."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        check: Check,
+        timeout: float,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdout_limit: int,
+        memory_bytes: int | None,
+        file_bytes: int | None,
+        stdin: bytes | None = None,
+    ) -> process.Finished: ...
+
+
+def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: float, cwd: Path) -> process.Finished:
+    """Run ``argv`` to its end, at home in ``cwd``. Raises EngineError for every end that is none of its own."""
+    try:
+        return run(
+            argv,
+            check=check,
+            timeout=timeout,
+            env=environment(cwd),
+            cwd=cwd,
+            stdout_limit=REPORT_BYTES,
+            memory_bytes=MEMORY_BYTES,
+            file_bytes=FILE_BYTES,
+        )
+    except process.ProcessNotStarted as error:
+        raise EngineError(
+            f"Trivy cannot be started: {error}",
+            "Check that the executable is one for this machine, and its rights.",
+        ) from error
+    except process.ProcessTimeout as error:
+        raise EngineError(
+            f"Trivy was ended after {timeout:.0f} seconds.",
+            "Raise the timeout in Scanning settings, or scan at a quieter time.",
+        ) from error
+    except process.ProcessOutputTooLarge as error:
+        raise EngineError(
+            f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
+            "The image holds more findings than can be kept; split it up.",
+        ) from error
+    except process.ProcessOutOfMemory as error:
+        raise EngineError(
+            f"Trivy took more than {MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
+            "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
+        ) from error
+    except process.ProcessFailed as error:
+        raise EngineError(f"Trivy did not come to its end: {error}", "Scan again.", retry=True) from error
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the whole environment that Trivy gets: nothing of ours, and a proxy that leads nowhere."""
+    nowhere = "http://127.0.0.1:9"  # the discard port: what flags do not forbid fails at once
+    return {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": "/nonexistent",
+        "HTTP_PROXY": nowhere,
+        "HTTPS_PROXY": nowhere,
+        "GOMEMLIMIT": f"{MEMORY_BYTES // 2 // 1024**2}MiB",
+    }
+
+
+def is_cache_damaged(finished: process.Finished) -> bool:
+    """Return whether the run failed as it does with a damaged cache: by an error, or by Go's panic (code 2)."""
+    return "unable to initialize cache" in finished.stderr_tail or finished.returncode == 2
+
+
+def failure(finished: process.Finished) -> EngineError:
+    """Return what the end of a run with a code other than 0 means."""
+    said = finished.stderr_tail
+    if "cache may be in use by another process" in said:
+        return EngineError(
+            "Another process holds Trivy's cache.",
+            "Scan again. If it happens again, look for a second Trivy that uses the console's data folder.",
+            retry=True,
+        )
+    if "no space left on device" in said:
+        return EngineError(
+            "The disk is full: Trivy could not write.", "Make room on the disk of the data folder, then scan again."
+        )
+    if is_cache_damaged(finished):
+        return EngineError(
+            "Trivy ended abnormally, as it does when its cache is damaged. The cache was emptied.",
+            "Scan the image again. If it happens again with this image alone, use another version of Trivy.",
+            retry=True,
+        )
+    if "DB error" in said:
+        return EngineError(
+            f"Trivy cannot use the vulnerability database: {_last_words(said)}",
+            "Update the vulnerability database: manage.py update_vulnerability_db.",
+        )
+    if finished.returncode < 0:
+        return EngineError(
+            f"Trivy was ended by signal {-finished.returncode}.",
+            "Look for lack of memory, then scan again.",
+            retry=True,
+        )
+    return EngineError(
+        f"Trivy failed (code {finished.returncode}): {_last_words(said)}",
+        "The image may be damaged: pull it by hand to see. If it is whole, use another version of Trivy.",
+    )
+
+
+def scanners(categories: Collection[RiskCategory]) -> str:
+    """Return the value of ``--scanners`` for the categories."""
+    return ",".join(SCANNERS[category] for category in sorted(categories))
+
+
+def _last_words(said: str) -> str:
+    """Return the last message of Trivy's log, short and without the chain of its functions."""
+    lines = [line for line in said.splitlines() if "FATAL" in line] or said.strip().splitlines()[-1:] or ["no message"]
+    message = re.sub(r"^\S+\s+FATAL\s+(Fatal error\s+)?", "", lines[-1]).replace("run error: image scan error: ", "")
+    return message[:300]

@@ -1,0 +1,28 @@
+"""Rematch: all stored packages matched with a new vulnerability database, without a pull."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from console.jobs.models import Job
+
+
+class Rematch(Job):
+    """A job while it runs and a record afterwards."""
+
+    kind = "rematch"
+
+    database_version = models.CharField(max_length=200, blank=True)
+    packages = models.PositiveIntegerField(default=0)  # looked at
+    images = models.PositiveIntegerField(default=0)  # whose summary changed
+    new_matches = models.PositiveIntegerField(default=0)  # "12 new
+    new_in_images = models.PositiveIntegerField(default=0)  # in 40 images"
+    gone_matches = models.PositiveIntegerField(default=0)
+
+    class Meta(Job.Meta):
+        abstract = False
+        ordering = ["-id"]
+        verbose_name_plural = "rematches"
+
+    def __str__(self) -> str:
+        return f"rematch {self.pk}"

@@ -1,0 +1,161 @@
+"""Lists in pages: nothing lost, nothing made up, and an end."""
+
+from __future__ import annotations
+
+import pytest
+
+from registries.oci import MalformedAnswer, NotARegistry, NotFound, ServerError
+from scanning.demo.registry_server import error as refusal
+from scanning.demo.registry_server import page
+from tests.fakes import images
+from tests.fakes.registry import Headers, Status, catalog, json_body, tags
+from tests.registries.oci.conftest import until_error
+
+
+@pytest.fixture
+def many(registry):
+    made = images.image({"a": b"1"})
+    for number in range(25):
+        made.put(registry, "app", f"v{number:02}")
+    return registry
+
+
+NAMES = [f"v{number:02}" for number in range(25)]
+
+
+def paged(link, *, size=10, key="tags"):
+    """A server with pages of ``size`` whatever is asked, which writes its Link by ``link(number of the next page)``."""
+
+    def answer(request, real):
+        number = int(request.first("page") or 0)
+        held = page({key: NAMES[number * size : (number + 1) * size]})
+        if (number + 1) * size < len(NAMES):
+            held.headers["Link"] = link(number + 1)
+        return held
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda number: f'</v2/app/tags/list?page={number}>; rel="next"',
+        lambda number: f'<https://inner.host:8080/other/v2/app/tags/list?page={number}>; rel="next"',
+        lambda number: f"</v2/app/tags/list?page={number}>; rel=next",
+        lambda number: f'</v2/x?first=a>; rel="first", <?page={number}&x=a,b=c;d>; title="x, y"; REL="last Next"',
+        lambda number: f'<tags/list?page={number}>;rel="next"',
+        lambda number: f'<http://[broken?page={number}>; rel="prev", </x?page={number}>; rel="next"',
+    ],
+)
+def test_links_of_every_kind_lead_on(many, connect, link):
+    many.fail(tags, paged(link))
+    assert list(connect(many).tags("app")) == NAMES
+
+
+def test_an_empty_page_in_between_is_not_the_end(many, connect):
+    def answer(request, real):
+        if request.first("step") is None:
+            held = page({"repositories": None})
+            held.headers["Link"] = '</v2/_catalog?step=1&n=2>; rel="next"'
+            return held
+        return page({"repositories": ["app"]})
+
+    many.fail(catalog, answer)
+    assert list(connect(many).repositories()) == ["app"]
+
+
+def test_a_list_that_leads_back_ends_as_an_error(many, connect):
+    many.fail(tags, paged(lambda number: f'</x?page={number % 2}>; rel="next"', size=5))
+    with pytest.raises(MalformedAnswer, match="does not end") as error:
+        list(connect(many).tags("app"))
+    assert error.value.remedy
+
+
+def test_a_list_without_an_end_ends_as_an_error(many, connect):
+    counter = iter(range(10**9))
+    link = lambda request, real: Headers({"Link": f'<?next={next(counter)}>; rel="next"'})(  # noqa: E731
+        request, lambda: page({"tags": None})
+    )
+    many.fail(tags, link)
+    with pytest.raises(MalformedAnswer):
+        list(connect(many).tags("app"))
+    assert len(many.requests(tags)) < 2000
+
+
+def test_a_link_without_a_query_is_no_end(many, connect):
+    many.fail(tags, Headers({"Link": '</v2/app/tags/list/page2>; rel="next"'}))
+    with pytest.raises(MalformedAnswer):
+        list(connect(many).tags("app"))
+
+
+def test_a_last_page_that_links_to_itself_is_the_end(many, connect):
+    many.fail(tags, Headers({"Link": '</v2/app/tags/list?n=1000>; rel="next"'}))
+    assert list(connect(many).tags("app")) == NAMES
+
+
+@pytest.mark.parametrize("limit", [1000, 999, 500, 100, 30, 10])
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_page_that_is_too_large_is_halved(many, connect, limit, status):
+    def strict(request, real):
+        asked = int(request.first("n") or 0)
+        return real() if asked <= limit else refusal(status, "PAGINATION_NUMBER_INVALID", "too many")
+
+    many.fail(tags, strict)
+    assert list(connect(many).tags("app")) == NAMES
+
+
+def test_a_full_page_without_a_link_is_asked_past_its_end(registry, connect):
+    made = images.image({"a": b"1"})
+    names = [f"v{number:05}" for number in range(2000)]
+    for name in names:
+        made.put(registry, "app", name)
+    registry.fail(tags, Headers({"Link": None}))
+    assert list(connect(registry).tags("app")) == names
+    assert len(registry.requests(tags)) == 3
+
+
+def test_a_server_that_ignores_where_to_go_on_gives_its_list_once(registry, connect):
+    everything = [f"v{number:05}" for number in range(1000)]
+    registry.fail(tags, json_body({"tags": everything}))
+    assert list(connect(registry).tags("app")) == everything
+    assert len(registry.requests(tags)) == 2
+
+
+def test_a_page_that_fails_leaves_what_was_read_and_says_so(registry, connect):
+    made = images.image({"a": b"1"})
+    for number in range(2500):
+        made.put(registry, f"app{number:04}", "1")
+    client = connect(registry)
+    registry.fail(lambda request: catalog(request) and request.first("last") == "app1999", Status(500))
+    found, error = until_error(client.repositories())
+    assert isinstance(error, ServerError)
+    assert len(found) == 2000
+
+
+@pytest.mark.parametrize("value", [{"tags": "abc"}, {"tags": [1]}, {"tags": {"a": 1}}, [], "x", {"tags": [["a"]]}])
+def test_a_list_of_something_else_is_an_error(many, connect, value):
+    many.fail(tags, json_body(value))
+    with pytest.raises(MalformedAnswer):
+        list(connect(many).tags("app"))
+
+
+def test_names_that_no_request_can_hold_do_not_hide_the_others(many, connect):
+    many.fail(catalog, json_body({"repositories": ["app", "../../x", "a\nb", "x" * 5000, "\ud800", "UPPER/Case", ""]}))
+    found, error = until_error(connect(many).repositories())
+    assert isinstance(error, MalformedAnswer)
+    assert "5 names" in error.reason
+    assert found == ["app", "UPPER/Case"]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_registry_without_a_catalog_asks_for_a_fixed_list(many, connect, status):
+    many.fail(catalog, Status(status, code="UNSUPPORTED"))
+    with pytest.raises(NotFound, match="no catalog") as error:
+        list(connect(many).repositories())
+    assert "fixed list" in error.value.remedy
+
+
+def test_a_catalog_of_html_is_no_catalog(many, connect):
+    many.fail(catalog, Status(404, {"Content-Type": "text/html"}, body=b"<h1>404</h1>"))
+    with pytest.raises((NotARegistry, NotFound)):
+        list(connect(many).repositories())
