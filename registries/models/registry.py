@@ -51,6 +51,8 @@ class Registry(models.Model):
     address = models.CharField(_("Address"), max_length=300)  # scheme://host[:port][/prefix], no trailing slash
     username = models.CharField(_("Username"), max_length=300, blank=True)
     password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_password
+    role = models.CharField(_("Role"), max_length=300, blank=True)  # taken on after sign-in, as an ARN of AWS
+    endpoint = models.CharField(_("API endpoint"), max_length=300, blank=True)  # scheme://host[:port]; "" is the usual
     limit = models.PositiveIntegerField(_("Limit"), null=True, blank=True)  # images an hour; None is unlimited
     verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones

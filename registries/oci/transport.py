@@ -107,7 +107,7 @@ class Transport:
             hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
-            self._wait(wait)
+            self.wait(wait)
             paused += wait
         if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
@@ -120,7 +120,8 @@ class Transport:
                 raise failure
             self._given_up = None
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()

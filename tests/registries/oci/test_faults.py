@@ -109,7 +109,7 @@ def test_the_registry_says_when_to_come_back(filled, connect, told):
 @pytest.mark.parametrize("told", ["1000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_no_registry_is_waited_for_longer_than_a_quarter_of_an_hour(filled, connect, monkeypatch, told):
     waits = []
-    monkeypatch.setattr(transport.Transport, "_wait", lambda self, seconds: waits.append(seconds))
+    monkeypatch.setattr(transport.Transport, "wait", lambda self, seconds: waits.append(seconds))
     filled.fail(tags, rate_limited(told))
     with pytest.raises(RateLimited) as error:
         list(connect(filled).tags("app"))
