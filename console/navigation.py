@@ -36,6 +36,7 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
     (
         _("Work"),
         (
+            Item(_("Scan runs"), "scanning:run-list", "scan"),
             Item(_("Jobs"), "console:job-list", "jobs", key="j"),
             Item(_("Downloads"), "console:download-list", "download", key="d"),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,6 +49,13 @@ def record_state(
     values = {} if ended_at is None else {"last_scanned_at": ended_at}
     Image.objects.filter(pk=image_id).update(
         scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
+    )
+
+
+def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: str = "") -> None:
+    """Write for many images where their scans stand, and why they wait."""
+    Image.objects.filter(pk__in=list(image_ids)).update(
+        scan_state=state, scan_reason=reason, scan_remedy="", scan_stage="", scan_percent=None
     )
 
 

@@ -9,8 +9,9 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.listing import AnyOf, ListingFilterSet, ValuesOf
-from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
+from console.jobs.models import State
+from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
+from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
 SEVERITIES = [(rank.name.lower(), rank.label) for rank in sorted(SeverityRank, reverse=True)]
@@ -93,3 +94,53 @@ class PackageFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         return Q(package__name__icontains=word) | Q(package__version__icontains=word) | Q(path__icontains=word)
+
+
+RUN_RESULTS = {  # word in the address → what it says on screen, and which runs are meant
+    "running": (_("Going on"), Q(finished_at=None)),
+    "done": (_("Done"), Q(finished_at__isnull=False, state=State.SUCCEEDED, failed=0, cancelled=0)),
+    "exceptions": (
+        _("Scan exceptions"),
+        Q(finished_at__isnull=False, state=State.SUCCEEDED, failed__gt=0, cancelled=0),
+    ),
+    "cancelled": (
+        _("Cancelled"),
+        Q(finished_at__isnull=False) & (Q(state=State.CANCELLED) | Q(state=State.SUCCEEDED, cancelled__gt=0)),
+    ),
+    "failed": (_("Failed"), Q(finished_at__isnull=False, state=State.FAILED)),
+}
+
+
+class RunFilters(ListingFilterSet):
+    """What Scan runs can be narrowed to."""
+
+    result = AnyCondition(
+        label=_("Result"),
+        choices=[(name, label) for name, (label, _condition) in RUN_RESULTS.items()],
+        conditions={name: condition for name, (_label, condition) in RUN_RESULTS.items()},
+    )
+    trigger = AnyOf(label=_("Started by"), choices=ScanRun.Trigger.choices)
+    placeholder = _("Person or schedule")
+    prominent = ("result", "trigger")
+
+    class Meta:
+        model = ScanRun
+        fields: list[str] = []
+
+    def matches(self, word: str) -> Q:
+        return Q(requested_by__username__icontains=word) | Q(schedule__name__icontains=word)
+
+
+class ScanFilters(ListingFilterSet):
+    """What the scans of a run can be narrowed to."""
+
+    state = AnyOf(label=_("Result"), choices=State.choices)
+    placeholder = _("Address or reason")
+    prominent = ("state",)
+
+    class Meta:
+        model = Scan
+        fields: list[str] = []
+
+    def matches(self, word: str) -> Q:
+        return Q(address__icontains=word) | Q(reason__icontains=word)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from console.jobs.work import JobRun, work
-from scanning import database
-from scanning.models import DatabaseUpdate, Scan
+from scanning import database, runs
+from scanning.models import DatabaseUpdate, Scan, ScanRun
 from scanning.pipeline import scan_image
 
 
 def scan(scan_id: int) -> None:
     """Work on the best queued scan."""
     work(Scan, scan_id, scan_image)
+
+
+def run(run_id: int) -> None:
+    """Queue the scans of the best queued run."""
+    work(ScanRun, run_id, runs.work_off)
 
 
 def update_database(update_id: int) -> None:

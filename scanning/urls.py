@@ -2,13 +2,25 @@
 
 from django.urls import path
 
-from scanning import tabs, views
+from scanning import tabs
+from scanning.views import chooser, runs, scans, settings
 
 app_name = "scanning"
 urlpatterns = [
-    path("start/", views.scan, name="scan"),
-    path("cancel/", views.cancel, name="cancel"),
-    path("progress/", views.progress, name="progress"),
+    path("start/", scans.scan, name="scan"),
+    path("cancel/", scans.cancel, name="cancel"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/cost/", settings.cost, name="cost"),
+    path("settings/select/", settings.select, name="select"),
+    path("settings/quota/", settings.scan_quota, name="quota"),
+    path("selections/<int:pk>/", chooser.chooser, name="chooser"),
+    path("runs/", runs.run_list, name="run-list"),
+    path("runs/columns/", runs.run_columns, name="run-columns"),
+    path("runs/export/", runs.run_export, name="run-export"),
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/progress/", runs.run_progress, name="run-progress"),
+    path("runs/<int:pk>/cancel/", runs.run_cancel, name="run-cancel"),
+    path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),
     path("images/<int:tag_id>/sensitive/", tabs.sensitive, name="sensitive"),

@@ -2,8 +2,7 @@
 
    data-why="id"              a button that opens the row with reason and remedy
    data-dialog                a link whose page opens in #dialog
-   data-needs="state …"       a bulk button; disabled while no selected row is in one of these states
-   data-start                 the form of "Scan now"; it takes the selection of the list along */
+   data-needs="state …"       a bulk button; disabled while no selected row is in one of these states */
 
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -134,21 +133,6 @@ on("keydown", ".order [data-column]", (event, line) => {
   focused.focus();
 });
 on("change", '#columns [name="box"]', (event, box) => showColumn(box.form, box.value, box.checked));
-
-const start = find("[data-start]");
-on("click", '[data-open="start"]', () => {
-  const count = all("#chosen input[data-row]:checked").length;
-  const matching = find("#chosen [data-matching]");
-  const everything = matching?.value === "1";
-  const [selected, match] = all('[name="scope"]', start);
-  selected.disabled = !count || everything;
-  (count && !everything ? selected : match).checked = true;
-  find("[data-selected]", start).textContent = String(count);
-  find("[data-matches]", start).textContent = matching?.dataset.total ?? "0";
-});
-document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.elt === start && event.detail.successful) start.closest("dialog").close();
-});
 
 /* --- What is asked and done about scans says which image is open and which rows are shown as unfinished ---------- */
 

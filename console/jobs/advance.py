@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from console.jobs.models import FINAL_STATES, Job, State
 
+J = TypeVar("J", bound=Job)
+
+CANCEL_BATCH = 500
 MOVES = frozenset(
     {(State.QUEUED, State.RUNNING), (State.QUEUED, State.CANCELLED), (State.RUNNING, State.QUEUED)}
     | {(State.RUNNING, final) for final in FINAL_STATES}
@@ -69,6 +72,28 @@ def advance(
     return True
 
 
+def cancel_queued(rows: QuerySet[J]) -> int:
+    """Cancel those of ``rows`` that stand at QUEUED, as :func:`advance` would; return how many were.
+
+    A transaction for each CANCEL_BATCH of them, so that the write lock is never held for long.
+    """
+    count, last = 0, 0
+    while True:
+        with transaction.atomic(using=rows.db):
+            found = rows.filter(state=State.QUEUED, pk__gt=last).order_by("pk")
+            jobs = list(found.select_for_update(of=("self",))[:CANCEL_BATCH])  # SQLite has one writer anyway
+            if not jobs:
+                return count
+            values = {"state": State.CANCELLED, "reason": "", "remedy": ""} | _columns(State.CANCELLED)
+            rows.model._base_manager.filter(pk__in=[job.pk for job in jobs]).update(**values)
+            for job in jobs:
+                job.state, job.reason, job.remedy = State.CANCELLED, "", ""
+            _record_all(jobs, State.QUEUED)
+            rows.model.states_changed(jobs, State.CANCELLED)
+        count += len(jobs)
+        last = jobs[-1].pk
+
+
 def _columns(to: State) -> dict[str, Any]:
     """Return what a move to ``to`` writes besides the state."""
     if to is State.RUNNING:
@@ -93,14 +118,21 @@ def _columns(to: State) -> dict[str, Any]:
 
 
 def _record(job: Job, origin: State) -> None:
+    _record_all([job], origin)
+
+
+def _record_all(jobs: Sequence[Job], origin: State) -> None:
     from console.models import JobEvent  # console.models itself holds jobs
 
-    JobEvent.objects.create(
-        kind=job.kind,
-        job_id=job.pk,
-        from_state=origin,
-        to_state=job.state,
-        attempt=job.attempt,
-        worker=job.worker,
-        reason=job.reason,
+    JobEvent.objects.bulk_create(
+        JobEvent(
+            kind=job.kind,
+            job_id=job.pk,
+            from_state=origin,
+            to_state=job.state,
+            attempt=job.attempt,
+            worker=job.worker,
+            reason=job.reason,
+        )
+        for job in jobs
     )

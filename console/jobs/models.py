@@ -10,7 +10,8 @@ Only :func:`console.jobs.advance.advance` writes ``state``. A row is created QUE
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -73,6 +74,12 @@ class Job(models.Model):
 
     def state_changed(self, to: State) -> None:
         """Write what must change together with the state. Called by ``advance()`` inside its transaction."""
+
+    @classmethod
+    def states_changed(cls, jobs: Sequence[Self], to: State) -> None:
+        """As :meth:`state_changed`, for many jobs that have gone to the same state in one transaction."""
+        for job in jobs:
+            job.state_changed(to)
 
     def progress_changed(self) -> None:
         """Write what must change together with the progress. Called in the transaction of a progress write."""

@@ -8,6 +8,7 @@ from scanning.models.rematch import Rematch
 from scanning.models.run import ScanRun, Scope
 from scanning.models.scan import CategoryResult, LayerEvidence, Scan
 from scanning.models.schedule import Firing, ScanSchedule
+from scanning.models.selection import Selection
 
 __all__ = [
     "CategoryResult",
@@ -25,5 +26,6 @@ __all__ = [
     "ScanSettings",
     "Scope",
     "SecretFinding",
+    "Selection",
     "Vulnerability",
 ]

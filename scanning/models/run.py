@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
+from django.db.models import Count, Max, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job
+from console.jobs.models import FINAL_STATES, Job, State
+
+ACTIVE = (State.QUEUED, State.RUNNING)
+REASONS_KEPT = 20  # of the failures of a run, those that are most common
 
 
 class Scope(models.TextChoices):
@@ -17,10 +22,39 @@ class Scope(models.TextChoices):
     CHOSEN = "chosen", _("Specified images")
 
 
+class ScanRunQuerySet(models.QuerySet["ScanRun"]):
+    """Runs; see :meth:`close`."""
+
+    def going_on(self) -> ScanRunQuerySet:
+        """Return the runs that are not over."""
+        return self.filter(finished_at=None)
+
+    def close(self) -> int:
+        """Note of those whose last scan has ended that they are over and what came of them; return how many are.
+
+        Cheap where there is nothing to close. Two last scans that end at the same moment may each miss the other's
+        end: the next tick closes the run then.
+        """
+        from scanning.models.scan import Scan
+
+        scans = Scan.objects.filter(run=OuterRef("pk"))
+        over = self.going_on().filter(state__in=FINAL_STATES)
+        over = over.exclude(models.Exists(scans.filter(state=State.QUEUED)))
+        over = over.exclude(models.Exists(scans.filter(state=State.RUNNING)))
+        closed = 0
+        for run in over:
+            with transaction.atomic():
+                if self.model._base_manager.filter(pk=run.pk, finished_at=None).update(finished_at=Now()):
+                    run.summarise()
+                    closed += 1
+        return closed
+
+
 class ScanRun(Job):
     """One start of scanning. As a job it queues the scans; as a record it stays, and its scans tell how it went.
 
     The job has succeeded when all scans are queued; the run is over at ``finished_at``, when the last of them ended.
+    What came of it is counted then and stays when scans go with their images.
     """
 
     kind = "run"
@@ -44,12 +78,62 @@ class ScanRun(Job):
     tags = models.PositiveIntegerField(default=0)  # tags that get results
     images = models.PositiveIntegerField(default=0)  # scans queued, one an image ID
     skipped = models.JSONField(default=dict, blank=True)  # reason → number of tags for which no scan was started
+    cursor = models.BigIntegerField(default=0, editable=False)  # the last tag looked at, where queueing goes on
     finished_at = models.DateTimeField(null=True, blank=True)  # when the last of its scans ended
+    succeeded = models.PositiveIntegerField(default=0)  # counts of ended scans, written when the run is over
+    failed = models.PositiveIntegerField(default=0)
+    cancelled = models.PositiveIntegerField(default=0)
+    failures = models.JSONField(default=list, blank=True)  # [{reason, remedy, scans}], the most common first
+
+    objects = ScanRunQuerySet.as_manager()
 
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "lane", "id"], name="scanrun_queue")]
+        indexes = [
+            models.Index(fields=["state", "lane", "id"], name="scanrun_queue"),
+            models.Index(fields=["finished_at"], name="scanrun_finished"),
+        ]
 
     def __str__(self) -> str:
         return f"scan run {self.pk}"
+
+    def state_changed(self, to: State) -> None:
+        """A run without scans is over when its job is."""
+        if to in FINAL_STATES:
+            ScanRun.objects.filter(pk=self.pk).close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its scans have ended."""
+        return self.finished_at is not None
+
+    @property
+    def skipped_tags(self) -> int:
+        """Tags for which no scan was started."""
+        return sum(self.skipped.values())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of its scans stand where: succeeded, failed, cancelled, queued, running."""
+        if self.is_over:
+            return {"succeeded": self.succeeded, "failed": self.failed, "cancelled": self.cancelled} | dict.fromkeys(
+                ACTIVE, 0
+            )
+        found = self.scans.order_by().aggregate(**{state: Count("pk", filter=Q(state=state)) for state in State.values})
+        return {state: int(number) for state, number in found.items()}
+
+    def failures_now(self) -> list[dict[str, str | int]]:
+        """Return why scans failed: ``reason``, ``remedy`` and number of ``scans``, the most common first."""
+        if self.is_over:
+            found: list[dict[str, str | int]] = self.failures
+            return found
+        failed = self.scans.filter(state=State.FAILED).order_by().values("reason")
+        grouped = failed.annotate(remedy=Max("remedy"), scans=Count("pk")).order_by("-scans", "reason")
+        return [{name: row[name] for name in ("reason", "remedy", "scans")} for row in grouped[:REASONS_KEPT]]
+
+    def summarise(self) -> None:
+        """Write what came of the scans. Belongs into the transaction that closes the run."""
+        counts = self.counts()
+        self.succeeded, self.failed, self.cancelled = counts["succeeded"], counts["failed"], counts["cancelled"]
+        self.failures = self.failures_now()
+        self.save(update_fields=["succeeded", "failed", "cancelled", "failures"])

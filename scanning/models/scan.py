@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, State
+from console.jobs.models import FINAL_STATES, Job, State
 from inventory import summary
 from inventory.models import Image
+from scanning.models.run import ScanRun
 
 SUMMARY = {
     State.QUEUED: Image.ScanState.QUEUED,
@@ -31,7 +35,9 @@ class Scan(Job):
     manifest_digest = models.CharField(max_length=140)
     address = models.CharField(max_length=700)
     registry = models.ForeignKey("registries.Registry", null=True, on_delete=models.SET_NULL, related_name="+")
-    run = models.ForeignKey("scanning.ScanRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="scans")
+    run = models.ForeignKey(
+        "scanning.ScanRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="scans", db_index=False
+    )
     categories = models.JSONField(default=list)  # values of RiskCategory
     timeout = models.PositiveIntegerField(default=1800)  # seconds, over pull and analysis
     requested_by = models.ForeignKey(
@@ -47,6 +53,8 @@ class Scan(Job):
         indexes = [
             models.Index(fields=["state", "lane", "id"], name="scan_queue"),
             models.Index(fields=["image", "-id"], name="scan_image"),
+            models.Index(fields=["run", "state"], name="scan_run"),
+            models.Index(fields=["started_at"], name="scan_started"),  # for the quota
         ]
         constraints = [
             models.UniqueConstraint(
@@ -69,6 +77,8 @@ class Scan(Job):
             remedy=self.remedy,
             ended_at=ended,
         )
+        if to in FINAL_STATES and self.run_id is not None:
+            ScanRun.objects.filter(pk=self.run_id).close()
         if to is not State.FAILED:
             return
         told = CategoryResult.objects.filter(image_id=self.image_id, scan=self).values_list("category", flat=True)
@@ -84,6 +94,15 @@ class Scan(Job):
                     "scan": self,
                 },
             )
+
+    @classmethod
+    def states_changed(cls, jobs: Sequence[Self], to: State) -> None:
+        """Write the summaries of many images at once where nothing but their state changes."""
+        if to is not State.CANCELLED:
+            super().states_changed(jobs, to)
+            return
+        summary.record_states(image_ids=[scan.image_id for scan in jobs], state=SUMMARY[to])
+        ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:
         """Show the stage on the image's row."""

@@ -11,7 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from scanning import run_listings
+from scanning.models import ScanRun
 from scanning.models.packages import SeverityRank
+from scanning.recommended import Reason
 
 register = template.Library()
 
@@ -23,6 +26,32 @@ UNFIXED = {
     "fix_deferred": gettext_lazy("The makers have put the fix off."),
     "under_investigation": gettext_lazy("The makers are still looking into it."),
 }
+
+
+@register.filter
+def reason(tag: Any) -> str:
+    """Return why an image is recommended, "" where it is not."""
+    found = getattr(tag, "recommended", None)
+    return str(Reason(found).label) if found else ""
+
+
+@register.filter
+def run_result(run: ScanRun) -> str:
+    """Return the word for where a run stands."""
+    return run_listings.result_of(run)
+
+
+@register.filter
+def run_left(run: ScanRun) -> str:
+    """Return how far a run is and how long it still takes, "" where it is over."""
+    if run.is_over:
+        return ""
+    told = _("%(n)s of %(of)s") % {"n": f"{run_listings.ended(run):,}", "of": f"{run.images:,}"}
+    left = run_listings.remaining(run)
+    if left is None:
+        return told
+    minutes = max(1, -int(-left.total_seconds() // 60))
+    return f"{told}, {_('about %(n)d min remaining') % {'n': minutes}}"
 
 
 @register.filter

@@ -156,19 +156,6 @@ def test_a_scan_is_cancelled_from_its_row_and_from_the_bar(page: Page, tags: lis
     assert set(Scan.objects.values_list("state", flat=True)) == {State.CANCELLED}
 
 
-def test_scan_now_asks_what_to_look_for_and_where(page: Page, tags: list[Tag]) -> None:
-    page.goto("/images/?q=app-0")
-    page.get_by_role("button", name="Scan now", exact=True).first.click()
-    dialog = page.get_by_role("dialog", name="Scanning settings")
-    expect(dialog.get_by_label("Selected images")).to_be_disabled()
-    expect(dialog).to_contain_text("All images that match the filters (10)")
-    dialog.get_by_label("Vulnerabilities").uncheck()
-    dialog.get_by_role("button", name="Scan now").click()
-    expect(dialog).to_be_hidden()
-    expect(page.locator(".toast")).to_contain_text("10 scans queued")
-    assert {tuple(scan.categories) for scan in Scan.objects.all()} == {("sensitive", "malware")}
-
-
 def test_the_drawer_has_an_address_steps_through_the_list_and_gives_the_focus_back(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/?security=at-risk")
     link = page.locator("a[data-drawer]").nth(1)

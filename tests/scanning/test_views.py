@@ -87,16 +87,6 @@ def test_a_filter_that_cannot_be_read_starts_nothing(operator: Client) -> None:
     assert not Scan.objects.exists()
 
 
-def test_the_dialog_scans_for_the_categories_chosen_and_for_none_without_one(operator: Client) -> None:
-    tag = factories.tag()
-    form = {"choose": "1", "scope": "selected", "ids": [tag.pk]}
-    response = operator.post(reverse(SCAN), form, headers=HTMX)
-    assert "at least one risk category" in said(response)
-    assert not Scan.objects.exists()
-    operator.post(reverse(SCAN), form | {"categories": ["malware"]}, headers=HTMX)
-    assert Scan.objects.get().categories == ["malware"]
-
-
 def test_nothing_selected_is_said_and_starts_nothing(operator: Client) -> None:
     factories.tag()
     response = operator.post(reverse(SCAN), {"ids": ["", "x", "²"]}, headers=HTMX)

@@ -19,8 +19,8 @@ from inventory import details, overview
 from inventory.listings import IMAGES
 from scanning import launch
 from scanning import progress as scans
+from scanning.queueing import Skipped
 
-ALL_CATEGORIES = ("vulnerabilities", "sensitive", "malware")
 NAMED = 3  # skipped images that a message names
 
 
@@ -28,16 +28,17 @@ NAMED = 3  # skipped images that a message names
 @operator
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
-    chosen = request.POST.getlist("categories") if "choose" in request.POST else ALL_CATEGORIES
     try:
-        result = launch.launch(tag_ids=_selected(request), categories=chosen, requested_by=person(request))
+        result = launch.launch(tag_ids=_selected(request), requested_by=person(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _answer(request)
-    except ValueError:  # no category that there is
-        messages.error(request, _("Nothing was started: choose at least one risk category."))
+    run = result.run
+    detail = {"run": run.pk, "queued": run.images, "skipped": run.skipped_tags}
+    audit.record(request, "scan.start", run, detail)
+    if not run.is_final:
+        messages.success(request, _("The scan has started; its images are being queued."))
         return _answer(request)
-    audit.record(request, "scan.start", detail={"queued": len(result.queued), "skipped": len(result.skipped)})
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", len(result.queued)) % {"n": f"{len(result.queued):,}"}
     if result.tags > len(result.queued):
         text += " " + _("for %(n)s images") % {"n": f"{result.tags:,}"}
@@ -47,7 +48,7 @@ def scan(request: HttpRequest) -> HttpResponse:
     return _answer(request)
 
 
-def _why(skipped: list[launch.Skipped]) -> str:
+def _why(skipped: list[Skipped]) -> str:
     """Return why, each reason once, with the addresses where they are few."""
     reasons: dict[str, list[str]] = {}
     for one in skipped:
@@ -80,12 +81,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
 
 
 def _selected(request: HttpRequest) -> list[int]:
-    chosen = request.POST.copy()
-    if chosen.get("scope") == "matching":
-        chosen["all"] = "1"
-    elif chosen.get("scope") == "selected":
-        chosen.pop("all", None)
-    rows = IMAGES.selected(view=_view(request), chosen=chosen)
+    rows = IMAGES.selected(view=_view(request), chosen=request.POST)
     return list(rows.order_by("pk").values_list("pk", flat=True))
 
 

@@ -1,0 +1,101 @@
+"""Queueing the scans of a run: tags become images, images become at most one active scan each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from console.jobs import queue
+from console.jobs.models import State
+from inventory.models import Manifest, Tag
+from scanning import quota
+from scanning.models import Scan, ScanRun
+from scanning.models.run import ACTIVE
+
+BATCH = 200  # tags a transaction; keeps the database's write lock short
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A tag for which no scan was started, and why."""
+
+    tag_id: int
+    address: str
+    why: str
+
+
+@dataclass
+class Queued:
+    """What became of some tags. Tags that share an image share its one scan."""
+
+    scans: list[Scan] = field(default_factory=list)
+    tags: int = 0  # tags that scans of the run give results to
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
+    """Queue one scan for each image behind these tags (at most BATCH) that has none, and return what became of them.
+
+    An image that the run has scanned already gets no second scan; its tag counts. ``run`` is not saved. Belongs into
+    the transaction that saves it.
+    """
+    tags = list(
+        Tag.objects.filter(pk__in=list(tag_ids))
+        .select_related("manifest__default_manifest", "repository", "image")
+        .order_by("pk")
+    )
+    done = Queued()
+    with transaction.atomic():
+        limit = quota.hold()
+        room = None if limit is None else limit.left
+        images = {tag.image_id for tag in tags if tag.image_id is not None}
+        scans = Scan.objects.filter(image_id__in=images)
+        ours = set(scans.filter(run=run).values_list("image_id", flat=True))
+        busy = set(scans.filter(state__in=ACTIVE).values_list("image_id", flat=True))
+        for tag in tags:
+            if tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
+                why = _("The image behind this tag could not be read; sync its registry first")
+            elif tag.image_id in ours:
+                done.tags += 1
+                continue
+            elif tag.image_id in busy:
+                why = _("Already scanning")
+            elif limit is not None and room is not None and len(done.scans) >= room:
+                why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
+            elif (scan := _create(run, tag, tag.image_id)) is None:
+                why = _("Already scanning")
+            else:
+                ours.add(tag.image_id)
+                done.scans.append(scan)
+                done.tags += 1
+                continue
+            done.skipped.append(Skipped(tag_id=tag.pk, address=str(tag), why=why))
+        queue.enqueue_many(done.scans)
+    return done
+
+
+def _create(run: ScanRun, tag: Tag, image_id: int) -> Scan | None:
+    """Save a scan of the image behind ``tag``; None where another process was first."""
+    manifest = tag.manifest.default_manifest or tag.manifest
+    scan = Scan(
+        run=run,
+        image_id=image_id,
+        tag=tag,
+        manifest_digest=manifest.digest,
+        address=str(tag),
+        registry_id=tag.repository.registry_id,
+        categories=run.categories,
+        timeout=run.timeout,
+        requested_by_id=run.requested_by_id,
+        lane=run.lane,
+    )
+    try:
+        with transaction.atomic():
+            scan.save()
+    except IntegrityError:
+        return None
+    scan.state_changed(State.QUEUED)
+    return scan

@@ -1,0 +1,79 @@
+"""Recommended images: those whose results are missing or not what they could be, each with the reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models.functions import Coalesce, RowNumber
+from django.utils.translation import gettext_lazy as _
+
+from inventory.models import Image, Manifest, Tag
+from scanning import database
+from scanning.engines.base import RiskCategory
+from scanning.models import CategoryResult
+from scanning.models.run import ACTIVE
+
+OUTDATED = timedelta(days=7)  # results that are older than the vulnerability database by more
+
+
+class Reason(models.TextChoices):
+    """Why an image is recommended. Where several hold the first of them is told."""
+
+    NEVER = "never", _("Never scanned")
+    FAILED = "failed", _("Last scan failed")
+    OUTDATED = "outdated", _("Older than the vulnerability database")
+    CHANGED = "changed", _("Newest tag, changed since its scan")
+
+
+def with_reason(tags: QuerySet[Tag]) -> QuerySet[Tag]:
+    """Return ``tags`` with ``recommended``: the Reason, or None where the image is not recommended."""
+    return tags.annotate(
+        recommended=Case(
+            When(_left_out(), then=Value(None)),
+            *(When(condition, then=Value(reason.value)) for reason, condition in _conditions().items()),
+            default=Value(None),
+            output_field=CharField(null=True),
+        )
+    )
+
+
+def recommended(*, also: Exists | None = None) -> QuerySet[Tag]:
+    """Return the recommended tags with their reason, and with ``also`` the tags that meet this condition."""
+    found = Q(recommended__isnull=False)
+    return with_reason(Tag.objects.all()).filter(found | Q(also) if also is not None else found)
+
+
+def counts() -> dict[Reason, int]:
+    """Return how many tags are recommended for which reason, in one query."""
+    rows: QuerySet[Any] = with_reason(Tag.objects.order_by())
+    found = dict(rows.values_list("recommended").annotate(n=Count("pk")))
+    return {reason: found.get(reason.value, 0) for reason in Reason}
+
+
+def _left_out() -> Q:
+    """What cannot be scanned, and what is being scanned."""
+    return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
+
+
+def _conditions() -> dict[Reason, Q | Exists]:
+    conditions: dict[Reason, Q | Exists] = {
+        Reason.NEVER: Q(image__last_scanned_at=None),
+        Reason.FAILED: Q(image__scan_state=Image.ScanState.FAILED),
+    }
+    facts = database.current()
+    if facts is not None:
+        results = CategoryResult.objects.filter(
+            image=OuterRef("image"), category=RiskCategory.VULNERABILITIES.value, looked_at__isnull=False
+        ).annotate(of=Coalesce("database_updated_at", "looked_at"))
+        conditions[Reason.OUTDATED] = Exists(results.filter(of__lt=facts.built_at - OUTDATED))
+    place = Window(
+        RowNumber(),
+        partition_by=[F("repository")],
+        order_by=[Coalesce("pushed_at", "changed_at", "first_seen").desc(), F("pk").desc()],
+    )
+    newest = Tag.objects.order_by().annotate(place=place).filter(place=1).values("pk")
+    conditions[Reason.CHANGED] = Q(changed_at__gt=F("image__last_scanned_at"), pk__in=newest)
+    return conditions

@@ -1,0 +1,295 @@
+"""The lists of scan runs and of the scans of one run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Case, Count, DateTimeField, F, IntegerField, Min, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.jobs.models import State
+from console.listing import Column, Listing, Needs
+from scanning import progress
+from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
+from scanning.models import Scan, ScanRun
+from scanning.models.run import ACTIVE
+
+LIVE = ("succeeded", "failed", "cancelled")
+
+
+def _count(scans: QuerySet[Scan]) -> Subquery:
+    mine = scans.filter(run=OuterRef("pk")).order_by().values("run")
+    return Subquery(mine.annotate(n=Count("pk")).values("n"), output_field=IntegerField())
+
+
+def _live(name: str) -> Case:
+    """What is counted at the end of a run, and before it from its scans."""
+    return Case(When(finished_at__isnull=False, then=F(name)), default=_count(Scan.objects.filter(state=name)))
+
+
+_first = Scan.objects.filter(run=OuterRef("pk"), started_at__isnull=False).order_by().values("run")
+COUNTS = {f"now_{name}": _live(name) for name in LIVE}
+PROGRESS = {
+    **COUNTS,
+    "now_held": Case(
+        When(finished_at__isnull=False, then=0),
+        default=_count(Scan.objects.filter(state=State.QUEUED, not_before__gt=Now())),
+    ),
+    "now_started": Case(
+        When(finished_at__isnull=False, then=None),
+        default=Subquery(_first.annotate(at=Min("started_at")).values("at"), output_field=DateTimeField()),
+        output_field=DateTimeField(null=True),
+    ),
+}
+
+
+def number(run: ScanRun, name: str) -> int:
+    """Return how many scans of ``run`` have succeeded, failed or been cancelled so far."""
+    return getattr(run, f"now_{name}", None) or 0
+
+
+def result_of(run: ScanRun) -> str:
+    """Return the word in RUN_RESULTS for where ``run`` stands."""
+    if not run.is_over:
+        return "running"
+    if run.state == State.FAILED:
+        return "failed"
+    if run.state == State.CANCELLED or run.cancelled:
+        return "cancelled"
+    return "exceptions" if run.failed else "done"
+
+
+def result_label(run: ScanRun) -> str:
+    """Return where ``run`` stands, in words."""
+    return str(RUN_RESULTS[result_of(run)][0])
+
+
+def ended(run: ScanRun) -> int:
+    """Return how many of its scans have ended."""
+    return sum(number(run, name) for name in LIVE)
+
+
+def remaining(run: ScanRun) -> timedelta | None:
+    """Return about how long ``run`` still takes, where that can be told."""
+    return progress.remaining(
+        now=timezone.now(),
+        started=getattr(run, "now_started", None),
+        ended=ended(run),
+        total=run.images,
+        held=(getattr(run, "now_held", None) or 0) + (run.state in ACTIVE),
+    )
+
+
+def started_by(run: ScanRun) -> str:
+    """Return who or what started ``run``."""
+    if run.trigger == ScanRun.Trigger.SCHEDULE and run.schedule:
+        return _("Schedule %(name)s") % {"name": run.schedule.name}
+    if run.requested_by:
+        return run.requested_by.get_full_name() or run.requested_by.get_username()
+    return str(run.get_trigger_display())
+
+
+def _ended_number(name: str, label: object, slot: str = "") -> Column[ScanRun]:
+    return Column(
+        name=name,
+        label=label,  # type: ignore[arg-type]
+        value=lambda run: number(run, name),
+        sort=(f"now_{name}",),
+        needs=Needs(annotate=COUNTS),
+        template="console/listing/number.html",
+        descending_first=True,
+        css="num",
+        slot=slot,
+    )
+
+
+def _took(run: ScanRun) -> int | None:
+    return round((run.finished_at - run.created_at).total_seconds()) if run.finished_at else None
+
+
+def _scan_took(scan: Scan) -> int | None:
+    return round((scan.ended_at - scan.started_at).total_seconds()) if scan.ended_at and scan.started_at else None
+
+
+RUNS = Listing[ScanRun](
+    name="runs",
+    title=gettext_lazy("Scan runs"),
+    noun=gettext_lazy("scan runs"),
+    queryset=ScanRun.objects.all,
+    filterset=RunFilters,
+    default_sort="-created",
+    columns=(
+        Column(
+            name="run",
+            label=gettext_lazy("Scan run"),
+            value=lambda run: f"{run.pk} {run.get_scope_display()}",
+            sort=("pk",),
+            needs=Needs(fields=("scope",)),
+            template="scanning/cells/run.html",
+            locked=True,
+            css="pin",
+            slot="addr",
+        ),
+        Column(
+            name="result",
+            label=gettext_lazy("Result"),
+            value=result_label,
+            needs=Needs(fields=("state", "finished_at", "failed", "cancelled", "images", "reason"), annotate=PROGRESS),
+            template="scanning/cells/run_result.html",
+            slot="status",
+        ),
+        Column(
+            name="created",
+            label=gettext_lazy("Started"),
+            value=lambda run: run.created_at,
+            sort=("created_at",),
+            needs=Needs(fields=("created_at",)),
+            template="console/listing/time.html",
+            descending_first=True,
+            slot="ver",
+        ),
+        Column(
+            name="trigger",
+            label=gettext_lazy("Started by"),
+            value=started_by,
+            sort=("trigger", "schedule__name", "requested_by__username"),
+            needs=Needs(
+                fields=(
+                    *("trigger", "schedule__name"),
+                    *("requested_by__username", "requested_by__first_name", "requested_by__last_name"),
+                )
+            ),
+        ),
+        Column(
+            name="tags",
+            label=gettext_lazy("Images"),
+            value=lambda run: run.tags,
+            sort=("tags",),
+            needs=Needs(fields=("tags",)),
+            template="console/listing/number.html",
+            descending_first=True,
+            css="num",
+        ),
+        Column(
+            name="images",
+            label=gettext_lazy("Scans"),
+            value=lambda run: run.images,
+            sort=("images",),
+            needs=Needs(fields=("images",)),
+            template="console/listing/number.html",
+            descending_first=True,
+            css="num",
+        ),
+        _ended_number("succeeded", gettext_lazy("Scanned")),
+        _ended_number("failed", gettext_lazy("Scan exceptions"), slot="risks"),
+        _ended_number("cancelled", gettext_lazy("Cancelled")),
+        Column(
+            name="skipped",
+            label=gettext_lazy("Skipped"),
+            value=lambda run: run.skipped_tags,
+            needs=Needs(fields=("skipped",)),
+            template="console/listing/number.html",
+            css="num",
+        ),
+        Column(
+            name="ended",
+            label=gettext_lazy("Ended"),
+            value=lambda run: run.finished_at,
+            sort=("finished_at",),
+            needs=Needs(fields=("finished_at",)),
+            template="console/listing/time.html",
+            default=False,
+            descending_first=True,
+        ),
+        Column(
+            name="took",
+            label=gettext_lazy("Took, seconds"),
+            value=_took,
+            sort=(F("finished_at") - F("created_at"),),
+            needs=Needs(fields=("created_at", "finished_at")),
+            template="console/listing/number.html",
+            default=False,
+            descending_first=True,
+            css="num",
+        ),
+        Column(
+            name="categories",
+            label=gettext_lazy("Risk categories"),
+            value=lambda run: ", ".join(run.categories),
+            needs=Needs(fields=("categories",)),
+            default=False,
+        ),
+    ),
+    needs=Needs(fields=("state", "finished_at", "reason", "remedy", "failures", "skipped")),
+    detail="scanning/cells/run_why.html",
+    bulk="scanning/_run_bulk.html",
+    tools="scanning/_run_tools.html",
+    empty="scanning/_no_runs.html",
+    columns_view="scanning:run-columns",
+)
+
+SCANS = Listing[Scan](
+    name="scans",
+    title=gettext_lazy("Scans"),
+    noun=gettext_lazy("scans"),
+    queryset=Scan.objects.all,
+    filterset=ScanFilters,
+    default_sort="state",
+    columns=(
+        Column(
+            name="address",
+            label=gettext_lazy("Image"),
+            value=lambda scan: scan.address,
+            sort=("address",),
+            needs=Needs(fields=("address", "tag")),
+            template="scanning/cells/scan_address.html",
+            locked=True,
+            css="grow pin",
+            slot="addr",
+        ),
+        Column(
+            name="state",
+            label=gettext_lazy("Result"),
+            value=lambda scan: scan.get_state_display(),
+            sort=("state", "address"),
+            needs=Needs(fields=("state", "stage", "reason", "not_before")),
+            template="scanning/cells/scan_state.html",
+            slot="status",
+        ),
+        Column(
+            name="started",
+            label=gettext_lazy("Started"),
+            value=lambda scan: scan.started_at,
+            sort=("started_at",),
+            needs=Needs(fields=("started_at",)),
+            template="console/listing/time.html",
+            descending_first=True,
+            slot="ver",
+        ),
+        Column(
+            name="took",
+            label=gettext_lazy("Took, seconds"),
+            value=_scan_took,
+            sort=(F("ended_at") - F("started_at"),),
+            needs=Needs(fields=("started_at", "ended_at")),
+            template="console/listing/number.html",
+            descending_first=True,
+            css="num",
+        ),
+        Column(
+            name="pulled",
+            label=gettext_lazy("Pulled"),
+            value=lambda scan: scan.bytes_pulled,
+            sort=("bytes_pulled",),
+            needs=Needs(fields=("bytes_pulled",)),
+            template="console/listing/size.html",
+            descending_first=True,
+            css="num",
+        ),
+    ),
+    needs=Needs(fields=("state", "reason", "remedy")),
+    detail="scanning/cells/run_why.html",
+)

@@ -1,0 +1,196 @@
+"""Starting and cancelling scan runs. A run of few chosen images is queued in the request, any other by its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from console.jobs import queue
+from console.jobs.advance import advance, cancel_queued
+from console.jobs.errors import Cancelled, LeaseLost
+from console.jobs.models import Lane, State
+from console.jobs.work import JobRun
+from console.models import User
+from inventory.models import Tag
+from scanning.engines.base import RiskCategory
+from scanning.models import Scan, ScanRun, ScanSchedule, Scope
+from scanning.models.run import ACTIVE
+from scanning.queueing import BATCH, Queued, queue_scans
+from scanning.recommended import recommended
+
+T = TypeVar("T")
+
+AT_ONCE = BATCH  # so many chosen tags are queued in the request itself
+CHUNK = 10_000  # ids of tags that the job holds at a time
+LANES = {
+    ScanRun.Trigger.MANUAL: Lane.MANUAL,
+    ScanRun.Trigger.EVENT: Lane.EVENT,
+    ScanRun.Trigger.SCHEDULE: Lane.SCHEDULE,
+}
+
+
+def start_run(
+    *,
+    scope: Scope,
+    tag_ids: Iterable[int] = (),
+    categories: Sequence[str] = tuple(RiskCategory),
+    timeout: int | None = None,
+    trigger: ScanRun.Trigger = ScanRun.Trigger.MANUAL,
+    requested_by: User | None = None,
+    schedule: ScanSchedule | None = None,
+    lane: Lane | None = None,
+) -> ScanRun:
+    """Start a scan of the images of ``scope``; ``tag_ids`` are those of Scope.CHOSEN, unknown ones are left out.
+
+    ``timeout`` is in seconds for one image; the setting's default where None. The lane is that of the trigger unless
+    given. Raises ValueError where no category is known. A run that is returned as succeeded has queued all its scans.
+    """
+    return start(
+        scope=scope,
+        tag_ids=tag_ids,
+        categories=categories,
+        timeout=timeout,
+        trigger=trigger,
+        requested_by=requested_by,
+        schedule=schedule,
+        lane=lane,
+    )[0]
+
+
+def start(
+    *,
+    scope: Scope,
+    tag_ids: Iterable[int],
+    categories: Sequence[str],
+    timeout: int | None,
+    trigger: ScanRun.Trigger,
+    requested_by: User | None,
+    schedule: ScanSchedule | None,
+    lane: Lane | None,
+) -> tuple[ScanRun, Queued]:
+    """As :func:`start_run`, and return with the run what it has queued so far."""
+    wanted = [category.value for category in RiskCategory if category in set(categories)]
+    if not wanted:
+        raise ValueError("A scan needs at least one risk category.")
+    ids = iter(tag_ids if scope is Scope.CHOSEN else ())
+    first = list(islice(ids, AT_ONCE + 1))
+    with transaction.atomic():
+        run = ScanRun.objects.create(
+            scope=scope,
+            categories=wanted,
+            timeout=timeout or settings.SCAN_TIMEOUT_SECONDS,
+            trigger=trigger,
+            requested_by=requested_by,
+            schedule=schedule,
+            lane=LANES[trigger] if lane is None else lane,
+        )
+        if scope is not Scope.CHOSEN or len(first) > AT_ONCE:
+            _keep_chosen(run, chain(first, ids))
+            queue.enqueue(run)
+            return run, Queued()
+        _keep_chosen(run, first)
+        advance(run, State.RUNNING)
+        queued = queue_scans(run, first)
+        _count(run, queued)
+        run.save(update_fields=["tags", "images", "skipped"])
+        advance(run, State.SUCCEEDED)
+    return run, queued
+
+
+def work_off(job: JobRun[ScanRun]) -> None:
+    """Queue the scans of a run in batches. Taken up again after an interruption, it goes on where it was."""
+    run = job.job
+    total = None
+    try:
+        while ids := list(_tags(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+            for batch in batches(ids, BATCH):
+                job.check()
+                _queue_batch(job, batch)
+                if total is None and run.scope != Scope.RECOMMENDED:
+                    total = _tags(run).count()
+                job.progress("queueing", run.tags + run.skipped_tags, total)
+    except Cancelled:
+        cancel_scans(run.scans.all())
+        raise
+
+
+def cancel_run(run: ScanRun) -> int:
+    """Cancel what is left of a run: no more scans are queued, queued ones end at once, running ones within seconds.
+
+    Returns how many scans were meant.
+    """
+    queue.request_cancel(run)
+    return cancel_scans(run.scans.all())
+
+
+def cancel_scans(scans: QuerySet[Scan]) -> int:
+    """Cancel those of ``scans`` that have not ended, and return how many were meant."""
+    count = cancel_queued(scans)
+    for scan in scans.filter(state=State.RUNNING):
+        queue.request_cancel(scan)
+        count += 1
+    return count
+
+
+def cancel_everything() -> int:
+    """Cancel all runs and all scans, and return how many scans were meant."""
+    for run in ScanRun.objects.filter(state__in=ACTIVE):
+        queue.request_cancel(run)
+    return cancel_scans(Scan.objects.all())
+
+
+def tick() -> None:
+    """Cancel scans that were queued while their run was cancelled, and close the runs that are over."""
+    for run in ScanRun.objects.going_on().filter(state=State.CANCELLED):
+        cancel_queued(run.scans.all())
+    ScanRun.objects.all().close()
+
+
+def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield ``rows`` in lists of at most ``size``."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _tags(run: ScanRun) -> QuerySet[Tag]:
+    """Return the tags that are meant by the scope of ``run``."""
+    if run.scope == Scope.ALL:
+        return Tag.objects.all()
+    if run.scope == Scope.CHOSEN:
+        return run.chosen.all()
+    # An image that the run has queued is not recommended any more; its other tags get the same results.
+    return recommended(also=Exists(Scan.objects.filter(run=run, image=OuterRef("image"))))
+
+
+def _keep_chosen(run: ScanRun, tag_ids: Iterable[int]) -> None:
+    through = ScanRun.chosen.through
+    for batch in batches(tag_ids, 1000):
+        known = Tag.objects.filter(pk__in=batch).values_list("pk", flat=True)
+        through._base_manager.bulk_create(
+            [through(scanrun_id=run.pk, tag_id=pk) for pk in known], ignore_conflicts=True
+        )
+
+
+def _queue_batch(job: JobRun[ScanRun], tag_ids: list[int]) -> None:
+    """Queue one batch and note in the same transaction how far the run is, if this attempt still counts."""
+    run = job.job
+    with transaction.atomic():
+        queued = queue_scans(run, tag_ids)
+        _count(run, queued)
+        run.cursor = tag_ids[-1]
+        values = {name: getattr(run, name) for name in ("tags", "images", "skipped", "cursor")}
+        if not ScanRun.objects.filter(pk=run.pk, attempt=job.attempt, state=State.RUNNING).update(**values):
+            raise LeaseLost
+
+
+def _count(run: ScanRun, queued: Queued) -> None:
+    run.tags += queued.tags
+    run.images += len(queued.scans)
+    for skipped in queued.skipped:
+        run.skipped[skipped.why] = run.skipped.get(skipped.why, 0) + 1

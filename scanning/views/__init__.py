@@ -1,0 +1,1 @@
+"""Views of scanning, a module a page."""

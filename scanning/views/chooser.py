@@ -1,0 +1,56 @@
+"""The two lists in which images are chosen."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
+
+from console.accounts import operator, person
+from inventory.models import Tag
+from scanning import choosing
+from scanning.models import Selection
+
+
+@require_http_methods(["GET", "POST"])
+@operator
+def chooser(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show both lists, after moving what ``move`` says: "right" or "left", the marked ``ids`` or ``all`` that match."""
+    selection = get_object_or_404(Selection, pk=pk, owner=person(request))
+    params = request.POST if request.method == "POST" else request.GET
+    if request.method == "POST":
+        _move(request, selection)
+    state = {f"{side}-{name}": params.get(f"{side}-{name}", "") for side in choosing.SIDES for name in ("q", "page")}
+    for side in choosing.SIDES:  # another search begins with its first page
+        if params.get(f"{side}-was", state[f"{side}-q"]) != state[f"{side}-q"]:
+            state[f"{side}-page"] = ""
+    if getattr(request, "htmx", None):
+        context = {"chooser": choosing.read(selection, state), "back": params.get("back", "")}
+        response = render(request, "scanning/_chooser.html", context)
+        if request.POST.get("move"):
+            response["HX-Trigger-After-Settle"] = "chosen"
+        return response
+    back = params.get("back", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = "/"
+    query = urlencode({"scope": "chosen", "keep": "1"} | {name: value for name, value in state.items() if value})
+    return redirect(f"{back}?{query}")
+
+
+def _move(request: HttpRequest, selection: Selection) -> None:
+    direction = request.POST.get("move")
+    if direction not in {"left", "right"}:
+        return
+    side = "left" if direction == "right" else "right"
+    if request.POST.get("all") or request.GET.get("all"):
+        rows = choosing.matching(selection, side, request.POST.get(f"{side}-q", ""))
+    else:
+        ids = [int(text) for text in request.POST.getlist("ids") if text.isdecimal() and len(text) < 19]
+        rows = Tag.objects.filter(pk__in=ids[: choosing.PAGE * 2])
+    if direction == "right":
+        selection.add(rows)
+    else:
+        selection.remove(rows)

@@ -1,0 +1,149 @@
+"""The page "Scanning settings": what a scan started now looks for, in which images, and what it takes."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import administrator, operator, person
+from console.listing.listing import SelectionError
+from inventory.listings import IMAGES
+from inventory.models import Tag
+from scanning import choosing, preview, quota, recommended, runs
+from scanning.forms import CATEGORIES, QuotaForm, ScanForm
+from scanning.models import ScanRun, Scope, Selection
+
+PURPOSE = "scan"
+
+
+@require_http_methods(["GET", "POST"])
+@operator
+def settings(request: HttpRequest) -> HttpResponse:
+    """Show the settings, or start the scan that they describe. ``show`` only shows anew, for a page without scripts."""
+    selection = choosing.selection_of(person(request), PURPOSE)
+    if request.method == "POST" and "show" not in request.POST:
+        form = ScanForm(request.POST)
+        if form.is_valid() and _may_start(form, selection):
+            return _start(request, form, selection)
+    elif request.method == "POST":
+        form = ScanForm(request.POST)
+    else:
+        scope = request.GET.get("scope", "")
+        form = ScanForm(initial={"scope": scope} if scope in Scope.values else {})
+    context = {
+        "form": form,
+        "recommended": _reasons(),
+        "everything": Tag.objects.count(),
+        "chooser": choosing.read(selection, request.GET.dict()),
+        "back": reverse("scanning:settings"),
+        "cost": _cost(form, selection) if request.method == "POST" else None,
+    }
+    return render(request, "scanning/settings.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+@operator
+def cost(request: HttpRequest) -> HttpResponse:
+    """What the scan takes that the form describes now."""
+    selection = choosing.selection_of(person(request), PURPOSE)
+    form = ScanForm(request.GET)
+    return render(request, "scanning/_cost.html", {"form": form, "cost": _cost(form, selection), "fresh": True})
+
+
+@require_POST
+@operator
+def select(request: HttpRequest) -> HttpResponse:
+    """Take the selected images of the list, or all that match its view, along to Scanning settings."""
+    view = QueryDict(request.POST.get("view", "").removeprefix("?"))
+    try:
+        rows: QuerySet[Tag] = IMAGES.selected(view=view, chosen=request.POST)
+    except SelectionError as error:
+        messages.error(request, str(error) or _("Nothing is selected."))
+        return redirect(f"{reverse('inventory:image-list')}?{view.urlencode()}")
+    choosing.selection_of(person(request), PURPOSE).replace(rows)
+    return redirect(f"{reverse('scanning:settings')}?scope={Scope.CHOSEN.value}")
+
+
+@require_http_methods(["GET", "POST"])
+@administrator
+def scan_quota(request: HttpRequest) -> HttpResponse:
+    """Show and set how many scans may start in a month."""
+    now = quota.read()
+    form = QuotaForm(request.POST or None, initial={"monthly_quota": now.limit if now else None})
+    if request.method == "POST" and form.is_valid():
+        limit = form.cleaned_data["monthly_quota"]
+        quota.set_limit(limit)
+        audit.record(request, "quota.change", detail={"from": now.limit if now else None, "to": limit})
+        messages.success(request, _("The scan quota is saved."))
+        return redirect("scanning:settings")
+    return render(request, "scanning/quota.html", {"form": form, "quota": now}, status=422 if form.errors else 200)
+
+
+def tags_of(scope: str, selection: Selection) -> QuerySet[Tag]:
+    """Return the tags that a scope means now."""
+    if scope == Scope.ALL:
+        return Tag.objects.all()
+    return selection.chosen() if scope == Scope.CHOSEN else recommended.recommended()
+
+
+def _may_start(form: ScanForm, selection: Selection) -> bool:
+    """Whether the form describes a scan of anything; what is missing becomes an error of the form."""
+    if tags_of(form.cleaned_data["scope"], selection).exists():
+        return True
+    empty = {
+        Scope.CHOSEN: _("Choose at least one image: mark it on the left and move it right."),
+        Scope.ALL: _("There are no images yet. Sync a registry first."),
+        Scope.RECOMMENDED: _("No image is recommended now: all results are there and fresh."),
+    }
+    form.add_error("scope", empty[Scope(form.cleaned_data["scope"])])
+    return False
+
+
+def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpResponse:
+    scope = Scope(form.cleaned_data["scope"])
+    run = runs.start_run(
+        scope=scope,
+        tag_ids=selection.chosen().order_by("pk").values_list("pk", flat=True).iterator(),
+        categories=form.cleaned_data["categories"],
+        timeout=form.cleaned_data["timeout"],
+        requested_by=person(request),
+    )
+    if scope is Scope.CHOSEN:
+        selection.delete()
+    detail = {"run": run.pk, "scope": scope.value, "categories": run.categories, "queued": run.images}
+    audit.record(request, "scan.start", run, detail | {"skipped": run.skipped_tags})
+    say_started(request, run)
+    return redirect("inventory:image-list")
+
+
+def say_started(request: HttpRequest, run: ScanRun) -> None:
+    """Tell what a start of ``run`` came to so far."""
+    if not run.is_final:
+        messages.success(request, _("The scan has started; its images are being queued."))
+        return
+    text = ngettext("%(n)s scan queued", "%(n)s scans queued", run.images) % {"n": f"{run.images:,}"}
+    if run.tags > run.images:
+        text += " " + _("for %(n)s images") % {"n": f"{run.tags:,}"}
+    if run.skipped:
+        text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({'; '.join(run.skipped)})"
+    (messages.success if run.images else messages.warning)(request, text)
+
+
+def _reasons() -> list[tuple[str, int]]:
+    return [(str(reason.label), number) for reason, number in recommended.counts().items()]
+
+
+def _cost(form: ScanForm, selection: Selection) -> preview.Cost | None:
+    """Return what the form describes takes, None where it cannot be told."""
+    categories = [name for name in form["categories"].value() or () if name in CATEGORIES]
+    scope = form["scope"].value()
+    if scope not in Scope.values or not categories:
+        return None
+    return preview.cost(tags_of(scope, selection), categories=categories)

@@ -1,0 +1,135 @@
+"""Scan runs: the list, one run, and cancelling it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from console.jobs.advance import advance
+from console.jobs.models import State
+from console.models import AuditEvent
+from scanning import runs
+from scanning.models import Scan, ScanRun, Scope
+from scanning.runs import start_run
+from tests import factories
+from tests.people import person
+
+pytestmark = pytest.mark.django_db
+LIST = reverse("scanning:run-list")
+
+
+@pytest.fixture(autouse=True)
+def operator(client: Client) -> None:
+    client.force_login(person("operator"), backend="django.contrib.auth.backends.ModelBackend")
+
+
+def run_of(number: int = 2) -> ScanRun:
+    return start_run(scope=Scope.CHOSEN, tag_ids=[factories.tag().pk for _ in range(number)])
+
+
+def end(scan: Scan, to: State, **values: str) -> None:
+    advance(scan, State.RUNNING, expect=State.QUEUED)
+    advance(scan, to, **values)
+
+
+def test_the_list_tells_results_and_why_scans_failed(client: Client) -> None:
+    run = run_of(3)
+    for scan, to in zip(run.scans.all(), (State.FAILED, State.FAILED, State.SUCCEEDED), strict=True):
+        end(scan, to, reason="The layer is gone (404)." if to is State.FAILED else "")
+    going = run_of()
+    end(going.scans.first(), State.SUCCEEDED)
+    html = client.get(LIST).content.decode()
+    assert "The layer is gone (404)." in html
+    assert "2 exceptions" in html
+    assert "1 of 2" in html
+    for result, other in (("running", "exceptions"), ("exceptions", "running")):
+        html = client.get(LIST, {"result": result}).content.decode()
+        wanted, unwanted = (going, run) if result == "running" else (run, going)
+        assert reverse("scanning:run", args=[wanted.pk]) in html
+        assert reverse("scanning:run", args=[unwanted.pk]) not in html, other
+
+
+def test_every_run_has_one_result() -> None:
+    from scanning.filters import RUN_RESULTS
+    from scanning.run_listings import result_of
+
+    now = timezone.now()
+    states = [(state, failed, cancelled) for state in State for failed in (0, 1) for cancelled in (0, 1)]
+    for state, failed, cancelled in states:
+        ended = now if state not in {State.QUEUED, State.RUNNING} else None
+        ScanRun.objects.create(scope=Scope.ALL, state=state, failed=failed, cancelled=cancelled, finished_at=ended)
+    for name, (_label, condition) in RUN_RESULTS.items():
+        assert {run.pk for run in ScanRun.objects.filter(condition)} == {
+            run.pk for run in ScanRun.objects.all() if result_of(run) == name
+        }
+
+
+def test_the_list_has_a_constant_number_of_queries(client: Client) -> None:
+    counts = []
+    for _round in range(2):
+        for _ in range(3):
+            run_of()
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(LIST).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_every_column_can_be_shown_sorted_by_and_exported(client: Client) -> None:
+    from scanning.run_listings import RUNS
+
+    run_of()
+    user = person("operator", username="other")
+    user.columns = {"runs": [column.name for column in RUNS.columns]}
+    user.save()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    for column in RUNS.columns:
+        assert client.get(LIST, {"sort": column.name}).status_code == 200
+    assert client.post(reverse("scanning:run-export"), {"all": "1", "view": ""}).status_code == 200
+
+
+def test_one_run_shows_its_scans_failures_by_reason_and_what_was_not_queued(client: Client) -> None:
+    busy = factories.tag("busy")
+    start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
+    run = start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk, factories.tag("a").pk, factories.tag("b").pk])
+    failed = run.scans.first()
+    end(failed, State.FAILED, reason="No route to the registry.", remedy="Look at the network.")
+    url = reverse("scanning:run", args=[run.pk])
+    html = client.get(url).content.decode()
+    assert html.count("No route to the registry.") == 2, "once among the reasons, once at its scan"
+    assert "Already scanning" in html
+    assert 'data-poll="' in html
+    other = run.scans.exclude(pk=failed.pk).get()
+    html = client.get(url, {"state": "failed"}).content.decode()
+    assert failed.address in html
+    assert other.address not in html
+    end(other, State.SUCCEEDED)
+    assert "data-poll" not in client.get(reverse("scanning:run-progress", args=[run.pk])).content.decode()
+
+
+def test_a_run_is_cancelled_by_operators_only(client: Client) -> None:
+    run = run_of()
+    url = reverse("scanning:run-cancel", args=[run.pk])
+    assert client.get(url).status_code == 405
+    client.post(url)
+    run.refresh_from_db()
+    assert (run.is_over, run.cancelled) == (True, 2)
+    assert AuditEvent.objects.get(action="run.cancel").detail == {"scans": 2}
+    client.post(url)
+    assert AuditEvent.objects.filter(action="run.cancel").count() == 1
+    client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    assert client.post(url).status_code == 403
+    assert client.get(LIST).status_code == 200
+
+
+def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> None:
+    factories.tag()
+    run = start_run(scope=Scope.ALL)
+    client.post(reverse("scanning:cancel"), {"everything": "1"})
+    run.refresh_from_db()
+    assert (run.state, run.is_over) == (State.CANCELLED, True)
+    assert not runs.cancel_everything()
