@@ -140,7 +140,7 @@ JOB_KINDS: dict[str, dict[str, str]] = {
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
-JOB_TICKS: list[str] = ["registries.nightly.due", "scanning.runs.tick"]
+JOB_TICKS: list[str] = ["registries.nightly.due", "scanning.runs.tick", "scanning.schedule.tick"]
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

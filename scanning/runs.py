@@ -18,7 +18,7 @@ from console.jobs.work import JobRun
 from console.models import User
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun, ScanSchedule, Scope
+from scanning.models import Scan, ScanRun, ScanSchedule, Scope, Selection
 from scanning.models.run import ACTIVE
 from scanning.queueing import BATCH, Queued, queue_scans
 from scanning.recommended import recommended
@@ -149,6 +149,7 @@ def tick() -> None:
     for run in ScanRun.objects.going_on().filter(state=State.CANCELLED):
         cancel_queued(run.scans.all())
     ScanRun.objects.all().close()
+    Selection.prune()
 
 
 def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:

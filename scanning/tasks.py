@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.jobs.work import JobRun, work
-from scanning import database, runs
+from scanning import database, runs, schedule
 from scanning.models import DatabaseUpdate, Scan, ScanRun
 from scanning.pipeline import scan_image
 
@@ -16,6 +16,11 @@ def scan(scan_id: int) -> None:
 def run(run_id: int) -> None:
     """Queue the scans of the best queued run."""
     work(ScanRun, run_id, runs.work_off)
+
+
+def fire(schedule_id: int) -> None:
+    """Do what is due of a schedule; called by its django-q2 schedule row."""
+    schedule.fire(schedule_id)
 
 
 def update_database(update_id: int) -> None:

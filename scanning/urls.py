@@ -3,7 +3,7 @@
 from django.urls import path
 
 from scanning import tabs
-from scanning.views import chooser, runs, scans, settings
+from scanning.views import chooser, runs, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -20,6 +20,11 @@ urlpatterns = [
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="run-progress"),
     path("runs/<int:pk>/cancel/", runs.run_cancel, name="run-cancel"),
+    path("schedules/", schedules.schedule_list, name="schedule-list"),
+    path("schedules/add/", schedules.schedule_edit, name="schedule-add"),
+    path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
+    path("schedules/<int:pk>/run/", schedules.schedule_run, name="schedule-run"),
+    path("schedules/<int:pk>/delete/", schedules.schedule_delete, name="schedule-delete"),
     path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),

@@ -7,13 +7,15 @@ harmless, since a worker claims whatever job is next by compare-and-swap and the
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django_q.brokers import get_broker
 from django_q.cluster import Cluster
 from django_q.models import Schedule
@@ -102,20 +104,56 @@ def request_cancel(job: Job) -> None:
             return
 
 
+def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: datetime) -> int:
+    """Have ``task(argument)`` called in the cluster ``quick`` at ``at``; return the id of the schedule row for that.
+
+    ``row`` is the id of the row of an earlier call, which is made whole again whatever became of it. One row that
+    cannot be read would stop django-q2 from firing any, so nothing is written that is not checked: raises ValueError.
+    """
+    if timezone.is_naive(at) or isinstance(argument, bool) or not isinstance(argument, int):
+        raise ValueError("A schedule needs a time with a zone and one integer.")
+    if not callable(import_string(task)):
+        raise ValueError(f"{task} is nothing that can be called.")
+    wanted = _SCHEDULE | {
+        "name": name[:100],
+        "func": task,
+        "args": f"({argument},)",
+        "schedule_type": Schedule.DAILY,  # "once" would delete the row; the next time is written after each firing
+        "minutes": None,
+        "next_run": at,
+    }
+    found = Schedule.objects.filter(pk=row).first() if row is not None else None
+    if found is None:
+        return int(Schedule.objects.create(**wanted).pk)
+    if any(getattr(found, field) != value for field, value in wanted.items()):
+        Schedule.objects.filter(pk=found.pk).update(**wanted)
+    return int(found.pk)
+
+
+def remove_schedule(row: int | None) -> None:
+    """Remove a row that :func:`write_schedule` has made; one that is gone is no error."""
+    Schedule.objects.filter(pk=row).delete()
+
+
+def remove_schedules(*, task: str, but: Iterable[int | None]) -> None:
+    """Remove the rows that call ``task``, except those with the ids ``but``."""
+    Schedule.objects.filter(func=task).exclude(pk__in=[row for row in but if row is not None]).delete()
+
+
+# What every schedule row of ours has in common.
+_SCHEDULE: dict[str, Any] = {
+    "repeats": -1,
+    "kwargs": None,
+    "hook": None,
+    "cron": None,
+    "cluster": "quick",
+    "intended_date_kwarg": None,
+}
+
+
 def ensure_tick_schedule() -> None:
     """Have exactly one schedule row that runs the reaper every minute, whole and of our own making."""
-    wanted = {
-        "func": TICK_TASK,
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "repeats": -1,
-        "args": None,
-        "kwargs": None,
-        "hook": None,
-        "cron": None,
-        "cluster": "quick",
-        "intended_date_kwarg": None,
-    }
+    wanted = _SCHEDULE | {"func": TICK_TASK, "schedule_type": Schedule.MINUTES, "minutes": 1, "args": None}
     with transaction.atomic():
         row = Schedule.objects.filter(name="tick").order_by("pk").first()
         if row is None:

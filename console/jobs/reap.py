@@ -14,6 +14,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.jobs import queue
@@ -36,6 +37,15 @@ def reap() -> None:
         hint_again(model)
     sweep_scratch()
     prune()
+
+
+def do_ticks() -> None:
+    """Call what ``settings.JOB_TICKS`` names. A function that fails is logged, and the others are called."""
+    for path in settings.JOB_TICKS:
+        try:
+            import_string(path)()
+        except Exception:
+            log.exception("%s failed in this tick", path)
 
 
 def job_models() -> Iterator[type[Job]]:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
-from django.conf import settings
-from django.utils.module_loading import import_string
-
 from console.jobs import presence
-from console.jobs.reap import reap
+from console.jobs.reap import do_ticks, reap
 from console.jobs.work import JobRun, work
 from console.models import Canary, ScanCanary
-
-log = logging.getLogger(__name__)
 
 
 def canary(job_id: int) -> None:
@@ -33,11 +26,7 @@ def tick() -> None:
     """
     presence.show_life()
     reap()
-    for path in settings.JOB_TICKS:
-        try:
-            import_string(path)()
-        except Exception:
-            log.exception("%s failed in this tick", path)
+    do_ticks()
 
 
 def _sing(run: JobRun[Canary] | JobRun[ScanCanary]) -> None:

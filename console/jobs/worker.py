@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 from console.jobs import presence, queue
 from console.jobs.configuration import Times
 from console.jobs.models import Job, State
-from console.jobs.reap import reap
+from console.jobs.reap import do_ticks, reap
 from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class Worker:
         try:
             queue.ensure_tick_schedule()
             reap()
+            do_ticks()
         except Exception:
             log.exception("The reaper could not do its round")
         finally:

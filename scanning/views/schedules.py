@@ -1,0 +1,167 @@
+"""The page "Scheduled scan settings": the schedules on the left, one of them on the right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from django.contrib import messages
+from django.db.models import Count, OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import administrator, operator, person
+from inventory.models import Tag
+from scanning import choosing, due, recommended, schedule
+from scanning.forms import ScheduleForm
+from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
+from scanning.run_listings import result_label, result_of
+from scanning.views.settings import say_started
+
+NEXT = 3  # due times shown
+FIRINGS = 10  # past due times shown
+
+
+@dataclass(frozen=True)
+class Line:
+    """A schedule in the list: what it says, and how it went last."""
+
+    schedule: ScanSchedule
+    run: ScanRun | None
+    result: str
+    label: str
+    skipped: Firing | None  # its last due time, where that started no run
+
+    @property
+    def images(self) -> int:
+        """Chosen images, of a schedule of specified ones."""
+        return getattr(self.schedule, "chosen_count", 0)
+
+
+@require_GET
+def schedule_list(request: HttpRequest) -> HttpResponse:
+    """The first schedule, or what schedules are for where there is none."""
+    first = ScanSchedule.objects.first()
+    if first is not None:
+        return redirect("scanning:schedule", pk=first.pk)
+    return render(request, "scanning/schedules.html", {"lines": [], "zone": timezone.get_default_timezone_name()})
+
+
+@require_http_methods(["GET", "POST"])
+def schedule_edit(request: HttpRequest, pk: int | None = None) -> HttpResponse:
+    """Show a schedule or the form of a new one; administrators save it."""
+    if pk is None or request.method == "POST":
+        return _edit(request, pk)
+    found = get_object_or_404(ScanSchedule, pk=pk)
+    return _show(request, ScheduleForm(schedule=found), keep="keep" in request.GET)
+
+
+@administrator
+def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
+    found = get_object_or_404(ScanSchedule, pk=pk) if pk else ScanSchedule()
+    if request.method == "GET":
+        scope = request.GET.get("scope", "")
+        first = {"scope": scope} if scope in Scope.values else {}
+        return _show(request, ScheduleForm(schedule=found, initial=first), keep="keep" in request.GET)
+    form = ScheduleForm(request.POST, schedule=found)
+    selection = _selection(request, found)
+    if form.is_valid() and form.cleaned_data["scope"] == Scope.CHOSEN and not selection.chosen().exists():
+        form.add_error("scope", _("Choose at least one image: mark it on the left and move it right."))
+    if not form.is_valid():
+        found.refresh_from_db() if found.pk else None
+        return _show(request, form, keep=True)
+    chosen = selection.chosen() if form.cleaned_data["scope"] == Scope.CHOSEN else Tag.objects.none()
+    schedule.save(form.apply(), chosen=chosen)
+    selection.delete()
+    audit.record(request, "schedule.change" if pk else "schedule.add", found, _described(found))
+    messages.success(request, _("The schedule “%(name)s” is saved.") % {"name": found.name})
+    return redirect("scanning:schedule", pk=found.pk)
+
+
+@require_POST
+@operator
+def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start now what a schedule describes."""
+    found = get_object_or_404(ScanSchedule, pk=pk)
+    run = schedule.run_now(found, requested_by=person(request))
+    audit.record(request, "scan.start", run, {"run": run.pk, "schedule": found.name})
+    say_started(request, run)
+    return redirect("scanning:schedule", pk=pk)
+
+
+@require_http_methods(["GET", "POST"])
+@administrator
+def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask whether to delete a schedule, and delete it."""
+    found = get_object_or_404(ScanSchedule, pk=pk)
+    if request.method == "GET":
+        return render(request, "scanning/schedule_delete.html", {"schedule": found})
+    audit.record(request, "schedule.delete", found, _described(found))
+    messages.success(request, _("The schedule “%(name)s” is deleted.") % {"name": found.name})
+    schedule.delete(found)
+    return redirect("scanning:schedule-list")
+
+
+def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpResponse:
+    found, now = form.schedule, timezone.now()
+    context = {
+        "form": form,
+        "schedule": found,
+        "lines": _lines(),
+        "zone": timezone.get_default_timezone_name(),
+        "recommended": [(reason.label, number) for reason, number in recommended.counts().items()],
+        "everything": Tag.objects.count(),
+        "back": reverse("scanning:schedule", args=[found.pk]) if found.pk else reverse("scanning:schedule-add"),
+    }
+    if found.pk:
+        is_on = found.is_on and found.next_due_at is not None
+        context |= {
+            "upcoming": list(islice(due.due_times(found, after=now), NEXT)) if is_on else [],
+            "firings": found.firings.select_related("run")[:FIRINGS],
+        }
+    if person(request).may_administer:
+        selection = _selection(request, found)
+        if not keep:
+            selection.replace(found.chosen.all() if found.pk else Tag.objects.none())
+        context["chooser"] = choosing.read(selection, request.GET.dict())
+    return render(request, "scanning/schedules.html", context, status=422 if form.errors else 200)
+
+
+def _selection(request: HttpRequest, found: ScanSchedule) -> Selection:
+    return choosing.selection_of(person(request), f"schedule-{found.pk or 'new'}")
+
+
+def _lines() -> list[Line]:
+    """Return all schedules with what came of them last, in a constant number of queries."""
+    runs = ScanRun.objects.filter(schedule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    firings = Firing.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
+    schedules = list(
+        ScanSchedule.objects.annotate(
+            chosen_count=Count("chosen"), last_run=Subquery(runs), last_firing=Subquery(firings)
+        )
+    )
+    by_run = ScanRun.objects.in_bulk([one.last_run for one in schedules if one.last_run])
+    by_firing = Firing.objects.in_bulk([one.last_firing for one in schedules if one.last_firing])
+    lines = []
+    for one in schedules:
+        run, firing = by_run.get(one.last_run), by_firing.get(one.last_firing)
+        skipped = firing if firing and firing.outcome != Firing.Outcome.STARTED else None
+        lines.append(Line(one, run, result_of(run) if run else "", result_label(run) if run else "", skipped))
+    return lines
+
+
+def _described(found: ScanSchedule) -> dict[str, object]:
+    return {
+        "on": found.is_on,
+        "every_days": found.every_days,
+        "at": f"{found.at:%H:%M}",
+        "until": f"{found.until:%H:%M}" if found.until else None,
+        "scope": found.scope,
+        "categories": found.categories,
+        "timeout": found.timeout,
+    }
