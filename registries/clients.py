@@ -11,6 +11,9 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.base import Connector, Declaration, TagRef
 from registries.connectors.distribution import DistributionConnector
+from registries.connectors.harbor import HarborConnector
+from registries.connectors.harbor_v1 import HarborV1Connector
+from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.models import Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
@@ -20,7 +23,9 @@ from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 Check = Callable[[], None]
 
 # What the form of each type shows.
-DECLARATIONS: Mapping[str, Declaration] = {each.type: each for each in (DistributionConnector.declaration,)}
+DECLARATIONS: Mapping[str, Declaration] = {
+    each.type: each for each in (HarborConnector.declaration, DistributionConnector.declaration)
+}
 SMALL_BLOB = 4 * 1024 * 1024
 
 
@@ -77,14 +82,20 @@ def endpoint_of(registry: Registry) -> Endpoint:
         or _bare(registry.host) in settings.PLAIN_HTTP_HOSTS,
         allowed_networks=tuple(settings.ALLOWED_NETWORKS),
         proxy=settings.OUTBOUND_PROXY,
+        # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
     )
 
 
 def _connector(registry: Registry, client: DistributionClient) -> Connector:
     """Return the connector for the type of ``registry``: how each type is listed."""
-    match registry.type:
-        case Registry.Type.OCI:
+    match registry.type, registry.version:
+        case Registry.Type.OCI, _version:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR, Registry.Version.V1:
+            return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR, _version:
+            return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
         case _:
             raise RegistryError(
                 _("Registries of the type %(type)s cannot be listed by this version.")
