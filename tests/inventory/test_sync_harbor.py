@@ -11,7 +11,7 @@ from inventory import tasks
 from inventory.models import Manifest, Tag
 from registries.models import Registry, SyncRun
 from registries.oci import transport
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, artifacts, user, v1_tags
 from tests.fakes.registry import Status, blobs, manifests
@@ -45,7 +45,7 @@ def image(text: str) -> images.Image:
 
 
 def sync(registry: Registry) -> SyncRun:
-    (run,) = request_syncs([registry])
+    (run,) = start_sync(registries=[registry]).runs
     tasks.sync(run.pk)
     run.refresh_from_db()
     registry.refresh_from_db()
@@ -121,7 +121,7 @@ def test_a_project_that_is_gone_is_no_reason_to_forget_it(server: FakeHarbor, re
     sync(registry)
     server.remove_project("team")
     assert (sync(registry).tags_gone, names()) == (0, ALL)
-    (run,) = request_syncs([registry], forget_unlisted=True)
+    (run,) = start_sync(registries=[registry], forget_unlisted=True).runs
     tasks.sync(run.pk)
     assert names() == {"library/app:1"}
 
@@ -135,6 +135,10 @@ def test_a_failure_in_the_middle_loses_nothing_and_retires_nothing(server: FakeH
     assert run.errors
     assert not run.complete
     assert (run.tags_gone, names()) == (0, ALL)
+    assert run.state == State.QUEUED  # tried again by itself
     server.heal()
-    run = sync(registry)
-    assert (run.complete, run.tags_gone, names()) == (True, 1, ALL - {"team/deep/app3:latest"})
+    SyncRun.objects.update(not_before=None)
+    tasks.sync(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.complete, run.tags_gone) == (State.SUCCEEDED, True, 1)
+    assert names() == ALL - {"team/deep/app3:latest"}
