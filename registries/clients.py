@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import BinaryIO, Protocol
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from registries.connectors.base import Connector, Declaration, TagRef
+from registries.connectors.aws import AccessKey, Aws
+from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
-from registries.connectors.harbor import HarborConnector
+from registries.connectors.ecr import EcrConnector, check_role, place_of
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.models import Registry
@@ -19,13 +21,12 @@ from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import RegistryError
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
+from registries.oci.transport import Transport
 
 Check = Callable[[], None]
 
-# What the form of each type shows.
-DECLARATIONS: Mapping[str, Declaration] = {
-    each.type: each for each in (HarborConnector.declaration, DistributionConnector.declaration)
-}
+# The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
+CLOUDS = frozenset({Registry.Type.AWS})
 SMALL_BLOB = 4 * 1024 * 1024
 
 
@@ -66,42 +67,74 @@ def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[
     ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
     Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
     """
-    with DistributionClient(endpoint_of(registry), check=check) as distribution:
+    endpoint = endpoint_of(registry)
+    if registry.type in CLOUDS:
+        endpoint = replace(endpoint, username="", password="")
+    with DistributionClient(endpoint, check=check) as distribution:
         yield _Client(_connector(registry, distribution), distribution)
 
 
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
-    return Endpoint(
-        url=registry.address,
+    return replace(
+        _server(registry, registry.address),
         username=registry.username,
         password=registry.reveal_password(),
-        verify=registry.verify_tls,
-        ca_bundle=registry.ca_bundle,
-        allow_plain_http=registry.host in settings.PLAIN_HTTP_HOSTS
-        or _bare(registry.host) in settings.PLAIN_HTTP_HOSTS,
-        allowed_networks=tuple(settings.ALLOWED_NETWORKS),
-        proxy=settings.OUTBOUND_PROXY,
         # Harbor names its token service by the external URL of its settings, which is often another than people use.
         token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
     )
 
 
+def _server(registry: Registry, url: str) -> Endpoint:
+    """Return how a server that belongs to ``registry`` may be reached, without credentials."""
+    host = url.split("://", 1)[-1].split("/", 1)[0]
+    return Endpoint(
+        url=url,
+        verify=registry.verify_tls,
+        ca_bundle=registry.ca_bundle,
+        allow_plain_http=host in settings.PLAIN_HTTP_HOSTS or _bare(host) in settings.PLAIN_HTTP_HOSTS,
+        allowed_networks=tuple(settings.ALLOWED_NETWORKS),
+        proxy=settings.OUTBOUND_PROXY,
+    )
+
+
 def _connector(registry: Registry, client: DistributionClient) -> Connector:
     """Return the connector for the type of ``registry``: how each type is listed."""
-    match registry.type, registry.version:
-        case Registry.Type.OCI, _version:
+    match registry.type:
+        case Registry.Type.OCI:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
-        case Registry.Type.HARBOR, Registry.Version.V1:
+        case Registry.Type.HARBOR if registry.version == Registry.Version.V1:
             return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
-        case Registry.Type.HARBOR, _version:
+        case Registry.Type.HARBOR:
             return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.AWS:
+            return _ecr(registry, client)
         case _:
             raise RegistryError(
                 _("Registries of the type %(type)s cannot be listed by this version.")
                 % {"type": registry.get_type_display()},
                 _("Add it as type OCI if its catalog is open, or with a fixed list of repositories."),
             )
+
+
+def _ecr(registry: Registry, client: DistributionClient) -> Connector:
+    place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
+
+    def transport(url: str) -> Transport:
+        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        server = _server(registry, url)
+        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+
+    aws = Aws(
+        AccessKey(registry.username, registry.reveal_password()),
+        region=place.region,
+        transport=transport,
+        role=check_role(registry.role),
+        endpoint=registry.endpoint,
+        fips=place.fips,
+        dual_stack=place.dual_stack,
+    )
+    return EcrConnector(client, aws, account=place.account)
 
 
 def _bare(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -186,17 +187,20 @@ def _pull_and_look(
     expected = diff_ids if len(diff_ids) == len(layers) else [""] * len(layers)
     in_cache = session.known(diff_ids, analysed) if session and trust_cache else frozenset[str]()
     evidence = _evidence(diff_ids) if RiskCategory.MALWARE in categories else {}
+    proven = _proven(layers)
     known = {
-        diff_id
-        for diff_id in diff_ids
-        if (session is None or diff_id in in_cache) and (RiskCategory.MALWARE not in categories or diff_id in evidence)
+        str(layer.digest)
+        for layer, diff_id in zip(layers, expected, strict=True)
+        if proven.get(str(layer.digest)) == diff_id
+        and (session is None or diff_id in in_cache)
+        and (RiskCategory.MALWARE not in categories or diff_id in evidence)
     }
-    total = sum(layer.size for layer, diff_id in zip(layers, expected, strict=True) if diff_id not in known)
+    total = sum(layer.size for layer in layers if str(layer.digest) not in known)
     findings.bytes_pulled = findings.layers_pulled = findings.layers_known = 0
     stored: list[StoredLayer] = []
     for position, (descriptor, diff_id) in enumerate(zip(layers, expected, strict=True)):
         run.check()
-        if diff_id and diff_id in known:
+        if str(descriptor.digest) in known:
             findings.layers_known += 1
             stored.append(StoredLayer(position=position, diff_id=diff_id, path=None))
             continue
@@ -254,8 +258,14 @@ def _pull(
     )
     findings.bytes_pulled = before + descriptor.size
     findings.layers_pulled += 1
-    Layer.objects.filter(digest=str(descriptor.digest), diff_id="").update(diff_id=file.diff_id)
+    resolve.record_diff_id(digest=str(descriptor.digest), diff_id=file.diff_id)
     return file
+
+
+def _proven(layers: Sequence[Descriptor]) -> dict[str, str]:
+    """Return the diff IDs by digest of those layers that a pull has unpacked: what a config says is only a claim."""
+    digests = [str(layer.digest) for layer in layers]
+    return dict(Layer.objects.filter(digest__in=digests, verified=True).values_list("digest", "diff_id"))
 
 
 def _made_config(layers: list[StoredLayer]) -> bytes:

@@ -26,7 +26,7 @@ from registries.oci.errors import (
 from registries.oci.headers import next_query
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
 from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
-from registries.oci.sign_in import SignIn
+from registries.oci.sign_in import Logins, SignIn
 from registries.oci.transport import Transport
 
 MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
@@ -37,6 +37,7 @@ SMALLEST_PAGE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
 MAX_EMPTY_PAGES = 1000
+_REPOSITORY_GONE = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -51,6 +52,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
+        self._others: list[Transport] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -59,7 +61,18 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        self._transport.close()
+        for transport in (self._transport, *self._others):
+            transport.close()
+
+    def transport_to(self, endpoint: Endpoint) -> Transport:
+        """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
+        transport = Transport(endpoint, self._transport.check)
+        self._others.append(transport)
+        return transport
+
+    def sign_in_by(self, logins: Logins) -> None:
+        """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
+        self._sign_in.sign_in_by(logins)
 
     def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
@@ -167,7 +180,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 size //= 2
                 query = urlencode({"n": size})
                 continue
-            if answer.status == 404 and key == "tags" and answer.error_code():
+            if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
                 raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
@@ -211,6 +224,9 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
             if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
                 raise storage_refuses(answer)
+            if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):
+                answer.close()  # what ECR says of an expired login; where the right is missing, it says so again
+                continue
             if answer.status != 401:
                 return answer
             answer.close()

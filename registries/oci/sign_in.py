@@ -6,7 +6,7 @@ import base64
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from registries.oci import strict_json
@@ -40,6 +40,16 @@ class _Token:
     fresh_until: float  # time.monotonic()
 
 
+class Logins(Protocol):
+    """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
+
+    def login(self) -> tuple[str, str]:
+        """Return a user name and a password that are good now. Raises RegistryError."""
+
+    def renew(self) -> bool:
+        """Let the next login be another one; False where that was done a moment ago and cannot help."""
+
+
 class SignIn:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
@@ -52,6 +62,11 @@ class SignIn:
         self._tokens: dict[str, _Token] = {}
         self._refused: CredentialsRefused | None = None
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
+        self._logins: Logins | None = None
+
+    def sign_in_by(self, logins: Logins) -> None:
+        """Take user names and passwords from ``logins``, not from the endpoint."""
+        self._logins, self._has_login = logins, True
 
     @property
     def has_login(self) -> bool:
@@ -100,8 +115,15 @@ class SignIn:
                 asked = bearer.get("scope") if bearer else ""
                 if bearer and bearer.get("error").lower() == "insufficient_scope" and asked not in {"", scope}:
                     self._keep(scope, self._fetch_token(asked))
-            else:
+            elif not self.has_other_login(sent):
                 raise no_access(self._has_login)
+
+    def has_other_login(self, sent: str) -> bool:
+        """Whether another login than the refused one in ``sent`` can be had: one handed out since, or one now."""
+        with self._lock:
+            if self._logins is None or self._method != "basic":
+                return False
+            return self._basic() != sent or (self._logins.renew() and self._basic() != sent)
 
     def _prepare(self) -> Method:
         if self._refused:
@@ -113,7 +135,8 @@ class SignIn:
             else:
                 must_be_registry(answer)
                 if self._has_login:  # who is let in without a login gets anybody's view: sign in all the same
-                    self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+                    by_name = self._endpoint.username or self._logins
+                    self._adopt((Challenge("basic" if by_name else "bearer", ()),))
                 else:
                     self._method = "open"
         return self._method
@@ -121,7 +144,7 @@ class SignIn:
     def _adopt(self, challenges: tuple[Challenge, ...]) -> None:
         """Sign in by the best of ``challenges``, proving the credentials before anything else is asked with them."""
         offered = {each.scheme: each for each in reversed(challenges)}
-        if "bearer" in offered and self._has_login and not self._endpoint.username:
+        if "bearer" in offered and self._has_login and not self._endpoint.username and not self._logins:
             self._prove("static", f"Bearer {self._endpoint.password}", offered)
         elif "bearer" in offered:
             self._adopt_bearer(offered["bearer"])
@@ -137,6 +160,11 @@ class SignIn:
 
     def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
         answer = self._get_root(authorization)
+        if self._logins is not None and answer.status in {401, 403}:
+            raise AccessDenied(
+                "The registry does not take the login that the cloud's API has handed out for it.",
+                "Check that address, region and account belong together, and that both clocks are right.",
+            )
         if answer.status == 401:
             challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
@@ -219,11 +247,14 @@ class SignIn:
         return answer
 
     def _basic(self) -> str:
-        if ":" in self._endpoint.username:
+        username, password = self._endpoint.username, self._endpoint.password
+        if self._logins is not None:
+            username, password = self._logins.login()
+        if ":" in username:
             raise CredentialsRefused(
                 "The user name holds a colon.", "Basic sign-in allows none: correct the user name."
             )
-        login = f"{self._endpoint.username}:{self._endpoint.password}".encode()
+        login = f"{username}:{password}".encode()
         return f"Basic {base64.b64encode(login).decode()}"
 
     def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:

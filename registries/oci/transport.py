@@ -47,7 +47,7 @@ FIRST_PAUSE = 1.0
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
-ERROR_BODY = 64 * 1024
+ERROR_SECONDS, ERROR_BODY = 5.0, 64 * 1024
 CHUNK = 64 * 1024
 _RETRIED = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -107,7 +107,7 @@ class Transport:
             hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
-            self._wait(wait)
+            self.wait(wait)
             paused += wait
         if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
@@ -120,7 +120,8 @@ class Transport:
                 raise failure
             self._given_up = None
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()
@@ -189,7 +190,8 @@ class Transport:
         answer = Answer(response.status_code, response.headers, origin, response, call)
         answer.call = self._call(BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
-            with contextlib.suppress(RegistryError):
+            answer.call = self._call(ERROR_SECONDS)
+            with contextlib.suppress(RegistryError):  # the status alone will do
                 answer.content = _read_all(answer, ERROR_BODY)
         elif method == "HEAD":
             answer.read(1)  # nothing, which gives the connection back

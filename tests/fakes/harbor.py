@@ -275,9 +275,9 @@ class _Core(RegistryServer):
             return Answer(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
         account, path = self.caller(request), request.path.removeprefix("/api/v2.0")
         if path == "/systeminfo":
-            about = {"auth_mode": "db_auth", "self_registration": False}
+            about = {"auth_mode": "db_auth", "self_registration": False, "harbor_version": f"v{self.version}-ab"}
             if account:
-                about |= {"registry_url": self.host, "external_url": self.url, "harbor_version": f"v{self.version}-ab"}
+                about |= {"registry_url": self.host, "external_url": self.url}
             return page(about)
         if path == "/projects":
             seen = [each for each in self.projects.values() if self._sees(account, each.name)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from django.conf import settings
 from django.db.models import F
@@ -230,3 +233,22 @@ def test_scans_over_the_hourly_limit_wait_visibly_and_go_on_by_themselves(
         Scan.objects.filter(state=State.QUEUED).update(not_before=F("not_before") - WINDOW)
         tasks.scan(second.pk)
     assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+
+
+def test_a_config_that_claims_a_known_layer_for_another_does_not_hide_it(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    clean = put(fake, DEBIAN, tag="clean")
+    sync(registry)
+    scan(only_tag())
+    evil = images.image({"srv/eicar.com": EICAR})
+    lying = replace(evil, config=evil.config.replace(evil.layers[0].diff_id.encode(), clean.layers[0].diff_id.encode()))
+    manifest = json.loads(evil.manifest)
+    manifest["config"] = images.descriptor(lying.config, images.OCI_CONFIG)
+    replace(lying, manifest=images.to_json(manifest)).put(fake, "team/app", "evil")
+    sync(registry)
+    (queued,) = launch(tag_ids=[Tag.objects.get(name="evil").pk], requested_by=None).queued
+    ended = work_off(queued)
+    assert ended.state == State.FAILED
+    assert "Digest mismatch" in ended.reason
+    assert not layer_files()

@@ -94,7 +94,7 @@ def test_the_right_credentials_are_proven(serve, connect, version):
 
 
 @pytest.mark.parametrize(
-    ("version", "chosen", "named", "right"), [("2.5.0", "v1", "Harbor 2", "v2"), ("1.10.19", "v2", "1.10.19", "v1")]
+    ("version", "chosen", "named", "right"), [("2.5.0", "v1", "2.5.0", "v2"), ("1.10.19", "v2", "1.10.19", "v1")]
 )
 def test_the_wrong_version_is_named_with_the_right_one_and_no_password_is_sent(
     serve, connect, version, chosen, named, right

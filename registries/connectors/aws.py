@@ -1,0 +1,332 @@
+"""Calls to the API of AWS: signed and read by boto3, carried by the transport that carries everything else.
+
+boto3's own HTTP, its retries, and all places where it looks for settings and credentials by itself (environment,
+~/.aws, the metadata service) take no part: of those, the console's machine may have some that nobody meant for it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from registries.oci.errors import (
+    AccessDenied,
+    AddressInvalid,
+    CredentialsRefused,
+    MalformedAnswer,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    ServerError,
+)
+from registries.oci.transport import Transport
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from botocore.exceptions import ClientError
+
+ANSWER_LIMIT = 16 * 1024 * 1024
+TRIES = 6
+FIRST_PAUSE = 1.0  # seconds, doubled at each try
+MARGIN_SECONDS = 10 * 60  # before a role's credentials end, which hold for an hour
+SESSION_NAME = "tallyman"  # stands in CloudTrail beside what was done with a role
+
+# docs.aws.amazon.com: "Common errors" of ECR and STS, and what API Gateways say before them
+_REFUSED = frozenset(
+    {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch"}
+    | {"InvalidAccessKeyId", "IncompleteSignature", "MissingAuthenticationToken", "AuthFailure"}
+)
+_EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "RequestExpired"})
+_DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired"})
+_BUSY = frozenset(
+    {"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestLimitExceeded"}
+    | {"TooManyRequestsException", "LimitExceededException", "SlowDown"}
+)
+_CLOCK = ("signature expired", "signature not yet current")
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """What calls are signed with. ``token`` and ``until`` (time.monotonic()) are those of a role that was taken on."""
+
+    id: str
+    secret: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    until: float = float("inf")
+
+
+class Aws:
+    """The API of AWS in one region, with one key and, if given, in one role. May be used by several threads.
+
+    ``transport`` gives the way to a server by its address. ``endpoint`` is asked in place of the public API of ECR, and
+    in place of that of STS, which gives out roles, where it is no server of AWS but stands in for it.
+    """
+
+    def __init__(
+        self,
+        key: AccessKey,
+        *,
+        region: str,
+        transport: Callable[[str], Transport],
+        role: str = "",
+        endpoint: str = "",
+        fips: bool = False,
+        dual_stack: bool = False,
+    ) -> None:
+        self._key, self._role, self._region, self._endpoint = key, role, region, endpoint
+        self._transport_to = transport
+        self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack and not endpoint}
+        self._lock = threading.RLock()
+        self._session: Any = None
+        self._ecr: tuple[AccessKey, _Service] | None = None
+
+    def call(self, operation: str, **parameters: object) -> dict[str, Any]:
+        """Return what ECR answers to ``operation`` (as boto3 spells it). Raises RegistryError."""
+        key, service = self._service()
+        try:
+            return service.call(operation, parameters)
+        except _SessionEnded:
+            self._forget(key)
+        try:
+            return self._service()[1].call(operation, parameters)
+        except _SessionEnded as error:
+            raise CredentialsRefused(error.reason, error.remedy) from None
+
+    def pages(self, operation: str, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Yield what ECR answers, page by page. Raises as :meth:`call`."""
+        token: object = None
+        while True:
+            page = self.call(operation, **parameters, **({"nextToken": token} if token else {}))
+            yield page
+            token, before = page.get("nextToken"), token
+            if not token:
+                return
+            if token == before:
+                raise MalformedAnswer(
+                    _("The list of AWS leads to the page that was just read."),
+                    _("Try again later, or check the endpoint."),
+                )
+
+    def _service(self) -> tuple[AccessKey, _Service]:
+        with self._lock:
+            if self._ecr is None or time.monotonic() > self._ecr[0].until:
+                key = self._take_role() if self._role else self._key
+                self._ecr = key, self._open("ecr", key, self._endpoint)
+            return self._ecr
+
+    def _forget(self, key: AccessKey) -> None:
+        with self._lock:
+            if self._ecr is not None and self._ecr[0] is key:
+                self._ecr = None
+
+    def _take_role(self) -> AccessKey:
+        sts = self._open("sts", self._key, "" if _is_of_aws(self._endpoint) else self._endpoint)
+        try:
+            given = sts.call("assume_role", {"RoleArn": self._role, "RoleSessionName": SESSION_NAME})["Credentials"]
+            life = (given["Expiration"] - datetime.now(UTC)).total_seconds()
+            until = time.monotonic() + max(life - MARGIN_SECONDS, life / 2, 60)
+            return AccessKey(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], until)
+        except (LookupError, TypeError):
+            raise _malformed() from None
+
+    def _open(self, name: str, key: AccessKey, endpoint: str) -> _Service:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        if self._session is None:
+            self._session = _session()
+        try:
+            client = self._session.client(
+                name,
+                region_name=self._region,
+                endpoint_url=endpoint or None,
+                aws_access_key_id=key.id,
+                aws_secret_access_key=key.secret,
+                aws_session_token=key.token or None,
+                config=Config(
+                    retries={"total_max_attempts": 1, "mode": "standard"},
+                    ignore_configured_endpoint_urls=True,
+                    proxies={},
+                    **({} if endpoint else self._variants),
+                ),
+            )
+        except (BotoCoreError, ValueError):
+            raise AddressInvalid(
+                _("AWS has no container registry in the region “%(region)s”.") % {"region": self._region[:60]},
+                _("Correct the address or the region, or enter the API endpoint."),
+            ) from None
+        return _Service(client, self._transport_to(client.meta.endpoint_url), key)
+
+
+class _SessionEnded(RegistryError):
+    """The credentials of a role have come to their end."""
+
+
+class _Service:
+    """One service of AWS."""
+
+    def __init__(self, client: Any, transport: Transport, key: AccessKey) -> None:
+        self._client, self._transport, self._key = client, transport, key
+        client.meta.events.register("before-send", self._carry)
+
+    def call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        for attempt in range(TRIES):
+            try:
+                answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+                return answer
+            except ClientError as error:
+                failure = _explain(error, self._key)
+            except (BotoCoreError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                raise _malformed() from None  # raised by boto3 where it cannot read the answer
+            if not failure.retry:
+                raise failure
+            if attempt + 1 < TRIES:
+                self._transport.wait(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+        raise failure
+
+    def _carry(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse:
+        """Send a signed request, in place of boto3, which takes an answer of this hook for that of the server."""
+        from botocore.awsrequest import AWSResponse
+
+        body = request.body or b""
+        answer = self._transport.fetch(
+            request.method,
+            request.url,
+            headers={
+                name: value.decode() if isinstance(value, bytes) else value
+                for name, value in request.headers.items()
+                if name.lower() not in {"user-agent", "content-length"}
+            },
+            content=body.encode() if isinstance(body, str) else body,
+            limit=ANSWER_LIMIT,
+        )
+        return AWSResponse(request.url, answer.status, answer.headers, _Body(answer.content))
+
+
+class _Body(io.BytesIO):
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _session() -> Any:
+    """Return a session of boto3 that knows nothing but what it is told: no environment, no files of the user."""
+    import boto3  # half a second, which only who has a registry of AWS should wait for
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+    from botocore.loaders import Loader
+    from botocore.session import Session
+
+    logging.getLogger("botocore").setLevel(logging.INFO)  # below that it logs bodies, with the secrets in them
+    defaults = {name: default for name, (_key, _env, default, _make) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
+    defaults |= {"config_file": os.devnull, "credentials_file": os.devnull}
+    session = Session()
+    session.register_component(
+        "config_store", ConfigValueStore({name: ConstantProvider(value) for name, value in defaults.items()})
+    )
+    session.register_component(
+        "data_loader", Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    )
+    return boto3.Session(botocore_session=session)
+
+
+def _explain(error: ClientError, key: AccessKey) -> RegistryError:
+    """The error for what AWS answered. Its own words are not passed on: they may hold anything."""
+    details = error.response.get("Error", {})
+    code, words = str(details.get("Code", ""))[:60], str(details.get("Message", "")).lower()
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    service = "sts" if error.operation_name == "AssumeRole" else "ecr"
+    right = f"{service}:{error.operation_name}"
+    if code in _EXPIRED and key.token:
+        return _SessionEnded(
+            _("AWS says at once that the credentials of the role have expired."), _("Check the clock of this machine.")
+        )
+    if any(sign in words for sign in _CLOCK) or code == "RequestTimeTooSkewed":
+        return RegistryError(
+            _("The clock of this machine and that of AWS differ by more than five minutes."),
+            _("Set the clock, best by NTP, and try again."),
+        )
+    if code in _REFUSED or code in _EXPIRED:
+        return _refused(key)
+    if code in _DENIED:
+        return _denied(right, words)
+    if code in _BUSY or status == 429:
+        return RateLimited(
+            _("AWS limits the rate of calls to %(right)s.") % {"right": right},
+            _("It is asked again later by itself. A quota of the account can be raised at AWS."),
+            retry_at=datetime.now(UTC) + timedelta(minutes=1),
+        )
+    if code == "RepositoryNotFoundException":
+        return NotFound(
+            _("AWS does not know this repository."),
+            _("It may have been deleted. The next sync notices that by itself."),
+            what="repository",
+        )
+    if status >= 500 or code in {"ServerException", "InternalFailure", "ServiceUnavailable"}:
+        return ServerError(
+            _("The API of AWS failed at %(right)s (%(code)s).") % {"right": right, "code": code or status},
+            _("Look at the AWS Health Dashboard, and try again later."),
+        )
+    return RegistryError(
+        _("AWS refuses %(right)s (%(code)s).") % {"right": right, "code": code or status},
+        _("Check address, region and API endpoint of this registry."),
+    )
+
+
+def _refused(key: AccessKey) -> CredentialsRefused:
+    if key.id.startswith("ASIA") and not key.token:
+        return CredentialsRefused(
+            _("This is a temporary access key, and AWS takes none without its session token."),
+            _("Enter the access key of an IAM user, which begins with AKIA, and the role, if it needs one."),
+        )
+    return CredentialsRefused(
+        _("AWS refuses the access key ID or the secret access key."),
+        _("Correct them in the registry's settings. The key may also be inactive or deleted, or of another partition."),
+    )
+
+
+def _denied(right: str, words: str) -> AccessDenied:
+    if right == "sts:AssumeRole":
+        return AccessDenied(
+            _("The key may not take on the role."),
+            _("Allow sts:AssumeRole on it to the key's user, and name that user in the role's trust policy."),
+        )
+    if "explicit deny" in words:
+        return AccessDenied(
+            _("A policy of AWS expressly denies the right %(right)s.") % {"right": right},
+            _("Look for the deny in the policies of the user or role, of the organization and of the VPC endpoint."),
+        )
+    return AccessDenied(
+        _("The key lacks the right %(right)s.") % {"right": right},
+        _("Allow %(right)s to its user or role in IAM; for the registry of another account, there too.")
+        % {"right": right},
+    )
+
+
+def _malformed() -> MalformedAnswer:
+    return MalformedAnswer(
+        _("The answer is none that the API of AWS gives."), _("Check the API endpoint, and the proxy before it.")
+    )
+
+
+def _is_of_aws(endpoint: str) -> bool:
+    """Whether ``endpoint`` is a server of AWS: that of ECR answers for ECR alone."""
+    host = endpoint.partition("://")[2].partition(":")[0]
+    return not endpoint or host.endswith(DOMAINS)
+
+
+# "partitions" of botocore's endpoint rules: the domains of all their servers
+DOMAINS = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
+    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
+)
