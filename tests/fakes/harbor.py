@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import re
 import threading
@@ -115,6 +116,7 @@ class _Core(RegistryServer):
         self.failed_logins: list[str] = []
         self.pulled: list[str] = []  # repository@digest, by GET of its manifest
         self._locked: dict[str, float] = {}
+        self._numbers = itertools.count(1)
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
         self._held = threading.RLock()
 
@@ -177,7 +179,7 @@ class _Core(RegistryServer):
         config = manifest.get("config") or {}
         parts = [config, *(manifest.get("layers") or manifest.get("manifests") or [])]
         return {
-            "id": sum(map(len, self.artifacts.values())) + 1,
+            "id": next(self._numbers),
             "type": "IMAGE" if "manifests" in manifest else TYPES.get(config.get("mediaType", ""), "UNKNOWN"),
             "digest": digest,
             "size": len(content) + sum(part.get("size", 0) for part in parts),
