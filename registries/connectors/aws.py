@@ -6,6 +6,7 @@ boto3's own HTTP, its retries, and all places where it looks for settings and cr
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -50,7 +51,7 @@ _EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "RequestExpired"}
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired"})
 _BUSY = frozenset(
     {"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestLimitExceeded"}
-    | {"TooManyRequestsException", "LimitExceededException", "SlowDown"}
+    | {"TooManyRequestsException", "SlowDown"}
 )
 _CLOCK = ("signature expired", "signature not yet current")
 
@@ -85,9 +86,8 @@ class Aws:
     ) -> None:
         self._key, self._role, self._region, self._endpoint = key, role, region, endpoint
         self._transport_to = transport
-        self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack and not endpoint}
+        self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack}
         self._lock = threading.RLock()
-        self._session: Any = None
         self._ecr: tuple[AccessKey, _Service] | None = None
 
     def call(self, operation: str, **parameters: object) -> dict[str, Any]:
@@ -102,12 +102,18 @@ class Aws:
         except _SessionEnded as error:
             raise CredentialsRefused(error.reason, error.remedy) from None
 
-    def pages(self, operation: str, **parameters: object) -> Iterator[dict[str, Any]]:
-        """Yield what ECR answers, page by page. Raises as :meth:`call`."""
+    def pages(self, operation: str, *, of: str, **parameters: object) -> Iterator[list[dict[str, Any]]]:
+        """Yield the lists called ``of`` in what ECR answers, page by page. Raises as :meth:`call`.
+
+        An answer without that list is none of AWS: taken for an empty one, it would empty the inventory.
+        """
         token: object = None
         while True:
             page = self.call(operation, **parameters, **({"nextToken": token} if token else {}))
-            yield page
+            rows = page.get(of)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise _malformed()
+            yield rows
             token, before = page.get("nextToken"), token
             if not token:
                 return
@@ -118,6 +124,10 @@ class Aws:
                 )
 
     def _service(self) -> tuple[AccessKey, _Service]:
+        if not (self._key.id and self._key.secret):
+            raise CredentialsRefused(
+                _("No access key is stored for this registry."), _("Enter an access key ID and its secret access key.")
+            )
         with self._lock:
             if self._ecr is None or time.monotonic() > self._ecr[0].until:
                 key = self._take_role() if self._role else self._key
@@ -143,23 +153,21 @@ class Aws:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
-        if self._session is None:
-            self._session = _session()
         try:
-            client = self._session.client(
-                name,
-                region_name=self._region,
-                endpoint_url=endpoint or None,
-                aws_access_key_id=key.id,
-                aws_secret_access_key=key.secret,
-                aws_session_token=key.token or None,
-                config=Config(
-                    retries={"total_max_attempts": 1, "mode": "standard"},
-                    ignore_configured_endpoint_urls=True,
-                    proxies={},
-                    **({} if endpoint else self._variants),
-                ),
-            )
+            with _session_lock:
+                client = _session().client(
+                    name,
+                    region_name=self._region,
+                    endpoint_url=endpoint or None,
+                    aws_access_key_id=key.id,
+                    aws_secret_access_key=key.secret,
+                    aws_session_token=key.token or None,
+                    config=Config(
+                        retries={"total_max_attempts": 1, "mode": "standard"},
+                        ignore_configured_endpoint_urls=True,
+                        **({} if endpoint else self._variants),
+                    ),
+                )
         except (BotoCoreError, ValueError):
             raise AddressInvalid(
                 _("AWS has no container registry in the region “%(region)s”.") % {"region": self._region[:60]},
@@ -220,6 +228,10 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
+_session_lock = threading.Lock()  # clients may be shared by threads; the making of them may not
+
+
+@functools.cache
 def _session() -> Any:
     """Return a session of boto3 that knows nothing but what it is told: no environment, no files of the user."""
     import boto3  # half a second, which only who has a registry of AWS should wait for
