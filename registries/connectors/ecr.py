@@ -42,7 +42,7 @@ class EcrConnector:
     declaration: ClassVar[Declaration] = Declaration(
         type="aws",
         label="AWS",
-        fields=("address", "username", "password", "region", "role", "endpoint"),
+        fields=("address", "username", "password", "role", "endpoint"),
         required=frozenset({"address", "username", "password"}),
     )
     fixed = False

@@ -53,7 +53,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
-        self._others: list[Transport] = []
+        self._others: dict[Endpoint, Transport] = {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,14 +62,14 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        for transport in (self._transport, *self._others):
+        for transport in (self._transport, *self._others.values()):
             transport.close()
 
     def transport_to(self, endpoint: Endpoint) -> Transport:
         """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
-        transport = Transport(endpoint, self._transport.check)
-        self._others.append(transport)
-        return transport
+        if endpoint not in self._others:
+            self._others[endpoint] = Transport(endpoint, self._transport.check)
+        return self._others[endpoint]
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
