@@ -1,4 +1,4 @@
-"""Fifty images of real packages that share bases, as OCI layouts: Debian by mmdebstrap, Python packages of this venv."""
+"""Images of real packages that share bases, as an OCI layout: Debian by mmdebstrap, Python packages from here."""
 
 from __future__ import annotations
 
