@@ -25,7 +25,7 @@ from registries.oci.errors import NotFound
 from scanning import evidence, installed
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, StoredLayer
 from scanning.engines.trivy import LayersMissing, TrivySession
-from scanning.layers import LayerLease, StoredFile
+from scanning.layers import CorruptLayer, LayerLease, StoredFile
 from scanning.models import Scan
 from scanning.models.scan import Stage
 
@@ -59,8 +59,7 @@ class Source:
     client: RegistryClient
     repository: str
     manifest: ImageManifest
-    config: bytes  # b"" for schema 1, which has none
-    diff_ids: Sequence[str]  # as the config claims; empty where it does not tell
+    diff_ids: Sequence[str] | None  # as the config claims; None for schema 1, which has no config
 
 
 @dataclass
@@ -111,7 +110,9 @@ class Look:
         self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
         self._engines = {engine: engine.version() for engine in (installed.malware() if malware else ())}
         descriptors = source.manifest.layers
-        claims = source.diff_ids if len(source.diff_ids) == len(descriptors) else [""] * len(descriptors)
+        claims = source.diff_ids if source.diff_ids is not None else [""] * len(descriptors)
+        if len(claims) != len(descriptors):
+            raise CorruptLayer("the image's config names more or fewer layers than its manifest")
         self._all = [_Layer(*pair) for pair in zip(descriptors, claims, strict=True)]
         self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
         self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
@@ -258,9 +259,7 @@ class Look:
             file, diff_id = self._files.get(layer.digest), self._diff_id(layer)
             path = file.path if file and diff_id not in known else None
             stored.append(StoredLayer(position, diff_id, path, file.size if file else 0))
-        whole = len(layers) == len(self._all)
-        config = self._source.config if whole and self._source.config else _made_config(stored)
-        image = ImageInput(config=config, layers=stored, history=self._run.job.image.history)
+        image = ImageInput(config=_config(stored), layers=stored, history=self._run.job.image.history)
         timeout = float(self._run.job.timeout)
         try:
             return self._session.analyse(image, scratch=self._run.scratch, check=self._check, timeout=timeout)
@@ -282,7 +281,7 @@ class Look:
         return [layer for layer in self._all if layer.digest not in self._unseen]
 
 
-def _made_config(layers: Sequence[StoredLayer]) -> bytes:
-    """Return a config for a part of an image, or for an image of the old format (schema 1), which has none."""
+def _config(layers: Sequence[StoredLayer]) -> bytes:
+    """Return a config with these layers, of an image or a part of it."""
     rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}}).encode()

@@ -99,16 +99,14 @@ def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
 
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:
-    """Read manifest and config, and record what the config tells of the image."""
+    """Read the manifest, and the config where it was not read before, and record what that tells of the image."""
     parsed = parse_manifest(client.manifest(repository, digest))
     if not isinstance(parsed, ImageManifest):
         raise JobFailure(
             _("The registry answered with something that is no image manifest."),
             _("Sync the registry; if that does not help, push the image again."),
         )
-    config = b""
-    if parsed.config is not None:
-        config = client.blob_bytes(repository, parsed.config, limit=CONFIG_BYTES)
-        resolve.record_config(image, config)
-    diff_ids = list(image.image_layers.values_list("diff_id", flat=True))
-    return Source(client=client, repository=repository, manifest=parsed, config=config, diff_ids=diff_ids)
+    if parsed.config and not (image.config_known and str(parsed.config.digest) == image.image_id):
+        resolve.record_config(image, client.blob_bytes(repository, parsed.config, limit=CONFIG_BYTES))
+    diff_ids = list(image.image_layers.values_list("diff_id", flat=True)) if parsed.config else None
+    return Source(client=client, repository=repository, manifest=parsed, diff_ids=diff_ids)

@@ -90,6 +90,15 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def processor(pid: int) -> float:
+    """Return the seconds of processor that ``pid`` and all below it have used, those that have ended too."""
+    ticks = 0
+    for each in [pid, *descendants(pid)]:
+        with contextlib.suppress(OSError):
+            ticks += sum(map(int, Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 class Watch:
     """Looks at the processes below ``pid`` several times a second, until ``stop``: the most memory that each took.
 
