@@ -43,10 +43,6 @@ def api(request: Request) -> bool:
     return request.path.startswith("/api/")
 
 
-def service_tokens(request: Request) -> bool:
-    return request.path == "/service/token"
-
-
 class _Harbor(HarborContent):
     """What it answers."""
 
