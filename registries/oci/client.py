@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
-from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.answers import Answer, What, failure, no_access, no_registry, storage_refuses
 from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
@@ -21,6 +21,7 @@ from registries.oci.errors import (
     MalformedAnswer,
     NamesUnfit,
     NotFound,
+    RegistryError,
     TooLarge,
 )
 from registries.oci.headers import next_query
@@ -52,7 +53,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
-        self._others: list[Transport] = []
+        self._others: dict[Endpoint, Transport] = {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -61,14 +62,14 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        for transport in (self._transport, *self._others):
+        for transport in (self._transport, *self._others.values()):
             transport.close()
 
     def transport_to(self, endpoint: Endpoint) -> Transport:
         """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
-        transport = Transport(endpoint, self._transport.check)
-        self._others.append(transport)
-        return transport
+        if endpoint not in self._others:
+            self._others[endpoint] = Transport(endpoint, self._transport.check)
+        return self._others[endpoint]
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
@@ -107,7 +108,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 if ":" not in str(reference) or str(reference) == str(digest):
                     return ManifestHead(digest, media_types.bare(answer.headers.get("Content-Type")), size)
         elif answer.status not in {400, 404, 405, 501}:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         raw = self.manifest(repository, reference)
         return ManifestHead(raw.digest, raw.media_type, len(raw.content))
 
@@ -132,7 +133,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-"} if start else {})
             if answer.status in {200, 206, 416}:
                 return answer
-            raise failure(answer, "blob", f"{descriptor.digest} of {repository}", self._sign_in.has_login)
+            raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -151,7 +152,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _manifest_once(self, repository: str, reference: str | Digest) -> RawManifest:
         answer = self._manifest_answer("GET", repository, reference)
         if answer.status != 200:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         declared = media_types.bare(answer.headers.get("Content-Type"))
         if answer.is_html:
             raise no_registry(answer)
@@ -183,7 +184,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
-                raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
+                raise self._failure(answer, "repository", path.removesuffix("/tags/list"))
             names = _page(answer, key)
             if names == before and names:
                 break  # the server ignores where to go on
@@ -233,6 +234,12 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if not last:
                 self._sign_in.renew(scope, answer, authorization)
         raise no_access(self._sign_in.has_login)
+
+    def _failure(self, answer: Answer, what: What, subject: str) -> RegistryError:
+        error = failure(answer, what, subject, self._sign_in.has_login)
+        if isinstance(error, AccessDenied):
+            error.remedy = self._sign_in.remedy or error.remedy
+        return error
 
     def _name(self, repository: str) -> str:
         return f"library/{repository}" if self._endpoint.is_docker_hub and "/" not in repository else repository

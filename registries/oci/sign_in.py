@@ -43,6 +43,8 @@ class _Token:
 class Logins(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
 
+    remedy: str  # which rights pulling needs, for who lacks one
+
     def login(self) -> tuple[str, str]:
         """Return a user name and a password that are good now. Raises RegistryError."""
 
@@ -67,6 +69,11 @@ class SignIn:
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
         self._logins, self._has_login = logins, True
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the rights do not suffice; "" where only the registry knows."""
+        return self._logins.remedy if self._logins is not None else ""
 
     @property
     def has_login(self) -> bool:
