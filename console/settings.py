@@ -130,6 +130,7 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it
 JOB_KINDS: dict[str, dict[str, str]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
     "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
@@ -137,6 +138,9 @@ JOB_KINDS: dict[str, dict[str, str]] = {
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
+
+# Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
+JOB_TICKS: list[str] = ["registries.nightly.due"]
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

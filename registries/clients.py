@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import BinaryIO, Protocol
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registries.connectors.aws import AccessKey, Aws
-from registries.connectors.base import Connector, Declaration, TagRef
+from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
 from registries.models import Registry
@@ -23,10 +23,6 @@ from registries.oci.transport import Transport
 
 Check = Callable[[], None]
 
-# What the form of each type shows.
-DECLARATIONS: Mapping[str, Declaration] = {
-    each.type: each for each in (DistributionConnector.declaration, EcrConnector.declaration)
-}
 # The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
 CLOUDS = frozenset({Registry.Type.AWS})
 SMALL_BLOB = 4 * 1024 * 1024
@@ -113,9 +109,9 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
-        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
         server = _server(registry, url)
-        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),

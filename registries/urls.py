@@ -2,18 +2,30 @@
 
 from django.urls import path
 
-from registries import views
+from registries.views import connection, edit, lists, syncs
 
 app_name = "registries"
 urlpatterns = [
-    path("", views.registry_list, name="registry-list"),
-    path("progress/", views.progress, name="progress"),
-    path("add/", views.registry_add, name="registry-add"),
-    path("name/", views.check_name, name="check-name"),
-    path("sync/", views.sync_all, name="sync-all"),
-    path("<int:pk>/", views.registry_detail, name="registry-detail"),
-    path("<int:pk>/edit/", views.registry_edit, name="registry-edit"),
-    path("<int:pk>/delete/", views.registry_delete, name="registry-delete"),
-    path("<int:pk>/sync/", views.sync, name="sync"),
-    path("<int:pk>/cancel-sync/", views.cancel_sync, name="cancel-sync"),
+    path("", lists.registry_list, name="registry-list"),
+    path("columns/", lists.registry_columns, name="registry-columns"),
+    path("export/", lists.registry_export, name="registry-export"),
+    path("guide/", lists.guide, name="guide"),
+    path("progress/", syncs.progress, name="progress"),
+    path("add/", edit.registry_add, name="registry-add"),
+    path("name/", edit.check_name, name="check-name"),
+    path("test/", connection.form_test, name="form-test"),
+    path("tests/<int:pk>/", connection.test, name="test"),
+    path("delete/", edit.delete_chosen, name="delete-chosen"),
+    path("sync/", syncs.sync_all, name="sync-all"),
+    path("cancel-syncs/", syncs.cancel_all, name="cancel-all"),
+    path("syncs/", syncs.sync_list, name="sync-list"),
+    path("syncs/columns/", syncs.sync_columns, name="sync-columns"),
+    path("syncs/export/", syncs.sync_export, name="sync-export"),
+    path("<int:pk>/", lists.registry_detail, name="registry-detail"),
+    path("<int:pk>/edit/", edit.registry_edit, name="registry-edit"),
+    path("<int:pk>/delete/", edit.registry_delete, name="registry-delete"),
+    path("<int:pk>/delete-again/", edit.delete_again, name="delete-again"),
+    path("<int:pk>/sync/", syncs.sync, name="sync"),
+    path("<int:pk>/cancel-sync/", syncs.cancel_sync, name="cancel-sync"),
+    path("<int:pk>/test/", connection.registry_test, name="registry-test"),
 ]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from django.utils.translation import gettext as _
 
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import OCI
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid
 from registries.oci.names import is_repository
@@ -19,9 +20,7 @@ WILDCARDS = "*?["
 class DistributionConnector:
     """Repositories from the catalog or from a list that a person typed; tags with names alone."""
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="oci", label="OCI", fields=("address", "username", "password", "repositories")
-    )
+    declaration: ClassVar[Declaration] = OCI
 
     def __init__(self, client: DistributionClient, *, repositories: str, host: str) -> None:
         self._client = client

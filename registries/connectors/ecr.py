@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.aws import Aws
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import AWS
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
@@ -39,12 +40,7 @@ ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,200}")
 class EcrConnector:
     """Repositories and tags with digest, size and push time, a thousand a page."""
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="aws",
-        label="AWS",
-        fields=("address", "username", "password", "role", "endpoint"),
-        required=frozenset({"address", "username", "password"}),
-    )
+    declaration: ClassVar[Declaration] = AWS
     fixed = False
 
     def __init__(self, client: DistributionClient, aws: Aws, *, account: str) -> None:

@@ -1,7 +1,9 @@
-"""Registries and the records of their syncs."""
+"""Registries, the records of their syncs, and the jobs and tests around them."""
 
+from registries.models.connection_test import ConnectionTest
 from registries.models.pull_unit import PullUnit
 from registries.models.registry import Registry
+from registries.models.removal import Removal
 from registries.models.sync_run import SyncRun
 
-__all__ = ["PullUnit", "Registry", "SyncRun"]
+__all__ = ["ConnectionTest", "PullUnit", "Registry", "Removal", "SyncRun"]

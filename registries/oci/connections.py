@@ -122,12 +122,12 @@ class _TlsSocket(_Sliced, ssl.SSLSocket):
 
 class _GuardedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+        return connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
 
 
 class _GuardedTlsConnection(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+        return connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
 
 
 class _Pool(HTTPConnectionPool):
@@ -235,7 +235,7 @@ def forbidden(host: str) -> AddressForbidden:
     )
 
 
-def _connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
+def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
     """Connect to an address of ``host`` that the guard permits; to any where it is the operator's own proxy."""
     call = _current.get()
     home = host.strip("[]").rstrip(".").lower() == call.home

@@ -14,7 +14,7 @@ from registries import secrets
 from registries.models import Registry
 
 # every column that holds an encrypted credential
-COLUMNS: tuple[tuple[type[models.Model], str], ...] = ((Registry, "password_token"),)
+COLUMNS: tuple[tuple[type[models.Model], str], ...] = ((Registry, "password_token"), (Registry, "pull_password_token"))
 
 
 class Command(BaseCommand):

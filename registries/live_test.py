@@ -1,0 +1,104 @@
+"""Connection tests that a page watches: done by a thread of the web server, step by step into a row.
+
+They wait for no worker, so that a test answers while long syncs run, and before the first worker is started. What was
+typed stays in the memory of the thread: no credential of a form not saved is ever stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import asdict
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.models import User
+from registries.doctor import Result, Stage, Step, examine, record
+from registries.models import ConnectionTest, Registry
+from registries.models.connection_test import LIFE, LONGEST
+from registries.oci.errors import TimedOut
+
+log = logging.getLogger(__name__)
+
+PER_MINUTE = 10  # tests that one person may start
+AT_ONCE = 8  # tests that one process of the web server does
+
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+class NotNowError(Exception):
+    """A test that may not start now; the message says why, for a person."""
+
+
+def begin(*, registry: Registry, user: User, saved: bool) -> ConnectionTest:
+    """Start a test of ``registry`` as it is in memory, and return the row that shows how far it is.
+
+    ``saved`` says that this is what is stored: then the outcome is recorded on the registry. Raises NotNowError.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # two requests at once count each other
+        ConnectionTest.objects.filter(started_at__lt=now - LIFE).delete()
+        if ConnectionTest.objects.filter(user=user, started_at__gt=now - timedelta(minutes=1)).count() >= PER_MINUTE:
+            raise NotNowError(_("%(n)d tests in a minute are enough. Try again in a moment.") % {"n": PER_MINUTE})
+        if not _places.acquire(blocking=False):
+            raise NotNowError(_("Several tests are running. Try again when they have ended."))
+        try:
+            known = registry if registry.pk else None
+            test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
+            transaction.on_commit(threading.Thread(target=_run, args=(test, registry), daemon=True).start)
+        except BaseException:
+            _places.release()
+            raise
+    return test
+
+
+def steps_of(test: ConnectionTest) -> list[Step]:
+    """Return the steps that ``test`` has done so far; a last failed one where it was broken off."""
+    steps = [Step(**{**each, "stage": Stage(each["stage"]), "result": Result(each["result"])}) for each in test.steps]
+    if test.lost:
+        done = {step.stage for step in steps}
+        stage = next((stage for stage in Stage if stage not in done), Stage.BLOB)
+        steps.append(Step(stage, Result.FAILED, reason=_("The test was broken off."), remedy=_("Test again.")))
+    return steps
+
+
+def _run(test: ConnectionTest, registry: Registry) -> None:
+    """In a thread: do the test."""
+    deadline = time.monotonic() + LONGEST.total_seconds()
+
+    def check() -> None:
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                _("This took longer than %(n)d seconds.") % {"n": LONGEST.total_seconds()},
+                _("The registry may be overloaded, or limit the rate of requests. Test again later."),
+            )
+
+    steps: list[Step] = []
+    try:
+        for step in examine(registry, check=check):
+            steps.append(step)
+            test.steps = [asdict(each) for each in steps]
+            test.save(update_fields=["steps"])
+        if test.saved:
+            record(registry, steps)
+    except Exception as error:  # an error of ours must not leave the page waiting
+        log.exception("Connection test %s", test.pk)
+        done = {step.stage for step in steps}
+        stage = next((stage for stage in Stage if stage not in done), Stage.BLOB)
+        reason = _("An error that the console does not know stopped the test (%(name)s).") % {
+            "name": type(error).__name__
+        }
+        steps.append(Step(stage, Result.FAILED, reason=reason, remedy=_("The log of the console has the cause.")))
+        test.steps = [asdict(each) for each in steps]
+    finally:
+        test.ended_at = timezone.now()
+        try:
+            ConnectionTest.objects.filter(pk=test.pk).update(steps=test.steps, ended_at=test.ended_at)
+        finally:
+            connection.close()
+            _places.release()
