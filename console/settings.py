@@ -132,6 +132,7 @@ JOB_KINDS: dict[str, dict[str, str]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
     "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
     "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
+    "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},

@@ -14,6 +14,8 @@ from registries.connectors.aws import AccessKey, Aws
 from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
+from registries.connectors.harbor_v1 import HarborV1Connector
+from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.models import Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
@@ -74,7 +76,13 @@ def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[
 
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
-    return replace(_server(registry, registry.address), username=registry.username, password=registry.reveal_password())
+    return replace(
+        _server(registry, registry.address),
+        username=registry.username,
+        password=registry.reveal_password(),
+        # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
+    )
 
 
 def _server(registry: Registry, url: str) -> Endpoint:
@@ -95,6 +103,10 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
     match registry.type:
         case Registry.Type.OCI:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR if registry.version == Registry.Version.V1:
+            return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR:
+            return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
         case Registry.Type.AWS:
             return _ecr(registry, client)
         case _:

@@ -82,35 +82,38 @@ class Step:
         return str(LABELS[self.stage])
 
 
-def diagnose(registry: Registry, *, check: Callable[[], None] = lambda: None) -> list[Step]:
-    """Try everything a sync and a scan need of a stored registry; record the outcome on it.
-
-    Returns all steps up to the first that fails. Raises nothing but what ``check`` raises.
-    """
-    steps = list(examine(registry, check=check))
-    record(registry, steps)
-    return steps
-
-
-def record(registry: Registry, steps: list[Step]) -> None:
-    """Keep on a stored registry what a whole test of it has shown."""
-    failed = next((step for step in steps if step.result is Result.FAILED), None)
-    if failed is None:
-        registry.record_connection(state=Registry.Connection.CONNECTED)
-        return
-    registry.record_connection(
-        state=Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED,
-        reason=failed.reason,
-        remedy=failed.remedy,
-    )
-
-
-def examine(registry: Registry, *, check: Callable[[], None] = lambda: None) -> Iterator[Step]:
-    """Yield the steps of a test as they are done, up to the first that fails. Stores nothing; no need to be saved.
+def diagnose(
+    registry: Registry,
+    *,
+    check: Callable[[], None] = lambda: None,
+    show: Callable[[Step], None] = lambda step: None,
+    keep: bool = True,
+) -> list[Step]:
+    """Try everything a sync and a scan need of ``registry``, saved or not, and return the steps up to the first that
+    fails; ``show`` gets each as it is done. With ``keep`` the outcome is recorded on the (stored) registry.
 
     The credentials are tried once. The manifest and the byte of an image that it reads do not count against the hourly
     limit. Raises nothing but what ``check`` raises, unless that is a RegistryError: then the step under way has failed.
     """
+    steps = []
+    for step in _examine(registry, check):
+        steps.append(step)
+        show(step)
+    if keep:
+        _record(registry, steps)
+    return steps
+
+
+def _record(registry: Registry, steps: list[Step]) -> None:
+    failed = next((step for step in steps if step.result is Result.FAILED), None)
+    if failed is None:
+        registry.record_connection(state=Registry.Connection.CONNECTED)
+    else:
+        state = Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED
+        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy)
+
+
+def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
     here = _Position()
     try:
         endpoint = endpoint_of(registry)

@@ -2,8 +2,9 @@
 
 from registries.models.connection_test import ConnectionTest
 from registries.models.pull_unit import PullUnit
+from registries.models.push_event import PushAddress, PushEvent
 from registries.models.registry import Registry
 from registries.models.removal import Removal
 from registries.models.sync_run import SyncRun
 
-__all__ = ["ConnectionTest", "PullUnit", "Registry", "Removal", "SyncRun"]
+__all__ = ["ConnectionTest", "PullUnit", "PushAddress", "PushEvent", "Registry", "Removal", "SyncRun"]
