@@ -121,9 +121,9 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
-        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
         server = _server(registry, url)
-        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),
