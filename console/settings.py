@@ -130,6 +130,7 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it
 JOB_KINDS: dict[str, dict[str, str]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
     "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},

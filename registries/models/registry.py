@@ -51,6 +51,9 @@ class Registry(models.Model):
     address = models.CharField(_("Address"), max_length=300)  # scheme://host[:port][/prefix], no trailing slash
     username = models.CharField(_("Username"), max_length=300, blank=True)
     password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_password
+    # Where pulling needs other credentials than listing does; "" means the same ones.
+    pull_username = models.CharField(_("Username for pulling"), max_length=300, blank=True)
+    pull_password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_pull_password
     role = models.CharField(_("Role"), max_length=300, blank=True)  # taken on after sign-in, as an ARN of AWS
     endpoint = models.CharField(_("API endpoint"), max_length=300, blank=True)  # scheme://host[:port]; "" is the usual
     limit = models.PositiveIntegerField(_("Limit"), null=True, blank=True)  # images an hour; None is unlimited
@@ -66,6 +69,18 @@ class Registry(models.Model):
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    # Made by the key of a cloud account: what the cloud calls it, the address it gave last, and what is amiss there.
+    cloud_account = models.ForeignKey(
+        "registries.CloudAccount",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="registries",
+    )
+    cloud_id = models.CharField(max_length=200, blank=True, editable=False)  # instance of TCR, namespace of CCR
+    cloud_address = models.CharField(max_length=300, blank=True, editable=False)
+    cloud_state = models.CharField(max_length=60, blank=True, editable=False)  # "" is running and listed
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -101,6 +116,19 @@ class Registry(models.Model):
         Raises SecretUnreadableError where the key it was encrypted with is gone.
         """
         return secrets.decrypt(self.password_token) if self.password_token else ""
+
+    @property
+    def has_pull_password(self) -> bool:
+        """Whether a password for pulling is stored."""
+        return bool(self.pull_password_token)
+
+    def set_pull_password(self, password: str) -> None:
+        """Encrypt ``password`` into this row (unsaved) for pulling; empty text removes it."""
+        self.pull_password_token = secrets.encrypt(password) if password else ""
+
+    def reveal_pull_password(self) -> str:
+        """Return the stored password for pulling; as :meth:`reveal_password`."""
+        return secrets.decrypt(self.pull_password_token) if self.pull_password_token else ""
 
     @property
     def credentials_refused(self) -> bool:
