@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registries import views
+from registries import urls_tencent, views
 
 app_name = "registries"
 urlpatterns = [
@@ -16,4 +16,5 @@ urlpatterns = [
     path("<int:pk>/delete/", views.registry_delete, name="registry-delete"),
     path("<int:pk>/sync/", views.sync, name="sync"),
     path("<int:pk>/cancel-sync/", views.cancel_sync, name="cancel-sync"),
+    *urls_tencent.urlpatterns,
 ]

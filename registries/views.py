@@ -21,8 +21,9 @@ from console import audit
 from console.accounts import administrator, operator, person
 from console.jobs.models import State
 from console.jobs.queue import request_cancel
+from registries.discoveries import request_discoveries
 from registries.forms import DeleteForm, RegistryForm, name_is_taken
-from registries.models import Registry, SyncRun
+from registries.models import CloudAccount, Registry, SyncRun
 from registries.start_sync import start_sync
 
 ACTIVE = [State.QUEUED, State.RUNNING]
@@ -171,6 +172,8 @@ def sync_all(request: HttpRequest) -> HttpResponse:
     chosen = Registry.objects.all()
     if ids := [int(key) for key in request.POST.getlist("ids") if key.isdecimal() and len(key) < 18]:
         chosen = chosen.filter(pk__in=ids)
+    else:
+        request_discoveries(CloudAccount.objects.all(), requested_by=person(request))
     return _start(request, chosen)
 
 

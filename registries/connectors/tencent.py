@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.utils.translation import gettext as _
 
@@ -28,7 +28,7 @@ TOKEN_SECONDS = 60 * 60  # by the documentation of CreateInstanceToken
 MARGIN_SECONDS = 5 * 60
 RENEWAL_SECONDS = 60  # at least, between two tokens that were asked for because one was refused
 MILLISECONDS = 10**11  # what is larger is a time in milliseconds
-HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?")
+HOST = re.compile(r"(?![\d.]+(:|$))[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?")  # no IP address
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class TcrConnector:
         """Where the instance is pulled from, and which hosts may name each other as the place where tokens are had."""
         instance = self._instance()
         inside = instance.internal_host.rpartition("://")[2]
-        if self._vpc and HOST.fullmatch(inside) and not inside.replace(".", "").isdigit():
+        if self._vpc and HOST.fullmatch(inside):
             endpoint = replace(endpoint, url=f"{endpoint.origin.scheme}://{inside}")
         hosts = (each.partition(":")[0] for each in (instance.host, inside, self._host) if each)
         return replace(endpoint, token_hosts=tuple(hosts))
@@ -289,7 +289,7 @@ class CcrConnector:
         self._client, self._api, self._region = client, api, region
         self._namespace, self._can_pull = namespace, can_pull
         if not can_pull:
-            client.sign_in_by(NoLogin())
+            client.correct_by(_no_password)
 
     def ping(self) -> None:
         """Prove the key, and the password for pulling where there is one."""
@@ -337,21 +337,6 @@ class CcrConnector:
             return
 
 
-class NoLogin:
-    """Says that the password is missing, before anything is asked."""
-
-    def login(self) -> tuple[str, str]:
-        """Raise AccessDenied."""
-        raise AccessDenied(
-            _("The registry password is missing: the personal edition is pulled with a password of its own."),
-            _("Edit the registry: enter the account ID (UIN) and the password that was set when it was opened."),
-        )
-
-    def renew(self) -> bool:
-        """There is none to be had."""
-        return False
-
-
 def namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
     """Yield the namespaces of the personal edition in ``region``. Raises RegistryError."""
     for row in rows_of(
@@ -365,6 +350,13 @@ def namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
         Namespace="",
     ):
         yield str(row["Namespace"])
+
+
+def _no_password(endpoint: Endpoint) -> NoReturn:
+    raise AccessDenied(
+        _("The registry password is missing: the personal edition is pulled with a password of its own."),
+        _("Edit the registry: enter the account ID (UIN) and the password that was set when it was opened."),
+    )
 
 
 def _stand_in(repository: str, row: Mapping[str, Any]) -> str:
