@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import BinaryIO, Protocol
@@ -11,9 +11,11 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registries.connectors.aws import AccessKey, Aws
-from registries.connectors.base import Connector, Declaration, TagRef
+from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
+from registries.connectors.harbor_v1 import HarborV1Connector
+from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent import CcrConnector, TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
@@ -26,11 +28,6 @@ from registries.oci.transport import Transport
 
 Check = Callable[[], None]
 
-# What the form of each type shows.
-DECLARATIONS: Mapping[str, Declaration] = {
-    each.declaration.type: each.declaration
-    for each in (DistributionConnector, EcrConnector, TcrConnector, CcrConnector)
-}
 # The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
 CLOUDS = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
 SMALL_BLOB = 4 * 1024 * 1024
@@ -99,7 +96,13 @@ def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterato
 
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
-    return replace(_server(registry, registry.address), username=registry.username, password=registry.reveal_password())
+    return replace(
+        _server(registry, registry.address),
+        username=registry.username,
+        password=registry.reveal_password(),
+        # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
+    )
 
 
 def _server(registry: Registry, url: str) -> Endpoint:
@@ -120,6 +123,10 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
     match registry.type:
         case Registry.Type.OCI:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR if registry.version == Registry.Version.V1:
+            return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR:
+            return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
         case Registry.Type.AWS:
             return _ecr(registry, client)
         case Registry.Type.TCR:

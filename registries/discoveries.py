@@ -14,12 +14,11 @@ from console.jobs.queue import enqueue
 from console.jobs.work import JobRun
 from console.models import User
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
+from registries.nightly import CLOSES, OPENS
 from registries.oci.errors import CredentialsRefused, RegistryError
 from registries.secrets import SecretUnreadableError
 from registries.start_sync import LANES, start_sync
 from registries.tencent_account import keep_in_step, look
-
-CLOSES = 3  # o'clock, when the window of the nightly syncs ends
 
 
 def request_discoveries(
@@ -49,7 +48,7 @@ def due() -> None:
     To be called with every tick: one UPDATE claims the night of an account, so it has one however often that is.
     """
     now = timezone.localtime(timezone.now(), timezone.get_default_timezone())
-    if now.hour >= CLOSES:
+    if not OPENS <= now.time() < CLOSES:
         return
     waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=now.date())
     for account in CloudAccount.objects.filter(waiting):

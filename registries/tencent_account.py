@@ -116,8 +116,11 @@ def keep_in_step(account: CloudAccount, found: Found) -> list[Registry]:
         elif row.cloud_account_id not in {None, account.pk}:
             notes.append(_("“%(name)s” is kept in step by another key.") % {"name": row.name})
         else:
-            notes += _update(account, row, place, endpoint=found.endpoint)
             ours.add(place.key)
+            try:
+                notes += _update(account, row, place, endpoint=found.endpoint)
+            except addresses.AddressError as error:
+                notes.append(f"“{row.name}”: {error}")
     listed = {place.key for place in found.places}
     for row in account.registries.exclude(cloud_state=GONE):
         lists = {(row.type, ""), (row.type, row.region)}
@@ -160,11 +163,7 @@ def let_go(account: CloudAccount) -> None:
 
 def _make(account: CloudAccount, place: Place, *, endpoint: str) -> Registry:
     """Make the registry of ``place`` under a name that is free. Raises AddressError."""
-    address = addresses.normalise(
-        f"https://{place.host}",
-        allowed_networks=settings.ALLOWED_NETWORKS,
-        plain_http_hosts=settings.PLAIN_HTTP_HOSTS,
-    )
+    address = _address(place)
     for number in count(1):
         try:
             with transaction.atomic():
@@ -186,8 +185,8 @@ def _make(account: CloudAccount, place: Place, *, endpoint: str) -> Registry:
 
 
 def _update(account: CloudAccount, row: Registry, place: Place, *, endpoint: str) -> list[str]:
-    """Bring ``row`` in step with ``place``; return what a person should know of it."""
-    notes, address = [], f"https://{place.host}"
+    """Bring ``row`` in step with ``place``; return what a person should know of it. Raises AddressError."""
+    notes, address = [], _address(place)
     changed: dict[str, object] = {"cloud_account": account, "cloud_id": place.id, "region": place.region}
     if not row.username:  # let go with an earlier key
         changed |= _listing(account) | {"endpoint": endpoint}
@@ -207,6 +206,14 @@ def _update(account: CloudAccount, row: Registry, place: Place, *, endpoint: str
     elif row.cloud_state:
         _mark(row, "", "", "")
     return notes
+
+
+def _address(place: Place) -> str:
+    return addresses.normalise(
+        f"https://{place.host}",
+        allowed_networks=settings.ALLOWED_NETWORKS,
+        plain_http_hosts=settings.PLAIN_HTTP_HOSTS,
+    )
 
 
 def _mark(row: Registry, state: str, reason: str, remedy: str) -> None:

@@ -45,7 +45,7 @@ def show(
     target: str = "list",
     context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of id ``target``."""
+    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of the id ``target``."""
     page = page_of(request, listing)
     partial = is_partial(request, target)
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})

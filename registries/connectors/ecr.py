@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.aws import Aws
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import AWS
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
@@ -39,12 +40,7 @@ ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,200}")
 class EcrConnector:
     """Repositories and tags with digest, size and push time, a thousand a page."""
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="aws",
-        label="AWS",
-        fields=("address", "username", "password", "region", "role", "endpoint"),
-        required=frozenset({"address", "username", "password"}),
-    )
+    declaration: ClassVar[Declaration] = AWS
     fixed = False
 
     def __init__(self, client: DistributionClient, aws: Aws, *, account: str) -> None:
@@ -60,10 +56,8 @@ class EcrConnector:
 
     def repositories(self) -> Iterator[str]:
         """Yield all repositories of the account in this region."""
-        for page in self._aws.pages("describe_repositories", maxResults=PAGE, **self._registry):
-            for each in page.get("repositories") or ():
-                if isinstance(name := each.get("repositoryName"), str):
-                    yield name
+        for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE, **self._registry):
+            yield from (str(row.get("repositoryName")) for row in rows)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository`` but those that the listing shows to be no image; none where it is gone.
@@ -72,15 +66,16 @@ class EcrConnector:
         """
         pages = self._aws.pages(
             "describe_images",
+            of="imageDetails",
             repositoryName=repository,
             filter={"tagStatus": "TAGGED"},
             maxResults=PAGE,
             **self._registry,
         )
         try:
-            for page in pages:
-                for each in page.get("imageDetails") or ():
-                    yield from _tags(each)
+            for rows in pages:
+                for row in rows:
+                    yield from _tags(row)
         except NotFound:
             return
 
@@ -89,6 +84,10 @@ class EcrLogins:
     """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
 
     def __init__(self, aws: Aws) -> None:
+        self.remedy = _(
+            "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that the "
+            "repository's own policy does not deny them."
+        )
         self._aws = aws
         self._lock = threading.Lock()
         self._login: tuple[str, str] | None = None

@@ -15,14 +15,15 @@ from typing import Any, ClassVar, NoReturn
 
 from django.utils.translation import gettext as _
 
-from registries.connectors import regions
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import CCR, TCR
 from registries.connectors.tencent_api import DEFAULT_REGION, TencentApi
 from registries.connectors.tencent_errors import not_running
 from registries.connectors.tencent_lists import is_image, pages_of, rows_of, when, whole
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import AccessDenied, MalformedAnswer, NamesUnfit, NotFound, TimedOut, Unreachable
+from registries.oci.strict_json import text
 
 TOKEN_SECONDS = 60 * 60  # by the documentation of CreateInstanceToken
 MARGIN_SECONDS = 5 * 60
@@ -54,8 +55,14 @@ def instances(api: TencentApi, *, ids: tuple[str, ...] = ()) -> Iterator[Instanc
     for row in rows_of(
         api, "DescribeInstances", "Registries", name="RegistryId", region=DEFAULT_REGION, AllRegion=True, **chosen
     ):
-        fields = ("RegistryId", "RegistryName", "Status", "RegionName", "PublicDomain", "InternalEndpoint")
-        yield Instance(*(str(row.get(field) or "")[:200] for field in fields))
+        yield Instance(
+            id=text(row.get("RegistryId"), 150),
+            name=text(row.get("RegistryName"), 150),
+            status=text(row.get("Status"), 60),
+            region=text(row.get("RegionName"), 40),
+            host=_host(row.get("PublicDomain")),
+            internal_host=_host(row.get("InternalEndpoint")),
+        )
 
 
 def find_instance(api: TencentApi, *, id: str, host: str) -> Instance:
@@ -94,14 +101,7 @@ class TcrConnector:
     ``id`` names the instance where it is known; else ``host`` does. With ``vpc`` it is pulled by its internal address.
     """
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="tcr",
-        label="TCR",
-        networks=("public", "vpc"),
-        regions=tuple(regions.TENCENT),
-        fields=("address", "username", "password", "endpoint"),
-        required=frozenset({"address", "username", "password"}),
-    )
+    declaration: ClassVar[Declaration] = TCR
     fixed = False
 
     def __init__(
@@ -191,7 +191,7 @@ class TcrConnector:
     def _place(self, endpoint: Endpoint) -> Endpoint:
         """Where the instance is pulled from, and which hosts may name each other as the place where tokens are had."""
         instance = self._instance()
-        inside = instance.internal_host.rpartition("://")[2]
+        inside = instance.internal_host
         if self._vpc and HOST.fullmatch(inside):
             endpoint = replace(endpoint, url=f"{endpoint.origin.scheme}://{inside}")
         hosts = (each.partition(":")[0] for each in (instance.host, inside, self._host) if each)
@@ -222,6 +222,7 @@ class TcrLogins:
     """
 
     def __init__(self, api: TencentApi, instance: Callable[[], Instance]) -> None:
+        self.remedy = _("Allow tcr:PullRepository* on this instance to the key's user in CAM.")
         self._api, self._instance = api, instance
         self._lock = threading.Lock()
         self._login: tuple[str, str] | None = None
@@ -274,13 +275,7 @@ class CcrConnector:
     asked for: so they are seen, and say what is missing.
     """
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="ccr",
-        label="CCR",
-        regions=tuple(dict.fromkeys(regions.CCR_HOSTS.values())),
-        fields=("address", "username", "password", "pull_username", "pull_password", "endpoint"),
-        required=frozenset({"address", "username", "password"}),
-    )
+    declaration: ClassVar[Declaration] = CCR
     fixed = False
 
     def __init__(
@@ -349,7 +344,7 @@ def namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
         inside="Data",
         Namespace="",
     ):
-        yield str(row["Namespace"])
+        yield text(row["Namespace"], 150)
 
 
 def _no_password(endpoint: Endpoint) -> NoReturn:
@@ -357,6 +352,10 @@ def _no_password(endpoint: Endpoint) -> NoReturn:
         _("The registry password is missing: the personal edition is pulled with a password of its own."),
         _("Edit the registry: enter the account ID (UIN) and the password that was set when it was opened."),
     )
+
+
+def _host(value: object) -> str:
+    return text(value, 250).rpartition("://")[2].strip("/").lower()
 
 
 def _stand_in(repository: str, row: Mapping[str, Any]) -> str:

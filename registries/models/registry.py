@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
 
 
+class RegistryQuerySet(models.QuerySet["Registry"]):
+    """Registries, those included that are being removed."""
+
+    def present(self) -> RegistryQuerySet:
+        """Those that are not being removed."""
+        return self.filter(deleting_at__isnull=True)
+
+
 class Registry(models.Model):
     """One registry as the form of the page describes it. Secrets are stored encrypted and never shown again."""
 
@@ -60,6 +68,8 @@ class Registry(models.Model):
     verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
     repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
+    nightly_on = models.DateField(null=True, blank=True, editable=False)  # local date of the last nightly sync
+    deleting_at = models.DateTimeField(null=True, blank=True, editable=False)  # set: it is being removed
 
     connection = models.CharField(max_length=10, choices=Connection.choices, default=Connection.UNKNOWN, editable=False)
     connection_reason = models.TextField(blank=True, editable=False)
@@ -84,12 +94,17 @@ class Registry(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = RegistryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "registries"
         ordering = ["name", "id"]
         constraints = [
-            models.UniqueConstraint(
-                Lower("name"), name="registry_name_unique", violation_error_message=_("Another registry has this name.")
+            models.UniqueConstraint(  # the name of one that is being removed is free
+                Lower("name"),
+                condition=models.Q(deleting_at__isnull=True),
+                name="registry_name_unique",
+                violation_error_message=_("Another registry has this name."),
             )
         ]
 

@@ -44,6 +44,8 @@ class _Token:
 class Logins(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
 
+    remedy: str  # which rights pulling needs, for who lacks one
+
     def login(self) -> tuple[str, str]:
         """Return a user name and a password that are good now. Raises RegistryError."""
 
@@ -73,6 +75,11 @@ class SignIn:
     def logins(self) -> Logins | None:
         """Who hands out the logins; None where those of the endpoint are used."""
         return self._logins
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the rights do not suffice; "" where only the registry knows."""
+        return self._logins.remedy if self._logins is not None else ""
 
     @property
     def has_login(self) -> bool:
@@ -193,6 +200,8 @@ class SignIn:
 
     def _permitted_realm(self, realm: str) -> str:
         """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
+        if self._endpoint.token_path:
+            return self._endpoint.base + self._endpoint.token_path
         home = self._transport.home
         try:
             url = urljoin(self._root, realm) if realm else ""

@@ -351,7 +351,7 @@ class _Api(RegistryServer):
 
 
 class FakeTencent(FakeRegistry, _Api):
-    """Both at one address. ``fail`` and ``seen`` see API calls (``POST /``) too; ``script`` answers them with errors."""
+    """Both at one address. ``fail`` and ``seen`` see API calls (``POST /``) too; ``script`` gives errors in 200."""
 
 
 def api(request: Request) -> bool:

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from registries.clients import RegistryClient, open_client
 from registries.connectors import tencent_api, tencent_lists
 from registries.connectors.tencent_lists import when
+from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry
 from registries.oci import transport
 from registries.oci.errors import (
@@ -35,6 +36,7 @@ from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.registry import HTML, Canary, Status, blobs, manifests, root, tokens
 from tests.fakes.tencent import SECRET_ID, SECRET_KEY, UIN, FakeInstance, FakeTencent, api
+from tests.registries.oci.conftest import until_error
 
 
 @pytest.fixture(autouse=True)
@@ -142,11 +144,11 @@ def test_tags_that_move_while_they_are_read_are_all_found(server: FakeTencent) -
 def test_a_list_shorter_than_its_count_is_an_error_at_its_end(server: FakeTencent) -> None:
     put(server, "team/app", "1.0")
     server.extra_total = 2
-    found = []
-    with open_client(tcr(server)) as client, pytest.raises(MalformedAnswer, match="counts 3 entries and lists 1"):
-        for ref in client.tags("team/app"):
-            found.append(ref.name)
-    assert found == ["1.0"]
+    with open_client(tcr(server)) as client:
+        found, error = until_error(client.tags("team/app"))
+    assert [ref.name for ref in found] == ["1.0"]
+    assert isinstance(error, MalformedAnswer)
+    assert "counts 3 entries and lists 1" in error.reason
 
 
 def test_instances_are_listed_by_row(server: FakeTencent) -> None:
@@ -176,11 +178,11 @@ def test_a_namespace_that_is_closed_to_the_key_is_named_and_the_others_are_read(
     for name in ("a/app", "b/app", "c/app"):
         put(server, name, "1.0")
     server.forbidden = {"b"}
-    found = []
-    with open_client(tcr(server)) as client, pytest.raises(NamesUnfit, match="namespaces: b"):
-        for name in client.repositories():
-            found.append(name)
+    with open_client(tcr(server)) as client:
+        found, error = until_error(client.repositories())
     assert found == ["a/app", "c/app"]
+    assert isinstance(error, NamesUnfit)
+    assert "namespaces: b." in error.reason
 
 
 # --- errors, all of them in HTTP 200 ------------------------------------------------------------------------------
@@ -540,6 +542,44 @@ def test_the_host_tells_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
         with open_client(ccr(server, address="https://hkccr.ccs.tencentyun.com")) as client:
             assert list(client.repositories()) == []
         assert {region for _action, region, _parameters in server.calls} == {"ap-hongkong"}
+
+
+# --- the connection test ------------------------------------------------------------------------------------------
+@pytest.mark.django_db
+def test_the_connection_test_goes_from_the_name_to_the_first_byte(server: FakeTencent) -> None:
+    put(server, "team/app", "1.0")
+    steps = diagnose(tcr(server), keep=False)
+    assert {step.stage: step.result for step in steps if step.stage is not Stage.TLS} == {
+        stage: Result.PASSED for stage in Stage if stage is not Stage.TLS
+    }
+
+
+@pytest.mark.django_db
+def test_the_connection_test_of_a_vpc_asks_nothing_of_the_public_address(server: FakeTencent) -> None:
+    put(server, "team/app", "1.0")
+    server.instances[0].internal = server.host.replace("127.0.0.1", "localhost")
+    server.instances[0].host = "acme.invalid"
+    registry = tcr(server, network=Registry.Network.VPC, address="https://acme.invalid", cloud_id="tcr-acme")
+    steps = diagnose(registry, keep=False)
+    assert [step.stage for step in steps if step.result is Result.FAILED] == [Stage.API]  # plain HTTP is in the way
+    assert "TLS" in steps[-1].reason
+
+
+@pytest.mark.django_db
+def test_the_connection_test_tells_a_wrong_key(server: FakeTencent) -> None:
+    server.keys[SECRET_ID] = "changed"
+    last = diagnose(tcr(server), keep=False)[-1]
+    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
+
+
+@pytest.mark.django_db
+def test_the_connection_test_tells_a_missing_registry_password() -> None:
+    with FakeTencent() as server:
+        put(server, "team/app", "1.0")
+        last = diagnose(ccr(server), keep=False)[-1]
+        assert (last.stage, last.result) == (Stage.MANIFEST, Result.FAILED)
+        assert "registry password is missing" in last.reason
+        assert last.remedy
 
 
 # --- small things -------------------------------------------------------------------------------------------------
