@@ -79,6 +79,18 @@ class Registry(models.Model):
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    # Made by the key of a cloud account: what the cloud calls it, the address it gave last, and what is amiss there.
+    cloud_account = models.ForeignKey(
+        "registries.CloudAccount",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="registries",
+    )
+    cloud_id = models.CharField(max_length=200, blank=True, editable=False)  # instance of TCR, namespace of CCR
+    cloud_address = models.CharField(max_length=300, blank=True, editable=False)
+    cloud_state = models.CharField(max_length=60, blank=True, editable=False)  # "" is running and listed
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
