@@ -40,6 +40,7 @@ class RegistryClient(Protocol):
     """
 
     fixed: bool  # see Connector
+    about: str  # see Connector
 
     def ping(self) -> None:
         """Prove that the address answers and takes the credentials."""
@@ -186,13 +187,17 @@ class _Client:
 
     def __init__(self, connector: Connector, distribution: DistributionClient) -> None:
         self.fixed = connector.fixed
-        self.ping = connector.ping
+        self.about = ""
         self.repositories = connector.repositories
         self.tags = connector.tags
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
-        self._distribution = distribution
+        self._connector, self._distribution = connector, distribution
+
+    def ping(self) -> None:
+        self._connector.ping()
+        self.about = getattr(self._connector, "about", "")
 
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
         return self._distribution.blob_bytes(repository, blob, limit=limit)

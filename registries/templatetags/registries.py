@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -10,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.jobs.models import State
+from registries import nightly
 from registries.filters import ACTIVE
 from registries.limit import Usage, usage_of_row
 from registries.models import Registry, SyncRun
@@ -70,6 +72,12 @@ def span_left(seconds: int) -> str:
 def usage(row: Registry) -> Usage:
     """Return how much of the limit of ``row`` is used."""
     return usage_of_row(row)
+
+
+@register.filter
+def next_sync(row: Registry) -> datetime:
+    """Return when ``row`` syncs by itself next."""
+    return nightly.next_sync(row)
 
 
 @register.filter
