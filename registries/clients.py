@@ -16,7 +16,10 @@ from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
-from registries.models import Registry
+from registries.connectors.regions import CCR_HOSTS
+from registries.connectors.tencent import CcrConnector, TcrConnector
+from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
+from registries.models import CloudAccount, Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import RegistryError
@@ -26,7 +29,7 @@ from registries.oci.transport import Transport
 Check = Callable[[], None]
 
 # The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
-CLOUDS = frozenset({Registry.Type.AWS})
+CLOUDS = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
 SMALL_BLOB = 4 * 1024 * 1024
 
 
@@ -70,9 +73,26 @@ def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[
     """
     endpoint = endpoint_of(registry)
     if registry.type in CLOUDS:
-        endpoint = replace(endpoint, username="", password="")
+        endpoint = replace(endpoint, username=registry.pull_username, password=registry.reveal_pull_password())
     with DistributionClient(endpoint, check=check) as distribution:
         yield _Client(_connector(registry, distribution), distribution)
+
+
+@contextmanager
+def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterator[TencentApi]:
+    """Open the way to the API of the cloud with the key of ``account``; as :func:`open_client`."""
+    opened: list[Transport] = []
+
+    def transport(url: str) -> Transport:
+        opened.append(Transport(_server(Registry(), url), check))
+        return opened[-1]
+
+    key = SecretKey(account.secret_id, account.reveal_secret_key())
+    try:
+        yield TencentApi(key, transport=transport, endpoint=account.endpoint)
+    finally:
+        for each in opened:
+            each.close()
 
 
 def endpoint_of(registry: Registry) -> Endpoint:
@@ -110,6 +130,17 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
             return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
         case Registry.Type.AWS:
             return _ecr(registry, client)
+        case Registry.Type.TCR:
+            vpc = registry.network == Registry.Network.VPC
+            return TcrConnector(client, _tencent(registry, client), host=registry.host, id=registry.cloud_id, vpc=vpc)
+        case Registry.Type.CCR:
+            return CcrConnector(
+                client,
+                _tencent(registry, client),
+                region=registry.region or CCR_HOSTS.get(registry.host.partition(".")[0], DEFAULT_REGION),
+                namespace=registry.cloud_id,
+                can_pull=registry.has_pull_password,
+            )
         case _:
             raise RegistryError(
                 _("Registries of the type %(type)s cannot be listed by this version.")
@@ -122,9 +153,9 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
-        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
         server = _server(registry, url)
-        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),
@@ -136,6 +167,14 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
         dual_stack=place.dual_stack,
     )
     return EcrConnector(client, aws, account=place.account)
+
+
+def _tencent(registry: Registry, client: DistributionClient) -> TencentApi:
+    def transport(url: str) -> Transport:
+        return client.transport_to(replace(_server(registry, url), verify=registry.verify_tls or not registry.endpoint))
+
+    key = SecretKey(registry.username, registry.reveal_password())
+    return TencentApi(key, transport=transport, endpoint=registry.endpoint)
 
 
 def _bare(host: str) -> str:

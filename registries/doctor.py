@@ -116,7 +116,11 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
     here = _Position()
     try:
         endpoint = endpoint_of(registry)
-        yield from _way(endpoint, here, check)
+        if registry.network == Registry.Network.VPC:
+            for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
+                yield Step(stage, Result.SKIPPED, detail=_("The internal address is asked of the API."))
+        else:
+            yield from _way(endpoint, here, check)
         here.at(Stage.API)
         with open_client(registry, check=check) as client:
             client.ping()

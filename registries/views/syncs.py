@@ -18,9 +18,10 @@ from console.accounts import operator, person
 from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
+from registries.discoveries import request_discoveries
 from registries.filters import ACTIVE
 from registries.listings import REGISTRIES, SYNCS
-from registries.models import Registry, SyncRun
+from registries.models import CloudAccount, Registry, SyncRun
 from registries.start_sync import start_sync
 from registries.views.lists import rows
 
@@ -54,6 +55,8 @@ def sync_export(request: HttpRequest) -> HttpResponse:
 @operator
 def sync_all(request: HttpRequest) -> HttpResponse:
     """Sync all registries, or where a list of them asks, those chosen in it."""
+    if "ids" not in request.POST:
+        request_discoveries(CloudAccount.objects.all(), requested_by=person(request))
     if "view" not in request.POST and "ids" not in request.POST:
         return _start(request, Registry.objects.present())
     try:
