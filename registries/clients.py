@@ -14,6 +14,8 @@ from registries.connectors.aws import AccessKey, Aws
 from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
+from registries.connectors.harbor_v1 import HarborV1Connector
+from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.models import Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
@@ -87,16 +89,22 @@ def _server(registry: Registry, url: str) -> Endpoint:
         allow_plain_http=host in settings.PLAIN_HTTP_HOSTS or _bare(host) in settings.PLAIN_HTTP_HOSTS,
         allowed_networks=tuple(settings.ALLOWED_NETWORKS),
         proxy=settings.OUTBOUND_PROXY,
+        # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
     )
 
 
 def _connector(registry: Registry, client: DistributionClient) -> Connector:
     """Return the connector for the type of ``registry``: how each type is listed."""
-    match registry.type:
-        case Registry.Type.OCI:
+    match registry.type, registry.version:
+        case Registry.Type.OCI, _version:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
-        case Registry.Type.AWS:
+        case Registry.Type.AWS, _version:
             return _ecr(registry, client)
+        case Registry.Type.HARBOR, Registry.Version.V1:
+            return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR, _version:
+            return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
         case _:
             raise RegistryError(
                 _("Registries of the type %(type)s cannot be listed by this version.")

@@ -27,6 +27,7 @@ from registries.oci.errors import (
     TooLarge,
     Truncated,
     Unreachable,
+    WrongVersion,
 )
 from registries.oci.kinds import Verdict, choose_platform, classify, index_images, tag_is_artifact
 from registries.oci.manifests import (
@@ -80,6 +81,7 @@ __all__ = [
     "Truncated",
     "Unreachable",
     "Verdict",
+    "WrongVersion",
     "choose_platform",
     "classify",
     "index_images",

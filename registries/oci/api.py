@@ -57,7 +57,7 @@ class ApiAnswer:
             raise self.error(subject)
         if self.is_html:
             raise no_registry(self._answer)
-        return strict_json.load(self._answer.content, subject)
+        return strict_json.load(self._answer.content, "answer")
 
     def item(self, subject: str) -> dict[str, Any]:
         """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""

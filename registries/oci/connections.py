@@ -50,6 +50,7 @@ class Call:
     home: str  # host of the registry
     deadline: float  # time.monotonic()
     trickle_allowed: bool = True  # heads are short; bodies must flow
+    silence: float | None = None  # how long not a single byte may come, where that is not READ_SECONDS
     _waited: float = 0.0
     _got: int = 0
 
@@ -102,7 +103,7 @@ class _Sliced:
                 try:
                     count: int = super().recv_into(*args)  # type: ignore[misc]
                 except TimeoutError:
-                    if time.monotonic() - began > READ_SECONDS:
+                    if time.monotonic() - began > (call.silence or READ_SECONDS):
                         raise slow() from None
                 else:
                     call.flowed(count, time.monotonic() - began)

@@ -190,6 +190,8 @@ class SignIn:
 
     def _permitted_realm(self, realm: str) -> str:
         """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
+        if self._endpoint.token_path:
+            return self._endpoint.base + self._endpoint.token_path
         home = self._transport.home
         try:
             url = urljoin(self._root, realm) if realm else ""

@@ -178,7 +178,7 @@ class Transport:
         if proxy:
             self._look_behind_proxy(origin)
         adapter = self._trusting if origin == self.home else self._verifying
-        call = self._call(patience)
+        call = self._call(patience, silence=patience)
         with call.active(), translated(origin):
             prepared = requests.Request(method, url, headers=dict(headers), data=content).prepare()
             response = adapter.send(
@@ -199,8 +199,8 @@ class Transport:
             answer.content = _read_all(answer, limit)
         return answer
 
-    def _call(self, seconds: float, *, trickle_allowed: bool = True) -> Call:
-        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed)
+    def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
+        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed, silence)
 
     def _look_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.
