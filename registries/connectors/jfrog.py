@@ -220,7 +220,7 @@ class JfrogConnector:
 
     # --- listing ------------------------------------------------------------------------------------------------------
     def repositories(self) -> Iterator[str]:
-        """Yield the typed names, or all of every key. Raises AccessDenied at the end for keys that it had to leave out."""
+        """Yield the typed names, or all of every key. Raises AccessDenied at the end for keys left out."""
         if self.fixed:
             yield from self._plain.repositories()
             return
