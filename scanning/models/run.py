@@ -20,7 +20,7 @@ class Scope(models.TextChoices):
 class ScanRun(Job):
     """One start of scanning. As a job it queues the scans; as a record it stays, and its scans tell how it went.
 
-    The job has succeeded when all scans are queued; the run is over at ``finished_at``, when the last of them has ended.
+    The job has succeeded when all scans are queued; the run is over at ``finished_at``, when the last of them ended.
     """
 
     kind = "run"
