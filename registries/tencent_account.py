@@ -100,11 +100,19 @@ def keep_in_step(account: CloudAccount, found: Found) -> list[Registry]:
     by_hand = {
         row.address: row for row in Registry.objects.filter(type=Registry.Type.TCR, cloud_account=None, cloud_id="")
     }
+    listed_by_hand = set(
+        Registry.objects.filter(type=Registry.Type.CCR, cloud_id="", username=account.secret_id).values_list(
+            "address", flat=True
+        )
+    )
     made, notes, ours = [], list(found.notes), set(account.made)
     for place in found.places:
         row = known.get(place.key) or by_hand.get(f"https://{place.host}")
         if row is None and place.key in account.made:
             notes.append(_("“%(name)s” was removed here, so it is not added again.") % {"name": place.name})
+        elif row is None and place.type == Registry.Type.CCR and f"https://{place.host}" in listed_by_hand:
+            told = {"name": place.name, "host": place.host}
+            notes.append(_("“%(name)s” is listed by the registry of all of %(host)s that was added by hand.") % told)
         elif row is None and place.status:
             notes.append(f"“{place.name}”: {not_running(place.status).reason}")
         elif row is None:
@@ -189,8 +197,9 @@ def _update(account: CloudAccount, row: Registry, place: Place, *, endpoint: str
     notes, address = [], _address(place)
     changed: dict[str, object] = {"cloud_account": account, "cloud_id": place.id, "region": place.region}
     if not row.username:  # let go with an earlier key
-        changed |= _listing(account) | {"endpoint": endpoint}
-        changed |= _pulling(account) if row.type == Registry.Type.CCR else {}
+        changed |= _listing(account) | (_pulling(account) if row.type == Registry.Type.CCR else {})
+    if row.username in {"", account.secret_id}:
+        changed["endpoint"] = endpoint
     if row.cloud_address not in {"", address}:
         told = {"name": row.name, "old": row.cloud_address, "new": address}
         notes.append(_("“%(name)s” has moved from %(old)s to %(new)s; its name here stays.") % told)

@@ -29,7 +29,7 @@ Ask = Callable[[int], tuple[Rows, int]]  # offset → rows and how many there ar
 def pages_of(
     api: TencentApi, action: str, rows: str, *, name: str, region: str, **parameters: object
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a list whose Offset is a page number, each ``name`` once. Raises as :func:`read`."""
+    """Yield the rows of a list whose Offset is a page number, which have a ``name``. Raises as :func:`read`."""
 
     def ask(page: int) -> tuple[Rows, int]:
         answer = api.call(action, region=region, Limit=LIMIT, Offset=page, **parameters)
@@ -49,7 +49,7 @@ def rows_of(
     inside: str = "",
     **parameters: object,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a list whose Offset is that of a row, each ``name`` once. Raises as :func:`read`.
+    """Yield the rows of a list whose Offset is that of a row, which have a ``name``. Raises as :func:`read`.
 
     ``inside`` is the part of the answer that holds rows and total; it may be null.
     """
@@ -63,18 +63,19 @@ def rows_of(
 
 
 def read(ask: Ask, *, name: str, first: int, by_row: bool) -> Iterator[dict[str, Any]]:
-    """Yield rows until there are as many as the API counts; each value of the column ``name`` once.
+    """Yield rows until there are as many as the API counts, each once, and only those that have a ``name``.
 
     Rows move from page to page where something is pushed or deleted meanwhile: the list is read again then. Raises
     MalformedAnswer at the end where there are less rows than counted, and whatever ``ask`` raises.
     """
-    seen: set[str] = set()
+    seen: set[int] = set()
 
     def fresh(found: Rows) -> Iterator[dict[str, Any]]:
         for row in found:
-            if (key := str(row.get(name) or "")) and key not in seen:
-                seen.add(key)
-                yield row
+            if (identity := hash(repr(row))) not in seen:
+                seen.add(identity)
+                if row.get(name):
+                    yield row
 
     total = -1
     for _round in range(ROUNDS):

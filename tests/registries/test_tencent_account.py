@@ -149,6 +149,29 @@ def test_an_instance_that_was_added_by_hand_is_taken_in_as_it_is(account: CloudA
     assert (by_hand.username, by_hand.limit) == ("AKIDown", 20)
 
 
+def test_a_personal_edition_that_was_added_by_hand_is_not_listed_twice(account: CloudAccount) -> None:
+    hand = {"type": "ccr", "address": "https://ccr.ccs.tencentyun.com"}
+    Registry.objects.create(name="of another account", username="AKIDother", **hand)
+    discover(account)
+    assert Registry.objects.exclude(cloud_id="").filter(type="ccr").count() == 2
+    Registry.objects.exclude(cloud_id="").delete()
+    CloudAccount.objects.update(made=[])
+    Registry.objects.create(name="all of it", username=SECRET_ID, **hand)
+    discover(account)
+    assert not Registry.objects.exclude(cloud_id="").filter(type="ccr").exists()
+    assert "added by hand" in account.notes[0]
+
+
+def test_another_endpoint_reaches_the_registries(server: FakeTencent, account: CloudAccount) -> None:
+    discover(account)
+    account.endpoint = server.url.replace("127.0.0.1", "localhost")
+    account.save()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeTencent, "host", property(lambda self: account.endpoint.partition("://")[2]))
+        discover(account)
+    assert set(Registry.objects.values_list("endpoint", flat=True)) == {account.endpoint}
+
+
 def test_two_keys_of_one_account_make_each_registry_once(server: FakeTencent, account: CloudAccount) -> None:
     discover(account)
     other = key(server, name="second")

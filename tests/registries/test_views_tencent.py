@@ -163,6 +163,7 @@ def test_removing_a_key_says_what_stays_and_does_it(account: CloudAccount) -> No
     registry = Registry.objects.create(
         name="acme", type="tcr", address="https://a.test", cloud_account=account, username=account.secret_id
     )
+    assert account.name in signed_in().get(reverse("registries:registry-detail", args=[registry.pk])).content.decode()
     assert "1 registry was found by it" in signed_in().get(url("delete", account.pk)).content.decode()
     signed_in().post(url("delete", account.pk))
     registry.refresh_from_db()

@@ -151,6 +151,12 @@ def test_a_list_shorter_than_its_count_is_an_error_at_its_end(server: FakeTencen
     assert "counts 3 entries and lists 1" in error.reason
 
 
+def test_rows_without_a_tag_and_two_of_one_name_are_no_missing_rows() -> None:
+    rows = [{"Name": "a", "Digest": "1"}, {"Name": "a", "Digest": "2"}, {"Name": "", "Digest": "3"}]
+    found = list(tencent_lists.read(lambda offset: (rows, 3), name="Name", first=1, by_row=False))
+    assert [row["Digest"] for row in found] == ["1", "2"]
+
+
 def test_instances_are_listed_by_row(server: FakeTencent) -> None:
     server.instances = [FakeInstance(f"tcr-{number}", f"n{number}", host=f"n{number}.test") for number in range(130)]
     server.instances.append(FakeInstance("tcr-acme", "acme"))
