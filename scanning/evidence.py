@@ -32,16 +32,16 @@ def malware(diff_ids: Collection[str], *, engine: str, version: str) -> dict[str
 
 def keep_malware(diff_id: str, report: LayerReport, *, engine: str, version: str) -> None:
     """Keep what a malware engine has seen in a layer."""
-    LayerEvidence.objects.update_or_create(
-        diff_id=diff_id,
-        engine=engine,
-        engine_version=version,
-        defaults={
-            "findings": [record.plain(asdict(fact)) for fact in report.findings],
-            "files": report.files,
-            "bytes": report.bytes,
-            "skipped": list(report.skipped),
-        },
+    _keep(
+        LayerEvidence(
+            diff_id=diff_id,
+            engine=engine,
+            engine_version=version,
+            findings=[record.plain(asdict(fact)) for fact in report.findings],
+            files=report.files,
+            bytes=report.bytes,
+            skipped=list(report.skipped),
+        )
     )
 
 
@@ -64,20 +64,25 @@ class LayerMemory:
 
     def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
         """Keep notes by diff ID, in place of older ones."""
-        rows = [
-            LayerEvidence(diff_id=diff_id, engine=TRIVY, engine_version=variant, record=_packed(note))
-            for diff_id, note in notes.items()
-        ]
-        LayerEvidence.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["diff_id", "engine", "engine_version"],
-            update_fields=["record", "seen_at"],
+        _keep(
+            *(
+                LayerEvidence(diff_id=diff_id, engine=TRIVY, engine_version=variant, record=_packed(note))
+                for diff_id, note in notes.items()
+            )
         )
 
     def forget(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
         LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=TRIVY, engine_version=variant).delete()
+
+
+def _keep(*rows: LayerEvidence) -> None:
+    LayerEvidence.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["diff_id", "engine", "engine_version"],
+        update_fields=["findings", "files", "bytes", "skipped", "record", "seen_at"],
+    )
 
 
 def _packed(note: LayerNote) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
-from console.jobs.models import State
+from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
-from inventory import resolve
+from inventory import resolve, summary
 from inventory.models import Image
 from registries import limit
 from registries.clients import RegistryClient, open_client
@@ -22,6 +24,7 @@ from scanning.look import Look, Seen, Source, Stopping
 from scanning.models import Scan, Stage
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
+HELD_BACK = 200  # scans that get a time of their own when a registry is at its limit
 ANALYSED_BY_TRIVY = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
 
 
@@ -92,10 +95,40 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
 
 def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
     """Count this image against the registry's hourly limit, or go back into the queue until there is room."""
-    waiting = Scan.objects.filter(registry=registry, state=State.QUEUED, not_before__isnull=False).count()
-    until = limit.take(registry_id=registry.pk, image_id=run.job.image.image_id, waiting=waiting)
+    until = limit.take(
+        registry_id=registry.pk, image_id=run.job.image.image_id, waiting=_waiting(registry, run.job.lane)
+    )
     if until is not None:
-        run.postpone(until=until, reason=_("Waiting for the hourly limit of %(registry)s.") % {"registry": registry})
+        reason = _("Waiting for the hourly limit of %(registry)s.") % {"registry": registry}
+        _hold_back(registry, reason)
+        run.postpone(until=until, reason=reason)
+
+
+def _hold_back(registry: Registry, reason: str) -> None:
+    """Have all other queued scans of ``registry`` wait too, so that not each takes a worker to find that out.
+
+    The next of them get times of their own, one for each unit that becomes free; the others the time of the last.
+    """
+    now = limit.database_now()
+    ready = Q(not_before=None) | Q(not_before__lte=now)
+    line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED)
+    times = limit.free_times(registry_id=registry.pk, waiting=_waiting(registry, Lane.SCHEDULE) + 1, count=HELD_BACK)
+    if not times:
+        return
+    chosen = list(line.order_by("lane", "pk").only("pk", "image_id")[: len(times)])
+    for scan, until in zip(chosen, times, strict=False):
+        scan.not_before, scan.reason = until, reason
+    with transaction.atomic():
+        Scan.objects.filter(state=State.QUEUED).bulk_update(chosen, ["not_before", "reason"], batch_size=100)
+        summary.record_waiting([scan.image_id for scan in chosen], reason=reason)
+        if len(chosen) == len(times):
+            line.update(not_before=times[-1], reason=reason)
+
+
+def _waiting(registry: Registry, lane: int) -> int:
+    """Return how many scans of the registry wait for its limit that go before one in this lane."""
+    line = Scan.objects.filter(registry=registry, state=State.QUEUED, lane__lte=lane)
+    return line.filter(not_before__gt=limit.database_now()).count()
 
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:

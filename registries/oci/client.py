@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -49,11 +51,16 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     """
 
     def __init__(self, endpoint: Endpoint, *, check: Callable[[], None] = lambda: None) -> None:
+        self._others: dict[Endpoint, Transport] = {}
+        self._lock = threading.Lock()
+        self._correct: Callable[[Endpoint], Endpoint] | None = None
+        self._open(endpoint, check)
+
+    def _open(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
-        self._others: dict[Endpoint, Transport] = {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -75,12 +82,40 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
         self._sign_in.sign_in_by(logins)
 
+    def correct_by(self, correct: Callable[[Endpoint], Endpoint]) -> None:
+        """Let ``correct`` say, before the first call, where the registry really is. That call raises what it raises."""
+        self._correct = correct
+
+    def _arrive(self) -> None:
+        with self._lock:
+            if self._correct is None:
+                return
+            endpoint, logins = self._correct(self._endpoint), self._sign_in.logins
+            if endpoint != self._endpoint:
+                self._others[self._endpoint] = self._transport
+                self._open(endpoint, self._transport.check)
+                if logins is not None:
+                    self._sign_in.sign_in_by(logins)
+            self._correct = None
+
     def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
         return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
+    def below(self, path: str) -> DistributionClient:
+        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
+        other = copy.copy(self)
+        base = f"{self._endpoint.base}{path}"
+        other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
+        return other
+
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
+        self._transport.wait(seconds)
+
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
+        self._arrive()
         self._sign_in.ping()
 
     def repositories(self) -> Iterator[str]:
@@ -219,6 +254,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         patience: float | None = None,
     ) -> Answer:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
+        self._arrive()
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
