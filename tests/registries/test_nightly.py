@@ -162,7 +162,7 @@ def test_a_crash_between_claim_and_queue_loses_no_night(monkeypatch: pytest.Monk
 
 
 def test_the_tick_runs_it_and_goes_on_where_another_of_its_functions_fails(settings: object) -> None:
-    assert settings.JOB_TICKS == ["registries.nightly.due"]  # type: ignore[attr-defined]
+    assert settings.JOB_TICKS == ["registries.discoveries.due", "registries.nightly.due"]  # type: ignore[attr-defined]
     settings.JOB_TICKS = ["no.such.function", "tests.registries.test_nightly.ticked"]  # type: ignore[attr-defined]
     TICKS.clear()
     tasks.tick()
