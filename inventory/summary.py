@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,6 +50,11 @@ def record_state(
     Image.objects.filter(pk=image_id).update(
         scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
     )
+
+
+def record_waiting(image_ids: Iterable[int], *, reason: str) -> None:
+    """Write why the queued scans of these images wait."""
+    Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED).update(scan_reason=reason)
 
 
 def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None) -> None:

@@ -16,6 +16,8 @@ from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
+from registries.connectors.jfrog import API_KEY_HEADER, JfrogConnector, is_api_key
+from registries.connectors.quay import TOKEN_USER, QuayConnector
 from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent import CcrConnector, TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
@@ -40,6 +42,7 @@ class RegistryClient(Protocol):
     """
 
     fixed: bool  # see Connector
+    about: str  # see Connector
 
     def ping(self) -> None:
         """Prove that the address answers and takes the credentials."""
@@ -70,11 +73,22 @@ def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[
     ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
     Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
     """
-    endpoint = endpoint_of(registry)
+    with DistributionClient(_signed_in(registry, endpoint_of(registry)), check=check) as distribution:
+        connector = _connector(registry, distribution)
+        yield _Client(connector, connector if isinstance(connector, JfrogConnector) else distribution)
+
+
+def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
+    """Return ``endpoint`` with its credentials in the form that a registry of this type takes."""
     if registry.type in CLOUDS:
-        endpoint = replace(endpoint, username=registry.pull_username, password=registry.reveal_pull_password())
-    with DistributionClient(endpoint, check=check) as distribution:
-        yield _Client(_connector(registry, distribution), distribution)
+        return replace(endpoint, username=registry.pull_username, password=registry.reveal_pull_password())
+    if endpoint.username or not endpoint.password:
+        return endpoint
+    if registry.type == Registry.Type.QUAY:
+        return replace(endpoint, username=TOKEN_USER)
+    if registry.type == Registry.Type.JFROG and is_api_key(endpoint.password):
+        return replace(endpoint, password="", headers=((API_KEY_HEADER, endpoint.password),))
+    return endpoint
 
 
 @contextmanager
@@ -127,6 +141,21 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
             return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
         case Registry.Type.HARBOR:
             return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.QUAY:
+            return QuayConnector(
+                client,
+                username=registry.username or (TOKEN_USER if registry.has_password else ""),
+                repositories=registry.repositories,
+                host=registry.host,
+            )
+        case Registry.Type.JFROG:
+            return JfrogConnector(
+                client,
+                address=registry.address,
+                login=bool(registry.username or registry.has_password),
+                bearer=not registry.username,
+                repositories=registry.repositories,
+            )
         case Registry.Type.AWS:
             return _ecr(registry, client)
         case Registry.Type.TCR:
@@ -152,9 +181,9 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
-        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
         server = _server(registry, url)
-        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),
@@ -184,15 +213,19 @@ def _bare(host: str) -> str:
 class _Client:
     """The connector lists, the distribution client reads."""
 
-    def __init__(self, connector: Connector, distribution: DistributionClient) -> None:
+    def __init__(self, connector: Connector, distribution: DistributionClient | JfrogConnector) -> None:
         self.fixed = connector.fixed
-        self.ping = connector.ping
+        self.about = ""
         self.repositories = connector.repositories
         self.tags = connector.tags
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
-        self._distribution = distribution
+        self._connector, self._distribution = connector, distribution
+
+    def ping(self) -> None:
+        self._connector.ping()
+        self.about = getattr(self._connector, "about", "")
 
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
         return self._distribution.blob_bytes(repository, blob, limit=limit)

@@ -13,7 +13,6 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from registries import versions
 from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
@@ -122,26 +121,20 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
                 yield Step(stage, Result.SKIPPED, detail=_("The internal address is asked of the API."))
         else:
             yield from _way(endpoint, here, check)
-        yield from _api(registry, endpoint, here, check)
+        here.at(Stage.API)
         with open_client(registry, check=check) as client:
             client.ping()
-            if here.stage is Stage.API:
-                yield here.passed()
-            here.at(Stage.CREDENTIALS)
+            yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
             anonymous = not (registry.username or registry.has_password)
-            yield here.passed(_("None are needed.") if anonymous else "")
+            yield Step(Stage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
             yield from _content(client, here)
     except SecretUnreadableError as error:
         yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
         if isinstance(error, CredentialsRefused | AccessDenied) and here.stage is Stage.API:
-            yield here.passed()
-            here.at(Stage.CREDENTIALS)
+            yield Step(Stage.API)
+            here.stage = Stage.CREDENTIALS
         yield here.failed(error)
-
-
-class WrongVersion(RegistryError):
-    """The API is of another version than the one that was chosen."""
 
 
 class _Position:
@@ -200,20 +193,6 @@ def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iter
         else:
             facts.append(_("not validated"))
             yield Step(Stage.TLS, Result.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts))
-
-
-def _api(registry: Registry, endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iterator[Step]:
-    """Yield what the API says of itself, where it says anything before the sign-in."""
-    here.at(Stage.API)
-    if registry.type != Registry.Type.HARBOR:
-        return
-    reported = versions.harbor(endpoint, check=check)
-    label = Registry.Version(reported.version).label
-    told = _("The API reports %(version)s.") % {"version": reported.full or label}
-    if reported.version != registry.version:
-        raise WrongVersion(told, _("Choose %(version)s as the version.") % {"version": label})
-    yield here.passed(told)
-    here.at(Stage.CREDENTIALS)
 
 
 def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:

@@ -18,6 +18,7 @@ from scanning.engines.base import RiskCategory
 from scanning.models import Scan
 
 ACTIVE = (State.QUEUED, State.RUNNING)
+PROMPT = 10  # images of one manual start that go before those of others; a start of thousands holds nobody up
 BATCH = 200  # rows a transaction; keeps the database's write lock short
 
 
@@ -49,7 +50,8 @@ def launch(
 ) -> LaunchResult:
     """Queue one scan per image behind ``tag_ids`` and return what was queued and what was not.
 
-    ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
+    Of a start in the manual lane the first few go into that lane and the others behind it. ``timeout`` is in seconds
+    over pull and analysis; the setting's default where None. Unknown ids are left out.
     """
     wanted = [category for category in RiskCategory if category in set(categories)]
     if not wanted:
@@ -84,7 +86,7 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
             elif tag.image_id in launched:
                 result.tags += 1
                 continue
-            elif tag.image_id in active or (scan := _create(tag, tag.image_id, values)) is None:
+            elif tag.image_id in active or (scan := _create(tag, tag.image_id, values, len(launched))) is None:
                 why = _("Already scanning")
             else:
                 launched.add(tag.image_id)
@@ -96,8 +98,10 @@ def _launch_batch(tag_ids: list[int], *, launched: set[int], result: LaunchResul
         result.queued += scans
 
 
-def _create(tag: Tag, image_id: int, values: dict[str, object]) -> Scan | None:
-    """Save a scan of the image behind ``tag``; None where another process was first."""
+def _create(tag: Tag, image_id: int, values: dict[str, object], before: int) -> Scan | None:
+    """Save a scan of the image behind ``tag``, with so many ``before`` it; None where another process was first."""
+    if before >= PROMPT and values["lane"] == Lane.MANUAL:
+        values = values | {"lane": Lane.BULK}
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
         image_id=image_id,

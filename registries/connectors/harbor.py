@@ -47,6 +47,7 @@ class HarborConnector(ABC):
         self.api: JsonApi = client.api(root)
         self.plain = DistributionConnector(client, repositories=repositories, host=host)
         self.fixed = self.plain.fixed
+        self.about = ""  # the version of Harbor, once it was asked
         self._proof = threading.Lock()
         self._proven = False
 
@@ -77,9 +78,10 @@ class HarborConnector(ABC):
 
     def _prove(self) -> None:
         found, name = installed(self.client)
+        self.about = name or found.upper()
         if found != self.version:
             raise WrongVersion(
-                _("This is Harbor %(found)s.") % {"found": name or found.upper()},
+                _("This is Harbor %(found)s.") % {"found": self.about},
                 _("Choose the version %(version)s.") % {"version": found.upper()},
                 version=found,
             )

@@ -148,7 +148,7 @@ class Registry(models.Model):
     @property
     def credentials_refused(self) -> bool:
         """Whether the registry refused exactly the credentials stored now. They must not be tried again unasked:
-        registries lock accounts for it. Any edit of address, username or password lifts this, and so does a test."""
+        registries lock accounts for it. Any edit of what they are or where they go lifts this, and so does a test."""
         return self.connection == self.Connection.REFUSED and self.connection_login == self._login()
 
     def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
@@ -164,7 +164,7 @@ class Registry(models.Model):
         )
 
     def _login(self) -> str:
-        parts = (self.address, self.username, self.password_token)
+        parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def record_sync(self, run: SyncRun) -> None:

@@ -5,6 +5,7 @@ from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import (
     AccessDenied,
+    AccountLocked,
     AddressForbidden,
     AddressInvalid,
     CertificateError,
@@ -44,6 +45,7 @@ from registries.oci.names import Digest, Reference
 
 __all__ = [
     "AccessDenied",
+    "AccountLocked",
     "AddressForbidden",
     "AddressInvalid",
     "CertificateError",

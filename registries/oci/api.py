@@ -47,6 +47,15 @@ class ApiAnswer:
         """The code in ``{"errors": [{"code": …}]}``; "" where there is none."""
         return self._answer.error_code()
 
+    def told(self, key: str) -> str:
+        """The text under ``key`` in the object of an error, or in the first of its ``errors``; "" where none is."""
+        try:
+            body: Any = strict_json.load(self._answer.content, "error")
+            found = body["errors"][0] if "errors" in body else body
+            return strict_json.text(found[key], 1000)
+        except (MalformedAnswer, LookupError, TypeError):
+            return ""
+
     def error(self, subject: str) -> RegistryError:
         """The error for an answer that does not give ``subject`` (put into the message)."""
         return failure(self._answer, "page", subject, self._has_login)

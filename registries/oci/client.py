@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -100,6 +101,17 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
         return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
+
+    def below(self, path: str) -> DistributionClient:
+        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
+        other = copy.copy(self)
+        base = f"{self._endpoint.base}{path}"
+        other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
+        return other
+
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
+        self._transport.wait(seconds)
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""

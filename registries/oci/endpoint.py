@@ -52,6 +52,7 @@ class Endpoint:
     Loopback, link-local and metadata addresses are refused unless inside ``allowed_networks`` (CIDR).
     ``token_hosts`` may be sent the password where the registry names them as its token service. ``token_path`` (below
     ``base``) is where tokens are had, whatever the registry names: for types whose token service has a fixed place.
+    ``headers`` go with every request to this origin and to no other: for keys that have a header of their own.
     """
 
     url: str
@@ -65,6 +66,7 @@ class Endpoint:
     no_proxy: tuple[str, ...] = ()  # host names, domains (.example.com) and CIDRs that are reached directly
     token_hosts: tuple[str, ...] = ()
     token_path: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def origin(self) -> Origin:

@@ -106,6 +106,10 @@ class RateLimited(RegistryError):
         self.retry_at = retry_at
 
 
+class AccountLocked(RateLimited):
+    """The registry lets nobody sign in with this account for a while, not even with the right password."""
+
+
 class ServerError(RegistryError):
     """The registry or a proxy before it failed (5xx)."""
 

@@ -56,20 +56,29 @@ class Logins(Protocol):
 class SignIn:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, base: str = "", of: SignIn | None = None) -> None:
+        """``base`` is where ``/v2/`` lies, if not at the address of ``transport``; see :meth:`below`."""
         self._transport, self._endpoint = transport, transport.endpoint
-        self._root = f"{transport.endpoint.base}/v2/"
+        self._root = f"{base or transport.endpoint.base}/v2/"
+        self._plainly = of is not None
         self._lock = threading.RLock()
         self._method: Method = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
-        self._refused: CredentialsRefused | None = None
+        self._refusals: list[CredentialsRefused] = of._refusals if of else []  # what one has learnt, all know
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
         self._logins: Logins | None = None
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
         self._logins, self._has_login = logins, True
+
+    def below(self, base: str) -> SignIn:
+        """Return the sign-in to another registry of this server, at ``base``, which knows the same refusals.
+
+        It sends the credentials as they are where that is taken, which spares a token for each repository.
+        """
+        return SignIn(self._transport, base=base, of=self)
 
     @property
     def logins(self) -> Logins | None:
@@ -139,9 +148,11 @@ class SignIn:
             return self._basic() != sent or (self._logins.renew() and self._basic() != sent)
 
     def _prepare(self) -> Method:
-        if self._refused:
-            raise self._refused
-        if self._method == "unknown":
+        if self._refusals:
+            raise self._refusals[0]
+        if self._method == "unknown" and self._plainly and self._has_login:
+            self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+        elif self._method == "unknown":
             answer = self._get_root("")
             if answer.status == 401:
                 self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
@@ -274,8 +285,8 @@ class SignIn:
 
     def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:
         """The value of the Authorization header for a vendor's own API, "" for none. Raises an earlier refusal."""
-        if self._refused:
-            raise self._refused
+        if self._refusals:
+            raise self._refusals[0]
         if not self._has_login or scheme == "none":
             return ""
         return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
@@ -290,11 +301,13 @@ class SignIn:
 
     def refuse(self) -> CredentialsRefused:
         """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
-        self._refused = CredentialsRefused(
-            "The registry refuses the user name or the password.",
-            "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
-        )
-        return self._refused
+        self._refusals[:] = [
+            CredentialsRefused(
+                "The registry refuses the user name or the password.",
+                "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+            )
+        ]
+        return self._refusals[0]
 
 
 def _parse_token(content: bytes) -> _Token:

@@ -26,6 +26,7 @@ from registries.start_sync import start_sync
 from registries.views.lists import rows
 
 ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it
+VISIBLE = 100  # rows of the longest page
 
 
 @require_GET
@@ -115,10 +116,14 @@ def progress(request: HttpRequest) -> HttpResponse:
 
 
 def moving(request: HttpRequest) -> HttpResponse:
-    """Answer with the bar of running syncs and with the cells that change."""
+    """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
+    asked = request.POST if request.method == "POST" else request.GET
+    visible = [int(key) for key in asked.get("visible", "").split(",") if key.isdecimal() and len(key) < 19]
+    shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
     lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
-    changing = rows().filter(pk__in=SyncRun.objects.filter(lately).values("registry"))
-    return render(request, "registries/_progress.html", {"rows": changing, "oob": True})
+    changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
+    cells = asked.get("cells", "").split(",") if "cells" in asked else shown
+    return render(request, "registries/_progress.html", {"rows": changing, "cells": cells, "oob": True})
 
 
 def after(request: HttpRequest) -> HttpResponse:

@@ -115,7 +115,11 @@ def test_the_certificate_is_shown_and_one_that_is_not_to_be_trusted_is_told() ->
 
 def harbor(server: FakeRegistry, version: str) -> None:
     """Let ``server`` say of itself what Harbor of this version says."""
-    about = Status(200, {"Content-Type": "application/json"}, body=b'{"harbor_version": "v%s"}' % version.encode())
+    about = Status(
+        200,
+        {"Content-Type": "application/json"},
+        body=b'{"auth_mode": "db_auth", "harbor_version": "v%s"}' % version.encode(),
+    )
     if version.startswith("2"):
         told = Status(200, {"Content-Type": "text/plain"}, body=b'{"version":"v2.0"}')
         server.fail(lambda request: request.path == "/api/version", told)
@@ -131,7 +135,7 @@ def test_another_version_of_harbor_than_the_chosen_one_is_told(version: str, cho
         registry = add(server.url)
         registry.type, registry.version = "harbor", chosen
         step = failed(diagnose(registry))
-        assert (step.stage, step.remedy) == (Stage.API, f"Choose {right} as the version.")
+        assert (step.stage, step.remedy) == (Stage.API, f"Choose the version {right}.")
         assert version in step.reason
 
 

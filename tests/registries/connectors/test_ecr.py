@@ -471,6 +471,9 @@ def test_the_role_is_asked_of_aws_itself_beside_a_vpc_endpoint(moto: ThreadedMot
         with open_client(registry) as client:
             client.ping()
         assert [call.headers["host"] for call in server.calls] == [sts, vpc]
+        registry.ca_bundle, registry.verify_tls = "", False
+        with open_client(registry) as client, pytest.raises(CertificateError, match="sts"):
+            client.ping()
 
 
 @pytest.mark.parametrize(
@@ -697,6 +700,10 @@ def test_a_wrong_secret_keeps_the_inventory_and_is_not_tried_again(server: Ecr, 
     assert len(server.calls) == 1
     assert sync(saved).state == State.FAILED
     assert len(server.calls) == 1
+    saved.role = ROLE  # another way to sign in may be tried
+    saved.save()
+    sync(saved)
+    assert len(server.calls) == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -173,6 +173,33 @@ def test_a_password_that_changes_while_repositories_are_listed_is_no_end_of_the_
 
 
 @BOTH
+def test_a_password_that_changes_before_the_last_page_of_projects_is_no_end_of_the_list(serve, connect, version):
+    """That page comes with 200 and without the projects that nobody else may see."""
+    server = serve(version=version)
+    made = image("a")
+    for number in range(101):
+        made.put(server, f"team{number}/app", "1")
+    names = connect(server).repositories()
+    assert len([next(names) for _ in range(100)]) == 100
+    server.accounts = {"ann": user("new")}
+    with pytest.raises(CredentialsRefused):
+        list(names)
+
+
+@BOTH
+def test_threads_that_list_without_a_ping_prove_the_credentials_once(serve, connect, version):
+    server = serve(version=version)
+    image("a").put(server, "team/app", "1")
+    client = connect(server)
+    threads = [threading.Thread(target=lambda: list(client.tags("team/app"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests(lambda request: request.path == "/api/version")) == 1
+
+
+@BOTH
 def test_a_password_that_changes_before_tags_are_listed_is_tried_once(serve, connect, version):
     server = serve(version=version)
     for number in range(3):
