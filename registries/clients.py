@@ -19,8 +19,9 @@ from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.connectors.jfrog import API_KEY_HEADER, JfrogConnector, is_api_key
 from registries.connectors.quay import TOKEN_USER, QuayConnector
 from registries.connectors.regions import CCR_HOSTS
-from registries.connectors.tencent import CcrConnector, TcrConnector
+from registries.connectors.tencent import TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
+from registries.connectors.tencent_personal import CcrConnector
 from registries.models import CloudAccount, Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint

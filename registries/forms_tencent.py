@@ -65,6 +65,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
             else gettext_lazy("Without it images of the personal edition are listed, and cannot be scanned.")
         )
 
+        for field in self.fields.values():
+            field.error_messages["required"] = _("Fill in “%(label)s”.") % {"label": field.label}
+
     def clean_name(self) -> str:
         name = " ".join(str(self.cleaned_data["name"]).split())
         if CloudAccount.objects.exclude(pk=self.instance.pk).filter(name__iexact=name).exists():

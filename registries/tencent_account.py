@@ -16,9 +16,10 @@ from django.utils.translation import gettext as _
 from registries import addresses
 from registries.clients import open_cloud
 from registries.connectors.regions import CCR_HOSTS
-from registries.connectors.tencent import instances, namespaces
+from registries.connectors.tencent import instances
 from registries.connectors.tencent_api import SITES, TencentApi
 from registries.connectors.tencent_errors import PersonalEditionClosed, not_running
+from registries.connectors.tencent_personal import namespaces
 from registries.models import CloudAccount, Registry
 from registries.oci.errors import CredentialsRefused, RegistryError
 

@@ -70,8 +70,9 @@ class TokenSignIn(SignIn):
                 return known if ends > time.time() else None
         return None
 
-    def hand_out(self) -> tuple[str, float]:
-        token, ends = f"eyJ{secrets.token_urlsafe(40)}", time.time() + 3600
+    def hand_out(self, life: float) -> tuple[str, float]:
+        """A new token of ``life`` seconds, with its end."""
+        token, ends = f"eyJ{secrets.token_urlsafe(40)}", time.time() + life
         self.handed_out[token] = ends
         return token, ends
 
@@ -97,6 +98,7 @@ class _Api(RegistryServer):
         self.forbidden: set[str] = set()  # namespaces that the key may not list
         self.first_page = 1
         self.exp_in_seconds = False
+        self.token_life = 60 * 60
         self.content_type = "application/json"
         self.extra_total = 0
         self.before: Callable[[str, dict[str, Any]], None] = lambda action, parameters: None
@@ -278,7 +280,7 @@ class _Api(RegistryServer):
         TokenType: str = "temp",
     ) -> dict[str, Any]:
         self._instance(region, RegistryId)
-        token, ends = self.sign_in.hand_out()  # type: ignore[attr-defined]
+        token, ends = self.sign_in.hand_out(self.token_life)  # type: ignore[attr-defined]
         return {"Username": UIN, "Token": token, "ExpTime": int(ends if self.exp_in_seconds else ends * 1000)}
 
     def _instance(self, region: str, id: str) -> FakeInstance:

@@ -98,10 +98,10 @@ def test_an_edit_keeps_what_it_leaves_empty_and_reaches_the_registries(account: 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"name": ""}, "required"),
+        ({"name": ""}, "Fill in “Name”."),
         ({"name": "PRODUCTION"}, "Another key has this name."),
         ({"secret_id": "100012345678@corp"}, "letters and digits only"),
-        ({"secret_key": ""}, "required"),
+        ({"secret_key": ""}, "Fill in “SecretKey”."),
         ({"endpoint": "http://api.test"}, "Plain HTTP is not allowed"),
         ({"endpoint": "https://169.254.169.254"}, "TALLYMAN_ALLOWED_NETWORKS"),
         ({"endpoint": "https://api.test/path"}, "no path"),
@@ -152,7 +152,10 @@ def test_the_registries_page_leads_here_and_sync_assets_looks_for_registries(acc
 
 
 def test_removed_registries_are_added_again_on_demand(account: CloudAccount) -> None:
+    again = url("restore", account.pk)
+    assert again not in signed_in().get(LIST).content.decode()
     CloudAccount.objects.update(made=["tcr:tcr-shop"])
+    assert again in signed_in().get(LIST).content.decode()
     signed_in().post(url("restore", account.pk))
     account.refresh_from_db()
     assert account.made == []

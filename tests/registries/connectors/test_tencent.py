@@ -387,19 +387,18 @@ def test_one_token_serves_a_whole_job(server: FakeTencent, in_seconds: bool) -> 
 def test_a_token_is_replaced_five_minutes_before_its_end(
     server: FakeTencent, in_seconds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.exp_in_seconds = in_seconds
+    server.exp_in_seconds, server.token_life = in_seconds, 30 * 60
     later = SimpleNamespace(time=time.time, monotonic=time.monotonic)
     monkeypatch.setattr("registries.connectors.tencent.time", later)
-    put(server, "team/app", "1.0")
-    put(server, "team/tool", "1.0")
+    for name in ("team/a", "team/b", "team/c"):
+        put(server, name, "1.0")
     with open_client(tcr(server)) as client:
-        pull(client, "team/app", "1.0")
-        later.monotonic = lambda: time.monotonic() + 54 * 60
-        pull(client, "team/tool", "1.0")
+        pull(client, "team/a", "1.0")
+        later.monotonic = lambda: time.monotonic() + 24 * 60
+        pull(client, "team/b", "1.0")
         assert server.actions().count("CreateInstanceToken") == 1
-        server.sign_in.expire_all()  # type: ignore[attr-defined]
-        later.monotonic = lambda: time.monotonic() + 56 * 60
-        pull(client, "team/app", "1.0")
+        later.monotonic = lambda: time.monotonic() + 26 * 60
+        pull(client, "team/c", "1.0")
     assert server.actions().count("CreateInstanceToken") == 2
 
 
