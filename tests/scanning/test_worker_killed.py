@@ -16,19 +16,19 @@ __all__ = ["real_worker"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-START = """
+SYNC = """
 from pathlib import Path
 from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
-from registries.request_sync import request_syncs
+from registries.start_sync import start_sync
 from scanning import database
 from scanning.launch import launch
 database.install_demo()
-(run,) = request_syncs([Registry.objects.create(name="fake", address="{url}")])
+(run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
 tasks.sync(run.pk)
-launch(tag_ids=[Tag.objects.get().pk], requested_by=None)
 """
+START = SYNC + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)\n"
 SCAN = "SELECT state, attempt, losses, stage, worker, reason FROM scanning_scan"
 
 
