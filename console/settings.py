@@ -132,13 +132,19 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 # ``places`` so many are at work at once on this machine, and one process more is kept for what a person waits for.
 JOB_KINDS: dict[str, dict[str, Any]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
+    "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
     "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan", "places": SCAN_WORKERS},
+    "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
+
+# Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
+JOB_TICKS: list[str] = ["registries.discoveries.due", "registries.nightly.due"]
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

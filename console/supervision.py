@@ -91,6 +91,7 @@ class Supervisor:
         self._programs, self._folder, self._grace, self._say, self._log = programs, folder, grace, say, log
         self._running: dict[Program, subprocess.Popen[bytes]] = {}
         self._start_again: dict[Program, float] = {}  # when, by the monotonic clock
+        self._foreground = _in_foreground()
 
     def __enter__(self) -> Self:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -108,7 +109,13 @@ class Supervisor:
         self._stop()
 
     def check(self) -> None:
-        """Look after the programs; call it about once a second. Raises ProgramEndedError where one is lost."""
+        """Look after the programs; call it about once a second.
+
+        Raises ProgramEndedError where one is lost, and Stopped where the terminal that this process was started in the
+        foreground of is gone: below ``ssh -t host make demo`` the signal that tells of it reaches ``make`` alone.
+        """
+        if self._foreground and not os.isatty(0):
+            raise Stopped
         for program, process in list(self._running.items()):
             if (code := process.poll()) is not None:
                 del self._running[program]
@@ -175,6 +182,13 @@ def _prctl(option: int, value: int) -> None:
 
 
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here and not between fork and exec
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # there is no terminal
+        return False
 
 
 def _end_children() -> None:

@@ -68,7 +68,7 @@ def _tabs(image: Image | None) -> list[Tab]:
 
 
 def _siblings(tag: Tag) -> dict[str, Any]:
-    """Return the tags that name the same image in any registry: this one first, then those of its own address."""
+    """Return the tags of all registries that name the same image: this one, those of its address, then others."""
     if tag.image_id is None:
         return {"siblings": [tag], "more_siblings": 0}
     same = Tag.objects.filter(image=tag.image_id).exclude(pk=tag.pk).order_by("address", "name", "pk")

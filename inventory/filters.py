@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from functools import reduce
-from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from console.listing import AnyOf, ListingFilterSet, ModelAnyOf
+from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from inventory.models import Image, Tag
 from registries.models import Registry
 
@@ -43,17 +40,6 @@ FIXABLE = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
 
 
-class AnyCondition(AnyOf):
-    """Rows that meet any of the conditions that the chosen values stand for."""
-
-    def __init__(self, *, conditions: dict[str, Q], **kwargs: Any) -> None:
-        self.conditions = conditions
-        super().__init__(**kwargs)
-
-    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        return qs.filter(reduce(operator.or_, (self.conditions[name] for name in value))) if value else qs
-
-
 class ImageFilters(ListingFilterSet):
     """What Repository images can be narrowed to."""
 
@@ -70,7 +56,7 @@ class ImageFilters(ListingFilterSet):
     registry = ModelAnyOf(
         label=_("Registry"),
         field_name="repository__registry",
-        queryset=Registry.objects.only("name").order_by("name", "pk"),
+        queryset=Registry.objects.present().only("name").order_by("name", "pk"),
     )
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
     fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)

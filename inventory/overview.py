@@ -12,6 +12,7 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
 
+ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 COUNTS = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive")
 
 
@@ -56,7 +57,7 @@ def read() -> Overview:
         scanned=Count("pk", filter=Q(highest__isnull=False)),
         at_risk=Count("pk", filter=Q(highest__gt=Image.Severity.NONE)),
         failed=Count("pk", filter=Q(scan_state=Image.ScanState.FAILED)),
-        active=Count("pk", filter=Q(scan_state__in=[Image.ScanState.QUEUED, Image.ScanState.RUNNING])),
+        active=Count("pk", filter=Q(scan_state__in=ACTIVE)),
         images_with_malware=Count("pk", filter=Q(viruses__gt=0) | Q(trojans__gt=0)),
         images_with_sensitive=Count("pk", filter=Q(sensitive__gt=0)),
         last_scan=Max("last_scanned_at"),
@@ -64,7 +65,7 @@ def read() -> Overview:
     )
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
     synced = Q(last_sync__state=State.SUCCEEDED)
-    registries = Registry.objects.aggregate(
+    registries = Registry.objects.present().aggregate(
         synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
     )
     severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from console.jobs.work import work
+from inventory.remove import remove_registry
 from inventory.sync import sync_registry
-from registries.models import SyncRun
+from registries.models import Removal, SyncRun
 
 
 def sync(run_id: int) -> None:
     """Do the next sync that waits; ``run_id`` is the one whose message woke this worker."""
     work(SyncRun, run_id, sync_registry)
+
+
+def remove(removal_id: int) -> None:
+    """Do the next removal of a registry that waits."""
+    work(Removal, removal_id, remove_registry)

@@ -12,14 +12,16 @@ from console.accounts import operator
 from console.listing import views as lists
 from inventory import details, overview
 from inventory.listings import IMAGES
+from inventory.models import Image
 
 
 @require_GET
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
-    if lists.is_partial(request, "list"):
-        return lists.show(request, IMAGES, template="")
-    return lists.show(request, IMAGES, template="inventory/image_list.html", context={"overview": overview.read()})
+    context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
+    if not lists.is_partial(request, "list"):
+        context["overview"] = overview.read()
+    return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 
 @require_http_methods(["GET", "POST"])

@@ -6,35 +6,32 @@ import enum
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from registries.clients import RegistryClient, open_client
+from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.models import Registry
-from registries.oci.errors import (
-    AddressForbidden,
-    AddressInvalid,
-    CredentialsRefused,
-    NameNotResolved,
-    RegistryError,
-    TlsError,
-    Unreachable,
-)
+from registries.oci.endpoint import Endpoint
+from registries.oci.errors import AccessDenied, CredentialsRefused, RegistryError, Unreachable
 from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
+from registries.oci.probe import Probe
 from registries.secrets import SecretUnreadableError
 
 REPOSITORIES = 20  # so many are looked into for an image to try
 TAGS = 10  # of each
+TRIES = 5  # so many manifests are read at most until one is an image
 
 
 class Stage(enum.StrEnum):
     """What a connection goes through, in this order."""
 
-    ADDRESS = "address"
-    CONNECTION = "connection"
+    DNS = "dns"
+    TCP = "tcp"
     TLS = "tls"
     API = "api"
     CREDENTIALS = "credentials"
@@ -44,14 +41,14 @@ class Stage(enum.StrEnum):
 
 
 LABELS = {
-    Stage.ADDRESS: gettext_lazy("Host name"),
-    Stage.CONNECTION: gettext_lazy("Connection"),
-    Stage.TLS: gettext_lazy("Certificate"),
+    Stage.DNS: gettext_lazy("DNS"),
+    Stage.TCP: gettext_lazy("TCP"),
+    Stage.TLS: gettext_lazy("TLS"),
     Stage.API: gettext_lazy("Registry API"),
     Stage.CREDENTIALS: gettext_lazy("Credentials"),
-    Stage.LISTING: gettext_lazy("List of repositories and tags"),
-    Stage.MANIFEST: gettext_lazy("Manifest of an image"),
-    Stage.BLOB: gettext_lazy("Content of an image"),
+    Stage.LISTING: gettext_lazy("Listing"),
+    Stage.MANIFEST: gettext_lazy("One manifest"),
+    Stage.BLOB: gettext_lazy("One blob byte"),
 }
 
 
@@ -65,14 +62,18 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the test. ``detail`` is what was seen; ``reason`` and ``remedy`` are filled where it failed."""
+    """One step of the test. ``detail`` is what was seen; ``reason`` and ``remedy`` say what is wrong, if anything is.
+
+    ``seconds`` is None where the step was not timed.
+    """
 
     stage: Stage
-    result: Result
-    seconds: float = 0.0
+    result: Result = Result.PASSED
+    seconds: float | None = None
     detail: str = ""
     reason: str = ""
     remedy: str = ""
+    refused: bool = False  # the credentials were: they must not be tried again unasked
 
     @property
     def label(self) -> str:
@@ -80,113 +81,158 @@ class Step:
         return str(LABELS[self.stage])
 
 
-def diagnose(registry: Registry, *, check: Callable[[], None] = lambda: None) -> list[Step]:
-    """Try everything a sync and a scan need of ``registry``, saved or not; record the outcome on it.
+def diagnose(
+    registry: Registry,
+    *,
+    check: Callable[[], None] = lambda: None,
+    show: Callable[[Step], None] = lambda step: None,
+    keep: bool = True,
+) -> list[Step]:
+    """Try everything a sync and a scan need of ``registry``, saved or not, and return the steps up to the first that
+    fails; ``show`` gets each as it is done. With ``keep`` the outcome is recorded on the (stored) registry.
 
-    Returns all steps up to the first that fails. Raises nothing but what ``check`` raises. The credentials are tried
-    once. The manifest and the byte of an image that it reads do not count against the hourly limit.
+    The credentials are tried once. The manifest and the byte of an image that it reads do not count against the hourly
+    limit. Raises nothing but what ``check`` raises, unless that is a RegistryError: then the step under way has failed.
     """
-    steps = list(examine(registry, check=check))
+    steps = []
+    for step in _examine(registry, check):
+        steps.append(step)
+        show(step)
+    if keep:
+        _record(registry, steps)
+    return steps
+
+
+def _record(registry: Registry, steps: list[Step]) -> None:
     failed = next((step for step in steps if step.result is Result.FAILED), None)
     if failed is None:
         registry.record_connection(state=Registry.Connection.CONNECTED)
     else:
-        refused = failed.stage is Stage.CREDENTIALS
-        registry.record_connection(
-            state=Registry.Connection.REFUSED if refused else Registry.Connection.FAILED,
-            reason=failed.reason,
-            remedy=failed.remedy,
-        )
-    return steps
+        state = Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED
+        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy)
 
 
-def examine(registry: Registry, *, check: Callable[[], None] = lambda: None) -> Iterator[Step]:
-    """Yield the steps of a test as they are done, up to the first that fails. Records nothing."""
-    begun = time.monotonic()
+def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
+    here = _Position()
     try:
+        endpoint = endpoint_of(registry)
+        if registry.network == Registry.Network.VPC:
+            for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
+                yield Step(stage, Result.SKIPPED, detail=_("The internal address is asked of the API."))
+        else:
+            yield from _way(endpoint, here, check)
+        here.at(Stage.API)
         with open_client(registry, check=check) as client:
             client.ping()
-            yield from _arrival(registry, failed=None, error=None, seconds=time.monotonic() - begun)
-            yield from _content(client)
+            yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
+            anonymous = not (registry.username or registry.has_password)
+            yield Step(Stage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
+            yield from _content(client, here)
     except SecretUnreadableError as error:
         yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
-        yield from _arrival(registry, failed=_stage(error), error=error, seconds=time.monotonic() - begun)
+        if isinstance(error, CredentialsRefused | AccessDenied) and here.stage is Stage.API:
+            yield Step(Stage.API)
+            here.stage = Stage.CREDENTIALS
+        yield here.failed(error)
 
 
-def _stage(error: RegistryError) -> Stage:
-    """How far a call had come that ended in ``error``."""
-    match error:
-        case AddressInvalid() | AddressForbidden() | NameNotResolved():
-            return Stage.ADDRESS
-        case Unreachable():
-            return Stage.CONNECTION
-        case TlsError():
-            return Stage.TLS
-        case CredentialsRefused():
-            return Stage.CREDENTIALS
-        case _:
-            return Stage.API
+class _Position:
+    """Where the test is, and since when."""
+
+    def __init__(self) -> None:
+        self.at(Stage.DNS)
+
+    def at(self, stage: Stage) -> None:
+        self.stage, self.since = stage, time.monotonic()
+
+    def passed(self, detail: str = "") -> Step:
+        return Step(self.stage, seconds=time.monotonic() - self.since, detail=detail)
+
+    def failed(self, error: RegistryError) -> Step:
+        seconds, reason, remedy = time.monotonic() - self.since, error.reason, error.remedy
+        if self.stage is Stage.TCP and isinstance(error, Unreachable):
+            # One text, and no time, for closed and filtered ports: nobody maps the network with this.
+            return Step(self.stage, Result.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE))
+        refused = isinstance(error, CredentialsRefused)
+        return Step(self.stage, Result.FAILED, seconds, reason=reason, remedy=remedy, refused=refused)
 
 
-def _arrival(
-    registry: Registry, *, failed: Stage | None, error: RegistryError | None, seconds: float
-) -> Iterator[Step]:
-    """Yield the steps of one call, which has come as far as ``failed``, or all the way."""
-    for stage in (Stage.ADDRESS, Stage.CONNECTION, Stage.TLS, Stage.API, Stage.CREDENTIALS):
-        if stage is failed and error is not None:
-            yield Step(stage, Result.FAILED, seconds, reason=error.reason, remedy=error.remedy)
+UNREACHABLE = gettext_lazy(
+    "Check the port and that the registry runs. A firewall in between, or a list of allowed addresses at the provider,"
+    " may keep this machine out: the operation guide says what must be open."
+)
+
+
+def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iterator[Step]:
+    """Yield the steps from the name to the certificate."""
+    if endpoint.proxy_for(endpoint.origin):
+        for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
+            yield Step(stage, Result.SKIPPED, detail=_("Left to the proxy."))
+        return
+    with Probe(endpoint, check=check) as probe:
+        addresses = probe.resolve()
+        more = _(" and %(n)d more") % {"n": len(addresses) - 3} if len(addresses) > 3 else ""
+        yield here.passed(f"{probe.origin.host} → {', '.join(addresses[:3])}{more}")
+        here.at(Stage.TCP)
+        address = probe.connect()
+        yield here.passed(_("%(address)s, port %(port)d is open") % {"address": address, "port": probe.origin.port})
+        here.at(Stage.TLS)
+        if probe.origin.scheme == "http":
+            yield Step(Stage.TLS, Result.SKIPPED, detail=_("The address is without TLS."))
             return
-        if stage is Stage.TLS and registry.address.startswith("http://"):
-            yield Step(stage, Result.SKIPPED, detail=_("The address is without TLS."))
-        elif stage is Stage.TLS and not registry.verify_tls:
-            yield Step(stage, Result.SKIPPED, detail=_("Certificates are not validated for this registry."))
-        elif stage is Stage.CREDENTIALS and not (registry.username or registry.has_password):
-            yield Step(stage, Result.PASSED, seconds, detail=_("None are needed."))
+        shown = probe.shake_hands()
+        facts = [shown.protocol.replace("TLSv", "TLS ")]
+        if shown.expires:
+            until = date_format(timezone.localtime(shown.expires), "j M Y")
+            facts.append(_("certificate valid until %(date)s") % {"date": until})
+        if shown.issuer:
+            facts.append(_("issued by %(name)s") % {"name": shown.issuer})
+        if endpoint.verify:
+            yield here.passed(", ".join(facts))
         else:
-            yield Step(stage, Result.PASSED, seconds)
+            facts.append(_("not validated"))
+            yield Step(Stage.TLS, Result.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts))
 
 
-def _content(client: RegistryClient) -> Iterator[Step]:
+def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:
     """Yield the steps from the listing to the first byte of an image."""
-    stage, begun = Stage.LISTING, time.monotonic()
-    try:
-        found, repositories = _find_image(client)
-        if found is None:
-            detail = _("No image yet.") if not repositories else _("No image in the repositories looked into.")
-            yield Step(stage, Result.PASSED, time.monotonic() - begun, detail=detail)
-            yield Step(Stage.MANIFEST, Result.SKIPPED, detail=_("There is no image to try."))
-            yield Step(Stage.BLOB, Result.SKIPPED, detail=_("There is no image to try."))
-            return
-        repository, tag = found
-        yield Step(stage, Result.PASSED, time.monotonic() - begun, detail=f"{repository}:{tag}")
-        stage, begun = Stage.MANIFEST, time.monotonic()
-        manifest = _read_manifest(client, repository, tag)
-        yield Step(stage, Result.PASSED, time.monotonic() - begun, detail=f"{repository}:{tag}")
-        stage, begun = Stage.BLOB, time.monotonic()
+    here.at(Stage.LISTING)
+    candidates = _candidates(client)
+    first = next(candidates, None)
+    if first is None:
+        yield here.passed(_("No images yet."))
+        for stage in (Stage.MANIFEST, Stage.BLOB):
+            yield Step(stage, Result.SKIPPED, detail=_("There is no image to try."))
+        return
+    yield here.passed(f"{first[0]}:{first[1]}")
+    here.at(Stage.MANIFEST)
+    for repository, tag in chain([first], islice(candidates, TRIES - 1)):
+        manifest, digest = _read_manifest(client, repository, tag)
         blobs = [blob for blob in ((manifest.config, *manifest.layers) if manifest else ()) if blob and blob.size]
-        if not blobs:
-            yield Step(stage, Result.SKIPPED, detail=_("There is no content to try."))
-            return
-        with client.blob(repository, blobs[0]) as content:
-            content.read(1)
-        yield Step(stage, Result.PASSED, time.monotonic() - begun)
-    except RegistryError as error:
-        yield Step(stage, Result.FAILED, time.monotonic() - begun, reason=error.reason, remedy=error.remedy)
+        if blobs:
+            break
+    else:
+        yield here.passed(_("What was tried is no image."))
+        yield Step(Stage.BLOB, Result.SKIPPED, detail=_("There is no image to try."))
+        return
+    yield here.passed(f"{repository}:{tag}, {digest[:19]}")
+    here.at(Stage.BLOB)
+    with client.blob(repository, blobs[0]) as content:
+        content.read(1)
+    yield here.passed()
 
 
-def _find_image(client: RegistryClient) -> tuple[tuple[str, str] | None, int]:
-    """Return (repository, tag) of something that may be an image, and how many repositories were looked into."""
-    looked = 0
+def _candidates(client: RegistryClient) -> Iterator[tuple[str, str]]:
+    """Yield (repository, tag) of what may be an image, one of each repository."""
     for repository in islice(client.repositories(), REPOSITORIES):
-        looked += 1
         for tag in islice(client.tags(repository), TAGS):
             if not tag_is_artifact(tag.name):
-                return (repository, tag.name), looked
-    return None, looked
+                yield repository, tag.name
+                break
 
 
-def _read_manifest(client: RegistryClient, repository: str, tag: str) -> ImageManifest | None:
+def _read_manifest(client: RegistryClient, repository: str, tag: str) -> tuple[ImageManifest | None, str]:
     """Read the manifest of a tag, and of an index the image for the default platform; None where it is no image."""
     digest = str(client.head(repository, tag).digest)
     for _depth in range(3):
@@ -196,5 +242,7 @@ def _read_manifest(client: RegistryClient, repository: str, tag: str) -> ImageMa
             if child is not None:
                 digest = str(child.digest)
                 continue
-        return manifest if isinstance(manifest, ImageManifest) else None
-    return None
+        if isinstance(manifest, ImageManifest) and classify(manifest).kind == "image":
+            return manifest, digest
+        break
+    return None, digest

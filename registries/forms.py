@@ -1,53 +1,56 @@
-"""The form "Add image repository". What each type of registry asks for stands in one table."""
+"""The form "Add image repository". What each type of registry asks for is what its connector declares."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from cryptography import x509
 from django import forms
 from django.conf import settings
-from django.utils.functional import Promise
+from django.http import QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from registries import addresses
+from registries import addresses, vendor_addresses
+from registries.connectors import DECLARATIONS
+from registries.connectors.base import Declaration
+from registries.connectors.distribution import parse_repository_list
+from registries.connectors.ecr import ROLE
 from registries.models import Registry
+from registries.oci.errors import AddressInvalid
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 PEM_CHARACTERS = 200_000
 REPOSITORIES = 10_000
-# name = path-component *( "/" path-component ): distribution-spec 1.1, "Pulling manifests"
-REPOSITORY = re.compile(r"(?=.{1,255}$)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
-
-
-@dataclass(frozen=True)
-class TypeFields:
-    """What the form shows for one type of registry."""
-
-    networks: tuple[str, ...] = (Registry.Network.PUBLIC,)
-    regions: tuple[tuple[str, str | Promise], ...] = (("", gettext_lazy("Default region")),)
-    versions: tuple[str, ...] = ()
-    fixed_repositories: bool = False  # whether a list may stand in for the registry's own
-
-
-TYPES: dict[str, TypeFields] = {
-    Registry.Type.OCI: TypeFields(fixed_repositories=True),
+# Fields that only some types have; those of all types are name, type, network, region, limit and the certificates.
+BY_TYPE = ("address", "username", "password", "pull_username", "pull_password", "role", "endpoint", "repositories")
+SECRETS: Mapping[str, Callable[[Registry], bool]] = {  # field → whether one is stored
+    "password": lambda registry: registry.has_password,
+    "pull_password": lambda registry: registry.has_pull_password,
 }
+ACCESS = {*BY_TYPE, "type", "version", "network", "region", "verify_tls", "ca_bundle"} - {"repositories"}
 
 
-class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Adds or changes a registry. The stored password is never shown; an empty field keeps it."""
-
-    password = forms.CharField(
-        label=gettext_lazy("Password"),
+def _secret(label: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
         required=False,
         strip=False,
         max_length=10_000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+
+
+class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Adds or changes a registry, or with ``testing`` only tries it: it needs no name then.
+
+    A stored password is never shown; an empty field keeps it, unless it would now be sent elsewhere.
+    """
+
+    password = _secret(gettext_lazy("Password"))
+    pull_password = _secret(gettext_lazy("Password for pulling"))
     limit = forms.TypedChoiceField(
         label=gettext_lazy("Limit"),
         choices=[("", gettext_lazy("Unlimited")), *((str(number), f"{number:,}") for number in LIMITS)],
@@ -60,64 +63,104 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Registry
         fields = (
-            *("name", "type", "version", "network", "region", "address", "username"),
-            *("limit", "verify_tls", "ca_bundle", "repositories"),
+            *("name", "type", "version", "network", "region", "address", "username", "pull_username"),
+            *("role", "endpoint", "limit", "verify_tls", "ca_bundle", "repositories"),
         )
         widgets = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
             "address": forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
             "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "pull_username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "role": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "endpoint": forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
             "ca_bundle": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
             "repositories": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
         }
         help_texts = {
             "name": gettext_lazy("How the console calls it. Each name is used once, upper or lower case."),
             "address": gettext_lazy("https://host[:port][/prefix]"),
-            "username": gettext_lazy("Empty where the registry lets everybody read."),
             "ca_bundle": gettext_lazy("In PEM, for a registry with certificates of your own authority."),
-            "repositories": gettext_lazy("One a line. Empty: the registry is asked for its catalog."),
         }
         error_messages = {"name": {"required": gettext_lazy("Give it a name.")}}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, testing: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.was_address = self.instance.address
-        kind = (self.data.get("type") if self.is_bound else None) or self.instance.type
-        shown = TYPES.get(kind, TYPES[Registry.Type.OCI])
-        offered = [*TYPES, *({self.instance.type} if self.instance.pk else ())]
-        self._choose("type", [choice for choice in Registry.Type.choices if choice[0] in offered])
-        self._choose("network", [choice for choice in Registry.Network.choices if choice[0] in shown.networks])
-        self._choose("region", list(shown.regions))
-        if shown.versions:
-            self._choose("version", [choice for choice in Registry.Version.choices if choice[0] in shown.versions])
+        self.was = copy(self.instance)
+        kind = (self.data.get("type") if self.is_bound else self.initial.get("type")) or self.instance.type
+        self.declaration = DECLARATIONS.get(kind, DECLARATIONS[Registry.Type.OCI])
+        self._shape(self.declaration)
+        if testing:
+            self.fields["name"].required = False
+
+    def _shape(self, declared: Declaration) -> None:
+        """Leave the fields that ``declared`` asks for, in its words."""
+        self._choose("type", [(name, each.label) for name, each in DECLARATIONS.items()])
+        self._choose("network", [choice for choice in Registry.Network.choices if choice[0] in declared.networks])
+        regions = [(name, f"{declared.places.get(name, '')} {name}".strip()) for name in declared.regions]
+        told = _("Automatic") if regions else _("Default region")
+        self._choose("region", [("", told), *sorted(regions, key=lambda choice: choice[0])])
+        if declared.versions:
+            chosen = [choice for choice in Registry.Version.choices if choice[0] in declared.versions]
+            self._choose("version", sorted(chosen, key=lambda choice: declared.versions.index(choice[0])))
         else:
             del self.fields["version"]
-        if not shown.fixed_repositories:
-            del self.fields["repositories"]
-        if self.instance.has_password:
-            self.fields["password"].help_text = _("Stored encrypted. Leave it empty to keep it.")
+        for name in BY_TYPE:
+            if name not in declared.fields:
+                del self.fields[name]
+        for name, field in self.fields.items():
+            wording = declared.wording.get(name)
+            if wording:
+                field.label = str(wording.label or field.label)
+                field.help_text = str(wording.help or field.help_text)
+                field.widget.attrs |= {"placeholder": wording.placeholder} if wording.placeholder else {}
+            if name in BY_TYPE:
+                stored = name in SECRETS and SECRETS[name](self.was)
+                field.required = name in declared.required and not stored
+                if stored:
+                    field.help_text = _("Stored encrypted. Leave it empty to keep it.")
+                field.error_messages["required"] = _("Fill in “%(label)s”.") % {"label": field.label}
 
     def _choose(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        """Make the field ``name`` one of ``choices``, the first of them where the row holds none of these."""
         field = self.fields[name]
+        if not self.is_bound and self.initial.get(name) not in [value for value, _label in choices]:
+            self.initial[name] = choices[0][0]
         self.fields[name] = forms.ChoiceField(
-            label=field.label, choices=choices, required=field.required, initial=choices[0][0]
+            label=field.label, choices=choices, required=bool(choices[0][0]), help_text=field.help_text
         )
+        self.fields[name].error_messages["invalid_choice"] = _("Choose one of those offered.")
 
+    # --- one field after the other ---------------------------------------------------------------------------------
     def clean_name(self) -> str:
         name = " ".join(str(self.cleaned_data["name"]).split())
-        if name_is_taken(name, but=self.instance.pk):
+        if name and name_is_taken(name, but=self.instance.pk):
             raise forms.ValidationError(_("Another registry has this name."))
         return name
 
     def clean_address(self) -> str:
-        try:
-            return addresses.normalise(
-                self.cleaned_data["address"],
-                allowed_networks=settings.ALLOWED_NETWORKS,
-                plain_http_hosts=settings.PLAIN_HTTP_HOSTS,
-            )
-        except addresses.AddressError as error:
-            raise forms.ValidationError(str(error)) from error
+        return _address(self.cleaned_data["address"])
+
+    def clean_endpoint(self) -> str:
+        typed = self.cleaned_data["endpoint"]
+        return _address(typed) if typed else ""
+
+    def clean_role(self) -> str:
+        role = str(self.cleaned_data["role"]).strip()
+        if role and not ROLE.fullmatch(role):
+            raise forms.ValidationError(_("A role is written as arn:aws:iam::123456789012:role/name."))
+        return role
+
+    def clean_username(self) -> str:
+        return _plain(self.cleaned_data["username"])
+
+    def clean_pull_username(self) -> str:
+        return _plain(self.cleaned_data["pull_username"])
+
+    def clean_password(self) -> str:
+        return _plain(self.cleaned_data["password"])
+
+    def clean_pull_password(self) -> str:
+        return _plain(self.cleaned_data["pull_password"])
 
     def clean_ca_bundle(self) -> str:
         text = str(self.cleaned_data["ca_bundle"]).strip()
@@ -135,40 +178,73 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             ) from error
         return text
 
-    def clean_repositories(self) -> str:
-        names = list(dict.fromkeys(line.strip().strip("/") for line in self.cleaned_data["repositories"].splitlines()))
-        names = [name for name in names if name]
-        for name in names:
-            if not REPOSITORY.fullmatch(name):
-                raise forms.ValidationError(
-                    _("“%(name)s” is no repository. Write it as in “team/app”, without host and tag.")
-                    % {"name": name[:80]}
-                )
-        if len(names) > REPOSITORIES:
-            raise forms.ValidationError(_("At most %(n)d repositories fit here.") % {"n": REPOSITORIES})
-        return "\n".join(names)
-
+    # --- all fields together ---------------------------------------------------------------------------------------
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        username, password = cleaned.get("username", ""), cleaned.get("password", "")
-        if password and not username and "username" not in self.errors:
-            self.add_error("username", _("A password needs the username it belongs to."))
-        stays = self.instance.has_password and username and not password
-        address = cleaned.get("address")
-        if stays and address and addresses.origin(address) != addresses.origin(self.was_address):
-            self.add_error(
-                "password",
-                _("The address leads elsewhere now. Type the password again: the stored one is not sent there."),
-            )
+        self._fit_address(cleaned)
+        self._check_repositories(cleaned)
+        alone = not self.declaration.token_alone
+        for username, password in (("username", "password"), ("pull_username", "pull_password")):
+            if alone and cleaned.get(password) and username in cleaned and not cleaned[username]:
+                self.add_error(username, _("A password needs the username it belongs to."))
+        if why := leads_elsewhere(self.was, cleaned, type=self.declaration.type):
+            for name, stored in SECRETS.items():
+                if stored(self.was) and cleaned.get(name) == "" and self._still_used(name, cleaned):
+                    label = self.fields[name].label
+                    self.add_error(name, _("%(why)s Type “%(label)s” again.") % {"why": why, "label": label})
         return cleaned
+
+    def _still_used(self, secret: str, cleaned: Mapping[str, Any]) -> bool:
+        username = secret.replace("password", "username")
+        return self.declaration.token_alone or bool(cleaned.get(username))
+
+    def _fit_address(self, cleaned: dict[str, Any]) -> None:
+        """Bring the address to what the type wants, and the region to what the address says."""
+        if "address" not in cleaned:
+            return
+        kind, elsewhere = self.declaration.type, bool(cleaned.get("endpoint"))
+        try:
+            cleaned["address"] = vendor_addresses.fit(cleaned["address"], type=kind, elsewhere=elsewhere)
+        except addresses.AddressError as error:
+            self.add_error("address", str(error))
+            return
+        told = vendor_addresses.region_of(cleaned["address"], type=kind)
+        chosen = cleaned.get("region", "")
+        if kind == Registry.Type.AWS and told and chosen and told != chosen:
+            self.add_error("region", _("The address lies in %(region)s.") % {"region": told})
+        elif kind == Registry.Type.AWS and not told and not chosen and "region" not in self.errors:
+            self.add_error("region", _("This address does not say its region. Choose it."))
+        elif told and not chosen:
+            cleaned["region"] = told
+
+    def _check_repositories(self, cleaned: dict[str, Any]) -> None:
+        if "repositories" not in cleaned:
+            return
+        lines = dict.fromkeys(line.strip().strip("/") for line in cleaned["repositories"].splitlines())
+        text = "\n".join(line for line in lines if line)
+        host = str(cleaned.get("address", "")).partition("://")[2].partition("/")[0]
+        try:
+            if len(parse_repository_list(text, host=host)) > REPOSITORIES:
+                self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": REPOSITORIES})
+        except AddressInvalid as error:
+            self.add_error("repositories", f"{error.reason} {error.remedy}")
+        cleaned["repositories"] = text
+
+    def _post_clean(self) -> None:
+        for name in ("version", *BY_TYPE):  # what another type had is not kept
+            if name not in self.fields and name not in SECRETS:
+                setattr(self.instance, name, "")
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook; its stub lacks it
+        for name, put in (("password", self.instance.set_password), ("pull_password", self.instance.set_pull_password)):
+            typed = self.cleaned_data.get(name, "")
+            if typed:
+                put(typed)
+            elif name not in self.fields or not self._still_used(name, self.cleaned_data):
+                put("")
 
     def save(self, commit: bool = True) -> Registry:
         registry: Registry = super().save(commit=False)
-        if self.cleaned_data["password"]:
-            registry.set_password(self.cleaned_data["password"])
-        elif not registry.username:
-            registry.set_password("")
-        if {"address", "username", "password", "verify_tls", "ca_bundle"}.intersection(self.changed_data):
+        if ACCESS.intersection(self.changed_data):
             registry.connection = Registry.Connection.UNKNOWN
             registry.connection_reason = registry.connection_remedy = ""
             registry.connection_checked_at = None
@@ -177,23 +253,62 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return registry
 
 
+def as_typed(data: QueryDict) -> dict[str, Any]:
+    """Return what somebody has typed so far as initial values of another form, secrets left out."""
+    known = {*RegistryForm.Meta.fields}
+    return {**{name: data[name] for name in data if name in known}, "verify_tls": "verify_tls" in data}
+
+
+def leads_elsewhere(was: Registry, cleaned: Mapping[str, Any], *, type: str) -> str:
+    """Return why stored secrets would reach somebody who could not have read them before; "" where they would not."""
+    if not was.pk:
+        return ""
+    address, verify = cleaned.get("address"), cleaned.get("verify_tls", True)
+    elsewhere = address and addresses.origin(address) != addresses.origin(was.address)
+    if elsewhere or cleaned.get("endpoint", "") != was.endpoint or type != was.type:
+        return _("It would be sent elsewhere than before.")
+    if (was.verify_tls and not verify) or (
+        verify and cleaned.get("ca_bundle") and cleaned["ca_bundle"] != was.ca_bundle
+    ):
+        return _("Certificates would be checked in another way than before.")
+    return ""
+
+
+def _address(typed: str) -> str:
+    try:
+        return addresses.normalise(
+            typed, allowed_networks=settings.ALLOWED_NETWORKS, plain_http_hosts=settings.PLAIN_HTTP_HOSTS
+        )
+    except addresses.AddressError as error:
+        raise forms.ValidationError(str(error)) from error
+
+
+def _plain(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise forms.ValidationError(_("This has a line break or another character that no request can hold."))
+    return text
+
+
 def name_is_taken(name: str, *, but: int | None = None) -> bool:
     """Return whether a registry other than the one with the key ``but`` has this name, in upper or lower case."""
-    others = Registry.objects.exclude(pk=but) if but else Registry.objects.all()
-    return others.filter(name__iexact=name).exists()
+    others = Registry.objects.present()
+    return (others.exclude(pk=but) if but else others).filter(name__iexact=name).exists()
 
 
 class DeleteForm(forms.Form):
-    """Deletes a registry whose name somebody has typed."""
+    """Deletes registries after somebody has typed the name of the one, or how many there are."""
 
-    name = forms.CharField(required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}))
+    typed = forms.CharField(
+        required=False, widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+    )
 
-    def __init__(self, *args: Any, registry: Registry, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, registries: Sequence[Registry], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.registry = registry
-        self.fields["name"].label = _("Type “%(name)s” to confirm") % {"name": registry.name}
+        several = ngettext("%(n)d registry", "%(n)d registries", len(registries)) % {"n": len(registries)}
+        self.wanted = registries[0].name if len(registries) == 1 else several
+        self.fields["typed"].label = _("Type “%(name)s” to confirm") % {"name": self.wanted}
 
-    def clean_name(self) -> str:
-        if self.cleaned_data["name"].strip() != self.registry.name:
-            raise forms.ValidationError(_("This is not the name. Nothing was deleted."))
-        return self.registry.name
+    def clean_typed(self) -> str:
+        if self.cleaned_data["typed"].strip() != self.wanted:
+            raise forms.ValidationError(_("This is not “%(name)s”. Nothing was deleted.") % {"name": self.wanted})
+        return self.wanted

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import (
+    Count,
+    DateTimeField,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    OuterRef,
+    Subquery,
+    Window,
+)
+from django.db.models.functions import Coalesce, Now, RowNumber
 
 from registries.models import PullUnit, Registry
 
@@ -58,13 +69,30 @@ def free_times(*, registry_id: int, waiting: int, count: int) -> list[datetime]:
 
 
 def usage(registry: Registry, *, now: datetime | None = None) -> Usage:
-    """Return how much of the limit of ``registry`` is used."""
-    if registry.limit is None:
+    """Return how much of the limit of ``registry`` is used. ``now`` is the database's clock unless given."""
+    return usage_of_row(Registry.objects.annotate(**usage_columns(now)).get(pk=registry.pk))
+
+
+def usage_columns(now: datetime | None = None) -> dict[str, Any]:
+    """Return the annotations that a query over registries needs so that each row tells its usage."""
+    since = now - WINDOW if now else ExpressionWrapper(Now() - WINDOW, output_field=DateTimeField())
+    units = PullUnit.objects.filter(registry=OuterRef("pk"), taken_at__gt=since).order_by()
+    newest_first = Window(RowNumber(), order_by=[F("taken_at").desc(), F("pk").desc()])
+    # As many are newer as the limit allows but one: with this one gone there is room. None where there is room now.
+    last = units.annotate(place=newest_first).filter(place=OuterRef("limit"))
+    count = units.values("registry").annotate(number=Count("pk")).values("number")
+    return {
+        "units_used": Coalesce(Subquery(count, output_field=IntegerField()), 0),
+        "unit_blocking": Subquery(last.values("taken_at")[:1], output_field=DateTimeField()),
+    }
+
+
+def usage_of_row(row: Registry) -> Usage:
+    """Return the usage that a row with :func:`usage_columns` tells."""
+    used, blocking = getattr(row, "units_used", 0), getattr(row, "unit_blocking", None)
+    if row.limit is None:
         return Usage(limit=None, used=0, next_free=None)
-    now = now or database_now()
-    units = list(PullUnit.objects.filter(registry=registry, taken_at__gt=now - WINDOW).order_by("taken_at", "pk"))
-    full = len(units) >= registry.limit
-    return Usage(limit=registry.limit, used=len(units), next_free=_free_at(units, registry.limit, 0) if full else None)
+    return Usage(limit=row.limit, used=used, next_free=blocking + WINDOW if blocking else None)
 
 
 def _free_at(units: list[PullUnit], limit: int, waiting: int) -> datetime:

@@ -34,9 +34,14 @@ def start_sync(
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
     forget_unlisted: bool = False,
 ) -> Started:
-    """Queue one sync for each registry that has none queued or running; the database itself holds it to one."""
+    """Queue one sync for each registry that has none queued or running; the database itself holds it to one.
+
+    One that is being removed gets none, and is neither among those queued nor among those that were.
+    """
     runs, already = [], []
     for registry in registries:
+        if not Registry.objects.present().filter(pk=registry.pk).exists():
+            continue
         try:
             with transaction.atomic():
                 run = SyncRun.objects.create(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from inventory import overview
 from inventory.models import Image
 from scanning import database
 from scanning.models import CategoryResult
-
-BUSY = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Coverage:
 
 def of(image: Image, category: str) -> Coverage:
     """Return what the last scan says about ``category`` of ``image``."""
-    busy = image.scan_state in BUSY
+    busy = image.scan_state in overview.ACTIVE
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)

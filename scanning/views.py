@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -15,11 +17,9 @@ from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
 from inventory import details, overview
 from inventory.listings import IMAGES
-from inventory.models import Image
 from scanning import launch
 from scanning import progress as scans
 
-ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 ALL_CATEGORIES = ("vulnerabilities", "sensitive", "malware")
 NAMED = 3  # skipped images that a message names
 
@@ -97,7 +97,7 @@ def _answer(request: HttpRequest) -> HttpResponse:
     """Answer htmx with the bar and the cells that have changed, anybody else with the list they came from."""
     if getattr(request, "htmx", None):
         shown = _ids(request.POST.get("visible", "").split(",") + request.POST.getlist("ids"))
-        return _progress(request, shown, before=set(shown), drawer=request.POST.get("drawer", ""), oob=True)
+        return _progress(request, request.POST, ids=shown, answer=True)
     query = _view(request).urlencode()
     if (drawer := request.POST.get("drawer", "")).isdecimal():
         return redirect("inventory:image", tag_id=int(drawer))
@@ -108,31 +108,28 @@ def _answer(request: HttpRequest) -> HttpResponse:
 def progress(request: HttpRequest) -> HttpResponse:
     """The bar of running scans with, out of band, the cells of the rows on the page that have changed.
 
-    ``ids`` are the rows shown, ``live`` those that were unfinished in the last answer; a page asks again while any is.
+    ``ids`` are the rows shown, ``live`` those of them that the page shows as unfinished, ``drawer`` the image that is
+    open. A page asks again while anything is unfinished.
     """
-    ids = _ids(request.GET.getlist("ids"))
-    return _progress(request, ids, before=set(_ids(request.GET.getlist("live"))), drawer=request.GET.get("drawer", ""))
+    return _progress(request, request.GET, ids=_ids(request.GET.getlist("ids")))
 
 
-def _progress(
-    request: HttpRequest, ids: list[int], *, before: set[int], drawer: str, oob: bool = False
-) -> HttpResponse:
-    shown = set(ids) | set(_ids([drawer]))
-    rows = list(details.tags().filter(pk__in=shown))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in ACTIVE}
+def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: bool = False) -> HttpResponse:
+    """Render the bar and the cells; with ``answer`` for a page that has done something rather than asked."""
+    opened, before = _ids([told.get("drawer", "")]), set(_ids(",".join(told.getlist("live")).split(",")))
+    rows = list(details.tags().filter(pk__in={*ids, *opened}))
+    live = {row.pk for row in rows if row.image and row.image.scan_state in overview.ACTIVE}
     bar = scans.read()
-    opened = next((row for row in rows if str(row.pk) == drawer), None)
-    query = QueryDict(mutable=True)
-    query.setlist("ids", [str(one) for one in ids])
-    query.setlist("live", [str(one) for one in sorted(live)])
+    query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
+    drawer = next((row for row in rows if row.pk in opened), None)
     context = {
         "progress": bar,
-        "rows": [row for row in rows if row.pk in live | before],
-        "poll": f"{reverse('scanning:progress')}?{query.urlencode()}" if live or bar else "",
-        "ended": bool(before - live) and not oob,
+        "answer": answer,
+        "poll": f"{reverse('scanning:progress')}?{query}" if live or bar else "",
+        "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
+        "switched": live ^ before,
         "overview": overview.read() if before - live else None,
-        "outer_oob": oob,
-        "drawer": details.context(opened, tab=request.GET.get("tab", ""), query=QueryDict()) if opened else None,
+        "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)
 

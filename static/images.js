@@ -103,12 +103,37 @@ on("click", "a[data-dialog]", async (event, link) => {
   await htmx.ajax("GET", link.href, { target: dialog, swap: "innerHTML", source: dialog });
   if (dialog.childElementCount && !dialog.open) dialog.showModal();
 });
-on("keydown", "[data-move]", (event, row) => {
-  const button = { ArrowUp: "up", ArrowDown: "down" }[event.key];
-  if (!event.altKey || !button) return;
+/* Custom list management: columns move in the dialog; the form is sent by Save and Reset alone. */
+function move(line, step) {
+  const lines = all("[data-column]:not([hidden])", line.parentElement).filter((one) => find("input", one));
+  const other = lines[lines.indexOf(line) + step];
+  if (other) other[step < 0 ? "before" : "after"](line);
+  find("#announce").textContent = `${line.textContent.trim()}: ${lines.indexOf(line) + 1 + (other ? step : 0)}`;
+}
+function showColumn(form, name, shown) {
+  const line = find(`[data-column="${name}"]`, form);
+  line.hidden = !shown;
+  find("input", line).disabled = !shown;
+  find(`[name="box"][value="${name}"]`, form).checked = shown;
+  if (shown) line.parentElement.append(line);
+  find("[data-shown]", form).textContent = String(all("[data-column]:not([hidden])", form).length);
+}
+on("click", ".order button", (event, button) => {
   event.preventDefault();
-  find(`[name="${button}"]`, row)?.click();
+  const line = button.closest("li");
+  if (button.name === "hide") showColumn(button.form, button.value, false);
+  else move(line, button.name === "up" ? -1 : 1);
+  button.focus();
 });
+on("keydown", ".order [data-column]", (event, line) => {
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!event.altKey || !step) return;
+  event.preventDefault();
+  const focused = document.activeElement;
+  move(line, step);
+  focused.focus();
+});
+on("change", '#columns [name="box"]', (event, box) => showColumn(box.form, box.value, box.checked));
 
 const start = find("[data-start]");
 on("click", '[data-open="start"]', () => {
@@ -125,13 +150,18 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.elt === start && event.detail.successful) start.closest("dialog").close();
 });
 
-/* --- The one request that asks how far scans are asks for the open drawer too ----------------------------------- */
+/* --- What is asked and done about scans says which image is open and which rows are shown as unfinished ---------- */
+
+const unfinished = () =>
+  all('[data-state="queued"], [data-state="running"]').map(
+    (cell) => cell.closest("#image-summary")?.dataset.image ?? cell.parentElement.id.replace("status-", ""),
+  );
 
 document.addEventListener("htmx:configRequest", (event) => {
+  const { elt, parameters, verb } = event.detail;
   const summary = find("#image-summary");
-  if (summary && event.detail.elt.matches("[data-poll], #progress, .cancel")) {
-    event.detail.parameters.drawer = summary.dataset.image;
-  }
+  if (summary && (verb === "post" || elt.matches("[data-poll], #progress"))) parameters.drawer = summary.dataset.image;
+  if (verb === "post") parameters.live = unfinished().join(",");
 });
 /* When the scan of the image in the drawer has ended, its open tab is read anew. */
 document.addEventListener("htmx:oobAfterSwap", (event) => {
@@ -140,6 +170,7 @@ document.addEventListener("htmx:oobAfterSwap", (event) => {
   const panel = find("#findings");
   const before = event.detail.target.dataset.was;
   if (panel && before && before !== state && ["scanned", "failed", "cancelled"].includes(state)) {
+    event.detail.target.dataset.was = state; // the event comes once for each element of the answer
     find(".tabs [aria-selected=true]")?.click();
   }
 });

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 from console.jobs import presence
 from console.jobs.reap import reap
 from console.jobs.work import JobRun, work
 from console.models import Canary, ScanCanary
+
+log = logging.getLogger(__name__)
 
 
 def canary(job_id: int) -> None:
@@ -19,9 +26,18 @@ def scan_canary(job_id: int) -> None:
 
 
 def tick() -> None:
-    """Recover what was lost; carried by the one schedule row ``tick``."""
+    """Recover what was lost, then do what ``settings.JOB_TICKS`` names; carried by the one schedule row ``tick``.
+
+    Any number of ticks may run at once, so each of those functions must be harmless when called again. One that fails
+    is logged, and the others run.
+    """
     presence.show_life()
     reap()
+    for path in settings.JOB_TICKS:
+        try:
+            import_string(path)()
+        except Exception:
+            log.exception("%s failed in this tick", path)
 
 
 def _sing(run: JobRun[Canary] | JobRun[ScanCanary]) -> None:

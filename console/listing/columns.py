@@ -56,13 +56,15 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
     """Return ``rows`` fetching exactly what ``needs`` ask for: joins, deferred fields, annotations, prefetches."""
     fields: set[str] = {"pk"}
     relations: set[str] = set()
+    prefetch: dict[str | Prefetch[Any], None] = {}  # Django refuses the same one twice
     for need in needs:
         fields.update(need.fields)
         relations.update(path.rpartition("__")[0] for path in need.fields if "__" in path)
-        rows = rows.annotate(**need.annotate).prefetch_related(*need.prefetch)
+        rows = rows.annotate(**need.annotate)
+        prefetch.update(dict.fromkeys(need.prefetch))
     if relations:
         rows = rows.select_related(*sorted(relations))
-    return rows.only(*sorted(fields))
+    return rows.only(*sorted(fields)).prefetch_related(*prefetch)
 
 
 def ordering(model: type[Model], column: Column[Any], *, descending: bool) -> list[OrderBy]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,6 +29,17 @@ class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class AnyCondition(AnyOf):
+    """Rows that meet any of the conditions that the chosen values stand for."""
+
+    def __init__(self, *, conditions: Mapping[str, Q | Exists], **kwargs: Any) -> None:
+        self.conditions = conditions
+        super().__init__(**kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(reduce(operator.or_, (Q(self.conditions[name]) for name in value))) if value else qs
 
 
 class ValuesOf(AnyOf):

@@ -45,10 +45,7 @@ def show(
     target: str = "list",
     context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element with the id ``target``.
-
-    ``context`` is for the page alone.
-    """
+    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of the id ``target``."""
     page = page_of(request, listing)
     partial = is_partial(request, target)
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})
@@ -79,10 +76,8 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
                 del kept[listing.name]
             user.columns = kept
             user.save(update_fields=["columns"])
-            url = f"{reverse(back)}{request.META['QUERY_STRING'] and '?'}{request.META['QUERY_STRING']}"
-            if getattr(request, "htmx", None):
-                return HttpResponse(headers={"HX-Redirect": url})
-            return redirect(url)
+            query = request.META["QUERY_STRING"]
+            return redirect(f"{reverse(back)}{query and '?'}{query}")
         shown = listing.chosen(names)
     else:
         shown = listing.chosen(chosen_columns(request, listing))
@@ -91,7 +86,8 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
         if not column.locked:
             groups.setdefault(str(column.group), []).append(column)
     template = "_columns.html" if getattr(request, "htmx", None) else "columns.html"
-    context = {"listing": listing, "shown": shown, "groups": groups, "back": reverse(back)}
+    others = [column for column in listing.columns if column not in shown]
+    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": reverse(back)}
     return render(request, f"console/listing/{template}", context)
 
 

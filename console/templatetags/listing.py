@@ -16,5 +16,5 @@ def to_view(url: str, target: str) -> SafeString:
     The answer tells htmx which address to show.
     """
     return format_html(
-        'href="{}" hx-get="{}" hx-target="#{}" hx-swap="outerHTML" hx-sync="#{}:replace"', url, url, target, target
+        'href="{}" hx-get="{}" hx-target="#{}" hx-swap="outerHTML" hx-sync="#{}:queue last"', url, url, target, target
     )

@@ -1,0 +1,19 @@
+"""Connectors: how each type of registry is listed, and what its form asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registries.connectors.base import Declaration
+from registries.connectors.declarations import AWS, CCR, HARBOR, JFROG, OCI, QUAY, TCR
+
+# value of Registry.Type → what its form shows; in the order in which the types are offered
+DECLARATIONS: Mapping[str, Declaration] = {
+    "harbor": HARBOR,
+    "quay": QUAY,
+    "jfrog": JFROG,
+    "aws": AWS,
+    "tcr": TCR,
+    "ccr": CCR,
+    "oci": OCI,
+}

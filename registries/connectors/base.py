@@ -6,10 +6,14 @@ Where the vendor's listing tells digest, size or push time, it passes them on an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
+
+from django.utils.functional import Promise
+
+Text: TypeAlias = str | Promise
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class TagRef:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What one field of the form says for one type of registry; what is "" stays as the form says it for all types."""
+
+    label: Text = ""
+    help: Text = ""
+    placeholder: str = ""
+
+
+@dataclass(frozen=True)
 class Declaration:
     """What the form and the operation guide show for a type of registry."""
 
@@ -31,10 +44,15 @@ class Declaration:
     label: str
     versions: tuple[str, ...] = ()  # values of Registry.Version; none: the field is not shown
     networks: tuple[str, ...] = ("public",)  # values of Registry.Network
-    regions: tuple[str, ...] = ()  # none: "Default region" is the only choice
+    # Values of Registry.region; none: "Default region" is the only choice. ``places`` says where they are.
+    regions: tuple[str, ...] = ()
+    places: Mapping[str, Text] = field(default_factory=dict)
     # Fields of Registry that the form shows beyond those that every type has (name, type, limit, certificates).
+    # A secret is named without the "_token" of its column: "password", "pull_password".
     fields: tuple[str, ...] = ("address", "username", "password")
     required: frozenset[str] = frozenset({"address"})
+    wording: Mapping[str, Wording] = field(default_factory=dict)  # by field
+    token_alone: bool = False  # a password without a username is a token
 
 
 class Connector(Protocol):
@@ -42,7 +60,8 @@ class Connector(Protocol):
 
     Both iterators ask for page after page while they are read, and raise a RegistryError where a page cannot be had:
     an iterator that ends has given everything. They may give a name twice where the registry changes meanwhile.
-    Methods are called by several threads at a time, each repository by one of them.
+    Methods are called by several threads at a time, each repository by one of them. A connector whose API tells its
+    version has it in ``about`` after ``ping``.
     """
 
     declaration: ClassVar[Declaration]

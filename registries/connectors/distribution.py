@@ -9,6 +9,7 @@ from typing import ClassVar
 from django.utils.translation import gettext as _
 
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import OCI
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid
 from registries.oci.names import is_repository
@@ -19,9 +20,7 @@ WILDCARDS = "*?["
 class DistributionConnector:
     """Repositories from the catalog or from a list that a person typed; tags with names alone."""
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="oci", label="OCI", fields=("address", "username", "password", "repositories")
-    )
+    declaration: ClassVar[Declaration] = OCI
 
     def __init__(self, client: DistributionClient, *, repositories: str, host: str) -> None:
         self._client = client
@@ -43,8 +42,13 @@ class DistributionConnector:
             yield from map(TagRef, patterns)
             return
         for name in self._client.tags(repository):
-            if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns):
+            if self.wants(repository, name):
                 yield TagRef(name)
+
+    def wants(self, repository: str, tag: str) -> bool:
+        """Whether the typed list asks for ``tag``. Without a list all tags are asked for."""
+        patterns = self._list.get(repository, ())
+        return not patterns or any(fnmatchcase(tag, pattern) for pattern in patterns)
 
 
 def parse_repository_list(text: str, *, host: str) -> Mapping[str, tuple[str, ...]]:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
 
 
+class RegistryQuerySet(models.QuerySet["Registry"]):
+    """Registries, those included that are being removed."""
+
+    def present(self) -> RegistryQuerySet:
+        """Those that are not being removed."""
+        return self.filter(deleting_at__isnull=True)
+
+
 class Registry(models.Model):
     """One registry as the form of the page describes it. Secrets are stored encrypted and never shown again."""
 
@@ -51,10 +59,17 @@ class Registry(models.Model):
     address = models.CharField(_("Address"), max_length=300)  # scheme://host[:port][/prefix], no trailing slash
     username = models.CharField(_("Username"), max_length=300, blank=True)
     password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_password
+    # Where pulling needs other credentials than listing does; "" means the same ones.
+    pull_username = models.CharField(_("Username for pulling"), max_length=300, blank=True)
+    pull_password_token = models.TextField(blank=True, editable=False)  # encrypted; see set_pull_password
+    role = models.CharField(_("Role"), max_length=300, blank=True)  # taken on after sign-in, as an ARN of AWS
+    endpoint = models.CharField(_("API endpoint"), max_length=300, blank=True)  # scheme://host[:port]; "" is the usual
     limit = models.PositiveIntegerField(_("Limit"), null=True, blank=True)  # images an hour; None is unlimited
     verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
     repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
+    nightly_on = models.DateField(null=True, blank=True, editable=False)  # local date of the last nightly sync
+    deleting_at = models.DateTimeField(null=True, blank=True, editable=False)  # set: it is being removed
 
     connection = models.CharField(max_length=10, choices=Connection.choices, default=Connection.UNKNOWN, editable=False)
     connection_reason = models.TextField(blank=True, editable=False)
@@ -64,15 +79,32 @@ class Registry(models.Model):
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    # Made by the key of a cloud account: what the cloud calls it, the address it gave last, and what is amiss there.
+    cloud_account = models.ForeignKey(
+        "registries.CloudAccount",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="registries",
+    )
+    cloud_id = models.CharField(max_length=200, blank=True, editable=False)  # instance of TCR, namespace of CCR
+    cloud_address = models.CharField(max_length=300, blank=True, editable=False)
+    cloud_state = models.CharField(max_length=60, blank=True, editable=False)  # "" is running and listed
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = RegistryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "registries"
         ordering = ["name", "id"]
         constraints = [
-            models.UniqueConstraint(
-                Lower("name"), name="registry_name_unique", violation_error_message=_("Another registry has this name.")
+            models.UniqueConstraint(  # the name of one that is being removed is free
+                Lower("name"),
+                condition=models.Q(deleting_at__isnull=True),
+                name="registry_name_unique",
+                violation_error_message=_("Another registry has this name."),
             )
         ]
 
@@ -101,9 +133,22 @@ class Registry(models.Model):
         return secrets.decrypt(self.password_token) if self.password_token else ""
 
     @property
+    def has_pull_password(self) -> bool:
+        """Whether a password for pulling is stored."""
+        return bool(self.pull_password_token)
+
+    def set_pull_password(self, password: str) -> None:
+        """Encrypt ``password`` into this row (unsaved) for pulling; empty text removes it."""
+        self.pull_password_token = secrets.encrypt(password) if password else ""
+
+    def reveal_pull_password(self) -> str:
+        """Return the stored password for pulling; as :meth:`reveal_password`."""
+        return secrets.decrypt(self.pull_password_token) if self.pull_password_token else ""
+
+    @property
     def credentials_refused(self) -> bool:
         """Whether the registry refused exactly the credentials stored now. They must not be tried again unasked:
-        registries lock accounts for it. Any edit of address, username or password lifts this, and so does a test."""
+        registries lock accounts for it. Any edit of what they are or where they go lifts this, and so does a test."""
         return self.connection == self.Connection.REFUSED and self.connection_login == self._login()
 
     def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
@@ -119,7 +164,7 @@ class Registry(models.Model):
         )
 
     def _login(self) -> str:
-        parts = (self.address, self.username, self.password_token)
+        parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def record_sync(self, run: SyncRun) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -11,7 +13,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
-from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.answers import Answer, What, failure, no_access, no_registry, storage_refuses
+from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
@@ -20,12 +23,13 @@ from registries.oci.errors import (
     MalformedAnswer,
     NamesUnfit,
     NotFound,
+    RegistryError,
     TooLarge,
 )
 from registries.oci.headers import next_query
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
 from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
-from registries.oci.sign_in import SignIn
+from registries.oci.sign_in import Logins, SignIn
 from registries.oci.transport import Transport
 
 MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
@@ -36,6 +40,7 @@ SMALLEST_PAGE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
 MAX_EMPTY_PAGES = 1000
+_REPOSITORY_GONE = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -46,6 +51,12 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     """
 
     def __init__(self, endpoint: Endpoint, *, check: Callable[[], None] = lambda: None) -> None:
+        self._others: dict[Endpoint, Transport] = {}
+        self._lock = threading.Lock()
+        self._correct: Callable[[Endpoint], Endpoint] | None = None
+        self._open(endpoint, check)
+
+    def _open(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
@@ -58,10 +69,53 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        self._transport.close()
+        for transport in (self._transport, *self._others.values()):
+            transport.close()
+
+    def transport_to(self, endpoint: Endpoint) -> Transport:
+        """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
+        if endpoint not in self._others:
+            self._others[endpoint] = Transport(endpoint, self._transport.check)
+        return self._others[endpoint]
+
+    def sign_in_by(self, logins: Logins) -> None:
+        """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
+        self._sign_in.sign_in_by(logins)
+
+    def correct_by(self, correct: Callable[[Endpoint], Endpoint]) -> None:
+        """Let ``correct`` say, before the first call, where the registry really is. That call raises what it raises."""
+        self._correct = correct
+
+    def _arrive(self) -> None:
+        with self._lock:
+            if self._correct is None:
+                return
+            endpoint, logins = self._correct(self._endpoint), self._sign_in.logins
+            if endpoint != self._endpoint:
+                self._others[self._endpoint] = self._transport
+                self._open(endpoint, self._transport.check)
+                if logins is not None:
+                    self._sign_in.sign_in_by(logins)
+            self._correct = None
+
+    def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
+        """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
+        return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
+
+    def below(self, path: str) -> DistributionClient:
+        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
+        other = copy.copy(self)
+        base = f"{self._endpoint.base}{path}"
+        other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
+        return other
+
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
+        self._transport.wait(seconds)
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
+        self._arrive()
         self._sign_in.ping()
 
     def repositories(self) -> Iterator[str]:
@@ -89,7 +143,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 if ":" not in str(reference) or str(reference) == str(digest):
                     return ManifestHead(digest, media_types.bare(answer.headers.get("Content-Type")), size)
         elif answer.status not in {400, 404, 405, 501}:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         raw = self.manifest(repository, reference)
         return ManifestHead(raw.digest, raw.media_type, len(raw.content))
 
@@ -114,7 +168,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-"} if start else {})
             if answer.status in {200, 206, 416}:
                 return answer
-            raise failure(answer, "blob", f"{descriptor.digest} of {repository}", self._sign_in.has_login)
+            raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -133,7 +187,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _manifest_once(self, repository: str, reference: str | Digest) -> RawManifest:
         answer = self._manifest_answer("GET", repository, reference)
         if answer.status != 200:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         declared = media_types.bare(answer.headers.get("Content-Type"))
         if answer.is_html:
             raise no_registry(answer)
@@ -162,10 +216,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 size //= 2
                 query = urlencode({"n": size})
                 continue
-            if answer.status == 404 and key == "tags" and answer.error_code():
+            if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
-                raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
+                raise self._failure(answer, "repository", path.removesuffix("/tags/list"))
             names = _page(answer, key)
             if names == before and names:
                 break  # the server ignores where to go on
@@ -200,18 +254,28 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         patience: float | None = None,
     ) -> Answer:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
+        self._arrive()
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
             answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
             if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
                 raise storage_refuses(answer)
+            if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):
+                answer.close()  # what ECR says of an expired login; where the right is missing, it says so again
+                continue
             if answer.status != 401:
                 return answer
             answer.close()
             if not last:
                 self._sign_in.renew(scope, answer, authorization)
         raise no_access(self._sign_in.has_login)
+
+    def _failure(self, answer: Answer, what: What, subject: str) -> RegistryError:
+        error = failure(answer, what, subject, self._sign_in.has_login)
+        if isinstance(error, AccessDenied):
+            error.remedy = self._sign_in.remedy or error.remedy
+        return error
 
     def _name(self, repository: str) -> str:
         return f"library/{repository}" if self._endpoint.is_docker_hub and "/" not in repository else repository

@@ -51,6 +51,7 @@ class Call:
     home: str  # host of the registry
     deadline: float  # time.monotonic()
     trickle_allowed: bool = True  # heads are short; bodies must flow
+    silence: float | None = None  # how long not a single byte may come, where that is not READ_SECONDS
     _waited: float = 0.0
     _got: int = 0
 
@@ -103,7 +104,7 @@ class _Sliced:
                 try:
                     count: int = super().recv_into(*args)  # type: ignore[misc]
                 except TimeoutError:
-                    if time.monotonic() - began > READ_SECONDS:
+                    if time.monotonic() - began > (call.silence or READ_SECONDS):
                         raise slow() from None
                 else:
                     call.flowed(count, time.monotonic() - began)
@@ -123,12 +124,12 @@ class _TlsSocket(_Sliced, ssl.SSLSocket):
 
 class _GuardedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+        return connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
 
 
 class _GuardedTlsConnection(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        return _connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
+        return connect(self._dns_host, self.port, by_proxy=self.proxy is not None)
 
 
 class _Pool(HTTPConnectionPool):
@@ -237,7 +238,7 @@ def forbidden(host: str) -> AddressForbidden:
     )
 
 
-def _connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
+def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
     """Connect to an address of ``host`` that the guard permits; to any where it is the operator's own proxy."""
     call = _current.get()
     home = host.strip("[]").rstrip(".").lower() == call.home

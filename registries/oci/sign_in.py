@@ -6,7 +6,7 @@ import base64
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from registries.oci import strict_json
@@ -18,6 +18,7 @@ from registries.oci.errors import (
     CredentialsRefused,
     MalformedAnswer,
     RedirectRefused,
+    RegistryError,
     ServerError,
 )
 from registries.oci.headers import Challenge, parse_challenges
@@ -40,18 +41,54 @@ class _Token:
     fresh_until: float  # time.monotonic()
 
 
+class Logins(Protocol):
+    """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
+
+    remedy: str  # which rights pulling needs, for who lacks one
+
+    def login(self) -> tuple[str, str]:
+        """Return a user name and a password that are good now. Raises RegistryError."""
+
+    def renew(self) -> bool:
+        """Let the next login be another one; False where that was done a moment ago and cannot help."""
+
+
 class SignIn:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, base: str = "", of: SignIn | None = None) -> None:
+        """``base`` is where ``/v2/`` lies, if not at the address of ``transport``; see :meth:`below`."""
         self._transport, self._endpoint = transport, transport.endpoint
-        self._root = f"{transport.endpoint.base}/v2/"
+        self._root = f"{base or transport.endpoint.base}/v2/"
+        self._plainly = of is not None
         self._lock = threading.RLock()
         self._method: Method = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
-        self._refused: CredentialsRefused | None = None
+        self._refusals: list[CredentialsRefused] = of._refusals if of else []  # what one has learnt, all know
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
+        self._logins: Logins | None = None
+
+    def sign_in_by(self, logins: Logins) -> None:
+        """Take user names and passwords from ``logins``, not from the endpoint."""
+        self._logins, self._has_login = logins, True
+
+    def below(self, base: str) -> SignIn:
+        """Return the sign-in to another registry of this server, at ``base``, which knows the same refusals.
+
+        It sends the credentials as they are where that is taken, which spares a token for each repository.
+        """
+        return SignIn(self._transport, base=base, of=self)
+
+    @property
+    def logins(self) -> Logins | None:
+        """Who hands out the logins; None where those of the endpoint are used."""
+        return self._logins
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the rights do not suffice; "" where only the registry knows."""
+        return self._logins.remedy if self._logins is not None else ""
 
     @property
     def has_login(self) -> bool:
@@ -66,7 +103,7 @@ class SignIn:
             if self._prepare() == "bearer" and "" in self._tokens:
                 answer = self._get_root(f"Bearer {self._tokens[''].value}")
                 if answer.status == 401:
-                    raise self._refuse()
+                    raise self._not_taken()
                 must_be_registry(answer)
 
     def authorization(self, scope: str) -> str:
@@ -100,20 +137,30 @@ class SignIn:
                 asked = bearer.get("scope") if bearer else ""
                 if bearer and bearer.get("error").lower() == "insufficient_scope" and asked not in {"", scope}:
                     self._keep(scope, self._fetch_token(asked))
-            else:
+            elif not self.has_other_login(sent):
                 raise no_access(self._has_login)
 
+    def has_other_login(self, sent: str) -> bool:
+        """Whether another login than the refused one in ``sent`` can be had: one handed out since, or one now."""
+        with self._lock:
+            if self._logins is None or self._method != "basic":
+                return False
+            return self._basic() != sent or (self._logins.renew() and self._basic() != sent)
+
     def _prepare(self) -> Method:
-        if self._refused:
-            raise self._refused
-        if self._method == "unknown":
+        if self._refusals:
+            raise self._refusals[0]
+        if self._method == "unknown" and self._plainly and self._has_login:
+            self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+        elif self._method == "unknown":
             answer = self._get_root("")
             if answer.status == 401:
                 self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
             else:
                 must_be_registry(answer)
                 if self._has_login:  # who is let in without a login gets anybody's view: sign in all the same
-                    self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+                    by_name = self._endpoint.username or self._logins
+                    self._adopt((Challenge("basic" if by_name else "bearer", ()),))
                 else:
                     self._method = "open"
         return self._method
@@ -121,7 +168,7 @@ class SignIn:
     def _adopt(self, challenges: tuple[Challenge, ...]) -> None:
         """Sign in by the best of ``challenges``, proving the credentials before anything else is asked with them."""
         offered = {each.scheme: each for each in reversed(challenges)}
-        if "bearer" in offered and self._has_login and not self._endpoint.username:
+        if "bearer" in offered and self._has_login and not self._endpoint.username and not self._logins:
             self._prove("static", f"Bearer {self._endpoint.password}", offered)
         elif "bearer" in offered:
             self._adopt_bearer(offered["bearer"])
@@ -137,13 +184,15 @@ class SignIn:
 
     def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
         answer = self._get_root(authorization)
+        if self._logins is not None and answer.status in {401, 403}:
+            raise self._not_taken()
         if answer.status == 401:
             challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
             if method == "basic" and bearer and "bearer" not in offered:
                 self._adopt_bearer(bearer)  # open at its root, and tokens behind it
                 return
-            raise self._refuse()
+            raise self._not_taken()
         must_be_registry(answer)
         self._method = method
 
@@ -162,6 +211,8 @@ class SignIn:
 
     def _permitted_realm(self, realm: str) -> str:
         """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
+        if self._endpoint.token_path:
+            return self._endpoint.base + self._endpoint.token_path
         home = self._transport.home
         try:
             url = urljoin(self._root, realm) if realm else ""
@@ -185,12 +236,13 @@ class SignIn:
         query = [("service", self._service)] if self._service else []
         query += [("scope", scope)] if scope else []
         url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
-        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
-        answer = self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
+        answer = self._ask_for_token(url)
+        if answer.status == 401 and self._logins is not None and self._logins.renew():
+            answer = self._ask_for_token(url)
         if answer.status == 200:
             return _parse_token(answer.content)
         if answer.status == 401 or (answer.status == 403 and not scope):
-            raise self._refuse() if self._has_login else no_access(has_login=False)
+            raise self._not_taken() if self._has_login else no_access(has_login=False)
         if answer.status == 403:
             raise no_access(self._has_login)
         if answer.status == 400 and scope.startswith("registry:"):
@@ -198,6 +250,10 @@ class SignIn:
         if answer.status >= 500:
             raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
         raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
+
+    def _ask_for_token(self, url: str) -> Answer:
+        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
+        return self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
 
     def _keep(self, scope: str, token: _Token) -> _Token:
         self._tokens.pop(scope, None)
@@ -217,20 +273,41 @@ class SignIn:
         return answer
 
     def _basic(self) -> str:
-        if ":" in self._endpoint.username:
+        username, password = self._endpoint.username, self._endpoint.password
+        if self._logins is not None:
+            username, password = self._logins.login()
+        if ":" in username:
             raise CredentialsRefused(
                 "The user name holds a colon.", "Basic sign-in allows none: correct the user name."
             )
-        login = f"{self._endpoint.username}:{self._endpoint.password}".encode()
+        login = f"{username}:{password}".encode()
         return f"Basic {base64.b64encode(login).decode()}"
 
-    def _refuse(self) -> CredentialsRefused:
-        """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
-        self._refused = CredentialsRefused(
-            "The registry refuses the user name or the password.",
-            "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+    def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:
+        """The value of the Authorization header for a vendor's own API, "" for none. Raises an earlier refusal."""
+        if self._refusals:
+            raise self._refusals[0]
+        if not self._has_login or scheme == "none":
+            return ""
+        return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
+
+    def _not_taken(self) -> RegistryError:
+        if self._logins is None:
+            return self.refuse()
+        return AccessDenied(
+            "The registry does not take the login that the cloud's API has handed out for it.",
+            "Check that address, region and account belong together, and that both clocks are right.",
         )
-        return self._refused
+
+    def refuse(self) -> CredentialsRefused:
+        """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
+        self._refusals[:] = [
+            CredentialsRefused(
+                "The registry refuses the user name or the password.",
+                "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+            )
+        ]
+        return self._refusals[0]
 
 
 def _parse_token(content: bytes) -> _Token:

@@ -27,6 +27,7 @@ from registries.oci.connections import (
 )
 from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import (
+    AccountLocked,
     AddressInvalid,
     NameNotResolved,
     RateLimited,
@@ -47,8 +48,10 @@ FIRST_PAUSE = 1.0
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
-ERROR_BODY = 64 * 1024
+ERROR_SECONDS, ERROR_BODY = 5.0, 64 * 1024
+LOCKED_SECONDS = 60.0  # an account that is locked is left alone for so long, however short its lock is
 CHUNK = 64 * 1024
+_LOCKED = b"Too many login attempts"  # what Quay says, to a right password as well (data/users, endpoints/v2/v2auth)
 _RETRIED = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOR_ANY_ORIGIN = frozenset({"Range", "Accept-Encoding", "User-Agent"})
@@ -78,24 +81,29 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
         patience: float | None = None,
+        content: bytes | None = None,
     ) -> Answer:
         """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
 
         With ``limit`` (bytes) the body is read too, decoded and no longer than that; without, the caller reads and
-        closes. ``patience`` is how many seconds the head may take. Raises Unreachable, TlsError, RateLimited,
-        ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
+        closes. ``patience`` is how many seconds the head may take. ``content`` goes with a POST that only asks: it is
+        repeated like a GET, and follows no redirect to another origin. Raises Unreachable, TlsError, RateLimited,
+        ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises. An account that is locked
+        for failed logins (AccountLocked) is not tried again.
         """
         patience = patience or HEAD_SECONDS
         began, paused = time.monotonic(), 0.0
         for attempt in range(1, MAX_TRIES + 1):
             self._refuse_if_given_up(url)
             try:
-                answer = self._follow(method, url, headers or {}, limit, patience)
+                answer = self._follow(method, url, headers or {}, limit, patience, content)
                 if answer.status not in _RETRIED:
                     return answer
                 pause = _retry_after(answer)
                 failure = _overload(answer, pause)
                 answer.close()
+                if isinstance(failure, AccountLocked):
+                    raise failure
             except (Unreachable, NameNotResolved) as error:
                 if not error.retry:
                     raise
@@ -105,7 +113,7 @@ class Transport:
             hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
                 break
-            self._wait(wait)
+            self.wait(wait)
             paused += wait
         if isinstance(failure, Unreachable) and failure.host == self.home.host:
             self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
@@ -118,21 +126,32 @@ class Transport:
                 raise failure
             self._given_up = None
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.check()
             time.sleep(min(left, SLICE_SECONDS))
         self.check()
 
-    def _follow(self, method: str, url: str, headers: Mapping[str, str], limit: int | None, patience: float) -> Answer:
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int | None,
+        patience: float,
+        content: bytes | None,
+    ) -> Answer:
         """One request with its redirects. What belongs to the first origin is sent to no other, and not again later."""
         first = origin = Origin.of(url)
         everything = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        if first == self.home:
+            everything |= dict(self.endpoint.headers)
         for _ in range(MAX_HOPS + 1):
             if origin != first:
                 everything = {name: value for name, value in everything.items() if name in _FOR_ANY_ORIGIN}
-            answer = self._exchange(method, url, origin, everything, limit, patience)
+            answer = self._exchange(method, url, origin, everything, limit, patience, content)
             if answer.status not in _REDIRECTS:
                 return answer
             target = answer.headers.get("Location", "")
@@ -144,21 +163,32 @@ class Transport:
                     f"{before} redirects to an address without TLS.",
                     "Correct the registry's own address (external URL) or the storage it redirects to.",
                 )
+            if content is not None and origin != first:
+                raise RedirectRefused(
+                    f"{first} redirects a query to {origin}.", "If that is the registry, enter its address."
+                )
             if url == previous:
                 break
         raise RedirectRefused(f"{first} redirects in circles.", "Check the address, and the proxy before the registry.")
 
     def _exchange(
-        self, method: str, url: str, origin: Origin, headers: Mapping[str, str], limit: int | None, patience: float
+        self,
+        method: str,
+        url: str,
+        origin: Origin,
+        headers: Mapping[str, str],
+        limit: int | None,
+        patience: float,
+        content: bytes | None,
     ) -> Answer:
         self.check()
         proxy = self.endpoint.proxy_for(origin)
         if proxy:
             self._look_behind_proxy(origin)
         adapter = self._trusting if origin == self.home else self._verifying
-        call = self._call(patience)
+        call = self._call(patience, silence=patience)
         with call.active(), translated(origin):
-            prepared = requests.Request(method, url, headers=dict(headers)).prepare()
+            prepared = requests.Request(method, url, headers=dict(headers), data=content).prepare()
             response = adapter.send(
                 prepared,
                 stream=True,
@@ -168,7 +198,8 @@ class Transport:
         answer = Answer(response.status_code, response.headers, origin, response, call)
         answer.call = self._call(BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
-            with contextlib.suppress(RegistryError):
+            answer.call = self._call(ERROR_SECONDS)
+            with contextlib.suppress(RegistryError):  # the status alone will do
                 answer.content = _read_all(answer, ERROR_BODY)
         elif method == "HEAD":
             answer.read(1)  # nothing, which gives the connection back
@@ -176,8 +207,8 @@ class Transport:
             answer.content = _read_all(answer, limit)
         return answer
 
-    def _call(self, seconds: float, *, trickle_allowed: bool = True) -> Call:
-        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed)
+    def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
+        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed, silence)
 
     def _look_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.
@@ -254,6 +285,12 @@ def _date(value: str) -> datetime | None:
 
 
 def _overload(answer: Answer, pause: float | None) -> RegistryError:
+    if answer.status == 429 and _LOCKED in answer.content:
+        return AccountLocked(
+            "The registry has locked this account for a while, because logins with it have failed.",
+            "The password was not looked at. Find out who signs in with a wrong one, then try again.",
+            retry_at=datetime.now(UTC) + timedelta(seconds=max(pause or 0.0, LOCKED_SECONDS)),
+        )
     if answer.status == 429:
         return RateLimited(
             "The registry limits the rate of requests.",

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 MAX_PAGE = 1000  # as docker-registry's catalog.maxentries
 DEFAULT_PAGE = 100
 IDLE_SECONDS = 30
+BODY_LIMIT = 64 * 1024
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -42,6 +43,7 @@ class Request:
     path: str
     query: tuple[tuple[str, str], ...]
     headers: Message
+    body: bytes = b""  # of a POST, which this server itself does not take
 
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
@@ -152,6 +154,8 @@ class RegistryServer:
     # --- routes ---------------------------------------------------------------------------------------------------
     def answer(self, request: Request) -> Answer:
         """What is said to ``request``."""
+        if request.method not in {"GET", "HEAD"}:
+            return error(405, "UNSUPPORTED", "this registry is only read")
         if request.path == "/token" and self.sign_in.method == "bearer":
             return self._token(request)
         if not request.path.startswith("/v2/"):
@@ -291,12 +295,20 @@ class _Handler(BaseHTTPRequestHandler):
             unquote(parts.path).removeprefix(prefix) if parts.path.startswith(f"{prefix}/") else "",
             tuple(parse_qsl(parts.query, max_num_fields=20)),
             self.headers,
+            self._body(),
         )
-        if self.headers.get("Content-Length", "0") != "0" or self.headers.get("Transfer-Encoding"):
-            self.close_connection = True  # a body nobody asked for is not read
         self.server.registry.send(self, request, self.server.registry.answer(request))
 
-    do_GET = do_HEAD = _serve
+    def _body(self) -> bytes:
+        """The body of a small POST. Any other that nobody asked for is not read."""
+        length = self.headers.get("Content-Length", "0")
+        if self.command == "POST" and length.isdecimal() and int(length[:9]) <= BODY_LIMIT:
+            return self.rfile.read(int(length[:9]))
+        if length != "0" or self.headers.get("Transfer-Encoding"):
+            self.close_connection = True
+        return b""
+
+    do_GET = do_HEAD = do_POST = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)

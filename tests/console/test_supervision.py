@@ -1,6 +1,7 @@
 """The supervisor, in a process of its own with real programs below it."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -91,6 +92,23 @@ def test_a_signal_ends_all_programs(start: Start, tmp_path: Path, number: signal
     os.killpg(supervisor.pid, number)
     assert supervisor.communicate(timeout=20)[0] == "stopped\n"
     assert not [pid for pid in pids if lives(pid)]
+
+
+def test_a_terminal_that_is_gone_ends_all_programs(tmp_path: Path) -> None:
+    """As below ``ssh -t host make run``: the signal reaches the first program of the session and no other."""
+    leader, terminal = pty.fork()
+    if leader == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.execvp(
+            "sh", ["sh", "-c", '"$@"; :', "sh", sys.executable, "-c", SUPERVISOR, str(tmp_path), "5", "one", WAITS]
+        )
+    try:
+        pid = pid_in(tmp_path / "waits")
+        os.close(terminal)
+        wait_until(lambda: not lives(pid))
+    finally:
+        os.killpg(leader, signal.SIGKILL)  # the shell and, where it still lives, the supervisor
+        os.waitpid(leader, 0)
 
 
 def test_a_program_that_ignores_the_end_is_killed_with_its_children(start: Start, tmp_path: Path) -> None:

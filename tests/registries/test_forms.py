@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from registries.connectors import DECLARATIONS
 from registries.forms import RegistryForm
 from registries.models import Registry
 
@@ -68,9 +69,8 @@ def test_a_registry_keeps_its_own_name() -> None:
 
 
 def test_only_types_that_work_are_offered() -> None:
-    assert [value for value, _label in filled().fields["type"].choices] == ["oci"]  # type: ignore[attr-defined]
-    assert "type" in filled(type="harbor").errors
-    assert "version" not in filled().fields
+    assert [value for value, _label in filled().fields["type"].choices] == [*Registry.Type.values]  # type: ignore[attr-defined]
+    assert filled(type="rubbish").errors["type"] == ["Choose one of those offered."]
 
 
 def test_the_limit_is_one_of_those_offered() -> None:
@@ -108,7 +108,7 @@ def test_a_password_needs_a_username() -> None:
 def test_a_stored_password_does_not_follow_to_another_host(address: str) -> None:
     registry = stored()
     form = filled(registry, username="robot", address=address)
-    assert "Type the password again" in form.errors["password"][0]
+    assert form.errors == {"password": ["It would be sent elsewhere than before. Type “Password” again."]}
     assert filled(registry, username="robot", address=address, password="new").is_valid()
 
 
@@ -132,10 +132,168 @@ def test_a_bundle_must_hold_certificates() -> None:
 
 
 def test_the_fixed_list_is_one_repository_a_line() -> None:
-    registry = filled(repositories=" team/app \n\n/library/alpine/\nteam/app\r\n").save()
-    assert registry.repositories == "team/app\nlibrary/alpine"
-    for wrong in ("team/app:1.0", "host.example:5000/app", "Team/App", "a b", "x" * 300):
-        assert wrong[:20] in filled(repositories=wrong).errors["repositories"][0]
+    typed = " team/app \n\n/library/alpine/\nteam/app\r\nteam/web:1.*\nregistry.example.com/team/api:2"
+    registry = filled(repositories=typed).save()
+    assert registry.repositories == "team/app\nlibrary/alpine\nteam/web:1.*\nregistry.example.com/team/api:2"
+    for wrong in ("host.example:5000/app", "a b", "x" * 300, "team/app@sha256:0"):
+        assert wrong[:20] in filled(repositories=f"good\n{wrong}").errors["repositories"][0]
+        assert "Line 2" in filled(repositories=f"good\n{wrong}").errors["repositories"][0]
+
+
+# what else each type wants to be complete
+COMPLETE: dict[str, dict[str, str]] = {
+    "harbor": {"version": "v2"},
+    "quay": {},
+    "jfrog": {},
+    "aws": {
+        "address": "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+        "username": "AKIAEXAMPLE",
+        "password": "secret",
+    },
+    "tcr": {"address": "https://acme.tencentcloudcr.com", "username": "AKIDexample", "password": "secret"},
+    "ccr": {"address": "https://hkccr.ccs.tencentyun.com", "username": "AKIDexample", "password": "secret"},
+    "oci": {},
+}
+
+
+def typed(kind: str, **changes: Any) -> RegistryForm:
+    return filled(type=kind, **{**COMPLETE[kind], **changes})
+
+
+@pytest.mark.parametrize("kind", DECLARATIONS)
+def test_each_type_shows_what_it_declares_and_saves_it(kind: str) -> None:
+    form = typed(kind)
+    declared = DECLARATIONS[kind]
+    assert set(declared.fields) <= set(form.fields)
+    assert ("version" in form.fields) == bool(declared.versions)
+    assert not {"pull_username", "role", "endpoint", "repositories"} - set(declared.fields) & set(form.fields)
+    assert not form.errors
+    registry = form.save()
+    assert (registry.type, registry.connection) == (kind, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, field) for kind, each in DECLARATIONS.items() for field in sorted(each.required)]
+)
+def test_what_a_type_requires_is_asked_for_by_its_own_name(kind: str, field: str) -> None:
+    form = typed(kind, **{field: ""})
+    assert form.errors[field] == [f"Fill in “{form.fields[field].label}”."]
+
+
+def test_fields_are_called_as_the_vendor_calls_them() -> None:
+    labels = {kind: {name: str(field.label) for name, field in typed(kind).fields.items()} for kind in DECLARATIONS}
+    assert (labels["aws"]["username"], labels["aws"]["password"]) == ("Access key ID", "Secret access key")
+    assert (labels["tcr"]["username"], labels["ccr"]["password"]) == ("SecretId", "SecretKey")
+    assert labels["ccr"]["pull_password"] == "Registry password"
+    assert labels["oci"]["username"] == "Username"
+
+
+def test_a_token_stands_alone_where_the_vendor_has_such_tokens() -> None:
+    registry = typed("quay", password="oauth-token").save()
+    assert (registry.username, registry.reveal_password()) == ("", "oauth-token")
+    assert "username" in typed("harbor", password="secret").errors
+
+
+def test_the_pair_for_pulling_is_stored_apart_and_encrypted() -> None:
+    registry = typed("ccr", pull_username="100012345678", pull_password="docker-secret").save()
+    registry.refresh_from_db()
+    assert (registry.reveal_password(), registry.reveal_pull_password()) == ("secret", "docker-secret")
+    assert "docker-secret" not in registry.pull_password_token
+    assert "pull_username" in typed("ccr", name="two", pull_password="docker-secret").errors
+
+
+def test_what_another_type_had_is_not_kept() -> None:
+    registry = typed("ccr", pull_username="1000", pull_password="docker-secret").save()
+    changed = filled(registry, type="oci", username="robot", password="new").save()
+    assert (changed.pull_username, changed.has_pull_password, changed.region) == ("", False, "")
+
+
+def test_another_type_wants_the_password_again() -> None:
+    assert "password" in filled(stored(), type="quay", username="robot").errors
+
+
+def test_less_checking_of_certificates_wants_the_password_again() -> None:
+    public, _private = certificate()
+    registry = stored()
+    assert "password" in filled(registry, username="robot", verify_tls="").errors
+    assert "password" in filled(registry, username="robot", ca_bundle=public).errors
+    assert filled(registry, username="robot", verify_tls="", password="new").is_valid()
+    off = stored(name="off", verify_tls=False)
+    assert filled(off, name="off", username="robot").is_valid()
+
+
+def test_another_endpoint_wants_both_secrets_again() -> None:
+    registry = typed("ccr", pull_username="1000", pull_password="docker-secret").save()
+    values = {"type": "ccr", **COMPLETE["ccr"], "password": "", "pull_username": "1000"}
+    form = filled(registry, **values, endpoint="https://tcr.evil.example")
+    assert set(form.errors) == {"password", "pull_password"}
+    assert filled(Registry.objects.get(), **values).is_valid()
+
+
+def test_the_region_comes_from_the_address_and_must_fit_it() -> None:
+    assert typed("aws").save().region == "eu-central-1"
+    assert typed("aws", name="two", region="eu-central-1").is_valid()
+    assert typed("aws", name="two", region="us-east-1").errors["region"] == ["The address lies in eu-central-1."]
+    assert typed("ccr", name="two").save().region == "ap-hongkong"
+    stand_in = {"address": "https://localhost.example:4566", "endpoint": "https://localhost.example:4566"}
+    assert typed("aws", name="three", **stand_in).errors["region"] == [
+        "This address does not say its region. Choose it."
+    ]
+    assert typed("aws", name="three", **stand_in, region="us-gov-west-1").is_valid()
+
+
+@pytest.mark.parametrize(
+    ("kind", "pasted", "kept"),
+    [
+        ("harbor", "https://harbor.example.com/harbor/projects/3/repositories", "https://harbor.example.com"),
+        ("harbor", "harbor.example.com:8443/api", "https://harbor.example.com:8443"),
+        ("quay", "https://quay.io/organization/acme", "https://quay.io"),
+        ("quay", "https://quay.io/repository/acme/app", "https://quay.io"),
+        ("jfrog", "https://acme.jfrog.io/ui/packages", "https://acme.jfrog.io"),
+        ("jfrog", "https://host.example/artifactory/", "https://host.example/artifactory"),
+        (
+            "aws",
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+            "https://123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        ),
+        (
+            "aws",
+            "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+            "https://123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+        ),
+        ("ccr", "ccr.ccs.tencentyun.com", "https://ccr.ccs.tencentyun.com"),
+        ("oci", "https://host.example/harbor/projects", "https://host.example/harbor/projects"),
+    ],
+)
+def test_what_people_paste_becomes_the_address(kind: str, pasted: str, kept: str) -> None:
+    form = typed(kind, address=pasted)
+    assert not form.errors
+    assert form.cleaned_data["address"] == form.save().address == kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "message"),
+    [
+        ("quay", "https://quay.io/v1x", "Leave out “/v1x”"),
+        ("aws", "https://registry.example.com", "123456789012.dkr.ecr"),
+        ("aws", "https://public.ecr.aws", "type OCI"),
+        ("aws", "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", "123456789012.dkr.ecr"),
+        ("tcr", "https://acme.tencentcloudcr.com/team", "Leave out “/team”"),
+        ("ccr", "https://ccr.ccs.tencentyun.com.evil.example", "ccr.ccs.tencentyun.com"),
+        ("oci", "https://169.254.169.254", "leads to this machine"),
+    ],
+)
+def test_an_address_that_cannot_be_of_the_type_is_told(kind: str, address: str, message: str) -> None:
+    assert message in typed(kind, address=address).errors["address"][0]
+
+
+def test_a_role_is_an_arn() -> None:
+    assert "arn:aws:iam" in typed("aws", role="tallyman").errors["role"][0]
+    assert typed("aws", role="arn:aws-cn:iam::123456789012:role/team/tallyman").is_valid()
+
+
+def test_a_secret_with_a_line_break_is_told() -> None:
+    assert "line break" in filled(username="robot", password="abc\r\nX: y").errors["password"][0]
 
 
 def test_changed_access_makes_the_connection_untested() -> None:

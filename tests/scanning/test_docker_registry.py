@@ -20,7 +20,7 @@ from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
 from scanning import database, installed
-from scanning.engines.trivy import environment
+from scanning.engines.trivy_command import environment
 from scanning.models import ImagePackage, PackageVulnerability, SecretFinding
 from tests.fakes import images
 from tests.fakes.certificates import Authority

@@ -116,11 +116,14 @@ def test_without_scripts_one_comes_back_to_the_view_one_came_from(operator: Clie
 def test_cancel_ends_a_queued_scan_at_once(operator: Client) -> None:
     tag, other = factories.tag(), factories.tag("other")
     operator.post(reverse(SCAN), {"ids": [tag.pk, other.pk]}, headers=HTMX)
-    response = operator.post(reverse(CANCEL), {"ids": [tag.pk]}, headers=HTMX)
-    assert state_of(response.content.decode(), tag) == "cancelled"
+    form = {"ids": [tag.pk], "live": f"{tag.pk},{other.pk}"}
+    html = operator.post(reverse(CANCEL), form, headers=HTMX).content.decode()
+    assert state_of(html, tag) == "cancelled"
+    assert f'id="act-{tag.pk}"' in html
+    assert f'id="act-{other.pk}"' not in html, "a button is left alone while what it does stays the same"
     assert Scan.objects.get(tag=tag).state == State.CANCELLED
     assert Scan.objects.get(tag=other).state == State.QUEUED
-    response = operator.post(reverse(CANCEL), {"everything": "1"}, headers=HTMX)
+    operator.post(reverse(CANCEL), {"everything": "1"}, headers=HTMX)
     assert not Scan.objects.filter(state=State.QUEUED).exists()
     assert AuditEvent.objects.filter(action="scan.cancel").count() == 2
 

@@ -124,6 +124,7 @@ def test_a_link_to_another_host_is_read_for_its_query_alone(registry, canary, co
         "https://host:99999",
         "https://host\\@other",
         "https://ho st",
+        "https://127。0。0。1",
         "https://host\n",
         "javascript:alert(1)",
         "",

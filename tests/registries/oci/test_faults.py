@@ -109,7 +109,7 @@ def test_the_registry_says_when_to_come_back(filled, connect, told):
 @pytest.mark.parametrize("told", ["1000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_no_registry_is_waited_for_longer_than_a_quarter_of_an_hour(filled, connect, monkeypatch, told):
     waits = []
-    monkeypatch.setattr(transport.Transport, "_wait", lambda self, seconds: waits.append(seconds))
+    monkeypatch.setattr(transport.Transport, "wait", lambda self, seconds: waits.append(seconds))
     filled.fail(tags, rate_limited(told))
     with pytest.raises(RateLimited) as error:
         list(connect(filled).tags("app"))
@@ -174,7 +174,11 @@ def test_nothing_answers_at_a_closed_port(connect):
     assert error.value.remedy
 
 
-def test_a_host_nobody_knows_is_not_known(connect):
+def test_a_host_nobody_knows_is_not_known(connect, monkeypatch):
+    def resolve(*given, **named):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
     with pytest.raises(NameNotResolved, match=r"registry\.invalid"):
         connect("http://registry.invalid").ping()
 
@@ -220,6 +224,19 @@ def test_a_page_not_found_by_a_proxy_does_not_empty_a_repository(filled, connect
     filled.fail(tags, Status(404, {"Content-Type": "text/html"}, body=b"<h1>Not Found</h1>"))
     with pytest.raises((NotARegistry, NotFound)):
         list(client.tags("app"))
+
+
+def test_a_proxys_own_words_for_not_found_do_not_empty_a_repository(filled, connect):
+    filled.fail(tags, Status(404, code="UPSTREAM_GONE"))
+    with pytest.raises(NotFound):
+        list(connect(filled).tags("app"))
+
+
+def test_an_error_that_trickles_is_taken_by_its_status(filled, connect, monkeypatch):
+    monkeypatch.setattr(transport, "ERROR_SECONDS", 0.2)
+    filled.fail(tags, lambda request, real: Drip(0.05)(request, lambda: Status(500)(request, real)))
+    with pytest.raises(ServerError):
+        list(connect(filled).tags("app"))
 
 
 def test_tls_on_the_port_is_recognised_by_what_the_server_says(filled, connect):
@@ -297,3 +314,15 @@ def test_a_body_that_cannot_be_unpacked_is_an_error(filled, connect):
 def test_no_list_is_an_empty_list(filled, connect, value):
     filled.fail(tags, json_body(value))
     assert list(connect(filled).tags("app")) == []
+
+
+def test_a_call_that_may_take_long_may_be_silent_for_long(registry, connect, monkeypatch):
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.1)
+
+    def late(request, real):
+        time.sleep(0.6)
+        return real()
+
+    api = connect(registry).api("/api", scheme="none")
+    registry.fail(anything, late)
+    assert api.get("/x", patience=5).status == 404

@@ -39,8 +39,15 @@ def test_tls_goes_through_a_tunnel_and_is_verified_end_to_end(serve, connect, pr
     assert not [head for head in proxy.heads if "Authorization" in head]
 
 
-def test_a_name_that_only_the_proxy_knows_is_left_to_the_proxy(serve, connect, proxy):
-    registry = serve()
+def test_a_name_that_only_the_proxy_knows_is_left_to_the_proxy(registry, connect, proxy, monkeypatch):
+    real = socket.getaddrinfo
+
+    def resolve(host, *given, **named):
+        if host == "registry.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *given, **named)
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
     port = registry.host.rpartition(":")[2]
     connect(f"http://registry.invalid:{port}", proxy=proxy.url, allowed_networks=()).ping()
     assert proxy.asked == [f"GET http://registry.invalid:{port}/v2/ HTTP/1.1"]

@@ -1,0 +1,38 @@
+"""Removing a registry: its repositories and tags, and the images and findings that no other registry holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.jobs.models import FINAL_STATES
+from console.jobs.queue import request_cancel
+from console.jobs.work import JobRun
+from inventory.models import Repository, Tag
+from inventory.retire import prune, retire_repositories
+from registries.models import Removal, SyncRun
+
+PAUSE = timedelta(seconds=5)
+BATCH = 20  # repositories in one transaction
+
+
+def remove_registry(run: JobRun[Removal]) -> None:
+    """Do the removal ``run``, in small steps that may be taken up again. A sync in progress is cancelled first."""
+    registry = run.job.registry
+    if registry is not None:
+        syncs = SyncRun.objects.filter(registry=registry).exclude(state__in=FINAL_STATES)
+        for sync in syncs:
+            request_cancel(sync)
+        if syncs.all().exists():  # a queued one has ended already
+            run.postpone(until=timezone.now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
+        total = Tag.objects.filter(repository__registry=registry).count()
+        gone = 0
+        while keys := list(Repository.objects.filter(registry=registry).values_list("pk", flat=True)[:BATCH]):
+            run.check()
+            gone += retire_repositories(keys)
+            run.progress(_("Removing images"), gone, max(total, gone))
+        registry.delete()
+    run.progress(_("Tidying up"))
+    prune(check=run.check)

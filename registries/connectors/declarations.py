@@ -1,0 +1,157 @@
+"""What the form asks for each type of registry. The facts behind the words stand in the operation guides."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from registries.connectors import regions
+from registries.connectors.base import Declaration, Wording
+
+REPOSITORIES = Wording(
+    help=_("One a line: name, name:tag or name:pattern with * and ?. Empty: all that the account may list."),
+    placeholder="team/app",
+)
+SECRET_ID = Wording(label=_("SecretId"), help=_("API key of Tencent Cloud, not the docker login."), placeholder="AKID…")
+REGION = Wording(help=_("Automatic: as the address says."))
+SECRET_KEY = Wording(label=_("SecretKey"))
+
+HARBOR = Declaration(
+    type="harbor",
+    label="Harbor",
+    versions=("v2", "v1"),
+    fields=("address", "username", "password", "repositories"),
+    wording={
+        "version": Wording(help=_("V2 is Harbor 2.0 and later. The connection test reads what the API reports.")),
+        "address": Wording(
+            help=_("Address of the portal, as in the browser."), placeholder="https://harbor.example.com"
+        ),
+        "username": Wording(
+            label=_("Robot account or user"),
+            help=_("Empty: public projects only. A robot of Harbor 1 can pull, and cannot list."),
+            placeholder="robot$tallyman",
+        ),
+        "password": Wording(label=_("Robot secret or password"), help=_("With single sign-on: the user's CLI secret.")),
+        "repositories": REPOSITORIES,
+    },
+)
+QUAY = Declaration(
+    type="quay",
+    label="Quay",
+    fields=("address", "username", "password", "repositories"),
+    wording={
+        "address": Wording(help=_("https://quay.io, or the host of a Red Hat Quay."), placeholder="https://quay.io"),
+        "username": Wording(
+            label=_("Robot account"),
+            help=_("namespace+robot, a user, or empty for an OAuth token."),
+            placeholder="acme+tallyman",
+        ),
+        "password": Wording(
+            label=_("Robot token or OAuth token"), help=_("An OAuth token needs the scopes repo:read and user:read.")
+        ),
+        "repositories": REPOSITORIES,
+    },
+    token_alone=True,
+)
+JFROG = Declaration(
+    type="jfrog",
+    label="JFrog",
+    fields=("address", "username", "password", "repositories"),
+    wording={
+        "address": Wording(
+            help=_(
+                "As in docker pull: https://name.jfrog.io or https://host (path method), https://docker-local.host"
+                " (subdomain), https://host:5001 (port)."
+            ),
+            placeholder="https://acme.jfrog.io",
+        ),
+        "username": Wording(help=_("Empty where an access token stands alone.")),
+        "password": Wording(label=_("Access token or password"), help=_("Access token, identity token or API key.")),
+        "repositories": Wording(
+            help=_("One a line, with the repository key in front. Empty: all Docker and OCI repositories."),
+            placeholder="docker-local/team/app",
+        ),
+    },
+    token_alone=True,
+)
+AWS = Declaration(
+    type="aws",
+    label="AWS",
+    regions=tuple(regions.AWS),
+    places=regions.AWS,
+    fields=("address", "username", "password", "role", "endpoint"),
+    required=frozenset({"address", "username", "password"}),
+    wording={
+        "region": REGION,
+        "address": Wording(
+            help=_("The URI of the private registry, without a repository."),
+            placeholder="https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+        ),
+        "username": Wording(label=_("Access key ID"), placeholder="AKIA…"),
+        "password": Wording(label=_("Secret access key")),
+        "role": Wording(
+            help=_("Taken on with the key, as for the registry of another account."),
+            placeholder="arn:aws:iam::123456789012:role/tallyman",
+        ),
+        "endpoint": Wording(
+            help=_("For a VPC endpoint or a stand-in of AWS. Empty: the public one of the region."),
+            placeholder="https://api.ecr.eu-central-1.amazonaws.com",
+        ),
+    },
+)
+TCR = Declaration(
+    type="tcr",
+    label="TCR",
+    networks=("public", "vpc"),
+    regions=tuple(regions.TENCENT),
+    places=regions.TENCENT,
+    fields=("address", "username", "password", "endpoint"),
+    required=frozenset({"address", "username", "password"}),
+    wording={
+        "network": Wording(help=_("VPC pulls through the internal endpoint of the instance.")),
+        "region": Wording(help=_("Automatic: as the API says.")),
+        "address": Wording(
+            help=_("Domain of the instance, also one of your own."), placeholder="https://acme.tencentcloudcr.com"
+        ),
+        "username": SECRET_ID,
+        "password": SECRET_KEY,
+        "endpoint": Wording(
+            help=_("Empty: the public one. International accounts have tcr.intl.tencentcloudapi.com."),
+            placeholder="https://tcr.tencentcloudapi.com",
+        ),
+    },
+)
+CCR = Declaration(
+    type="ccr",
+    label="CCR",
+    regions=tuple(dict.fromkeys(regions.CCR_HOSTS.values())),
+    places=regions.TENCENT,
+    fields=("address", "username", "password", "pull_username", "pull_password", "endpoint"),
+    required=frozenset({"address", "username", "password"}),
+    wording={
+        "region": REGION,
+        "address": Wording(help=_("The host of your region."), placeholder="https://ccr.ccs.tencentyun.com"),
+        "username": SECRET_ID,
+        "password": SECRET_KEY,
+        "pull_username": Wording(label=_("Registry user"), help=_("The account ID (UIN)."), placeholder="100012345678"),
+        "pull_password": Wording(
+            label=_("Registry password"),
+            help=_("Set when the personal edition was opened. Without it images are listed, and cannot be scanned."),
+        ),
+        "endpoint": TCR.wording["endpoint"],
+    },
+)
+OCI = Declaration(
+    type="oci",
+    label="OCI",
+    fields=("address", "username", "password", "repositories"),
+    wording={
+        "address": Wording(placeholder="https://registry.example.com"),
+        "username": Wording(help=_("Empty where the registry lets everybody read.")),
+        "repositories": Wording(
+            help=_(
+                "One a line: name, name:tag or name:pattern with * and ?. Empty: the registry is asked for its catalog."
+            ),
+            placeholder="team/app",
+        ),
+    },
+)

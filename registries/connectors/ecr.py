@@ -1,0 +1,207 @@
+"""The private registry of AWS (ECR): listed by its API, pulled by the login that the API hands out for twelve hours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+
+from registries.connectors.aws import Aws
+from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import AWS
+from registries.oci import media_types
+from registries.oci.client import DistributionClient
+from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
+from registries.oci.names import Digest
+
+PAGE = 1000  # the most that DescribeRepositories and DescribeImages take
+MARGIN_SECONDS = 30 * 60  # before its end a login is replaced
+RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
+LARGEST = 2**63 - 1
+STAND_IN_REGION = "us-east-1"
+
+# docs.aws.amazon.com/AmazonECR, "Amazon ECR registries"; the domains of the isolated partitions are botocore's
+HOST = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z]+(-[a-z0-9]+)+)\.("
+    r"amazonaws\.com(\.cn)?|amazonaws\.eu|(?P<dual>on\.aws|on\.amazonwebservices\.com\.cn)"
+    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)(:\d+)?"
+)
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,200}")
+
+
+class EcrConnector:
+    """Repositories and tags with digest, size and push time, a thousand a page."""
+
+    declaration: ClassVar[Declaration] = AWS
+    fixed = False
+
+    def __init__(self, client: DistributionClient, aws: Aws, *, account: str) -> None:
+        self._client, self._aws = client, aws
+        self._registry = {"registryId": account} if account else {}
+        self._logins = EcrLogins(aws)
+        client.sign_in_by(self._logins)
+
+    def ping(self) -> None:
+        """Prove the key by having it hand out a login, and that login by the registry itself."""
+        self._logins.hand_out()
+        self._client.ping()
+
+    def repositories(self) -> Iterator[str]:
+        """Yield all repositories of the account in this region."""
+        for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE, **self._registry):
+            yield from (str(row.get("repositoryName")) for row in rows)
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield the tags of ``repository`` but those that the listing shows to be no image; none where it is gone.
+
+        Charts, signatures and other artifacts, and images in the archive, which cannot be pulled, are left out.
+        """
+        pages = self._aws.pages(
+            "describe_images",
+            of="imageDetails",
+            repositoryName=repository,
+            filter={"tagStatus": "TAGGED"},
+            maxResults=PAGE,
+            **self._registry,
+        )
+        try:
+            for rows in pages:
+                for row in rows:
+                    yield from _tags(row)
+        except NotFound:
+            return
+
+
+class EcrLogins:
+    """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.remedy = _(
+            "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that the "
+            "repository's own policy does not deny them."
+        )
+        self._aws = aws
+        self._lock = threading.Lock()
+        self._login: tuple[str, str] | None = None
+        self._fresh_until = 0.0  # time.monotonic()
+        self._renewable_at = 0.0
+
+    def login(self) -> tuple[str, str]:
+        """Return the login, a new one where it has half an hour left at most. Raises RegistryError."""
+        with self._lock:
+            if self._login is None or time.monotonic() >= self._fresh_until:
+                return self._fetch()
+            return self._login
+
+    def renew(self) -> bool:
+        """Have another login handed out, unless that was done a moment ago."""
+        with self._lock:
+            if time.monotonic() < self._renewable_at:
+                return False
+            self._renewable_at = time.monotonic() + RENEWAL_SECONDS
+            self._fetch()
+            return True
+
+    def hand_out(self) -> None:
+        """Have a login handed out, which proves the key. Raises CredentialsRefused, AccessDenied and the like."""
+        with self._lock:
+            self._fetch()
+
+    def _fetch(self) -> tuple[str, str]:
+        answer = self._aws.call("get_authorization_token")
+        try:
+            given = answer["authorizationData"][0]
+            username, _colon, password = base64.b64decode(given["authorizationToken"]).decode("ascii").partition(":")
+            ends: datetime | None = given.get("expiresAt")
+        except (LookupError, TypeError, AttributeError, binascii.Error, UnicodeError):
+            username = password = ""
+        if not (username and password and password.isprintable()):
+            raise MalformedAnswer(
+                _("The API of AWS has handed out no login for the registry."), _("Check the API endpoint.")
+            )
+        self._login = username, password
+        left = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
+        # A stand-in of AWS may give an end that is long past: then it holds until the registry refuses it.
+        life = max(left - MARGIN_SECONDS, left / 2) if left > 0 else float("inf")
+        self._fresh_until = time.monotonic() + life
+        return self._login
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which registry of AWS an address means. ``account`` is "" where it does not say."""
+
+    account: str
+    region: str
+    fips: bool = False
+    dual_stack: bool = False
+
+
+def place_of(host: str, *, region: str, stand_in: bool) -> Place:
+    """Return what ``host`` (with or without a port) says of the registry.
+
+    With ``stand_in`` the host may be any one, and ``region`` counts. Raises AddressInvalid.
+    """
+    found = HOST.fullmatch(host)
+    if found is None and not stand_in:
+        raise AddressInvalid(
+            _("The address is not that of a private registry of AWS."),
+            _("It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com. Public repositories go by type OCI."),
+        )
+    if found is None:
+        return Place("", region or STAND_IN_REGION)
+    if region and region != found["region"]:
+        raise AddressInvalid(
+            _("The address lies in the region %(there)s, and the region chosen is %(chosen)s.")
+            % {"there": found["region"], "chosen": region},
+            _("Leave the region to the address, or correct the address."),
+        )
+    return Place(found["account"], found["region"], bool(found["fips"]), bool(found["dual"]))
+
+
+def check_role(role: str) -> str:
+    """Return ``role``, "" for none. Raises AddressInvalid where it is no ARN of a role."""
+    if role and not ROLE.fullmatch(role):
+        raise AddressInvalid(
+            _("The role is not the ARN of one."), _("It looks like arn:aws:iam::123456789012:role/tallyman.")
+        )
+    return role
+
+
+def _tags(image: dict[str, Any]) -> Iterator[TagRef]:
+    media_type = str(image.get("imageManifestMediaType") or "")
+    artifact = image.get("artifactMediaType") or ""
+    if (
+        image.get("subjectManifestDigest")
+        or media_type == media_types.OCI_ARTIFACT
+        or (artifact and media_type in media_types.MANIFESTS and artifact not in media_types.IMAGE_CONFIGS)
+        or image.get("imageStatus") not in {None, "ACTIVE"}
+    ):
+        return
+    size = image.get("imageSizeInBytes")
+    is_index = media_type in media_types.INDEXES  # for which the size is that of the largest image in it
+    pushed_at = image.get("imagePushedAt")
+    for tag in image.get("imageTags") or ():
+        yield TagRef(
+            name=str(tag),
+            digest=_digest(image.get("imageDigest")),
+            media_type=media_type,
+            size=size if isinstance(size, int) and 0 < size <= LARGEST and not is_index else None,
+            pushed_at=pushed_at.astimezone(UTC) if isinstance(pushed_at, datetime) else None,
+        )
+
+
+def _digest(value: object) -> str | None:
+    """``value`` where it is a digest; else None, and the registry is asked for it."""
+    try:
+        return str(Digest.parse(str(value)))
+    except MalformedAnswer:
+        return None

@@ -1,0 +1,87 @@
+"""Filters of registries and of their sync records."""
+
+from __future__ import annotations
+
+from django import forms
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+
+from console.jobs.models import State
+from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
+from registries.connectors import DECLARATIONS
+from registries.models import Registry, SyncRun
+
+ACTIVE = (State.QUEUED, State.RUNNING)
+WHOLE = {"complete": True, "errors": 0}  # of a sync that has succeeded
+# word in the address → what it is on screen, for a sync that has ended
+RESULTS = {
+    "complete": _("Complete"),
+    "partial": _("Partial"),
+    "failed": _("Failed"),
+    "cancelled": _("Cancelled"),
+}
+
+
+def result(name: str, prefix: str = "") -> Q:
+    """Return the condition under which a sync, found by the path ``prefix``, has ended with the result ``name``."""
+    whole = Q(**{f"{prefix}{field}": value for field, value in WHOLE.items()})
+    succeeded = Q(**{f"{prefix}state": State.SUCCEEDED})
+    match name:
+        case "complete":
+            return succeeded & whole
+        case "partial":
+            return succeeded & ~whole
+        case _:
+            return Q(**{f"{prefix}state": State(name)})
+
+
+class RegistryFilters(ListingFilterSet):
+    """What Image repository management can be narrowed to."""
+
+    type = AnyOf(label=_("Repository type"), choices=[(name, each.label) for name, each in DECLARATIONS.items()])
+    connection = AnyOf(label=_("Connection status"), choices=Registry.Connection.choices)
+    result = AnyCondition(
+        label=_("Last result"),
+        choices=[("running", _("Syncing")), *RESULTS.items(), ("never", _("Never synced"))],
+        conditions={
+            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE)),
+            "never": Q(last_sync=None),
+            **{name: result(name, "last_sync__") for name in RESULTS},
+        },
+    )
+
+    placeholder = _("Instance name or address")
+    prominent = ("type", "connection", "result")
+
+    class Meta:
+        model = Registry
+        fields: list[str] = []
+        form = forms.Form
+
+    def matches(self, word: str) -> Q:
+        """Return where ``word`` is in the name or the address."""
+        return Q(name__icontains=word) | Q(address__icontains=word)
+
+
+class SyncFilters(ListingFilterSet):
+    """What the sync records can be narrowed to."""
+
+    result = AnyCondition(
+        label=_("Result"),
+        choices=[("running", _("Running or queued")), *RESULTS.items()],
+        conditions={"running": Q(state__in=ACTIVE), **{name: result(name) for name in RESULTS}},
+    )
+    registry = ModelAnyOf(label=_("Registry"), queryset=Registry.objects.present().only("name").order_by("name", "pk"))
+    trigger = AnyOf(label=_("Started by"), choices=SyncRun.Trigger.choices)
+
+    placeholder = _("Registry, reason or remedy")
+    prominent = ("result", "registry", "trigger")
+
+    class Meta:
+        model = SyncRun
+        fields: list[str] = []
+        form = forms.Form
+
+    def matches(self, word: str) -> Q:
+        """Return where ``word`` is in the name of the registry, the reason or the remedy."""
+        return Q(registry__name__icontains=word) | Q(reason__icontains=word) | Q(remedy__icontains=word)

@@ -1,0 +1,38 @@
+"""ConnectionTest: one test of a connection, as the page that waits for it sees it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+LIFE = timedelta(days=1)  # rows are kept so long
+LONGEST = timedelta(seconds=90)  # a test takes no longer
+LOST = timedelta(seconds=30)  # so long after that, one without an end has lost its process
+
+
+class ConnectionTest(models.Model):
+    """One test, of a stored registry or of a form not saved. It holds what was seen, and no credential.
+
+    ``steps`` are those done so far: {stage, result, seconds, detail, reason, remedy}.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    registry = models.ForeignKey("registries.Registry", null=True, on_delete=models.CASCADE, related_name="tests")
+    saved = models.BooleanField()  # whether what was tested is what is stored
+    steps = models.JSONField(default=list)
+    started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"connection test {self.pk}"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process that did it is gone."""
+        return self.ended_at is None and timezone.now() - self.started_at > LONGEST + LOST

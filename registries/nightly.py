@@ -1,0 +1,71 @@
+"""The nightly syncs: every registry once in a window of the night, spread over it.
+
+``due()`` runs with every tick, by any number of workers. A registry's night is claimed by one UPDATE of ``nightly_on``,
+so it is synced once however often that runs. After a break in the window it runs late; after the window it waits for
+the next night.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from registries.models import Registry, SyncRun
+from registries.start_sync import start_sync
+
+OPENS, CLOSES = time(0), time(3)  # of the console's own time zone
+SECONDS = 3 * 60 * 60
+STEP = 6673  # seconds between neighbouring ids, modulo SECONDS and prime to it: the golden section spreads them best
+
+
+def due(*, now: datetime | None = None) -> None:
+    """Queue the sync of each registry whose time has come in this night."""
+    now = now or timezone.now()
+    night = _date(now)
+    opens, closes = _window(night)
+    if not opens <= now < closes:
+        return
+    waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=night)
+    for registry in Registry.objects.present().filter(waiting).order_by("pk"):
+        if moment(registry.pk, night) > now:
+            continue
+        with transaction.atomic():  # a crash in between loses no night
+            if Registry.objects.present().filter(waiting, pk=registry.pk).update(nightly_on=night):
+                start_sync(registries=[registry], trigger=SyncRun.Trigger.NIGHTLY)
+
+
+def moment(key: int, night: date) -> datetime:
+    """Return when the registry with the key ``key`` syncs in the night of the date ``night``; the same share of each.
+
+    Where the clocks are changed within it the window is longer or shorter, and the share is of its real length.
+    """
+    opens, closes = _window(night)
+    return opens + (closes - opens) * offset(key) / SECONDS
+
+
+def offset(key: int) -> int:
+    """Return the share of the window, of SECONDS, that stands before the sync of a registry."""
+    return key * STEP % SECONDS
+
+
+def next_sync(registry: Registry, *, now: datetime | None = None) -> datetime:
+    """Return when ``registry`` syncs by itself next; ``now`` where it is late in this night."""
+    now = now or timezone.now()
+    night = _date(now)
+    done = registry.nightly_on is not None and registry.nightly_on >= night
+    if not done and now < _window(night)[1]:
+        return max(moment(registry.pk, night), now)
+    return moment(registry.pk, night + timedelta(days=1))
+
+
+def _date(now: datetime) -> date:
+    return timezone.localdate(now, timezone.get_default_timezone())
+
+
+def _window(night: date) -> tuple[datetime, datetime]:
+    """Return begin and end of the window in UTC, whose length is what passes between them."""
+    zone = timezone.get_default_timezone()
+    return datetime.combine(night, OPENS, zone).astimezone(UTC), datetime.combine(night, CLOSES, zone).astimezone(UTC)

@@ -1,0 +1,167 @@
+"""A vendor's own JSON API beside ``/v2/``, by the same transport and under the same rules as the registry itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
+
+from registries.oci import strict_json
+from registries.oci.answers import Answer, failure, no_registry
+from registries.oci.errors import CredentialsRefused, MalformedAnswer, RedirectRefused, RegistryError
+from registries.oci.transport import Transport
+
+if TYPE_CHECKING:
+    from registries.oci.sign_in import SignIn
+
+ANSWER_LIMIT = 16 * 1024 * 1024
+
+Scheme = Literal["none", "basic", "bearer"]
+Params = Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class ApiAnswer:
+    """What an API answered, whatever its status. The body is read; what it says is found out when it is asked for."""
+
+    _answer: Answer = field(repr=False)
+    _has_login: bool
+
+    @property
+    def status(self) -> int:
+        """The HTTP status: 200, 304, or what is no success. 429 and 502 to 504 never get here."""
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers; their names are found in upper and lower case alike."""
+        return self._answer.headers
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a page for people came in place of an answer."""
+        return self._answer.is_html
+
+    def error_code(self) -> str:
+        """The code in ``{"errors": [{"code": …}]}``; "" where there is none."""
+        return self._answer.error_code()
+
+    def told(self, key: str) -> str:
+        """The text under ``key`` in the object of an error, or in the first of its ``errors``; "" where none is."""
+        try:
+            body: Any = strict_json.load(self._answer.content, "error")
+            found = body["errors"][0] if "errors" in body else body
+            return strict_json.text(found[key], 1000)
+        except (MalformedAnswer, LookupError, TypeError):
+            return ""
+
+    def error(self, subject: str) -> RegistryError:
+        """The error for an answer that does not give ``subject`` (put into the message)."""
+        return failure(self._answer, "page", subject, self._has_login)
+
+    def value(self, subject: str) -> Any:
+        """The JSON value of a 200, None for ``null``. Raises what :meth:`error` gives, NotARegistry for a web page."""
+        if self.status != 200:
+            raise self.error(subject)
+        if self.is_html:
+            raise no_registry(self._answer)
+        return strict_json.load(self._answer.content, "answer")
+
+    def item(self, subject: str) -> dict[str, Any]:
+        """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""
+        value = self.value(subject)
+        if not isinstance(value, dict):
+            raise _unexpected(subject)
+        return value
+
+    def items(self, subject: str) -> list[dict[str, Any]]:
+        """The objects in the list of a 200; none for ``null``. Raises as :meth:`item`."""
+        return objects(self.value(subject), subject)
+
+
+class JsonApi:
+    """The API at ``base`` (an address at the registry's own origin). May be used by several threads.
+
+    The password is sent as ``scheme`` says: with the user name as Basic, alone as Bearer, or not at all. Once it was
+    refused, here or by the registry itself, no call is made any more.
+    """
+
+    def __init__(self, transport: Transport, sign_in: SignIn, *, base: str, scheme: Scheme) -> None:
+        self._transport, self._sign_in, self._base, self._scheme = transport, sign_in, base, scheme
+
+    @property
+    def has_login(self) -> bool:
+        """Whether credentials are sent."""
+        return self._sign_in.has_login and self._scheme != "none"
+
+    def get(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+    ) -> ApiAnswer:
+        """GET ``path`` (encoded, appended to the base as it is) with ``params``; return the answer of any status.
+
+        Raises the refusal of earlier credentials, RedirectRefused where another origin answers (no password went
+        there, so it is somebody else's view), TooLarge above 16 MiB, and what :meth:`Transport.fetch` raises.
+        """
+        return self._call("GET", path, params, headers, patience, None)
+
+    def post(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+    ) -> ApiAnswer:
+        """POST a query; as :meth:`get`, retried like it: only for what changes nothing on the other side."""
+        return self._call("POST", path, None, headers, patience, content)
+
+    def refuse(self) -> CredentialsRefused:
+        """Remember, for the registry's own sign-in too, that the credentials are wrong; return the error to raise."""
+        return self._sign_in.refuse()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        headers: Mapping[str, str] | None,
+        patience: float | None,
+        content: bytes | None,
+    ) -> ApiAnswer:
+        authorization = self._sign_in.plain(self._scheme)
+        sent = {"Accept": "application/json", **(headers or {})}
+        if authorization:
+            sent["Authorization"] = authorization
+        url = self._base + path + (f"?{urlencode(params)}" if params else "")
+        answer = self._transport.fetch(
+            method, url, headers=sent, limit=ANSWER_LIMIT, patience=patience, content=content
+        )
+        if answer.origin != self._transport.home:
+            answer.close()
+            raise RedirectRefused(
+                f"The address redirects to {answer.origin}, where no password is sent.",
+                "If that is the registry, enter its address.",
+            )
+        return ApiAnswer(answer, self.has_login)
+
+
+def objects(value: object, subject: str) -> list[dict[str, Any]]:
+    """``value`` as a list of objects; none for null. Raises MalformedAnswer for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise _unexpected(subject)
+    return value
+
+
+def _unexpected(subject: str) -> MalformedAnswer:
+    return MalformedAnswer(
+        f"The registry answered something of another form when asked for {subject}.",
+        "Check type and version of this registry.",
+    )

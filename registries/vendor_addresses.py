@@ -1,0 +1,62 @@
+"""What people paste as the address of each type of registry, brought to what the connector calls.
+
+Facts from the vendors' documentation: Tencent, "Endpoints" of the personal edition; Harbor and Quay live at the root of
+their host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+
+from registries.addresses import AddressError
+from registries.connectors.ecr import HOST as ECR
+from registries.connectors.regions import CCR_HOSTS
+from registries.models import Registry
+
+CCR = re.compile(r"(?P<label>[a-z]+)\.ccs\.tencentyun\.com")
+# Paths of the vendor's pages, which stand in the address bar of who copies from there.
+PORTALS: Mapping[str, re.Pattern[str]] = {
+    Registry.Type.HARBOR: re.compile(r"/(harbor|api|c|account)(/.*)?$"),
+    Registry.Type.QUAY: re.compile(r"/(organization|repository|user|api|signin)(/.*)?$"),
+    Registry.Type.JFROG: re.compile(r"/(ui|webapp|artifactory/webapp|artifactory/api)(/.*)?$"),
+}
+AT_THE_ROOT = {Registry.Type.QUAY, Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR}
+
+
+def fit(address: str, *, type: str, elsewhere: bool = False) -> str:
+    """Return the normalised ``address`` without the path of a vendor's page.
+
+    ``elsewhere`` says that the API was given an endpoint of its own: the host may then be any. Raises AddressError for
+    what cannot be the address of this type.
+    """
+    parts = urlsplit(address)
+    path = PORTALS[type].sub("", parts.path) if type in PORTALS else parts.path
+    if path and type in AT_THE_ROOT:
+        raise AddressError(_("Leave out “%(path)s”: this type of registry has none.") % {"path": path[:60]})
+    host = parts.hostname or ""
+    if type == Registry.Type.AWS and not elsewhere and not ECR.fullmatch(host):
+        if host == "public.ecr.aws":
+            raise AddressError(_("This is the public gallery of AWS. Add it as type OCI, with a list of repositories."))
+        raise AddressError(_("It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com."))
+    if type == Registry.Type.CCR and not elsewhere and _ccr_label(host) is None:
+        raise AddressError(_("It is ccr.ccs.tencentyun.com, or that of a region, such as hkccr.ccs.tencentyun.com."))
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def region_of(address: str, *, type: str) -> str:
+    """Return the region that the host of ``address`` names; "" where it names none."""
+    host = urlsplit(address).hostname or ""
+    if type == Registry.Type.AWS and (found := ECR.fullmatch(host)):
+        return found["region"]
+    if type == Registry.Type.CCR:
+        return CCR_HOSTS.get(_ccr_label(host) or "", "")
+    return ""
+
+
+def _ccr_label(host: str) -> str | None:
+    found = CCR.fullmatch(host)
+    return found["label"] if found and found["label"] in CCR_HOSTS else None

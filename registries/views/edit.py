@@ -1,0 +1,154 @@
+"""Adding, changing and deleting registries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import administrator, person
+from console.listing.listing import SelectionError
+from registries.forms import DeleteForm, RegistryForm, as_typed, name_is_taken
+from registries.listings import REGISTRIES
+from registries.models import Registry, SyncRun
+from registries.remove import request_removal
+from registries.start_sync import start_sync
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrator
+def registry_add(request: HttpRequest) -> HttpResponse:
+    """The form that adds a registry."""
+    return _edit(request, Registry(), action="registry.add", done=_("“%(name)s” was added."))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrator
+def registry_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form that changes a registry."""
+    registry = get_object_or_404(Registry.objects.present(), pk=pk)
+    return _edit(request, registry, action="registry.edit", done=_("“%(name)s” was saved."))
+
+
+def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -> HttpResponse:
+    before = registry.name
+    another = "show" in request.POST or "show" in request.GET  # another type was chosen: its fields, nothing is judged
+    if request.method != "POST" or another:
+        typed = as_typed(request.POST) if request.method == "POST" else {}
+        return render_form(request, RegistryForm(instance=registry, initial=typed), title=before)
+    form = RegistryForm(request.POST, instance=registry)
+    if not form.is_valid() or not (saved := _save(form)):
+        return render_form(request, form, title=before, status=422)
+    detail: dict[str, Any] = {"changed": sorted(form.changed_data), "type": saved.type, "address": saved.address}
+    audit.record(request, action, saved, detail | ({"was": before} if before not in {"", saved.name} else {}))
+    messages.success(request, done % {"name": saved.name})
+    if action == "registry.add" and request.POST.get("then") == "sync":
+        start_sync(registries=[saved], requested_by=person(request))
+        audit.record(request, "sync.start", saved)
+    url = reverse("registries:registry-list")
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return redirect(url)
+
+
+def render_form(
+    request: HttpRequest, form: RegistryForm, *, title: str = "", status: int = 200, **context: Any
+) -> HttpResponse:
+    """Answer with the form: the page, or to htmx the form with what stands beside it."""
+    name = "_registry_form" if request.headers.get("HX-Request") else "registry_form"
+    own = {"form": form, "registry": form.was, "title": title or form.was.name, "declared": form.declaration}
+    return render(request, f"registries/{name}.html", own | context, status=status)
+
+
+def _save(form: RegistryForm) -> Registry | None:
+    """Save what the form says; None, and the form says why, where somebody else took the name just now."""
+    try:
+        with transaction.atomic():
+            return form.save()
+    except IntegrityError:
+        form.add_error("name", _("Another registry has this name."))
+        return None
+
+
+@require_GET
+@administrator
+def check_name(request: HttpRequest) -> HttpResponse:
+    """Say beside the field whether the name that somebody is typing is free."""
+    but = request.GET.get("but", "")
+    name = " ".join(request.GET.get("name", "").split())
+    taken = name_is_taken(name, but=int(but) if but.isdecimal() and len(but) < 18 else None)
+    return render(request, "registries/_name_message.html", {"name": name, "taken": taken})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrator
+def registry_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say what goes with a registry and ask for its name, then have it removed."""
+    get_object_or_404(Registry.objects.present(), pk=pk)
+    return _delete(request, Registry.objects.present().filter(pk=pk), confirmed=request.method == "POST")
+
+
+@require_POST
+@administrator
+def delete_chosen(request: HttpRequest) -> HttpResponse:
+    """The same for the registries chosen in the list."""
+    try:
+        view = QueryDict(request.POST.get("view", "").removeprefix("?"))
+        chosen = REGISTRIES.selected(view=view, chosen=request.POST)
+    except SelectionError as error:
+        messages.error(request, str(error) or _("Nothing is selected."))
+        return redirect("registries:registry-list")
+    return _delete(request, chosen, confirmed="typed" in request.POST)
+
+
+def _delete(request: HttpRequest, chosen: QuerySet[Registry], *, confirmed: bool) -> HttpResponse:
+    registries = list(chosen.order_by("name", "pk"))
+    if not registries:
+        return redirect("registries:registry-list")
+    form = DeleteForm(request.POST if confirmed else None, registries=registries)
+    if not confirmed or not form.is_valid():
+        context = {"form": form, "registries": registries, "goes": what_goes(registries)}
+        return render(request, "registries/registry_delete.html", context, status=422 if form.errors else 200)
+    for registry in registries:
+        if request_removal(registry, requested_by=person(request)):
+            audit.record(request, "registry.delete", registry, {"address": registry.address})
+    names = ", ".join(f"“{registry.name}”" for registry in registries[:5]) + (", …" if len(registries) > 5 else "")
+    text = ngettext("%(names)s is being deleted.", "%(names)s are being deleted.", len(registries))
+    messages.success(request, text % {"names": names})
+    return redirect("registries:registry-list")
+
+
+@require_POST
+@administrator
+def delete_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take up a removal that has failed."""
+    registry = get_object_or_404(Registry, pk=pk, deleting_at__isnull=False)
+    if request_removal(registry, requested_by=person(request)):
+        audit.record(request, "registry.delete", registry, {"again": True})
+    return redirect("registries:registry-list")
+
+
+def what_goes(registries: list[Registry]) -> dict[str, int]:
+    """Return how many repositories, tags and images ``registries`` hold, and how many images nobody else does."""
+    chosen, image = (
+        Registry.objects.filter(pk__in=[registry.pk for registry in registries]),
+        "repository_set__tags__image",
+    )
+    counts = chosen.aggregate(
+        repositories=Count("repository_set", distinct=True),
+        tags=Count("repository_set__tags", distinct=True),
+        images=Count(image, distinct=True),
+    )
+    records = SyncRun.objects.filter(registry__in=registries).count()  # joined above, each would multiply the tags
+    others = Registry.objects.exclude(pk__in=chosen.values("pk")).filter(**{f"{image}__in": chosen.values(image)})
+    shared = others.aggregate(number=Count(image, distinct=True))["number"]
+    return {**counts, "records": records, "alone": counts["images"] - shared}

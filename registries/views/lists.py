@@ -1,0 +1,77 @@
+"""The list of registries, one registry, and the operation guide."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import operator
+from console.listing import views as lists
+from registries.connectors import DECLARATIONS
+from registries.listings import REGISTRIES
+from registries.live_test import steps_of
+from registries.models import Registry
+
+RECORDS = 5  # syncs that the page of a registry shows
+
+
+def rows() -> QuerySet[Registry]:
+    """Return registries with all that a row shows."""
+    return REGISTRIES.rows(REGISTRIES.queryset(), REGISTRIES.columns, row_parts=True)
+
+
+@require_GET
+def registry_list(request: HttpRequest) -> HttpResponse:
+    """The page: all registries, or those that filters leave."""
+    context = {"any": Registry.objects.present().exists(), "zone": timezone.get_default_timezone_name()}
+    return lists.show(request, REGISTRIES, template="registries/registry_list.html", context=context)
+
+
+@require_http_methods(["GET", "POST"])
+def registry_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, REGISTRIES, back="registries:registry-list")
+
+
+@require_POST
+@operator
+def registry_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the selected registries, or of all that match."""
+    response = lists.export(request, REGISTRIES, back="registries:registry-list")
+    if response.status_code == 200:
+        audit.record(request, "registry.export", request.POST.get("view", ""))
+    return response
+
+
+@require_GET
+def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One registry: a page by itself, or the content of the drawer."""
+    registry = get_object_or_404(rows().defer(None), pk=pk)
+    test = registry.tests.filter(saved=True).first()
+    context = {
+        "row": registry,
+        "runs": registry.sync_runs.select_related("requested_by")[:RECORDS],
+        "test": test,
+        "steps": steps_of(test) if test else [],
+    }
+    template = "registries/_registry.html" if lists.is_partial(request, "drawer") else "registries/registry_detail.html"
+    response = render(request, template, context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_GET
+def guide(request: HttpRequest) -> HttpResponse:
+    """The operation guide of one type, with links to the others: a page, or the content of a dialog."""
+    shown = DECLARATIONS.get(request.GET.get("type", "")) or next(iter(DECLARATIONS.values()))
+    held = Registry.objects.present().filter(~Q(type="")).values_list("type", flat=True).distinct()
+    template = "_guide_dialog" if lists.is_partial(request, "dialog") else "guide"
+    context = {"shown": shown, "types": DECLARATIONS.values(), "held": set(held)}
+    response = render(request, f"registries/{template}.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response

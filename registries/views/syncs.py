@@ -1,0 +1,135 @@
+"""Starting, watching and cancelling syncs, and their records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib import messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import operator, person
+from console.jobs.queue import request_cancel
+from console.listing import views as lists
+from console.listing.listing import SelectionError
+from registries.discoveries import request_discoveries
+from registries.filters import ACTIVE
+from registries.listings import REGISTRIES, SYNCS
+from registries.models import CloudAccount, Registry, SyncRun
+from registries.start_sync import start_sync
+from registries.views.lists import rows
+
+ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it
+VISIBLE = 100  # rows of the longest page
+
+
+@require_GET
+def sync_list(request: HttpRequest) -> HttpResponse:
+    """The records of all syncs."""
+    return lists.show(request, SYNCS, template="registries/sync_list.html")
+
+
+@require_http_methods(["GET", "POST"])
+def sync_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management of the records."""
+    return lists.choose(request, SYNCS, back="registries:sync-list")
+
+
+@require_POST
+@operator
+def sync_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the selected records, or of all that match."""
+    response = lists.export(request, SYNCS, back="registries:sync-list")
+    if response.status_code == 200:
+        audit.record(request, "sync.export", request.POST.get("view", ""))
+    return response
+
+
+@require_POST
+@operator
+def sync_all(request: HttpRequest) -> HttpResponse:
+    """Sync all registries, or where a list of them asks, those chosen in it."""
+    if "ids" not in request.POST:
+        request_discoveries(CloudAccount.objects.all(), requested_by=person(request))
+    if "view" not in request.POST and "ids" not in request.POST:
+        return _start(request, Registry.objects.present())
+    try:
+        view = QueryDict(request.POST.get("view", "").removeprefix("?"))
+        return _start(request, REGISTRIES.selected(view=view, chosen=request.POST))
+    except SelectionError as error:
+        messages.error(request, str(error) or _("Nothing is selected."))
+        return after(request)
+
+
+@require_POST
+@operator
+def sync(request: HttpRequest, pk: int) -> HttpResponse:
+    """Sync one registry."""
+    return _start(request, Registry.objects.filter(pk=get_object_or_404(Registry.objects.present(), pk=pk).pk))
+
+
+def _start(request: HttpRequest, chosen: QuerySet[Registry]) -> HttpResponse:
+    started = start_sync(registries=chosen, requested_by=person(request))
+    for run in started.runs:
+        audit.record(request, "sync.start", run.registry)
+    text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(started.runs)) % {"n": len(started.runs)}
+    if started.already:
+        text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already)}
+    if started.runs or started.already:
+        messages.add_message(request, messages.SUCCESS if started.runs else messages.INFO, text)
+    else:
+        messages.info(request, _("There is no registry to sync. Add one first."))
+    return after(request)
+
+
+@require_POST
+@operator
+def cancel_sync(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask the sync of a registry to stop; what it has found so far stays."""
+    return _cancel(request, SyncRun.objects.filter(registry=get_object_or_404(Registry, pk=pk)))
+
+
+@require_POST
+@operator
+def cancel_all(request: HttpRequest) -> HttpResponse:
+    """Ask all syncs to stop."""
+    return _cancel(request, SyncRun.objects.all())
+
+
+def _cancel(request: HttpRequest, runs: QuerySet[SyncRun]) -> HttpResponse:
+    for run in runs.filter(state__in=ACTIVE, cancel_requested_at=None).select_related("registry"):
+        request_cancel(run)
+        audit.record(request, "sync.cancel", run.registry)
+    return after(request)
+
+
+@require_GET
+def progress(request: HttpRequest) -> HttpResponse:
+    """The cells of all registries whose sync runs or has just ended; asked for again and again while one runs."""
+    return moving(request)
+
+
+def moving(request: HttpRequest) -> HttpResponse:
+    """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
+    asked = request.POST if request.method == "POST" else request.GET
+    visible = [int(key) for key in asked.get("visible", "").split(",") if key.isdecimal() and len(key) < 19]
+    shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
+    lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
+    changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
+    cells = asked.get("cells", "").split(",") if "cells" in asked else shown
+    return render(request, "registries/_progress.html", {"rows": changing, "cells": cells, "oob": True})
+
+
+def after(request: HttpRequest) -> HttpResponse:
+    """Answer an action on syncs: the moving cells to this page, a toast to others, a redirect without script."""
+    if request.headers.get("HX-Target") == "registry-progress":
+        return moving(request)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204)
+    return redirect("registries:registry-list")
