@@ -1,10 +1,11 @@
 """A 4 GB image: memory stays flat, progress moves, a cancel works in pull and analysis, the disk bound holds.
 
-    python -m tests.benchmarks.large_image [--gigabytes 4]
+    python -m tests.benchmarks.large_image [--gigabytes 4] [--files N] [--all]
 
 The image is one layer of incompressible files without compression, made while it is sent, so that it takes no disk of
-the server. Prints peak memory, what the progress showed, how long cancels took, and what happens with a store of half
-the size. Malware is looked for; with Trivy too where ``--all`` is given.
+the server; with ``--files 1000000`` a million small files in place of some large ones. Prints peak memory, what the
+progress showed, how long cancels took, and what happens with a store of half the size. Malware is looked for; with
+``--all`` Trivy looks too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import random
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -27,7 +29,16 @@ from tests.fakes import images
 FILE = 64 << 20
 
 
-def pieces(size: int) -> Iterator[bytes]:
+def small_files(count: int) -> Iterator[bytes]:
+    """Yield a tar of ``count`` small files in folders of a thousand."""
+    for number in range(count):
+        member = tarfile.TarInfo(f"data/{number // 1000}/{number}.txt")
+        member.size = 100
+        yield member.tobuf(tarfile.GNU_FORMAT) + b"%0100d" % number + bytes(412)
+    yield bytes(10240)
+
+
+def large_files(size: int) -> Iterator[bytes]:
     """Yield a tar of ``size`` bytes of files, always the same."""
     block = random.Random(0).randbytes(1 << 20)
     for number in range(size // FILE):
@@ -42,11 +53,11 @@ def pieces(size: int) -> Iterator[bytes]:
 class StreamingServer(RegistryServer):
     """Sends one large blob as it is made."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, pieces: Callable[[], Iterator[bytes]]) -> None:
         super().__init__()
-        self._size = size
+        self._pieces = pieces
         digest, self.length = hashlib.sha256(), 0
-        for piece in pieces(size):
+        for piece in pieces():
             digest.update(piece)
             self.length += len(piece)
         self.digest = f"sha256:{digest.hexdigest()}"
@@ -65,7 +76,7 @@ class StreamingServer(RegistryServer):
         handler.end_headers()
         try:
             if request.method == "GET":
-                for piece in pieces(self._size):
+                for piece in self._pieces():
                     handler.wfile.write(piece)
         except OSError:
             handler.close_connection = True
@@ -74,10 +85,12 @@ class StreamingServer(RegistryServer):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--gigabytes", type=float, default=4)
+    parser.add_argument("--files", type=int, default=0)
     parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
     size = int(options.gigabytes * (1 << 30)) // FILE * FILE
-    with tempfile.TemporaryDirectory(prefix="tallyman-large-") as name, StreamingServer(size) as server:
+    pieces = partial(small_files, options.files) if options.files else partial(large_files, size)
+    with tempfile.TemporaryDirectory(prefix="tallyman-large-") as name, StreamingServer(pieces) as server:
         _put(server)
         categories = ["malware", "vulnerabilities", "sensitive"] if options.all else ["malware"]
         run(Path(name), server, categories)
