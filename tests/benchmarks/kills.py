@@ -10,6 +10,7 @@ in effect. The database is SQLite in a temporary folder; leases are shortened as
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import time
 from collections import Counter
@@ -86,7 +87,8 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     scratch = list((console.folder / "scratch").glob("*"))
     print(f"{count} scans, {kills} kills, {wall:.0f} s: {dict(states)}")
     print(f"begun again after a lost worker: {sum(Scan.objects.values_list('losses', flat=True))}")
-    print(f"failed, by reason: {dict(Counter(failed.values_list('reason', flat=True)))}")
+    reasons = Counter(re.sub(r"error \w{8}", "error …", reason) for reason in failed.values_list("reason", flat=True))
+    print(f"failed, by reason: {dict(reasons)}")
     print(f"never ended: {count - len(ends)}; ended twice: {twice}; results: {results}")
     unlike = [image for image in done if found[image] != 1]
     print(f"succeeded without exactly one finding: {len(unlike)}; images in a wrong state: {wrong.count()}")
