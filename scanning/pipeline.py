@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
@@ -17,6 +19,7 @@ from registries import limit
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci import ImageManifest, parse_manifest
+from registries.oci.errors import RateLimited
 from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
@@ -24,6 +27,7 @@ from scanning.look import Look, Seen, Source, Stopping
 from scanning.models import Scan, Stage
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
+LONGEST_PAUSE = timedelta(hours=24)  # that a registry may ask for
 HELD_BACK = 200  # scans that get a time of their own when a registry is at its limit
 ANALYSED_BY_TRIVY = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
 
@@ -42,7 +46,12 @@ def scan_image(run: JobRun[Scan]) -> None:
     )
     findings = Findings(outcomes={RiskCategory(category): Outcome() for category in scan.categories})
     if ready := _ready(findings):
-        findings.seen = _look(run, ready, findings)
+        try:
+            findings.seen = _look(run, ready, findings)
+        except RateLimited as error:  # the place goes to another registry meanwhile
+            if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
+                raise
+            run.postpone(until=error.retry_at, reason=error.reason)
     run.check()
     finish(run, findings)
 

@@ -9,9 +9,10 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from console.jobs.models import State
-from scanning.models import Scan
+from scanning.models import Scan, Stage
 
 ACTIVE = (State.QUEUED, State.RUNNING)
+LABELS = dict(Stage.choices)
 SAME_START = timedelta(seconds=60)  # scans queued within this time of the oldest active one count as started with it
 ENOUGH = 3  # ended scans before a remaining time is told
 
@@ -77,4 +78,5 @@ def read(now: datetime | None = None) -> Progress | None:
     if ended >= ENOUGH and started and not figures["waiting"]:
         remaining = (now - started) / ended * (figures["total"] - ended)
     stages = active.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    return Progress(**figures, stages=list(stages.annotate(n=Count("pk"))), remaining=remaining)
+    told = [(str(LABELS.get(stage, stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
+    return Progress(**figures, stages=told, remaining=remaining)

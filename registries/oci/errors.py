@@ -133,9 +133,7 @@ class TooLarge(MalformedAnswer):
 
 
 class DigestMismatch(RegistryError):
-    """Content is not what its digest or its size says. Loading it again may help once."""
-
-    retries = True
+    """Content is not what its digest or its size says. What reads small content loads it once more by itself."""
 
 
 class Truncated(RegistryError):
