@@ -76,7 +76,10 @@ class SignIn:
 
         It sends the credentials as they are where that is taken, which spares a token for each repository.
         """
-        return SignIn(self._transport, base=base, of=self)
+        other = SignIn(self._transport, base=base, of=self)
+        if self._logins is not None:
+            other.sign_in_by(self._logins)
+        return other
 
     @property
     def has_login(self) -> bool:

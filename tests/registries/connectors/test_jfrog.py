@@ -586,6 +586,35 @@ def test_rights_that_are_lost_retire_nothing(serve: Serve) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_repository_that_is_not_to_be_seen_any_more_retires_nothing(serve: Serve) -> None:
+    """Artifactory can be told to say of all that one must not see that it is not there."""
+    server = serve(kept=(Kept("one"), Kept("two")))
+    for key in ("one", "two"):
+        image(key).put(server.shelf(key), "app", "1")
+    registry = row(server)
+    registry.save()
+    sync(registry)
+    del server.kept["two"]
+    run = sync(registry)
+    assert not run.complete
+    assert (run.tags_gone, names()) == (0, {"one/app:1", "two/app:1"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_only_repository_of_an_address_that_is_not_to_be_seen_any_more_retires_nothing(serve: Serve) -> None:
+    server = serve(kept=(Kept("one"), Kept("two")), alone="one")
+    for key in ("one", "two"):
+        image(key).put(server.shelf(key), "team/app", "1")
+    registry = row(server)
+    registry.save()
+    sync(registry)
+    del server.kept["one"]
+    run = sync(registry)
+    assert (run.tags_gone, names()) == (0, {"team/app:1"})
+    assert run.reason
+
+
+@pytest.mark.django_db(transaction=True)
 def test_blobs_from_storage_are_read_for_the_first_look_at_an_image(serve: Serve) -> None:
     made = image("stored")
     with Canary(made.config) as storage:
