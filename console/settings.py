@@ -130,8 +130,10 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it
 JOB_KINDS: dict[str, dict[str, str]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
     "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
     "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
+    "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
@@ -140,7 +142,7 @@ JOB_KINDS: dict[str, dict[str, str]] = {
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
-JOB_TICKS: list[str] = ["registries.nightly.due"]
+JOB_TICKS: list[str] = ["registries.discoveries.due", "registries.nightly.due"]
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

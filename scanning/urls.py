@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from scanning import tabs, views
+from scanning import engine_views, tabs, views
 
 app_name = "scanning"
 urlpatterns = [
     path("start/", views.scan, name="scan"),
     path("cancel/", views.cancel, name="cancel"),
+    path("engines/", engine_views.engines, name="engines"),
+    path("engines/update/", engine_views.update_database, name="update-database"),
+    path("engines/cancel/", engine_views.cancel_update, name="cancel-update"),
     path("progress/", views.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),

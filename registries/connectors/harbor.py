@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext as _
 
 from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import HARBOR
 from registries.connectors.distribution import DistributionConnector
+from registries.oci import strict_json
 from registries.oci.api import ApiAnswer, JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
@@ -37,9 +39,7 @@ Row = dict[str, Any]
 class HarborConnector(ABC):
     """One Harbor. See Connector; ``version`` is the generation that a person chose."""
 
-    declaration: ClassVar[Declaration] = Declaration(
-        type="harbor", label="Harbor", versions=("v2", "v1"), fields=("address", "username", "password", "repositories")
-    )
+    declaration: ClassVar[Declaration] = HARBOR
     version: ClassVar[str]
 
     def __init__(self, client: DistributionClient, *, root: str, repositories: str, host: str) -> None:
@@ -47,6 +47,7 @@ class HarborConnector(ABC):
         self.api: JsonApi = client.api(root)
         self.plain = DistributionConnector(client, repositories=repositories, host=host)
         self.fixed = self.plain.fixed
+        self.about = ""  # the version of Harbor, once it was asked
         self._proof = threading.Lock()
         self._proven = False
 
@@ -77,9 +78,10 @@ class HarborConnector(ABC):
 
     def _prove(self) -> None:
         found, name = installed(self.client)
+        self.about = name or found.upper()
         if found != self.version:
             raise WrongVersion(
-                _("This is Harbor %(found)s.") % {"found": name},
+                _("This is Harbor %(found)s.") % {"found": self.about},
                 _("Choose the version %(version)s.") % {"version": found.upper()},
                 version=found,
             )
@@ -101,28 +103,30 @@ class HarborConnector(ABC):
 
 
 def installed(client: DistributionClient) -> tuple[str, str]:
-    """Return which Harbor answers: "v1" or "v2", and its version for people. No password is sent.
+    """Return which Harbor answers, "v1" or "v2", and all of its version where it tells. No password is sent.
 
-    Only Harbor 2 has ``/api/version``; Harbor 1 tells its version to anybody in ``/api/systeminfo``.
+    Only Harbor 2 has ``/api/version``; of Harbor 1 there is ``/api/systeminfo``, open to anybody.
     Raises NotARegistry where neither answers, and what the network raises.
     """
     api = client.api("/api", scheme="none")
-    try:
-        told = api.get("/version").item(_("its version")).get("version")
-        if isinstance(told, str) and told[:2] in {"v2", "v3"}:
-            return "v2", told[:20].removeprefix("v")
-    except (NotFound, NotARegistry, MalformedAnswer, AccessDenied):
-        pass
-    try:
-        about = api.get("/systeminfo").item(_("its version"))
-        if "auth_mode" in about:
-            return "v1", str(about.get("harbor_version", "1"))[:20].removeprefix("v")
-    except (NotFound, NotARegistry, MalformedAnswer, AccessDenied):
-        pass
+    told = _object(api, "/version").get("version")
+    if isinstance(told, str) and told.startswith("v") and not told.startswith("v1"):
+        return "v2", strict_json.text(_object(api, "/v2.0/systeminfo").get("harbor_version"), 60) or told[:60]
+    about = _object(api, "/systeminfo")
+    if "auth_mode" in about:
+        return "v1", strict_json.text(about.get("harbor_version"), 60)
     raise NotARegistry(
         _("No Harbor answers at this address."),
-        _("Check the type and the address: https://host[:port] of the portal, without the path of a page."),
+        _("Check type and port. Harbor lives at the root of its host: leave out what follows the host in the browser."),
     )
+
+
+def _object(api: JsonApi, path: str) -> Row:
+    """The object at ``path``, or an empty one where something else answers. Raises ServerError."""
+    try:
+        return api.get(path).item(_("its version"))
+    except (NotFound, NotARegistry, MalformedAnswer, AccessDenied):
+        return {}
 
 
 def pages(get: Callable[[int], ApiAnswer], *, subject: str) -> Iterator[list[Row]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import socket
 import ssl
 import time
@@ -180,6 +181,7 @@ class Adapter(HTTPAdapter):
         """Do nothing: the base class would add certificates by ``verify``."""
 
 
+@functools.lru_cache(maxsize=16)  # reading all public authorities takes 30 ms
 def trusting(ca_bundle: str) -> ssl.SSLContext:
     """A context that trusts the public authorities and those of ``ca_bundle`` (PEM). Raises CertificateError."""
     context = _context()

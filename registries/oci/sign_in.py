@@ -18,6 +18,7 @@ from registries.oci.errors import (
     CredentialsRefused,
     MalformedAnswer,
     RedirectRefused,
+    RegistryError,
     ServerError,
 )
 from registries.oci.headers import Challenge, parse_challenges
@@ -42,6 +43,8 @@ class _Token:
 
 class Logins(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
+
+    remedy: str  # which rights pulling needs, for who lacks one
 
     def login(self) -> tuple[str, str]:
         """Return a user name and a password that are good now. Raises RegistryError."""
@@ -82,6 +85,16 @@ class SignIn:
         return other
 
     @property
+    def logins(self) -> Logins | None:
+        """Who hands out the logins; None where those of the endpoint are used."""
+        return self._logins
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the rights do not suffice; "" where only the registry knows."""
+        return self._logins.remedy if self._logins is not None else ""
+
+    @property
     def has_login(self) -> bool:
         """Whether there are credentials to send."""
         return self._has_login
@@ -94,7 +107,7 @@ class SignIn:
             if self._prepare() == "bearer" and "" in self._tokens:
                 answer = self._get_root(f"Bearer {self._tokens[''].value}")
                 if answer.status == 401:
-                    raise self.refuse()
+                    raise self._not_taken()
                 must_be_registry(answer)
 
     def authorization(self, scope: str) -> str:
@@ -176,17 +189,14 @@ class SignIn:
     def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
         answer = self._get_root(authorization)
         if self._logins is not None and answer.status in {401, 403}:
-            raise AccessDenied(
-                "The registry does not take the login that the cloud's API has handed out for it.",
-                "Check that address, region and account belong together, and that both clocks are right.",
-            )
+            raise self._not_taken()
         if answer.status == 401:
             challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
             if method == "basic" and bearer and "bearer" not in offered:
                 self._adopt_bearer(bearer)  # open at its root, and tokens behind it
                 return
-            raise self.refuse()
+            raise self._not_taken()
         must_be_registry(answer)
         self._method = method
 
@@ -230,12 +240,13 @@ class SignIn:
         query = [("service", self._service)] if self._service else []
         query += [("scope", scope)] if scope else []
         url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
-        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
-        answer = self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
+        answer = self._ask_for_token(url)
+        if answer.status == 401 and self._logins is not None and self._logins.renew():
+            answer = self._ask_for_token(url)
         if answer.status == 200:
             return _parse_token(answer.content)
         if answer.status == 401 or (answer.status == 403 and not scope):
-            raise self.refuse() if self._has_login else no_access(has_login=False)
+            raise self._not_taken() if self._has_login else no_access(has_login=False)
         if answer.status == 403:
             raise no_access(self._has_login)
         if answer.status == 400 and scope.startswith("registry:"):
@@ -243,6 +254,10 @@ class SignIn:
         if answer.status >= 500:
             raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
         raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
+
+    def _ask_for_token(self, url: str) -> Answer:
+        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
+        return self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
 
     def _keep(self, scope: str, token: _Token) -> _Token:
         self._tokens.pop(scope, None)
@@ -279,6 +294,14 @@ class SignIn:
         if not self._has_login or scheme == "none":
             return ""
         return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
+
+    def _not_taken(self) -> RegistryError:
+        if self._logins is None:
+            return self.refuse()
+        return AccessDenied(
+            "The registry does not take the login that the cloud's API has handed out for it.",
+            "Check that address, region and account belong together, and that both clocks are right.",
+        )
 
     def refuse(self) -> CredentialsRefused:
         """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""

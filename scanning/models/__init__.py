@@ -6,7 +6,7 @@ from scanning.models.packages import Package, PackageVulnerability, Vulnerabilit
 from scanning.models.quota import ScanSettings
 from scanning.models.rematch import Rematch
 from scanning.models.run import ScanRun, Scope
-from scanning.models.scan import CategoryResult, LayerEvidence, Scan
+from scanning.models.scan import CategoryResult, LayerEvidence, Scan, Stage
 from scanning.models.schedule import Firing, ScanSchedule
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "ScanSettings",
     "Scope",
     "SecretFinding",
+    "Stage",
     "Vulnerability",
 ]

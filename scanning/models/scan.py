@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, State
@@ -18,6 +19,14 @@ SUMMARY = {
     State.FAILED: Image.ScanState.FAILED,
     State.CANCELLED: Image.ScanState.CANCELLED,
 }
+
+
+class Stage(models.TextChoices):
+    """What a running scan does."""
+
+    WAITING = "waiting", _("waiting for another scan of the same layers")
+    PULLING = "pulling", _("pulling")
+    ANALYSING = "analysing", _("analysing")
 
 
 class Scan(Job):
@@ -87,9 +96,16 @@ class Scan(Job):
 
     def progress_changed(self) -> None:
         """Show the stage on the image's row."""
-        summary.record_state(
-            image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage, percent=self.percent
-        )
+        summary.record_state(image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage_text)
+
+    @property
+    def stage_text(self) -> str:
+        """What the scan does now, for a person: "pulling 12 of 340 MB"; "" where it does not run."""
+        label = str(Stage(self.stage).label) if self.stage in Stage.values else self.stage
+        if self.stage != Stage.PULLING or not self.progress_total:
+            return label
+        figures = {"done": self.progress_done // 1_000_000, "total": -(-self.progress_total // 1_000_000)}
+        return gettext("pulling %(done)d of %(total)d MB") % figures
 
 
 class CategoryResult(models.Model):
@@ -120,7 +136,10 @@ class CategoryResult(models.Model):
 
 
 class LayerEvidence(models.Model):
-    """What a malware engine of one version saw in one uncompressed layer; findings are MalwareFact as JSON."""
+    """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
+
+    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.evidence.
+    """
 
     diff_id = models.CharField(max_length=140)
     engine = models.CharField(max_length=20)
@@ -129,6 +148,7 @@ class LayerEvidence(models.Model):
     files = models.PositiveIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
     skipped = models.JSONField(default=list)
+    record = models.BinaryField(null=True)
     seen_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -7,35 +7,20 @@ twice, hidden accessories make pages short, and every GET of a manifest moves it
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
-import threading
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import unquote
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request, error, page
-from tests.fakes import images
+from scanning.demo.registry_server import Answer, Request, error, page
+from tests.fakes.harbor_content import NEVER, Account, Artifact, HarborContent, Nested, Project, basic, robot, user
 from tests.fakes.registry import FakeRegistry
 
-NEVER = "0001-01-01T00:00:00.000Z"
-ZERO = "0001-01-01T00:00:00Z"
-LOCK_SECONDS = 1.5
-TYPES = {
-    images.OCI_CONFIG: "IMAGE",
-    images.DOCKER_CONFIG: "IMAGE",
-    images.HELM_CONFIG: "CHART",
-    "application/vnd.wasm.config.v1+json": "WASM",
-}
-_ACCESSORY = re.compile(r"sha256-[0-9a-f]{64}\.sig")
-_COUNT = re.compile(r"-?\d{1,6}")
+__all__ = ["Account", "FakeHarbor", "Nested", "robot", "user"]
 
-Nested = Literal["double", "single", "none"]
+ZERO = "0001-01-01T00:00:00Z"
+_COUNT = re.compile(r"-?\d{1,6}")
 
 
 def projects(request: Request) -> bool:
@@ -58,173 +43,9 @@ def api(request: Request) -> bool:
     return request.path.startswith("/api/")
 
 
-def service_tokens(request: Request) -> bool:
-    return request.path == "/service/token"
+class _Harbor(HarborContent):
+    """What it answers."""
 
-
-@dataclass
-class Project:
-    """A project; ``registry_id`` above 0 makes it a proxy cache."""
-
-    project_id: int
-    name: str
-    public: bool = False
-    registry_id: int | None = None
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who may do what. No ``projects``: all of them. A robot of Harbor 1 never lists, whatever it says here."""
-
-    password: str
-    projects: frozenset[str] | None = None
-    may_list: bool = True
-    robot: bool = False
-
-
-@dataclass
-class Artifact:
-    """One row of the artifacts of a repository."""
-
-    row: dict[str, Any]
-    tags: dict[str, str] = field(default_factory=dict)  # name → push time
-    child: bool = False  # of an index: listed where it has a tag of its own
-    accessory: bool = False
-
-
-class _Core(RegistryServer):
-    """Harbor without faults. ``external_url`` is what its settings call it, which its token realm repeats."""
-
-    def __init__(
-        self,
-        *,
-        version: Literal["1.10.19", "2.5.0"] = "2.5.0",
-        accounts: dict[str, Account] | None = None,
-        external_url: str = "",
-        nested: Nested = "double",
-        with_global_list: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(**{"method": "bearer", **options})
-        self.sign_in.service = "harbor-registry"
-        self.version, self.nested, self.with_global_list = version, nested, with_global_list
-        self.accounts = accounts or {}
-        self.external_url = external_url
-        self.projects: dict[str, Project] = {}
-        self.artifacts: dict[str, dict[str, Artifact]] = {}
-        self.failed_logins: list[str] = []
-        self.pulled: list[str] = []  # repository@digest, by GET of its manifest
-        self._locked: dict[str, float] = {}
-        self._clock = datetime(2026, 1, 1, tzinfo=UTC)
-        self._held = threading.RLock()
-
-    # --- content --------------------------------------------------------------------------------------------------
-    def project(self, name: str, *, public: bool = False, registry_id: int | None = None) -> Project:
-        """Make a project, or change what it is."""
-        with self._held:
-            made = self.projects.setdefault(name, Project(len(self.projects) + 1, name))
-            made.public, made.registry_id = public, registry_id
-            return made
-
-    def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
-        digest = super().put_manifest(repository, reference, content, media_type)
-        project = repository.partition("/")[0]
-        with self._held:
-            if project not in self.projects:
-                self.project(project)
-            held = self.artifacts.setdefault(repository, {})
-            artifact = held.get(digest) or Artifact(self._row(digest, content, media_type, repository))
-            held[digest] = artifact
-            for child in artifact.row["references"] or ():
-                if child["child_digest"] in held:
-                    held[child["child_digest"]].child = True
-            if reference != digest and artifact.tags.get(reference) is None:
-                for other in held.values():
-                    other.tags.pop(reference, None)
-                artifact.tags[reference] = self._now()
-                artifact.accessory = artifact.accessory or bool(_ACCESSORY.fullmatch(reference))
-        return digest
-
-    def remove_tag(self, repository: str, tag: str) -> None:
-        """Take a tag off; its artifact stays."""
-        self.store.remove_tag(repository, tag)
-        with self._held:
-            for artifact in self.artifacts[repository].values():
-                artifact.tags.pop(tag, None)
-
-    def remove_artifact(self, repository: str, digest: str) -> None:
-        """Delete an artifact with its tags."""
-        for tag in tuple(self.artifacts[repository][digest].tags):
-            self.store.remove_tag(repository, tag)
-        with self._held:
-            del self.artifacts[repository][digest]
-
-    def remove_project(self, name: str) -> None:
-        """Delete a project with all its repositories."""
-        with self._held:
-            del self.projects[name]
-            for repository in [each for each in self.artifacts if each.startswith(f"{name}/")]:
-                del self.artifacts[repository]
-                self.store.remove_repository(repository)
-
-    def _now(self) -> str:
-        """A moment later than all before."""
-        self._clock += timedelta(seconds=1)
-        return self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    def _row(self, digest: str, content: bytes, media_type: str, repository: str) -> dict[str, Any]:
-        manifest = json.loads(content)
-        config = manifest.get("config") or {}
-        parts = [config, *(manifest.get("layers") or manifest.get("manifests") or [])]
-        return {
-            "id": sum(map(len, self.artifacts.values())) + 1,
-            "type": "IMAGE" if "manifests" in manifest else TYPES.get(config.get("mediaType", ""), "UNKNOWN"),
-            "digest": digest,
-            "size": len(content) + sum(part.get("size", 0) for part in parts),
-            "media_type": config.get("mediaType", media_type),
-            "manifest_media_type": media_type,
-            "push_time": self._now(),
-            "pull_time": NEVER,
-            "repository": repository,
-            "references": [
-                {"child_digest": child["digest"], "platform": child.get("platform"), "urls": None}
-                for child in manifest.get("manifests", ())
-            ]
-            or None,
-            "labels": None,
-            "accessories": None,
-            "extra_attrs": None if "manifests" in manifest else {"architecture": "amd64", "os": "linux"},
-            "config": config.get("digest"),
-        }
-
-    # --- who asks -------------------------------------------------------------------------------------------------
-    def caller(self, request: Request) -> Account | None:
-        """Who is logged in by Basic: None for nobody, and for somebody with a wrong password or locked out."""
-        name, password = _basic(request)
-        if name is None:
-            return None
-        if time.monotonic() < self._locked.get(name, 0.0):
-            self.failed_logins.append(name)
-            return None
-        account = self.accounts.get(name)
-        if account is None or account.password != password:
-            self.failed_logins.append(name)
-            self._locked[name] = time.monotonic() + LOCK_SECONDS
-            return None
-        return account
-
-    def _sees(self, account: Account | None, project: str) -> bool:
-        held = self.projects.get(project)
-        if held is None:
-            return False
-        return held.public or (account is not None and (account.projects is None or project in account.projects))
-
-    def _lists(self, account: Account | None, project: str) -> bool:
-        listing = account is None or (account.may_list and not (self.version.startswith("1.") and account.robot))
-        public = project in self.projects and self.projects[project].public
-        return self._sees(account, project) and (listing or public)
-
-    # --- routes ---------------------------------------------------------------------------------------------------
     def answer(self, request: Request) -> Answer:
         if request.path == "/service/token":
             return self._service_token(request)
@@ -241,10 +62,10 @@ class _Core(RegistryServer):
         digest = self.store.manifest(repository, reference)
         if digest is not None:
             self.pulled.append(f"{repository}@{digest.digest}")
-            self.artifacts[repository][digest.digest].row["pull_time"] = self._now()
+            self.artifacts[repository][digest.digest].row["pull_time"] = self.now()
 
     def _refuse(self, request: Request, scope: str) -> Answer | None:
-        name, _password = _basic(request)
+        name, _password = basic(request)
         if name is not None and self.version.startswith("2."):  # Harbor 2 takes Basic on /v2 too
             return None if self.caller(request) else error(401, "UNAUTHORIZED", "unauthorized")
         refusal = super()._refuse(request, scope)
@@ -255,14 +76,14 @@ class _Core(RegistryServer):
         return refusal
 
     def _service_token(self, request: Request) -> Answer:
-        name, _password = _basic(request)
+        name, _password = basic(request)
         account = self.caller(request)
         if name is not None and account is None:
             return Answer(401)
         if request.first("service") != "harbor-registry":
             return error(400, "BAD_REQUEST", "no such service")
         scopes = [value for key, value in request.query if key == "scope"]
-        granted = [scope for scope in scopes if self._sees(account, scope.partition(":")[2].partition("/")[0])]
+        granted = [scope for scope in scopes if self.sees(account, scope.partition(":")[2].partition("/")[0])]
         token = self.sign_in.issue(name or "", granted)  # fewer rights than asked for are no error
         body = {"token": token, "access_token": "", "expires_in": self.sign_in.token_seconds}
         return page(body | {"issued_at": datetime.now(UTC).isoformat()})
@@ -275,15 +96,15 @@ class _Core(RegistryServer):
             return Answer(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
         account, path = self.caller(request), request.path.removeprefix("/api/v2.0")
         if path == "/systeminfo":
-            about = {"auth_mode": "db_auth", "self_registration": False}
+            about = {"auth_mode": "db_auth", "self_registration": False, "harbor_version": f"v{self.version}-ab"}
             if account:
-                about |= {"registry_url": self.host, "external_url": self.url, "harbor_version": f"v{self.version}-ab"}
+                about |= {"registry_url": self.host, "external_url": self.url}
             return page(about)
         if path == "/projects":
-            seen = [each for each in self.projects.values() if self._sees(account, each.name)]
+            seen = [each for each in self.projects.values() if self.sees(account, each.name)]
             return self._page(request, [self._project_row(each) for each in seen])
         if path == "/repositories" and self.with_global_list:
-            names = [name for name in self.artifacts if self._sees(account, name.partition("/")[0])]
+            names = [name for name in self.artifacts if self.sees(account, name.partition("/")[0])]
             return self._page(request, [self._repository_row(name) for name in names])
         if found := re.fullmatch(r"/projects/([^/]+)/repositories", path):
             project = self._project_named(found[1], request)
@@ -304,7 +125,7 @@ class _Core(RegistryServer):
         return name
 
     def _deny(self, account: Account | None, project: str) -> Answer | None:
-        if self._lists(account, project):
+        if self.lists(account, project):
             return None
         return error(403, "FORBIDDEN", "forbidden") if account else error(401, "UNAUTHORIZED", "unauthorized")
 
@@ -355,7 +176,7 @@ class _Core(RegistryServer):
     def _v1(self, request: Request) -> Answer:
         path = request.path.removeprefix("/api")
         account = self.caller(request) if path != "/systeminfo" else None
-        name, _password = _basic(request)
+        name, _password = basic(request)
         if path == "/systeminfo":
             return page({"harbor_version": f"v{self.version}-ab", "auth_mode": "db_auth", "registry_url": self.host})
         if path == "/users/current":
@@ -363,7 +184,7 @@ class _Core(RegistryServer):
             return page({"user_id": 1, "username": name} if status == 200 else {"code": status, "message": ""}, status)
         if path == "/projects":
             robot = account is not None and account.robot
-            seen = [each for each in self.projects.values() if self._sees(None if robot else account, each.name)]
+            seen = [each for each in self.projects.values() if self.sees(None if robot else account, each.name)]
             return self._v1_page(request, [self._project_row(each) for each in seen], empty=None)
         if path == "/repositories":
             number = request.first("project_id") or ""
@@ -385,7 +206,7 @@ class _Core(RegistryServer):
     def _v1_deny(self, account: Account | None, project: str | None) -> Answer | None:
         if project is None:
             return page({"code": 404, "message": "project not found"}, 404)
-        if self._lists(account, project):
+        if self.lists(account, project):
             return None
         status = 403 if account else 401
         return page({"code": status, "message": "forbidden" if account else "UnAuthorized"}, status)
@@ -416,22 +237,8 @@ class _Core(RegistryServer):
         }
 
 
-class FakeHarbor(FakeRegistry, _Core):
-    """A Harbor with faults on command: see FakeRegistry and _Core for its options."""
-
-
-def user(password: str, **rights: Any) -> Account:
-    """An account that sees and lists all projects, or the ``projects`` named."""
-    return _account(password, **rights)
-
-
-def robot(password: str, **rights: Any) -> Account:
-    """A robot account."""
-    return _account(password, robot=True, **rights)
-
-
-def _account(password: str, *, projects: Iterable[str] | None = None, **rights: Any) -> Account:
-    return Account(password, frozenset(projects) if projects is not None else None, **rights)
+class FakeHarbor(FakeRegistry, _Harbor):
+    """A Harbor with faults on command: see FakeRegistry and HarborContent for its options."""
 
 
 def _artifact_row(artifact: Artifact, with_tag: bool) -> dict[str, Any]:
@@ -440,14 +247,3 @@ def _artifact_row(artifact: Artifact, with_tag: bool) -> dict[str, Any]:
         for name, pushed in artifact.tags.items()
     ]
     return artifact.row | {"tags": (tags if with_tag else None) or None}
-
-
-def _basic(request: Request) -> tuple[str | None, str]:
-    scheme, _space, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None, ""
-    try:
-        name, _colon, password = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return name, password

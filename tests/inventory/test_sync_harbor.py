@@ -9,6 +9,7 @@ import pytest
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Manifest, Tag
+from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
 from registries.oci import transport
 from registries.start_sync import start_sync
@@ -142,3 +143,13 @@ def test_a_failure_in_the_middle_loses_nothing_and_retires_nothing(server: FakeH
     run.refresh_from_db()
     assert (run.state, run.complete, run.tags_gone) == (State.SUCCEEDED, True, 1)
     assert names() == ALL - {"team/deep/app3:latest"}
+
+
+def test_the_connection_test_passes_and_offers_the_right_version(server: FakeHarbor, registry: Registry) -> None:
+    steps = diagnose(registry)
+    assert {step.result for step in steps} <= {Result.PASSED, Result.SKIPPED}
+    assert steps[-1].stage is Stage.BLOB
+    registry.version = "v2" if registry.version == "v1" else "v1"
+    *_passed, last = diagnose(registry)
+    assert (last.stage, last.result) == (Stage.API, Result.FAILED)
+    assert ("V1" if registry.version == "v2" else "V2") in last.remedy

@@ -94,7 +94,7 @@ def test_the_right_credentials_are_proven(serve, connect, version):
 
 
 @pytest.mark.parametrize(
-    ("version", "chosen", "named", "right"), [("2.5.0", "v1", "Harbor 2", "v2"), ("1.10.19", "v2", "1.10.19", "v1")]
+    ("version", "chosen", "named", "right"), [("2.5.0", "v1", "2.5.0", "v2"), ("1.10.19", "v2", "1.10.19", "v1")]
 )
 def test_the_wrong_version_is_named_with_the_right_one_and_no_password_is_sent(
     serve, connect, version, chosen, named, right
@@ -170,6 +170,33 @@ def test_a_password_that_changes_while_repositories_are_listed_is_no_end_of_the_
     with pytest.raises(CredentialsRefused):
         list(names)
     assert len(server.failed_logins) == 1
+
+
+@BOTH
+def test_a_password_that_changes_before_the_last_page_of_projects_is_no_end_of_the_list(serve, connect, version):
+    """That page comes with 200 and without the projects that nobody else may see."""
+    server = serve(version=version)
+    made = image("a")
+    for number in range(101):
+        made.put(server, f"team{number}/app", "1")
+    names = connect(server).repositories()
+    assert len([next(names) for _ in range(100)]) == 100
+    server.accounts = {"ann": user("new")}
+    with pytest.raises(CredentialsRefused):
+        list(names)
+
+
+@BOTH
+def test_threads_that_list_without_a_ping_prove_the_credentials_once(serve, connect, version):
+    server = serve(version=version)
+    image("a").put(server, "team/app", "1")
+    client = connect(server)
+    threads = [threading.Thread(target=lambda: list(client.tags("team/app"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests(lambda request: request.path == "/api/version")) == 1
 
 
 @BOTH
