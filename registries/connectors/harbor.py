@@ -113,7 +113,7 @@ def installed(client: DistributionClient) -> tuple[str, str]:
     if isinstance(told, str) and told.startswith("v") and not told.startswith("v1"):
         return "v2", strict_json.text(_object(api, "/v2.0/systeminfo").get("harbor_version"), 60) or told[:60]
     about = _object(api, "/systeminfo")
-    if "auth_mode" in about:
+    if about.keys() & {"harbor_version", "auth_mode"}:
         return "v1", strict_json.text(about.get("harbor_version"), 60)
     raise NotARegistry(
         _("No Harbor answers at this address."),
