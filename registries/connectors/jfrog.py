@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,6 +26,7 @@ from registries.oci.api import JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
+    AccountLocked,
     MalformedAnswer,
     NamesUnfit,
     NotARegistry,
@@ -38,7 +40,9 @@ from registries.oci.names import Digest
 API_KEY_HEADER = "X-JFrog-Art-Api"
 
 _REALM = re.compile(r"/api/(?:docker|oci)/([^/]+)/v2/token")
-_LOCKED = re.compile("locked|recurrent login failures", re.IGNORECASE)
+_PAUSED = "recurrent login failures"  # of anybody with this account; over within seconds
+_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
+_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,12 @@ class JfrogConnector:
         subject = _("its repositories")
         try:
             answer = self._api(root).get("/repositories", {"packageType": package})
-            if answer.status == 401 or (answer.status == 403 and _LOCKED.search(answer.told("message"))):
-                raise self._api(root).refuse() if self._login else answer.error(subject)
+            if answer.status == 401 and self._login:
+                raise self._api(root).refuse()
+            if answer.status == 403:
+                _see_lock(answer.told("message"))
+            if answer.status == 400 and package == "oci":
+                return []  # an Artifactory from before that type
             rows = answer.items(subject)
         except (NotARegistry, RedirectRefused, NotFound):
             return None
@@ -181,10 +189,8 @@ class JfrogConnector:
         layout = self._layout()
         if layout.root is None:
             return _Place(self._client, "", repository)
-        key, image = (
-            (layout.alone, repository) if layout.alone else repository.split("/", 1) if "/" in repository else ("", "")
-        )
-        if not key:
+        key, slash, image = (layout.alone, "/", repository) if layout.alone else repository.partition("/")
+        if not slash:
             raise NotFound(
                 _("“%(name)s” names no image of a repository.") % {"name": repository[:100]},
                 _("Write the key of the repository in front, such as docker-local/team/app."),
@@ -285,6 +291,16 @@ class JfrogConnector:
 def is_api_key(password: str) -> bool:
     """Whether ``password`` is an API key of Artifactory by its form; such a one alone goes in a header of its own."""
     return password.startswith("AKC") and password.isalnum()
+
+
+def _see_lock(message: str) -> None:
+    """Raise AccountLocked where a refusal says that nobody gets in with this account for now."""
+    if _PAUSED in message or _LOCKED.search(message):
+        raise AccountLocked(
+            _("Artifactory has locked this account, because logins with it have failed."),
+            _("Find out who signs in with a wrong password, and have an administrator unlock the account."),
+            retry_at=datetime.now(UTC) + _PAUSE if _PAUSED in message else None,
+        )
 
 
 def _not_listable(keys: list[str]) -> AccessDenied:

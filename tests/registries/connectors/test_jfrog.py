@@ -130,28 +130,32 @@ def test_a_wrong_login_is_refused_and_tried_once(
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
+    ("message", "comes_back"),
     [
-        (403, "This request is blocked due to recurrent login failures, please try again in 4 seconds"),
-        (401, "User ann is locked"),
-        (403, "Your account has been locked."),
+        ("This request is blocked due to recurrent login failures, please try again in 4 seconds", True),
+        ("Your account is locked.", False),
     ],
 )
-def test_a_locked_account_is_left_alone(server: FakeArtifactory, connect: Connect, status: int, message: str) -> None:
-    body = f'{{"errors":[{{"status":{status},"message":"{message}"}}]}}'.encode()
-    server.fail(repositories, Status(status, {"Content-Type": "application/json"}, body=body))
-    client = connect(server)
-    for _ in range(2):
-        with pytest.raises((CredentialsRefused, AccountLocked)):
-            client.ping()
-    assert len(server.requests(repositories)) == 1
-
-
-def test_an_account_without_rights_is_not_one_with_a_wrong_password(server: FakeArtifactory, connect: Connect) -> None:
-    body = b'{"errors":[{"status":403,"message":"User ann is not permitted"}]}'
+def test_a_locked_account_is_left_alone(
+    server: FakeArtifactory, connect: Connect, message: str, comes_back: bool
+) -> None:
+    body = f'{{"errors":[{{"status":403,"message":"{message}"}}]}}'.encode()
     server.fail(repositories, Status(403, {"Content-Type": "application/json"}, body=body))
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccountLocked) as caught:
         connect(server).ping()
+    assert (caught.value.retry_at is not None) == comes_back
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("message", ["User ann is not permitted", "Access is blocked by the list of addresses"])
+def test_an_account_without_rights_is_not_one_with_a_wrong_password(
+    server: FakeArtifactory, connect: Connect, message: str
+) -> None:
+    body = f'{{"errors":[{{"status":403,"message":"{message}"}}]}}'.encode()
+    server.fail(repositories, Status(403, {"Content-Type": "application/json"}, body=body))
+    with pytest.raises(AccessDenied) as caught:
+        connect(server).ping()
+    assert "right" in caught.value.remedy
 
 
 def test_nobody_gets_in_where_anonymous_access_is_off(server: FakeArtifactory, connect: Connect) -> None:
@@ -267,6 +271,16 @@ def test_an_oci_repository_is_found_under_either_path(serve: Serve, connect: Con
     client = connect(server)
     assert list(client.repositories()) == ["oci-local/app"]
     assert client.manifest("oci-local/app", "1").content == image().manifest
+
+
+def test_an_artifactory_from_before_the_type_oci_is_listed(server: FakeArtifactory, connect: Connect) -> None:
+    image().put(server.shelf("docker-local"), "app", "1")
+
+    def of_oci(request: Any, real: Any) -> Any:
+        return Status(400)(request, real) if request.first("packageType") == "oci" else real()
+
+    server.fail(repositories, of_oci)
+    assert list(connect(server).repositories()) == ["docker-local/app"]
 
 
 @pytest.mark.parametrize("context", ["/artifactory", ""])
