@@ -14,6 +14,7 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
 from registries.connectors.jfrog import is_api_key
+from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
 from registries.oci import transport
 from registries.oci.errors import (
@@ -484,6 +485,19 @@ def test_xray_says_that_it_blocks(server: FakeArtifactory, connect: Connect) -> 
     server.fail(manifests, Status(403, {"Content-Type": "application/json"}, body=message))
     with pytest.raises(PolicyBlocked, match="Xray"):
         connect(server).manifest("docker-local/app", "1")
+
+
+@pytest.mark.django_db
+def test_the_connection_test_goes_from_the_name_to_a_blob(server: FakeArtifactory) -> None:
+    image().put(server.shelf("docker-local"), "team/app", "1.0")
+    registry = row(server)
+    registry.save()
+    steps = {step.stage: step for step in diagnose(registry)}
+    assert steps[Stage.LISTING].detail == "docker-local/team/app:1.0"
+    assert steps[Stage.BLOB].result is Result.PASSED
+    registry.set_password("wrong")
+    *_before, last = diagnose(registry)
+    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
 
 
 # --- as rows ----------------------------------------------------------------------------------------------------------
