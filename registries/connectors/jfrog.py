@@ -6,14 +6,13 @@ the path, as a subdomain, or by a port. The API path ``/api/docker/<key>/v2/`` w
 
 from __future__ import annotations
 
-import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, BinaryIO, ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from django.utils.translation import gettext as _
@@ -21,34 +20,29 @@ from django.utils.translation import gettext as _
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import JFROG
 from registries.connectors.distribution import DistributionConnector
+from registries.connectors.jfrog_search import ManifestFile, ManifestSearch
 from registries.oci import strict_json
-from registries.oci.api import JsonApi, objects
+from registries.oci.api import JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
-    CredentialsRefused,
+    AccountLocked,
     MalformedAnswer,
     NamesUnfit,
     NotARegistry,
     NotFound,
     RedirectRefused,
-    RegistryError,
-    TooLarge,
-    Unreachable,
 )
 from registries.oci.headers import parse_challenges
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 from registries.oci.names import Digest
 
 API_KEY_HEADER = "X-JFrog-Art-Api"
-MANIFESTS = ("manifest.json", "list.manifest.json")  # the files that Artifactory keeps in the folder of a tag
-
-SEARCH_SECONDS = 120.0
 
 _REALM = re.compile(r"/api/(?:docker|oci)/([^/]+)/v2/token")
-_CHILD = "sha256__"  # begins the folders of what indexes point to
-_LOCKED = re.compile("locked|recurrent login failures", re.IGNORECASE)
-_HEX = re.compile(r"[0-9a-f]{64}")
+_PAUSED = "recurrent login failures"  # of anybody with this account; over within seconds
+_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
+_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,11 @@ class _Layout:
     root: str | None = None  # path of the REST API; None where there is none, only a registry
     kept: tuple[_Kept, ...] = ()
     alone: str = ""  # the key of the only repository that this address stands for: no image name holds it
+    search: ManifestSearch | None = None
+
+    def shows(self, key: str) -> bool:
+        """Whether the account sees ``key``."""
+        return any(key in {each.key, each.name} for each in self.kept)
 
     def walked(self) -> list[str]:
         """The keys whose images are listed."""
@@ -84,14 +83,6 @@ class _Place:
     registry: DistributionClient
     key: str
     image: str  # its name within ``registry``
-
-
-@dataclass(frozen=True)
-class _File:
-    """The manifest of a tag, as Artifactory's search tells. ``digest`` is None where two are found."""
-
-    digest: str | None
-    modified: datetime | None
 
 
 class JfrogConnector:
@@ -117,7 +108,6 @@ class JfrogConnector:
         self._turn = threading.RLock()
         self._found: _Layout | None = None
         self._registries: dict[str, DistributionClient] = {}
-        self._searches = True  # until the search proves to be closed
 
     # --- what answers here --------------------------------------------------------------------------------------------
     def ping(self) -> None:
@@ -136,7 +126,8 @@ class JfrogConnector:
         for root in self._roots:
             docker = self._kept(root, "docker")
             if docker is not None:
-                layout = _Layout(root, (*docker, *(self._kept(root, "oci") or ())))
+                kept = (*docker, *(self._kept(root, "oci") or ()))
+                layout = _Layout(root, kept, search=ManifestSearch(self._api(root)))
                 return replace(layout, alone=self._alone(layout))
         self._client.ping()  # the API may be reachable by another name only: this is a registry like any other
         return _Layout()
@@ -146,8 +137,12 @@ class JfrogConnector:
         subject = _("its repositories")
         try:
             answer = self._api(root).get("/repositories", {"packageType": package})
-            if answer.status == 401 or (answer.status == 403 and _LOCKED.search(answer.told("message"))):
-                raise self._api(root).refuse() if self._login else answer.error(subject)
+            if answer.status == 401 and self._login:
+                raise self._api(root).refuse()
+            if answer.status == 403:
+                _see_lock(answer.told("message"))
+            if answer.status == 400 and package == "oci":
+                return []  # an Artifactory from before that type
             rows = answer.items(subject)
         except (NotARegistry, RedirectRefused, NotFound):
             return None
@@ -165,13 +160,16 @@ class JfrogConnector:
         The proxy leads such an address to the path of one key, which then names it in its challenge. Where that does
         not tell, a host that looks like one of a key must show it: by an image that is found without the key.
         """
-        answer = self._client.api("", scheme="none").get("/v2/")
+        try:
+            answer = self._client.api("", scheme="none").get("/v2/")
+        except RedirectRefused:
+            return ""
         challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
         realms = [_REALM.search(each.get("realm")) for each in challenges]
-        named = {unquote(found[1]) for found in realms if found}
-        for each in layout.kept:
-            if each.name in named:
-                return each.key
+        named = {unquote(found[1]) for found in realms if found} - {"null"}  # which it says where keys are in the path
+        if named:
+            name = named.pop()
+            return next((each.key for each in layout.kept if each.name == name), name)
         label = self._host.partition(".")[0].lower()  # <key>.host, or <instance>-<key>.jfrog.io
         alike = [each for each in layout.kept if f"-{label}".endswith(f"-{each.name.lower()}")]
         return next((each.key for each in alike if self._is_alone(layout, each.key)), "")
@@ -191,10 +189,8 @@ class JfrogConnector:
         layout = self._layout()
         if layout.root is None:
             return _Place(self._client, "", repository)
-        key, image = (
-            (layout.alone, repository) if layout.alone else repository.split("/", 1) if "/" in repository else ("", "")
-        )
-        if not key:
+        key, slash, image = (layout.alone, "/", repository) if layout.alone else repository.partition("/")
+        if not slash:
             raise NotFound(
                 _("“%(name)s” names no image of a repository.") % {"name": repository[:100]},
                 _("Write the key of the repository in front, such as docker-local/team/app."),
@@ -236,7 +232,7 @@ class JfrogConnector:
                     yield image if layout.alone else f"{key}/{image}"
             except NamesUnfit as error:
                 unfit = error
-            except AccessDenied:
+            except (AccessDenied, NotFound):
                 denied.append(key)
         if denied or not keys:
             raise _not_listable(denied)
@@ -248,58 +244,27 @@ class JfrogConnector:
         try:
             yield from self._registry(layout, key).repositories()
         except (AccessDenied, NotFound):
-            rows = self._search(layout, {"repo": key})
-            if rows is None:
-                if any(each.key == key != each.name for each in layout.kept):
-                    return  # nothing was ever cached there
-                raise AccessDenied(_("The catalog is closed."), "") from None
-            yield from dict.fromkeys(image for image, _tag, _row in _tagged(rows))
+            images = layout.search.images(key) if layout.search else None
+            if images is None and not any(each.key == key != each.name for each in layout.kept):
+                raise
+            yield from images or ()  # nothing was ever cached there
 
     def tags(self, repository: str) -> Iterator[TagRef]:
-        """Yield the tags of ``repository``, with digest and time where Artifactory's search tells them."""
-        layout, place = self._layout(), self._place(repository)
-        files = self._files(layout, place)
-        for name in place.registry.tags(place.image):
-            if self._plain.wants(repository, name):
-                known = files.get(name, _File(None, None))
-                yield TagRef(name, digest=known.digest, pushed_at=known.modified)
+        """Yield the tags of ``repository``, with digest and time where Artifactory's search tells them.
 
-    def _files(self, layout: _Layout, place: _Place) -> dict[str, _File]:
-        """Return what the search tells of the manifests of an image, by tag."""
-        if layout.root is None or set(place.image) & set("*?"):
-            return {}
-        found: dict[str, _File] = {}
-        for image, tag, row in _tagged(
-            self._search(layout, {"repo": place.key, "path": {"$match": f"{place.image}/*"}})
-        ):
-            if image == place.image:
-                digest = row.get("sha256")
-                known = isinstance(digest, str) and _HEX.fullmatch(digest) and tag not in found
-                found[tag] = _File(f"sha256:{digest}" if known else None, strict_json.moment(row.get("modified")))
-        return found
-
-    def _search(self, layout: _Layout, where: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-        """Ask Artifactory's search (AQL) for manifests; None where it does not tell.
-
-        Neither sorted nor cut into pages: that is refused to the free edition.
+        Raises AccessDenied for one whose key is not to be seen: Artifactory can be told to say of all that one must not
+        see that it is not there.
         """
-        if not self._searches or layout.root is None:
-            return None
-        criteria = json.dumps({**where, "$or": [{"name": name} for name in MANIFESTS]})
-        query = f'items.find({criteria}).include("repo","path","name","modified","sha256")'
-        subject = _("the search")
-        try:
-            answer = self._api(layout.root).post(
-                "/search/aql", query.encode(), headers={"Content-Type": "text/plain"}, patience=SEARCH_SECONDS
-            )
-            return objects(answer.item(subject).get("results"), subject)
-        except TooLarge:
-            return None
-        except (CredentialsRefused, Unreachable):
-            raise
-        except RegistryError:  # not for this account or edition, or overloaded: each tag is asked for then
-            self._searches = False
-            return None
+        layout, place = self._layout(), self._place(repository)
+        files = layout.search.files(place.key, place.image) if layout.search else {}
+        empty = True
+        for name in place.registry.tags(place.image):
+            empty = False
+            if self._plain.wants(repository, name):
+                file = files.get(name, ManifestFile())
+                yield TagRef(name, digest=file.digest, pushed_at=file.modified)
+        if empty and layout.root is not None and not layout.shows(place.key):
+            raise _not_listable([place.key])
 
     # --- pulling ------------------------------------------------------------------------------------------------------
     def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
@@ -328,12 +293,14 @@ def is_api_key(password: str) -> bool:
     return password.startswith("AKC") and password.isalnum()
 
 
-def _tagged(rows: Iterable[dict[str, Any]] | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield image, tag and row of the manifests that have a tag; not those of an index, nor unfinished uploads."""
-    for row in rows or ():
-        image, _slash, tag = strict_json.text(row.get("path"), 1000).rpartition("/")
-        if image and tag and not tag.startswith(_CHILD) and "_uploads" not in (tag, *image.split("/")):
-            yield image, tag, row
+def _see_lock(message: str) -> None:
+    """Raise AccountLocked where a refusal says that nobody gets in with this account for now."""
+    if _PAUSED in message or _LOCKED.search(message):
+        raise AccountLocked(
+            _("Artifactory has locked this account, because logins with it have failed."),
+            _("Find out who signs in with a wrong password, and have an administrator unlock the account."),
+            retry_at=datetime.now(UTC) + _PAUSE if _PAUSED in message else None,
+        )
 
 
 def _not_listable(keys: list[str]) -> AccessDenied:

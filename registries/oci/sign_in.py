@@ -67,18 +67,22 @@ class SignIn:
         self._tokens: dict[str, _Token] = {}
         self._refusals: list[CredentialsRefused] = of._refusals if of else []  # what one has learnt, all know
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
+        self._is_known = self._has_login or bool(transport.endpoint.headers)
         self._logins: Logins | None = None
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
-        self._logins, self._has_login = logins, True
+        self._logins, self._has_login, self._is_known = logins, True, True
 
     def below(self, base: str) -> SignIn:
         """Return the sign-in to another registry of this server, at ``base``, which knows the same refusals.
 
         It sends the credentials as they are where that is taken, which spares a token for each repository.
         """
-        return SignIn(self._transport, base=base, of=self)
+        other = SignIn(self._transport, base=base, of=self)
+        if self._logins is not None:
+            other.sign_in_by(self._logins)
+        return other
 
     @property
     def logins(self) -> Logins | None:
@@ -265,7 +269,7 @@ class SignIn:
     def _get_root(self, authorization: str) -> Answer:
         headers = {"Authorization": authorization} if authorization else {}
         answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
-        if answer.status == 401 and answer.origin != self._transport.home:
+        if answer.origin != self._transport.home and (answer.status == 401 or self._is_known):
             raise RedirectRefused(
                 f"The address redirects to {answer.origin}, where no password is sent.",
                 "If that is the registry, enter its address.",

@@ -87,7 +87,8 @@ class _Artifactory(RegistryServer):
     """Artifactory without faults.
 
     ``alone`` is the key that a proxy has put at ``/v2/`` (subdomain, port); else keys are in the path. ``context`` is
-    where Artifactory lies, ``api`` whether its REST API can be reached here, ``aql`` whether its search answers.
+    where Artifactory lies, ``api`` whether its REST API can be reached here (its token service can, always), ``aql``
+    whether its search answers.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class _Artifactory(RegistryServer):
 
     # --- routes ---------------------------------------------------------------------------------------------------
     def answer(self, request: Request) -> Answer:
-        if request.path.startswith(f"{self.context}/api/") and self.has_api:
+        if request.path.startswith(f"{self.context}/api/") and (self.has_api or request.path.endswith("/v2/token")):
             return self._api(request, request.path.removeprefix(f"{self.context}/api"))
         if request.path.startswith("/v2/"):
             key = self.alone

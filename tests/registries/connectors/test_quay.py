@@ -14,6 +14,7 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
 from registries.connectors import quay
+from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
 from registries.oci import transport
 from registries.oci.errors import (
@@ -25,6 +26,7 @@ from registries.oci.errors import (
     NotFound,
     ServerError,
 )
+from registries.oci.manifests import ImageManifest, parse_manifest
 from registries.start_sync import start_sync
 from tests.fakes import images
 from tests.fakes.quay import PUSHED, FakeQuay, OAuthToken, api, logins, repository_lists, tag_lists, user_info
@@ -32,6 +34,7 @@ from tests.fakes.registry import (
     HTML,
     FakeRegistry,
     Status,
+    Truncate,
     blobs,
     catalog,
     json_body,
@@ -408,17 +411,28 @@ def test_an_image_is_pulled_by_a_token_of_the_registry(
 
 
 def test_a_blob_that_breaks_off_is_read_again_from_its_start(server: FakeQuay, connect: Connect) -> None:
-    from registries.oci.manifests import parse_manifest
-    from tests.fakes.registry import Truncate
-
     made = images.image({"big": b"x" * 300_000}, compression="none")
     made.put(server, "acme/app", "1")
     client = connect(server)
     manifest = parse_manifest(client.manifest("acme/app", "1"))
+    assert isinstance(manifest, ImageManifest)
     server.fail(blobs, Truncate(0.5), times=1)
     with client.blob("acme/app", manifest.layers[0]) as content:
         assert content.read() == made.layers[0].content
     assert len(server.requests(blobs)) == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("username", "right"), [("", TOKEN), ("acme+tally", "R" * 64)])
+def test_the_connection_test_goes_from_the_name_to_a_blob(server: FakeQuay, username: str, right: str) -> None:
+    image().put(server, "acme/app", "1.0")
+    registry = saved(server, username=username, password=right)
+    steps = {step.stage: step for step in diagnose(registry)}
+    assert steps[Stage.LISTING].detail == "acme/app:1.0"
+    assert steps[Stage.BLOB].result is Result.PASSED
+    registry.set_password("wrong")
+    *_before, last = diagnose(registry)
+    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
 
 
 # --- as rows ----------------------------------------------------------------------------------------------------------
