@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## Check style, types and migrations
 test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=2)
 	@.ci/install-test-programs
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take the pictures of the README anew, with the browser tests

@@ -44,6 +44,7 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
     (
         _("Console"),
         (
+            Item(_("Engines"), "scanning:engines", "shield", key="e"),
             Item(_("Audit trail"), "admin:console_auditevent_changelist", "audit", staff=True),
             Item(_("Users"), "admin:console_user_changelist", "users", staff=True),
         ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -127,11 +128,14 @@ REDIS_URL: str = env.str("REDIS_URL", "")
 SCAN_WORKERS: int = env.int("TALLYMAN_SCAN_WORKERS", 2)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
-# kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it
-JOB_KINDS: dict[str, dict[str, str]] = {
+# kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
+# ``places`` so many are at work at once on this machine, and one process more is kept for what a person waits for.
+JOB_KINDS: dict[str, dict[str, Any]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
+    "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
     "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
-    "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan"},
+    "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan", "places": SCAN_WORKERS},
+    "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
@@ -140,7 +144,12 @@ JOB_KINDS: dict[str, dict[str, str]] = {
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
-JOB_TICKS: list[str] = ["registries.nightly.due", "scanning.runs.tick", "scanning.schedule.tick"]
+JOB_TICKS: list[str] = [
+    "registries.discoveries.due",
+    "registries.nightly.due",
+    "scanning.runs.tick",
+    "scanning.schedule.tick",
+]
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"
@@ -251,4 +260,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 from console.jobs.configuration import Times, clusters  # noqa: E402
 
 JOB_TIMES = Times()
-Q_CLUSTER = clusters(redis_url=REDIS_URL, quick_workers=QUICK_WORKERS, scan_workers=SCAN_WORKERS)
+Q_CLUSTER = clusters(redis_url=REDIS_URL, quick_workers=QUICK_WORKERS, scan_workers=SCAN_WORKERS + 1)

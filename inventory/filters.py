@@ -56,7 +56,7 @@ class ImageFilters(ListingFilterSet):
     registry = ModelAnyOf(
         label=_("Registry"),
         field_name="repository__registry",
-        queryset=Registry.objects.only("name").order_by("name", "pk"),
+        queryset=Registry.objects.present().only("name").order_by("name", "pk"),
     )
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
     fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)

@@ -65,7 +65,7 @@ def read() -> Overview:
     )
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
     synced = Q(last_sync__state=State.SUCCEEDED)
-    registries = Registry.objects.aggregate(
+    registries = Registry.objects.present().aggregate(
         synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
     )
     severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})

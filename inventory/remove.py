@@ -25,7 +25,7 @@ def remove_registry(run: JobRun[Removal]) -> None:
         syncs = SyncRun.objects.filter(registry=registry).exclude(state__in=FINAL_STATES)
         for sync in syncs:
             request_cancel(sync)
-        if syncs.exists():
+        if syncs.all().exists():  # a queued one has ended already
             run.postpone(until=timezone.now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
         total = Tag.objects.filter(repository__registry=registry).count()
         gone = 0

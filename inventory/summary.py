@@ -59,6 +59,11 @@ def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: s
     )
 
 
+def record_waiting(image_ids: Iterable[int], *, reason: str) -> None:
+    """Write why the queued scans of these images wait."""
+    Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED).update(scan_reason=reason)
+
+
 def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None) -> None:
     """Write what is known to be in an image; ``os_name`` None keeps the one known.
 

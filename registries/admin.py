@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from console.admin import ReadOnlyAdmin
-from registries.models import Registry, Removal, SyncRun
+from registries.models import CloudAccount, Registry, Removal, SyncRun
 
 JOB = (
     *("state", "stage", "progress_done", "progress_total", "reason", "remedy", "attempt", "losses", "retried"),
@@ -27,6 +27,7 @@ class RegistryAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("name", "type", "version", "network", "region", "address", "endpoint", "role")}),
         ("Access", {"fields": ("username", "has_password", "pull_username", "has_pull_password", "verify_tls")}),
+        ("Cloud", {"fields": ("cloud_account", "cloud_id", "cloud_address", "cloud_state")}),
         ("Use", {"fields": ("limit", "repositories", "ca_bundle")}),
         (
             "Connection",
@@ -65,3 +66,9 @@ class RemovalAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     list_select_related = ("requested_by",)
     fields = ("name", "registry", "requested_by", *JOB)
+
+
+@admin.register(CloudAccount)
+class CloudAccountAdmin(ReadOnlyAdmin):
+    list_display = ("name", "secret_id", "state", "checked_at", "instances", "namespaces")
+    exclude = ("secret_key_token", "pull_password_token")

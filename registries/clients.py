@@ -14,7 +14,15 @@ from registries.connectors.aws import AccessKey, Aws
 from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.ecr import EcrConnector, check_role, place_of
-from registries.models import Registry
+from registries.connectors.harbor_v1 import HarborV1Connector
+from registries.connectors.harbor_v2 import HarborV2Connector
+from registries.connectors.jfrog import API_KEY_HEADER, JfrogConnector, is_api_key
+from registries.connectors.quay import TOKEN_USER, QuayConnector
+from registries.connectors.regions import CCR_HOSTS
+from registries.connectors.tencent import TcrConnector
+from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
+from registries.connectors.tencent_personal import CcrConnector
+from registries.models import CloudAccount, Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import RegistryError
@@ -24,7 +32,7 @@ from registries.oci.transport import Transport
 Check = Callable[[], None]
 
 # The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
-CLOUDS = frozenset({Registry.Type.AWS})
+CLOUDS = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
 SMALL_BLOB = 4 * 1024 * 1024
 
 
@@ -35,6 +43,7 @@ class RegistryClient(Protocol):
     """
 
     fixed: bool  # see Connector
+    about: str  # see Connector
 
     def ping(self) -> None:
         """Prove that the address answers and takes the credentials."""
@@ -65,16 +74,50 @@ def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[
     ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
     Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
     """
-    endpoint = endpoint_of(registry)
+    with DistributionClient(_signed_in(registry, endpoint_of(registry)), check=check) as distribution:
+        connector = _connector(registry, distribution)
+        yield _Client(connector, connector if isinstance(connector, JfrogConnector) else distribution)
+
+
+def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
+    """Return ``endpoint`` with its credentials in the form that a registry of this type takes."""
     if registry.type in CLOUDS:
-        endpoint = replace(endpoint, username="", password="")
-    with DistributionClient(endpoint, check=check) as distribution:
-        yield _Client(_connector(registry, distribution), distribution)
+        return replace(endpoint, username=registry.pull_username, password=registry.reveal_pull_password())
+    if endpoint.username or not endpoint.password:
+        return endpoint
+    if registry.type == Registry.Type.QUAY:
+        return replace(endpoint, username=TOKEN_USER)
+    if registry.type == Registry.Type.JFROG and is_api_key(endpoint.password):
+        return replace(endpoint, password="", headers=((API_KEY_HEADER, endpoint.password),))
+    return endpoint
+
+
+@contextmanager
+def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterator[TencentApi]:
+    """Open the way to the API of the cloud with the key of ``account``; as :func:`open_client`."""
+    opened: list[Transport] = []
+
+    def transport(url: str) -> Transport:
+        opened.append(Transport(_server(Registry(), url), check))
+        return opened[-1]
+
+    key = SecretKey(account.secret_id, account.reveal_secret_key())
+    try:
+        yield TencentApi(key, transport=transport, endpoint=account.endpoint)
+    finally:
+        for each in opened:
+            each.close()
 
 
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
-    return replace(_server(registry, registry.address), username=registry.username, password=registry.reveal_password())
+    return replace(
+        _server(registry, registry.address),
+        username=registry.username,
+        password=registry.reveal_password(),
+        # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
+    )
 
 
 def _server(registry: Registry, url: str) -> Endpoint:
@@ -95,8 +138,38 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
     match registry.type:
         case Registry.Type.OCI:
             return DistributionConnector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR if registry.version == Registry.Version.V1:
+            return HarborV1Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.HARBOR:
+            return HarborV2Connector(client, repositories=registry.repositories, host=registry.host)
+        case Registry.Type.QUAY:
+            return QuayConnector(
+                client,
+                username=registry.username or (TOKEN_USER if registry.has_password else ""),
+                repositories=registry.repositories,
+                host=registry.host,
+            )
+        case Registry.Type.JFROG:
+            return JfrogConnector(
+                client,
+                address=registry.address,
+                login=bool(registry.username or registry.has_password),
+                bearer=not registry.username,
+                repositories=registry.repositories,
+            )
         case Registry.Type.AWS:
             return _ecr(registry, client)
+        case Registry.Type.TCR:
+            vpc = registry.network == Registry.Network.VPC
+            return TcrConnector(client, _tencent(registry, client), host=registry.host, id=registry.cloud_id, vpc=vpc)
+        case Registry.Type.CCR:
+            return CcrConnector(
+                client,
+                _tencent(registry, client),
+                region=registry.region or CCR_HOSTS.get(registry.host.partition(".")[0], DEFAULT_REGION),
+                namespace=registry.cloud_id,
+                can_pull=registry.has_pull_password,
+            )
         case _:
             raise RegistryError(
                 _("Registries of the type %(type)s cannot be listed by this version.")
@@ -109,9 +182,9 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
-        # Certificates may go unchecked where the registry's do, but never those of the public API.
+        # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
         server = _server(registry, url)
-        return client.transport_to(server if registry.endpoint else replace(server, verify=True))
+        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),
@@ -125,6 +198,14 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
     return EcrConnector(client, aws, account=place.account)
 
 
+def _tencent(registry: Registry, client: DistributionClient) -> TencentApi:
+    def transport(url: str) -> Transport:
+        return client.transport_to(replace(_server(registry, url), verify=registry.verify_tls or not registry.endpoint))
+
+    key = SecretKey(registry.username, registry.reveal_password())
+    return TencentApi(key, transport=transport, endpoint=registry.endpoint)
+
+
 def _bare(host: str) -> str:
     """``host`` without its port."""
     return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
@@ -133,15 +214,19 @@ def _bare(host: str) -> str:
 class _Client:
     """The connector lists, the distribution client reads."""
 
-    def __init__(self, connector: Connector, distribution: DistributionClient) -> None:
+    def __init__(self, connector: Connector, distribution: DistributionClient | JfrogConnector) -> None:
         self.fixed = connector.fixed
-        self.ping = connector.ping
+        self.about = ""
         self.repositories = connector.repositories
         self.tags = connector.tags
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
-        self._distribution = distribution
+        self._connector, self._distribution = connector, distribution
+
+    def ping(self) -> None:
+        self._connector.ping()
+        self.about = getattr(self._connector, "about", "")
 
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
         return self._distribution.blob_bytes(repository, blob, limit=limit)

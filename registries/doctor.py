@@ -13,7 +13,6 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from registries import versions
 from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
@@ -82,59 +81,60 @@ class Step:
         return str(LABELS[self.stage])
 
 
-def diagnose(registry: Registry, *, check: Callable[[], None] = lambda: None) -> list[Step]:
-    """Try everything a sync and a scan need of a stored registry; record the outcome on it.
-
-    Returns all steps up to the first that fails. Raises nothing but what ``check`` raises.
-    """
-    steps = list(examine(registry, check=check))
-    record(registry, steps)
-    return steps
-
-
-def record(registry: Registry, steps: list[Step]) -> None:
-    """Keep on a stored registry what a whole test of it has shown."""
-    failed = next((step for step in steps if step.result is Result.FAILED), None)
-    if failed is None:
-        registry.record_connection(state=Registry.Connection.CONNECTED)
-        return
-    registry.record_connection(
-        state=Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED,
-        reason=failed.reason,
-        remedy=failed.remedy,
-    )
-
-
-def examine(registry: Registry, *, check: Callable[[], None] = lambda: None) -> Iterator[Step]:
-    """Yield the steps of a test as they are done, up to the first that fails. Stores nothing; no need to be saved.
+def diagnose(
+    registry: Registry,
+    *,
+    check: Callable[[], None] = lambda: None,
+    show: Callable[[Step], None] = lambda step: None,
+    keep: bool = True,
+) -> list[Step]:
+    """Try everything a sync and a scan need of ``registry``, saved or not, and return the steps up to the first that
+    fails; ``show`` gets each as it is done. With ``keep`` the outcome is recorded on the (stored) registry.
 
     The credentials are tried once. The manifest and the byte of an image that it reads do not count against the hourly
     limit. Raises nothing but what ``check`` raises, unless that is a RegistryError: then the step under way has failed.
     """
+    steps = []
+    for step in _examine(registry, check):
+        steps.append(step)
+        show(step)
+    if keep:
+        _record(registry, steps)
+    return steps
+
+
+def _record(registry: Registry, steps: list[Step]) -> None:
+    failed = next((step for step in steps if step.result is Result.FAILED), None)
+    if failed is None:
+        registry.record_connection(state=Registry.Connection.CONNECTED)
+    else:
+        state = Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED
+        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy)
+
+
+def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
     here = _Position()
     try:
         endpoint = endpoint_of(registry)
-        yield from _way(endpoint, here, check)
-        yield from _api(registry, endpoint, here, check)
+        if registry.network == Registry.Network.VPC:
+            for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
+                yield Step(stage, Result.SKIPPED, detail=_("The internal address is asked of the API."))
+        else:
+            yield from _way(endpoint, here, check)
+        here.at(Stage.API)
         with open_client(registry, check=check) as client:
             client.ping()
-            if here.stage is Stage.API:
-                yield here.passed()
-            here.at(Stage.CREDENTIALS)
+            yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
             anonymous = not (registry.username or registry.has_password)
-            yield here.passed(_("None are needed.") if anonymous else "")
+            yield Step(Stage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
             yield from _content(client, here)
     except SecretUnreadableError as error:
         yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
         if isinstance(error, CredentialsRefused | AccessDenied) and here.stage is Stage.API:
-            yield here.passed()
-            here.at(Stage.CREDENTIALS)
+            yield Step(Stage.API)
+            here.stage = Stage.CREDENTIALS
         yield here.failed(error)
-
-
-class WrongVersion(RegistryError):
-    """The API is of another version than the one that was chosen."""
 
 
 class _Position:
@@ -193,20 +193,6 @@ def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iter
         else:
             facts.append(_("not validated"))
             yield Step(Stage.TLS, Result.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts))
-
-
-def _api(registry: Registry, endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iterator[Step]:
-    """Yield what the API says of itself, where it says anything before the sign-in."""
-    here.at(Stage.API)
-    if registry.type != Registry.Type.HARBOR:
-        return
-    reported = versions.harbor(endpoint, check=check)
-    label = Registry.Version(reported.version).label
-    told = _("The API reports %(version)s.") % {"version": reported.full or label}
-    if reported.version != registry.version:
-        raise WrongVersion(told, _("Choose %(version)s as the version.") % {"version": label})
-    yield here.passed(told)
-    here.at(Stage.CREDENTIALS)
 
 
 def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:

@@ -97,7 +97,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         self._choose("type", [(name, each.label) for name, each in DECLARATIONS.items()])
         self._choose("network", [choice for choice in Registry.Network.choices if choice[0] in declared.networks])
         regions = [(name, f"{declared.places.get(name, '')} {name}".strip()) for name in declared.regions]
-        told = _("As the address says") if regions else _("Default region")
+        told = _("Automatic") if regions else _("Default region")
         self._choose("region", [("", told), *sorted(regions, key=lambda choice: choice[0])])
         if declared.versions:
             chosen = [choice for choice in Registry.Version.choices if choice[0] in declared.versions]

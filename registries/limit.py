@@ -59,6 +59,15 @@ def take(*, registry_id: int, image_id: str, now: datetime | None = None, waitin
         return _free_at(units, registry.limit, waiting)
 
 
+def free_times(*, registry_id: int, waiting: int, count: int) -> list[datetime]:
+    """Return when the ``count`` units after the next ``waiting`` ones become free; empty where nothing is used up."""
+    limit = Registry.objects.values_list("limit", flat=True).get(pk=registry_id)
+    units = list(PullUnit.objects.filter(registry_id=registry_id).order_by("taken_at", "pk"))
+    if limit is None or len(units) < limit:
+        return []
+    return [_free_at(units, limit, waiting + number) for number in range(count)]
+
+
 def usage(registry: Registry, *, now: datetime | None = None) -> Usage:
     """Return how much of the limit of ``registry`` is used. ``now`` is the database's clock unless given."""
     return usage_of_row(Registry.objects.annotate(**usage_columns(now)).get(pk=registry.pk))

@@ -55,7 +55,7 @@ def used(row: Registry) -> str:
     return _("%(used)s of %(limit)s") % {"used": f"{usage.used:,}", "limit": f"{usage.limit:,}"}
 
 
-def _number(name: str, label: str | object, *, default: bool = True, slot: str = "") -> Column[SyncRun]:
+def _number(name: str, label: str | object, *, default: bool = True) -> Column[SyncRun]:
     return Column(
         name=name,
         label=label,  # type: ignore[arg-type]
@@ -66,7 +66,6 @@ def _number(name: str, label: str | object, *, default: bool = True, slot: str =
         default=default,
         descending_first=True,
         css="num",
-        slot=slot,
     )
 
 
@@ -319,7 +318,7 @@ SYNCS = Listing[SyncRun](
             needs=Needs(fields=("trigger", "requested_by__username")),
         ),
         _number("repositories", gettext_lazy("Repositories")),
-        _number("tags", gettext_lazy("Images"), slot="risks"),
+        _number("tags", gettext_lazy("Images")),
         _number("tags_new", gettext_lazy("New")),
         _number("tags_changed", gettext_lazy("Changed")),
         _number("tags_gone", gettext_lazy("Gone")),

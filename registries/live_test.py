@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.models import User
-from registries.doctor import Result, Stage, Step, examine, record
+from registries.doctor import Result, Stage, Step, diagnose
 from registries.models import ConnectionTest, Registry
 from registries.models.connection_test import LIFE, LONGEST
 from registries.oci.errors import TimedOut
@@ -61,9 +61,7 @@ def steps_of(test: ConnectionTest) -> list[Step]:
     """Return the steps that ``test`` has done so far; a last failed one where it was broken off."""
     steps = [Step(**{**each, "stage": Stage(each["stage"]), "result": Result(each["result"])}) for each in test.steps]
     if test.lost:
-        done = {step.stage for step in steps}
-        stage = next((stage for stage in Stage if stage not in done), Stage.BLOB)
-        steps.append(Step(stage, Result.FAILED, reason=_("The test was broken off."), remedy=_("Test again.")))
+        steps.append(_broken_off(steps, _("The test was broken off: the console was restarted."), _("Test again.")))
     return steps
 
 
@@ -79,26 +77,28 @@ def _run(test: ConnectionTest, registry: Registry) -> None:
             )
 
     steps: list[Step] = []
+
+    def show(step: Step) -> None:
+        steps.append(step)
+        ConnectionTest.objects.filter(pk=test.pk).update(steps=[asdict(each) for each in steps])
+
     try:
-        for step in examine(registry, check=check):
-            steps.append(step)
-            test.steps = [asdict(each) for each in steps]
-            test.save(update_fields=["steps"])
-        if test.saved:
-            record(registry, steps)
-    except Exception as error:  # an error of ours must not leave the page waiting
+        diagnose(registry, check=check, show=show, keep=test.saved)
+    except Exception:  # an error of ours must not leave the page waiting
         log.exception("Connection test %s", test.pk)
-        done = {step.stage for step in steps}
-        stage = next((stage for stage in Stage if stage not in done), Stage.BLOB)
-        reason = _("An error that the console does not know stopped the test (%(name)s).") % {
-            "name": type(error).__name__
-        }
-        steps.append(Step(stage, Result.FAILED, reason=reason, remedy=_("The log of the console has the cause.")))
-        test.steps = [asdict(each) for each in steps]
+        reason = _("An error that the console does not know stopped the test.")
+        steps.append(_broken_off(steps, reason, _("The log of the console has the cause.")))
     finally:
-        test.ended_at = timezone.now()
         try:
-            ConnectionTest.objects.filter(pk=test.pk).update(steps=test.steps, ended_at=test.ended_at)
+            ended = {"steps": [asdict(each) for each in steps], "ended_at": timezone.now()}
+            ConnectionTest.objects.filter(pk=test.pk).update(**ended)
         finally:
             connection.close()
             _places.release()
+
+
+def _broken_off(steps: list[Step], reason: str, remedy: str) -> Step:
+    """Return the failed step that ends ``steps`` before their time."""
+    done = {step.stage for step in steps}
+    stage = next((stage for stage in Stage if stage not in done), Stage.BLOB)
+    return Step(stage, Result.FAILED, reason=reason, remedy=remedy)

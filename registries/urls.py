@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registries.views import connection, edit, lists, syncs
+from registries.views import connection, edit, events, lists, syncs, tencent
 
 app_name = "registries"
 urlpatterns = [
@@ -21,6 +21,9 @@ urlpatterns = [
     path("syncs/", syncs.sync_list, name="sync-list"),
     path("syncs/columns/", syncs.sync_columns, name="sync-columns"),
     path("syncs/export/", syncs.sync_export, name="sync-export"),
+    path("events/<str:key>/", events.receive, name="receive-event"),
+    path("events/<str:key>/<str:secret>/", events.receive, name="receive-event-with-secret"),
+    path("<int:pk>/events/", events.push_events, name="push-events"),
     path("<int:pk>/", lists.registry_detail, name="registry-detail"),
     path("<int:pk>/edit/", edit.registry_edit, name="registry-edit"),
     path("<int:pk>/delete/", edit.registry_delete, name="registry-delete"),
@@ -28,4 +31,10 @@ urlpatterns = [
     path("<int:pk>/sync/", syncs.sync, name="sync"),
     path("<int:pk>/cancel-sync/", syncs.cancel_sync, name="cancel-sync"),
     path("<int:pk>/test/", connection.registry_test, name="registry-test"),
+    path("tencent/", tencent.account_list, name="tencent-account-list"),
+    path("tencent/add/", tencent.account_add, name="tencent-account-add"),
+    path("tencent/<int:pk>/", tencent.account_edit, name="tencent-account-edit"),
+    path("tencent/<int:pk>/discover/", tencent.account_discover, name="tencent-account-discover"),
+    path("tencent/<int:pk>/restore/", tencent.account_restore, name="tencent-account-restore"),
+    path("tencent/<int:pk>/delete/", tencent.account_delete, name="tencent-account-delete"),
 ]

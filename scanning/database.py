@@ -30,6 +30,7 @@ from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.trivy_binary import sha256
+from scanning.engines.trivy_cache import NoMemory
 from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
 
 FILES = ("trivy.db", "metadata.json")
@@ -135,11 +136,12 @@ def _executable() -> Path:
         raise DatabaseError(error.reason, error.remedy) from error
 
 
-def _engine(database: Path, cache_root: Path) -> Trivy:
+def _engine(database: Path, home: Path) -> Trivy:
     return Trivy(
         executable=Path(settings.TRIVY) if settings.TRIVY else None,
         expected_sha256=None if settings.TRIVY else PINNED_SHA256,
-        cache_root=cache_root,
+        home=home,
+        memory=NoMemory(),
         database=database,
         fingerprint_key=b"",
         run=process.run,
@@ -263,10 +265,9 @@ def _try(database: Path, check: Check) -> None:
             config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
             layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
         )
-        categories = {RiskCategory.VULNERABILITIES}
-        engine = _engine(database, scratch / "cache")
-        with engine.session(check, diff_ids=[diff_id], categories=categories) as session:
-            report = session.analyse(image, categories, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+        engine = _engine(database, scratch / "home")
+        session = engine.session(categories={RiskCategory.VULNERABILITIES})
+        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_SECONDS)
         if not report.packages:
             raise EngineError(
                 _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")

@@ -12,6 +12,7 @@ from console.jobs import process
 from scanning import database
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
+from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
 
 RULES = Path(__file__).parent / "rules"
@@ -23,7 +24,8 @@ def trivy() -> Trivy:
     return Trivy(
         executable=Path(settings.TRIVY) if settings.TRIVY else None,
         expected_sha256=None if settings.TRIVY else PINNED_SHA256,
-        cache_root=settings.DATA_DIR / "trivy" / "cache",
+        home=settings.DATA_DIR / "trivy" / "home",
+        memory=LayerMemory(),
         database=database.folder(),
         fingerprint_key=fingerprint_key(),
         run=process.run,
@@ -34,6 +36,11 @@ def trivy() -> Trivy:
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
     return Yara(rules=RULES, extra=settings.DATA_DIR / "rules")
+
+
+def malware() -> tuple[Yara, ...]:
+    """Return the engines that look for viruses and trojans; each layer is read by all of them."""
+    return (yara(),)
 
 
 @lru_cache(maxsize=1)

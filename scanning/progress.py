@@ -9,9 +9,10 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from console.jobs.models import State
-from scanning.models import Scan, ScanRun
+from scanning.models import Scan, ScanRun, Stage
 from scanning.models.run import ACTIVE
 
+LABELS = dict(Stage.choices)
 SAME_START = timedelta(seconds=60)  # scans queued within this time of the oldest active one count as started with it
 ENOUGH = 3  # ended scans before a remaining time is told
 
@@ -101,4 +102,5 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int) -> Progr
         held=figures["waiting"] + queueing,
     )
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    return Progress(**figures, queueing=queueing, stages=list(stages.annotate(n=Count("pk"))), remaining=left)
+    told = [(str(LABELS.get(stage, stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
+    return Progress(**figures, queueing=queueing, stages=told, remaining=left)

@@ -9,12 +9,13 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from console.jobs import queue
-from console.jobs.models import State
+from console.jobs.models import Lane, State
 from inventory.models import Manifest, Tag
 from scanning import quota
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
 
+PROMPT = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
 BATCH = 200  # tags a transaction; keeps the database's write lock short
 
 
@@ -65,7 +66,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 why = _("Already scanning")
             elif limit is not None and room is not None and len(done.scans) >= room:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
-            elif (scan := _create(run, tag, tag.image_id)) is None:
+            elif (scan := _create(run, tag, tag.image_id, before=run.images + len(done.scans))) is None:
                 why = _("Already scanning")
             else:
                 ours.add(tag.image_id)
@@ -77,8 +78,8 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
     return done
 
 
-def _create(run: ScanRun, tag: Tag, image_id: int) -> Scan | None:
-    """Save a scan of the image behind ``tag``; None where another process was first."""
+def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int) -> Scan | None:
+    """Save a scan of the image behind ``tag``, with so many ``before`` it; None where another process was first."""
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
         run=run,
@@ -90,7 +91,7 @@ def _create(run: ScanRun, tag: Tag, image_id: int) -> Scan | None:
         categories=run.categories,
         timeout=run.timeout,
         requested_by_id=run.requested_by_id,
-        lane=run.lane,
+        lane=Lane.BULK if run.lane == Lane.MANUAL and before >= PROMPT else run.lane,
     )
     try:
         with transaction.atomic():

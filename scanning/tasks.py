@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from console.jobs.models import Lane
 from console.jobs.work import JobRun, work
+from inventory.push import look_again
+from registries.models import PushAddress, PushEvent
 from scanning import database, runs, schedule
+from scanning.launch import launch
 from scanning.models import DatabaseUpdate, Scan, ScanRun
 from scanning.pipeline import scan_image
 
@@ -21,6 +25,22 @@ def run(run_id: int) -> None:
 def fire(schedule_id: int) -> None:
     """Do what is due of a schedule; called by its django-q2 schedule row."""
     schedule.fire(schedule_id)
+
+
+def push_event(event_id: int) -> None:
+    """Look again at what a registry has reported, and scan it where that is wanted."""
+    work(PushEvent, event_id, _push_event)
+
+
+def _push_event(run: JobRun[PushEvent]) -> None:
+    changed = look_again(run)
+
+    def write() -> None:
+        PushEvent.objects.filter(pk=run.job.pk).update(images=len(changed))
+        if PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
+            launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT)
+
+    run.finish(write=write)
 
 
 def update_database(update_id: int) -> None:

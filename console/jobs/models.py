@@ -34,6 +34,7 @@ class Lane(models.IntegerChoices):
     """Which queued job of a kind is taken first: the lower number."""
 
     MANUAL = 10, _("By hand")
+    BULK = 15, _("By hand, behind the first of a large start")
     EVENT = 20, _("By push event")
     SCHEDULE = 30, _("By schedule")
 
@@ -83,6 +84,14 @@ class Job(models.Model):
 
     def progress_changed(self) -> None:
         """Write what must change together with the progress. Called in the transaction of a progress write."""
+
+    @classmethod
+    def next_in_line(cls, queue: models.QuerySet[Self], *, lane: Lane | None) -> Self | None:
+        """Return which job is taken next of those that may be taken now: ``queue``, by lane and age.
+
+        With ``lane`` one of that lane alone. A kind may have an order of its own; then it finds the jobs by itself.
+        """
+        return (queue if lane is None else queue.filter(lane=lane)).first()
 
     @property
     def is_final(self) -> bool:

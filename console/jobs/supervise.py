@@ -6,11 +6,12 @@ even a grandchild that makes a session of its own is found and ended.
 
 Owner to supervisor, over the socket ``--control``: ``T`` asks for the end (TERM, a pause, KILL); end of file means that
 the owner is dead (KILL at once). Supervisor to owner: ``started <pid>``, then ``exited <code>``, or ``failed <errno>``.
+
+It starts for each run of an engine, so it imports little: argparse and pathlib alone would double its time.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import os
@@ -19,7 +20,7 @@ import select
 import signal
 import sys
 import time
-from pathlib import Path
+from types import SimpleNamespace
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -85,18 +86,21 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--control", type=int, required=True)
-    parser.add_argument("--data", type=int)
-    parser.add_argument("--file", type=int)
-    parser.add_argument("--descriptors", type=int, default=1024)
-    parser.add_argument("--grace", type=float, default=5.0)
-    parser.add_argument("engine", nargs=argparse.REMAINDER)
-    return parser.parse_args()
+def _options() -> SimpleNamespace:
+    """Return the options, each ``--name=number`` or absent (None), and the engine's own words, which follow ``--``."""
+    mine = sys.argv[1 : sys.argv.index("--")]
+    given = dict(word.removeprefix("--").split("=", 1) for word in mine)
+    return SimpleNamespace(
+        control=int(given["control"]),
+        data=int(given["data"]) if "data" in given else None,
+        file=int(given["file"]) if "file" in given else None,
+        descriptors=int(given["descriptors"]),
+        grace=float(given["grace"]),
+        engine=sys.argv[len(mine) + 2 :],
+    )
 
 
-def _start(options: argparse.Namespace) -> tuple[int, int]:
+def _start(options: SimpleNamespace) -> tuple[int, int]:
     """Fork and exec the engine; return (0, pid), or (errno, 0) where it could not be executed."""
     failure, report = os.pipe2(os.O_CLOEXEC)
     supervisor = os.getpid()
@@ -117,13 +121,13 @@ def _start(options: argparse.Namespace) -> tuple[int, int]:
     return 0, child
 
 
-def _become(options: argparse.Namespace, supervisor: int) -> None:
+def _become(options: SimpleNamespace, supervisor: int) -> None:
     """Turn this forked child into the engine: own session, limits, first choice of the out-of-memory killer."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write(OOM_SCORE)
     limits = [
         (resource.RLIMIT_DATA, options.data),
         (resource.RLIMIT_FSIZE, options.file),
@@ -136,13 +140,13 @@ def _become(options: argparse.Namespace, supervisor: int) -> None:
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
-    engine = options.engine[1:] if options.engine[:1] == ["--"] else options.engine
-    os.execve(engine[0], engine, _environment())  # noqa: S606
+    os.execve(options.engine[0], options.engine, _environment())  # noqa: S606
 
 
 def _environment() -> dict[bytes, bytes]:
     """Return the environment as the owner gave it: Python itself adds LC_CTYPE to ``os.environ`` (PEP 538)."""
-    lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123
+        lines = file.read().split(b"\0")
     return {name: value for name, equals, value in (line.partition(b"=") for line in lines) if equals}
 
 
@@ -180,7 +184,8 @@ def _end_all(child: int, status: int | None) -> int:
 def _children() -> list[int]:
     """Return the children of this process, adopted ones too. Their own children come to us when they end."""
     try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+            return [int(pid) for pid in file.read().split()]
     except OSError:  # a kernel without it: the process group is all that is known
         return []
 

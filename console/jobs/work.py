@@ -20,11 +20,12 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from console.jobs import presence
+from console.jobs import presence, queue
 from console.jobs.advance import advance, from_now
 from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
 from console.jobs.lease import Lease
-from console.jobs.models import Job, State
+from console.jobs.models import Job, Lane, State
+from console.jobs.places import place
 
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
@@ -45,16 +46,18 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
         return
-    job = _claim(model)
-    if job is None:
-        log.info("A hint for %s %s found no such job to take", model.kind, job_id)
-        return
-    run = JobRun(job)
-    try:
-        with run.lease:
-            _settle(run, handler)
-    finally:
-        shutil.rmtree(run.scratch, ignore_errors=True)
+    with place(model.kind) as placed:
+        job = _claim(model, urgent=not placed)
+        if job is None:
+            log.info("A hint for %s %s found no such job to take", model.kind, job_id)
+            return
+        run = JobRun(job)
+        try:
+            with run.lease:
+                _settle(run, handler)
+        finally:
+            shutil.rmtree(run.scratch, ignore_errors=True)
+    _pass_on(model)
 
 
 def eligible(model: type[J]) -> QuerySet[J]:
@@ -71,15 +74,26 @@ def scratch_root() -> Path:
     return Path(settings.DATA_DIR) / "scratch"
 
 
-def _claim(model: type[J]) -> J | None:
+def _claim(model: type[J], *, urgent: bool) -> J | None:
+    """Take the next job, where ``urgent`` one of the manual lane alone."""
     for _try in range(CLAIM_TRIES):
-        job = eligible(model).first()
+        job = model.next_in_line(eligible(model), lane=Lane.MANUAL if urgent else None)
         if job is None:
             return None
         fields = {"worker": f"{socket.gethostname()}:{os.getpid()}"[:120]}
         if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
             return job
     return None
+
+
+def _pass_on(model: type[J]) -> None:
+    """Wake a worker for the next job where no hint is under way: one without a place may have used it up in vain."""
+    try:
+        cluster = settings.JOB_KINDS[model.kind]["cluster"]
+        if not presence.draining() and not queue.waiting(cluster) and (job := eligible(model).first()):
+            queue.hint(job)
+    except Exception as error:
+        log.warning("No worker could be woken for the next %s: %s", model.kind, type(error).__name__)
 
 
 def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:

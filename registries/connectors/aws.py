@@ -6,6 +6,7 @@ boto3's own HTTP, its retries, and all places where it looks for settings and cr
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -14,45 +15,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from registries.oci.errors import (
-    AccessDenied,
-    AddressInvalid,
-    CredentialsRefused,
-    MalformedAnswer,
-    NotFound,
-    RateLimited,
-    RegistryError,
-    ServerError,
-)
+from registries.connectors.aws_errors import SessionEnded, explain, malformed
+from registries.oci.errors import AddressInvalid, CredentialsRefused, MalformedAnswer
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-    from botocore.exceptions import ClientError
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 TRIES = 6
 FIRST_PAUSE = 1.0  # seconds, doubled at each try
 MARGIN_SECONDS = 10 * 60  # before a role's credentials end, which hold for an hour
 SESSION_NAME = "tallyman"  # stands in CloudTrail beside what was done with a role
-
-# docs.aws.amazon.com: "Common errors" of ECR and STS, and what API Gateways say before them
-_REFUSED = frozenset(
-    {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch"}
-    | {"InvalidAccessKeyId", "IncompleteSignature", "MissingAuthenticationToken", "AuthFailure"}
+# "partitions" of botocore's endpoint rules: the domains of all their servers
+DOMAINS = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
+    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
 )
-_EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "RequestExpired"})
-_DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired"})
-_BUSY = frozenset(
-    {"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestLimitExceeded"}
-    | {"TooManyRequestsException", "LimitExceededException", "SlowDown"}
-)
-_CLOCK = ("signature expired", "signature not yet current")
 
 
 @dataclass(frozen=True)
@@ -85,9 +69,8 @@ class Aws:
     ) -> None:
         self._key, self._role, self._region, self._endpoint = key, role, region, endpoint
         self._transport_to = transport
-        self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack and not endpoint}
+        self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack}
         self._lock = threading.RLock()
-        self._session: Any = None
         self._ecr: tuple[AccessKey, _Service] | None = None
 
     def call(self, operation: str, **parameters: object) -> dict[str, Any]:
@@ -95,19 +78,25 @@ class Aws:
         key, service = self._service()
         try:
             return service.call(operation, parameters)
-        except _SessionEnded:
+        except SessionEnded:
             self._forget(key)
         try:
             return self._service()[1].call(operation, parameters)
-        except _SessionEnded as error:
+        except SessionEnded as error:
             raise CredentialsRefused(error.reason, error.remedy) from None
 
-    def pages(self, operation: str, **parameters: object) -> Iterator[dict[str, Any]]:
-        """Yield what ECR answers, page by page. Raises as :meth:`call`."""
+    def pages(self, operation: str, *, of: str, **parameters: object) -> Iterator[list[dict[str, Any]]]:
+        """Yield the lists called ``of`` in what ECR answers, page by page. Raises as :meth:`call`.
+
+        An answer without that list is none of AWS: taken for an empty one, it would empty the inventory.
+        """
         token: object = None
         while True:
             page = self.call(operation, **parameters, **({"nextToken": token} if token else {}))
-            yield page
+            rows = page.get(of)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise malformed()
+            yield rows
             token, before = page.get("nextToken"), token
             if not token:
                 return
@@ -118,6 +107,10 @@ class Aws:
                 )
 
     def _service(self) -> tuple[AccessKey, _Service]:
+        if not (self._key.id and self._key.secret):
+            raise CredentialsRefused(
+                _("No access key is stored for this registry."), _("Enter an access key ID and its secret access key.")
+            )
         with self._lock:
             if self._ecr is None or time.monotonic() > self._ecr[0].until:
                 key = self._take_role() if self._role else self._key
@@ -137,39 +130,33 @@ class Aws:
             until = time.monotonic() + max(life - MARGIN_SECONDS, life / 2, 60)
             return AccessKey(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], until)
         except (LookupError, TypeError):
-            raise _malformed() from None
+            raise malformed() from None
 
     def _open(self, name: str, key: AccessKey, endpoint: str) -> _Service:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
-        if self._session is None:
-            self._session = _session()
         try:
-            client = self._session.client(
-                name,
-                region_name=self._region,
-                endpoint_url=endpoint or None,
-                aws_access_key_id=key.id,
-                aws_secret_access_key=key.secret,
-                aws_session_token=key.token or None,
-                config=Config(
-                    retries={"total_max_attempts": 1, "mode": "standard"},
-                    ignore_configured_endpoint_urls=True,
-                    proxies={},
-                    **({} if endpoint else self._variants),
-                ),
-            )
+            with _session_lock:
+                client = _session().client(
+                    name,
+                    region_name=self._region,
+                    endpoint_url=endpoint or None,
+                    aws_access_key_id=key.id,
+                    aws_secret_access_key=key.secret,
+                    aws_session_token=key.token or None,
+                    config=Config(
+                        retries={"total_max_attempts": 1, "mode": "standard"},
+                        ignore_configured_endpoint_urls=True,
+                        **({} if endpoint else self._variants),
+                    ),
+                )
         except (BotoCoreError, ValueError):
             raise AddressInvalid(
                 _("AWS has no container registry in the region “%(region)s”.") % {"region": self._region[:60]},
                 _("Correct the address or the region, or enter the API endpoint."),
             ) from None
         return _Service(client, self._transport_to(client.meta.endpoint_url), key)
-
-
-class _SessionEnded(RegistryError):
-    """The credentials of a role have come to their end."""
 
 
 class _Service:
@@ -187,9 +174,9 @@ class _Service:
                 answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
                 return answer
             except ClientError as error:
-                failure = _explain(error, self._key)
+                failure = explain(error, key=self._key.id, in_role=bool(self._key.token))
             except (BotoCoreError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-                raise _malformed() from None  # raised by boto3 where it cannot read the answer
+                raise malformed() from None  # raised by boto3 where it cannot read the answer
             if not failure.retry:
                 raise failure
             if attempt + 1 < TRIES:
@@ -220,6 +207,10 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
+_session_lock = threading.Lock()  # clients may be shared by threads; the making of them may not
+
+
+@functools.cache
 def _session() -> Any:
     """Return a session of boto3 that knows nothing but what it is told: no environment, no files of the user."""
     import boto3  # half a second, which only who has a registry of AWS should wait for
@@ -240,93 +231,7 @@ def _session() -> Any:
     return boto3.Session(botocore_session=session)
 
 
-def _explain(error: ClientError, key: AccessKey) -> RegistryError:
-    """The error for what AWS answered. Its own words are not passed on: they may hold anything."""
-    details = error.response.get("Error", {})
-    code, words = str(details.get("Code", ""))[:60], str(details.get("Message", "")).lower()
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    service = "sts" if error.operation_name == "AssumeRole" else "ecr"
-    right = f"{service}:{error.operation_name}"
-    if code in _EXPIRED and key.token:
-        return _SessionEnded(
-            _("AWS says at once that the credentials of the role have expired."), _("Check the clock of this machine.")
-        )
-    if any(sign in words for sign in _CLOCK) or code == "RequestTimeTooSkewed":
-        return RegistryError(
-            _("The clock of this machine and that of AWS differ by more than five minutes."),
-            _("Set the clock, best by NTP, and try again."),
-        )
-    if code in _REFUSED or code in _EXPIRED:
-        return _refused(key)
-    if code in _DENIED:
-        return _denied(right, words)
-    if code in _BUSY or status == 429:
-        return RateLimited(
-            _("AWS limits the rate of calls to %(right)s.") % {"right": right},
-            _("It is asked again later by itself. A quota of the account can be raised at AWS."),
-            retry_at=datetime.now(UTC) + timedelta(minutes=1),
-        )
-    if code == "RepositoryNotFoundException":
-        return NotFound(
-            _("AWS does not know this repository."),
-            _("It may have been deleted. The next sync notices that by itself."),
-            what="repository",
-        )
-    if status >= 500 or code in {"ServerException", "InternalFailure", "ServiceUnavailable"}:
-        return ServerError(
-            _("The API of AWS failed at %(right)s (%(code)s).") % {"right": right, "code": code or status},
-            _("Look at the AWS Health Dashboard, and try again later."),
-        )
-    return RegistryError(
-        _("AWS refuses %(right)s (%(code)s).") % {"right": right, "code": code or status},
-        _("Check address, region and API endpoint of this registry."),
-    )
-
-
-def _refused(key: AccessKey) -> CredentialsRefused:
-    if key.id.startswith("ASIA") and not key.token:
-        return CredentialsRefused(
-            _("This is a temporary access key, and AWS takes none without its session token."),
-            _("Enter the access key of an IAM user, which begins with AKIA, and the role, if it needs one."),
-        )
-    return CredentialsRefused(
-        _("AWS refuses the access key ID or the secret access key."),
-        _("Correct them in the registry's settings. The key may also be inactive or deleted, or of another partition."),
-    )
-
-
-def _denied(right: str, words: str) -> AccessDenied:
-    if right == "sts:AssumeRole":
-        return AccessDenied(
-            _("The key may not take on the role."),
-            _("Allow sts:AssumeRole on it to the key's user, and name that user in the role's trust policy."),
-        )
-    if "explicit deny" in words:
-        return AccessDenied(
-            _("A policy of AWS expressly denies the right %(right)s.") % {"right": right},
-            _("Look for the deny in the policies of the user or role, of the organization and of the VPC endpoint."),
-        )
-    return AccessDenied(
-        _("The key lacks the right %(right)s.") % {"right": right},
-        _("Allow %(right)s to its user or role in IAM; for the registry of another account, there too.")
-        % {"right": right},
-    )
-
-
-def _malformed() -> MalformedAnswer:
-    return MalformedAnswer(
-        _("The answer is none that the API of AWS gives."), _("Check the API endpoint, and the proxy before it.")
-    )
-
-
 def _is_of_aws(endpoint: str) -> bool:
     """Whether ``endpoint`` is a server of AWS: that of ECR answers for ECR alone."""
     host = endpoint.partition("://")[2].partition(":")[0]
     return not endpoint or host.endswith(DOMAINS)
-
-
-# "partitions" of botocore's endpoint rules: the domains of all their servers
-DOMAINS = (
-    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
-    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
-)

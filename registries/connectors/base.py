@@ -60,7 +60,8 @@ class Connector(Protocol):
 
     Both iterators ask for page after page while they are read, and raise a RegistryError where a page cannot be had:
     an iterator that ends has given everything. They may give a name twice where the registry changes meanwhile.
-    Methods are called by several threads at a time, each repository by one of them.
+    Methods are called by several threads at a time, each repository by one of them. A connector whose API tells its
+    version has it in ``about`` after ``ping``.
     """
 
     declaration: ClassVar[Declaration]

@@ -12,6 +12,7 @@ REPOSITORIES = Wording(
     placeholder="team/app",
 )
 SECRET_ID = Wording(label=_("SecretId"), help=_("API key of Tencent Cloud, not the docker login."), placeholder="AKID…")
+REGION = Wording(help=_("Automatic: as the address says."))
 SECRET_KEY = Wording(label=_("SecretKey"))
 
 HARBOR = Declaration(
@@ -80,6 +81,7 @@ AWS = Declaration(
     fields=("address", "username", "password", "role", "endpoint"),
     required=frozenset({"address", "username", "password"}),
     wording={
+        "region": REGION,
         "address": Wording(
             help=_("The URI of the private registry, without a repository."),
             placeholder="https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
@@ -106,7 +108,7 @@ TCR = Declaration(
     required=frozenset({"address", "username", "password"}),
     wording={
         "network": Wording(help=_("VPC pulls through the internal endpoint of the instance.")),
-        "region": Wording(help=_("Empty: asked of the API.")),
+        "region": Wording(help=_("Automatic: as the API says.")),
         "address": Wording(
             help=_("Domain of the instance, also one of your own."), placeholder="https://acme.tencentcloudcr.com"
         ),
@@ -126,6 +128,7 @@ CCR = Declaration(
     fields=("address", "username", "password", "pull_username", "pull_password", "endpoint"),
     required=frozenset({"address", "username", "password"}),
     wording={
+        "region": REGION,
         "address": Wording(help=_("The host of your region."), placeholder="https://ccr.ccs.tencentyun.com"),
         "username": SECRET_ID,
         "password": SECRET_KEY,

@@ -42,8 +42,13 @@ class DistributionConnector:
             yield from map(TagRef, patterns)
             return
         for name in self._client.tags(repository):
-            if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns):
+            if self.wants(repository, name):
                 yield TagRef(name)
+
+    def wants(self, repository: str, tag: str) -> bool:
+        """Whether the typed list asks for ``tag``. Without a list all tags are asked for."""
+        patterns = self._list.get(repository, ())
+        return not patterns or any(fnmatchcase(tag, pattern) for pattern in patterns)
 
 
 def parse_repository_list(text: str, *, host: str) -> Mapping[str, tuple[str, ...]]:

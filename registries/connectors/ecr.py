@@ -56,10 +56,8 @@ class EcrConnector:
 
     def repositories(self) -> Iterator[str]:
         """Yield all repositories of the account in this region."""
-        for page in self._aws.pages("describe_repositories", maxResults=PAGE, **self._registry):
-            for each in page.get("repositories") or ():
-                if isinstance(name := each.get("repositoryName"), str):
-                    yield name
+        for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE, **self._registry):
+            yield from (str(row.get("repositoryName")) for row in rows)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository`` but those that the listing shows to be no image; none where it is gone.
@@ -68,15 +66,16 @@ class EcrConnector:
         """
         pages = self._aws.pages(
             "describe_images",
+            of="imageDetails",
             repositoryName=repository,
             filter={"tagStatus": "TAGGED"},
             maxResults=PAGE,
             **self._registry,
         )
         try:
-            for page in pages:
-                for each in page.get("imageDetails") or ():
-                    yield from _tags(each)
+            for rows in pages:
+                for row in rows:
+                    yield from _tags(row)
         except NotFound:
             return
 
@@ -85,6 +84,10 @@ class EcrLogins:
     """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
 
     def __init__(self, aws: Aws) -> None:
+        self.remedy = _(
+            "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that the "
+            "repository's own policy does not deny them."
+        )
         self._aws = aws
         self._lock = threading.Lock()
         self._login: tuple[str, str] | None = None

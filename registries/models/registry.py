@@ -79,6 +79,18 @@ class Registry(models.Model):
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    # Made by the key of a cloud account: what the cloud calls it, the address it gave last, and what is amiss there.
+    cloud_account = models.ForeignKey(
+        "registries.CloudAccount",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="registries",
+    )
+    cloud_id = models.CharField(max_length=200, blank=True, editable=False)  # instance of TCR, namespace of CCR
+    cloud_address = models.CharField(max_length=300, blank=True, editable=False)
+    cloud_state = models.CharField(max_length=60, blank=True, editable=False)  # "" is running and listed
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -136,7 +148,7 @@ class Registry(models.Model):
     @property
     def credentials_refused(self) -> bool:
         """Whether the registry refused exactly the credentials stored now. They must not be tried again unasked:
-        registries lock accounts for it. Any edit of address, username or password lifts this, and so does a test."""
+        registries lock accounts for it. Any edit of what they are or where they go lifts this, and so does a test."""
         return self.connection == self.Connection.REFUSED and self.connection_login == self._login()
 
     def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
@@ -152,7 +164,7 @@ class Registry(models.Model):
         )
 
     def _login(self) -> str:
-        parts = (self.address, self.username, self.password_token)
+        parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def record_sync(self, run: SyncRun) -> None:

@@ -5,6 +5,7 @@ from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import (
     AccessDenied,
+    AccountLocked,
     AddressForbidden,
     AddressInvalid,
     CertificateError,
@@ -27,6 +28,7 @@ from registries.oci.errors import (
     TooLarge,
     Truncated,
     Unreachable,
+    WrongVersion,
 )
 from registries.oci.kinds import Verdict, choose_platform, classify, index_images, tag_is_artifact
 from registries.oci.manifests import (
@@ -43,6 +45,7 @@ from registries.oci.names import Digest, Reference
 
 __all__ = [
     "AccessDenied",
+    "AccountLocked",
     "AddressForbidden",
     "AddressInvalid",
     "CertificateError",
@@ -80,6 +83,7 @@ __all__ = [
     "Truncated",
     "Unreachable",
     "Verdict",
+    "WrongVersion",
     "choose_platform",
     "classify",
     "index_images",

@@ -103,6 +103,11 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
         return no_registry(answer)
     if status == 401:
         return no_access(has_login)
+    if status == 403 and b"Xray" in answer.content:
+        return PolicyBlocked(
+            f"A policy of JFrog Xray blocks the download of {subject}.",
+            "Exempt this account or the repository from the policy, or have the image allowed in Xray.",
+        )
     if status == 403:
         return AccessDenied(
             f"The registry does not let this account read {subject}{note}.",

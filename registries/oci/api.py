@@ -47,6 +47,15 @@ class ApiAnswer:
         """The code in ``{"errors": [{"code": …}]}``; "" where there is none."""
         return self._answer.error_code()
 
+    def told(self, key: str) -> str:
+        """The text under ``key`` in the object of an error, or in the first of its ``errors``; "" where none is."""
+        try:
+            body: Any = strict_json.load(self._answer.content, "error")
+            found = body["errors"][0] if "errors" in body else body
+            return strict_json.text(found[key], 1000)
+        except (MalformedAnswer, LookupError, TypeError):
+            return ""
+
     def error(self, subject: str) -> RegistryError:
         """The error for an answer that does not give ``subject`` (put into the message)."""
         return failure(self._answer, "page", subject, self._has_login)
@@ -57,7 +66,7 @@ class ApiAnswer:
             raise self.error(subject)
         if self.is_html:
             raise no_registry(self._answer)
-        return strict_json.load(self._answer.content, subject)
+        return strict_json.load(self._answer.content, "answer")
 
     def item(self, subject: str) -> dict[str, Any]:
         """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -11,7 +13,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
-from registries.oci.answers import Answer, failure, no_access, no_registry, storage_refuses
+from registries.oci.answers import Answer, What, failure, no_access, no_registry, storage_refuses
 from registries.oci.api import JsonApi, Scheme
 from registries.oci.blobs import BlobReader
 from registries.oci.endpoint import Endpoint
@@ -21,6 +23,7 @@ from registries.oci.errors import (
     MalformedAnswer,
     NamesUnfit,
     NotFound,
+    RegistryError,
     TooLarge,
 )
 from registries.oci.headers import next_query
@@ -48,11 +51,16 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     """
 
     def __init__(self, endpoint: Endpoint, *, check: Callable[[], None] = lambda: None) -> None:
+        self._others: dict[Endpoint, Transport] = {}
+        self._lock = threading.Lock()
+        self._correct: Callable[[Endpoint], Endpoint] | None = None
+        self._open(endpoint, check)
+
+    def _open(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, check)
         self._sign_in = SignIn(self._transport)
         self._base = f"{endpoint.base}/v2/"
-        self._others: list[Transport] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -61,25 +69,53 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        for transport in (self._transport, *self._others):
+        for transport in (self._transport, *self._others.values()):
             transport.close()
 
     def transport_to(self, endpoint: Endpoint) -> Transport:
         """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
-        transport = Transport(endpoint, self._transport.check)
-        self._others.append(transport)
-        return transport
+        if endpoint not in self._others:
+            self._others[endpoint] = Transport(endpoint, self._transport.check)
+        return self._others[endpoint]
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
         self._sign_in.sign_in_by(logins)
 
+    def correct_by(self, correct: Callable[[Endpoint], Endpoint]) -> None:
+        """Let ``correct`` say, before the first call, where the registry really is. That call raises what it raises."""
+        self._correct = correct
+
+    def _arrive(self) -> None:
+        with self._lock:
+            if self._correct is None:
+                return
+            endpoint, logins = self._correct(self._endpoint), self._sign_in.logins
+            if endpoint != self._endpoint:
+                self._others[self._endpoint] = self._transport
+                self._open(endpoint, self._transport.check)
+                if logins is not None:
+                    self._sign_in.sign_in_by(logins)
+            self._correct = None
+
     def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
         return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
+    def below(self, path: str) -> DistributionClient:
+        """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
+        other = copy.copy(self)
+        base = f"{self._endpoint.base}{path}"
+        other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
+        return other
+
+    def wait(self, seconds: float) -> None:
+        """Wait, and raise what ``check`` raises meanwhile."""
+        self._transport.wait(seconds)
+
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
+        self._arrive()
         self._sign_in.ping()
 
     def repositories(self) -> Iterator[str]:
@@ -107,7 +143,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 if ":" not in str(reference) or str(reference) == str(digest):
                     return ManifestHead(digest, media_types.bare(answer.headers.get("Content-Type")), size)
         elif answer.status not in {400, 404, 405, 501}:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         raw = self.manifest(repository, reference)
         return ManifestHead(raw.digest, raw.media_type, len(raw.content))
 
@@ -132,7 +168,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-"} if start else {})
             if answer.status in {200, 206, 416}:
                 return answer
-            raise failure(answer, "blob", f"{descriptor.digest} of {repository}", self._sign_in.has_login)
+            raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -151,7 +187,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _manifest_once(self, repository: str, reference: str | Digest) -> RawManifest:
         answer = self._manifest_answer("GET", repository, reference)
         if answer.status != 200:
-            raise failure(answer, "manifest", f"{repository}:{reference}", self._sign_in.has_login)
+            raise self._failure(answer, "manifest", f"{repository}:{reference}")
         declared = media_types.bare(answer.headers.get("Content-Type"))
         if answer.is_html:
             raise no_registry(answer)
@@ -183,7 +219,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
                 return
             if answer.status != 200:
-                raise failure(answer, "repository", path.removesuffix("/tags/list"), self._sign_in.has_login)
+                raise self._failure(answer, "repository", path.removesuffix("/tags/list"))
             names = _page(answer, key)
             if names == before and names:
                 break  # the server ignores where to go on
@@ -218,6 +254,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         patience: float | None = None,
     ) -> Answer:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
+        self._arrive()
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
@@ -233,6 +270,12 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if not last:
                 self._sign_in.renew(scope, answer, authorization)
         raise no_access(self._sign_in.has_login)
+
+    def _failure(self, answer: Answer, what: What, subject: str) -> RegistryError:
+        error = failure(answer, what, subject, self._sign_in.has_login)
+        if isinstance(error, AccessDenied):
+            error.remedy = self._sign_in.remedy or error.remedy
+        return error
 
     def _name(self, repository: str) -> str:
         return f"library/{repository}" if self._endpoint.is_docker_hub and "/" not in repository else repository

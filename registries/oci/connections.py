@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import socket
 import ssl
 import time
@@ -50,6 +51,7 @@ class Call:
     home: str  # host of the registry
     deadline: float  # time.monotonic()
     trickle_allowed: bool = True  # heads are short; bodies must flow
+    silence: float | None = None  # how long not a single byte may come, where that is not READ_SECONDS
     _waited: float = 0.0
     _got: int = 0
 
@@ -102,7 +104,7 @@ class _Sliced:
                 try:
                     count: int = super().recv_into(*args)  # type: ignore[misc]
                 except TimeoutError:
-                    if time.monotonic() - began > READ_SECONDS:
+                    if time.monotonic() - began > (call.silence or READ_SECONDS):
                         raise slow() from None
                 else:
                     call.flowed(count, time.monotonic() - began)
@@ -179,6 +181,7 @@ class Adapter(HTTPAdapter):
         """Do nothing: the base class would add certificates by ``verify``."""
 
 
+@functools.lru_cache(maxsize=16)  # reading all public authorities takes 30 ms
 def trusting(ca_bundle: str) -> ssl.SSLContext:
     """A context that trusts the public authorities and those of ``ca_bundle`` (PEM). Raises CertificateError."""
     context = _context()

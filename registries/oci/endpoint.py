@@ -50,7 +50,9 @@ class Endpoint:
     ``verify`` false trusts any certificate of this origin, and of no other. ``ca_bundle`` is PEM text, trusted beside
     the public authorities by this registry's connections alone, those to its storage and token service included.
     Loopback, link-local and metadata addresses are refused unless inside ``allowed_networks`` (CIDR).
-    ``token_hosts`` may be sent the password where the registry names them as its token service.
+    ``token_hosts`` may be sent the password where the registry names them as its token service. ``token_path`` (below
+    ``base``) is where tokens are had, whatever the registry names: for types whose token service has a fixed place.
+    ``headers`` go with every request to this origin and to no other: for keys that have a header of their own.
     """
 
     url: str
@@ -63,6 +65,8 @@ class Endpoint:
     proxy: str = ""
     no_proxy: tuple[str, ...] = ()  # host names, domains (.example.com) and CIDRs that are reached directly
     token_hosts: tuple[str, ...] = ()
+    token_path: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def origin(self) -> Origin:

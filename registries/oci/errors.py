@@ -66,6 +66,14 @@ class NotARegistry(RegistryError):
     """Something answers, and it is no registry."""
 
 
+class WrongVersion(NotARegistry):
+    """The registry is of the expected make and of another version; ``version`` is the one to choose."""
+
+    def __init__(self, reason: str, remedy: str, *, version: str) -> None:
+        super().__init__(reason, remedy)
+        self.version = version
+
+
 class CredentialsRefused(RegistryError):
     """The user name or the password is wrong, or both are missing. Never repeat it: registries lock accounts."""
 
@@ -98,6 +106,10 @@ class RateLimited(RegistryError):
         self.retry_at = retry_at
 
 
+class AccountLocked(RateLimited):
+    """The registry lets nobody sign in with this account for a while, not even with the right password."""
+
+
 class ServerError(RegistryError):
     """The registry or a proxy before it failed (5xx)."""
 
@@ -121,9 +133,7 @@ class TooLarge(MalformedAnswer):
 
 
 class DigestMismatch(RegistryError):
-    """Content is not what its digest or its size says. Loading it again may help once."""
-
-    retries = True
+    """Content is not what its digest or its size says. What reads small content loads it once more by itself."""
 
 
 class Truncated(RegistryError):

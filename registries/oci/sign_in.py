@@ -18,6 +18,7 @@ from registries.oci.errors import (
     CredentialsRefused,
     MalformedAnswer,
     RedirectRefused,
+    RegistryError,
     ServerError,
 )
 from registries.oci.headers import Challenge, parse_challenges
@@ -43,6 +44,8 @@ class _Token:
 class Logins(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
 
+    remedy: str  # which rights pulling needs, for who lacks one
+
     def login(self) -> tuple[str, str]:
         """Return a user name and a password that are good now. Raises RegistryError."""
 
@@ -53,20 +56,43 @@ class Logins(Protocol):
 class SignIn:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, base: str = "", of: SignIn | None = None) -> None:
+        """``base`` is where ``/v2/`` lies, if not at the address of ``transport``; see :meth:`below`."""
         self._transport, self._endpoint = transport, transport.endpoint
-        self._root = f"{transport.endpoint.base}/v2/"
+        self._root = f"{base or transport.endpoint.base}/v2/"
+        self._plainly = of is not None
         self._lock = threading.RLock()
         self._method: Method = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
-        self._refused: CredentialsRefused | None = None
+        self._refusals: list[CredentialsRefused] = of._refusals if of else []  # what one has learnt, all know
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
+        self._is_known = self._has_login or bool(transport.endpoint.headers)
         self._logins: Logins | None = None
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
-        self._logins, self._has_login = logins, True
+        self._logins, self._has_login, self._is_known = logins, True, True
+
+    def below(self, base: str) -> SignIn:
+        """Return the sign-in to another registry of this server, at ``base``, which knows the same refusals.
+
+        It sends the credentials as they are where that is taken, which spares a token for each repository.
+        """
+        other = SignIn(self._transport, base=base, of=self)
+        if self._logins is not None:
+            other.sign_in_by(self._logins)
+        return other
+
+    @property
+    def logins(self) -> Logins | None:
+        """Who hands out the logins; None where those of the endpoint are used."""
+        return self._logins
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the rights do not suffice; "" where only the registry knows."""
+        return self._logins.remedy if self._logins is not None else ""
 
     @property
     def has_login(self) -> bool:
@@ -81,7 +107,7 @@ class SignIn:
             if self._prepare() == "bearer" and "" in self._tokens:
                 answer = self._get_root(f"Bearer {self._tokens[''].value}")
                 if answer.status == 401:
-                    raise self.refuse()
+                    raise self._not_taken()
                 must_be_registry(answer)
 
     def authorization(self, scope: str) -> str:
@@ -126,9 +152,11 @@ class SignIn:
             return self._basic() != sent or (self._logins.renew() and self._basic() != sent)
 
     def _prepare(self) -> Method:
-        if self._refused:
-            raise self._refused
-        if self._method == "unknown":
+        if self._refusals:
+            raise self._refusals[0]
+        if self._method == "unknown" and self._plainly and self._has_login:
+            self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
+        elif self._method == "unknown":
             answer = self._get_root("")
             if answer.status == 401:
                 self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
@@ -161,17 +189,14 @@ class SignIn:
     def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
         answer = self._get_root(authorization)
         if self._logins is not None and answer.status in {401, 403}:
-            raise AccessDenied(
-                "The registry does not take the login that the cloud's API has handed out for it.",
-                "Check that address, region and account belong together, and that both clocks are right.",
-            )
+            raise self._not_taken()
         if answer.status == 401:
             challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
             if method == "basic" and bearer and "bearer" not in offered:
                 self._adopt_bearer(bearer)  # open at its root, and tokens behind it
                 return
-            raise self.refuse()
+            raise self._not_taken()
         must_be_registry(answer)
         self._method = method
 
@@ -190,6 +215,8 @@ class SignIn:
 
     def _permitted_realm(self, realm: str) -> str:
         """Where tokens are had. The password goes to the registry's own host, known pairs and allowed hosts only."""
+        if self._endpoint.token_path:
+            return self._endpoint.base + self._endpoint.token_path
         home = self._transport.home
         try:
             url = urljoin(self._root, realm) if realm else ""
@@ -213,12 +240,13 @@ class SignIn:
         query = [("service", self._service)] if self._service else []
         query += [("scope", scope)] if scope else []
         url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
-        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
-        answer = self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
+        answer = self._ask_for_token(url)
+        if answer.status == 401 and self._logins is not None and self._logins.renew():
+            answer = self._ask_for_token(url)
         if answer.status == 200:
             return _parse_token(answer.content)
         if answer.status == 401 or (answer.status == 403 and not scope):
-            raise self.refuse() if self._has_login else no_access(has_login=False)
+            raise self._not_taken() if self._has_login else no_access(has_login=False)
         if answer.status == 403:
             raise no_access(self._has_login)
         if answer.status == 400 and scope.startswith("registry:"):
@@ -226,6 +254,10 @@ class SignIn:
         if answer.status >= 500:
             raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
         raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
+
+    def _ask_for_token(self, url: str) -> Answer:
+        headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
+        return self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
 
     def _keep(self, scope: str, token: _Token) -> _Token:
         self._tokens.pop(scope, None)
@@ -237,7 +269,7 @@ class SignIn:
     def _get_root(self, authorization: str) -> Answer:
         headers = {"Authorization": authorization} if authorization else {}
         answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
-        if answer.status == 401 and answer.origin != self._transport.home:
+        if answer.origin != self._transport.home and (answer.status == 401 or self._is_known):
             raise RedirectRefused(
                 f"The address redirects to {answer.origin}, where no password is sent.",
                 "If that is the registry, enter its address.",
@@ -257,19 +289,29 @@ class SignIn:
 
     def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:
         """The value of the Authorization header for a vendor's own API, "" for none. Raises an earlier refusal."""
-        if self._refused:
-            raise self._refused
+        if self._refusals:
+            raise self._refusals[0]
         if not self._has_login or scheme == "none":
             return ""
         return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
 
+    def _not_taken(self) -> RegistryError:
+        if self._logins is None:
+            return self.refuse()
+        return AccessDenied(
+            "The registry does not take the login that the cloud's API has handed out for it.",
+            "Check that address, region and account belong together, and that both clocks are right.",
+        )
+
     def refuse(self) -> CredentialsRefused:
         """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
-        self._refused = CredentialsRefused(
-            "The registry refuses the user name or the password.",
-            "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
-        )
-        return self._refused
+        self._refusals[:] = [
+            CredentialsRefused(
+                "The registry refuses the user name or the password.",
+                "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+            )
+        ]
+        return self._refusals[0]
 
 
 def _parse_token(content: bytes) -> _Token:

@@ -27,6 +27,7 @@ from registries.oci.connections import (
 )
 from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import (
+    AccountLocked,
     AddressInvalid,
     NameNotResolved,
     RateLimited,
@@ -48,7 +49,9 @@ HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
 CIRCUIT_SECONDS = 5 * 60.0
 ERROR_SECONDS, ERROR_BODY = 5.0, 64 * 1024
+LOCKED_SECONDS = 60.0  # an account that is locked is left alone for so long, however short its lock is
 CHUNK = 64 * 1024
+_LOCKED = b"Too many login attempts"  # what Quay says, to a right password as well (data/users, endpoints/v2/v2auth)
 _RETRIED = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOR_ANY_ORIGIN = frozenset({"Range", "Accept-Encoding", "User-Agent"})
@@ -85,7 +88,8 @@ class Transport:
         With ``limit`` (bytes) the body is read too, decoded and no longer than that; without, the caller reads and
         closes. ``patience`` is how many seconds the head may take. ``content`` goes with a POST that only asks: it is
         repeated like a GET, and follows no redirect to another origin. Raises Unreachable, TlsError, RateLimited,
-        ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises.
+        ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises. An account that is locked
+        for failed logins (AccountLocked) is not tried again.
         """
         patience = patience or HEAD_SECONDS
         began, paused = time.monotonic(), 0.0
@@ -98,6 +102,8 @@ class Transport:
                 pause = _retry_after(answer)
                 failure = _overload(answer, pause)
                 answer.close()
+                if isinstance(failure, AccountLocked):
+                    raise failure
             except (Unreachable, NameNotResolved) as error:
                 if not error.retry:
                     raise
@@ -140,6 +146,8 @@ class Transport:
         """One request with its redirects. What belongs to the first origin is sent to no other, and not again later."""
         first = origin = Origin.of(url)
         everything = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        if first == self.home:
+            everything |= dict(self.endpoint.headers)
         for _ in range(MAX_HOPS + 1):
             if origin != first:
                 everything = {name: value for name, value in everything.items() if name in _FOR_ANY_ORIGIN}
@@ -178,7 +186,7 @@ class Transport:
         if proxy:
             self._look_behind_proxy(origin)
         adapter = self._trusting if origin == self.home else self._verifying
-        call = self._call(patience)
+        call = self._call(patience, silence=patience)
         with call.active(), translated(origin):
             prepared = requests.Request(method, url, headers=dict(headers), data=content).prepare()
             response = adapter.send(
@@ -199,8 +207,8 @@ class Transport:
             answer.content = _read_all(answer, limit)
         return answer
 
-    def _call(self, seconds: float, *, trickle_allowed: bool = True) -> Call:
-        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed)
+    def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
+        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed, silence)
 
     def _look_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.
@@ -277,6 +285,12 @@ def _date(value: str) -> datetime | None:
 
 
 def _overload(answer: Answer, pause: float | None) -> RegistryError:
+    if answer.status == 429 and _LOCKED in answer.content:
+        return AccountLocked(
+            "The registry has locked this account for a while, because logins with it have failed.",
+            "The password was not looked at. Find out who signs in with a wrong one, then try again.",
+            retry_at=datetime.now(UTC) + timedelta(seconds=max(pause or 0.0, LOCKED_SECONDS)),
+        )
     if answer.status == 429:
         return RateLimited(
             "The registry limits the rate of requests.",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
-from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.jobs.models import State
+from registries import nightly
 from registries.filters import ACTIVE
 from registries.limit import Usage, usage_of_row
 from registries.models import Registry, SyncRun
@@ -23,21 +24,21 @@ MINUTE, HOUR = 60, 3600
 @register.inclusion_tag("registries/_running.html", takes_context=True)
 def moving(context: dict[str, Any]) -> dict[str, Any]:
     """Show the bar of all syncs and removals in progress; the page asks for it again while there are any."""
-    runs = SyncRun.objects.filter(state__in=ACTIVE)
-    running = list(runs.filter(state=State.RUNNING))
-    counts = runs.aggregate(repositories=Sum("repositories", default=0), tags=Sum("tags", default=0))
+    active = list(SyncRun.objects.filter(state__in=ACTIVE))
+    running = [run for run in active if run.state == State.RUNNING]
     total = sum(run.progress_total or 0 for run in running)
     known = bool(running) and all(run.progress_total for run in running)
     removals = unfinished()
     return {
-        **counts,
+        "repositories": sum(run.repositories for run in running),
+        "tags": sum(run.tags for run in running),
         "running": len(running),
-        "queued": runs.count() - len(running),
+        "queued": len(active) - len(running),
         "percent": sum(run.progress_done for run in running) * 100 // total if known and total else None,
         "left": max((seconds_left(run) or 0 for run in running), default=0) if known else 0,
         "removals": removals,
         "user": context["user"],
-        "poll": bool(running) or runs.exists() or any(not removal.is_final for removal in removals),
+        "poll": bool(active) or any(not removal.is_final for removal in removals),
     }
 
 
@@ -70,6 +71,12 @@ def span_left(seconds: int) -> str:
 def usage(row: Registry) -> Usage:
     """Return how much of the limit of ``row`` is used."""
     return usage_of_row(row)
+
+
+@register.filter
+def next_sync(row: Registry) -> datetime:
+    """Return when ``row`` syncs by itself next."""
+    return nightly.next_sync(row)
 
 
 @register.filter

@@ -19,7 +19,7 @@ from console.accounts import administrator, person
 from console.listing.listing import SelectionError
 from registries.forms import DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.listings import REGISTRIES
-from registries.models import Registry
+from registries.models import Registry, SyncRun
 from registries.remove import request_removal
 from registries.start_sync import start_sync
 
@@ -147,8 +147,8 @@ def what_goes(registries: list[Registry]) -> dict[str, int]:
         repositories=Count("repository_set", distinct=True),
         tags=Count("repository_set__tags", distinct=True),
         images=Count(image, distinct=True),
-        records=Count("sync_runs", distinct=True),
     )
+    records = SyncRun.objects.filter(registry__in=registries).count()  # joined above, each would multiply the tags
     others = Registry.objects.exclude(pk__in=chosen.values("pk")).filter(**{f"{image}__in": chosen.values(image)})
     shared = others.aggregate(number=Count(image, distinct=True))["number"]
-    return {**counts, "alone": counts["images"] - shared}
+    return {**counts, "records": records, "alone": counts["images"] - shared}

@@ -18,13 +18,15 @@ from console.accounts import operator, person
 from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
+from registries.discoveries import request_discoveries
 from registries.filters import ACTIVE
 from registries.listings import REGISTRIES, SYNCS
-from registries.models import Registry, SyncRun
+from registries.models import CloudAccount, Registry, SyncRun
 from registries.start_sync import start_sync
 from registries.views.lists import rows
 
 ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it
+VISIBLE = 100  # rows of the longest page
 
 
 @require_GET
@@ -53,6 +55,8 @@ def sync_export(request: HttpRequest) -> HttpResponse:
 @operator
 def sync_all(request: HttpRequest) -> HttpResponse:
     """Sync all registries, or where a list of them asks, those chosen in it."""
+    if "ids" not in request.POST:
+        request_discoveries(CloudAccount.objects.all(), requested_by=person(request))
     if "view" not in request.POST and "ids" not in request.POST:
         return _start(request, Registry.objects.present())
     try:
@@ -112,10 +116,14 @@ def progress(request: HttpRequest) -> HttpResponse:
 
 
 def moving(request: HttpRequest) -> HttpResponse:
-    """Answer with the bar of running syncs and with the cells that change."""
+    """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
+    asked = request.POST if request.method == "POST" else request.GET
+    visible = [int(key) for key in asked.get("visible", "").split(",") if key.isdecimal() and len(key) < 19]
+    shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
     lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
-    changing = rows().filter(pk__in=SyncRun.objects.filter(lately).values("registry"))
-    return render(request, "registries/_progress.html", {"rows": changing, "oob": True})
+    changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
+    cells = asked.get("cells", "").split(",") if "cells" in asked else shown
+    return render(request, "registries/_progress.html", {"rows": changing, "cells": cells, "oob": True})
 
 
 def after(request: HttpRequest) -> HttpResponse:

@@ -81,7 +81,7 @@ def _administrator() -> str:
 
 def _register(address: str, user: str, password: str) -> Registry:
     """Return the row of the sample registry, which may have another port and password than last time."""
-    registry = Registry.objects.filter(name=REGISTRY).first() or Registry(name=REGISTRY)
+    registry = Registry.objects.present().filter(name=REGISTRY).first() or Registry(name=REGISTRY)
     registry.address, registry.username = address, user
     registry.set_password(password)
     registry.save()

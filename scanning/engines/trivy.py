@@ -1,18 +1,16 @@
 """Trivy as the analyser of images: packages, vulnerabilities and sensitive data.
 
 Trivy runs as a child process with an emptied environment, a home of its own, no network, and bounds on time, memory and
-output. It sees uncompressed layers as an OCI layout, and its cache lets layers that it has analysed before stay away.
+output. It sees uncompressed layers as an OCI layout, and what it has told of a layer before lets that layer stay away.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import shutil
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from console.jobs import process
@@ -27,7 +25,7 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
-from scanning.engines.trivy_cache import Shown, Slot, take_slot
+from scanning.engines.trivy_cache import LayerNote, Memory, Shown, make_cache, make_java_index, read_cache
 from scanning.engines.trivy_command import (
     FLAGS,
     SCANNERS,
@@ -40,7 +38,7 @@ from scanning.engines.trivy_command import (
 )
 from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
 from scanning.engines.trivy_layout import write_layout
-from scanning.engines.trivy_report import Report, read_report
+from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
@@ -49,17 +47,20 @@ OLD_DATABASE_DAYS = 7
 
 
 class LayersMissing(EngineError):
-    """Layers that were believed to be in Trivy's cache are not. Pull them and analyse again."""
+    """Layers that were believed to be known are not. Pull them and analyse again."""
 
     def __init__(self, diff_ids: Collection[str]) -> None:
         super().__init__(
-            "Trivy's cache has lost layers that it had analysed.", "Scan again: the layers will be pulled.", retry=True
+            "What Trivy had told of a layer is lost.", "Scan again: the layers will be pulled.", retry=True
         )
         self.diff_ids = frozenset(diff_ids)
 
 
 class Trivy:
-    """The engine. ``database`` is the folder of the vulnerability database, or a link to it that may be swapped."""
+    """The engine. ``database`` is the folder of the vulnerability database, or a link to it that may be swapped.
+
+    ``memory`` is what all workers know of layers; ``home`` a folder for what is made once and used by each run.
+    """
 
     name = "trivy"
     categories = frozenset(SCANNERS)
@@ -69,13 +70,14 @@ class Trivy:
         *,
         executable: Path | None,
         expected_sha256: str | None,
-        cache_root: Path,
+        home: Path,
+        memory: Memory,
         database: Path,
         fingerprint_key: bytes,
         run: Runner,
     ) -> None:
         self._binary = Binary(executable, expected_sha256)
-        self._cache_root, self._database, self._key, self._run = cache_root, database, fingerprint_key, run
+        self._home, self._memory, self._database, self._key, self._run = home, memory, database, fingerprint_key, run
         self._versions: dict[str, str] = {}  # by SHA-256 of the executable
 
     def executable(self) -> Path:
@@ -97,13 +99,13 @@ class Trivy:
         """Return the version of the executable alone, such as "0.76.0". Raises EngineError."""
         path, digest = self._binary.verified()
         if digest not in self._versions:
-            self._make_cache_root()
+            self._make_home()
             finished = start(
                 self._run,
                 [path, "--version", "--format", "json"],
                 check=_never,
                 timeout=VERSION_SECONDS,
-                cwd=self._cache_root,
+                cwd=self._home,
             )
             try:
                 version = str(json.loads(finished.stdout)["Version"])
@@ -139,70 +141,87 @@ class Trivy:
             database_is_demo=database is not None and database.is_demo,
         )
 
-    @contextlib.contextmanager
-    def session(
-        self, check: Check, *, diff_ids: Collection[str], categories: Collection[RiskCategory]
-    ) -> Iterator[TrivySession]:
-        """Hold a cache of this machine, of the free ones that which knows most of ``diff_ids``, for one image.
+    def session(self, *, categories: Collection[RiskCategory]) -> TrivySession:
+        """Return one image's turn with Trivy, within which the database stays the same.
 
-        Database and cache stay the same within a session. Raises EngineError where the engine cannot work, or where
-        ``categories`` hold vulnerabilities and there is no database.
+        Raises EngineError where the engine cannot work, or where ``categories`` hold vulnerabilities and there is no
+        database.
         """
-        check()
         path, _digest = self._binary.verified()
         wanted = frozenset(categories) & self.categories
         database = read_facts(self._database) if RiskCategory.VULNERABILITIES in wanted else None
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
         variant = hashlib.sha256(f"{self.engine_version()} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
-        with take_slot(self._cache_root, variant=variant, diff_ids=diff_ids) as slot:
-            slot.prepare(database.folder if database else None)
-            yield TrivySession(self._run, slot, path, self._key, wanted, database)
+        self._make_home()
+        return TrivySession(
+            self._run,
+            self._memory,
+            variant,
+            executable=path,
+            key=self._key,
+            categories=wanted,
+            database=database,
+            java_index=make_java_index(self._home),
+        )
 
-    def _make_cache_root(self) -> None:
+    def _make_home(self) -> None:
         try:
-            self._cache_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                f"{self._cache_root} cannot be made: {error.strerror}.", "Check the rights on the data folder."
+                f"{self._home} cannot be made: {error.strerror}.", "Check the rights on the data folder."
             ) from error
 
 
 class TrivySession:
-    """One image's turn with Trivy: a cache held, a database fixed."""
+    """One image's turn with Trivy: a database fixed, and what is known of layers for these categories."""
 
     def __init__(
         self,
         run: Runner,
-        slot: Slot,
+        memory: Memory,
+        variant: str,
+        *,
         executable: Path,
         key: bytes,
         categories: frozenset[RiskCategory],
         database: DatabaseFacts | None,
+        java_index: Path,
     ) -> None:
-        self._run, self._slot, self._executable, self._key = run, slot, executable, key
-        self._categories = categories
+        self._run, self._memory, self._variant = run, memory, variant
+        self._executable, self._key, self._categories = executable, key, categories
+        self._java_index = java_index
         self.database = database  # that findings are matched with; None where no vulnerabilities are looked for
 
-    def known(self, diff_ids: Collection[str], categories: Collection[RiskCategory]) -> frozenset[str]:
-        """Return those of the layers that need not be pulled for these categories, which are those of the session."""
-        self._check_categories(categories)
-        return frozenset(diff_id for diff_id in diff_ids if diff_id and self._slot.knows(diff_id))
+    def known(self, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the layers that need not be pulled for the categories of this session."""
+        return self._memory.knows(self._variant, [diff_id for diff_id in diff_ids if diff_id])
 
-    def analyse(
-        self, image: ImageInput, categories: Collection[RiskCategory], *, scratch: Path, check: Check, timeout: float
-    ) -> ImageReport:
-        """Return what Trivy finds in the image. ``scratch`` is a folder of the caller's, used below a new name.
+    def analyse(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float) -> ImageReport:
+        """Return what Trivy finds in the image, and remember what it tells of each layer that has a path.
 
-        ``timeout`` in seconds. Packages and matches are empty where vulnerabilities are not looked for. Raises
-        LayersMissing where a layer without a path is needed after all, else EngineError.
+        ``scratch`` is a folder of the caller's, used below a new name; ``timeout`` in seconds. Packages and matches are
+        empty where vulnerabilities are not looked for. Raises LayersMissing where a layer without a path is needed
+        after all, else EngineError.
         """
-        self._check_categories(categories)
+        absent = {layer.diff_id for layer in image.layers if layer.path is None}
+        notes = self._memory.recall(self._variant, absent)
+        if lost := absent - notes.keys():
+            self._memory.forget(self._variant, lost)
+            raise LayersMissing(lost)
         work = scratch / "trivy"
         try:
             work.mkdir()
             write_layout(work / "layout", image, check=check)
-            report = self._scan(image.layers, work, check=check, timeout=timeout)
-            secrets = self._secrets(report.secrets, image.layers, check)
+            make_cache(
+                work / "cache",
+                notes=list(notes.values()),
+                database=self.database.folder if self.database else None,
+                java_index=self._java_index,
+            )
+            report = self._scan(absent, work, check=check, timeout=timeout)
+            new = self._learn(report.secrets, image.layers, read_cache(work / "cache"), check)
+            secrets = self._secrets(report.secrets, {**notes, **new})
         except OSError as error:
             raise EngineError(
                 f"The image's layers could not be read or laid out: {error.strerror}.",
@@ -221,54 +240,56 @@ class TrivySession:
             secrets=secrets if RiskCategory.SENSITIVE in self._categories else (),
         )
 
-    def _check_categories(self, categories: Collection[RiskCategory]) -> None:
-        if frozenset(categories) & Trivy.categories != self._categories:
-            raise ValueError("a session is good for the categories that it was opened for")
-
-    def _scan(self, layers: Sequence[StoredLayer], work: Path, *, check: Check, timeout: float) -> Report:
-        argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", self._slot.cache]
+    def _scan(self, absent: set[str], work: Path, *, check: Check, timeout: float) -> Report:
+        argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", work / "cache"]
         argv += ["--scanners", scanners(self._categories), "--timeout", f"{int(timeout) + 60}s", *FLAGS]
         finished = start(self._run, argv, check=check, timeout=timeout, cwd=work)
         if finished.returncode != 0:
-            self._fail(finished, layers)
+            self._fail(finished, absent)
         return read_report(finished.stdout)
 
-    def _fail(self, finished: process.Finished, layers: Sequence[StoredLayer]) -> None:
+    def _fail(self, finished: process.Finished, absent: set[str]) -> None:
         """Raise what the end of a failed run means."""
         said = finished.stderr_tail
-        absent = {layer.diff_id for layer in layers if layer.path is None}
         if "unable to get uncompressed layer" in said and "no such file or directory" in said and absent:
             named = {diff_id for diff_id in absent if diff_id in said}
-            self._slot.forget(absent)
+            self._memory.forget(self._variant, absent)
             raise LayersMissing(named or absent)
         if is_cache_damaged(finished):
-            self._slot.reset()
+            self._memory.forget(self._variant, absent)
         raise failure(finished)
 
-    def _secrets(
-        self, found: Sequence[FoundSecret], layers: Sequence[StoredLayer], check: Check
-    ) -> tuple[SecretFact, ...]:
-        """Mask and hash the secrets, by their layers or by what is kept of them, and note that the layers are known."""
-        by_layer: dict[str, list[FoundSecret]] = defaultdict(list)
-        for secret in found:
-            by_layer[secret.diff_id].append(secret)
-        shown: dict[str, dict[str, Shown]] = {}
-        missing = set()
+    def _learn(
+        self,
+        found: Sequence[FoundSecret],
+        layers: Sequence[StoredLayer],
+        records: Mapping[str, tuple[str, bytes]],
+        check: Check,
+    ) -> dict[str, LayerNote]:
+        """Keep what Trivy has told of the layers that it has read, with their secrets masked and hashed.
+
+        All of a layer's secrets, also those that a layer above hides in this image: another image may show them.
+        """
+        new: dict[str, LayerNote] = {}
         for layer in layers:
-            secrets = by_layer.get(layer.diff_id, [])
-            kept = self._slot.secrets(layer.diff_id)
-            if layer.path is not None and secrets:
-                kept = kept | show(secrets, layer.path, key=self._key, check=check)
-            shown[layer.diff_id] = kept
-            if any(secret.key not in kept for secret in secrets):
-                missing.add(layer.diff_id)
-            elif layer.path is not None:
-                self._slot.remember(layer.diff_id, kept)
+            if layer.path is None or layer.diff_id in new:
+                continue
+            key, record = records.get(layer.diff_id, ("", b""))
+            secrets = [secret for secret in found if secret.diff_id == layer.diff_id]
+            secrets += read_secrets(record, layer.diff_id)
+            shown = show(secrets, layer.path, key=self._key, check=check) if secrets else {}
+            new[layer.diff_id] = LayerNote(key, record, shown)
+        self._memory.keep(self._variant, {diff_id: note for diff_id, note in new.items() if note.record})
+        return new
+
+    def _secrets(self, found: Sequence[FoundSecret], notes: Mapping[str, LayerNote]) -> tuple[SecretFact, ...]:
+        """Return the secrets of a report as they are shown."""
+        known = [secret for secret in found if secret.diff_id in notes]
+        missing = {secret.diff_id for secret in known if secret.key not in notes[secret.diff_id].secrets}
         if missing:
-            self._slot.forget(missing)
+            self._memory.forget(self._variant, missing)
             raise LayersMissing(missing)
-        facts = (_secret_fact(secret, shown[secret.diff_id][secret.key]) for secret in found if secret.diff_id in shown)
-        return tuple(facts)
+        return tuple(_secret_fact(secret, notes[secret.diff_id].secrets[secret.key]) for secret in known)
 
 
 def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:

@@ -1,26 +1,27 @@
-"""Trivy's cache, one folder for each worker at work: Trivy locks a cache, and a second process fails after 5 seconds.
+"""Trivy's cache, made anew for each run of what is known of its layers, and read afterwards for what is new.
 
-A slot is taken by a file lock, which the kernel gives back however the worker ends. Beside Trivy's own cache a slot
-keeps a small file for each layer that it knows, with what is shown of the secrets in that layer: so a layer that Trivy
-knows need not be pulled to show them again.
+Trivy keeps what it has analysed of a layer in a bbolt file that one process at a time may hold. So none is kept: before
+a run the file is written with the layers that are known, by whichever worker, and given to Trivy alone. A layer in it
+need be neither pulled nor read again. What is known lies in a ``Memory``, which all workers share.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import secrets
 import shutil
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from scanning.engines.base import EngineError
+from scanning.engines import bbolt_write
+from scanning.engines.bbolt import BboltError, Bucket
 
-MAX_SLOTS = 256
-CACHE_BYTES = 4 * 1024**3  # a cache that has grown beyond starts anew
+MAX_BLOB = 64 * 1024**2  # bytes of what Trivy tells of one layer
 
 
 @dataclass(frozen=True)
@@ -31,107 +32,85 @@ class Shown:
     fingerprint: str
 
 
-class Slot:
-    """A cache folder, held by this process alone."""
+@dataclass(frozen=True)
+class LayerNote:
+    """What is known of a layer: Trivy's own record of it, and what is shown of each secret by the secret's key."""
 
-    def __init__(self, folder: Path, variant: str) -> None:
-        self.folder, self._variant = folder, variant
-
-    @property
-    def cache(self) -> Path:
-        """The folder for ``--cache-dir``."""
-        return self.folder / "trivy"
-
-    def knows(self, diff_id: str) -> bool:
-        """Return whether Trivy has analysed the layer in this cache, with this variant of settings."""
-        return self._note(diff_id).exists()
-
-    def secrets(self, diff_id: str) -> dict[str, Shown]:
-        """Return what is kept of the layer's secrets, by the key under which it was kept; {} where nothing is."""
-        try:
-            kept = json.loads(self._note(diff_id).read_bytes())
-            return {key: Shown(masked, fingerprint) for key, (masked, fingerprint) in kept.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
-
-    def remember(self, diff_id: str, secrets: Mapping[str, Shown]) -> None:
-        """Note that Trivy knows the layer, and what to show of its secrets."""
-        note = self._note(diff_id)
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(".new")
-        partial.write_text(json.dumps({key: [shown.masked, shown.fingerprint] for key, shown in secrets.items()}))
-        partial.replace(note)
-
-    def forget(self, diff_ids: Collection[str]) -> None:
-        """Note that these layers must be pulled again."""
-        for diff_id in diff_ids:
-            self._note(diff_id).unlink(missing_ok=True)
-
-    def reset(self) -> None:
-        """Throw away the cache and all notes: the cache is damaged, or too large."""
-        for name in ("trivy", "known"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-
-    def prepare(self, database: Path | None) -> None:
-        """Make the cache folder with a link to the database (None: none is needed) and an empty index of Java archives.
-
-        Without an index of Java archives Trivy fails on every image that holds one; with an empty one it knows archives
-        by their own manifest and properties.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            if (self.cache / "fanal" / "fanal.db").stat().st_size > CACHE_BYTES:
-                self.reset()
-        self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_java_index(self.cache / "java-db")
-        link = self.cache / "db"
-        if link.is_symlink():
-            link.unlink()
-        elif link.exists():
-            shutil.rmtree(link)
-        if database is not None:
-            link.symlink_to(database, target_is_directory=True)
-
-    def _note(self, diff_id: str) -> Path:
-        name = diff_id.removeprefix("sha256:")
-        return self.folder / "known" / self._variant / name[:2] / f"{name}.json"
+    key: str  # of the record in Trivy's cache
+    record: bytes  # JSON
+    secrets: Mapping[str, Shown] = field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def take_slot(root: Path, *, variant: str, diff_ids: Collection[str]) -> Iterator[Slot]:
-    """Hold the free slot that knows most of ``diff_ids``, or a new one where none is free.
+class Memory(Protocol):
+    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for."""
 
-    ``variant`` names the settings that a note is good for. Raises EngineError where there is no room for a slot.
-    """
+    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the layers of which there is a note."""
+
+    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+        """Return the notes there are of these layers."""
+
+    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+        """Keep notes by diff ID, in place of older ones."""
+
+    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+        """Have these layers pulled and read again."""
+
+
+class NoMemory:
+    """Knows nothing and keeps nothing."""
+
+    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return none of them."""
+        return frozenset()
+
+    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+        """Return no notes."""
+        return {}
+
+    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+        """Do nothing."""
+
+    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+        """Do nothing."""
+
+
+def make_cache(folder: Path, *, notes: Collection[LayerNote], database: Path | None, java_index: Path) -> None:
+    """Make the folder for ``--cache-dir`` with links to the database (None: none is needed) and the Java index."""
+    (folder / "fanal").mkdir(parents=True)
+    if notes:
+        records = {note.key.encode(): note.record for note in notes}
+        bbolt_write.write(folder / "fanal" / "fanal.db", {b"artifact": {}, b"blob": records})
+    if database is not None:
+        (folder / "db").symlink_to(database, target_is_directory=True)
+    (folder / "java-db").symlink_to(java_index, target_is_directory=True)
+
+
+def read_cache(folder: Path) -> dict[str, tuple[str, bytes]]:
+    """Return Trivy's records by diff ID, each with its key; {} where the cache cannot be read."""
+    found: dict[str, tuple[str, bytes]] = {}
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        slots = [Slot(folder, variant) for folder in root.glob("slot-*")]
-    except OSError as error:
-        raise EngineError(
-            f"{root} cannot be used: {error.strerror}.", "Check the rights on the data folder."
-        ) from error
-    slots.sort(key=lambda slot: (-sum(map(slot.knows, diff_ids)), slot.folder.name))
-    new = (Slot(root / f"slot-{number}", variant) for number in range(MAX_SLOTS))
-    for slot in (*slots, *new):
-        slot.folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(slot.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield slot
-            return
-        finally:
-            os.close(descriptor)
-    raise EngineError("All caches of Trivy are in use.", "Run fewer workers on this machine.", retry=True)
+        with (folder / "fanal" / "fanal.db").open("rb") as file:
+            for key, value in Bucket.open(file).bucket(b"blob").items():
+                if isinstance(value, bytes) and len(value) <= MAX_BLOB:
+                    found[str(json.loads(value)["DiffID"])] = (key.decode(), value)
+    except (OSError, BboltError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return found
 
 
-def _make_java_index(folder: Path) -> None:
-    if (folder / "metadata.json").exists():
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with contextlib.closing(sqlite3.connect(folder / "trivy-java.db")) as index:
+def make_java_index(root: Path) -> Path:
+    """Return the folder of an empty index of Java archives below ``root``, made where there is none.
+
+    Without an index Trivy fails on every image that holds a Java archive; with an empty one it knows archives by their
+    own manifest and properties.
+    """
+    folder = root / "java-db"
+    if folder.exists():
+        return folder
+    made = root / f"java-db-{secrets.token_hex(4)}"
+    made.mkdir(mode=0o700)
+    with contextlib.closing(sqlite3.connect(made / "trivy-java.db")) as index:
         index.executescript(
             """
             CREATE TABLE artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);
@@ -139,4 +118,11 @@ def _make_java_index(folder: Path) -> None:
             """
         )
     years = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
-    (folder / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2099-01-01T00:00:00Z", **years}))
+    (made / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2099-01-01T00:00:00Z", **years}))
+    try:
+        os.rename(made, folder)  # noqa: PTH104 (fails where another process was first)
+    except OSError:
+        shutil.rmtree(made)
+        if not folder.exists():
+            raise
+    return folder

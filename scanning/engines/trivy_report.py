@@ -74,6 +74,18 @@ def read_report(text: bytes) -> Report:
     return reader.report
 
 
+def read_secrets(record: bytes, diff_id: str) -> list[FoundSecret]:
+    """Return the secrets in Trivy's own record of the layer ``diff_id``, as a report would name them."""
+    try:
+        return [
+            replace(_secret(finding), path=_str(file, "FilePath").lstrip("/"), diff_id=diff_id)
+            for file in json.loads(record).get("Secrets") or []
+            for finding in file.get("Findings") or []
+        ]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 class _Reader:
     def __init__(self) -> None:
         self.report = Report()

@@ -4,6 +4,7 @@
     <root>/space.lock                        short: for taking room
     <root>/leases/<owner>-<random>/lock      held by the owner while it lives
     <root>/leases/<owner>-<random>/<key>     this lease needs the layer <key>
+    <root>/looks/<blob>                      held by the scan whose engines look at the layer
     <root>/layers/<key>/lock                 held while the layer is pulled, and for short to take or leave it
     <root>/layers/<key>/partial              being pulled; its length is the room taken for it
     <root>/layers/<key>/<diff ID>            complete and verified
@@ -19,13 +20,14 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from scanning.engines.base import Check
+from scanning.layers.claims import claimed
 from scanning.layers.decompress import plain
 from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
@@ -92,6 +94,13 @@ class LayerStore:
             finally:
                 os.close(descriptor)
 
+    def claims(self, digests: Iterable[str]) -> AbstractContextManager[list[str]]:
+        """Hold the right to look at those of these blobs at which no other scan of this machine looks, and give them.
+
+        Never waits: ask again later for the others, with nothing in hand.
+        """
+        return claimed(self.root / "looks", digests)
+
     def sweep(self) -> int:
         """Remove what dead processes left behind. Returns how many leases and stray layers that were."""
         removed = 0
@@ -148,15 +157,16 @@ class LayerLease:
         self,
         *,
         digest: str,
-        size: int,
+        size: int | None,
         diff_id: str,
         open_blob: Callable[[], AbstractContextManager[BinaryIO]],
         check: Check,
         progress: Callable[[int], None],
     ) -> StoredFile:
-        """Return the layer of the blob ``digest`` of ``size`` bytes, pulled by ``open_blob`` if nobody has it yet.
+        """Return the layer of the blob ``digest``, pulled by ``open_blob`` if nobody has it yet.
 
-        ``diff_id`` is "" where the config does not name it. ``open_blob`` gives the blob as it is in the registry and
+        ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is "" where the
+        config does not name it. ``open_blob`` gives the blob as it is in the registry and
         itself verifies it against ``digest``. ``progress`` gets the number of compressed bytes read so far of this
         layer. Where another process pulls the same layer, this waits for it, calling ``check``. Raises LayerError, and
         what ``open_blob`` and ``check`` raise; nothing partial stays behind.
@@ -175,7 +185,7 @@ class LayerLease:
     def _pull(
         self,
         folder: Path,
-        size: int,
+        size: int | None,
         diff_id: str,
         open_blob: Callable[[], AbstractContextManager[BinaryIO]],
         check: Check,
@@ -184,7 +194,7 @@ class LayerLease:
         partial = folder / "partial"
         hasher = hashlib.new(diff_id.partition(":")[0] or "sha256")
         with partial.open("wb", buffering=0) as file:
-            taken, written = max(size, 1), 0
+            taken, written = max(size or 0, 1), 0
             self._room(file, taken, check)
             with open_blob() as blob:
                 source = _Counted(blob, size, check, progress)
@@ -220,7 +230,7 @@ class LayerLease:
 class _Counted:
     """A blob that tells how far it is read, and that stops where the work must stop."""
 
-    def __init__(self, blob: BinaryIO, size: int, check: Check, progress: Callable[[int], None]) -> None:
+    def __init__(self, blob: BinaryIO, size: int | None, check: Check, progress: Callable[[int], None]) -> None:
         self._blob, self._size, self._check, self._progress = blob, size, check, progress
         self.count = 0
 
@@ -228,7 +238,7 @@ class _Counted:
         self._check()
         chunk = self._blob.read(size)
         self.count += len(chunk)
-        if self.count > self._size:
+        if self._size is not None and self.count > self._size:
             raise CorruptLayer(f"it is longer than the {self._size} bytes that the manifest says")
         if chunk:
             self._progress(self.count)

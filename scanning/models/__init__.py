@@ -6,7 +6,7 @@ from scanning.models.packages import Package, PackageVulnerability, Vulnerabilit
 from scanning.models.quota import ScanSettings
 from scanning.models.rematch import Rematch
 from scanning.models.run import ScanRun, Scope
-from scanning.models.scan import CategoryResult, LayerEvidence, Scan
+from scanning.models.scan import CategoryResult, LayerEvidence, Scan, Stage
 from scanning.models.schedule import Firing, ScanSchedule
 from scanning.models.selection import Selection
 
@@ -27,5 +27,6 @@ __all__ = [
     "Scope",
     "SecretFinding",
     "Selection",
+    "Stage",
     "Vulnerability",
 ]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import ExpressionWrapper, F, Min, OuterRef, Subquery
+from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.models import FINAL_STATES, Job, Lane, State
 from inventory import summary
 from inventory.models import Image
+from registries.models import Registry
 from scanning.models.run import ScanRun
 
+LANE_STEP = 1 << 40  # more than any id of a scan
 SUMMARY = {
     State.QUEUED: Image.ScanState.QUEUED,
     State.RUNNING: Image.ScanState.RUNNING,
@@ -22,6 +28,14 @@ SUMMARY = {
     State.FAILED: Image.ScanState.FAILED,
     State.CANCELLED: Image.ScanState.CANCELLED,
 }
+
+
+class Stage(models.TextChoices):
+    """What a running scan does."""
+
+    WAITING = "waiting", _("waiting for another scan of the same layers")
+    PULLING = "pulling", _("pulling")
+    ANALYSING = "analysing", _("analysing")
 
 
 class Scan(Job):
@@ -52,6 +66,7 @@ class Scan(Job):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["state", "lane", "id"], name="scan_queue"),
+            models.Index(fields=["state", "registry", "not_before", "lane", "id"], name="scan_line"),
             models.Index(fields=["image", "-id"], name="scan_image"),
             models.Index(fields=["run", "state"], name="scan_run"),
             models.Index(fields=["started_at"], name="scan_started"),  # for the quota
@@ -66,6 +81,31 @@ class Scan(Job):
 
     def __str__(self) -> str:
         return f"scan {self.pk} of image {self.image_id}"
+
+    @classmethod
+    def next_in_line(cls, queue: models.QuerySet[Scan], *, lane: Lane | None) -> Scan | None:
+        """Return the next scan: by lane, then of the registry with the fewest scans at work, then by age.
+
+        So a registry that is slow holds no more than its share of the workers while others wait. Each registry costs
+        two looks into the index ``scan_line``, however long the queue is.
+        """
+        line = cls.objects.filter(state=State.QUEUED)
+        if lane is not None:
+            line = line.filter(lane=lane)
+        at_once = line.filter(not_before=None).order_by("lane", "pk").values("pk")
+        # Of those whose time has come the least of lane and id in one number: by ORDER BY, SQLite takes another index.
+        place = ExpressionWrapper(F("lane") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
+        due = line.filter(not_before__lte=Now()).order_by().values("registry").annotate(least=Min(place))
+        heads = Registry.objects.order_by().values_list(
+            Subquery(at_once.filter(registry=OuterRef("pk"))[:1]),
+            Subquery(due.filter(registry=OuterRef("pk")).values("least")),
+        )
+        first = {pk % LANE_STEP for pair in heads for pk in pair if pk}
+        first |= set(at_once.filter(registry=None).values_list("pk", flat=True)[:1])
+        first |= {least % LANE_STEP for least in due.filter(registry=None).values_list("least", flat=True)}
+        busy = Counter(cls.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", flat=True))
+        candidates = cls.objects.filter(pk__in=first)
+        return min(candidates, key=lambda scan: (scan.lane, busy[scan.registry_id], scan.pk), default=None)
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
@@ -106,9 +146,16 @@ class Scan(Job):
 
     def progress_changed(self) -> None:
         """Show the stage on the image's row."""
-        summary.record_state(
-            image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage, percent=self.percent
-        )
+        summary.record_state(image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage_text)
+
+    @property
+    def stage_text(self) -> str:
+        """What the scan does now, for a person: "pulling 12 of 340 MB"; "" where it does not run."""
+        label = str(Stage(self.stage).label) if self.stage in Stage.values else self.stage
+        if self.stage != Stage.PULLING or not self.progress_total:
+            return label
+        figures = {"done": self.progress_done // 1_000_000, "total": -(-self.progress_total // 1_000_000)}
+        return gettext("pulling %(done)d of %(total)d MB") % figures
 
 
 class CategoryResult(models.Model):
@@ -139,7 +186,10 @@ class CategoryResult(models.Model):
 
 
 class LayerEvidence(models.Model):
-    """What a malware engine of one version saw in one uncompressed layer; findings are MalwareFact as JSON."""
+    """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
+
+    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.evidence.
+    """
 
     diff_id = models.CharField(max_length=140)
     engine = models.CharField(max_length=20)
@@ -148,6 +198,7 @@ class LayerEvidence(models.Model):
     files = models.PositiveIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
     skipped = models.JSONField(default=list)
+    record = models.BinaryField(null=True)
     seen_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -23,8 +23,10 @@ from tests.people import person
 # Playwright's loop runs in this thread; the ORM calls of a test between its steps are no danger to it.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-# What Chromium logs for an answer of 4xx, which a test may well want.
-REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+# What is logged for an answer of 4xx, which a test may well want, and by htmx for a request that another one replaced.
+EXPECTED = re.compile(
+    r"Failed to load resource: the server responded with a status of 4\d\d|htmx:(sendAbort|afterRequest),"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,7 +67,7 @@ def context(context: BrowserContext, base_url: str) -> Iterator[BrowserContext]:
             route.abort()
 
     def log(message: ConsoleMessage) -> None:
-        if message.type == "error" and not REFUSED.match(message.text):
+        if message.type == "error" and not EXPECTED.match(message.text):
             wrong.append(f"logged: {message.text} ({message.location})")
 
     def opened(page: Page) -> None:

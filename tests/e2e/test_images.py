@@ -8,7 +8,7 @@ import re
 import pytest
 from django.utils import timezone
 from openpyxl import load_workbook
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from console.jobs.models import State
 from console.models import User
@@ -202,6 +202,21 @@ def test_findings_open_in_place_and_tabs_are_in_the_address(page: Page, tags: li
     expect(page.locator("#findings")).to_contain_text("app/.env")
     page.goto(f"/images/{tags[10].pk}/?tab=vulnerabilities&q=zlib")
     expect(page.locator(".finding")).to_have_count(1)
+
+
+def test_a_tab_that_is_chosen_while_another_still_loads_is_the_one_shown(page: Page, tags: list[Tag]) -> None:
+    assert tags[10].image
+    factories.secret(tags[10].image, path="app/.env")
+    held: list[Route] = []
+    page.route("**/vulnerabilities/", lambda route: held.append(route))
+    page.goto("/images/?security=at-risk")
+    with page.expect_request("**/vulnerabilities/"):
+        page.locator("a[data-drawer]").first.click()
+    page.get_by_role("tab", name="Sensitive data").click()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#findings")).to_contain_text("app/.env")
+    expect(page.get_by_role("tab", name="Sensitive data")).to_have_attribute("aria-selected", "true")
 
 
 def test_the_drawer_follows_its_scan_too(page: Page, tags: list[Tag]) -> None:

@@ -24,9 +24,10 @@ START_SECONDS = 20
 
 @dataclass(frozen=True)
 class DockerRegistry:
-    """A running registry. ``host`` is ``127.0.0.1:port``."""
+    """A running registry. ``host`` is ``127.0.0.1:port``; ``log`` has a line for each request."""
 
     host: str
+    log: Path
 
     @property
     def url(self) -> str:
@@ -77,7 +78,7 @@ auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
             process = subprocess.Popen([executable, "serve", str(configuration)], stdout=log, stderr=log)
         try:
             _wait_for(host, process, folder / "log")
-            yield DockerRegistry(host)
+            yield DockerRegistry(host, folder / "log")
         finally:
             process.terminate()
             process.wait(timeout=10)

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from registries.doctor import Result, Stage, Step, diagnose
 from registries.models import Registry
 from tests.fakes import images
+from tests.fakes.certificates import Authority
 from tests.fakes.registry import HTML, FakeRegistry, Flip, Status, blobs, catalog, manifests, root, tokens
 
 pytestmark = pytest.mark.django_db
@@ -53,21 +54,105 @@ def test_an_empty_registry_passes_with_no_images_yet() -> None:
 
 def test_a_name_that_nobody_knows_fails_at_the_host_name() -> None:
     registry = add("https://no-such-host.invalid")
-    assert failed(diagnose(registry)).stage is Stage.ADDRESS
+    assert failed(diagnose(registry)).stage is Stage.DNS
     registry.refresh_from_db()
     assert registry.connection == Registry.Connection.FAILED
 
 
 def test_an_address_that_must_not_be_reached_fails_at_the_host_name(settings: Settings) -> None:
     settings.ALLOWED_NETWORKS = []
-    assert failed(diagnose(add("https://127.0.0.1:1"))).stage is Stage.ADDRESS
+    assert failed(diagnose(add("https://127.0.0.1:1"))).stage is Stage.DNS
 
 
-def test_a_port_where_nobody_listens_fails_at_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registries.oci.transport.MAX_TRIES", 1)
+def test_an_address_that_must_not_be_reached_says_the_same_of_every_port(settings: Settings) -> None:
+    settings.ALLOWED_NETWORKS = []
+    with FakeRegistry() as server:
+        told = [failed(diagnose(Registry(name="r", address=address))) for address in (server.url, "http://127.0.0.1:1")]
+    assert len({(step.stage, step.reason, step.remedy) for step in told}) == 1
+    assert not server.seen
+
+
+def test_a_port_where_nobody_listens_fails_at_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert failed(diagnose(add(f"https://127.0.0.1:{port}"))).stage is Stage.CONNECTION
+    step = failed(diagnose(add(f"https://127.0.0.1:{port}")))
+    assert step.stage is Stage.TCP
+    # what a filtered port gives too: no word and no time tells them apart
+    assert (step.reason, step.seconds) == ("Nothing answers there.", None)
+
+
+def test_a_filtered_port_says_the_same_as_a_closed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    def wait(*args: object) -> None:
+        raise TimeoutError
+
+    told = []
+    for fault in (refuse, wait):
+        monkeypatch.setattr("registries.oci.connections._PlainSocket.connect", fault, raising=False)
+        told.append(failed(diagnose(Registry(name="r", address="https://127.0.0.1"))))
+    assert told[0] == told[1]
+
+
+def test_the_certificate_is_shown_and_one_that_is_not_to_be_trusted_is_told() -> None:
+    authority = Authority("Lab authority")
+    with FakeRegistry(tls=authority.issue("127.0.0.1").context()) as server:
+        registry = add(server.url)
+        assert "signed by an authority" in failed(diagnose(registry)).reason
+        assert failed(diagnose(registry)).stage is Stage.TLS
+        registry.ca_bundle = authority.pem
+        (step,) = [step for step in diagnose(registry) if step.stage is Stage.TLS]
+        assert (step.result, "Lab authority" in step.detail, "valid until" in step.detail) == (
+            Result.PASSED,
+            True,
+            True,
+        )
+        registry.ca_bundle, registry.verify_tls = "", False
+        (step,) = [step for step in diagnose(registry) if step.stage is Stage.TLS]
+        assert (step.result, "not validated" in step.detail) == (Result.SKIPPED, True)
+
+
+def harbor(server: FakeRegistry, version: str) -> None:
+    """Let ``server`` say of itself what Harbor of this version says."""
+    about = Status(
+        200,
+        {"Content-Type": "application/json"},
+        body=b'{"auth_mode": "db_auth", "harbor_version": "v%s"}' % version.encode(),
+    )
+    if version.startswith("2"):
+        told = Status(200, {"Content-Type": "text/plain"}, body=b'{"version":"v2.0"}')
+        server.fail(lambda request: request.path == "/api/version", told)
+        server.fail(lambda request: request.path == "/api/v2.0/systeminfo", about)
+    else:
+        server.fail(lambda request: request.path == "/api/systeminfo", about)
+
+
+@pytest.mark.parametrize(("version", "chosen", "right"), [("2.11.1-6b7ecba1", "v1", "V2"), ("1.10.19", "v2", "V1")])
+def test_another_version_of_harbor_than_the_chosen_one_is_told(version: str, chosen: str, right: str) -> None:
+    with FakeRegistry() as server:
+        harbor(server, version)
+        registry = add(server.url)
+        registry.type, registry.version = "harbor", chosen
+        step = failed(diagnose(registry))
+        assert (step.stage, step.remedy) == (Stage.API, f"Choose the version {right}.")
+        assert version in step.reason
+
+
+def test_what_is_no_harbor_fails_at_the_api() -> None:
+    with FakeRegistry() as server:
+        registry = add(server.url)
+        registry.type, registry.version = "harbor", "v2"
+        assert failed(diagnose(registry)).stage is Stage.API
+
+
+def test_charts_are_passed_over_in_search_of_an_image() -> None:
+    with FakeRegistry() as server:
+        images.helm_chart().put(server, "charts/shop", "1.0")
+        images.image({"a": b"1"}).put(server, "team/app", "1.0")
+        steps = {step.stage: step for step in diagnose(add(server.url))}
+        assert "team/app:1.0" in steps[Stage.MANIFEST].detail
+        assert steps[Stage.BLOB].result is Result.PASSED
 
 
 def test_plain_http_on_a_tls_address_fails_at_the_certificate() -> None:

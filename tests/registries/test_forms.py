@@ -173,7 +173,7 @@ def test_each_type_shows_what_it_declares_and_saves_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(kind, field) for kind, each in DECLARATIONS.items() for field in each.required]
+    ("kind", "field"), [(kind, field) for kind, each in DECLARATIONS.items() for field in sorted(each.required)]
 )
 def test_what_a_type_requires_is_asked_for_by_its_own_name(kind: str, field: str) -> None:
     form = typed(kind, **{field: ""})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.db.models import F
 from django.test import override_settings
 
@@ -15,6 +18,8 @@ from inventory.models import Image, Tag
 from registries.limit import WINDOW
 from registries.models import PullUnit, Registry
 from scanning import installed, tasks
+from scanning.engines.base import Check, LayerReport
+from scanning.engines.yara import Yara
 from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
@@ -26,7 +31,7 @@ from scanning.models import (
     SecretFinding,
 )
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests
+from tests.fakes.registry import Drip, FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests, rate_limited
 from tests.scanning.conftest import image_of, layer_files, scan, sync, work_off
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
@@ -92,7 +97,8 @@ def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registr
     sync(registry)
     first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
     assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
-    assert LayerEvidence.objects.count() == 3
+    assert LayerEvidence.objects.filter(engine="yara").count() == 3
+    assert LayerEvidence.objects.filter(engine="trivy").count() == 3
 
 
 def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Registry) -> None:
@@ -251,4 +257,51 @@ def test_a_config_that_claims_a_known_layer_for_another_does_not_hide_it(
     ended = work_off(queued)
     assert ended.state == State.FAILED
     assert "Digest mismatch" in ended.reason
+    assert not layer_files()
+
+
+def test_a_registry_that_goes_on_asking_for_a_pause_gives_its_place_to_others(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    put(fake, DEBIAN)
+    sync(registry)
+    fake.fail(manifests, rate_limited("1"), times=5)
+    ended = scan(only_tag())
+    assert (ended.state, ended.retried) == (State.QUEUED, False)
+    assert ended.not_before is not None
+    assert ended.reason
+    fake.heal()
+    assert work_off(ended).state == State.SUCCEEDED
+
+
+def test_two_workers_look_at_a_shared_layer_once(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = put(fake, DEBIAN, {"a": b"a"}, tag="a").layers[0]
+    put(fake, DEBIAN, {"b": b"b"}, tag="b")
+    sync(registry)
+    fake.fail(blob(base.digest), Drip(pause=0.002), times=1)
+    scans = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+    read: list[Path] = []
+    engine = installed.yara()
+
+    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+        read.append(path)
+        return Yara.scan_layer(engine, path, check=check)
+
+    monkeypatch.setattr(engine, "scan_layer", scan_layer)
+
+    def worker(scan_id: int) -> None:
+        tasks.scan(scan_id)
+        connection.close()
+
+    threads = [threading.Thread(target=worker, args=(each.pk,)) for each in scans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+    assert len(read) == 3
+    assert len(fake.requests(blob(base.digest), method="GET")) == 1
+    assert sorted(Scan.objects.values_list("layers_pulled", flat=True)) == [1, 2]
     assert not layer_files()

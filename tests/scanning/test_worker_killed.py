@@ -16,7 +16,7 @@ __all__ = ["real_worker"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-START = """
+SYNC = """
 from pathlib import Path
 from inventory import tasks
 from inventory.models import Tag
@@ -27,8 +27,8 @@ from scanning.launch import launch
 database.install_demo()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
 tasks.sync(run.pk)
-launch(tag_ids=[Tag.objects.get().pk], requested_by=None)
 """
+START = SYNC + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)\n"
 SCAN = "SELECT state, attempt, losses, stage, worker, reason FROM scanning_scan"
 
 

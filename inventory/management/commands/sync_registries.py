@@ -54,10 +54,10 @@ class Command(BaseCommand):
 
     def _registries(self, names: list[str]) -> list[Registry]:
         if not names:
-            return list(Registry.objects.all())
+            return list(Registry.objects.present())
         found = []
         for name in names:
-            registry = Registry.objects.filter(name__iexact=name).first()
+            registry = Registry.objects.present().filter(name__iexact=name).first()
             if registry is None:
                 raise CommandError(f"No registry has the name {name}.")
             found.append(registry)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from registries.doctor import Result, diagnose
+from registries.doctor import Result, Step, diagnose
 from registries.models import Registry
 
 
@@ -18,15 +18,17 @@ class Command(BaseCommand):
         parser.add_argument("name", help="instance name of the registry")
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        registry = Registry.objects.filter(name__iexact=name).first()
+        registries = Registry.objects.present()
+        registry = registries.filter(name__iexact=name).first()
         if registry is None:
-            known = ", ".join(Registry.objects.values_list("name", flat=True)) or "none yet"
+            known = ", ".join(registries.values_list("name", flat=True)) or "none yet"
             raise CommandError(f"No registry has this name. There are: {known}.")
-        failed = False
-        for step in diagnose(registry):
-            self.stdout.write(f"{step.result.value:8} {step.seconds:6.2f} s  {step.label}  {step.detail}".rstrip())
-            if step.result is Result.FAILED:
-                failed = True
-                self.stdout.write(f"  {step.reason}\n  {step.remedy}")
-        if failed:
+        steps = diagnose(registry, show=self._show)
+        if steps[-1].result is Result.FAILED:
             raise CommandError("The test has failed.")
+
+    def _show(self, step: Step) -> None:
+        seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"
+        self.stdout.write(f"{step.result.value:8} {seconds:>8}  {step.label}  {step.detail}".rstrip())
+        if step.result is Result.FAILED:
+            self.stdout.write(f"  {step.reason}\n  {step.remedy}")

@@ -11,10 +11,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
 from registries import secrets
-from registries.models import Registry
+from registries.models import CloudAccount, Registry
 
 # every column that holds an encrypted credential
-COLUMNS: tuple[tuple[type[models.Model], str], ...] = ((Registry, "password_token"), (Registry, "pull_password_token"))
+COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
+    (Registry, "password_token"),
+    (Registry, "pull_password_token"),
+    (CloudAccount, "secret_key_token"),
+    (CloudAccount, "pull_password_token"),
+)
 
 
 class Command(BaseCommand):

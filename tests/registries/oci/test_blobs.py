@@ -126,7 +126,7 @@ def test_after_a_break_the_registry_is_asked_and_not_the_old_address(registry, h
 def test_one_wrong_bit_keeps_the_last_bytes_back(registry, client, layer):
     registry.fail(blobs, Flip(10))
     with client.blob("app", layer) as reader:
-        got, error = until_error(iter(lambda: reader.read(65536), b""))
+        got, error = until_error(iter(lambda: reader.read1(65536), b""))
     assert isinstance(error, DigestMismatch)
     assert error.retry
     assert len(b"".join(got)) < layer.size

@@ -314,3 +314,15 @@ def test_a_body_that_cannot_be_unpacked_is_an_error(filled, connect):
 def test_no_list_is_an_empty_list(filled, connect, value):
     filled.fail(tags, json_body(value))
     assert list(connect(filled).tags("app")) == []
+
+
+def test_a_call_that_may_take_long_may_be_silent_for_long(registry, connect, monkeypatch):
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.1)
+
+    def late(request, real):
+        time.sleep(0.6)
+        return real()
+
+    api = connect(registry).api("/api", scheme="none")
+    registry.fail(anything, late)
+    assert api.get("/x", patience=5).status == 404

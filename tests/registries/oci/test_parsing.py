@@ -84,7 +84,7 @@ def manifest(**changes):
         b"",
         b"\xff\xfe",
         b'{"config": NaN}',
-        b'{"a": 1, "a": 2}',
+        images.to_json(manifest()).replace(b'"schemaVersion": 2', b'"layers": [], "schemaVersion": 2'),
         b'{"config": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
         b'{"config": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"}",
         b"[" * 100_000,

@@ -13,6 +13,7 @@ from tests.scanning.engines.conftest import (
     demo_database,
     dpkg,
     make_trivy,
+    notes,
     npm_package,
     on_disk,
     python_package,
@@ -20,7 +21,7 @@ from tests.scanning.engines.conftest import (
     trivy,
 )
 
-__all__ = ["demo_database", "make_trivy", "scratch", "trivy"]  # fixtures
+__all__ = ["demo_database", "make_trivy", "notes", "scratch", "trivy"]  # fixtures
 
 VULNERABILITIES = {RiskCategory.VULNERABILITIES}
 

@@ -14,6 +14,7 @@ from console.jobs import process
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.trivy_cache import LayerNote
 from tests.fakes import images
 
 BOTH = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
@@ -89,6 +90,26 @@ def never() -> None:
     """Nothing stops this work."""
 
 
+class Notes:
+    """Keeps notes of layers in memory, where the console has its database."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], LayerNote] = {}
+
+    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(diff_id for diff_id in diff_ids if (variant, diff_id) in self.kept)
+
+    def recall(self, variant: str, diff_ids: Collection[str]) -> dict[str, LayerNote]:
+        return {diff_id: self.kept[variant, diff_id] for diff_id in self.knows(variant, diff_ids)}
+
+    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+        self.kept |= {(variant, diff_id): note for diff_id, note in notes.items()}
+
+    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+        for diff_id in diff_ids:
+            self.kept.pop((variant, diff_id), None)
+
+
 def analyse(
     trivy: Trivy,
     image: ImageInput,
@@ -100,10 +121,9 @@ def analyse(
     timeout: float = 60,
 ) -> ImageReport:
     """Analyse ``image`` as the pipeline does: layers that are known are given without their path."""
-    wanted = frozenset(categories)
-    with trivy.session(check, diff_ids=diff_ids(image), categories=wanted) as session:
-        known = session.known(diff_ids(image), wanted) if use_cache else ()
-        return session.analyse(without(image, known), wanted, scratch=scratch, check=check, timeout=timeout)
+    session = trivy.session(categories=frozenset(categories))
+    known = session.known(diff_ids(image)) if use_cache else ()
+    return session.analyse(without(image, known), scratch=scratch, check=check, timeout=timeout)
 
 
 @pytest.fixture(scope="session")
@@ -112,14 +132,20 @@ def demo_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_trivy(tmp_path: Path, demo_database: Path) -> Callable[..., Trivy]:
-    """Makes engines that share one cache folder; keywords replace what a real one is made with."""
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def make_trivy(tmp_path: Path, demo_database: Path, notes: Notes) -> Callable[..., Trivy]:
+    """Makes engines that share their notes of layers; keywords replace what a real one is made with."""
 
     def make(**changes: object) -> Trivy:
         options: dict[str, object] = {
             "executable": None,
             "expected_sha256": PINNED_SHA256,
-            "cache_root": tmp_path / "cache",
+            "home": tmp_path / "home",
+            "memory": notes,
             "database": demo_database,
             "fingerprint_key": b"a key for tests",
             "run": process.run,

@@ -154,6 +154,7 @@ def test_a_layer_that_is_no_tar_is_an_error_or_an_empty_layer_but_no_crash(
 
 def test_a_layer_that_is_not_given_and_not_known_is_asked_for(trivy: Trivy, image: ImageInput, scratch: Path) -> None:
     missing = image.layers[1].diff_id
-    with trivy.session(never, diff_ids=[], categories=BOTH) as session, pytest.raises(LayersMissing) as caught:
-        session.analyse(without(image, {missing}), BOTH, scratch=scratch, check=never, timeout=60)
+    session = trivy.session(categories=BOTH)
+    with pytest.raises(LayersMissing) as caught:
+        session.analyse(without(image, {missing}), scratch=scratch, check=never, timeout=60)
     assert caught.value.diff_ids == {missing}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,15 @@ from scanning.demo.database import build_demo_database
 from scanning.engines.base import EngineError, ImageInput, RiskCategory
 from scanning.engines.trivy import LayersMissing, Trivy
 from tests.scanning.engines.conftest import (
+    APP,
     BASE,
     BOTH,
+    Notes,
     analyse,
     diff_ids,
     never,
     on_disk,
+    without,
 )
 
 
@@ -35,8 +38,7 @@ def test_what_is_known_for_one_category_is_not_known_for_another(
     trivy: Trivy, image: ImageInput, scratch: Path
 ) -> None:
     analyse(trivy, image, scratch, {RiskCategory.VULNERABILITIES})
-    with trivy.session(never, diff_ids=diff_ids(image), categories=BOTH) as session:
-        assert session.known(diff_ids(image), BOTH) == frozenset()
+    assert trivy.session(categories=BOTH).known(diff_ids(image)) == frozenset()
 
 
 def test_what_is_known_with_one_key_is_not_known_with_another(
@@ -48,39 +50,53 @@ def test_what_is_known_with_one_key_is_not_known_with_another(
     assert before.secrets[0].masked == after.secrets[0].masked
 
 
-def test_a_cache_that_has_lost_its_layers_asks_for_them(
-    trivy: Trivy, image: ImageInput, tmp_path: Path, scratch: Path
+def test_a_note_that_is_lost_between_two_looks_is_asked_for(
+    trivy: Trivy, notes: Notes, image: ImageInput, scratch: Path
 ) -> None:
     first = analyse(trivy, image, scratch)
-    (tmp_path / "cache" / "slot-0" / "trivy" / "fanal" / "fanal.db").unlink()
+    session = trivy.session(categories=BOTH)
+    known = session.known(diff_ids(image))
+    notes.kept.clear()
     with pytest.raises(LayersMissing) as caught:
-        analyse(trivy, image, scratch)
-    assert caught.value.diff_ids <= set(diff_ids(image))
+        session.analyse(without(image, known), scratch=scratch, check=never, timeout=60)
+    assert caught.value.diff_ids == set(diff_ids(image))
     assert caught.value.retry
     assert analyse(trivy, image, scratch) == first
 
 
-def test_a_note_that_is_damaged_makes_the_layer_unknown(
-    trivy: Trivy, image: ImageInput, tmp_path: Path, scratch: Path
+@pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense", b"[1]"])
+def test_a_note_that_is_damaged_is_never_a_zero_and_the_layer_is_read_again(
+    trivy: Trivy, notes: Notes, image: ImageInput, scratch: Path, damage: bytes
 ) -> None:
     first = analyse(trivy, image, scratch)
-    for note in (tmp_path / "cache").rglob("known/**/*.json"):
-        note.write_text("{")
+    notes.kept = {key: dataclasses.replace(note, record=damage) for key, note in notes.kept.items()}
+    with pytest.raises(EngineError) as caught:
+        analyse(trivy, image, scratch)
+    assert caught.value.retry
+    assert analyse(trivy, image, scratch) == first
+
+
+def test_a_note_of_another_version_of_trivy_is_not_taken(
+    trivy: Trivy, notes: Notes, image: ImageInput, scratch: Path
+) -> None:
+    first = analyse(trivy, image, scratch)
+    notes.kept = {key: dataclasses.replace(note, key=f"sha256:{0:064x}") for key, note in notes.kept.items()}
     with pytest.raises(LayersMissing):
         analyse(trivy, image, scratch)
     assert analyse(trivy, image, scratch) == first
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense" * 5000, None], ids=["empty", "overwritten", "cut off"])
-def test_a_damaged_cache_is_emptied_and_the_next_scan_works(
-    trivy: Trivy, image: ImageInput, tmp_path: Path, scratch: Path, damage: bytes | None
+def test_a_secret_that_a_layer_hides_is_shown_in_the_image_that_does_not_hide_it(
+    trivy: Trivy, image: ImageInput, tmp_path: Path, scratch: Path
 ) -> None:
-    first = analyse(trivy, image, scratch)
-    cache = tmp_path / "cache" / "slot-0" / "trivy" / "fanal" / "fanal.db"
-    cache.write_bytes(cache.read_bytes()[:20_000] if damage is None else damage)
-    with contextlib.suppress(EngineError):  # what is cut off may be what was free
-        analyse(trivy, image, scratch)
-    assert analyse(trivy, image, scratch) == first
+    hidden = on_disk(tmp_path / "hidden", BASE, APP, {"app/.wh..env": ""})
+    assert analyse(trivy, hidden, scratch).secrets != ()
+    covered = on_disk(tmp_path / "covered", BASE, APP, {"app/.env": "nothing\n"})
+    analyse(trivy, covered, scratch)
+    for layer in image.layers:
+        assert layer.path
+        layer.path.unlink()
+    assert [fact.rule for fact in analyse(trivy, image, scratch).secrets] == ["github-pat"]
 
 
 def test_four_at_once_do_not_get_in_each_others_way(trivy: Trivy, tmp_path: Path) -> None:
@@ -103,16 +119,14 @@ def test_four_at_once_do_not_get_in_each_others_way(trivy: Trivy, tmp_path: Path
     assert results == [2] * 8
 
 
-def test_a_worker_takes_the_cache_that_knows_most(trivy: Trivy, tmp_path: Path, scratch: Path) -> None:
-    one, other = on_disk(tmp_path / "one", BASE, {"a": "1"}), on_disk(tmp_path / "two", {"b": "2"}, {"c": "3"})
-    with trivy.session(never, diff_ids=[], categories=BOTH) as first:
-        first.analyse(one, BOTH, scratch=scratch, check=never, timeout=60)
-        with trivy.session(never, diff_ids=[], categories=BOTH) as second:
-            assert second.known(diff_ids(one), BOTH) == frozenset()
-            second.analyse(other, BOTH, scratch=scratch, check=never, timeout=60)
-    for image in (one, other, one):
-        with trivy.session(never, diff_ids=diff_ids(image), categories=BOTH) as session:
-            assert session.known(diff_ids(image), BOTH) == set(diff_ids(image))
+def test_what_one_worker_has_learnt_every_other_knows(
+    make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
+) -> None:
+    one, other = on_disk(tmp_path / "one", BASE, {"a": "1"}), on_disk(tmp_path / "two", BASE, {"b": "2"})
+    analyse(make_trivy(), one, scratch)
+    elsewhere = make_trivy(home=tmp_path / "another machine")
+    assert elsewhere.session(categories=BOTH).known(diff_ids(other)) == {diff_ids(other)[0]}
+    assert len(analyse(elsewhere, other, scratch).packages) == 2
 
 
 def test_a_database_that_is_swapped_is_used_from_the_next_session_on(
@@ -122,11 +136,11 @@ def test_a_database_that_is_swapped_is_used_from_the_next_session_on(
     link = tmp_path / "current"
     link.symlink_to(demo_database)
     trivy = make_trivy(database=link)
-    with trivy.session(never, diff_ids=[], categories=BOTH) as session:
-        (tmp_path / "new").symlink_to(empty)
-        (tmp_path / "new").rename(link)
-        assert session.database
-        assert session.database.folder == demo_database
-        report = session.analyse(image, BOTH, scratch=scratch, check=never, timeout=60)
+    session = trivy.session(categories=BOTH)
+    (tmp_path / "new").symlink_to(empty)
+    (tmp_path / "new").rename(link)
+    assert session.database
+    assert session.database.folder == demo_database
+    report = session.analyse(image, scratch=scratch, check=never, timeout=60)
     assert len({match.vulnerability for match in report.matches}) > 5
     assert {match.vulnerability for match in analyse(trivy, image, scratch).matches} == {ADVISORIES[0].id}

@@ -13,6 +13,7 @@ from tests.scanning.engines.conftest import (
     AWS_KEY_ID,
     AWS_SECRET,
     BASE,
+    Notes,
     analyse,
     on_disk,
 )
@@ -111,12 +112,13 @@ def test_a_database_of_another_kind_is_told(
     assert reason in make_trivy(database=tmp_path / "db").ready().reason
 
 
-def test_raw_secrets_are_nowhere_on_disk(trivy: Trivy, tmp_path: Path, scratch: Path) -> None:
+def test_raw_secrets_are_kept_nowhere(trivy: Trivy, notes: Notes, tmp_path: Path, scratch: Path) -> None:
     text = f"AWS_ACCESS_KEY_ID={AWS_KEY_ID}\nAWS_SECRET_ACCESS_KEY={AWS_SECRET}\n"
     report = analyse(trivy, on_disk(tmp_path / "layers", {**BASE, "app/.env": text}), scratch)
     assert {fact.rule for fact in report.secrets} == {"aws-access-key-id", "aws-secret-access-key"}
-    for path in (tmp_path / "cache").rglob("*"):
-        if path.is_file():
-            assert AWS_SECRET.encode() not in path.read_bytes()
-            assert AWS_KEY_ID.encode() not in path.read_bytes()
+    files = [path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    for kept in [*files, repr(notes.kept).encode()]:
+        assert AWS_SECRET.encode() not in kept
+        assert AWS_KEY_ID.encode() not in kept
+    assert notes.kept
     assert AWS_SECRET not in repr(report)

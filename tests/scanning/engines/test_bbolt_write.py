@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanning.demo import bbolt
+from scanning.engines import bbolt_write
 from scanning.engines.bbolt import BboltError, Bucket, fnv1a, read_meta
 
 KEYS = st.binary(min_size=1, max_size=40)
@@ -29,7 +29,7 @@ def unfold(bucket: Bucket) -> dict[bytes, Any]:
 
 def written(tmp_path: Path, tree: dict[bytes, Any]) -> Path:
     path = tmp_path / "some.db"
-    bbolt.write(path, tree)
+    bbolt_write.write(path, tree)
     return path
 
 
@@ -45,11 +45,11 @@ def test_many_keys_need_branch_pages_over_branch_pages(tmp_path: Path) -> None:
     assert contents(path) == tree
     with path.open("rb") as file:
         assert list(contents(path)[b"numbers"]) == sorted(tree[b"numbers"])
-        assert read_meta(path).pages * bbolt.PAGE_SIZE == file.seek(0, io.SEEK_END)
+        assert read_meta(path).pages * bbolt_write.PAGE_SIZE == file.seek(0, io.SEEK_END)
 
 
 def test_a_value_larger_than_a_page_runs_over_into_the_next(tmp_path: Path) -> None:
-    tree = {b"large": {b"a": b"x" * 50_000, b"b": b"small", b"c": b"y" * bbolt.PAGE_SIZE}}
+    tree = {b"large": {b"a": b"x" * 50_000, b"b": b"small", b"c": b"y" * bbolt_write.PAGE_SIZE}}
     assert contents(written(tmp_path, tree)) == tree
 
 
@@ -68,7 +68,7 @@ def test_the_checksum_is_fnv1a_of_64_bits() -> None:
 def test_keys_that_bbolt_does_not_take_are_refused(tmp_path: Path) -> None:
     for tree in ({b"bucket": {b"": b"value"}}, {b"bucket": {b"k" * 32769: b"value"}}, {b"value": b"outside a bucket"}):
         with pytest.raises(ValueError):
-            bbolt.write(tmp_path / "bad.db", tree)
+            bbolt_write.write(tmp_path / "bad.db", tree)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_file_with_one_good_meta_page_is_read(whole: Path) -> None:
     data = bytearray(whole.read_bytes())
     for page in (0, 1):
         damaged = data.copy()
-        damaged[page * bbolt.PAGE_SIZE + 20] ^= 1
+        damaged[page * bbolt_write.PAGE_SIZE + 20] ^= 1
         whole.write_bytes(damaged)
         assert len(contents(whole)[b"numbers"]) == 2000
 

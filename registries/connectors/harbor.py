@@ -1,0 +1,192 @@
+"""What both generations of Harbor share: which one answers, whom it knows, and lists that come in numbered pages.
+
+Harbor answers a wrong password on its API like no password: 200, with what is public. So nothing that a list says
+counts before the credentials are proven, by its token service (which refuses) and by its API (which tells who asks).
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+
+from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import HARBOR
+from registries.connectors.distribution import DistributionConnector
+from registries.oci import strict_json
+from registries.oci.api import ApiAnswer, JsonApi
+from registries.oci.client import DistributionClient
+from registries.oci.errors import (
+    AccessDenied,
+    MalformedAnswer,
+    NotARegistry,
+    NotFound,
+    ServerError,
+    WrongVersion,
+)
+
+PAGE_SIZE = 100  # more is refused with 422
+MAX_PAGES = 100_000
+EMPTY_PAGES = 3  # in a row where more was announced: Harbor takes what it hides out of a page after cutting it
+STARTS = 4  # of one list that shrinks while it is read
+
+Row = dict[str, Any]
+
+
+class HarborConnector(ABC):
+    """One Harbor. See Connector; ``version`` is the generation that a person chose."""
+
+    declaration: ClassVar[Declaration] = HARBOR
+    version: ClassVar[str]
+
+    def __init__(self, client: DistributionClient, *, root: str, repositories: str, host: str) -> None:
+        self.client = client
+        self.api: JsonApi = client.api(root)
+        self.plain = DistributionConnector(client, repositories=repositories, host=host)
+        self.fixed = self.plain.fixed
+        self.about = ""  # the version of Harbor, once it was asked
+        self._proof = threading.Lock()
+        self._proven = False
+
+    def ping(self) -> None:
+        """Prove that a Harbor of the chosen version answers and that it takes the credentials.
+
+        Raises WrongVersion, NotARegistry, CredentialsRefused, and what the network raises.
+        """
+        with self._proof:
+            self._proven = False
+            self._prove()
+
+    @abstractmethod
+    def repositories(self) -> Iterator[str]: ...
+
+    @abstractmethod
+    def tags(self, repository: str) -> Iterator[TagRef]: ...
+
+    @abstractmethod
+    def meet(self) -> None:
+        """Ask the API whom it takes us for, the token service having taken the credentials."""
+
+    def be_proven(self) -> None:
+        """Prove the credentials unless that is done: one thread does, lest a wrong password is tried by several."""
+        with self._proof:
+            if not self._proven:
+                self._prove()
+
+    def _prove(self) -> None:
+        found, name = installed(self.client)
+        self.about = name or found.upper()
+        if found != self.version:
+            raise WrongVersion(
+                _("This is Harbor %(found)s.") % {"found": self.about},
+                _("Choose the version %(version)s.") % {"version": found.upper()},
+                version=found,
+            )
+        self.client.ping()
+        if self.api.has_login:
+            self.meet()
+        self._proven = True
+
+    def ask(self, path: str, params: dict[str, str | int], *, patience: float | None = None) -> ApiAnswer:
+        """GET from the API. Raises CredentialsRefused where credentials that were proven are taken no more."""
+        answer = self.api.get(path, params, headers={"X-Is-Resource-Name": "true"}, patience=patience)
+        if answer.status == 401 and self.api.has_login:
+            raise self.api.refuse()
+        return answer
+
+    def pages(self, path: str, subject: str, **params: str | int) -> Iterator[list[Row]]:
+        """Yield the rows of ``path`` page by page. Raises for an answer that is no success."""
+        return pages(lambda page: self.ask(path, {**params, "page": page, "page_size": PAGE_SIZE}), subject=subject)
+
+
+def installed(client: DistributionClient) -> tuple[str, str]:
+    """Return which Harbor answers, "v1" or "v2", and all of its version where it tells. No password is sent.
+
+    Only Harbor 2 has ``/api/version``; of Harbor 1 there is ``/api/systeminfo``, open to anybody.
+    Raises NotARegistry where neither answers, and what the network raises.
+    """
+    api = client.api("/api", scheme="none")
+    told = _object(api, "/version").get("version")
+    if isinstance(told, str) and told.startswith("v") and not told.startswith("v1"):
+        return "v2", strict_json.text(_object(api, "/v2.0/systeminfo").get("harbor_version"), 60) or told[:60]
+    about = _object(api, "/systeminfo")
+    if about.keys() & {"harbor_version", "auth_mode"}:
+        return "v1", strict_json.text(about.get("harbor_version"), 60)
+    raise NotARegistry(
+        _("No Harbor answers at this address."),
+        _("Check type and port. Harbor lives at the root of its host: leave out what follows the host in the browser."),
+    )
+
+
+def _object(api: JsonApi, path: str) -> Row:
+    """The object at ``path``, or an empty one where something else answers. Raises ServerError."""
+    try:
+        return api.get(path).item(_("its version"))
+    except (NotFound, NotARegistry, MalformedAnswer, AccessDenied):
+        return {}
+
+
+def pages(get: Callable[[int], ApiAnswer], *, subject: str) -> Iterator[list[Row]]:
+    """Yield the pages 1, 2, 3 … that ``get`` asks for, each as its rows; some come twice where the list shrinks.
+
+    Counts by itself: the Link of Harbor does not escape its query. A page may be short and not the last one, so the end
+    is where as many rows came as ``X-Total-Count`` announces, or, without it, a page that is not full.
+    Raises ServerError for a list that does not stop shrinking: rows move up then, past the page that is read next.
+    """
+    for _start in range(STARTS):
+        given, empty, most = 0, 0, -1
+        before: list[Row] = []
+        for page in range(1, MAX_PAGES):
+            answer = get(page)
+            rows = answer.items(subject)
+            if rows and rows == before:
+                raise MalformedAnswer(
+                    _("The registry gives the same page of %(what)s again and again.") % {"what": subject},
+                    _("Check the proxy before the registry: it must pass on the query."),
+                )
+            yield rows
+            total = announced(answer)
+            given, before, most = given + len(rows), rows, max(most, total)
+            empty = 0 if rows else empty + 1
+            if 0 <= total < most and page > 1:
+                break
+            if (given >= total or empty >= EMPTY_PAGES) if total >= 0 else len(rows) < PAGE_SIZE:
+                return
+    raise ServerError(
+        _("The registry's list kept shrinking while it was read: %(what)s.") % {"what": subject},
+        _("It may be cleaning up. Sync again when that is done."),
+    )
+
+
+def text(row: Row, key: str, subject: str) -> str:
+    """The text under ``key``. Raises MalformedAnswer where there is none."""
+    value = row.get(key)
+    if not isinstance(value, str) or not value:
+        raise incomplete(key, subject)
+    return value
+
+
+def incomplete(key: str, subject: str) -> MalformedAnswer:
+    """The error for a row of a list that lacks what every row has."""
+    return MalformedAnswer(
+        _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
+        _("Check type and version of this registry."),
+    )
+
+
+def not_listable(projects: Iterable[str], remedy: str) -> AccessDenied:
+    """The error for projects whose repositories the account may not list, all others having been listed."""
+    names = sorted(projects)
+    named = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return AccessDenied(
+        _("The account may not list the repositories of these projects: %(projects)s.") % {"projects": named}, remedy
+    )
+
+
+def announced(answer: ApiAnswer) -> int:
+    """How many rows there are in all, by ``X-Total-Count``; -1 where it does not tell."""
+    count = answer.headers.get("X-Total-Count", "")
+    return int(count) if count.isascii() and count.isdecimal() and len(count) < 12 else -1

@@ -1,0 +1,316 @@
+"""JFrog Artifactory 7: many registries in one server, each listed and pulled through its own path of the REST API.
+
+How the key of a repository gets into the names of images is set up in a proxy before Artifactory: as the first part of
+the path, as a subdomain, or by a port. The API path ``/api/docker/<key>/v2/`` works however that is.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, ClassVar
+from urllib.parse import quote, unquote, urlsplit
+
+from django.utils.translation import gettext as _
+
+from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import JFROG
+from registries.connectors.distribution import DistributionConnector
+from registries.connectors.jfrog_search import ManifestFile, ManifestSearch
+from registries.oci import strict_json
+from registries.oci.api import JsonApi
+from registries.oci.client import DistributionClient
+from registries.oci.errors import (
+    AccessDenied,
+    AccountLocked,
+    MalformedAnswer,
+    NamesUnfit,
+    NotARegistry,
+    NotFound,
+    RedirectRefused,
+)
+from registries.oci.headers import parse_challenges
+from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
+from registries.oci.names import Digest
+
+API_KEY_HEADER = "X-JFrog-Art-Api"
+
+_REALM = re.compile(r"/api/(?:docker|oci)/([^/]+)/v2/token")
+_PAUSED = "recurrent login failures"  # of anybody with this account; over within seconds
+_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
+_PAUSE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A repository of Artifactory that holds images. ``key`` is that of its cache where it is a remote one."""
+
+    name: str  # its own key
+    key: str
+    package: str
+    virtual: bool
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What answers at the address."""
+
+    root: str | None = None  # path of the REST API; None where there is none, only a registry
+    kept: tuple[_Kept, ...] = ()
+    alone: str = ""  # the key of the only repository that this address stands for: no image name holds it
+    search: ManifestSearch | None = None
+
+    def shows(self, key: str) -> bool:
+        """Whether the account sees ``key``."""
+        return any(key in {each.key, each.name} for each in self.kept)
+
+    def walked(self) -> list[str]:
+        """The keys whose images are listed."""
+        if self.alone:
+            return [self.alone]
+        own = [each.key for each in self.kept if not each.virtual]
+        return own or [each.key for each in self.kept]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a repository is kept."""
+
+    registry: DistributionClient
+    key: str
+    image: str  # its name within ``registry``
+
+
+class JfrogConnector:
+    """One Artifactory, or one of its repositories where the address stands for that alone.
+
+    Local and federated repositories are walked, of remote ones what they have cached, virtual ones only where nothing
+    else is to be seen: their images are those of others. Names are alone in an address of one repository, and else
+    have its key in front. Pulls as well, because each key is a registry of its own.
+    """
+
+    declaration: ClassVar[Declaration] = JFROG
+
+    def __init__(
+        self, client: DistributionClient, *, address: str, login: bool, bearer: bool, repositories: str
+    ) -> None:
+        """``login`` says that there are credentials, ``bearer`` that they are a token without a user name."""
+        parts = urlsplit(address)
+        self._client, self._host = client, parts.netloc
+        self._login, self._bearer = login, bearer
+        self._roots = ("",) if parts.path.endswith("/artifactory") else ("/artifactory", "")
+        self._plain = DistributionConnector(client, repositories=repositories, host=parts.netloc)
+        self.fixed = self._plain.fixed
+        self._turn = threading.RLock()
+        self._found: _Layout | None = None
+        self._registries: dict[str, DistributionClient] = {}
+
+    # --- what answers here --------------------------------------------------------------------------------------------
+    def ping(self) -> None:
+        """Prove the credentials by the list of repositories, which wrong ones do not get; else by the registry."""
+        with self._turn:
+            self._found = None
+            self._layout()
+
+    def _layout(self) -> _Layout:
+        with self._turn:
+            if self._found is None:
+                self._found = self._explore()
+            return self._found
+
+    def _explore(self) -> _Layout:
+        for root in self._roots:
+            docker = self._kept(root, "docker")
+            if docker is not None:
+                kept = (*docker, *(self._kept(root, "oci") or ()))
+                layout = _Layout(root, kept, search=ManifestSearch(self._api(root)))
+                return replace(layout, alone=self._alone(layout))
+        self._client.ping()  # the API may be reachable by another name only: this is a registry like any other
+        return _Layout()
+
+    def _kept(self, root: str, package: str) -> list[_Kept] | None:
+        """Return the repositories of one package type; None where the API does not lie at ``root``."""
+        subject = _("its repositories")
+        try:
+            answer = self._api(root).get("/repositories", {"packageType": package})
+            if answer.status == 401 and self._login:
+                raise self._api(root).refuse()
+            if answer.status == 403:
+                _see_lock(answer.told("message"))
+            if answer.status == 400 and package == "oci":
+                return []  # an Artifactory from before that type
+            rows = answer.items(subject)
+        except (NotARegistry, RedirectRefused, NotFound):
+            return None
+        kept = []
+        for row in rows:
+            name, kind = strict_json.text(row.get("key"), 200), strict_json.text(row.get("type")).lower()
+            if name:
+                key = f"{name}-cache" if kind == "remote" else name  # the remote one itself asks its upstream
+                kept.append(_Kept(name, key, package, virtual=kind == "virtual"))
+        return kept
+
+    def _alone(self, layout: _Layout) -> str:
+        """Return the key of the one repository that the address stands for, by a subdomain or a port; "" for none.
+
+        The proxy leads such an address to the path of one key, which then names it in its challenge. Where that does
+        not tell, a host that looks like one of a key must show it: by an image that is found without the key.
+        """
+        try:
+            answer = self._client.api("", scheme="none").get("/v2/")
+        except RedirectRefused:
+            return ""
+        challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
+        realms = [_REALM.search(each.get("realm")) for each in challenges]
+        named = {unquote(found[1]) for found in realms if found} - {"null"}  # which it says where keys are in the path
+        if named:
+            name = named.pop()
+            return next((each.key for each in layout.kept if each.name == name), name)
+        label = self._host.partition(".")[0].lower()  # <key>.host, or <instance>-<key>.jfrog.io
+        alike = [each for each in layout.kept if f"-{label}".endswith(f"-{each.name.lower()}")]
+        return next((each.key for each in alike if self._is_alone(layout, each.key)), "")
+
+    def _is_alone(self, layout: _Layout, key: str) -> bool:
+        try:
+            image = next(self._registry(layout, key).repositories(), "")
+            return bool(image) and next(self._client.tags(image), None) is not None
+        except (NotFound, AccessDenied, MalformedAnswer, NotARegistry):
+            return False
+
+    def _api(self, root: str) -> JsonApi:
+        return self._client.api(f"{root}/api", scheme="bearer" if self._bearer else "basic")
+
+    def _place(self, repository: str) -> _Place:
+        """Return where ``repository`` is kept. Raises NotFound for a name without a key where it must have one."""
+        layout = self._layout()
+        if layout.root is None:
+            return _Place(self._client, "", repository)
+        key, slash, image = (layout.alone, "/", repository) if layout.alone else repository.partition("/")
+        if not slash:
+            raise NotFound(
+                _("“%(name)s” names no image of a repository.") % {"name": repository[:100]},
+                _("Write the key of the repository in front, such as docker-local/team/app."),
+                what="repository",
+            )
+        return _Place(self._registry(layout, key), key, image)
+
+    def _registry(self, layout: _Layout, key: str) -> DistributionClient:
+        with self._turn:
+            if key not in self._registries:
+                package = next((each.package for each in layout.kept if key in {each.key, each.name}), "docker")
+                self._registries[key] = self._open(f"{layout.root}/api/{package}/{quote(key, safe='')}", package)
+            return self._registries[key]
+
+    def _open(self, path: str, package: str) -> DistributionClient:
+        registry = self._client.below(path)
+        if package != "docker":
+            try:
+                registry.ping()
+            except (NotARegistry, NotFound):  # an Artifactory that serves all its images as Docker's
+                return self._client.below(path.replace(f"/api/{package}/", "/api/docker/", 1))
+        return registry
+
+    # --- listing ------------------------------------------------------------------------------------------------------
+    def repositories(self) -> Iterator[str]:
+        """Yield the typed names, or all of every key. Raises AccessDenied at the end for keys left out."""
+        if self.fixed:
+            yield from self._plain.repositories()
+            return
+        layout = self._layout()
+        if layout.root is None:
+            yield from self._client.repositories()
+            return
+        keys, denied = layout.walked(), []
+        unfit: NamesUnfit | None = None
+        for key in keys:
+            try:
+                for image in self._images(layout, key):
+                    yield image if layout.alone else f"{key}/{image}"
+            except NamesUnfit as error:
+                unfit = error
+            except (AccessDenied, NotFound):
+                denied.append(key)
+        if denied or not keys:
+            raise _not_listable(denied)
+        if unfit is not None:
+            raise unfit
+
+    def _images(self, layout: _Layout, key: str) -> Iterator[str]:
+        """Yield the images of one repository: its catalog, or what the search finds where that is closed."""
+        try:
+            yield from self._registry(layout, key).repositories()
+        except (AccessDenied, NotFound):
+            images = layout.search.images(key) if layout.search else None
+            if images is None and not any(each.key == key != each.name for each in layout.kept):
+                raise
+            yield from images or ()  # nothing was ever cached there
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield the tags of ``repository``, with digest and time where Artifactory's search tells them.
+
+        Raises AccessDenied for one whose key is not to be seen: Artifactory can be told to say of all that one must not
+        see that it is not there.
+        """
+        layout, place = self._layout(), self._place(repository)
+        files = layout.search.files(place.key, place.image) if layout.search else {}
+        empty = True
+        for name in place.registry.tags(place.image):
+            empty = False
+            if self._plain.wants(repository, name):
+                file = files.get(name, ManifestFile())
+                yield TagRef(name, digest=file.digest, pushed_at=file.modified)
+        if empty and layout.root is not None and not layout.shows(place.key):
+            raise _not_listable([place.key])
+
+    # --- pulling ------------------------------------------------------------------------------------------------------
+    def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
+        """As :meth:`DistributionClient.head_manifest`."""
+        place = self._place(repository)
+        return place.registry.head_manifest(place.image, reference)
+
+    def manifest(self, repository: str, reference: str | Digest) -> RawManifest:
+        """As :meth:`DistributionClient.manifest`."""
+        place = self._place(repository)
+        return place.registry.manifest(place.image, reference)
+
+    def blob(self, repository: str, descriptor: Descriptor) -> AbstractContextManager[BinaryIO]:
+        """As :meth:`DistributionClient.blob`."""
+        place = self._place(repository)
+        return place.registry.blob(place.image, descriptor)
+
+    def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
+        """As :meth:`DistributionClient.blob_bytes`."""
+        place = self._place(repository)
+        return place.registry.blob_bytes(place.image, descriptor, limit=limit)
+
+
+def is_api_key(password: str) -> bool:
+    """Whether ``password`` is an API key of Artifactory by its form; such a one alone goes in a header of its own."""
+    return password.startswith("AKC") and password.isalnum()
+
+
+def _see_lock(message: str) -> None:
+    """Raise AccountLocked where a refusal says that nobody gets in with this account for now."""
+    if _PAUSED in message or _LOCKED.search(message):
+        raise AccountLocked(
+            _("Artifactory has locked this account, because logins with it have failed."),
+            _("Find out who signs in with a wrong password, and have an administrator unlock the account."),
+            retry_at=datetime.now(UTC) + _PAUSE if _PAUSED in message else None,
+        )
+
+
+def _not_listable(keys: list[str]) -> AccessDenied:
+    if not keys:
+        return AccessDenied(
+            _("The account sees no repository of Docker or OCI images."),
+            _("Give it the permission to read them, or use another account."),
+        )
+    named = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
+    return AccessDenied(
+        _("The account may not list the images of these repositories: %(keys)s.") % {"keys": named},
+        _("Give it the permission to read them, or enter the images as a list."),
+    )

@@ -1,0 +1,228 @@
+"""Quay (quay.io and Red Hat Quay): by its API with an OAuth token, by the registry itself with any other login.
+
+Quay's API takes a wrong or expired token for nobody and answers 200 with what is public. So the API's word on who asks,
+or the registry's token service, must come before and after all that a list says.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeGuard
+from urllib.parse import quote
+
+from django.utils.translation import gettext as _
+
+from registries.connectors.base import Declaration, TagRef
+from registries.connectors.declarations import QUAY
+from registries.connectors.distribution import DistributionConnector
+from registries.oci.api import ApiAnswer, JsonApi, Params, objects
+from registries.oci.client import DistributionClient
+from registries.oci.errors import AccessDenied, MalformedAnswer, NotARegistry
+from registries.oci.names import Digest
+
+TOKEN_USER = "$oauthtoken"  # noqa: S105  (the user name by which Quay's registry takes an OAuth token)
+PAGE_SIZE = 100  # of tags; more is not given
+MAX_PAGES = 100_000
+# What a Quay that limits its clients lets through in a second (conf/nginx/rate-limiting.conf: 5), and at once.
+RATE, API_BURST, TAGS_BURST = 4.0, 20, 2
+LARGEST = 2**50
+
+Row = dict[str, Any]
+
+
+class QuayConnector:
+    """One Quay. A token lists digest, size and push time with the tags; robots and users list names alone."""
+
+    declaration: ClassVar[Declaration] = QUAY
+
+    def __init__(self, client: DistributionClient, *, username: str, repositories: str, host: str) -> None:
+        self._client = client
+        self._plain = DistributionConnector(client, repositories=repositories, host=host)
+        self.fixed = self._plain.fixed
+        self._by_token = username == TOKEN_USER
+        self._anonymous = not username
+        self._api: JsonApi = client.api("/api/v1", scheme="bearer" if self._by_token else "none")
+        self._ask_api = Pace(client.wait, burst=API_BURST)
+        self._ask_registry = Pace(client.wait, burst=TAGS_BURST)
+        self._proof = threading.Lock()
+        self._proven = False
+        self._namespaces: tuple[str, ...] | None = None  # None: the token may not tell
+
+    def ping(self) -> None:
+        """Prove the credentials: by what the API calls the token's user, or by the registry's token service."""
+        with self._proof:
+            self._proven = False
+            self._prove()
+
+    def _be_proven(self) -> None:
+        with self._proof:
+            if not self._proven:
+                self._prove()
+
+    def _prove(self) -> None:
+        self._namespaces = self._own_namespaces() if self._by_token else None
+        if self._namespaces is None:  # a token without user:read is refused by the API, and still lists and pulls
+            self._client.ping()
+        self._proven = True
+
+    def _own_namespaces(self) -> tuple[str, ...] | None:
+        """Return the namespaces of the token's user; None where the API takes the token for nobody's."""
+        self._ask_api()
+        answer = self._api.get("/user/")
+        if answer.status in {401, 403}:
+            return None
+        if answer.status == 404:
+            raise NotARegistry(
+                _("No Quay answers at this address."), _("Check the type, and the address: https://host[:port].")
+            )
+        subject = _("the user of the token")
+        user = answer.item(subject)
+        names = [_text(user, "username", subject)]
+        names += [_text(each, "name", subject) for each in objects(user.get("organizations"), subject)]
+        return tuple(dict.fromkeys(names))
+
+    def repositories(self) -> Iterator[str]:
+        """Yield the typed names, those in all namespaces of the token's user, or the catalog of another login."""
+        if self.fixed:
+            yield from self._plain.repositories()
+            return
+        if self._anonymous:
+            raise AccessDenied(
+                _("Quay lists nothing to those who are not signed in."),
+                _("Enter a robot account or an OAuth token, or the repositories as a list."),
+            )
+        self._be_proven()
+        if self._namespaces is None:
+            yield from self._client.repositories()
+            return
+        for namespace in self._namespaces:
+            yield from self._names(namespace)
+        if self._own_namespaces() is None:
+            raise self._api.refuse()  # revoked meanwhile: what was listed last was anybody's view
+
+    def _names(self, namespace: str) -> Iterator[str]:
+        subject = _("the list of repositories")
+        params: Params = {"namespace": namespace, "repo_kind": "image"}
+        asked = {""}
+        following = ""
+        while True:
+            body = self._ask("/repository", {**params, **({"next_page": following} if following else {})}).item(subject)
+            for row in objects(body.get("repositories"), subject):
+                if row.get("kind") in {None, "image"} and row.get("state") != "MARKED_FOR_DELETION":
+                    yield f"{_text(row, 'namespace', subject)}/{_text(row, 'name', subject)}"
+            following = body.get("next_page") or ""
+            if not following:
+                return
+            if not isinstance(following, str) or following in asked or len(asked) > MAX_PAGES:
+                raise _endless()
+            asked.add(following)
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield the tags that are in force; names alone for other logins than tokens."""
+        self._be_proven()
+        if "/" not in repository or not (self._by_token or (self._anonymous and self.fixed)):
+            self._ask_registry()
+            yield from self._plain.tags(repository)
+            return
+        listed: set[str] = set()
+        pages = 0
+        for rows in self._pages(repository):
+            pages += 1
+            for row in rows:
+                ref = _ref(row)
+                listed.add(ref.name)
+                if self._plain.wants(repository, ref.name):
+                    yield ref
+        if pages <= 1:
+            return
+        # Newest first: a tag deleted between two pages lets another one slip past. The registry lists them by name.
+        self._ask_registry()
+        for name in self._client.tags(repository):
+            if name not in listed and self._plain.wants(repository, name):
+                yield TagRef(name)
+
+    def _pages(self, repository: str) -> Iterator[list[Row]]:
+        """Yield the tags in force, page by page; nothing for a repository that is gone."""
+        subject = _("the tags of %(repository)s") % {"repository": repository}
+        before: list[Row] = []
+        for number in range(1, MAX_PAGES):
+            params: Params = {"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": number}
+            answer = self._ask(f"/repository/{quote(repository)}/tag/", params)
+            if answer.status == 404 and answer.told("error_type") == "not_found":
+                return
+            if answer.status == 403 and self._by_token:
+                raise AccessDenied(
+                    _("The OAuth token may not read %(what)s.") % {"what": subject},
+                    _("It needs the scope repo:read, and a user who may read this repository."),
+                )
+            body = answer.item(subject)
+            rows = objects(body.get("tags"), subject)
+            if rows and rows == before:
+                raise _endless()
+            yield [row for row in rows if not _has_ended(row)]
+            if body.get("has_additional") is not True:
+                return
+            before = rows
+        raise _endless()
+
+    def _ask(self, path: str, params: Params) -> ApiAnswer:
+        self._ask_api()
+        return self._api.get(path, params)
+
+
+class Pace:
+    """Lets a call through ``RATE`` times a second, ``burst`` of them at once. For several threads."""
+
+    def __init__(self, wait: Callable[[float], None], *, burst: int) -> None:
+        self._wait, self._burst = wait, burst
+        self._lock = threading.Lock()
+        self._due = 0.0  # time.monotonic() by which all calls so far would have come one by one
+
+    def __call__(self) -> None:
+        """Wait for this call's turn. Raises what the wait raises."""
+        with self._lock:
+            now = time.monotonic()
+            self._due = max(self._due, now) + 1 / RATE
+            pause = self._due - now - self._burst / RATE
+        if pause > 0:
+            self._wait(pause)
+
+
+def _ref(row: Row) -> TagRef:
+    digest, size, since = row.get("manifest_digest"), row.get("size"), row.get("start_ts")
+    return TagRef(
+        name=_text(row, "name", _("the list of tags")),
+        digest=str(Digest.parse(digest)) if digest else None,
+        size=size if _is_count(size) and not row.get("is_manifest_list") else None,
+        pushed_at=datetime.fromtimestamp(since, UTC) if _is_count(since, below=1 << 35) else None,
+    )
+
+
+def _has_ended(row: Row) -> bool:
+    """Whether a tag was deleted or has expired: an old Quay may list those too."""
+    ends = row.get("end_ts")
+    return _is_count(ends) and ends <= time.time()
+
+
+def _is_count(value: Any, *, below: int = LARGEST) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < below
+
+
+def _text(row: Row, key: str, subject: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value:
+        raise MalformedAnswer(
+            _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
+            _("Check the type of this registry."),
+        )
+    return value
+
+
+def _endless() -> MalformedAnswer:
+    return MalformedAnswer(
+        _("Quay's list does not end: it leads to a page that was read already."),
+        _("Enter the repositories as a list, or a robot account in place of the token."),
+    )

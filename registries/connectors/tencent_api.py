@@ -1,0 +1,187 @@
+"""Calls to the API of Tencent Cloud: signed by its SDK (TC3-HMAC-SHA256), carried by the console's own transport.
+
+The SDK's own HTTP takes no part, nor do the proxies and credentials that it would find in the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from registries.connectors.tencent_errors import explain
+from registries.oci import media_types, strict_json
+from registries.oci.errors import CredentialsRefused, MalformedAnswer, NotARegistry, ServerError
+from registries.oci.transport import Transport
+
+if TYPE_CHECKING:
+    from tencentcloud.common.http.request import RequestInternal
+
+# tencentcloud.com/document/product/1051/41100: the account of one site is not known to the other
+SITES = ("https://tcr.tencentcloudapi.com", "https://tcr.intl.tencentcloudapi.com")
+DEFAULT_REGION = "ap-guangzhou"
+ANSWER_LIMIT = 16 * 1024 * 1024
+TRIES = 5
+FIRST_PAUSE = 1.0  # seconds, doubled at each try
+CODE = re.compile(r"[A-Za-z0-9.]{1,80}")
+
+
+@dataclass(frozen=True)
+class SecretKey:
+    """An API key of Tencent Cloud."""
+
+    id: str
+    key: str = field(repr=False)
+
+
+class TencentApi:
+    """The API of the Tencent Container Registry with one key. May be used by several threads.
+
+    ``transport`` gives the way to a server by its address. ``endpoint`` (scheme://host[:port]) is asked in place of the
+    public API; without one, the international site is asked where the mainland one does not know the key.
+    """
+
+    def __init__(self, key: SecretKey, *, transport: Callable[[str], Transport], endpoint: str = "") -> None:
+        logging.getLogger("tencentcloud_sdk_common").setLevel(logging.INFO)  # below that it logs tokens
+        self._key, self._transport_to = key, transport
+        self._lock = threading.Lock()
+        self._sites = [endpoint] if endpoint else list(SITES)
+        self._transports: dict[str, Transport] = {}
+        self._refused: CredentialsRefused | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The address that is asked; once a call has succeeded, the one that knows the key."""
+        return self._sites[0]
+
+    def call(self, action: str, *, region: str = DEFAULT_REGION, **parameters: object) -> dict[str, Any]:
+        """Return what the API answers to ``action``, such as DescribeInstances. Raises RegistryError.
+
+        A key that was refused is not sent again.
+        """
+        while self._refused is None:
+            site = self._sites[0]
+            try:
+                answer = self._ask(self._transport(site), action, region, parameters)
+            except _Answered as answered:
+                if answered.code == "AuthFailure.SecretIdNotFound" and self._try_other_site(site):
+                    continue
+                failure = explain(answered.code, action=action, region=region)
+                if isinstance(failure, CredentialsRefused):
+                    self._refused = failure
+                raise failure from None
+            with self._lock:
+                if self._sites[0] == site:
+                    del self._sites[1:]
+            return answer
+        raise self._refused
+
+    def _try_other_site(self, site: str) -> bool:
+        with self._lock:
+            if self._sites[0] == site and len(self._sites) > 1:
+                del self._sites[0]
+            return self._sites[0] != site
+
+    def _transport(self, site: str) -> Transport:
+        with self._lock:
+            if site not in self._transports:
+                self._transports[site] = self._transport_to(site)
+            return self._transports[site]
+
+    def _ask(self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        """Call until there is an answer that counts. Raises _Answered, and what the transport raises."""
+        attempt = 0
+        while True:
+            try:
+                return self._once(transport, action, region, parameters)
+            except _Answered as answered:
+                attempt += 1
+                # A signature may have grown old while its request was repeated.
+                again = answered.code == "AuthFailure.SignatureExpire" and attempt == 1
+                if not again and (attempt >= TRIES or not explain(answered.code, action=action, region=region).retry):
+                    raise
+            transport.wait(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311
+
+    def _once(self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        from tencentcloud.common.credential import Credential
+        from tencentcloud.common.exception import TencentCloudSDKException
+        from tencentcloud.common.profile.client_profile import ClientProfile
+        from tencentcloud.common.profile.http_profile import HttpProfile
+        from tencentcloud.tcr.v20190924.tcr_client import TcrClient
+
+        scheme, _, host = str(transport.home).partition("://")
+        try:
+            client = TcrClient(
+                Credential(self._key.id, self._key.key),
+                region,
+                ClientProfile(language="en-US", httpProfile=HttpProfile(endpoint=host, protocol=scheme)),
+            )
+            client.request = _Carrier(transport)
+            response = client.call_json(action, dict(parameters))["Response"]
+        except TencentCloudSDKException as error:  # raised here and by _Carrier; no other place is left
+            raise _Answered(str(error.get_code())) from None
+        return dict(response)
+
+
+class _Answered(Exception):
+    """The API gave an error. ``code`` is its code, "" where that is none."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code if CODE.fullmatch(code) else ""
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What the SDK wants to see of an answer."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+
+class _Carrier:
+    """Sends what the SDK has signed, in place of the SDK's own HTTP."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def send_request(self, request: RequestInternal) -> _Response:
+        """Return an answer of the API that is no error. Raises TencentCloudSDKException for one that is."""
+        from tencentcloud.common.exception import TencentCloudSDKException
+
+        home = self._transport.home
+        answer = self._transport.fetch(
+            "POST",
+            f"{home}/",
+            headers={name: str(value) for name, value in request.header.items()},
+            content=str(request.data).encode(),
+            limit=ANSWER_LIMIT,
+        )
+        if answer.status >= 500:
+            raise ServerError(
+                _("The API of Tencent Cloud failed (HTTP %(status)d).") % {"status": answer.status},
+                _("Try again later. If it goes on, look at the status page of Tencent Cloud."),
+            )
+        if answer.status != 200 or answer.is_html:
+            raise NotARegistry(
+                _("%(host)s does not answer as the API of Tencent Cloud does (HTTP %(status)d).")
+                % {"host": home, "status": answer.status},
+                _("Check the API endpoint, and the proxy before it."),
+            )
+        # The SDK looks for an error only where the type is exactly application/json: so it is looked for here.
+        response = strict_json.load_object(answer.content, "answer of the API").get("Response")
+        if not isinstance(response, dict):
+            raise MalformedAnswer(
+                _("The answer is none that the API of Tencent Cloud gives."), _("Check the API endpoint.")
+            )
+        error = response.get("Error")
+        if error is not None:
+            raise TencentCloudSDKException(str(error.get("Code", "")) if isinstance(error, dict) else "")
+        return _Response(200, {"Content-Type": media_types.bare(answer.headers.get("Content-Type"))}, answer.content)

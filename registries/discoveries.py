@@ -1,0 +1,88 @@
+"""Discoveries: looking for the registries of cloud accounts, as jobs, by hand and every night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.jobs.errors import JobFailure
+from console.jobs.queue import enqueue
+from console.jobs.work import JobRun
+from console.models import User
+from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
+from registries.nightly import CLOSES, OPENS
+from registries.oci.errors import CredentialsRefused, RegistryError
+from registries.secrets import SecretUnreadableError
+from registries.start_sync import LANES, start_sync
+from registries.tencent_account import keep_in_step, look
+
+
+def request_discoveries(
+    accounts: Iterable[CloudAccount],
+    *,
+    requested_by: User | None = None,
+    trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
+) -> list[CloudDiscovery]:
+    """Queue a discovery by each of ``accounts`` that has none queued or running; return those queued."""
+    queued = []
+    for account in accounts:
+        try:
+            with transaction.atomic():
+                job = CloudDiscovery.objects.create(
+                    account=account, requested_by=requested_by, trigger=trigger, lane=LANES[trigger]
+                )
+                enqueue(job)
+        except IntegrityError:  # clouddiscovery_one_at_a_time
+            continue
+        queued.append(job)
+    return queued
+
+
+def due() -> None:
+    """Queue this night's discovery by each account, as soon as the window of the nightly syncs opens.
+
+    To be called with every tick: one UPDATE claims the night of an account, so it has one however often that is.
+    """
+    now = timezone.localtime(timezone.now(), timezone.get_default_timezone())
+    if not OPENS <= now.time() < CLOSES:
+        return
+    waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=now.date())
+    for account in CloudAccount.objects.filter(waiting):
+        with transaction.atomic():  # a crash in between loses no night
+            if CloudAccount.objects.filter(waiting, pk=account.pk).update(nightly_on=now.date()):
+                request_discoveries([account], trigger=SyncRun.Trigger.NIGHTLY)
+
+
+def discover(run: JobRun[CloudDiscovery]) -> None:
+    """Do the discovery ``run``: list all, then write all at once and queue the first syncs of what is new.
+
+    Raises JobFailure, SecretUnreadableError and RegistryError; the registries stay as they were then.
+    """
+    account = run.job.account
+    if account.credentials_refused:
+        raise JobFailure(
+            _("Tencent Cloud refused this key, so it is not tried again."), _("Edit it and type the SecretKey again.")
+        )
+    run.progress(_("Listing registries"))
+    try:
+        found = look(account, check=run.check)
+    except CredentialsRefused as error:
+        told = {"state": Registry.Connection.REFUSED, "reason": error.reason, "remedy": error.remedy}
+        account.record(**told)
+        for registry in account.registries.filter(username=account.secret_id):  # nor is it tried there
+            registry.record_connection(**told)
+        raise
+    except (RegistryError, SecretUnreadableError) as error:
+        account.record(state=Registry.Connection.FAILED, reason=error.reason, remedy=error.remedy)
+        raise
+
+    def write() -> None:
+        fresh = CloudAccount.objects.get(pk=account.pk)
+        made = keep_in_step(fresh, found)
+        start_sync(registries=made, requested_by=run.job.requested_by, trigger=SyncRun.Trigger(run.job.trigger))
+
+    run.finish(write=write)

@@ -1,0 +1,143 @@
+"""What registries report of pushes: which repository and tag to look at again, whatever the vendor's form of saying so.
+
+Registry facts: Harbor (default format and CloudEvents), Quay's repo_push, JFrog's webhooks of the domains docker and
+oci, the notification envelope of distribution, ECR's events by an EventBridge API destination, TCR in Harbor's form.
+A report is a hint and no more: nothing in it is stored as data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MOST_CHANGES = 200  # of one report; more of them call for a sync of the whole registry
+NAME_LENGTH = 300
+HARBOR = {
+    "pushImage": True,
+    "PUSH_ARTIFACT": True,
+    "harbor.artifact.pushed": True,
+    "deleteImage": False,
+    "DELETE_ARTIFACT": False,
+    "harbor.artifact.deleted": False,
+}
+JFROG = {"pushed": True, "promoted": True, "deleted": False}
+DISTRIBUTION = {"push": True, "mount": True, "delete": False}
+ECR = {"PUSH": True, "DELETE": False}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something to look at again: a tag, or where ``tag`` is "" a whole repository, by the names it may have."""
+
+    names: tuple[str, ...]
+    tag: str = ""
+
+
+def changes(body: object) -> list[Change] | None:
+    """Return what the report ``body`` (parsed JSON) asks to look at, each once; None where its form is not known.
+
+    Pulls, scans and pushes by digest alone give an empty list. At most ``MOST_CHANGES`` + 1 are returned.
+    """
+    if not isinstance(body, Mapping):
+        return None
+    for read in (_harbor, _quay, _jfrog, _distribution, _ecr):
+        found = read(body)
+        if found is not None:
+            unique = dict.fromkeys(change for change in found if _usable(change))
+            return list(unique)[: MOST_CHANGES + 1]
+    return None
+
+
+def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], in_address: str = "") -> bool:
+    """Whether a report carries ``secret``: in its address, in a header, or as JFrog's HMAC-SHA256 of the body.
+
+    Headers looked at: Authorization (bare, or as Bearer), X-JFrog-Event-Auth, X-Tallyman-Secret. In constant time.
+    """
+    authorization = headers.get("Authorization", "")
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    jfrog = headers.get("X-JFrog-Event-Auth", "")
+    offered = (
+        in_address,
+        authorization,
+        authorization.removeprefix("Bearer "),
+        jfrog,
+        headers.get("X-Tallyman-Secret", ""),
+    )
+    right = [hmac.compare_digest(each.encode(), secret.encode()) for each in offered]
+    right.append(hmac.compare_digest(jfrog.removeprefix("sha256=").encode(), signature.encode()))
+    return any(right)
+
+
+def _harbor(body: Mapping[str, Any]) -> Iterator[Change] | None:
+    data = body.get("event_data", body.get("data"))
+    if not isinstance(data, Mapping) or not isinstance(data.get("repository"), Mapping):
+        return None
+    return _of_harbor(HARBOR.get(str(body.get("type"))), data)
+
+
+def _of_harbor(pushed: bool | None, data: Mapping[str, Any]) -> Iterator[Change]:
+    name = str(data["repository"].get("repo_full_name", ""))
+    for resource in _mappings(data.get("resources")):
+        if pushed is not None:
+            yield _change((name,), resource.get("tag"), pushed)
+
+
+def _quay(body: Mapping[str, Any]) -> Iterator[Change] | None:
+    tags = body.get("updated_tags")
+    if not isinstance(tags, list | Mapping) or not isinstance(body.get("repository"), str):
+        return None
+    return (_change((str(body["repository"]),), tag, True) for tag in tags)
+
+
+def _jfrog(body: Mapping[str, Any]) -> Iterator[Change] | None:
+    data = body.get("data")
+    if body.get("domain") not in {"docker", "oci"} or not isinstance(data, Mapping):
+        return None
+    pushed = JFROG.get(str(body.get("event_type")))
+    if pushed is None:
+        return iter(())
+    image = str(data.get("image_name", ""))
+    # By the path method the repository key is part of the name, by the subdomain and port methods it is not.
+    return iter([_change((f"{data.get('repo_key', '')}/{image}", image), data.get("tag"), pushed)])
+
+
+def _distribution(body: Mapping[str, Any]) -> Iterator[Change] | None:
+    if not isinstance(body.get("events"), list):
+        return None
+    return _of_distribution(body["events"])
+
+
+def _of_distribution(events: list[Any]) -> Iterator[Change]:
+    for event in _mappings(events):
+        pushed, target = DISTRIBUTION.get(str(event.get("action"))), event.get("target")
+        # A pushed blob is reported too: it has a repository and no tag.
+        if pushed is not None and isinstance(target, Mapping) and (target.get("tag") or not pushed):
+            yield _change((str(target.get("repository", "")),), target.get("tag"), pushed)
+
+
+def _ecr(body: Mapping[str, Any]) -> Iterator[Change] | None:
+    detail = body.get("detail")
+    if body.get("source") != "aws.ecr" or not isinstance(detail, Mapping):
+        return None
+    pushed = ECR.get(str(detail.get("action-type")))
+    if pushed is None or detail.get("result", "SUCCESS") != "SUCCESS":
+        return iter(())
+    return iter([_change((str(detail.get("repository-name", "")),), detail.get("image-tag"), pushed)])
+
+
+def _change(names: tuple[str, ...], tag: object, pushed: bool) -> Change:
+    """A push names its tag; a delete leads to a new listing, not to a deletion by hearsay. "-" is no tag at all."""
+    return Change(names, (str(tag or "") or "-") if pushed else "")
+
+
+def _usable(change: Change) -> bool:
+    """Whether a registry can be asked for it: a push by digest is not one of a tag."""
+    fits = all(name and len(name) <= NAME_LENGTH for name in change.names)
+    return fits and len(change.tag) <= NAME_LENGTH and change.tag != "-" and ":" not in change.tag
+
+
+def _mappings(values: object) -> Iterator[Mapping[str, Any]]:
+    return (each for each in values if isinstance(each, Mapping)) if isinstance(values, list) else iter(())

@@ -1,0 +1,287 @@
+"""Looking at the layers of one image: what no engine knows yet is pulled, several layers at once, and read once.
+
+While layers are still coming, the malware engines read those that are there. Each layer is looked at by one scan of a
+machine at a time; what others look at meanwhile is waited for, after our own layers and with nothing held.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext_lazy
+
+from console.jobs.work import JobRun
+from inventory import resolve
+from inventory.models import Layer
+from registries.clients import RegistryClient
+from registries.oci import Descriptor, ImageManifest
+from registries.oci.errors import NotFound
+from scanning import evidence, installed
+from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, StoredLayer
+from scanning.engines.trivy import LayersMissing, TrivySession
+from scanning.layers import CorruptLayer, LayerLease, StoredFile
+from scanning.models import Scan
+from scanning.models.scan import Stage
+
+PULLS = 3  # layers of one image at once
+_ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
+_ELSEWHERE = gettext_lazy("A layer lies outside of the registry and was not looked at.")
+LOOK_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
+
+
+class Stopping:
+    """The ``check`` of a scan, which its pulling threads ask too: they end as soon as the scan does."""
+
+    def __init__(self, run: JobRun[Scan]) -> None:
+        self._run, self._stopped = run, threading.Event()
+
+    def __call__(self) -> None:
+        """Raise where the scan must stop or has stopped."""
+        if self._stopped.is_set():
+            raise InterruptedError
+        self._run.check()
+
+    def stop(self) -> None:
+        """Have everybody who asks stop."""
+        self._stopped.set()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image in its registry, opened for reading."""
+
+    client: RegistryClient
+    repository: str
+    manifest: ImageManifest
+    diff_ids: Sequence[str] | None  # as the config claims; None for schema 1, which has no config
+
+
+@dataclass
+class Seen:
+    """What was seen in an image."""
+
+    report: ImageReport | None = None  # of Trivy; None where it was not asked, or failed
+    failure: EngineError | None = None  # why Trivy failed
+    malware: list[tuple[str, LayerReport]] = field(default_factory=list)  # diff ID, report; for each layer and engine
+    bytes_pulled: int = 0
+    layers_pulled: int = 0
+    layers_known: int = 0
+    unseen: list[str] = field(default_factory=list)  # why layers could not be looked at, for a person
+
+
+@dataclass(frozen=True)
+class _Layer:
+    descriptor: Descriptor
+    diff_id: str  # "" where it is not known before the pull
+
+    @property
+    def digest(self) -> str:
+        return str(self.descriptor.digest)
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.descriptor.media_type.endswith("+encrypted")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it may lie outside of the registry, for its licence forbids to hand it on (Windows)."""
+        return ".foreign." in self.descriptor.media_type or ".nondistributable." in self.descriptor.media_type
+
+
+class Look:
+    """One look at one image. ``session`` is None where Trivy is not asked, ``malware`` whether its engines are."""
+
+    def __init__(
+        self,
+        run: JobRun[Scan],
+        source: Source,
+        lease: LayerLease,
+        *,
+        session: TrivySession | None,
+        malware: bool,
+        check: Stopping,
+    ) -> None:
+        self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
+        self._engines = {engine: engine.version() for engine in (installed.malware() if malware else ())}
+        descriptors = source.manifest.layers
+        claims = source.diff_ids if source.diff_ids is not None else [""] * len(descriptors)
+        if len(claims) != len(descriptors):
+            raise CorruptLayer("the image's config names more or fewer layers than its manifest")
+        self._all = [_Layer(*pair) for pair in zip(descriptors, claims, strict=True)]
+        self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
+        self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
+        self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
+        self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
+        self._pulled: dict[str, int] = {}  # bytes by digest of the blob
+        self._total: int | None = None
+        self._failure: EngineError | None = None
+
+    def see(self) -> Seen:
+        """Return what there is to see. Raises RegistryError, LayerError, EngineError, and what ``check`` raises."""
+        try:
+            report = self._see()
+        except LayersMissing:  # they are forgotten by now, and pulled
+            report = self._see()
+        malware = [(self._diff_id(layer), engine.name) for layer in self._layers() for engine in self._engines]
+        return Seen(
+            report=report,
+            failure=self._failure,
+            malware=[(diff_id, self._reports[name, diff_id]) for diff_id, name in malware],
+            bytes_pulled=sum(self._pulled.values()),
+            layers_pulled=len(self._pulled),
+            layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
+            unseen=[str(why) for why in dict.fromkeys(self._unseen.values())],
+        )
+
+    def _see(self) -> ImageReport | None:
+        while unknown := self._unknown():
+            with installed.layer_store().claims(layer.digest for layer in unknown) as claimed:
+                unknown = self._unknown()  # another scan may have ended its look just before the claim
+                mine = [layer for layer in unknown if layer.digest in claimed]
+                self._pull(mine)
+                if self._session and len(mine) == len(unknown):
+                    return self._analyse(self._layers())
+                if self._session and mine:
+                    self._analyse(mine)
+            if not mine and unknown:
+                self._run.progress(Stage.WAITING)
+                self._check()
+                time.sleep(LOOK_SECONDS)
+        return self._analyse(self._layers()) if self._session else None
+
+    def _unknown(self) -> list[_Layer]:
+        """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
+        absent = list({layer.digest: layer for layer in self._layers() if layer.digest not in self._files}.values())
+        # What a config says is only a claim; a pull has proven it.
+        verified = Layer.objects.filter(digest__in=[layer.digest for layer in absent], verified=True)
+        self._proven |= dict(verified.values_list("digest", "diff_id"))
+        proven = [layer for layer in absent if self._is_proven(layer)]
+        known = {self._diff_id(layer) for layer in proven}
+        if self._session:
+            known &= self._session.known(known)
+        for engine, version in self._engines.items():
+            reports = evidence.malware(known, engine=engine.name, version=version)
+            self._reports |= {(engine.name, diff_id): report for diff_id, report in reports.items()}
+            known &= reports.keys()
+        return [layer for layer in absent if layer not in proven or self._diff_id(layer) not in known]
+
+    def _pull(self, layers: Sequence[_Layer]) -> None:
+        """Pull the layers, and have the malware engines read each as soon as it is there."""
+        sizes = [layer.descriptor.size if layer.descriptor.size_known else None for layer in layers]
+        known = [size for size in sizes if size is not None]
+        self._total = sum(self._pulled.values()) + sum(known) if len(known) == len(sizes) else None
+        with self._pulling(layers) as pulls:
+            for layer, file in pulls:
+                if file is None:
+                    self._unseen[layer.digest] = _ELSEWHERE
+                    continue
+                self._files[layer.digest] = file
+                self._proven[layer.digest] = file.diff_id
+                resolve.record_diff_id(digest=layer.digest, diff_id=file.diff_id)
+                for engine, version in self._engines.items():
+                    known_reports = evidence.malware([file.diff_id], engine=engine.name, version=version)
+                    report = known_reports.get(file.diff_id)
+                    if report is None:
+                        report = engine.scan_layer(file.path, check=self._look_up)
+                        evidence.keep_malware(file.diff_id, report, engine=engine.name, version=version)
+                    self._reports[engine.name, file.diff_id] = report
+
+    @contextmanager
+    def _pulling(self, layers: Sequence[_Layer]) -> Iterator[Iterator[tuple[_Layer, StoredFile | None]]]:
+        """Pull in threads; give the layers as they come, and leave no thread behind whatever happens."""
+        with ThreadPoolExecutor(max_workers=PULLS, thread_name_prefix="pull") as pool:
+            futures = {pool.submit(self._fetch, layer): layer for layer in layers}
+            try:
+                yield self._as_they_come(futures)
+            except BaseException:
+                self._check.stop()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _as_they_come(
+        self, futures: dict[Future[StoredFile | None], _Layer]
+    ) -> Iterator[tuple[_Layer, StoredFile | None]]:
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            self._look_up()
+            for future in done:
+                yield futures[future], future.result()
+
+    def _fetch(self, layer: _Layer) -> StoredFile | None:
+        """Bring one layer into the store, verified and uncompressed; None where it lies elsewhere.
+
+        Runs in a thread of its own and touches no database.
+        """
+
+        def progress(pulled: int) -> None:
+            self._pulled[layer.digest] = pulled
+
+        try:
+            return self._lease.get(
+                digest=layer.digest,
+                size=layer.descriptor.size if layer.descriptor.size_known else None,
+                diff_id=layer.diff_id,
+                open_blob=lambda: self._source.client.blob(self._source.repository, layer.descriptor),
+                check=self._check,
+                progress=progress,
+            )
+        except NotFound:
+            if layer.is_foreign:
+                return None
+            raise
+
+    def _look_up(self) -> None:
+        """Show how far the pull is. Raises where the work must stop."""
+        self._check()
+        done = sum(list(self._pulled.values()))
+        if self._total is None or done < self._total:
+            self._run.progress(Stage.PULLING, done, self._total)
+        else:
+            self._run.progress(Stage.ANALYSING)
+
+    def _analyse(self, layers: Sequence[_Layer]) -> ImageReport | None:
+        """Have Trivy look at the layers, of the image or of a part of it, and remember what is new in them.
+
+        Where it fails for good it is asked no more, and the malware engines go on.
+        """
+        assert self._session is not None  # noqa: S101 (narrows the type)
+        self._run.progress(Stage.ANALYSING)
+        known = self._session.known({self._diff_id(layer) for layer in layers})
+        stored = []
+        for position, layer in enumerate(layers):
+            file, diff_id = self._files.get(layer.digest), self._diff_id(layer)
+            path = file.path if file and diff_id not in known else None
+            stored.append(StoredLayer(position, diff_id, path, file.size if file else 0))
+        image = ImageInput(config=_config(stored), layers=stored, history=self._run.job.image.history)
+        timeout = float(self._run.job.timeout)
+        try:
+            return self._session.analyse(image, scratch=self._run.scratch, check=self._check, timeout=timeout)
+        except EngineError as error:
+            if error.retry:
+                raise
+            self._session, self._failure = None, error
+            return None
+
+    def _diff_id(self, layer: _Layer) -> str:
+        return self._proven[layer.digest]
+
+    def _is_proven(self, layer: _Layer) -> bool:
+        found = self._proven.get(layer.digest)
+        return found is not None and layer.diff_id in ("", found)
+
+    def _layers(self) -> list[_Layer]:
+        """Return the layers that can be looked at, from the base upwards."""
+        return [layer for layer in self._all if layer.digest not in self._unseen]
+
+
+def _config(layers: Sequence[StoredLayer]) -> bytes:
+    """Return a config with these layers, of an image or a part of it."""
+    rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
+    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}}).encode()

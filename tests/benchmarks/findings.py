@@ -1,0 +1,68 @@
+"""How long it takes to store what a scan has found: 300 packages with 700 vulnerabilities, and the same again.
+
+    python -m tests.benchmarks.findings [--matches 700]
+
+Prints seconds and rows written for a first scan, an unchanged second one, and a second image with the same packages.
+The database is SQLite in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.console import Console
+
+GOAL = 0.5
+PACKAGES = 300
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--matches", type=int, default=700)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tallyman-findings-") as name:
+        Console(Path(name))
+        measure(options.matches)
+
+
+def measure(count: int) -> None:
+    from django.db import connection, transaction
+    from django.test.utils import CaptureQueriesContext
+
+    from scanning import counts, record
+    from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
+    from tests import factories
+
+    purls = [f"pkg:deb/debian/package{number}@1.{number}?arch=amd64" for number in range(PACKAGES)]
+    report = ImageReport(
+        os_name="debian 12.6",
+        os_end_of_life=False,
+        packages=tuple(PackageFact(purl, "deb", f"package{n}", f"1.{n}") for n, purl in enumerate(purls)),
+        vulnerabilities=tuple(
+            VulnerabilityFact(f"CVE-2024-{n:05}", "Title", "Some words of description. " * 20, Severity.HIGH)
+            for n in range(count)
+        ),
+        matches=tuple(
+            MatchFact(purls[n % PACKAGES], f"CVE-2024-{n:05}", Severity.HIGH, "debian", "2.0", "fixed")
+            for n in range(count)
+        ),
+        secrets=(),
+    )
+    first, second = factories.image(), factories.image()
+    for title, image in (("first scan", first), ("unchanged rescan", first), ("other image, same packages", second)):
+        with CaptureQueriesContext(connection) as seen:
+            began = time.monotonic()
+            with transaction.atomic():
+                record.record_packages(image=image, report=report)
+                counts.recount([image.pk], os_name=report.os_name)
+            seconds = time.monotonic() - began
+        words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
+        written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)
+        print(f"{title}: {seconds:.2f} s (goal {GOAL}), {len(words)} queries, {written} of them write findings")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What the vendors report of pushes, and what is asked of the registry for it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from registries.events import MOST_CHANGES, Change, changes
+from registries.models import PushAddress, PushEvent, Registry, SyncRun
+from tests.people import person
+
+HARBOR = {
+    "type": "PUSH_ARTIFACT",
+    "event_data": {
+        "resources": [{"digest": "sha256:" + "a" * 64, "tag": "v1", "resource_url": "host/proj/app:v1"}],
+        "repository": {"name": "app", "namespace": "proj", "repo_full_name": "proj/app"},
+    },
+}
+CLOUD_EVENT = {"specversion": "1.0", "type": "harbor.artifact.pushed", "data": HARBOR["event_data"]}
+QUAY = {"repository": "acme/app", "namespace": "acme", "name": "app", "updated_tags": ["latest", "1.0"]}
+JFROG = {
+    "domain": "docker",
+    "event_type": "pushed",
+    "data": {"repo_key": "docker-local", "image_name": "app", "tag": "1.0", "sha256": "a" * 64},
+}
+DISTRIBUTION = {
+    "events": [
+        {"action": "push", "target": {"repository": "team/app", "tag": "1.0", "digest": "sha256:" + "a" * 64}},
+        {"action": "push", "target": {"repository": "team/app", "digest": "sha256:" + "b" * 64}},
+        {"action": "pull", "target": {"repository": "team/app", "tag": "1.0"}},
+    ]
+}
+ECR = {
+    "source": "aws.ecr",
+    "detail-type": "ECR Image Action",
+    "detail": {"action-type": "PUSH", "result": "SUCCESS", "repository-name": "app", "image-tag": "1.0"},
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (HARBOR, [Change(("proj/app",), "v1")]),
+        (HARBOR | {"type": "pushImage"}, [Change(("proj/app",), "v1")]),
+        (HARBOR | {"type": "DELETE_ARTIFACT"}, [Change(("proj/app",))]),
+        (HARBOR | {"type": "PULL_ARTIFACT"}, []),
+        (CLOUD_EVENT, [Change(("proj/app",), "v1")]),
+        (QUAY, [Change(("acme/app",), "latest"), Change(("acme/app",), "1.0")]),
+        (QUAY | {"updated_tags": {"latest": "id"}}, [Change(("acme/app",), "latest")]),
+        (JFROG, [Change(("docker-local/app", "app"), "1.0")]),
+        (JFROG | {"event_type": "deleted"}, [Change(("docker-local/app", "app"))]),
+        (DISTRIBUTION, [Change(("team/app",), "1.0")]),
+        (ECR, [Change(("app",), "1.0")]),
+        (ECR | {"detail": ECR["detail"] | {"action-type": "DELETE"}}, [Change(("app",))]),  # type: ignore[operator]
+        (ECR | {"detail": ECR["detail"] | {"result": "FAILURE"}}, []),  # type: ignore[operator]
+        ({"type": "testEndpoint"}, None),
+        ([], None),
+        ("text", None),
+    ],
+)
+def test_each_vendors_report_says_what_to_look_at(body: object, expected: list[Change] | None) -> None:
+    assert changes(body) == expected
+
+
+def test_a_push_by_digest_alone_asks_for_nothing() -> None:
+    event = json.loads(json.dumps(HARBOR))
+    event["event_data"]["resources"][0]["tag"] = "sha256:" + "a" * 64
+    assert changes(event) == []
+
+
+@pytest.fixture
+def registry(db: None) -> Registry:
+    return Registry.objects.create(name="team", address="https://registry.example")
+
+
+@pytest.fixture
+def secret(registry: Registry) -> str:
+    address = PushAddress(registry=registry)
+    made = address.new_secret()
+    address.save()
+    return made
+
+
+def send(registry: Registry, body: Any, *, secret: str = "", **headers: str) -> int:
+    """Report ``body`` as a registry does, which has no session and no token of ours; return the status."""
+    name = "registries:receive-event-with-secret" if secret else "registries:receive-event"
+    arguments = [registry.push_address.key, secret] if secret else [registry.push_address.key]
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    client = Client(enforce_csrf_checks=True)
+    url = reverse(name, args=arguments)
+    return client.post(url, content, content_type="application/json", headers=headers).status_code
+
+
+def test_the_secret_counts_in_each_vendors_place(registry: Registry, secret: str) -> None:
+    body = json.dumps(JFROG).encode()
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    assert send(registry, QUAY, secret=secret) == 200
+    assert send(registry, HARBOR, Authorization=secret) == 200
+    assert send(registry, DISTRIBUTION, Authorization=f"Bearer {secret}") == 200
+    assert send(registry, JFROG, **{"X-JFrog-Event-Auth": secret}) == 200
+    assert send(registry, body, **{"X-JFrog-Event-Auth": signature}) == 200
+    assert send(registry, ECR, **{"X-Tallyman-Secret": secret}) == 200
+    registry.push_address.refresh_from_db()
+    assert registry.push_address.received_at is not None
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "wrong"}, {"X-JFrog-Event-Auth": "0" * 64}])
+def test_without_the_secret_nothing_happens(registry: Registry, secret: str, headers: dict[str, str]) -> None:
+    assert send(registry, HARBOR, **headers) == 401
+    assert send(registry, QUAY, secret="wrong") == 401
+    assert not PushEvent.objects.exists()
+
+
+def test_an_unknown_address_is_told_apart_from_a_wrong_secret_by_nothing(registry: Registry, secret: str) -> None:
+    unknown = Client().post(reverse("registries:receive-event", args=["unknown"]), b"{}", content_type="text/plain")
+    url = reverse("registries:receive-event", args=[registry.push_address.key])
+    known = Client().post(url, b"{}", content_type="text/plain")
+    assert (unknown.status_code, unknown.content) == (known.status_code, known.content) == (401, b"")
+
+
+def test_what_waits_already_is_not_queued_twice(registry: Registry, secret: str) -> None:
+    for _ in range(3):
+        send(registry, HARBOR, Authorization=secret)
+    assert PushEvent.objects.count() == 1
+
+
+def test_what_is_not_understood_is_answered_well_and_does_nothing(registry: Registry, secret: str) -> None:
+    for body in ({"type": "testEndpoint"}, b"", b"{", b"[" * 100_000, b"\xff\xfe"):
+        assert send(registry, body, Authorization=secret) == 200
+    assert not PushEvent.objects.exists()
+
+
+def test_a_report_of_more_than_a_mebibyte_is_refused(registry: Registry, secret: str) -> None:
+    assert send(registry, b" " * 1_100_000, Authorization=secret) == 413
+
+
+def test_a_flood_of_changes_becomes_one_sync(registry: Registry, secret: str) -> None:
+    send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(MOST_CHANGES + 50)]}, secret=secret)
+    assert (PushEvent.objects.count(), SyncRun.objects.count()) == (0, 1)
+
+
+def test_the_secret_is_shown_once_and_only_to_an_administrator(registry: Registry) -> None:
+    page = reverse("registries:push-events", args=[registry.pk])
+    viewer = Client()
+    viewer.force_login(person("operator"))
+    assert viewer.post(page, {"do": "make"}).status_code == 403
+    administrator = Client()
+    administrator.force_login(person("administrator"))
+    made = administrator.post(page, {"do": "make"})
+    secret = registry.push_address.reveal_secret()
+    assert secret in made.content.decode()
+    assert secret not in administrator.get(page).content.decode()
+    assert secret not in registry.push_address.secret_token
+    administrator.post(page, {"do": "scans", "scans": "on"})
+    assert PushAddress.objects.get().scans
+    administrator.post(page, {"do": "off"})
+    assert not PushAddress.objects.exists()

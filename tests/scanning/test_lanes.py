@@ -1,0 +1,152 @@
+"""Which scan is taken next, and how many may be at work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from console.jobs.models import Lane, State
+from console.jobs.places import place
+from console.jobs.work import JobRun, eligible, work
+from inventory.models import Image
+from registries.models import PullUnit, Registry
+from scanning import tasks
+from scanning.launch import launch
+from scanning.queueing import PROMPT
+from scanning.models import Scan
+from tests import factories
+from tests.fakes.registry import FakeRegistry
+from tests.scanning.conftest import sync
+from tests.scanning.test_scan import put
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def queued(registry: Registry, lane: Lane = Lane.SCHEDULE, **values: Any) -> Scan:
+    tag = factories.tag(in_=registry)
+    defaults = {"image": tag.image, "tag": tag, "registry": registry, "lane": lane, "categories": ["malware"]}
+    return Scan.objects.create(**defaults | values)
+
+
+def taken() -> Scan | None:
+    """The scan that a worker would take now."""
+    return Scan.next_in_line(eligible(Scan), lane=None)
+
+
+def test_scans_by_hand_go_before_push_events_and_those_before_schedules() -> None:
+    registry = factories.registry()
+    scans = [queued(registry, lane) for lane in (Lane.SCHEDULE, Lane.EVENT, Lane.BULK, Lane.MANUAL)]
+    order = []
+    while scan := taken():
+        order.append(scan)
+        Scan.objects.filter(pk=scan.pk).update(state=State.SUCCEEDED)
+    assert order == scans[::-1]
+
+
+def test_a_registry_with_scans_at_work_lets_others_go_first() -> None:
+    slow, quick = factories.registry(), factories.registry()
+    queued(slow, state=State.RUNNING)
+    waits, goes = queued(slow), queued(quick)
+    assert taken() == goes
+    Scan.objects.filter(pk=goes.pk).update(state=State.RUNNING)
+    assert taken() == waits  # as many at work: by age again
+    assert queued(slow, Lane.MANUAL) == taken()  # a lane goes before fairness
+
+
+def test_a_scan_that_waits_holds_up_nobody_and_goes_on_when_its_time_has_come() -> None:
+    registry, now = factories.registry(), timezone.now()
+    first = queued(registry, not_before=now + timedelta(hours=1))
+    second = queued(registry)
+    assert taken() == second
+    Scan.objects.filter(pk=first.pk).update(not_before=now - timedelta(seconds=1))
+    assert taken() == first
+
+
+def test_a_scan_whose_registry_is_gone_is_taken_all_the_same() -> None:
+    scan = queued(factories.registry())
+    Scan.objects.filter(pk=scan.pk).update(registry=None)
+    assert taken() == scan
+
+
+def test_nobody_reads_the_whole_queue_to_find_the_next() -> None:
+    for _ in range(3):
+        queued(factories.registry())
+    with CaptureQueriesContext(connection) as seen:
+        taken()
+    assert len(seen) == 5
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            plans = [cursor.execute(f"EXPLAIN QUERY PLAN {each['sql']}").fetchall() for each in seen.captured_queries]
+        steps = [row[3] for plan in plans for row in plan]
+        assert not [step for step in steps if step.startswith("SCAN") and "registries_registry" not in step], steps
+        lines = [step for step in steps if "scan_line" in step]
+        assert len([step for step in lines if "registry_id=? AND not_before=?" in step]) == 2, steps
+        assert len([step for step in lines if "registry_id=? AND not_before<?" in step]) == 2, steps
+        assert "SEARCH scanning_scan USING INDEX scan_queue (state=?)" not in steps
+
+
+@pytest.fixture
+def all_places() -> Iterator[None]:
+    with ExitStack() as stack:
+        for _ in range(settings.SCAN_WORKERS):
+            assert stack.enter_context(place("scan"))
+        yield
+
+
+def test_a_place_is_kept_for_scans_by_hand(all_places: None) -> None:
+    registry = factories.registry()
+    queued(registry, Lane.BULK)
+    done: list[int] = []
+
+    def note(run: JobRun[Scan]) -> None:
+        done.append(run.job.pk)
+
+    work(Scan, 0, note)
+    assert done == []
+    by_hand = queued(registry, Lane.MANUAL)
+    work(Scan, 0, note)
+    assert done == [by_hand.pk]
+
+
+def test_a_place_is_free_again_after_a_scan() -> None:
+    for _ in range(settings.SCAN_WORKERS + 2):
+        queued(factories.registry())
+        work(Scan, 0, lambda run: None)
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+
+
+def test_of_a_large_start_by_hand_the_first_go_first_and_the_rest_holds_up_nobody() -> None:
+    registry = factories.registry()
+    tags = [factories.tag(in_=registry).pk for _ in range(PROMPT + 3)]
+    launch(tag_ids=tags, requested_by=None)
+    lanes = list(Scan.objects.order_by("pk").values_list("lane", flat=True))
+    assert lanes == [Lane.MANUAL] * PROMPT + [Lane.BULK] * 3
+    later = launch(tag_ids=[factories.tag(in_=registry).pk], requested_by=None).queued[0]
+    assert list(eligible(Scan).values_list("pk", flat=True))[PROMPT] == later.pk
+
+
+@pytest.mark.usefixtures("vulnerability_database")
+def test_a_registry_at_its_limit_takes_one_worker_for_a_moment_and_not_one_for_each_image() -> None:
+    with FakeRegistry() as fake:
+        for number in range(5):
+            put(fake, {"number": str(number).encode()}, tag=str(number))
+        registry = Registry.objects.create(name="fake", address=fake.url, limit=1)
+        sync(registry)
+        PullUnit.objects.create(registry=registry, image_id="sha256:0", taken_at=timezone.now())
+        scans = launch(tag_ids=[tag.pk for tag in factories.Tag.objects.all()], requested_by=None).queued
+        tasks.scan(scans[0].pk)
+    held = Scan.objects.order_by("not_before")
+    assert all(scan.state == State.QUEUED and "hourly limit" in scan.reason for scan in held)
+    times = [scan.not_before for scan in held]
+    assert len(set(times)) == 5  # one for each unit that becomes free
+    assert taken() is None
+    assert sum(scan.attempt for scan in held) == 1
+    assert set(Image.objects.values_list("scan_reason", flat=True)) == {"Waiting for the hourly limit of fake."}
