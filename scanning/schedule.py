@@ -20,7 +20,7 @@ from console.jobs import queue
 from console.jobs.models import State
 from console.models import User
 from inventory import summary
-from inventory.models import Image, Tag
+from inventory.models import Tag
 from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
 from scanning.runs import batches, start_run
@@ -186,7 +186,7 @@ def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None
             if not rows:
                 return
             Scan.objects.filter(pk__in=[pk for pk, _image in rows]).update(not_before=until, reason=reason)
-            summary.record_states(image_ids=[image for _pk, image in rows], state=Image.ScanState.QUEUED, reason=reason)
+            summary.record_waiting([image for _pk, image in rows], reason=reason)
         last = rows[-1][0]
 
 

@@ -4,6 +4,31 @@ from django.urls import path
 
 from scanning import tabs
 from scanning.views import chooser, engines, runs, scans, schedules, settings
+
+app_name = "scanning"
+urlpatterns = [
+    path("start/", scans.scan, name="scan"),
+    path("cancel/", scans.cancel, name="cancel"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/cost/", settings.cost, name="cost"),
+    path("settings/select/", settings.select, name="select"),
+    path("settings/quota/", settings.scan_quota, name="quota"),
+    path("selections/<int:pk>/", chooser.chooser, name="chooser"),
+    path("runs/", runs.run_list, name="run-list"),
+    path("runs/columns/", runs.run_columns, name="run-columns"),
+    path("runs/export/", runs.run_export, name="run-export"),
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/progress/", runs.run_progress, name="run-progress"),
+    path("runs/<int:pk>/cancel/", runs.run_cancel, name="run-cancel"),
+    path("schedules/", schedules.schedule_list, name="schedule-list"),
+    path("schedules/add/", schedules.schedule_edit, name="schedule-add"),
+    path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
+    path("schedules/<int:pk>/run/", schedules.schedule_run, name="schedule-run"),
+    path("schedules/<int:pk>/delete/", schedules.schedule_delete, name="schedule-delete"),
+    path("engines/", engines.engines, name="engines"),
+    path("engines/update/", engines.update_database, name="update-database"),
+    path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),
     path("images/<int:tag_id>/sensitive/", tabs.sensitive, name="sensitive"),

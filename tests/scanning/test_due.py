@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -113,6 +113,6 @@ def test_due_times_are_in_order_on_the_days_of_the_schedule_and_no_day_is_left_o
         found = list(islice(due.due_times(of, after=start), 4))
         assert all(one > start for one in found)
         days = [one.astimezone(ZoneInfo(zone)).date() for one in found]
-        assert all(late - early == timedelta(days=every) for early, late in zip(days, days[1:], strict=False))
+        assert all(late - early == timedelta(days=every) for early, late in pairwise(days))
         assert (days[0] - of.starts_on).days % every == 0
         assert found[0] - start <= timedelta(days=every, hours=2)

@@ -20,8 +20,8 @@ from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks
 from scanning.launch import launch
-from scanning.queueing import PROMPT
 from scanning.models import Scan
+from scanning.queueing import PROMPT
 from tests import factories
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import sync
