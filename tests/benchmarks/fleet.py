@@ -119,7 +119,7 @@ def _ours(console: Console, server: DockerRegistry, bundle: str, layout: fleet_i
 
 
 def _loops(count: int, server: DockerRegistry, names: list[str], folder: Path, database: Path) -> tuple[float, float]:
-    """Run ``trivy image`` over all images in ``count`` loops side by side; return the seconds on the clock and of CPU."""
+    """Run ``trivy image`` over all images in ``count`` loops side by side; return seconds on the clock and of CPU."""
     from scanning import installed
 
     executable = installed.trivy().executable()
