@@ -98,11 +98,12 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def preferences(request: HttpRequest) -> HttpResponse:
-    """Keep the theme or the density that somebody has chosen; answers 204, or leads back where no script asked."""
+    """Keep the theme, density or language somebody has chosen; answers 204, or leads back where no script asked."""
     user, chosen = person(request), []
-    for name, choices in (("theme", User.Theme), ("density", User.Density)):
+    languages = ["", *dict(settings.LANGUAGES)]
+    for name, values in (("theme", User.Theme.values), ("density", User.Density.values), ("language", languages)):
         value = request.POST.get(name)
-        if value is not None and value in choices.values:
+        if value is not None and value in values:
             setattr(user, name, value)
             chosen.append(name)
     if chosen:

@@ -59,7 +59,7 @@ def relative(at: datetime, now: datetime) -> str:
         return _("just now")
     if distance >= 7 * DAY:
         local, here = timezone.localtime(at), timezone.localtime(now)
-        return date_format(local, "j M" if local.year == here.year else "j M Y")
+        return date_format(local, _("j M") if local.year == here.year else _("j M Y"))
     if distance < HOUR:
         span = _("%(n)d min") % {"n": distance // MINUTE}
     elif distance < DAY:
@@ -95,7 +95,7 @@ def binary_size(size: int | None) -> str:
             break
         value /= 1024
     text = f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-    return format_html('<span title="{} bytes">{}</span>', f"{size:,}", text)
+    return format_html('<span title="{}">{}</span>', _("%(n)s bytes") % {"n": f"{size:,}"}, text)
 
 
 @register.filter
