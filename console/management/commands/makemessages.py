@@ -9,12 +9,33 @@ from typing import Any
 from django.conf import settings
 from django.core.management.commands import makemessages
 
+from console import sentences
+
 DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
+
+
+class BuildFile(makemessages.BuildFile):
+    """A source file; of one that cannot mark its texts the sentences are given to gettext."""
+
+    @property
+    def is_templatized(self) -> bool:
+        """Whether gettext reads something made of the file in place of the file."""
+        return not self.path.endswith(".py") or sentences.belongs(Path(self.path))
+
+    def preprocess(self) -> None:
+        """Write what gettext reads."""
+        path = Path(self.path)
+        if not sentences.belongs(path):
+            super().preprocess()
+            return
+        found = sentences.sentences(path.read_text("utf-8"))
+        Path(self.work_path).write_text("".join(f"_({text!r})\n" for text in found), "utf-8")
 
 
 class Command(makemessages.Command):
     """Django's command with our choices: all languages, files without lines, no guesses, no dates."""
 
+    build_file_class = BuildFile
     msgmerge_options = [*makemessages.Command.msgmerge_options, "--no-fuzzy-matching"]
 
     def handle(self, *args: Any, **options: Any) -> None:
