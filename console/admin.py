@@ -28,7 +28,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
     list_filter = ("role", "is_active", "is_staff")
-    fieldsets = (*(UserAdmin.fieldsets or ()), ("Tallyman", {"fields": ("role", "theme", "density", "language", "time_zone")}))
+    fieldsets = (
+        *(UserAdmin.fieldsets or ()),
+        ("Tallyman", {"fields": ("role", "theme", "density", "language", "time_zone")}),
+    )
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Tallyman", {"fields": ("role",)}))
 
 

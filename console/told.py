@@ -7,7 +7,6 @@ looked up; one with placeholders is recognised by what stands around them. What 
 
 from __future__ import annotations
 
-import functools
 import re
 import struct
 from dataclasses import dataclass
@@ -19,7 +18,13 @@ from django.utils.translation import gettext_noop
 
 PLACEHOLDER = re.compile(r"%\((?P<named>\w+)\)(?P<kind>[sd])|\{(?P<braced>\w+)\}")
 SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z“])")
-WORDS = {"reason", "what", "why", "subject", "install"}  # placeholders that hold words of ours; others hold names and numbers
+WORDS = {
+    "reason",
+    "what",
+    "why",
+    "subject",
+    "install",
+}  # placeholders that hold words of ours; others hold names and numbers
 CLAUSES = (  # that fill those of registries.oci and scanning.layers
     gettext_noop("is not valid yet"),
     gettext_noop("has expired"),
@@ -91,10 +96,12 @@ def _pattern(text: str, told: str) -> Pattern | None:
     letters += sum(map(str.isalpha, text[at:]))
     if not known or letters < LEAST_LETTERS:
         return None
-    return Pattern(text.split("%(")[0].split("{")[0], re.compile("".join(parts) + re.escape(text[at:]), re.DOTALL), told)
+    return Pattern(
+        text.split("%(")[0].split("{")[0], re.compile("".join(parts) + re.escape(text[at:]), re.DOTALL), told
+    )
 
 
-@functools.cache
+@cache
 def _catalogue(language: str) -> Catalogue:
     path = Path(settings.LOCALE_PATHS[0]) / translation.to_locale(language) / "LC_MESSAGES" / "django.mo"
     texts = pairs(path) if path.is_file() else {}
@@ -114,7 +121,7 @@ def _known(text: str, language: str) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)
 def _tell(text: str, language: str) -> str:
     sentences, told = SENTENCE.split(text), ""
     while sentences:

@@ -18,6 +18,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.told import tell
+
 register = template.Library()
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -99,6 +101,12 @@ def binary_size(size: int | None) -> str:
 
 
 @register.filter
+def told(text: object) -> str:
+    """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
+    return tell(str(text or ""))
+
+
+@register.filter
 def middle(text: str, length: int = 60) -> str:
     """Return ``text``, cut in its middle to ``length`` characters; all of it is on hover."""
     if len(text) <= length:
@@ -121,13 +129,13 @@ def status(image: Any) -> dict[str, Any]:
     kind, symbol, spin, label = STATES[state]
     detail = ""
     if state in {"queued", "running"}:
-        detail = image.scan_stage or (_("queued") if state == "queued" else "")
+        detail = tell(image.scan_stage) or (_("queued") if state == "queued" else "")
         if state == "running" and image.scan_percent is not None:
             detail = f"{detail} {image.scan_percent} %".strip()
         if state == "queued" and image.scan_reason:
-            detail = image.scan_reason
+            detail = tell(image.scan_reason)
     elif state == "failed":
-        detail = image.scan_reason
+        detail = tell(image.scan_reason)
     return {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
 
 
