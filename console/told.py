@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from django.conf import settings
@@ -18,13 +19,7 @@ from django.utils.translation import gettext_noop
 
 PLACEHOLDER = re.compile(r"%\((?P<named>\w+)\)(?P<kind>[sd])|\{(?P<braced>\w+)\}")
 SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z“])")
-WORDS = {
-    "reason",
-    "what",
-    "why",
-    "subject",
-    "install",
-}  # placeholders that hold words of ours; others hold names and numbers
+WORDS = {"reason", "what", "why", "subject", "install"}  # placeholders for words of ours; others are names, numbers
 CLAUSES = (  # that fill those of registries.oci and scanning.layers
     gettext_noop("is not valid yet"),
     gettext_noop("has expired"),
@@ -96,9 +91,8 @@ def _pattern(text: str, told: str) -> Pattern | None:
     letters += sum(map(str.isalpha, text[at:]))
     if not known or letters < LEAST_LETTERS:
         return None
-    return Pattern(
-        text.split("%(")[0].split("{")[0], re.compile("".join(parts) + re.escape(text[at:]), re.DOTALL), told
-    )
+    found = re.compile("".join(parts) + re.escape(text[at:]), re.DOTALL)
+    return Pattern(text.split("%(")[0].split("{")[0], found, told)
 
 
 @cache
@@ -116,9 +110,15 @@ def _known(text: str, language: str) -> str | None:
     for pattern in catalogue.patterns:
         if text.startswith(pattern.start) and (match := pattern.found.fullmatch(text)):
             values = {name[2:]: value for name, value in match.groupdict().items()}
-            values |= {name: _tell(value, language) for name, value in values.items() if name in WORDS}
-            return PLACEHOLDER.sub(lambda place, v=values: v[place["named"] or place["braced"]], pattern.told)  # type: ignore[misc]
+            if any(SENTENCE.search(value) for name, value in values.items() if name not in WORDS):
+                continue  # it swallowed a sentence
+            told = {name: _tell(value, language) if name in WORDS else value for name, value in values.items()}
+            return PLACEHOLDER.sub(partial(_filled, told), pattern.told)
     return None
+
+
+def _filled(values: dict[str, str], place: re.Match[str]) -> str:
+    return values[place["named"] or place["braced"]]
 
 
 @lru_cache(maxsize=4096)
