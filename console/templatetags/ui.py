@@ -176,7 +176,8 @@ def risks(image: Any) -> dict[str, Any]:
 
 
 def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str, Any]:
-    title = f"{label}: {_('not looked for') if count is None else f'{count:,}'}"
+    found = _("not looked for") if count is None else f"{count:,}"  # gettext reads no calls in f-strings
+    title = f"{label}: {found}"
     kind = "zero" if not count else ("bad" if bad else "")
     return {"icon": symbol, "label": label, "title": title, "shown": compact(count), "kind": kind}
 
