@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def quick_polls(settings: Settings) -> None:
-    settings.JOB_TIMES = Times(poll=0.02)
+    settings.JOB_TIMES = Times(poll=0.02, chain=0)
 
 
 def queued(**fields: object) -> Canary:
