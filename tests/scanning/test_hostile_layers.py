@@ -236,7 +236,7 @@ def test_files_without_number_take_no_memory(scanned: Callable[[images.Image], S
         tracemalloc.stop()
     assert_harmless(ended)
     assert LayerEvidence.objects.filter(engine="yara", files=count).exists()
-    assert peak < 40 << 20  # 400 bytes for each file would be as much
+    assert peak < 20 << 20  # 200 bytes for each file would be as much
 
 
 def test_an_image_of_more_layers_than_any_builder_makes_is_scanned(scanned: Callable[[images.Image], Scan]) -> None:
