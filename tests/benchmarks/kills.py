@@ -53,6 +53,7 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from registries.models import Registry
     from registries.start_sync import start_sync
     from scanning import database
+    from scanning import tasks as scanning_tasks
     from scanning.launch import launch
     from scanning.models import CategoryResult, MalwareFinding, Scan
 
@@ -61,7 +62,9 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     tasks.sync(run.pk)
     tags = Tag.objects.values_list("pk", flat=True)
     started = launch(tag_ids=tags, requested_by=None, categories=categories, lane=Lane.SCHEDULE).run
-    runs.queue_all(started.pk)
+    scanning_tasks.run(started.pk)
+    if Scan.objects.count() != count:
+        raise SystemExit(f"{Scan.objects.count()} scans are queued in place of {count}")
     began = time.monotonic()
     workers = [console.worker(), console.worker()]
     kills = 0
