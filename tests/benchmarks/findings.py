@@ -61,9 +61,8 @@ def measure(count: int) -> None:
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
         written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)
-        print(
-            f"{title}: {seconds:.2f} s (goal {GOAL}; of processor {used:.2f}), {len(words)} queries, {written} of them write findings"
-        )
+        print(f"{title}: {seconds:.2f} s (goal {GOAL}; of processor {used:.2f}),", end=" ")
+        print(f"{len(words)} queries, {written} of them write findings")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@
 
 The images lie in Debian's ``docker-registry``. Ours: two workers, all three categories. Trivy, which looks for no
 malware: one loop with its cache, and two loops side by side with a cache each. ``--own`` is how many Python packages
-each image has in a layer of its own: with 1, most of the time is that of starting Trivy for each image. ``--keep`` keeps the Debian root file
-system for the next run; ``--database`` is a folder with another vulnerability database than the project's small one.
-Prints seconds, ratios, bytes pulled and peak memory.
+each image has in a layer of its own: with 1, most of the time is that of starting Trivy for each image. ``--keep``
+keeps the Debian root file system for the next run; ``--database`` is a folder with another vulnerability database than
+the project's small one. Prints seconds, ratios, bytes pulled and peak memory.
 """
 
 from __future__ import annotations
