@@ -23,7 +23,8 @@ from inventory import summary
 from inventory.models import Tag
 from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
-from scanning.runs import batches, start_run
+from scanning.models.selection import in_batches
+from scanning.runs import start_run
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: da
             _replace_chosen(schedule, chosen)
         _carry(schedule)
     release(schedule)
+    hold(now=now)
 
 
 def delete(schedule: ScanSchedule) -> None:
@@ -62,6 +64,7 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
     with transaction.atomic():
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id).first()
         if schedule is None or not schedule.is_on or schedule.next_due_at is None or schedule.next_due_at > now:
+            log.info("Schedule %s was fired with nothing due", schedule_id)
             return None
         first = schedule.next_due_at
         passed = [first, *takewhile(lambda at: at <= now, due.due_times(schedule, after=first))][-MISSED_KEPT:]
@@ -108,7 +111,7 @@ def hold(*, now: datetime | None = None) -> None:
 
 
 def release(schedule: ScanSchedule) -> None:
-    """Let scans that wait for the time range of ``schedule`` wait no more; the next tick judges by the new range."""
+    """Let scans that wait for the time range of ``schedule`` wait no more."""
     _wait(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
 
 
@@ -192,7 +195,6 @@ def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None
 
 def _replace_chosen(schedule: ScanSchedule, chosen: QuerySet[Tag]) -> None:
     through = ScanSchedule.chosen.through
-    wanted = list(chosen.order_by().values_list("pk", flat=True))
     schedule.chosen.clear()
-    for batch in batches(wanted, ROWS):
+    for batch in in_batches(chosen):
         through._base_manager.bulk_create([through(scanschedule_id=schedule.pk, tag_id=pk) for pk in batch])

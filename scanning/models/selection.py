@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from itertools import islice
 
 from django.conf import settings
 from django.db import models
@@ -14,6 +14,14 @@ from inventory.models import Tag
 
 LIFE = timedelta(days=7)
 ROWS = 1000  # written at a time
+
+
+def in_batches(tags: QuerySet[Tag]) -> Iterator[list[int]]:
+    """Yield the ids of ``tags``, so many at a time as are written at once; what is written may change ``tags``."""
+    last = 0
+    while ids := list(tags.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:ROWS]):
+        yield ids
+        last = ids[-1]
 
 
 class Selection(models.Model):
@@ -44,8 +52,7 @@ class Selection(models.Model):
     def add(self, tags: QuerySet[Tag]) -> None:
         """Take ``tags`` in, whatever their number, some at a time."""
         through = Selection.tags.through
-        ids = iter(list(tags.order_by().values_list("pk", flat=True)))  # read before what is written changes it
-        while batch := list(islice(ids, ROWS)):
+        for batch in in_batches(tags):
             rows = [through(selection_id=self.pk, tag_id=pk) for pk in batch]
             through._base_manager.bulk_create(rows, ignore_conflicts=True)
         self.save(update_fields=["used_at"])
