@@ -23,7 +23,7 @@ from inventory import summary
 from inventory.models import Tag
 from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
-from scanning.models.selection import in_batches
+from scanning.models.selection import put_in
 from scanning.runs import start_run
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: da
         schedule.next_due_at = due.first_due(schedule, after=now) if schedule.is_on else None
         schedule.save()
         if chosen is not None:
-            _replace_chosen(schedule, chosen)
+            schedule.chosen.clear()
+            put_in(schedule, "chosen", chosen)
         _carry(schedule)
     release(schedule)
     hold(now=now)
@@ -135,7 +136,7 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
 def _start(schedule: ScanSchedule, trigger: ScanRun.Trigger, requested_by: User | None) -> ScanRun:
     return start_run(
         scope=Scope(schedule.scope),
-        tag_ids=schedule.chosen.order_by("pk").values_list("pk", flat=True).iterator(),
+        tag_ids=schedule.chosen.all(),
         categories=schedule.categories,
         timeout=schedule.timeout,
         trigger=trigger,
@@ -191,10 +192,3 @@ def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None
             Scan.objects.filter(pk__in=[pk for pk, _image in rows]).update(not_before=until, reason=reason)
             summary.record_waiting([image for _pk, image in rows], reason=reason)
         last = rows[-1][0]
-
-
-def _replace_chosen(schedule: ScanSchedule, chosen: QuerySet[Tag]) -> None:
-    through = ScanSchedule.chosen.through
-    schedule.chosen.clear()
-    for batch in in_batches(chosen):
-        through._base_manager.bulk_create([through(scanschedule_id=schedule.pk, tag_id=pk) for pk in batch])

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Exists, OuterRef, QuerySet
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, models
+from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.utils import timezone
 
 from inventory.models import Tag
 
 LIFE = timedelta(days=7)
-ROWS = 1000  # written at a time
 
 
-def in_batches(tags: QuerySet[Tag]) -> Iterator[list[int]]:
-    """Yield the ids of ``tags``, so many at a time as are written at once; what is written may change ``tags``."""
-    last = 0
-    while ids := list(tags.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:ROWS]):
-        yield ids
-        last = ids[-1]
+def put_in(owner: models.Model, relation: str, tags: QuerySet[Tag]) -> None:
+    """Add ``tags`` to the many-to-many field ``relation`` of ``owner`` in one statement, whatever their number."""
+    field: Any = owner._meta.get_field(relation)
+    try:
+        sql, params = (
+            tags.order_by().values_list(Value(owner.pk, models.BigIntegerField()), "pk").query.sql_with_params()
+        )
+    except EmptyResultSet:
+        return
+    quote = connection.ops.quote_name
+    columns = f"{quote(field.m2m_column_name())}, {quote(field.m2m_reverse_name())}"
+    into = f"INSERT INTO {quote(field.m2m_db_table())} ({columns})"
+    with connection.cursor() as cursor:  # names are those of our models; values are parameters
+        cursor.execute(f"{into} SELECT * FROM ({sql}) AS picked WHERE true ON CONFLICT DO NOTHING", params)  # noqa: S608
 
 
 class Selection(models.Model):
@@ -50,11 +58,8 @@ class Selection(models.Model):
         return Tag.objects.filter(~self._held())
 
     def add(self, tags: QuerySet[Tag]) -> None:
-        """Take ``tags`` in, whatever their number, some at a time."""
-        through = Selection.tags.through
-        for batch in in_batches(tags):
-            rows = [through(selection_id=self.pk, tag_id=pk) for pk in batch]
-            through._base_manager.bulk_create(rows, ignore_conflicts=True)
+        """Take ``tags`` in, whatever their number."""
+        put_in(self, "tags", tags)
         self.save(update_fields=["used_at"])
 
     def remove(self, tags: QuerySet[Tag]) -> None:

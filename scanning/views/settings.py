@@ -110,7 +110,7 @@ def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpRe
     scope = Scope(form.cleaned_data["scope"])
     run = runs.start_run(
         scope=scope,
-        tag_ids=selection.chosen().order_by("pk").values_list("pk", flat=True).iterator(),
+        tag_ids=selection.chosen(),
         categories=form.cleaned_data["categories"],
         timeout=form.cleaned_data["timeout"],
         requested_by=person(request),
