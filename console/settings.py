@@ -48,6 +48,7 @@ LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
 WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 
 INSTALLED_APPS = [
+    "django_q",  # before the console, whose admin takes the pages of this one over
     "console.apps.ConsoleConfig",
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
@@ -62,7 +63,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_filters",
-    "django_q",
     "csp",
     "axes",
     "template_partials",

@@ -20,6 +20,7 @@ urlpatterns = [
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="run-progress"),
     path("runs/<int:pk>/cancel/", runs.run_cancel, name="run-cancel"),
+    path("runs/<int:pk>/again/", runs.run_again, name="run-again"),
     path("schedules/", schedules.schedule_list, name="schedule-list"),
     path("schedules/add/", schedules.schedule_edit, name="schedule-add"),
     path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
