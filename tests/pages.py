@@ -25,7 +25,7 @@ OTHERS = {"pk", "tag_id", "registry_id", "name", "id"}
 
 
 def addresses() -> Iterator[tuple[str, str]]:
-    """Yield the URL name and a path of each address of the console (Django admin left out) that a row can be had for."""
+    """Yield URL name and path of each address of the console that there is a row for; Django admin is left out."""
     for namespace, pattern, route in _walk(get_resolver(), "", ""):
         if namespace == "admin":
             continue

@@ -11,13 +11,14 @@ from hashlib import sha256
 from typing import Any
 
 from django.db import connection, transaction
+from django.utils import timezone
 
-from console.jobs.models import State
+from console.jobs.models import Lane, State
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Snapshot, Tag
 from registries.models import Registry, SyncRun
 from scanning import reach
 from scanning.engines.base import RiskCategory
-from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Scan, ScanRun, SecretFinding
+from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Recount, Scan, ScanRun, SecretFinding
 from scanning.sample import names
 from scanning.sample.catalogue import Catalogue, Known
 from scanning.sample.tables import Table, reset_sequences
@@ -79,7 +80,16 @@ def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str
     with _quickly():
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
-        reach.recount()
+        began = timezone.now()
+        counted, changed = reach.recount()
+        Recount.objects.create(
+            state=State.SUCCEEDED,
+            lane=Lane.SCHEDULE,
+            started_at=began,
+            ended_at=timezone.now(),
+            images=counted,
+            changed=changed,
+        )
     return made
 
 
