@@ -52,7 +52,7 @@ INSTALLED_APPS = [
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
-    "django.contrib.admin",
+    "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -77,7 +77,7 @@ class Made:
 def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str], None] = lambda text: None) -> Made:
     """Add ``tags`` tags of ``images`` images to the database, the same ones for the same ``seed`` and ``now``."""
     maker = _Maker(tags=tags, images=images, seed=seed, now=now)
-    with _quickly():
+    with _Quickly():
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
         began = timezone.now()
@@ -93,18 +93,19 @@ def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str
     return made
 
 
-class _quickly:
+class _Quickly:
     """Let SQLite use memory, and wait for the disk less, while a great deal is written."""
 
     def __enter__(self) -> None:
-        if connection.vendor == "sqlite":
+        self.may = connection.vendor == "sqlite" and not connection.in_atomic_block
+        if self.may:
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA cache_size = -262144")
                 cursor.execute("PRAGMA temp_store = MEMORY")
 
     def __exit__(self, *_error: object) -> None:
         with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
+            if self.may:
                 cursor.execute("PRAGMA cache_size = -2000")
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             cursor.execute("ANALYZE")
