@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin
@@ -66,10 +66,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class JobAdmin(ReadOnlyAdmin):
     """Jobs of one kind: only workers move their state."""
 
-    list_display = ("id", "state", "stage", "created_at", "started_at", "ended_at", "attempt", "worker", "reason")
-    list_filter = ("state", "created_at")
-    search_fields = ("=id", "reason", "worker")
-    date_hierarchy = "created_at"
+    list_display: tuple[Any, ...] = (
+        *("id", "state", "stage", "created_at", "started_at", "ended_at", "attempt", "worker", "reason"),
+    )
+    list_filter: ClassVar[tuple[Any, ...]] = ("state", "created_at")
+    search_fields: ClassVar[tuple[str, ...]] = ("=id", "reason", "worker")
+    date_hierarchy: ClassVar[str | None] = "created_at"
 
 
 class QueuedAdmin(ReadOnlyAdmin):

@@ -87,7 +87,11 @@ def work_off(run: JobRun[Recount]) -> None:
         run.progress("counting", done, max(total, done))
 
     images, changed = recount(step=step)
-    run.finish(write=lambda: Recount.objects.filter(pk=run.job.pk).update(images=images, changed=changed))
+
+    def write() -> None:
+        Recount.objects.filter(pk=run.job.pk).update(images=images, changed=changed)
+
+    run.finish(write=write)
     kept = Recount.objects.order_by("-pk").values_list("pk", flat=True)[:KEPT]
     Recount.objects.filter(state__in=FINAL_STATES).exclude(pk__in=list(kept)).delete()
 

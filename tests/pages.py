@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 # URL name → the model whose row its "pk" is, or which row to take
 ROWS: dict[str, Any] = {
     "registries": "registries.Registry",
+    "registries:test": "registries.ConnectionTest",
     "registries:sync": "registries.SyncRun",
     "registries:tencent": "registries.CloudAccount",
     "scanning:run": "scanning.ScanRun",

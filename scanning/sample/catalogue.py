@@ -181,7 +181,8 @@ class Catalogue:
             flaws.append(
                 Flaw(identity, severity, title, "CWE-20", TITLES[0][2], score, fixed, int(identity.split("-")[1]))
             )
-        for _n in range(min(40, int(rng.paretovariate(0.9)) - 1)):  # most have none or a few, some have very many
+        # Most have none, some a few, a few very many.
+        for _n in range(min(40, int(rng.paretovariate(0.8))) if rng.random() < 0.22 else 0):
             title, cwe, vector = rng.choice(TITLES)
             severity = rng.choices(SEVERITIES, SHARES)[0]
             year = rng.choices((2019, 2020, 2021, 2022, 2023, 2024, 2025), (2, 4, 8, 14, 24, 28, 20))[0]
@@ -191,8 +192,8 @@ class Catalogue:
             self._numbers.add(identity)
             quick = kind in QUICKLY_FIXED  # as good as all of them are fixed, and soon
             fixed_in = rng.randrange(1, 6 if quick else RELEASES) if quick or rng.random() < 0.8 else None
-            score = round(rng.uniform(*SCORES[severity]), 1) if severity in SCORES else None
-            flaws.append(Flaw(identity, severity, title % short, cwe, vector, score, fixed_in, year))
+            rated = round(rng.uniform(*SCORES[severity]), 1) if severity in SCORES else None
+            flaws.append(Flaw(identity, severity, title % short, cwe, vector, rated, fixed_in, year))
         self._flaws[kind, name] = flaws
         return flaws
 

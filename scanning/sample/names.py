@@ -68,19 +68,42 @@ RPM_EXTRA = _words(
 )
 BASES = (
     Base(
-        *("debian", ("11.7", "11.9", "11.11", "12.2", "12.4", "12.5", "12.6", "12.8", "12.9"), "deb"),
-        *(_pairs(DEBIAN_PACKAGES), DEBIAN_EXTRA, 90, 40),
+        os="debian",
+        releases=("11.7", "11.9", "11.11", "12.2", "12.4", "12.5", "12.6", "12.8", "12.9"),
+        type="deb",
+        system=_pairs(DEBIAN_PACKAGES),
+        extra=DEBIAN_EXTRA,
+        most_extra=90,
+        weight=40,
     ),
     Base(
-        *("alpine", ("3.16.9", "3.17.7", "3.18.0", "3.18.6", "3.19.1", "3.20.0", "3.20.3", "3.21.0"), "apk"),
-        *(_pairs(ALPINE_PACKAGES), ALPINE_EXTRA, 40, 34),
+        os="alpine",
+        releases=("3.16.9", "3.17.7", "3.18.0", "3.18.6", "3.19.1", "3.20.0", "3.20.3", "3.21.0"),
+        type="apk",
+        system=_pairs(ALPINE_PACKAGES),
+        extra=ALPINE_EXTRA,
+        most_extra=40,
+        weight=34,
     ),
     Base(
-        *("ubuntu", ("20.04", "22.04", "24.04"), "deb"),
-        *(_pairs(DEBIAN_PACKAGES), DEBIAN_EXTRA, 70, 16),
+        os="ubuntu",
+        releases=("20.04", "22.04", "24.04"),
+        type="deb",
+        system=_pairs(DEBIAN_PACKAGES),
+        extra=DEBIAN_EXTRA,
+        most_extra=70,
+        weight=16,
     ),
-    Base(*("redhat", ("8.6", "8.8", "8.9", "8.10", "9.2", "9.4"), "rpm"), *(RPM_SYSTEM, RPM_EXTRA, 45, 8)),
-    Base(*("", ("",), ""), *((), (), 0, 2)),  # of a single binary
+    Base(
+        os="redhat",
+        releases=("8.6", "8.8", "8.9", "8.10", "9.2", "9.4"),
+        type="rpm",
+        system=RPM_SYSTEM,
+        extra=RPM_EXTRA,
+        most_extra=45,
+        weight=8,
+    ),
+    Base(os="", releases=("",), type="", system=(), extra=(), most_extra=0, weight=2),  # of a single binary
 )
 
 NPM = _words(

@@ -21,8 +21,8 @@ class Table:
             field for field in model._meta.concrete_fields if field.attname not in names and not field.primary_key
         ]
         self._quoted = connection.ops.quote_name(model._meta.db_table)
-        by_name = {field.attname: field.column for field in model._meta.concrete_fields}
-        columns = [by_name[name] for name in names] + [field.column for field in fields]
+        by_name = {field.attname: str(field.column) for field in model._meta.concrete_fields}
+        columns = [by_name[name] for name in names] + [str(field.column) for field in fields]
         self._columns = ", ".join(connection.ops.quote_name(column) for column in columns)
         self._rest = tuple(_default(field, now) for field in fields)
         self._rows: list[tuple[Any, ...]] = []
