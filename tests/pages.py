@@ -22,7 +22,7 @@ ROWS: dict[str, Any] = {
     "scanning:vulnerability": "scanning.Vulnerability",
     "scanning:package": "scanning.Package",
 }
-OTHERS = {"pk", "tag_id", "registry_id", "name", "id"}
+MOST = {"scanning.Vulnerability": "-images", "scanning.Package": "-images", "scanning.ScanRun": "-pk"}
 
 
 def addresses() -> Iterator[tuple[str, str]]:
@@ -67,8 +67,7 @@ def _value(name: str, parameter: str) -> Any:
     if known is None:
         return None
     model = ROWS[known]
-    order = "-images" if model in {"scanning.Vulnerability", "scanning.Package"} else "pk"
-    return _first(model, order=order)
+    return _first(model, order=MOST.get(model, "pk"))
 
 
 def _first(label: str, *, order: str = "pk", **conditions: Any) -> Any:
