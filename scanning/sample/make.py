@@ -123,6 +123,7 @@ class _Maker:
         self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
         self._builds: list[list[Build]] = []  # of some repositories, for mirrors
         self._run = 0
+        self._queued: list[tuple[int, str, str]] = []  # scans that have not begun, the youngest of all
 
     # --- the whole ---------------------------------------------------------------------------------------------------
     def run(self, say: Callable[[str], None]) -> Made:
@@ -360,10 +361,11 @@ class _Maker:
         to = {"scanned": State.SUCCEEDED, "failed": State.FAILED, "cancelled": State.CANCELLED}.get(state)
         took = timedelta(seconds=self.rng.randrange(4, 90))
         address = f"{seed.split('/', 1)[1].rsplit('/', 1)[0]}@{digest}"
-        waits = self.now + timedelta(hours=1)
+        if to is None:
+            self._queued.append((image, digest, address))
+            return
         self._tables["scan"].add(
-            *(image, digest, address, json.dumps(CATEGORIES), (to or State.QUEUED).value, at - took * 2),
-            *((None, at - took, at) if to else (waits, None, None)),
+            *(image, digest, address, json.dumps(CATEGORIES), to.value, at - took * 2, None, at - took, at),
             *(reason, remedy, size // 3, self._run_id()),
         )
 
@@ -385,7 +387,19 @@ class _Maker:
 
     # --- what stands beside ------------------------------------------------------------------------------------------
     def _ends(self, registries: list[Registry]) -> None:
-        """Add the records of syncs and of the trend."""
+        """Add the scans that wait, and the records of syncs and of the trend."""
+        if self._queued:
+            run = self._tables["run"]
+            self._run = run.key()
+            run.add(
+                *(self._run, State.SUCCEEDED.value, self.now, self.now, self.now, "manual", "chosen"),
+                *(json.dumps(CATEGORIES), len(self._queued), len(self._queued), None, 0, 0, "[]"),
+            )
+        for image, digest, address in self._queued:
+            self._tables["scan"].add(
+                *(image, digest, address, json.dumps(CATEGORIES), State.QUEUED.value, self.now),
+                *(self.now + timedelta(hours=1), None, None, "", "", 0, self._run),
+            )
         for registry in registries:
             held = self.tags // len(registries)
             for day in range(30, -1, -1):
