@@ -117,10 +117,21 @@ def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
     return {"value": value, "short": f"{name}:{digits[:12]}" if algorithm and name else digits[:12]}
 
 
-@register.inclusion_tag("components/status.html")
-def status(image: Any) -> dict[str, Any]:
+@register.simple_tag
+def status(image: Any) -> SafeString:
     """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
     state = image.scan_state if image else "not-scanned"
+    if state in {"scanned", "not-scanned", "cancelled"}:
+        return _settled(state, get_language())
+    return render_to_string("components/status.html", _status(image, state))
+
+
+@lru_cache(maxsize=100)
+def _settled(state: str, _language: str) -> SafeString:
+    return render_to_string("components/status.html", _status(None, state))
+
+
+def _status(image: Any, state: str) -> dict[str, Any]:
     kind, symbol, spin, label = STATES[state]
     detail = ""
     if state in {"queued", "running"}:
