@@ -16,6 +16,7 @@ from scanning.kinds import kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVulnerability, Vulnerability
 from scanning.reach_filters import PackageReachFilters, ReachFilters
 
+FEW = 500  # images
 RISK, REACH, ORIGIN = _("Risk"), _("Where it is"), _("Origin")
 
 
@@ -280,13 +281,21 @@ AFFECTED = Listing[Tag](
 )
 
 
-def affected(packages: QuerySet[Package]) -> Listing[Tag]:
-    """Return the list of the tags whose images hold any of ``packages``."""
+def affected(packages: QuerySet[Package], *, images: int) -> Listing[Tag]:
+    """Return the list of the tags whose images hold any of ``packages``; ``images`` is about how many those are.
+
+    A few are looked up first: else a database may walk all tags in their order to find the first ones of a few.
+    """
     holders = ImagePackage.objects.filter(package__in=packages.order_by().values("pk"))
     shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
 
+    if images > FEW:
+        among: Any = holders.values("image")
+    else:
+        among = list(holders.values_list("image", flat=True).distinct())
+
     def rows() -> QuerySet[Tag]:
-        found = Tag.objects.filter(image__in=holders.values("image"))
+        found = Tag.objects.filter(image__in=among)
         return found.prefetch_related(Prefetch("image__image_packages", shown.order_by("pk"), to_attr="held"))
 
     return replace(AFFECTED, queryset=rows)

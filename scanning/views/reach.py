@@ -77,7 +77,7 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
         "more_matches": len(shown) > MATCHES_SHOWN,
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
     }
-    return _behind(request, _of_vulnerability(found), "scanning/vulnerability.html", context)
+    return _behind(request, found, _of_vulnerability(found), "scanning/vulnerability.html", context)
 
 
 @require_GET
@@ -93,7 +93,7 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
         "more_matches": len(shown) > MATCHES_SHOWN,
         "export_url": reverse("scanning:package-images", args=[found.pk]),
     }
-    return _behind(request, Package.objects.filter(pk=found.pk), "scanning/package.html", context)
+    return _behind(request, found, Package.objects.filter(pk=found.pk), "scanning/package.html", context)
 
 
 @require_POST
@@ -101,7 +101,9 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
 def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
-    return _export(request, reach_listings.affected(_of_vulnerability(found)), "vulnerability", found.name)
+    return _export(
+        request, reach_listings.affected(_of_vulnerability(found), images=found.images), "vulnerability", found.name
+    )
 
 
 @require_POST
@@ -109,7 +111,9 @@ def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
 def package_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that hold a package."""
     found = get_object_or_404(Package, pk=pk)
-    return _export(request, reach_listings.affected(Package.objects.filter(pk=pk)), "package", found.purl)
+    return _export(
+        request, reach_listings.affected(Package.objects.filter(pk=pk), images=found.images), "package", found.purl
+    )
 
 
 def _of_vulnerability(found: Vulnerability) -> QuerySet[Package]:
@@ -121,10 +125,16 @@ def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str)
     return lists.show(request, listing, template=template, context=context)
 
 
-def _behind(request: HttpRequest, packages: QuerySet[Package], template: str, context: dict[str, Any]) -> HttpResponse:
+def _behind(
+    request: HttpRequest,
+    found: Vulnerability | Package,
+    packages: QuerySet[Package],
+    template: str,
+    context: dict[str, Any],
+) -> HttpResponse:
     """Answer with the page of one thing and the images behind it, or with the list of those alone."""
     partial = lists.is_partial(request, "list")
-    page = Page(reach_listings.affected(packages), request.GET, path=request.path)
+    page = Page(reach_listings.affected(packages, images=found.images), request.GET, path=request.path)
     context |= {"page": page, "counted_at": reach.counted_at()}
     response = render(request, "console/listing/list.html" if partial else template, context)
     if partial:
