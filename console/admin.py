@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
 
-from console.models import AuditEvent, JobEvent, User
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that nobody adds, changes or deletes here."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from console.models import AuditEvent, Canary, JobEvent, ScanCanary, User
+from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
 @admin.register(User)
@@ -45,16 +29,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 class JobEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "kind", "job_id", "from_state", "to_state", "attempt", "worker")
     list_filter = ("kind", "to_state")
-    search_fields = ("job_id",)
+    search_fields = ("=job_id", "worker")
 
 
-def _take_over_queue() -> None:
-    """Show what django-q2 holds, to be read: its own pages would let staff have any function called."""
-    for model in apps.get_app_config("django_q").get_models():
-        if admin.site.is_registered(model):
-            pages = type(admin.site.get_model_admin(model))
-            admin.site.unregister(model)
-            admin.site.register(model, type(pages.__name__, (ReadOnlyAdmin, pages), {"actions": []}))
-
-
-_take_over_queue()
+admin.site.register((Canary, ScanCanary), JobAdmin)

@@ -53,7 +53,7 @@ INSTALLED_APPS = [
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
-    "django.contrib.admin",
+    "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -139,6 +139,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
+    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
@@ -149,6 +150,8 @@ JOB_TICKS: list[str] = [
     "registries.nightly.due",
     "scanning.runs.tick",
     "scanning.schedule.tick",
+    "scanning.reach.due",
+    "inventory.trend.tick",
 ]
 
 # --- people ------------------------------------------------------------------------------------------------------
