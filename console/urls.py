@@ -3,10 +3,13 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from console import accounts
+
 urlpatterns = [
     path("", include("console.pages")),
     path("registries/", include("registries.urls")),
     path("images/", include("inventory.urls")),
     path("scans/", include("scanning.urls")),
+    path("admin/login/", accounts.admin_sign_in),
     path("admin/", admin.site.urls),
 ]
