@@ -16,6 +16,7 @@ from allauth.socialaccount.internal import jwtkit
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -49,8 +50,8 @@ def provider_id() -> str:
 
 def role_of(groups: object) -> User.Role | None:
     """Return the highest role that ``groups`` give; None where they give none."""
-    held = {groups} if isinstance(groups, str) else set(groups) if isinstance(groups, list | tuple) else set()
-    held = {group for group in held if isinstance(group, str)}
+    given = [groups] if isinstance(groups, str) else groups if isinstance(groups, list | tuple) else []
+    held = {group for group in given if isinstance(group, str)}
     for role in ROLES:
         named = settings.OIDC_GROUPS[role.value]
         if held & set(named) or EVERYBODY in named:
@@ -109,6 +110,10 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
                 },
             )
         ]
+
+    def get_provider(self, request: HttpRequest, provider: str, client_id: str | None = None) -> Any:
+        """Return the provider that checks all there is to check."""
+        return _Provider(request, app=self.get_app(request, provider=provider, client_id=client_id))
 
     def get_requests_session(self) -> Any:
         """Return what asks the provider."""
@@ -197,6 +202,10 @@ class _OpenIdConnect(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         if not self.nonce or claims.get("nonce") != self.nonce:
             raise OAuth2Error("The ID token was made for another sign-in")
         return claims
+
+
+class _Provider(OpenIDConnectProvider):  # type: ignore[misc]
+    oauth2_adapter_class = _OpenIdConnect
 
 
 @login_not_required

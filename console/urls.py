@@ -5,6 +5,10 @@ from django.urls import include, path
 
 from console import accounts
 
+# Second factors and accounts of the provider hold secrets, and are no business of support staff.
+for _model in [model for model in admin.site._registry if model.__module__.startswith("allauth.")]:
+    admin.site.unregister(_model)
+
 urlpatterns = [
     path("", include("console.pages")),
     path("registries/", include("registries.urls")),
