@@ -105,7 +105,9 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dic
 
 def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``values`` without secrets and without texts of any length."""
-    return {name: NOT_KEPT if SECRET.search(name) and _tells(value) else _short(value) for name, value in values.items()}
+    return {
+        name: NOT_KEPT if SECRET.search(name) and _tells(value) else _short(value) for name, value in values.items()
+    }
 
 
 def _tells(value: object) -> bool:

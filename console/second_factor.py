@@ -35,14 +35,14 @@ class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
 
     def encrypt(self, text: str) -> str:
         """Return ``text`` encrypted."""
-        return _cipher().encrypt(text.encode()).decode()
+        return str(_cipher().encrypt(text.encode()).decode())
 
     def decrypt(self, encrypted_text: str) -> str:
         """Return the text behind ``encrypted_text``; one that no code fits where the key is gone."""
         try:
-            return _cipher().decrypt(encrypted_text.encode()).decode()
+            return str(_cipher().decrypt(encrypted_text.encode()).decode())
         except InvalidToken:
-            return totp.generate_totp_secret()
+            return new_secret()
 
 
 def _cipher() -> Fernet:

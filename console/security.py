@@ -104,9 +104,7 @@ def people() -> Iterator[Check]:
         yield Check(
             "fault" if settings.HTTPS else "advice",
             _("Administrators without second factor"),
-            ngettext(
-                "%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(bare)
-            )
+            ngettext("%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(bare))
             % {"names": ", ".join(bare[:10])},
             _("Each switches it on under the name at the top right, Your account."),
         )

@@ -155,7 +155,9 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             if known:
                 user.save(update_fields=[*facts])
             action = "user.edit" if known else "user.add"
-            audit.record(request, action, user, {"by": settings.OIDC_NAME}, before=before, after=audit.facts(user, facts))
+            audit.record(
+                request, action, user, {"by": settings.OIDC_NAME}, before=before, after=audit.facts(user, facts)
+            )
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **told: Any) -> None:
         """Say in plain words that it did not work; what the provider said goes into the log, not on the page."""
@@ -226,7 +228,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         return render(request, "console/sign_in_leaving.html", {"url": answer.headers["Location"]})
     except ImmediateHttpResponse as error:
         return error.response
-    except Exception as error:  # noqa: BLE001 (whatever the provider's description of itself led to)
+    except Exception as error:
         audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
         return refused(
             request,
@@ -259,5 +261,3 @@ def _why(told: dict[str, Any]) -> str:
     if isinstance(error, OAuth2Error):
         return str(error).partition(":")[0][:120]
     return type(error).__name__ if error else str(told.get("error", ""))[:60]
-
-

@@ -196,8 +196,8 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
 
     def transport(url: str) -> Transport:
         # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
-        server = server(registry, url)
-        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
+        found = server(registry, url)
+        return client.transport_to(found if url == registry.endpoint else replace(found, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),

@@ -199,7 +199,7 @@ def test_an_address_opens_for_the_roles_of_the_table_and_no_other(
                 refused = AuditEvent.objects.filter(action="access.denied", actor_name=role)
                 assert refused.filter(target=url_of(name, rows)).exists(), told
             else:
-                assert answer.status_code not in {403, 405} and answer.status_code < 500, told
+                assert answer.status_code in {200, 204, 302, 404, 422, 429}, told
                 assert not sent_to_sign_in(answer) or name in LEAD_TO_SIGN_IN, told
         if method == "post" and name in {"registries:registry-delete", "scanning:schedule-delete"}:
             break  # the first who may has removed it
@@ -273,7 +273,10 @@ def test_support_staff_that_may_change_people_can_make_no_administrator(rows: di
     victim.refresh_from_db()
     assert (victim.role, victim.is_superuser, victim.is_staff) == ("viewer", False, False)
     owner = User.objects.get(username="owner")
-    assert client.post(f"/admin/console/user/{owner.pk}/password/", {"password1": "x", "password2": "x"}).status_code == 403
+    assert (
+        client.post(f"/admin/console/user/{owner.pk}/password/", {"password1": "x", "password2": "x"}).status_code
+        == 403
+    )
     assert client.post(f"/admin/console/user/{owner.pk}/delete/", {"post": "yes"}).status_code == 403
     client.post(f"/admin/console/user/{support.pk}/change/", fields | {"username": "support"})
     support.refresh_from_db()

@@ -66,8 +66,8 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
 
 
 def as_facts(registry: Registry) -> dict[str, Any]:
-    """Return what the audit trail keeps of a registry; nothing of one that is not stored yet. Secrets are only named."""
-    if registry.pk is None:
+    """Return what the audit trail keeps of a registry; nothing of one not stored yet. Secrets are only named."""
+    if registry._state.adding:
         return {}
     secret = {"password": registry.has_password, "pull_password": registry.has_pull_password}
     secret["ca_bundle"] = bool(registry.ca_bundle)

@@ -65,7 +65,7 @@ def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
 
 def _facts(account: CloudAccount) -> dict[str, object]:
     """Return what the audit trail keeps of a key."""
-    if account.pk is None:
+    if account._state.adding:
         return {}
     return audit.facts(account, ("name", "secret_id", "endpoint", "regions", "pull_username"))
 

@@ -119,7 +119,9 @@ def test_every_action_that_is_recorded_has_a_subject_to_filter_by() -> None:
     found = set()
     for path in ROOT.glob("*/**/*.py"):
         if path.parts[len(ROOT.parts)] in {"console", "registries", "inventory", "scanning"}:
-            found |= set(re.findall(r'"([a-z-]+(?:\.[a-z-]+)?)"', " ".join(map(" ".join, CALL.findall(path.read_text())))))
+            found |= set(
+                re.findall(r'"([a-z-]+(?:\.[a-z-]+)?)"', " ".join(map(" ".join, CALL.findall(path.read_text()))))
+            )
     actions = {action for action in found if "." in action or action in {"sign-in", "sign-out"}}
     assert len(actions) > 30
     assert not {action for action in actions if action.partition(".")[0] not in audit.SUBJECTS}

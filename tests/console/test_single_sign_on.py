@@ -140,7 +140,9 @@ def test_groups_that_only_user_info_has_are_seen(provider: oidc.Provider) -> Non
     assert User.objects.get().role == "viewer"
 
 
-@pytest.mark.parametrize("address", ["http://169.254.169.254/x", "file:///etc/passwd", "gopher://127.0.0.1/", "http://10.0.0.1@127.0.0.1/"])
+@pytest.mark.parametrize(
+    "address", ["http://169.254.169.254/x", "file:///etc/passwd", "gopher://127.0.0.1/", "http://10.0.0.1@127.0.0.1/"]
+)
 def test_the_provider_can_send_our_questions_nowhere_that_is_closed(provider: oidc.Provider, address: str) -> None:
     provider.discovery_lies = {"jwks_uri": address}
     assert sign_on(provider, Client()).status_code == 403

@@ -74,7 +74,9 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_it_reaches_nothing_by_network(attack: dict[str, Any]) -> None:
     tried = {name: got for name, got in attack.items() if name.startswith(("tcp", "udp", "name"))}
     assert len(tried) == 6
-    assert not {name: got for name, got in tried.items() if got not in {"OSError", "gaierror", "ConnectionRefusedError"}}
+    assert not {
+        name: got for name, got in tried.items() if got not in {"OSError", "gaierror", "ConnectionRefusedError"}
+    }
     assert attack["interfaces"] == ["lo"]
 
 
