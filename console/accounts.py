@@ -61,7 +61,7 @@ def administrator(view: View[P]) -> View[P]:
 
 
 class SignIn(views.LoginView):
-    """The sign-in page. It leads on only to addresses of this console, and asks for a second factor where one is set."""
+    """The sign-in page. It leads on only to addresses of this console; a second factor is asked for where one is on."""
 
     template_name = "console/sign_in.html"
     redirect_authenticated_user = True

@@ -7,7 +7,7 @@ groups is not let in. Accounts are known by the provider's subject alone: an equ
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -28,6 +28,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
+from requests import RequestException
 
 from console import audit
 from console.models import User
@@ -227,8 +228,8 @@ def begin(request: HttpRequest) -> HttpResponse:
         # Not a redirect: the policy of our pages lets no form lead away from here.
         return render(request, "console/sign_in_leaving.html", {"url": answer.headers["Location"]})
     except ImmediateHttpResponse as error:
-        return error.response
-    except Exception as error:
+        return cast(HttpResponse, error.response)
+    except (OAuth2Error, RequestException, LookupError, TypeError, ValueError, AttributeError) as error:
         audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
         return refused(
             request,
