@@ -66,6 +66,11 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "template_partials",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
 ]
 
 MIDDLEWARE = [
@@ -77,12 +82,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.sessions.SessionMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -146,6 +153,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
+    "console.audit.tick",
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.runs.tick",
@@ -174,11 +182,51 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
 
+SESSION_IDLE_MINUTES: int = env.int("TALLYMAN_IDLE_MINUTES", 30)
+SESSION_HOURS: int = env.int("TALLYMAN_SESSION_HOURS", 12)
+
+# Single sign-on by OpenID Connect: off until an issuer is named. Groups of the provider give the role.
+OIDC_ISSUER: str = env.str("TALLYMAN_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID: str = env.str("TALLYMAN_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET: str = env.str("TALLYMAN_OIDC_CLIENT_SECRET", "")
+OIDC_NAME: str = env.str("TALLYMAN_OIDC_NAME", "single sign-on")
+OIDC_SCOPES: list[str] = env.list("TALLYMAN_OIDC_SCOPES", ["openid", "profile", "email"])
+OIDC_GROUPS_CLAIM: str = env.str("TALLYMAN_OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUPS: dict[str, list[str]] = {
+    "administrator": env.list("TALLYMAN_OIDC_ADMINISTRATORS", []),
+    "operator": env.list("TALLYMAN_OIDC_OPERATORS", []),
+    "viewer": env.list("TALLYMAN_OIDC_VIEWERS", []),
+}
+SOCIALACCOUNT_ADAPTER = "console.single_sign_on.Adapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "console.single_sign_on.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "console.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Tallyman"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
+
+# Days that events of the audit trail are kept; 0 keeps them for ever.
+AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
+
 # Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
 HEALTH: list[str] = [
     "scanning.health.vulnerability_database",
     "scanning.health.malware_rules",
     "console.health.workers",
+]
+
+# Functions that look at what is not safe yet, for the page Security: see console.security.
+SECURITY: list[str] = [
+    "console.security.transport",
+    "console.security.people",
+    "console.security.keys",
+    "registries.security.checks",
+    "scanning.security.checks",
+    "console.security.machine",
+    "console.security.trail",
+    "console.security.framework",
 ]
 
 # --- security of the pages ---------------------------------------------------------------------------------------
@@ -200,7 +248,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_AGE = SESSION_HOURS * 60 * 60
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "console.errors.csrf_failure"
@@ -208,6 +256,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SESSION_COOKIE_NAME = "__Host-session"
     CSRF_COOKIE_NAME = "__Host-csrf"
+    # Subdomains and the browsers' preload list are for the owner of the domain to decide, not for one console in it.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
@@ -239,6 +289,12 @@ ALLOWED_NETWORKS: list[str] = env.list("TALLYMAN_ALLOWED_NETWORKS", [])
 # Hosts (host or host:port) that may be spoken to without TLS.
 PLAIN_HTTP_HOSTS: list[str] = env.list("TALLYMAN_PLAIN_HTTP_HOSTS", [])
 OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
+# Hosts, domains (.example.com) and networks that are reached without that proxy.
+NO_PROXY: list[str] = env.list("TALLYMAN_NO_PROXY", [])
+# A file of certificates (PEM) of authorities of one's own, trusted beside the public ones by all connections.
+CA_BUNDLE: str = env.str("TALLYMAN_CA_BUNDLE", "")
+# What stands in for requests.Session wherever the console asks a server that is no registry.
+OUTBOUND = "registries.outbound.Session"
 
 # --- scanning ----------------------------------------------------------------------------------------------------
 # An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.
