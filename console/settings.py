@@ -147,6 +147,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 JOB_TICKS: list[str] = [
     "registries.discoveries.due",
     "registries.nightly.due",
+    "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",
 ]

@@ -27,6 +27,14 @@ class Package(models.Model):
     source_name = models.CharField(max_length=300, blank=True)
     source_version = models.CharField(max_length=200, blank=True)
     licenses = models.JSONField(default=list, blank=True)
+    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
+    # programming languages). Without a record it is matched by scans alone.
+    record = models.JSONField(null=True, blank=True, editable=False)
+    system = models.CharField(max_length=600, blank=True, editable=False)
+    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
+
+    class Meta:
+        indexes = [models.Index(fields=["system", "id"], name="package_by_system")]
 
     def __str__(self) -> str:
         return self.purl
@@ -66,6 +74,10 @@ class PackageVulnerability(models.Model):
     status = models.CharField(max_length=30, blank=True)
     url = models.CharField(max_length=500, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
+    # The rematch that has brought it; None where a scan has.
+    rematch = models.ForeignKey(
+        "scanning.Rematch", null=True, blank=True, on_delete=models.SET_NULL, related_name="matches", editable=False
+    )
 
     class Meta:
         verbose_name_plural = "package vulnerabilities"
