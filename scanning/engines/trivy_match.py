@@ -46,7 +46,7 @@ TELL = """\
 {{- $told := dict %s -}}
 {{- range . }}{{ range .Vulnerabilities }}{{ if hasKey $told .VulnerabilityID -}}
 {{ toJson (dict "VulnerabilityID" .VulnerabilityID "PkgID" .PkgID "Severity" .Severity "SeveritySource" .SeveritySource \
-"FixedVersion" .FixedVersion "Status" (.Status | toString) "PrimaryURL" .PrimaryURL) }}
+"FixedVersion" .FixedVersion "Status" .Status "PrimaryURL" .PrimaryURL) }}
 {{ else }}{{ $_ := set $told .VulnerabilityID 1 }}{{ toJson . }}
 {{ end }}{{ end }}{{ end }}"""
 PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")  # names of vulnerabilities that may stand in a template

@@ -17,7 +17,7 @@ from registries.models import Registry
 from scanning import database, installed, rematch, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
-from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Rematch, Vulnerability
+from scanning.models import CategoryResult, Package, PackageVulnerability, Rematch, Vulnerability
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import scan, sync
