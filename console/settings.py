@@ -6,6 +6,7 @@ A value may also stand in a file: ``NAME_FILE=/run/secrets/name`` is read in pla
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -243,6 +244,15 @@ OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
 TRIVY: str = env.str("TALLYMAN_TRIVY", "")
 TRIVY_DATABASE_REPOSITORY: str = env.str("TALLYMAN_TRIVY_DATABASE", "mirror.gcr.io/aquasec/trivy-db:2")
 TRIVY_DATABASE_PLAIN_HTTP: bool = env.bool("TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP", False)
+# When the vulnerability database is updated by itself every day, in the console's time zone; "off": never.
+TRIVY_DATABASE_AT: str = env.str("TALLYMAN_TRIVY_DATABASE_AT", "04:00")
+if TRIVY_DATABASE_AT != "off" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", TRIVY_DATABASE_AT):
+    raise ImproperlyConfigured('TALLYMAN_TRIVY_DATABASE_AT must be a time of day such as 04:00, or "off".')
+# The team's own YARA rules, all *.yar and *.yara below it.
+RULES: str = env.str("TALLYMAN_RULES", str(DATA_DIR / "rules"))
+# clamd of ClamAV: the path of its socket, or host:port; empty: scan without ClamAV.
+CLAMD: str = env.str("TALLYMAN_CLAMD", "")
+CLAMD_MAX_BYTES: int = env.int("TALLYMAN_CLAMD_MAX_BYTES", 100 * 1024**2)
 SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
 LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
 

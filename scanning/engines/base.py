@@ -172,6 +172,21 @@ class ImageReport:
     matched_with: str = ""  # engine and database, in an order of age
 
 
+class MalwareEngine(Protocol):
+    """What looks for viruses and trojans in layers."""
+
+    name: str
+
+    def version(self) -> str:
+        """Return the version of engine and rules as of the last ``ready()``: the key of what is kept of a layer."""
+
+    def ready(self) -> Readiness:
+        """Say whether it can work now."""
+
+    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+        """Look at every file in the uncompressed layer at ``path``. Raises EngineError, and what ``check`` raises."""
+
+
 class Check(Protocol):
     """Raises where the work must stop: cancelled, timed out, worker going down. Called often; it is cheap."""
 
