@@ -148,6 +148,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 JOB_TICKS: list[str] = [
     "registries.discoveries.due",
     "registries.nightly.due",
+    "scanning.daily.tick",
     "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",
@@ -179,6 +180,11 @@ HEALTH: list[str] = [
     "scanning.health.malware_rules",
     "console.health.workers",
 ]
+
+# Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
+SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
+# What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
+COVERAGE = "scanning.coverage"
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

@@ -21,6 +21,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
     context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
     if not lists.is_partial(request, "list"):
         context["overview"] = overview.read()
+        context["signals"] = overview.signals()
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 

@@ -41,7 +41,7 @@ def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
     iterator = iter(packages)
     while batch := list(islice(iterator, BATCH)):
         rows = ImagePackage.objects.filter(package_id__in=batch).values_list("image_id", flat=True).distinct()
-        for image_id in rows.iterator():
+        for image_id in list(rows):  # a read that stays open would forbid SQLite the writes in between
             if image_id not in seen:
                 seen.add(image_id)
                 yield image_id

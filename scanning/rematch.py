@@ -30,6 +30,7 @@ ACTIVE = (State.QUEUED, State.RUNNING)
 CHUNK = 3000  # packages in one run of Trivy; its memory and ours go with it
 AT_ONCE = 2  # runs of Trivy beside each other
 KNOWN = 50_000  # vulnerabilities whose description is not asked for again in one rematch
+IDS = 10_000  # of images, read at a time
 FEW = 2000  # changed packages whose images are looked up; with more, all images are counted anew
 
 
@@ -197,13 +198,17 @@ def _recount(run: JobRun[Rematch], changed: set[int], *, everything: bool, check
         return 0
     if check:
         run.progress("counting")
-    images: Iterator[int]
-    if everything or len(changed) > FEW:
-        results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
-        images = results.order_by("image").values_list("image", flat=True).iterator()
-    else:
-        images = counts.images_with(changed, but=0)
+    images = _matched_images() if everything or len(changed) > FEW else counts.images_with(changed, but=0)
     return counts.recount_vulnerabilities(images, check=run.check if check else lambda: None)
+
+
+def _matched_images() -> Iterator[int]:
+    """Yield the ids of all images that were looked at for vulnerabilities; no read stays open in between."""
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
+    ids, last = results.order_by("image").values_list("image", flat=True), 0
+    while found := list(ids.filter(image__gt=last)[:IDS]):
+        yield from found
+        last = found[-1]
 
 
 def _note_results(matcher: Matcher) -> None:

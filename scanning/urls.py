@@ -3,7 +3,7 @@
 from django.urls import path
 
 from scanning import tabs
-from scanning.views import chooser, engines, runs, scans, schedules, settings
+from scanning.views import chooser, engines, rematches, runs, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -28,6 +28,9 @@ urlpatterns = [
     path("engines/", engines.engines, name="engines"),
     path("engines/update/", engines.update_database, name="update-database"),
     path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("engines/rematch/", rematches.start, name="start-rematch"),
+    path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
+    path("rematches/<int:pk>/", rematches.rematch, name="rematch"),
     path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),

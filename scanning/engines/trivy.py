@@ -248,6 +248,7 @@ class TrivySession:
         return ImageReport(
             os_name=report.os_name,
             os_end_of_life=report.os_end_of_life,
+            os_listed=report.os_listed,
             packages=tuple(report.packages.values()) if looked_up else (),
             vulnerabilities=tuple(report.vulnerabilities.values()),
             matches=tuple(report.matches.values()),

@@ -18,6 +18,17 @@ from scanning.engines.trivy_secrets import FoundSecret
 SCHEMA = 2
 MAX_TEXT = 20_000  # characters of a description
 MAX_REFERENCES = 100
+# Operating systems with advisories in Trivy's database (its documentation, "Supported OS").
+LISTED = (
+    frozenset(
+        ("alma", "alpine", "amazon", "azurelinux", "bottlerocket", "cbl-mariner", "centos", "chainguard", "coreos")
+    )
+    | {"debian", "echo", "minimos", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "opensuse.leap"}
+    | {
+        *("opensuse.tumbleweed", "oracle", "photon", "redhat", "rocky", "slem", "suse linux enterprise server"),
+        *("suse linux enterprise micro", "sles", "slemicro", "ubuntu", "wolfi", "windows"),
+    }
+)
 # Members of a package that say where it lies in an image, or that no advisory is chosen by.
 _OF_THE_IMAGE = frozenset(
     ("ID", "Identifier", "Layer", "FilePath", "Licenses", "DependsOn", "InstalledFiles", "Locations", "Digest")
@@ -34,6 +45,7 @@ class Report:
 
     os_name: str = ""
     os_end_of_life: bool = False
+    os_listed: bool = True
     system: Json = field(default_factory=dict)  # operating system as Trivy describes it
     packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by purl and path
     vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
@@ -70,6 +82,7 @@ def read_report(text: bytes) -> Report:
         known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
         reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
         reader.report.os_end_of_life = system.get("EOSL") is True
+        reader.report.os_listed = not known or family in LISTED
         reader.report.system = {name: member for name, member in system.items() if name != "EOSL"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(

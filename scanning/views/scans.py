@@ -125,6 +125,7 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
         "overview": overview.read() if before - live else None,
+        "signals": overview.signals() if before - live else None,
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)
