@@ -82,9 +82,12 @@ def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None
         image.save(update_fields=[*values, "highest"])
 
 
-def record_differences(tallies: Mapping[int, Counts]) -> int:
-    """Write the counts, by the id of the image, of those images alone of which they differ; return of how many."""
-    changed = 0
+def record_differences(tallies: Mapping[int, Counts]) -> dict[int, int]:
+    """Write the counts, by the id of the image, of those images alone of which they differ.
+
+    Returns how many vulnerabilities each of these had before.
+    """
+    before = {}
     images = Image.objects.filter(pk__in=list(tallies)).only(*(part.name for part in dataclasses.fields(Counts)))
     with transaction.atomic():
         for image in images.select_for_update().order_by("pk"):
@@ -92,11 +95,11 @@ def record_differences(tallies: Mapping[int, Counts]) -> int:
             values = {name: count for name, count in told if count is not None and getattr(image, name) != count}
             if not values:
                 continue
+            before[image.pk] = image.vulnerabilities or 0
             for name, value in values.items():
                 setattr(image, name, value)
             Image.objects.filter(pk=image.pk).update(**values, highest=highest(image))
-            changed += 1
-    return changed
+    return before
 
 
 def highest(image: Image) -> int | None:

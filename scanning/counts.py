@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Aggregate, Count, Max, Q
 
 from inventory import summary
+from scanning import fall
 from scanning.engines.base import Check, RiskCategory
 from scanning.models import (
     CategoryResult,
@@ -71,7 +72,13 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
             )
             for image_id, some in held.items()
         }
-        changed += summary.record_differences(tallies)
+        before = summary.record_differences(tallies)
+        left = {
+            image_id: sum(by_package[one][severity] for one in held[image_id] for severity in range(5))
+            for image_id in before
+        }
+        fall.note_rematched(before, left)
+        changed += len(before)
     return changed
 
 

@@ -89,7 +89,7 @@ def condition(words: Iterable[str], *, image: str) -> Q:
     for word in words:
         if word == "done":
             whole = Coalesce(Subquery(counted.filter(n=len(RiskCategory)).values("n")), Value(0))
-            found |= Q(GreaterThan(whole, Value(0))) & ~Exists(results.filter(unlike_done))
+            found |= Q(GreaterThan(whole, Value(0))) & ~Q(Exists(results.filter(unlike_done)))
         elif word == "not-asked":
             found |= scanned & Q(LessThan(asked, Value(len(RiskCategory))))
         elif word == "outdated":
@@ -120,7 +120,7 @@ def outdated() -> Q:
 
 def _versions() -> dict[RiskCategory, str]:
     """Return how the version begins that a result of today has, for each category whose engine works."""
-    versions = {}
+    versions: dict[RiskCategory, str] = {}
     try:
         trivy = f"trivy {installed.trivy().engine_version()},"
         versions |= {RiskCategory.VULNERABILITIES: trivy, RiskCategory.SENSITIVE: trivy}

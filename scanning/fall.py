@@ -1,4 +1,4 @@
-"""Findings that fall to zero for no visible reason. An image never changes, so what was found in it should be found again.
+"""Findings that fall to zero for no visible reason. An image never changes, so what was in it still is.
 
 A zero is how an engine that has quietly stopped to see looks like. It is explained where engine, rules or database
 have changed; but a new database that takes back a whole list of vulnerabilities is no explanation.
@@ -6,6 +6,7 @@ have changed; but a new database that takes back a whole list of vulnerabilities
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inventory.models import Image
@@ -39,6 +40,15 @@ def note(known: Before) -> None:
         fallen = number if unexplained(number, now[result.category], changed=version != result.engine_version) else 0
         if fallen != fell:
             CategoryResult.objects.filter(pk=result.pk).update(fell_from=fallen)
+
+
+def note_rematched(before: Mapping[int, int], left: Mapping[int, int]) -> None:
+    """Note the same of vulnerabilities that another database has taken back, by the ids of the images."""
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, image__in=before)
+    fallen = {pk: number for pk, number in before.items() if unexplained(number, left[pk], changed=True)}
+    results.filter(fell_from__gt=0).exclude(image__in=fallen).update(fell_from=0)
+    for image_id, number in fallen.items():
+        results.filter(image=image_id).update(fell_from=number)
 
 
 def unexplained(number: int, left: int | None, *, changed: bool) -> bool:

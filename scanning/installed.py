@@ -10,10 +10,10 @@ from django.conf import settings
 from console import keys
 from console.jobs import process
 from scanning import database
+from scanning.engines.base import MalwareEngine
 from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
-from scanning.engines.base import MalwareEngine
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
 

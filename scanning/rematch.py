@@ -177,7 +177,7 @@ def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
         if not found:
             return
         system = found[0][1]
-        part = {pk: told for pk, of, told in found if of == system}
+        part = {pk: dict(told or {}) for pk, of, told in found if of == system}
         yield system, part
         last = max(part)
 
@@ -205,10 +205,10 @@ def _recount(run: JobRun[Rematch], changed: set[int], *, everything: bool, check
 def _matched_images() -> Iterator[int]:
     """Yield the ids of all images that were looked at for vulnerabilities; no read stays open in between."""
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
-    ids, last = results.order_by("image").values_list("image", flat=True), 0
-    while found := list(ids.filter(image__gt=last)[:IDS]):
-        yield from found
-        last = found[-1]
+    last = 0
+    while found := list(results.filter(image__gt=last).order_by("image").values_list("image_id")[:IDS]):
+        yield from (image_id for (image_id,) in found)
+        last = found[-1][0]
 
 
 def _note_results(matcher: Matcher) -> None:

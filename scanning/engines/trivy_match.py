@@ -45,8 +45,8 @@ MATCH_SECONDS = 600.0
 TELL = """\
 {{- $told := dict %s -}}
 {{- range . }}{{ range .Vulnerabilities }}{{ if hasKey $told .VulnerabilityID -}}
-{{ toJson (dict "VulnerabilityID" .VulnerabilityID "PkgID" .PkgID "Severity" .Severity "SeveritySource" .SeveritySource \
-"FixedVersion" .FixedVersion "Status" .Status "PrimaryURL" .PrimaryURL) }}
+{{ toJson (dict "VulnerabilityID" .VulnerabilityID "PkgID" .PkgID "Status" .Status "PrimaryURL" .PrimaryURL \
+"Severity" .Severity "SeveritySource" .SeveritySource "FixedVersion" .FixedVersion) }}
 {{ else }}{{ $_ := set $told .VulnerabilityID 1 }}{{ toJson . }}
 {{ end }}{{ end }}{{ end }}"""
 PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")  # names of vulnerabilities that may stand in a template

@@ -81,7 +81,7 @@ class Benchmark:
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self.options, self.pool = folder, options, Pool()
-        self.random = random.Random(4)  # noqa: S311
+        self.random = random.Random(4)
         self.fresh: list[tuple[int, dict[str, bytes]]] = []
 
     def run(self) -> None:
@@ -109,7 +109,7 @@ class Benchmark:
         from scanning.demo.advisories import Advisory, Affected
         from scanning.demo.database import build_demo_database
 
-        chosen = random.Random(1)  # noqa: S311
+        chosen = random.Random(1)
         advisories = []
         for number, (platform, package) in enumerate(sorted(set(self.pool.names()))):
             for one in range(chosen.choice((0, 0, 1, 2, 5, 12, 25))):
@@ -212,8 +212,9 @@ class Benchmark:
         job.refresh_from_db()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+        goal_told = f" (goal {GOAL_SECONDS})" if goal else ""
         print(
-            f"rematch {title}: {seconds:.1f} s{f' (goal {GOAL_SECONDS})' if goal else ''}, {used:.1f} s of processor time, {job.state} {job.reason}: "
+            f"rematch {title}: {seconds:.1f} s{goal_told}, {used:.1f} s of processor time, {job.state} {job.reason}: "
             f"{job.packages:,} packages, {job.new_matches:,} new in {job.new_in_images:,} images, "
             f"{job.gone_matches:,} gone, counts of {job.images:,} images changed; peak memory {peak} MB, "
             f"of a Trivy {child} MB; rows written to matches: {rows.written:,}"

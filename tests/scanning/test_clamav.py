@@ -39,7 +39,7 @@ def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("clamd")
     signatures = folder / "signatures"
     signatures.mkdir()
-    (signatures / "own.hdb").write_text(f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Eicar-Test-Signature\n")  # noqa: S324
+    (signatures / "own.hdb").write_text(f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Eicar-Test-Signature\n")
     (signatures / "own.ndb").write_text(f"Unix.Trojan.Sample-1:0:*:{b'tallyman-clamav-sample'.hex()}\n")
     path = folder / "clamd.ctl"
     settings = {

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
+from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import State
-from console.jobs.reap import recover
+from console.jobs.work import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import database, installed, rematch, tasks
+from scanning import counts, coverage, database, fall, installed, rematch, signals, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
 from scanning.models import CategoryResult, Package, PackageVulnerability, Rematch, Vulnerability
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
+from tests.people import person
 from tests.scanning.conftest import scan, sync
 from tests.scanning.engines.conftest import apk, dpkg, npm_package, python_package
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n'
+HELD = {"expat", "openssl", "busybox", "django", "lodash"}
 OLD = tuple(one for one in ADVISORIES if not one.id.endswith(("1", "2", "3")))
 
 
@@ -147,3 +155,162 @@ def test_what_is_no_vulnerability_any_more_goes(fake: FakeRegistry, registry: Re
     for tag in tags:
         scan(tag)
     assert found()["counts"] == left["counts"]
+
+
+def scanned(fake: FakeRegistry, registry: Registry, tmp_path: Path) -> list[Tag]:
+    """A fleet scanned with an old database, and a new one in use."""
+    install(tmp_path / "old", 1, OLD)
+    tags = fleet(fake, registry)
+    for tag in tags:
+        scan(tag)
+    install(tmp_path / "new", 2)
+    return tags
+
+
+def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned(fake, registry, tmp_path)
+    monkeypatch.setattr(rematch, "CHUNK", 2)
+    job = rematch.start()
+    assert job is not None
+    marked: list[int] = []
+
+    def mark(packages: Any, *, matched_with: str) -> None:
+        if len(marked) == 3:
+            raise LeaseLost
+        marked.extend([len(packages)])
+        real(packages, matched_with=matched_with)
+
+    real = rematch.record.mark_matched
+    with monkeypatch.context() as broken:
+        broken.setattr(rematch.record, "mark_matched", mark)
+        tasks.rematch(job.pk)
+    done = Package.objects.filter(matched_with__startswith="20261102").count()
+    assert 0 < done < Package.objects.count()
+    Rematch.objects.filter(pk=job.pk).update(state=State.QUEUED)  # as the reaper does when the lease has run out
+    job = work_off()
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+    assert job.packages == Package.objects.count() - done, "what was matched is matched again"
+    after = found()
+    PackageVulnerability.objects.update(severity=1)
+    Package.objects.update(matched_with="")
+    rematch.start()
+    again = work_off()
+    assert again.packages == Package.objects.count()
+    assert found() == after
+
+
+def test_a_cancel_ends_it_and_what_was_written_shows(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned(fake, registry, tmp_path)
+    monkeypatch.setattr(rematch, "CHUNK", 2)
+    job = rematch.start()
+    assert job is not None
+    looks: list[int] = []
+
+    def check(run: JobRun[Any]) -> None:
+        looks.append(1)
+        if Package.objects.filter(matched_with__startswith="20261102").exists():
+            raise Cancelled
+
+    monkeypatch.setattr(JobRun, "check", lambda run: check(run) if threading.current_thread() is main else None)
+    main = threading.current_thread()
+    tasks.rematch(job.pk)
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+    assert not list((Path(settings.DATA_DIR) / "scratch").glob("*"))
+    monkeypatch.undo()
+    shown = found()["counts"]
+    counts.recount(Image.objects.values_list("pk", flat=True))
+    assert found()["counts"] == shown
+    rematch.tick()
+    assert not Rematch.objects.filter(state=State.QUEUED).exists(), "a cancelled one starts again by itself"
+    assert rematch.start() is not None
+
+
+def test_a_scan_that_ends_with_the_database_before_is_made_good(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path
+) -> None:
+    (tag, *_others) = scanned(fake, registry, tmp_path)
+    rematch.start()
+    work_off()
+    after = found()
+    held = Package.objects.filter(image_packages__image=tag.image)
+    PackageVulnerability.objects.filter(package__in=held).delete()
+    held.update(matched_with="20261101T000000Z")
+    rematch.tick()
+    job = work_off()
+    assert job.packages == held.count()
+    assert found()["matches"] == after["matches"]
+    rematch.tick()
+    assert not Rematch.objects.filter(state=State.QUEUED).exists()
+
+
+def test_what_is_unchanged_is_not_written(fake: FakeRegistry, registry: Registry, tmp_path: Path) -> None:
+    scanned(fake, registry, tmp_path)
+    rematch.start()
+    work_off()
+    Package.objects.update(matched_with="")
+    rematch.start()
+    with CaptureQueriesContext(connection) as seen:
+        job = work_off()
+    assert (job.state, job.new_matches, job.gone_matches, job.images) == (State.SUCCEEDED, 0, 0, 0)
+    written = [query["sql"] for query in seen if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+    assert not [sql for sql in written if "vulnerability" in sql.split("SET")[0] or "inventory_image" in sql]
+
+
+def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, registry: Registry, tmp_path: Path) -> None:
+    install(tmp_path / "full", 1)
+    for tag in fleet(fake, registry):
+        scan(tag)
+    most = Image.objects.order_by("-critical", "-high").first()
+    assert most is not None
+    number = most.vulnerabilities or 0
+    assert number >= fall.MANY
+    elsewhere = [one for one in ADVISORIES if not {of.package for of in one.affected} & HELD]
+    install(tmp_path / "empty", 2, elsewhere)
+    rematch.start()
+    work_off()
+    fallen = CategoryResult.objects.get(image=most, category="vulnerabilities")
+    assert fallen.fell_from == number
+    assert "fell" in {signal.name for signal in signals.coverage()}
+    install(tmp_path / "again", 3)
+    rematch.start()
+    work_off()
+    fallen.refresh_from_db()
+    assert fallen.fell_from == 0
+
+
+def test_images_whose_makers_patch_packages_themselves_wait_for_a_scan(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path
+) -> None:
+    install(tmp_path / "old", 1, OLD)
+    patched = debian("12.6", ("libexpat1", "expat", "2.5.0-1.root.io.1"))
+    images.image(patched).put(fake, "team/patched", "1.0")
+    sync(registry)
+    scan(Tag.objects.get())
+    install(tmp_path / "new", 2)
+    rematch.tick()
+    assert not Rematch.objects.exists()
+    tags = Tag.objects.filter(coverage.condition(["outdated"], image="image"))
+    assert tags.count() == 1
+
+
+def test_the_page_tells_what_is_new_and_leads_to_the_images(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path, client: Client
+) -> None:
+    scanned(fake, registry, tmp_path)
+    client.force_login(person("administrator"))
+    client.post(reverse("scanning:start-rematch"))
+    job = work_off()
+    told = f"{job.new_matches} new in 5 images"
+    page = client.get(reverse("inventory:image-list")).content.decode()
+    assert told in page
+    engines = client.get(reverse("scanning:engines")).content.decode()
+    assert told in engines
+    listed = client.get(reverse("scanning:rematch", args=[job.pk]))
+    assert listed.context["page"].total.number == job.new_matches
+    narrowed = client.get(reverse("inventory:image-list"), {"coverage": "new"})
+    assert narrowed.context["page"].total.number == 5
