@@ -122,12 +122,12 @@ def test_what_is_not_there_gets_a_page_in_the_console_s_style() -> None:
 
 
 def test_a_mistake_gets_a_page_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    from registries import views
+    from registries.views import lists
 
-    def broken(*_args: object) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("planted cause")
 
-    monkeypatch.setattr(views, "_rows", broken)
+    monkeypatch.setattr(lists.lists, "show", broken)
     client = Client(raise_request_exception=False)
     client.force_login(person())
     answer = client.get("/registries/")

@@ -24,6 +24,7 @@ def test_the_first_registry_is_added(page: Page, administrator: User) -> None:
     expect(page.get_by_role("heading", name="No registry yet")).to_be_visible()
     page.get_by_role("main").get_by_role("link", name="Add image repository").last.click()
     page.get_by_label("Instance name").fill("lab")
+    page.keyboard.press("Tab")
     expect(page.get_by_text("This name is free")).to_be_visible()
     page.get_by_label("Address").fill("Registry.Example.com:5000/")
     page.get_by_label("Username").fill("robot")
