@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -188,7 +189,7 @@ NEWS = Listing[PackageVulnerability](
     filterset=VulnerabilityFilters,
     default_sort="-severity",
     columns=(
-        _severity(("images",)),
+        replace(_severity(("images",)), template="scanning/cells/severity.html"),
         Column(
             name="name",
             label=_("Name"),
