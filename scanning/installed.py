@@ -10,12 +10,14 @@ from django.conf import settings
 from console import keys
 from console.jobs import process
 from scanning import database
-from scanning.engines.base import MalwareEngine
+from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
+
+__all__ = ["MalwareEngine", "Readiness", "clamav", "fingerprint_key", "layer_store", "malware", "trivy", "yara"]
 
 RULES = Path(__file__).parent / "rules"
 

@@ -17,8 +17,8 @@ from console.accounts import administrator
 from console.jobs import queue
 from console.jobs.models import State
 from scanning import daily, database, installed
-from scanning.engines.base import Readiness
-from scanning.engines.trivy import OLD_DATABASE_DAYS
+from scanning.health import OLD_DAYS
+from scanning.installed import Readiness
 from scanning.models import DatabaseUpdate, Rematch
 
 ACTIVE = (State.QUEUED, State.RUNNING)
@@ -53,7 +53,7 @@ def engines(request: HttpRequest) -> HttpResponse:
         "rematches": rematches,
         "rematch": next((job for job in rematches if not job.is_final), None),
         "database": database.current(),
-        "old_days": OLD_DATABASE_DAYS,
+        "old_days": OLD_DAYS,
         "repository": settings.TRIVY_DATABASE_REPOSITORY,
         "daily_at": daily.time_of_day(),
         "time_zone": settings.TIME_ZONE,

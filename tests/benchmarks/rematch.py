@@ -145,13 +145,13 @@ class Benchmark:
         from tests import factories
 
         everything = list(range(len(self.pool.debian))), list(range(len(self.pool.python)))
-        held: dict[tuple[str, int], dict[str, int]] = {}
+        held: dict[tuple[str, int], dict[tuple[str, str], int]] = {}
         for release in RELEASES:
             for variant in range(VARIANTS):
                 report = self.look(self.pool.layer(release, variant, *everything))
                 image = factories.image()
                 record.record_packages(image=image, report=report)
-                names = {f"{fact.name}": fact.purl for fact in report.packages}
+                names = {(fact.type, fact.name): fact.purl for fact in report.packages}
                 ids = dict(Package.objects.filter(purl__in=names.values()).values_list("purl", "pk"))
                 held[release, variant] = {name: ids[purl] for name, purl in names.items() if purl in ids}
                 image.delete()
@@ -165,7 +165,7 @@ class Benchmark:
             release, variant = self.random.choice(RELEASES), self.random.randrange(VARIANTS)
             system = self.random.sample(everything[0], min(self.random.randint(*EACH), len(everything[0])))
             python = self.random.sample(everything[1], min(20, len(everything[1])))
-            names = [debian[n] for n in system] + [self.pool.python[n][0] for n in python]
+            names = [("deb", debian[n]) for n in system] + [("pypi", self.pool.python[n][0]) for n in python]
             ids = {held[release, variant][name] for name in names if name in held[release, variant]}
             rows += [ImagePackage(image=image, package_id=pk, path="var/lib/dpkg/status") for pk in ids]
             if number < self.options.fresh:
