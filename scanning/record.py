@@ -168,10 +168,10 @@ def _packages(report: ImageReport) -> dict[str, int]:
 def _matched_by(fact: PackageFact, report: ImageReport) -> dict[str, Any]:
     """Return what a package is matched again by: record and system."""
     if fact.record is None:
-        return {"record": None, "system": ""}
+        return {"record": {}, "system": None}
     system = "" if "Type" in fact.record else report.system
     if system is None or len(system) > SYSTEM_LENGTH:
-        return {"record": None, "system": ""}
+        return {"record": {}, "system": None}
     return {"record": _fit(fact.record), "system": system}
 
 

@@ -177,7 +177,7 @@ def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
         if not found:
             return
         system = found[0][1]
-        part = {pk: dict(told or {}) for pk, of, told in found if of == system}
+        part = {pk: dict(told) for pk, of, told in found if of == system}
         yield system, part
         last = max(part)
 
@@ -185,7 +185,7 @@ def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
 def _stored() -> QuerySet[Package]:
     """Return the packages that images hold and that can be matched without them."""
     held = ImagePackage.objects.filter(package=OuterRef("pk"))
-    return Package.objects.filter(Exists(held), record__isnull=False)
+    return Package.objects.filter(Exists(held), system__isnull=False)
 
 
 def _out_of_date(now: str) -> QuerySet[Package]:
@@ -213,7 +213,7 @@ def _matched_images() -> Iterator[int]:
 
 def _note_results(matcher: Matcher) -> None:
     """Note of all images that can be what they are matched with now."""
-    only_by_scan = ImagePackage.objects.filter(package__record__isnull=True).values("image")
+    only_by_scan = ImagePackage.objects.filter(package__system__isnull=True).values("image")
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     version = f"trivy {matcher.version}, database {matcher.database.version}"
     results.exclude(image__in=only_by_scan).exclude(

@@ -28,9 +28,9 @@ class Package(models.Model):
     source_version = models.CharField(max_length=200, blank=True)
     licenses = models.JSONField(default=list, blank=True)
     # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
-    # programming languages). Without a record it is matched by scans alone.
-    record = models.JSONField(null=True, blank=True, editable=False)
-    system = models.CharField(max_length=600, blank=True, editable=False)
+    # programming languages). Where that does not suffice the system is None, and scans alone match it.
+    record = models.JSONField(default=dict, blank=True, editable=False)
+    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
     matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
 
     class Meta:
