@@ -139,17 +139,41 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
+    "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
+    "console.exports.files.prune",
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.runs.tick",
     "scanning.schedule.tick",
 ]
+
+# --- lists -------------------------------------------------------------------------------------------------------
+# name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
+# without a page is part of the page of one thing.
+LISTINGS: dict[str, dict[str, str]] = {
+    "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
+    "registries": {"declared": "registries.listings.REGISTRIES", "page": "registries:registry-list"},
+    "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
+    "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
+    "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
+    "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
+    "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
+    "packages": {"declared": "scanning.listings.PACKAGES", "page": ""},
+    "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
+}
+
+# What a toast may offer to take back: see console.undo.
+UNDO: dict[str, str] = {
+    "view.remove": "console.listing.saved.restore",
+    "columns.change": "console.listing.columns_chosen.restore",
+}
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms, template
+from django.contrib.messages.storage.base import Message
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -17,6 +18,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from console import undo
 
 register = template.Library()
 
@@ -38,6 +41,12 @@ SEVERITIES = (
     ("low", "L", gettext_lazy("Low")),
     ("unknown", "U", gettext_lazy("Unknown")),
 )
+
+
+@register.filter
+def undo_token(message: Message) -> str:
+    """Return what the button Undo of a message sends, "" where it offers none."""
+    return undo.token_of(message.extra_tags or "")
 
 
 @register.simple_tag
