@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from django.utils.translation import gettext as _
 from registries.connectors.aws import Aws
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import AWS
+from registries.connectors.logins import HandedOutLogins
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
@@ -24,7 +23,6 @@ from registries.oci.names import Digest
 
 PAGE = 1000  # the most that DescribeRepositories and DescribeImages take
 MARGIN_SECONDS = 30 * 60  # before its end a login is replaced
-RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
 LARGEST = 2**63 - 1
 STAND_IN_REGION = "us-east-1"
 
@@ -80,42 +78,19 @@ class EcrConnector:
             return
 
 
-class EcrLogins:
+class EcrLogins(HandedOutLogins):
     """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
 
     def __init__(self, aws: Aws) -> None:
-        self.remedy = _(
-            "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that the "
-            "repository's own policy does not deny them."
+        super().__init__(
+            remedy=_(
+                "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that "
+                "the repository's own policy does not deny them."
+            )
         )
         self._aws = aws
-        self._lock = threading.Lock()
-        self._login: tuple[str, str] | None = None
-        self._fresh_until = 0.0  # time.monotonic()
-        self._renewable_at = 0.0
 
-    def login(self) -> tuple[str, str]:
-        """Return the login, a new one where it has half an hour left at most. Raises RegistryError."""
-        with self._lock:
-            if self._login is None or time.monotonic() >= self._fresh_until:
-                return self._fetch()
-            return self._login
-
-    def renew(self) -> bool:
-        """Have another login handed out, unless that was done a moment ago."""
-        with self._lock:
-            if time.monotonic() < self._renewable_at:
-                return False
-            self._renewable_at = time.monotonic() + RENEWAL_SECONDS
-            self._fetch()
-            return True
-
-    def hand_out(self) -> None:
-        """Have a login handed out, which proves the key. Raises CredentialsRefused, AccessDenied and the like."""
-        with self._lock:
-            self._fetch()
-
-    def _fetch(self) -> tuple[str, str]:
+    def _hand_out(self) -> tuple[str, str, float]:
         answer = self._aws.call("get_authorization_token")
         try:
             given = answer["authorizationData"][0]
@@ -127,12 +102,10 @@ class EcrLogins:
             raise MalformedAnswer(
                 _("The API of AWS has handed out no login for the registry."), _("Check the API endpoint.")
             )
-        self._login = username, password
         left = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
         # A stand-in of AWS may give an end that is long past: then it holds until the registry refuses it.
         life = max(left - MARGIN_SECONDS, left / 2) if left > 0 else float("inf")
-        self._fresh_until = time.monotonic() + life
-        return self._login
+        return username, password, life
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import TCR
+from registries.connectors.logins import HandedOutLogins
 from registries.connectors.tencent_api import DEFAULT_REGION, TencentApi
 from registries.connectors.tencent_errors import not_running
 from registries.connectors.tencent_lists import is_image, pages_of, rows_of, when, whole
@@ -23,7 +24,6 @@ from registries.oci.strict_json import text
 
 TOKEN_SECONDS = 60 * 60  # by the documentation of CreateInstanceToken
 MARGIN_SECONDS = 5 * 60
-RENEWAL_SECONDS = 60  # at least, between two tokens that were asked for because one was refused
 MILLISECONDS = 10**11  # what is larger is a time in milliseconds
 HOST = re.compile(r"(?![\d.]+(:|$))[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?")  # no IP address
 
@@ -211,49 +211,23 @@ class TcrConnector:
         return (TimedOut if isinstance(error, TimedOut) else Unreachable)(reason, remedy, host=error.host)
 
 
-class TcrLogins:
+class TcrLogins(HandedOutLogins):
     """The logins for pulling from one instance: tokens of an hour, replaced five minutes before their end.
 
     Long-term tokens are never made: they would pile up in the console of the account.
     """
 
     def __init__(self, api: TencentApi, instance: Callable[[], Instance]) -> None:
-        self.remedy = _("Allow tcr:PullRepository* on this instance to the key's user in CAM.")
+        super().__init__(remedy=_("Allow tcr:PullRepository* on this instance to the key's user in CAM."))
         self._api, self._instance = api, instance
-        self._lock = threading.Lock()
-        self._login: tuple[str, str] | None = None
-        self._fresh_until = self._renewable_at = 0.0  # time.monotonic()
 
-    def login(self) -> tuple[str, str]:
-        """Return user name and token, new ones where five minutes are left at most. Raises RegistryError."""
-        with self._lock:
-            if self._login is None or time.monotonic() >= self._fresh_until:
-                return self._fetch()
-            return self._login
-
-    def renew(self) -> bool:
-        """Have another token handed out, unless that was done a moment ago."""
-        with self._lock:
-            if time.monotonic() < self._renewable_at:
-                return False
-            self._renewable_at = time.monotonic() + RENEWAL_SECONDS
-            self._fetch()
-            return True
-
-    def hand_out(self) -> None:
-        """Have a token handed out, which proves that the key may. Raises RegistryError."""
-        with self._lock:
-            self._fetch()
-
-    def _fetch(self) -> tuple[str, str]:
+    def _hand_out(self) -> tuple[str, str, float]:
         instance = self._instance()
         answer = self._api.call("CreateInstanceToken", region=instance.region, RegistryId=instance.id, TokenType="temp")
         username, token = answer.get("Username"), answer.get("Token")
         if not (isinstance(username, str) and isinstance(token, str) and username and token and token.isprintable()):
             raise MalformedAnswer(_("Tencent Cloud has handed out no login for the registry."), _("Try again later."))
-        self._login = username, token
-        self._fresh_until = time.monotonic() + _life(answer.get("ExpTime")) - MARGIN_SECONDS
-        return self._login
+        return username, token, _life(answer.get("ExpTime")) - MARGIN_SECONDS
 
 
 def _life(ends: object) -> float:

@@ -24,26 +24,25 @@ START_SECONDS = 20
 
 @dataclass(frozen=True)
 class DockerRegistry:
-    """A running registry. ``host`` is ``127.0.0.1:port``; ``log`` has a line for each request."""
+    """A running registry: ``host`` is ``127.0.0.1:port``, ``log`` a line for each request, ``storage`` its files."""
 
     host: str
     log: Path
+    storage: Path
 
     @property
     def url(self) -> str:
         return f"https://{self.host}"
 
-    def copy_in(self, source: str, name: str) -> None:
+    def copy_in(self, source: str, name: str, *options: str) -> None:
         """Copy the image ``source`` (in skopeo's notation) to ``name`` of this registry."""
-        subprocess.run(
-            [
-                *("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"),
-                *("--dest-creds", f"{USER}:{PASSWORD}", source, f"docker://{self.host}/{name}"),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        login = f"--dest-creds={USER}:{PASSWORD}"
+        _skopeo("copy", "--quiet", "--dest-tls-verify=false", login, *options, source, f"docker://{self.host}/{name}")
+
+    def delete(self, name: str) -> None:
+        """Delete the manifest of ``name``."""
+        login = f"--creds={USER}:{PASSWORD}"
+        _skopeo("delete", "--tls-verify=false", login, f"docker://{self.host}/{name}")
 
 
 def program(name: str) -> str:
@@ -69,7 +68,7 @@ def docker_registry(certificate: Certificate) -> Iterator[DockerRegistry]:
             f"""
 version: 0.1
 log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder / "storage"}}}}}
+storage: {{filesystem: {{rootdirectory: {folder / "storage"}}}, delete: {{enabled: true}}}}
 http: {{addr: "{host}", tls: {{certificate: {pem}, key: {key}}}}}
 auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
 """
@@ -78,10 +77,17 @@ auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
             process = subprocess.Popen([executable, "serve", str(configuration)], stdout=log, stderr=log)
         try:
             _wait_for(host, process, folder / "log")
-            yield DockerRegistry(host, folder / "log")
+            yield DockerRegistry(host, folder / "log", folder / "storage")
         finally:
             process.terminate()
             process.wait(timeout=10)
+
+
+def _skopeo(*words: str) -> None:
+    done = subprocess.run(
+        [program("skopeo"), "--insecure-policy", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:

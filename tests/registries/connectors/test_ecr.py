@@ -19,7 +19,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
-from registries.connectors import aws, ecr
+from registries.connectors import aws, logins
 from registries.doctor import diagnose
 from registries.models import Registry, SyncRun
 from registries.oci.errors import (
@@ -70,7 +70,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock of the connector, which a test may put forward."""
     now = SimpleNamespace(seconds=1000.0)
-    for module in (ecr, aws):
+    for module in (logins, aws):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 

@@ -388,8 +388,8 @@ def test_a_token_is_replaced_five_minutes_before_its_end(
     server: FakeTencent, in_seconds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.exp_in_seconds, server.token_life = in_seconds, 30 * 60
-    later = SimpleNamespace(time=time.time, monotonic=time.monotonic)
-    monkeypatch.setattr("registries.connectors.tencent.time", later)
+    later = SimpleNamespace(monotonic=time.monotonic)
+    monkeypatch.setattr("registries.connectors.logins.time", later)
     for name in ("team/a", "team/b", "team/c"):
         put(server, name, "1.0")
     with open_client(tcr(server)) as client:
@@ -403,9 +403,7 @@ def test_a_token_is_replaced_five_minutes_before_its_end(
 
 
 def test_an_end_that_makes_no_sense_counts_as_an_hour(server: FakeTencent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "registries.connectors.tencent.time", SimpleNamespace(time=lambda: 4e9, monotonic=time.monotonic)
-    )
+    monkeypatch.setattr("registries.connectors.tencent.time", SimpleNamespace(time=lambda: 4e9))
     put(server, "team/app", "1.0")
     with open_client(tcr(server)) as client:
         for _again in range(3):

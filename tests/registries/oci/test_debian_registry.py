@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import json
-import os
 import shutil
-import signal
-import socket
-import ssl
-import subprocess
-import time
 
 import pytest
 
@@ -30,19 +22,7 @@ from registries.oci import (
 )
 from tests.fakes import images
 from tests.fakes.certificates import Authority
-
-MISSING = [name for name in ("docker-registry", "skopeo") if not shutil.which(name)]
-# bcrypt of "correct horse": the only kind of password that docker-registry reads
-HTPASSWD = "ann:$2b$05$YhONxv8Jry9NTsZoghD2/.uaUm9/yyIPWkjPyeRZvwfMiNVvHB.Lu\\n"
-LOGIN = ("ann", "correct horse")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    if MISSING:
-        reason = f"not installed: {', '.join(MISSING)}; apt-get install {' '.join(MISSING)}"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return tmp_path_factory.mktemp("docker-registry")
+from tests.fakes.docker_registry import PASSWORD, USER, docker_registry
 
 
 @pytest.fixture(scope="module")
@@ -51,50 +31,9 @@ def authority():
 
 
 @pytest.fixture(scope="module")
-def address(folder, authority):
-    """The address of a running registry."""
-    certificate, key = authority.issue("127.0.0.1").write(folder)
-    (folder / "htpasswd").write_text(HTPASSWD)
-    (folder / "ca.crt").write_text(authority.pem)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    configuration = {
-        "version": 0.1,
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}, "delete": {"enabled": True}},
-        "http": {"addr": f"127.0.0.1:{port}", "tls": {"certificate": str(certificate), "key": str(key)}},
-        "auth": {"htpasswd": {"realm": "Debian", "path": str(folder / "htpasswd")}},
-    }
-    (folder / "config.yml").write_text(json.dumps(configuration))  # JSON is YAML
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")],
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
-            start_new_session=True,
-        )
-    try:
-        _wait_for(process, port, folder / "log")
-        yield f"https://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
-
-
-def _wait_for(process, port, log):
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for _ in range(200):
-        if process.poll() is not None:
-            break
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as plain, context.wrap_socket(plain):
-                return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail("docker-registry did not start: " + log.read_text())
+def server(authority):
+    with docker_registry(authority.issue("127.0.0.1")) as running:
+        yield running
 
 
 AMD64 = images.image({"etc/os-release": b"ID=debian\n"}, {"app": b"amd64" * 1000})
@@ -104,14 +43,9 @@ DOCKER = images.image({"app": b"docker"}, docker=True)
 
 
 @pytest.fixture(scope="module")
-def filled(address, folder, authority):
-    """The registry with what skopeo has copied into it, as an engineer would fill it."""
-    host = address.removeprefix("https://")
-    login = base64.b64encode(":".join(LOGIN).encode()).decode()
-    (folder / "auth.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
-    certificates = folder / "certificates"
-    certificates.mkdir()
-    (certificates / "ca.crt").write_text(authority.pem)
+def filled(server, tmp_path_factory):
+    """The address of the registry with what skopeo has copied into it, as an engineer would fill it."""
+    folder = tmp_path_factory.mktemp("sources")
     copied = {
         "team/app:1.0": AMD64,
         "team/app:latest": AMD64,
@@ -123,12 +57,8 @@ def filled(address, folder, authority):
     for number, (target, made) in enumerate(copied.items()):
         source = Folder(folder / f"source{number}")
         made.put(source, "x", "x")
-        command = ["skopeo", "copy", "--insecure-policy", "--quiet", "--all", "--preserve-digests"]
-        command += ["--dest-cert-dir", str(certificates), "--dest-authfile", str(folder / "auth.json")]
-        command += [f"dir:{source.path}", f"docker://{host}/{target}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-    return address
+        server.copy_in(f"dir:{source.path}", target, "--all", "--preserve-digests")
+    return server.url
 
 
 SIGNATURE = images.cosign_signature(AMD64.digest)[0]
@@ -152,7 +82,7 @@ class Folder:
 
 @pytest.fixture
 def client(filled, authority):
-    endpoint = Endpoint(filled, *LOGIN, ca_bundle=authority.pem, allowed_networks=("127.0.0.0/8",))
+    endpoint = Endpoint(filled, USER, PASSWORD, ca_bundle=authority.pem, allowed_networks=("127.0.0.0/8",))
     with DistributionClient(endpoint) as made:
         yield made
 
@@ -210,7 +140,7 @@ def test_what_it_does_not_hold_is_not_found(client):
 
 
 def test_a_wrong_password_is_refused_once(filled, authority):
-    endpoint = Endpoint(filled, "ann", "wrong", ca_bundle=authority.pem, allowed_networks=("127.0.0.0/8",))
+    endpoint = Endpoint(filled, USER, "wrong", ca_bundle=authority.pem, allowed_networks=("127.0.0.0/8",))
     with DistributionClient(endpoint) as client:
         for _ in range(2):
             with pytest.raises(CredentialsRefused):
@@ -218,7 +148,7 @@ def test_a_wrong_password_is_refused_once(filled, authority):
 
 
 def test_its_certificate_counts(filled):
-    endpoint = Endpoint(filled, *LOGIN, allowed_networks=("127.0.0.0/8",))
+    endpoint = Endpoint(filled, USER, PASSWORD, allowed_networks=("127.0.0.0/8",))
     with DistributionClient(endpoint) as client, pytest.raises(CertificateError):
         client.ping()
     with DistributionClient(dataclasses.replace(endpoint, verify=False)) as client:
@@ -226,10 +156,10 @@ def test_its_certificate_counts(filled):
 
 
 @pytest.mark.parametrize("size", [10, 5000])
-def test_its_catalog_is_read_page_by_page(client, folder, monkeypatch, size):
+def test_its_catalog_is_read_page_by_page(client, server, monkeypatch, size):
     """5000 is more than docker-registry gives at once: it answers 400."""
     monkeypatch.setattr("registries.oci.client.PAGE_SIZE", size)
-    held = folder / "storage" / "docker" / "registry" / "v2" / "repositories"
+    held = server.storage / "docker" / "registry" / "v2" / "repositories"
     names = [f"bulk/app{number:02}" for number in range(35)]
     for name in names:
         (held / name / "_layers").mkdir(parents=True)

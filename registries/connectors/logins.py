@@ -1,0 +1,50 @@
+"""Logins for pulling that a cloud's API hands out for some hours: kept while they are fresh, replaced when refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+
+RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
+
+
+class HandedOutLogins(ABC):
+    """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.sign_in."""
+
+    def __init__(self, *, remedy: str) -> None:
+        self.remedy = remedy
+        self._lock = threading.Lock()
+        self._login: tuple[str, str] | None = None
+        self._fresh_until = self._renewable_at = 0.0  # time.monotonic()
+
+    @abstractmethod
+    def _hand_out(self) -> tuple[str, str, float]:
+        """Have the API hand out a login; return user name, password and for how many seconds it is to be used."""
+
+    def login(self) -> tuple[str, str]:
+        """Return the login, a new one where its time is over. Raises RegistryError."""
+        with self._lock:
+            if self._login is None or time.monotonic() >= self._fresh_until:
+                return self._replace()
+            return self._login
+
+    def renew(self) -> bool:
+        """Have another login handed out, unless that was done a moment ago. Raises RegistryError."""
+        with self._lock:
+            if time.monotonic() < self._renewable_at:
+                return False
+            self._renewable_at = time.monotonic() + RENEWAL_SECONDS
+            self._replace()
+            return True
+
+    def hand_out(self) -> None:
+        """Have a login handed out, which proves the key. Raises CredentialsRefused, AccessDenied and the like."""
+        with self._lock:
+            self._replace()
+
+    def _replace(self) -> tuple[str, str]:
+        username, password, seconds = self._hand_out()
+        self._login = username, password
+        self._fresh_until = time.monotonic() + seconds
+        return self._login
