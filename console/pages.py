@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console import accounts, undo
+from console import accounts, styleguide, undo
 from console.exports import views as exports
 from console.listing import saved_views
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("sign-in/", accounts.SignIn.as_view(), name="sign-in"),
     path("sign-out/", accounts.SignOut.as_view(), name="sign-out"),
     path("preferences/", accounts.preferences, name="preferences"),
+    path("styleguide/", styleguide.styleguide, name="styleguide"),
     path("undo/", undo.undo, name="undo"),
     path("views/<slug:listing>/", saved_views.view_list, name="view-list"),
     path("views/<slug:listing>/save/", saved_views.save, name="view-save"),

@@ -113,6 +113,15 @@ on("submit", "[data-preferences]", (event, form) => {
     .catch(() => toast("error", say("unreachable")));
 });
 
+/* The time zone of this browser, offered where it is one the console knows. */
+for (const button of all("[data-zone]")) {
+  const zones = document.getElementById(button.dataset.zone);
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  button.hidden = ![...zones.options].some((option) => option.value === here) || zones.value === here;
+  button.textContent += `: ${here}`;
+  button.addEventListener("click", () => (zones.value = here));
+}
+
 /* --- Menus: popovers, put below their button or above it where there is no room ------------------------------ */
 
 document.addEventListener(

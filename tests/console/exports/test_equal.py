@@ -14,10 +14,11 @@ from console.models import Export, User
 from inventory.listings import IMAGES
 from inventory.models import Tag
 from tests import factories
-from tests.console.listing.test_listing import EVERY, Cells, agrees
+from tests.console.listing.test_listing import Cells, agrees
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROWS = 10_000
+COLUMNS = ["version", "last_scanned", "risks", "status", "digest", "size"]  # all of them: test_listing
 
 
 @pytest.mark.slow
@@ -38,7 +39,7 @@ def test_ten_thousand_filtered_rows_equal_the_page(client: Client, operator: Use
         )
         for index in range(ROWS + 50)
     )
-    operator.columns = {"images": EVERY}
+    operator.columns = {"images": COLUMNS}
     operator.save()
     view = "?security=at-risk&sort=-size&size=100"
     assert client.post(reverse("inventory:image-export"), {"all": "1", "view": view}).status_code == 302
@@ -46,8 +47,9 @@ def test_ten_thousand_filtered_rows_equal_the_page(client: Client, operator: Use
     assert export.reason == ""
     file = b"".join(client.get(reverse("console:export-file", args=[export.pk])).streaming_content)
     sheet = load_workbook(io.BytesIO(file), read_only=True).worksheets[0]
+    columns = IMAGES.chosen(COLUMNS)
     head, *rows = sheet.iter_rows(values_only=True)
-    assert list(head) == [str(column.label) for column in IMAGES.columns]
+    assert list(head) == [str(column.label) for column in columns]
     assert len(rows) == export.rows == ROWS
     for number in range(ROWS // 100):
         cells = Cells()
@@ -55,5 +57,5 @@ def test_ten_thousand_filtered_rows_equal_the_page(client: Client, operator: Use
         shown = [row[1:-1] for row in cells.rows if row]
         assert len(shown) == 100
         for exported, page_row in zip(rows[number * 100 :], shown, strict=False):
-            for column, value, text in zip(IMAGES.columns, exported, page_row, strict=True):
+            for column, value, text in zip(columns, exported, page_row, strict=True):
                 assert agrees(column.name, value, " ".join(text.split())), (number, column.name, value, text)
