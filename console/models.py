@@ -122,6 +122,7 @@ class Export(Job):
     view = models.TextField(blank=True)  # query of the view: filters and order
     ids = models.JSONField(default=list, blank=True)  # of the rows chosen; empty for all that match
     columns = models.JSONField(default=list)
+    description = models.CharField(max_length=300, blank=True)  # which rows, in words
     format = models.CharField(max_length=4, choices=Format.choices, default=Format.XLSX)
     time_zone = models.CharField(max_length=64)
     language = models.CharField(max_length=10)

@@ -137,20 +137,20 @@ on("pointerdown", ".order [data-grip]", (event, grip) => {
   const line = grip.closest("li");
   const lines = () => all("[data-column]:not([hidden])", line.parentElement).filter((one) => find("input", one));
   event.preventDefault();
-  grip.setPointerCapture(event.pointerId);
   line.classList.add("lift");
   const drag = ({ clientY }) => {
     const below = lines().find((one) => one !== line && clientY < one.getBoundingClientRect().top + one.offsetHeight / 2);
     if (below) below.before(line);
     else lines().at(-1).after(line);
   };
+  const over = new AbortController();
   const drop = () => {
+    over.abort();
     line.classList.remove("lift");
-    grip.removeEventListener("pointermove", drag);
     find("#announce").textContent = `${line.textContent.trim()}: ${lines().indexOf(line) + 1}`;
   };
-  grip.addEventListener("pointermove", drag);
-  grip.addEventListener("lostpointercapture", drop, { once: true });
+  document.addEventListener("pointermove", drag, { signal: over.signal });
+  for (const type of ["pointerup", "pointercancel"]) document.addEventListener(type, drop, { signal: over.signal });
 });
 on("change", '#columns [name="box"]', (event, box) => showColumn(box.form, box.value, box.checked));
 

@@ -27,6 +27,7 @@ def ask(
     format: str = Export.Format.XLSX,
     ids: Sequence[int] = (),
     within: int | None = None,
+    description: str = "",
 ) -> Export:
     """Queue an export and return it; the same one that is under way already is returned in its place.
 
@@ -48,6 +49,8 @@ def ask(
                 return one
         if mine.count() >= AT_WORK:
             raise TooMany
-        made = Export.objects.create(requested_by=user, ids=list(ids), columns=list(columns), **wanted)
+        made = Export.objects.create(
+            requested_by=user, ids=list(ids), columns=list(columns), description=description[:300], **wanted
+        )
         enqueue(made)
         return made

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import Q
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
@@ -27,7 +26,7 @@ class ExportFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
-        return Q(listing__icontains=word) | Q(view__icontains=word)
+        return Q(listing__icontains=word) | Q(description__icontains=word)
 
 
 def title(export: Export) -> str:
@@ -36,13 +35,6 @@ def title(export: Export) -> str:
         return str(declared(export.listing).title)
     except KeyError:
         return export.listing
-
-
-def what(export: Export) -> str:
-    """Return which rows of the list were asked for."""
-    if export.ids:
-        return _("%(n)s selected rows") % {"n": f"{len(export.ids):,}"}
-    return _("All that match") if export.view else _("All rows")
 
 
 def expires(export: Export) -> datetime | None:
@@ -63,7 +55,7 @@ EXPORTS = Listing[Export](
             label=gettext_lazy("List"),
             value=title,
             sort=("listing", "created_at"),
-            needs=Needs(fields=("listing", "view", "ids", "within")),
+            needs=Needs(fields=("listing", "description")),
             template="console/exports/cells/list.html",
             locked=True,
             css="grow",

@@ -14,12 +14,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
 from console import audit
 from console.accounts import person
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
+from console.listing import filters as filtering
 from console.listing import saved
 from console.listing.columns import Row
 from console.listing.columns_chosen import choose, chosen_columns
@@ -105,6 +107,7 @@ def export(
                 format=format,
                 ids=ids,
                 within=within,
+                description=_in_words(listing, view, len(ids)),
             )
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
@@ -128,6 +131,20 @@ def export(
         content_type=CONTENT_TYPES[format],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _in_words(listing: Listing[Any], view: QueryDict, selected: int) -> str:
+    """Return which rows of ``listing`` are meant by a selection, or by all that match ``view``."""
+    if selected:
+        return ngettext("%(n)d selected row", "%(n)d selected rows", selected) % {"n": selected}
+    filters, _notices = filtering.read(listing.filterset, view, listing.queryset())
+    parts = [f"{one.label}: {one.text}" for one in filtering.active(filters)] or [_("All rows")]
+    column, _descending = (
+        listing.sorting(view.get("sort", "")) or listing.sorting(listing.default_sort) or (None, False)
+    )
+    if column:
+        parts.append(_("sorted by %(column)s") % {"column": column.label})
+    return " · ".join(parts)
 
 
 def _address(back: str, view: QueryDict) -> str:

@@ -11,7 +11,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.exports import listings
 from console.jobs.models import State
 from console.models import Export
 
@@ -24,13 +23,6 @@ LOOKS = {  # state → class, icon, class of the icon
     State.FAILED: ("exception", "alert", ""),
     State.CANCELLED: ("cancelled", "stop", ""),
 }
-
-
-@register.filter
-def export_what(export: Export) -> str:
-    """Return which rows were asked for, with the filters as in the address."""
-    asked = listings.what(export)
-    return f"{asked}: {export.view}" if export.view and not export.ids else asked
 
 
 @register.simple_tag

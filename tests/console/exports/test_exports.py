@@ -61,7 +61,9 @@ def test_many_rows_are_written_in_the_background_and_then_downloaded(
     form = {"all": "1", "view": "?severity=critical&sort=-version"}
     response = client.post(reverse(EXPORT), form)
     assert response.url == reverse("console:export-list")
-    assert "Waiting" in client.get(response.url).content.decode()
+    page = client.get(response.url).content.decode()
+    assert "Waiting" in page
+    assert "Severity: Critical · sorted by Image version" in page
     Tag.objects.filter(name="v1").delete()  # the filters are judged when the work starts
     export = work()
     assert (export.state, export.rows, export.cut) == (State.SUCCEEDED, 1, 0)
