@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from console.models import AuditEvent, JobEvent, User
+from console.models import AuditEvent, Export, JobEvent, SavedView, User
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -45,3 +45,19 @@ class JobEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "kind", "job_id", "from_state", "to_state", "attempt", "worker")
     list_filter = ("kind", "to_state")
     search_fields = ("job_id",)
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    list_display = ("id", "requested_by", "listing", "format", "state", "rows", "created_at", "expires_at")
+    list_filter = ("state", "listing", "format")
+    list_select_related = ("requested_by",)
+    search_fields = ("requested_by__username", "description")
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(ReadOnlyAdmin):
+    list_display = ("name", "user", "listing", "is_default", "shared")
+    list_filter = ("listing", "shared")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")

@@ -124,6 +124,7 @@ EXPORTS = Listing[Export](
             needs=Needs(fields=("file", "state", "cancel_requested_at")),
             template="console/exports/cells/act.html",
             css="act",
+            slot="risks",
         ),
     ),
     detail="console/exports/cells/why.html",
