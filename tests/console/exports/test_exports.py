@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
@@ -223,6 +225,34 @@ def test_an_export_and_its_file_are_removed_by_its_owner(client: Client, few: No
 def test_a_name_of_a_file_leads_nowhere_else(operator: User) -> None:
     export = Export.objects.create(requested_by=operator, listing="images", file="../keys/secret_key")
     assert files.path_of(export) is None
+
+
+def test_the_page_takes_as_many_queries_for_many_exports_as_for_few(client: Client, operator: User) -> None:
+    counts = []
+    for number in (2, 30):
+        for index in range(number):
+            Export.objects.create(requested_by=operator, listing="images", view=f"q={number}-{index}")
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse("console:export-list"), {"size": 100})
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_the_findings_of_one_image_are_exported_and_no_list_that_is_part_of_nothing(client: Client) -> None:
+    one, other = factories.image(), factories.image()
+    factories.vulnerability(one, name="CVE-2024-1", package="zlib")
+    factories.vulnerability(other, name="CVE-2024-2", package="expat")
+    factories.malware(one)
+    factories.secret(one)
+    tag = factories.tag(of=one)
+    response = client.post(reverse("console:export-start", args=["vulnerabilities", tag.pk]), {"all": "1"})
+    head, *rows = sheet(response.content)
+    assert [dict(zip(head, row, strict=True))["Name"] for row in rows] == ["CVE-2024-1"]
+    for name in ("malware", "sensitive", "packages"):
+        response = client.post(reverse("console:export-start", args=[name, tag.pk]), {"all": "1", "format": "csv"})
+        assert len(response.content.decode("utf-8-sig").splitlines()) == 2, name
+    for name in ("images", "nothing"):
+        assert client.post(reverse("console:export-start", args=[name, 1]), {"all": "1"}).status_code == 403
 
 
 def test_viewers_cannot_export(few: None) -> None:
