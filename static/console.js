@@ -44,6 +44,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
+/* An answer may be late: rows that it renews out of band may have left the page, and so may the button it answers. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { detail } = event;
+  if (!detail.shouldSwap || !detail.serverResponse.includes("hx-swap-oob")) return;
+  const answer = document.createElement("template");
+  answer.innerHTML = detail.serverResponse;
+  for (const part of all("[hx-swap-oob]", answer.content)) if (!document.getElementById(part.id)) part.remove();
+  detail.serverResponse = answer.innerHTML;
+  const asker = detail.requestConfig.elt;
+  if (asker.isConnected || asker.getAttribute("hx-swap") !== "none") return;
+  // htmx looks for the parts around the button that is gone, and tells it of the toasts.
+  detail.shouldSwap = false;
+  htmx.swap(detail.target, detail.serverResponse, { swapStyle: "none" });
+  const told = JSON.parse(detail.xhr.getResponseHeader("HX-Trigger") ?? "{}");
+  for (const [name, value] of Object.entries(told)) htmx.trigger(document.body, name, { value });
+});
+
 const say = (name) => document.body.dataset[name];
 
 function announce(text) {
@@ -54,29 +71,32 @@ function announce(text) {
 
 /* --- Toasts: at least 6 s, kept while pointed at or focused; what went wrong stays --------------------------- */
 
-const TOAST_MS = 6000;
+const TOAST_MS = { plain: 6000, undo: 10000 };
 
 function arm(element) {
   if (element.matches(".fault")) return;
   let timer;
-  const start = () => (timer = setTimeout(() => element.remove(), TOAST_MS));
+  const start = () => (timer = setTimeout(() => element.remove(), find(".undo:not([hidden])", element) ? TOAST_MS.undo : TOAST_MS.plain));
   const stop = () => clearTimeout(timer);
   for (const type of ["pointerenter", "focusin"]) element.addEventListener(type, stop);
   for (const type of ["pointerleave", "focusout"]) element.addEventListener(type, start);
   start();
 }
 
-function toast(level, text) {
+function toast(level, text, undo = "") {
   const element = find("#toast").content.firstElementChild.cloneNode(true);
   element.classList.toggle("ok", level === "success");
   element.classList.toggle("fault", level === "error");
   find("strong", element).textContent = text;
+  find(".undo", element).hidden = !undo;
+  find(".undo [name=token]", element).value = undo;
+  find(".undo [name=csrfmiddlewaretoken]", element).value = token();
   find("#toasts").append(element);
   arm(element);
 }
 
 document.addEventListener("toasts", (event) => {
-  for (const { level, text } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text);
+  for (const { level, text, undo } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text, undo);
 });
 on("click", "[data-dismiss]", (event, button) => button.closest(".toast").remove());
 all("#toasts > .toast").forEach(arm);
@@ -109,6 +129,15 @@ on("submit", "[data-preferences]", (event, form) => {
     .then((answer) => answer.ok || toast("error", say("failed")))
     .catch(() => toast("error", say("unreachable")));
 });
+
+/* The time zone of this browser, offered where it is one the console knows. */
+for (const button of all("[data-zone]")) {
+  const zones = document.getElementById(button.dataset.zone);
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  button.hidden = ![...zones.options].some((option) => option.value === here) || zones.value === here;
+  button.textContent += `: ${here}`;
+  button.addEventListener("click", () => (zones.value = here));
+}
 
 /* --- Menus: popovers, put below their button or above it where there is no room ------------------------------ */
 
@@ -222,6 +251,8 @@ async function poll() {
   if (!element) return;
   let text = "";
   element.addEventListener("htmx:afterRequest", (event) => (text = event.detail.xhr.responseText), { once: true });
+  // Where something done on the page has renewed the element meanwhile, what it says is newer than this answer.
+  element.addEventListener("htmx:beforeSwap", (event) => (event.detail.shouldSwap &&= element.isConnected), { once: true });
   await htmx.ajax("GET", element.dataset.poll, { source: element, target: element, swap: "outerHTML" }).catch(() => {});
   pause = text && text !== seen ? POLL_MS.first : Math.min(POLL_MS.last, pause * POLL_MS.growth);
   seen = text;
