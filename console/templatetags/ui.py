@@ -22,7 +22,6 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from console import undo
-
 from console.told import tell
 
 register = template.Library()
