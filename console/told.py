@@ -69,14 +69,17 @@ class Catalogue:
 
 def pairs(path: Path) -> dict[str, str]:
     """Return msgid → msgstr of a ``.mo`` file; both forms of a plural lead to the last form of its translation."""
-    data, found = path.read_bytes(), {}
+    data = path.read_bytes()
+    found: dict[str, str] = {}
+    plurals: dict[str, str] = {}
     _magic, _revision, count, ids, texts = struct.unpack_from("<5I", data)
     for n in range(count):
         (id_length, id_at), (length, at) = (struct.unpack_from("<2I", data, start + 8 * n) for start in (ids, texts))
         text = data[at : at + length].decode().split("\0")[-1]
-        for msgid in data[id_at : id_at + id_length].decode().split("\0"):
-            found[msgid] = text
-    return found
+        msgid, *plural = data[id_at : id_at + id_length].decode().split("\0")
+        found[msgid] = text
+        plurals |= dict.fromkeys(plural, text)
+    return plurals | found  # a text of its own goes before the plural of another
 
 
 def _pattern(text: str, told: str) -> Pattern | None:
