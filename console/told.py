@@ -20,7 +20,10 @@ from django.utils.translation import gettext_noop
 PLACEHOLDER = re.compile(r"%\((?P<named>\w+)\)(?P<kind>[sd])|\{(?P<braced>\w+)\}")
 SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z“])")
 WORDS = {"reason", "what", "why", "subject", "install"}  # placeholders for words of ours; others are names, numbers
-CLAUSES = (  # that fill those of registries.oci and scanning.layers
+CLAUSES = (  # what the sentences of registries.oci and scanning.layers are filled with, and facts on engines
+    gettext_noop("{at} UTC ({days} days ago)"),
+    gettext_noop("at an unknown time"),
+    gettext_noop("recognised by their own manifest; no index of archives"),
     gettext_noop("is not valid yet"),
     gettext_noop("has expired"),
     gettext_noop("is signed by itself"),
