@@ -20,7 +20,7 @@ from console.accounts import person
 from console.models import User
 
 
-class PasswordForm(PasswordChangeForm):  # type: ignore[type-arg]
+class PasswordForm(PasswordChangeForm):
     """Django's own, without the focus and with the words of the page."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:

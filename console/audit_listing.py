@@ -121,7 +121,7 @@ AUDIT = Listing[AuditEvent](
             sort=("actor_name", "at"),
             needs=Needs(fields=("actor_name",)),
             template="console/audit/actor.html",
-            slot="type",
+            slot="risks",
         ),
         Column(
             name="action",

@@ -106,6 +106,17 @@ ADDRESSES: dict[str, May] = {
     "scanning:run": May(VIEWER, NEVER, ("run",)),
     "scanning:run-progress": May(VIEWER, NEVER, ("run",)),
     "scanning:run-cancel": May(NEVER, OPERATOR, ("run",)),
+    "scanning:run-again": May(NEVER, OPERATOR, ("run",)),
+    "scanning:vulnerability-list": PAGE,
+    "scanning:vulnerability-columns": CHOOSER,
+    "scanning:vulnerability-export": May(NEVER, OPERATOR),
+    "scanning:vulnerability-images": May(NEVER, OPERATOR, ("vulnerability",)),
+    "scanning:vulnerability": May(VIEWER, NEVER, ("name",)),
+    "scanning:package-list": PAGE,
+    "scanning:package-columns": CHOOSER,
+    "scanning:package-export": May(NEVER, OPERATOR),
+    "scanning:package": May(VIEWER, NEVER, ("package",)),
+    "scanning:package-images": May(NEVER, OPERATOR, ("package",)),
     "scanning:schedule-list": PAGE,
     "scanning:schedule-add": May(ADMINISTRATOR, ADMINISTRATOR),
     "scanning:schedule": May(VIEWER, ADMINISTRATOR, ("schedule",)),
@@ -142,11 +153,15 @@ def rows() -> dict[str, Any]:
     """One row of each kind that an address can name, keyed as in ``May.arguments``."""
     schedule = ScanSchedule(name="daily", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
     schedules.save(schedule, chosen=None, now=timezone.now())
-    registry = factories.registry()
+    registry, image = factories.registry(), factories.image()
+    held = factories.vulnerability(image)
     owner = person("administrator", username="owner")
     return {
         "registry": registry.pk,
-        "tag": factories.tag(in_=registry).pk,
+        "tag": factories.tag(of=image, in_=registry).pk,
+        "vulnerability": held.vulnerability_id,
+        "name": held.vulnerability.name,
+        "package": held.package_id,
         "account": CloudAccount.objects.create(name="cloud", secret_id="AKID").pk,
         "test": ConnectionTest.objects.create(registry=registry, user=owner, saved=True).pk,
         "run": ScanRun.objects.create().pk,
