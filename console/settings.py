@@ -6,6 +6,7 @@ A value may also stand in a file: ``NAME_FILE=/run/secrets/name`` is read in pla
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,6 +157,8 @@ JOB_TICKS: list[str] = [
     "console.audit.tick",
     "registries.discoveries.due",
     "registries.nightly.due",
+    "scanning.daily.tick",
+    "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",
     "scanning.reach.due",
@@ -229,6 +232,11 @@ SECURITY: list[str] = [
     "console.security.framework",
 ]
 
+# Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
+SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
+# What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
+COVERAGE = "scanning.coverage"
+
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -301,6 +309,15 @@ OUTBOUND = "registries.outbound.Session"
 TRIVY: str = env.str("TALLYMAN_TRIVY", "")
 TRIVY_DATABASE_REPOSITORY: str = env.str("TALLYMAN_TRIVY_DATABASE", "mirror.gcr.io/aquasec/trivy-db:2")
 TRIVY_DATABASE_PLAIN_HTTP: bool = env.bool("TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP", False)
+# When the vulnerability database is updated by itself every day, in the console's time zone; "off": never.
+TRIVY_DATABASE_AT: str = env.str("TALLYMAN_TRIVY_DATABASE_AT", "04:00")
+if TRIVY_DATABASE_AT != "off" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", TRIVY_DATABASE_AT):
+    raise ImproperlyConfigured('TALLYMAN_TRIVY_DATABASE_AT must be a time of day such as 04:00, or "off".')
+# The team's own YARA rules, all *.yar and *.yara below it.
+RULES: str = env.str("TALLYMAN_RULES", str(DATA_DIR / "rules"))
+# clamd of ClamAV: the path of its socket, or host:port; empty: scan without ClamAV.
+CLAMD: str = env.str("TALLYMAN_CLAMD", "")
+CLAMD_MAX_BYTES: int = env.int("TALLYMAN_CLAMD_MAX_BYTES", 100 * 1024**2)
 SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
 LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
 

@@ -125,7 +125,9 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "poll": f"{reverse('scanning:progress')}?{query}" if live or bar else "",
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
-        **({"overview": overview.read(), "trend": trend.read()} if before - live else {}),
+        **(
+            {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()} if before - live else {}
+        ),
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)
