@@ -38,6 +38,8 @@ SUBJECTS = {
     "schedule": _("Schedules"),
     "quota": _("Scan quota"),
     "database": _("Vulnerability database"),
+    "rematch": _("Rematches"),
+    "package": _("Packages"),
     "engine": _("Engines"),
     "image": _("Images"),
     "vulnerability": _("Vulnerabilities"),

@@ -20,7 +20,7 @@ from console.models import AuditEvent, User
 from registries.live_test import NotNowError
 from registries.models import CloudAccount, ConnectionTest
 from scanning import schedule as schedules
-from scanning.models import ScanRun, ScanSchedule, Selection
+from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
 from tests import factories
 from tests.people import person
 
@@ -125,6 +125,9 @@ ADDRESSES: dict[str, May] = {
     "scanning:engines": PAGE,
     "scanning:update-database": May(NEVER, ADMINISTRATOR),
     "scanning:cancel-update": May(NEVER, ADMINISTRATOR),
+    "scanning:rematch": May(VIEWER, NEVER, ("rematch",)),
+    "scanning:start-rematch": May(NEVER, ADMINISTRATOR),
+    "scanning:cancel-rematch": May(NEVER, ADMINISTRATOR),
     "scanning:progress": PAGE,
     "scanning:vulnerabilities": May(VIEWER, NEVER, ("tag",)),
     "scanning:malware": May(VIEWER, NEVER, ("tag",)),
@@ -164,7 +167,8 @@ def rows() -> dict[str, Any]:
         "package": held.package_id,
         "account": CloudAccount.objects.create(name="cloud", secret_id="AKID").pk,
         "test": ConnectionTest.objects.create(registry=registry, user=owner, saved=True).pk,
-        "run": ScanRun.objects.create().pk,
+        "run": ScanRun.objects.create(categories=["malware"]).pk,
+        "rematch": Rematch.objects.create().pk,
         "schedule": schedule.pk,
         "selection": Selection.objects.create(owner=owner, purpose="scan").pk,
     }
