@@ -45,6 +45,7 @@ SUBJECTS = {
     "vulnerability": _("Vulnerabilities"),
     "export": _("Exports and downloads"),
     "view": _("Saved views"),
+    "columns": _("Columns"),
     "audit": _("Audit trail"),
     "key": _("Keys"),
     "admin": _("Django admin"),

@@ -56,10 +56,22 @@ ADDRESSES: dict[str, May] = {
     "console:second-factor-off": May(NEVER, VIEWER),
     "console:end-sessions": May(NEVER, VIEWER),
     "console:security": May(ADMINISTRATOR, ADMINISTRATOR),
-    "console:preferences": May(NEVER, VIEWER),
+    "console:preferences": May(VIEWER, VIEWER),
     "console:audit-list": May(ADMINISTRATOR, NEVER),
     "console:audit-columns": May(ADMINISTRATOR, ADMINISTRATOR),
     "console:audit-export": May(NEVER, ADMINISTRATOR),
+    "console:undo": May(NEVER, VIEWER),
+    "console:view-list": May(VIEWER, NEVER, ("listing",)),
+    "console:view-save": May(NEVER, VIEWER, ("listing",)),
+    "console:view-default": May(NEVER, VIEWER, ("listing",)),
+    "console:view": May(NEVER, VIEWER, ("unknown",)),
+    "console:export-list": PAGE,
+    "console:export-columns": CHOOSER,
+    "console:export-progress": PAGE,
+    "console:export-start": May(NEVER, OPERATOR, ("part", "run")),
+    "console:export-file": May(VIEWER, NEVER, ("unknown",)),
+    "console:export-cancel": May(NEVER, VIEWER, ("unknown",)),
+    "console:export-remove": May(NEVER, VIEWER, ("unknown",)),
     "registries:registry-list": PAGE,
     "registries:registry-columns": CHOOSER,
     "registries:registry-export": May(NEVER, OPERATOR),
@@ -138,7 +150,7 @@ ADDRESSES: dict[str, May] = {
 # Registries report pushes here, with a secret of their own in place of a session: tests/registries/test_events.py.
 LEAD_TO_SIGN_IN = {"console:sign-out", "console:end-sessions", "console:sign-in-code"}
 ADMIN_SIGN_IN = "admin/login/"
-MACHINES = {ADMIN_SIGN_IN, "registries:receive-event", "registries:receive-event-with-secret"}
+MACHINES = {ADMIN_SIGN_IN, "console:styleguide", "registries:receive-event", "registries:receive-event-with-secret"}
 
 
 def addresses(resolver: URLResolver | None = None, space: str = "") -> Iterator[str]:
@@ -160,6 +172,9 @@ def rows() -> dict[str, Any]:
     held = factories.vulnerability(image)
     owner = person("administrator", username="owner")
     return {
+        "listing": "images",
+        "part": "scans",
+        "unknown": 0,
         "registry": registry.pk,
         "tag": factories.tag(of=image, in_=registry).pk,
         "vulnerability": held.vulnerability_id,
