@@ -68,7 +68,7 @@ ADDRESSES: dict[str, May] = {
     "console:export-list": PAGE,
     "console:export-columns": CHOOSER,
     "console:export-progress": PAGE,
-    "console:export-start": May(NEVER, OPERATOR, ("part", "run")),
+    "console:export-start": May(NEVER, OPERATOR, ("part", "vulnerability")),
     "console:export-file": May(VIEWER, NEVER, ("unknown",)),
     "console:export-cancel": May(NEVER, VIEWER, ("unknown",)),
     "console:export-remove": May(NEVER, VIEWER, ("unknown",)),
@@ -173,7 +173,7 @@ def rows() -> dict[str, Any]:
     owner = person("administrator", username="owner")
     return {
         "listing": "images",
-        "part": "scans",
+        "part": "affected",
         "unknown": 0,
         "registry": registry.pk,
         "tag": factories.tag(of=image, in_=registry).pk,
