@@ -20,7 +20,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
     if not lists.is_partial(request, "list"):
-        context |= {"overview": overview.read(), "trend": trend.read()}
+        context |= {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()}
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -178,4 +179,53 @@ PACKAGES = Listing[ImagePackage](
         ),
     ),
     needs=Needs(fields=("path", "diff_id", "package__purl")),
+)
+
+NEWS = Listing[PackageVulnerability](
+    name="news",
+    title=_("New vulnerabilities"),
+    noun=_("vulnerabilities of packages"),
+    queryset=PackageVulnerability.objects.all,
+    filterset=VulnerabilityFilters,
+    default_sort="-severity",
+    columns=(
+        replace(_severity(("images",)), template="scanning/cells/severity.html"),
+        Column(
+            name="name",
+            label=_("Name"),
+            value=lambda row: row.vulnerability.name,
+            sort=("vulnerability__name",),
+            needs=Needs(fields=("vulnerability__name",)),
+            template="scanning/cells/advisory.html",
+        ),
+        Column(
+            name="package",
+            label=_("Package"),
+            value=lambda row: row.package.name,
+            sort=("package__name",),
+            needs=Needs(fields=("package__name",)),
+        ),
+        Column(
+            name="installed",
+            label=_("Installed"),
+            value=lambda row: row.package.version,
+            needs=Needs(fields=("package__version",)),
+        ),
+        Column(
+            name="fixed",
+            label=_("Fixed"),
+            value=lambda row: row.fixed_version,
+            needs=Needs(fields=("fixed_version", "status")),
+        ),
+        Column(
+            name="images",
+            label=_("Images"),
+            value=lambda row: getattr(row, "images", 0),
+            sort=("images",),
+            descending_first=True,
+            template="console/listing/number.html",
+            css="num",
+        ),
+    ),
+    needs=Needs(fields=("url", "vulnerability__title")),
 )

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from scanning import tabs
-from scanning.views import chooser, engines, reach, runs, scans, schedules, settings
+from scanning.views import chooser, engines, reach, rematches, runs, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -20,6 +20,7 @@ urlpatterns = [
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="run-progress"),
     path("runs/<int:pk>/cancel/", runs.run_cancel, name="run-cancel"),
+    path("runs/<int:pk>/again/", runs.run_again, name="run-again"),
     path("schedules/", schedules.schedule_list, name="schedule-list"),
     path("schedules/add/", schedules.schedule_edit, name="schedule-add"),
     path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
@@ -28,6 +29,9 @@ urlpatterns = [
     path("engines/", engines.engines, name="engines"),
     path("engines/update/", engines.update_database, name="update-database"),
     path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("engines/rematch/", rematches.start, name="start-rematch"),
+    path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
+    path("rematches/<int:pk>/", rematches.rematch, name="rematch"),
     path("vulnerabilities/", reach.vulnerability_list, name="vulnerability-list"),
     path("vulnerabilities/columns/", reach.vulnerability_columns, name="vulnerability-columns"),
     path("vulnerabilities/export/", reach.vulnerability_export, name="vulnerability-export"),

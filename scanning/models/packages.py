@@ -38,8 +38,17 @@ class Package(models.Model):
     findings = models.PositiveIntegerField(default=0)  # its vulnerabilities
     highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, null=True, blank=True)  # None: it has none
 
+    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
+    # programming languages). Where that does not suffice the system is None, and scans alone match it.
+    record = models.JSONField(default=dict, blank=True, editable=False)
+    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
+    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
+
     class Meta:
-        indexes = [models.Index(fields=["-images", "id"], name="package_reach")]
+        indexes = [
+            models.Index(fields=["-images", "id"], name="package_reach"),
+            models.Index(fields=["system", "id"], name="package_by_system"),
+        ]
 
     def __str__(self) -> str:
         return self.purl
@@ -91,6 +100,10 @@ class PackageVulnerability(models.Model):
     status = models.CharField(max_length=30, blank=True)
     url = models.CharField(max_length=500, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
+    # The rematch that has brought it; None where a scan has.
+    rematch = models.ForeignKey(
+        "scanning.Rematch", null=True, blank=True, on_delete=models.SET_NULL, related_name="matches", editable=False
+    )
 
     class Meta:
         verbose_name_plural = "package vulnerabilities"

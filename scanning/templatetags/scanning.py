@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from scanning import run_listings
-from scanning.models import ScanRun
+from scanning import rematch, run_listings
+from scanning.models import Rematch, ScanRun
 from scanning.models.packages import SeverityRank
 from scanning.recommended import Reason
 
@@ -52,6 +52,12 @@ def run_left(run: ScanRun) -> str:
         return told
     minutes = max(1, -int(-left.total_seconds() // 60))
     return f"{told}, {_('about %(n)d min remaining') % {'n': minutes}}"
+
+
+@register.filter
+def brought(job: Rematch) -> str:
+    """Return what a rematch has brought: "12 new in 40 images"."""
+    return rematch.describe(job)
 
 
 @register.filter

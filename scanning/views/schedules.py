@@ -17,11 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import administrator, operator, person
 from inventory.models import Tag
-from scanning import choosing, due, recommended, schedule
+from scanning import choosing, due, schedule
 from scanning.forms import ScheduleForm
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
 from scanning.run_listings import result_label, result_of
-from scanning.views.settings import say_started
+from scanning.views.settings import reasons, say_started
 
 NEXT = 3  # due times shown
 FIRINGS = 10  # past due times shown
@@ -68,6 +68,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
         scope = request.GET.get("scope", "")
         first = {"scope": scope} if scope in Scope.values else {}
         return _show(request, ScheduleForm(schedule=found, initial=first), keep="keep" in request.GET)
+    before = _described(found) if found.pk else {}
     form = ScheduleForm(request.POST, schedule=found)
     selection = _selection(request, found)
     if form.is_valid() and form.cleaned_data["scope"] == Scope.CHOSEN and not selection.chosen().exists():
@@ -78,7 +79,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
     chosen = selection.chosen() if form.cleaned_data["scope"] == Scope.CHOSEN else Tag.objects.none()
     schedule.save(form.apply(), chosen=chosen)
     selection.delete()
-    audit.record(request, "schedule.change" if pk else "schedule.add", found, _described(found))
+    audit.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
     messages.success(request, _("The schedule “%(name)s” is saved.") % {"name": found.name})
     return redirect("scanning:schedule", pk=found.pk)
 
@@ -101,7 +102,7 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(ScanSchedule, pk=pk)
     if request.method == "GET":
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
-    audit.record(request, "schedule.delete", found, _described(found))
+    audit.record(request, "schedule.delete", found, before=_described(found))
     messages.success(request, _("The schedule “%(name)s” is deleted.") % {"name": found.name})
     schedule.delete(found)
     return redirect("scanning:schedule-list")
@@ -114,7 +115,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         "schedule": found,
         "lines": _lines(),
         "zone": timezone.get_default_timezone_name(),
-        "recommended": [(reason.label, number) for reason, number in recommended.counts().items()],
+        "recommended": reasons(),
         "everything": Tag.objects.count(),
         "back": reverse("scanning:schedule", args=[found.pk]) if found.pk else reverse("scanning:schedule-add"),
     }
@@ -157,6 +158,7 @@ def _lines() -> list[Line]:
 
 def _described(found: ScanSchedule) -> dict[str, object]:
     return {
+        "name": found.name,
         "on": found.is_on,
         "every_days": found.every_days,
         "at": f"{found.at:%H:%M}",

@@ -39,7 +39,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         form = ScanForm(initial={"scope": scope} if scope in Scope.values else {})
     context = {
         "form": form,
-        "recommended": _reasons(),
+        "recommended": reasons(),
         "everything": Tag.objects.count(),
         "chooser": choosing.read(selection, request.GET.dict()),
         "back": reverse("scanning:settings"),
@@ -80,7 +80,7 @@ def scan_quota(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         limit = form.cleaned_data["monthly_quota"]
         quota.set_limit(limit)
-        audit.record(request, "quota.change", detail={"from": now.limit if now else None, "to": limit})
+        audit.record(request, "quota.change", before={"limit": now.limit if now else None}, after={"limit": limit})
         messages.success(request, _("The scan quota is saved."))
         return redirect("scanning:settings")
     return render(request, "scanning/quota.html", {"form": form, "quota": now}, status=422 if form.errors else 200)
@@ -110,7 +110,7 @@ def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpRe
     scope = Scope(form.cleaned_data["scope"])
     run = runs.start_run(
         scope=scope,
-        tag_ids=selection.chosen().order_by("pk").values_list("pk", flat=True).iterator(),
+        tag_ids=selection.chosen(),
         categories=form.cleaned_data["categories"],
         timeout=form.cleaned_data["timeout"],
         requested_by=person(request),
@@ -136,8 +136,9 @@ def say_started(request: HttpRequest, run: ScanRun) -> None:
     (messages.success if run.images else messages.warning)(request, text)
 
 
-def _reasons() -> list[tuple[str, int]]:
-    return [(str(reason.label), number) for reason, number in recommended.counts().items()]
+def reasons() -> list[tuple[str, int]]:
+    """Return for which reasons images are recommended now, and how many."""
+    return [(str(reason.label), number) for reason, number in recommended.counts().items() if number]
 
 
 def _cost(form: ScanForm, selection: Selection) -> preview.Cost | None:
