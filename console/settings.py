@@ -6,6 +6,7 @@ A value may also stand in a file: ``NAME_FILE=/run/secrets/name`` is read in pla
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ INSTALLED_APPS = [
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
-    "django.contrib.admin",
+    "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -66,6 +67,11 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "template_partials",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
 ]
 
 MIDDLEWARE = [
@@ -77,12 +83,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.sessions.SessionMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -139,17 +147,52 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
+    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
+    "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
+    "console.audit.tick",
+    "console.exports.files.prune",
     "registries.discoveries.due",
     "registries.nightly.due",
+    "scanning.daily.tick",
+    "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",
+    "scanning.reach.due",
+    "inventory.trend.tick",
 ]
+
+# --- lists -------------------------------------------------------------------------------------------------------
+# name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
+# without a page is part of the page of one thing.
+LISTINGS: dict[str, dict[str, str]] = {
+    "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
+    "registries": {"declared": "registries.listings.REGISTRIES", "page": "registries:registry-list"},
+    "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
+    "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
+    "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
+    "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
+    "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
+    "packages": {"declared": "scanning.listings.PACKAGES", "page": ""},
+    "reach": {"declared": "scanning.reach_listings.VULNERABILITIES", "page": "scanning:vulnerability-list"},
+    "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
+    "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
+    "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
+    "audit": {"declared": "console.audit_listing.AUDIT", "page": "console:audit-list"},
+    "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
+}
+
+# What a toast may offer to take back: see console.undo.
+UNDO: dict[str, str] = {
+    "view.remove": "console.listing.saved.restore",
+    "columns.change": "console.listing.columns_chosen.restore",
+}
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"
@@ -171,12 +214,57 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
 
+SESSION_IDLE_MINUTES: int = env.int("TALLYMAN_IDLE_MINUTES", 30)
+SESSION_HOURS: int = env.int("TALLYMAN_SESSION_HOURS", 12)
+
+# Single sign-on by OpenID Connect: off until an issuer is named. Groups of the provider give the role.
+OIDC_ISSUER: str = env.str("TALLYMAN_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID: str = env.str("TALLYMAN_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET: str = env.str("TALLYMAN_OIDC_CLIENT_SECRET", "")
+OIDC_NAME: str = env.str("TALLYMAN_OIDC_NAME", "single sign-on")
+OIDC_SCOPES: list[str] = env.list("TALLYMAN_OIDC_SCOPES", ["openid", "profile", "email"])
+OIDC_GROUPS_CLAIM: str = env.str("TALLYMAN_OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUPS: dict[str, list[str]] = {
+    "administrator": env.list("TALLYMAN_OIDC_ADMINISTRATORS", []),
+    "operator": env.list("TALLYMAN_OIDC_OPERATORS", []),
+    "viewer": env.list("TALLYMAN_OIDC_VIEWERS", []),
+}
+SOCIALACCOUNT_ADAPTER = "console.single_sign_on.Adapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "console.single_sign_on.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "console.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Tallyman"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
+
+# Days that events of the audit trail are kept; 0 keeps them for ever.
+AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
+
 # Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
 HEALTH: list[str] = [
     "scanning.health.vulnerability_database",
     "scanning.health.malware_rules",
     "console.health.workers",
 ]
+
+# Functions that look at what is not safe yet, for the page Security: see console.security.
+SECURITY: list[str] = [
+    "console.security.transport",
+    "console.security.people",
+    "console.security.keys",
+    "registries.security.checks",
+    "scanning.security.checks",
+    "console.security.machine",
+    "console.security.trail",
+    "console.security.framework",
+]
+
+# Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
+SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
+# What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
+COVERAGE = "scanning.coverage"
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -197,7 +285,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_AGE = SESSION_HOURS * 60 * 60
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "console.errors.csrf_failure"
@@ -205,6 +293,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SESSION_COOKIE_NAME = "__Host-session"
     CSRF_COOKIE_NAME = "__Host-csrf"
+    # Subdomains and the browsers' preload list are for the owner of the domain to decide, not for one console in it.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
@@ -236,12 +326,27 @@ ALLOWED_NETWORKS: list[str] = env.list("TALLYMAN_ALLOWED_NETWORKS", [])
 # Hosts (host or host:port) that may be spoken to without TLS.
 PLAIN_HTTP_HOSTS: list[str] = env.list("TALLYMAN_PLAIN_HTTP_HOSTS", [])
 OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
+# Hosts, domains (.example.com) and networks that are reached without that proxy.
+NO_PROXY: list[str] = env.list("TALLYMAN_NO_PROXY", [])
+# A file of certificates (PEM) of authorities of one's own, trusted beside the public ones by all connections.
+CA_BUNDLE: str = env.str("TALLYMAN_CA_BUNDLE", "")
+# What stands in for requests.Session wherever the console asks a server that is no registry.
+OUTBOUND = "registries.outbound.Session"
 
 # --- scanning ----------------------------------------------------------------------------------------------------
 # An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.
 TRIVY: str = env.str("TALLYMAN_TRIVY", "")
 TRIVY_DATABASE_REPOSITORY: str = env.str("TALLYMAN_TRIVY_DATABASE", "mirror.gcr.io/aquasec/trivy-db:2")
 TRIVY_DATABASE_PLAIN_HTTP: bool = env.bool("TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP", False)
+# When the vulnerability database is updated by itself every day, in the console's time zone; "off": never.
+TRIVY_DATABASE_AT: str = env.str("TALLYMAN_TRIVY_DATABASE_AT", "04:00")
+if TRIVY_DATABASE_AT != "off" and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", TRIVY_DATABASE_AT):
+    raise ImproperlyConfigured('TALLYMAN_TRIVY_DATABASE_AT must be a time of day such as 04:00, or "off".')
+# The team's own YARA rules, all *.yar and *.yara below it.
+RULES: str = env.str("TALLYMAN_RULES", str(DATA_DIR / "rules"))
+# clamd of ClamAV: the path of its socket, or host:port; empty: scan without ClamAV.
+CLAMD: str = env.str("TALLYMAN_CLAMD", "")
+CLAMD_MAX_BYTES: int = env.int("TALLYMAN_CLAMD_MAX_BYTES", 100 * 1024**2)
 SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
 LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from typing import Any
 
 from django import forms
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
@@ -40,6 +43,16 @@ FIXABLE = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
 
 
+class CoverageFilter(AnyOf):
+    """Images that were looked at in any of the ways that the module ``settings.COVERAGE`` tells apart."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=lambda: import_module(settings.COVERAGE).choices(), **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(import_module(settings.COVERAGE).condition(value, image="image")) if value else qs
+
+
 class ImageFilters(ListingFilterSet):
     """What Repository images can be narrowed to."""
 
@@ -60,6 +73,7 @@ class ImageFilters(ListingFilterSet):
     )
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
     fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)
+    coverage = CoverageFilter(label=_("Coverage"))
 
     placeholder = _("Address, name, tag, digest or image ID")
     prominent = ("status", "security", "type")
@@ -74,6 +88,9 @@ class ImageFilters(ListingFilterSet):
         found = Q(address__icontains=word) | Q(name__icontains=word)
         if digest := DIGEST.fullmatch(word.rpartition("@")[2]):
             start = f"{(digest['algorithm'] or 'sha256').lower()}:{digest['digits'].lower()}"
-            return found | Q(digest__startswith=start) | Q(image__image_id__startswith=start)
+            # Its own query: an index finds the images, which a condition over the join would prevent.
+            images = Image.objects.filter(image_id__startswith=start).order_by().values("pk")
+            by_digest = Q(digest__startswith=start) | Q(image__in=images)
+            return by_digest if digest["algorithm"] else found | by_digest  # no address or tag reads "sha256:…"
         path, colon, tag = word.rpartition(":")
         return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from django.conf import settings
 from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.utils.functional import Promise
+from django.utils.module_loading import import_string
 
 from console.jobs.models import State
 from inventory.models import Image, Tag
@@ -79,6 +82,22 @@ def read() -> Overview:
         malware=sums["viruses"] + sums["trojans"],
         sensitive=sums["sensitive"],
     )
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Something that stands out about the images, with a link to where it is."""
+
+    name: str
+    level: Literal["", "fault", "wait"]
+    title: str
+    text: str
+    href: str
+
+
+def signals() -> list[Signal]:
+    """Return what stands out, by all functions that ``settings.SIGNALS`` names, in that order."""
+    return [signal for path in settings.SIGNALS for signal in import_string(path)()]
 
 
 def _shares(counts: dict[str, int]) -> list[Share]:

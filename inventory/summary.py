@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,6 +80,26 @@ def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None
             setattr(image, name, value)
         image.highest = highest(image)
         image.save(update_fields=[*values, "highest"])
+
+
+def record_differences(tallies: Mapping[int, Counts]) -> dict[int, int]:
+    """Write the counts, by the id of the image, of those images alone of which they differ.
+
+    Returns how many vulnerabilities each of these had before.
+    """
+    before = {}
+    images = Image.objects.filter(pk__in=list(tallies)).only(*(part.name for part in dataclasses.fields(Counts)))
+    with transaction.atomic():
+        for image in images.select_for_update().order_by("pk"):
+            told = dataclasses.asdict(tallies[image.pk]).items()
+            values = {name: count for name, count in told if count is not None and getattr(image, name) != count}
+            if not values:
+                continue
+            before[image.pk] = image.vulnerabilities or 0
+            for name, value in values.items():
+                setattr(image, name, value)
+            Image.objects.filter(pk=image.pk).update(**values, highest=highest(image))
+    return before
 
 
 def highest(image: Image) -> int | None:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from console.jobs.models import State
 from console.jobs.work import JobRun
-from scanning import counts, record
+from scanning import counts, fall, record
 from scanning.engines.base import RiskCategory
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
@@ -90,16 +90,24 @@ def _judge_coverage(findings: Findings) -> None:
         matched.remedy = _(
             "Nothing to do for an image of a single binary; else check that its package database is kept."
         )
+    elif report.os_name and not report.os_listed:
+        matched.outcome = CategoryResult.Outcome.UNSUPPORTED
+        matched.reason = _("Nobody lists vulnerabilities of %(system)s: its packages are not matched.") % {
+            "system": report.os_name
+        }
+        matched.remedy = _("Rebuild the image on a system whose makers publish security notices.")
     elif report.os_end_of_life:
-        matched.lessen(
-            _("%(system)s gets no more security notices from its makers.") % {"system": report.os_name},
-            _("Rebuild the image on a supported release: newer vulnerabilities are not listed for this one."),
+        matched.outcome = CategoryResult.Outcome.UNSUPPORTED
+        matched.reason = _("%(system)s gets no more security notices from its makers.") % {"system": report.os_name}
+        matched.remedy = _(
+            "Rebuild the image on a supported release: newer vulnerabilities are not listed for this one."
         )
 
 
 def _write(scan: Scan, findings: Findings) -> None:
     now = timezone.now()
     image, seen = scan.image, findings.seen
+    before = fall.before(image)
     looked = {
         category
         for category, outcome in findings.outcomes.items()
@@ -121,3 +129,4 @@ def _write(scan: Scan, findings: Findings) -> None:
     pulled = {name: getattr(seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")}
     Scan.objects.filter(pk=scan.pk).update(**pulled)
     counts.recount([image.pk], os_name=report.os_name if report else None)
+    fall.note(before)

@@ -9,7 +9,8 @@ from typing import Any
 from django.db.models import Aggregate, Count, Max, Q
 
 from inventory import summary
-from scanning.engines.base import RiskCategory
+from scanning import fall
+from scanning.engines.base import Check, RiskCategory
 from scanning.models import (
     CategoryResult,
     ImagePackage,
@@ -20,6 +21,8 @@ from scanning.models import (
 from scanning.models.packages import SeverityRank
 
 BATCH = 200
+TALLY_BATCH = 500
+TALLIED = ("critical", "high", "medium", "low", "unknown", "fixable")
 
 
 def recount(image_ids: Iterable[int], *, os_name: str | None = None) -> None:
@@ -39,10 +42,52 @@ def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
     iterator = iter(packages)
     while batch := list(islice(iterator, BATCH)):
         rows = ImagePackage.objects.filter(package_id__in=batch).values_list("image_id", flat=True).distinct()
-        for image_id in rows.iterator():
+        for image_id in list(rows):  # a read that stays open would forbid SQLite the writes in between
             if image_id not in seen:
                 seen.add(image_id)
                 yield image_id
+
+
+def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
+    """Write the counts of vulnerabilities of these images anew where they differ; return of how many they did.
+
+    For thousands of images that share packages: each package is counted once. Raises what ``check`` does.
+    """
+    by_package = _by_package()
+    nothing = (0,) * len(TALLIED)
+    iterator = iter(image_ids)
+    changed = 0
+    while batch := list(islice(iterator, TALLY_BATCH)):
+        check()
+        held: dict[int, set[int]] = {image_id: set() for image_id in batch}
+        rows = ImagePackage.objects.filter(image_id__in=batch).order_by().values_list("image_id", "package_id")
+        for image_id, package_id in rows.iterator(chunk_size=10_000):
+            if package_id in by_package:
+                held[image_id].add(package_id)
+        tallies = {
+            image_id: summary.Counts(
+                **dict(
+                    zip(TALLIED, map(sum, zip(nothing, *(by_package[one] for one in some), strict=True)), strict=True)
+                )
+            )
+            for image_id, some in held.items()
+        }
+        before = summary.record_differences(tallies)
+        left = {
+            image_id: sum(by_package[one][severity] for one in held[image_id] for severity in range(5))
+            for image_id in before
+        }
+        fall.note_rematched(before, left)
+        changed += len(before)
+    return changed
+
+
+def _by_package() -> dict[int, tuple[int, ...]]:
+    """Return how many vulnerabilities each package has, in the order of TALLIED; those without are left out."""
+    tallies = {name: Count("pk", filter=Q(severity=SeverityRank[name.upper()])) for name in TALLIED[:-1]}
+    tallies["fixable"] = Count("pk", filter=~Q(fixed_version=""))
+    rows = PackageVulnerability.objects.order_by().values_list("package_id").annotate(**tallies)
+    return {package_id: tuple(tally) for package_id, *tally in rows.iterator(chunk_size=10_000)}
 
 
 def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Count, Exists, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan, LessThan
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from console.jobs.models import State
 from inventory import overview
 from inventory.models import Image
-from scanning import database
-from scanning.models import CategoryResult
+from scanning import database, installed
+from scanning.engines.base import EngineError, RiskCategory
+from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
+
+WORDS: dict[str, Promise] = {  # word in the address → on screen
+    "done": _("Everything looked for"),
+    "not-asked": _("A risk category not asked for"),
+    "failed": _("A risk category failed"),
+    "partial": _("Looked at in part"),
+    "unsupported": _("Unknown or end-of-life system"),
+    "outdated": _("Older engine or database"),
+    "fell": _("Findings fell to zero"),
+    "new": _("New since the database changed"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +43,8 @@ class Coverage:
     database_updated_at: datetime | None = None
     demo: bool = False  # matched with the small database that the project makes itself
     looked_at: datetime | None = None
+    is_outdated: bool = False  # an engine or a database of today may find more
+    fell_from: int = 0  # findings of the scan before, where for no visible reason none are left
 
     @property
     def is_known(self) -> bool:
@@ -46,4 +68,63 @@ def of(image: Image, category: str) -> Coverage:
         database_updated_at=result.database_updated_at,
         demo=facts is not None and facts.is_demo and facts.built_at == result.database_updated_at,
         looked_at=result.looked_at,
+        is_outdated=CategoryResult.objects.filter(outdated(), pk=result.pk).exists(),
+        fell_from=result.fell_from,
     )
+
+
+def choices() -> list[tuple[str, Promise]]:
+    """Return the words that a list of images can be narrowed by."""
+    return list(WORDS.items())
+
+
+def condition(words: Iterable[str], *, image: str) -> Q:
+    """Return where the field ``image`` names an image that any of ``words`` is true of."""
+    results = CategoryResult.objects.filter(image=OuterRef(image)).order_by()
+    counted = results.values("image").annotate(n=Count("pk"))
+    asked = Coalesce(Subquery(counted.values("n")), Value(0))
+    scanned = Q(**{f"{image}__last_scanned_at__isnull": False})
+    unlike_done = Q(fell_from__gt=0) | ~Q(outcome=CategoryResult.Outcome.DONE) | outdated()
+    found = Q(pk__in=[])
+    for word in words:
+        if word == "done":
+            whole = Coalesce(Subquery(counted.filter(n=len(RiskCategory)).values("n")), Value(0))
+            found |= Q(GreaterThan(whole, Value(0))) & ~Q(Exists(results.filter(unlike_done)))
+        elif word == "not-asked":
+            found |= scanned & Q(LessThan(asked, Value(len(RiskCategory))))
+        elif word == "outdated":
+            found |= Q(Exists(results.filter(outdated())))
+        elif word == "fell":
+            found |= Q(Exists(results.filter(fell_from__gt=0)))
+        elif word == "new":
+            last = Rematch.objects.filter(state=State.SUCCEEDED).order_by("-pk").values("pk")[:1]
+            brought = PackageVulnerability.objects.filter(rematch=Subquery(last)).order_by()
+            held = ImagePackage.objects.filter(package__in=brought.values("package")).order_by()
+            found |= Q(**{f"{image}__in": held.values("image")})
+        elif word in CategoryResult.Outcome.values:
+            found |= Q(Exists(results.filter(outcome=word)))
+    return found
+
+
+def outdated() -> Q:
+    """Return which results an engine or a database of today may not give any more."""
+    looked = Q(looked_at__isnull=False)
+    facts = database.current()
+    found = Q(pk__in=[])
+    if facts is not None:
+        found |= looked & Q(category=RiskCategory.VULNERABILITIES, database_updated_at__lt=facts.built_at)
+    for category, version in _versions().items():
+        found |= looked & Q(category=category) & ~Q(engine_version__startswith=version)
+    return found
+
+
+def _versions() -> dict[RiskCategory, str]:
+    """Return how the version begins that a result of today has, for each category whose engine works."""
+    versions: dict[RiskCategory, str] = {}
+    try:
+        trivy = f"trivy {installed.trivy().engine_version()},"
+        versions |= {RiskCategory.VULNERABILITIES: trivy, RiskCategory.SENSITIVE: trivy}
+        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in installed.malware())[:200]
+    except EngineError:
+        pass  # the page Engines says so
+    return versions

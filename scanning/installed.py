@@ -10,10 +10,14 @@ from django.conf import settings
 from console import keys
 from console.jobs import process
 from scanning import database
+from scanning.engines.base import MalwareEngine, Readiness
+from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
+
+__all__ = ["MalwareEngine", "Readiness", "clamav", "fingerprint_key", "layer_store", "malware", "trivy", "yara"]
 
 RULES = Path(__file__).parent / "rules"
 
@@ -35,12 +39,19 @@ def trivy() -> Trivy:
 @lru_cache(maxsize=1)
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
-    return Yara(rules=RULES, extra=settings.DATA_DIR / "rules")
+    return Yara(rules=RULES, extra=Path(settings.RULES))
 
 
-def malware() -> tuple[Yara, ...]:
+@lru_cache(maxsize=1)
+def clamav() -> ClamAv | None:
+    """Return ClamAV, or None where no clamd is configured."""
+    return ClamAv(address=settings.CLAMD, max_file_bytes=settings.CLAMD_MAX_BYTES) if settings.CLAMD else None
+
+
+def malware() -> tuple[MalwareEngine, ...]:
     """Return the engines that look for viruses and trojans; each layer is read by all of them."""
-    return (yara(),)
+    antivirus = clamav()
+    return (yara(), antivirus) if antivirus else (yara(),)
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from itertools import islice
 from typing import Any, TypeVar
@@ -22,55 +22,77 @@ from scanning.models import (
 )
 
 T = TypeVar("T")
-PURL_LENGTH = 600
+PURL_LENGTH = SYSTEM_LENGTH = 600
+MATCH_KEY = ("package_id", "vulnerability_id")
+MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
 CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
 
 def record_packages(*, image: Image, report: ImageReport) -> set[int]:
     """Write packages and vulnerabilities of ``image``. Returns ids of packages whose vulnerabilities changed."""
-    packages = _packages(report.packages)
+    packages = _packages(report)
     _image_packages(image, report.packages, packages)
-    return record_matches(packages=packages, vulnerabilities=report.vulnerabilities, matches=report.matches)
+    known = record_vulnerabilities(report.vulnerabilities)
+    matches = [(package, match) for match in report.matches if (package := packages.get(_purl(match.purl)))]
+    changes = record_matches(packages=packages.values(), known=known, matches=matches)
+    mark_matched(packages.values(), matched_with=report.matched_with)
+    return changes.packages
+
+
+@dataclass
+class Changes:
+    """What became different in the vulnerabilities of some packages."""
+
+    packages: set[int] = field(default_factory=set)  # ids of those with a difference
+    added: int = 0
+    gone: int = 0
 
 
 def record_matches(
     *,
-    packages: dict[str, int],
-    vulnerabilities: Sequence[VulnerabilityFact],
-    matches: Sequence[MatchFact],
-) -> set[int]:
-    """Make ``matches`` the vulnerabilities of ``packages`` (purl → id). Returns ids of packages that changed."""
-    known = _vulnerabilities(vulnerabilities)
-    wanted: dict[tuple[int, int], dict[str, Any]] = {}
-    for match in matches:
-        package, vulnerability = packages.get(_purl(match.purl)), known.get(match.vulnerability)
-        if package is None or vulnerability is None:
+    packages: Collection[int],
+    known: Mapping[str, int],
+    matches: Iterable[tuple[int, MatchFact]],
+    rematch: int | None = None,
+) -> Changes:
+    """Make ``matches`` the vulnerabilities of ``packages`` (ids) and return the differences, which alone are written.
+
+    ``known`` has the ids of the vulnerabilities by name; ``rematch`` is the id of the Rematch that brings new ones.
+    """
+    wanted = {
+        (package, known[match.vulnerability]): match for package, match in matches if match.vulnerability in known
+    }
+    present: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for chunk in _chunks(packages):
+        rows = PackageVulnerability.objects.filter(package_id__in=chunk)
+        present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
+    added, changed = [], []
+    for (package, vulnerability), match in wanted.items():
+        there = present.get((package, vulnerability))
+        if there and there[:-1] == tuple(getattr(match, name) for name in MATCH_VALUES):
             continue
-        wanted[package, vulnerability] = _clean(
-            PackageVulnerability,
-            severity=int(match.severity),
-            severity_source=match.severity_source,
-            fixed_version=match.fixed_version,
-            status=match.status,
-            url=match.url,
-        )
-    present: dict[tuple[int, int], PackageVulnerability] = {}
-    for chunk in _chunks(packages.values()):
-        for row in PackageVulnerability.objects.filter(package_id__in=chunk):
-            present[row.package_id, row.vulnerability_id] = row
-    added = [
-        PackageVulnerability(package_id=package, vulnerability_id=vulnerability, **values)
-        for (package, vulnerability), values in wanted.items()
-        if (package, vulnerability) not in present
-    ]
-    changed = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key])]
-    gone = [row for key, row in present.items() if key not in wanted]
+        values = _clean(PackageVulnerability, **{name: getattr(match, name) for name in MATCH_VALUES})
+        row = PackageVulnerability(package_id=package, vulnerability_id=vulnerability, **values)
+        if there is None:
+            row.rematch_id = rematch
+            added.append(row)
+        elif there[:-1] != tuple(values.values()):  # else a text that was cut to fit
+            row.pk = there[-1]
+            changed.append(row)
+    gone = [(key, row[-1]) for key, row in present.items() if key not in wanted]
     PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
     if changed:
-        names = ["severity", "severity_source", "fixed_version", "status", "url"]
-        PackageVulnerability.objects.bulk_update(changed, names, batch_size=CHUNK)
-    _delete(PackageVulnerability.objects, gone)
-    return {row.package_id for row in (*added, *changed, *gone)}
+        PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
+    for some in _chunks(pk for _key, pk in gone):
+        PackageVulnerability.objects.filter(pk__in=some).delete()
+    differing = {row.package_id for row in (*added, *changed)} | {package for (package, _other), _pk in gone}
+    return Changes(differing, len(added), len(gone))
+
+
+def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
+    """Note of packages, by their ids, what their vulnerabilities are by."""
+    for chunk in _chunks(packages):
+        Package.objects.filter(pk__in=chunk).exclude(matched_with=matched_with).update(matched_with=matched_with)
 
 
 def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> None:
@@ -107,10 +129,18 @@ def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]])
     _replace(MalwareFinding, present, ["engine", "rule", "path", "diff_id"], wanted, image)
 
 
-def _packages(facts: Sequence[PackageFact]) -> dict[str, int]:
+def _packages(report: ImageReport) -> dict[str, int]:
     """Return the ids of the packages by purl, adding those that no image had before."""
-    wanted = {_purl(fact.purl): fact for fact in facts}
-    ids = _ids(Package, "purl", wanted)
+    wanted = {_purl(fact.purl): fact for fact in report.packages}
+    ids: dict[str, int] = {}
+    unlike = []
+    for chunk in _chunks(wanted):
+        for row in Package.objects.filter(purl__in=chunk).only("purl", "record", "system"):
+            ids[row.purl] = row.pk
+            if _differs(row, _matched_by(wanted[row.purl], report)):
+                unlike.append(row)
+    if unlike:
+        Package.objects.bulk_update(unlike, ["record", "system"], batch_size=100)
     new = [
         Package(
             **_clean(
@@ -123,6 +153,7 @@ def _packages(facts: Sequence[PackageFact]) -> dict[str, int]:
                 source_name=fact.source_name,
                 source_version=fact.source_version,
                 licenses=list(fact.licenses),
+                **_matched_by(fact, report),
             )
         )
         for purl, fact in wanted.items()
@@ -132,6 +163,16 @@ def _packages(facts: Sequence[PackageFact]) -> dict[str, int]:
         Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
         ids |= _ids(Package, "purl", (row.purl for row in new))
     return ids
+
+
+def _matched_by(fact: PackageFact, report: ImageReport) -> dict[str, Any]:
+    """Return what a package is matched again by: record and system."""
+    if fact.record is None:
+        return {"record": {}, "system": None}
+    system = "" if "Type" in fact.record else report.system
+    if system is None or len(system) > SYSTEM_LENGTH:
+        return {"record": {}, "system": None}
+    return {"record": _fit(fact.record), "system": system}
 
 
 def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[str, int]) -> None:
@@ -153,7 +194,7 @@ def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[s
     _delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])
 
 
-def _vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
+def record_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
     """Return the ids of the vulnerabilities by name, adding new ones and renewing those that read differently."""
     wanted = {
         fact.id: _clean(
@@ -239,6 +280,15 @@ def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
 def plain(values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` with every text fit to be kept as JSON."""
     return {name: _text(value, None) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _fit(value: Any) -> Any:
+    """Return ``value`` with every text in it as every database can keep it."""
+    if isinstance(value, str):
+        return _text(value, None)
+    if isinstance(value, Mapping):
+        return {_fit(name): _fit(member) for name, member in value.items()}
+    return [_fit(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def _purl(purl: str) -> str:

@@ -304,6 +304,6 @@ SCANS = Listing[Scan](
             css="num",
         ),
     ),
-    needs=Needs(fields=("state", "reason", "remedy")),
+    needs=Needs(fields=("state", "reason", "remedy", "run")),  # "run": else Django asks for it row by row
     detail="scanning/cells/run_why.html",
 )

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from scanning import tabs
-from scanning.views import chooser, engines, runs, scans, schedules, settings
+from scanning.views import chooser, engines, reach, rematches, runs, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -30,6 +30,19 @@ urlpatterns = [
     path("engines/", engines.engines, name="engines"),
     path("engines/update/", engines.update_database, name="update-database"),
     path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("engines/rematch/", rematches.start, name="start-rematch"),
+    path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
+    path("rematches/<int:pk>/", rematches.rematch, name="rematch"),
+    path("vulnerabilities/", reach.vulnerability_list, name="vulnerability-list"),
+    path("vulnerabilities/columns/", reach.vulnerability_columns, name="vulnerability-columns"),
+    path("vulnerabilities/export/", reach.vulnerability_export, name="vulnerability-export"),
+    path("vulnerabilities/<int:pk>/export/", reach.vulnerability_images, name="vulnerability-images"),
+    path("vulnerabilities/<path:name>/", reach.vulnerability, name="vulnerability"),
+    path("packages/", reach.package_list, name="package-list"),
+    path("packages/columns/", reach.package_columns, name="package-columns"),
+    path("packages/export/", reach.package_export, name="package-export"),
+    path("packages/<int:pk>/", reach.package, name="package"),
+    path("packages/<int:pk>/export/", reach.package_images, name="package-images"),
     path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),

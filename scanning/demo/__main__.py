@@ -91,6 +91,7 @@ def environment(around: Mapping[str, str], *, folder: Path, port: int, registry:
         "TALLYMAN_URL": f"http://127.0.0.1:{port}",
         "TALLYMAN_ALLOWED_NETWORKS": "127.0.0.1/32",
         "TALLYMAN_PLAIN_HTTP_HOSTS": registry,
+        "TALLYMAN_TRIVY_DATABASE_AT": "off",
         "DJANGO_SETTINGS_MODULE": "console.settings",
     }
 

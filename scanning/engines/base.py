@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,7 @@ class PackageFact:
     licenses: tuple[str, ...] = ()
     path: str = ""
     diff_id: str = ""  # layer that brought it
+    record: Mapping[str, object] | None = field(default=None, compare=False, repr=False)  # to match it again by
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,25 @@ class ImageReport:
     vulnerabilities: tuple[VulnerabilityFact, ...]
     matches: tuple[MatchFact, ...]
     secrets: tuple[SecretFact, ...]
+    os_listed: bool = True  # whether there are advisories for this operating system
+    # What packages of the operating system are matched by; None where that takes more than a package and its system.
+    system: str | None = None
+    matched_with: str = ""  # engine and database, in an order of age
+
+
+class MalwareEngine(Protocol):
+    """What looks for viruses and trojans in layers."""
+
+    name: str
+
+    def version(self) -> str:
+        """Return the version of engine and rules as of the last ``ready()``: the key of what is kept of a layer."""
+
+    def ready(self) -> Readiness:
+        """Say whether it can work now."""
+
+    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+        """Look at every file in the uncompressed layer at ``path``. Raises EngineError, and what ``check`` raises."""
 
 
 class Check(Protocol):

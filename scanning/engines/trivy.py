@@ -38,6 +38,7 @@ from scanning.engines.trivy_command import (
 )
 from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
 from scanning.engines.trivy_layout import write_layout
+from scanning.engines.trivy_match import Matcher, matched_with, system_of
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
 
@@ -162,6 +163,17 @@ class Trivy:
             categories=wanted,
             database=database,
             java_index=make_java_index(self._home),
+            matched_with=matched_with(self.engine_version(), database),
+        )
+
+    def matcher(self) -> Matcher:
+        """Return what matches stored packages with the database as it is now. Raises EngineError."""
+        path, _digest = self._binary.verified()
+        database = read_facts(self._database)
+        version = self.engine_version()
+        self._make_home()
+        return Matcher(
+            self._run, executable=path, version=version, database=database, java_index=make_java_index(self._home)
         )
 
     def _make_home(self) -> None:
@@ -187,10 +199,11 @@ class TrivySession:
         categories: frozenset[RiskCategory],
         database: DatabaseFacts | None,
         java_index: Path,
+        matched_with: str,
     ) -> None:
         self._run, self._memory, self._variant = run, memory, variant
         self._executable, self._key, self._categories = executable, key, categories
-        self._java_index = java_index
+        self._java_index, self._matched_with = java_index, matched_with
         self.database = database  # that findings are matched with; None where no vulnerabilities are looked for
 
     def known(self, diff_ids: Collection[str]) -> frozenset[str]:
@@ -220,8 +233,9 @@ class TrivySession:
                 java_index=self._java_index,
             )
             report = self._scan(absent, work, check=check, timeout=timeout)
-            new = self._learn(report.secrets, image.layers, read_cache(work / "cache"), check)
-            secrets = self._secrets(report.secrets, {**notes, **new})
+            records = read_cache(work / "cache", known={note.key for note in notes.values()})
+            known = {**notes, **self._learn(report.secrets, image.layers, records, check)}
+            secrets = self._secrets(report.secrets, known)
         except OSError as error:
             raise EngineError(
                 f"The image's layers could not be read or laid out: {error.strerror}.",
@@ -234,10 +248,13 @@ class TrivySession:
         return ImageReport(
             os_name=report.os_name,
             os_end_of_life=report.os_end_of_life,
+            os_listed=report.os_listed,
             packages=tuple(report.packages.values()) if looked_up else (),
             vulnerabilities=tuple(report.vulnerabilities.values()),
             matches=tuple(report.matches.values()),
             secrets=secrets if RiskCategory.SENSITIVE in self._categories else (),
+            system=system_of(report, [known[layer.diff_id].record for layer in image.layers]),
+            matched_with=self._matched_with,
         )
 
     def _scan(self, absent: set[str], work: Path, *, check: Check, timeout: float) -> Report:

@@ -18,6 +18,21 @@ from scanning.engines.trivy_secrets import FoundSecret
 SCHEMA = 2
 MAX_TEXT = 20_000  # characters of a description
 MAX_REFERENCES = 100
+# Operating systems with advisories in Trivy's database (its documentation, "Supported OS").
+LISTED = (
+    frozenset(
+        ("alma", "alpine", "amazon", "azurelinux", "bottlerocket", "cbl-mariner", "centos", "chainguard", "coreos")
+    )
+    | {"debian", "echo", "minimos", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "opensuse.leap"}
+    | {
+        *("opensuse.tumbleweed", "oracle", "photon", "redhat", "rocky", "slem", "suse linux enterprise server"),
+        *("suse linux enterprise micro", "sles", "slemicro", "ubuntu", "wolfi", "windows"),
+    }
+)
+# Members of a package that say where it lies in an image, or that no advisory is chosen by.
+_OF_THE_IMAGE = frozenset(
+    ("ID", "Identifier", "Layer", "FilePath", "Licenses", "DependsOn", "InstalledFiles", "Locations", "Digest")
+) | {"Maintainer", "Relationship", "Indirect", "Dev", "AnalyzedBy", "Fingerprint"}
 _CVSS = (("V3Score", "V3Vector"), ("V40Score", "V40Vector"), ("V2Score", "V2Vector"))  # in the order of preference
 
 Json = dict[str, Any]
@@ -30,6 +45,8 @@ class Report:
 
     os_name: str = ""
     os_end_of_life: bool = False
+    os_listed: bool = True
+    system: Json = field(default_factory=dict)  # operating system as Trivy describes it
     packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by purl and path
     vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
     matches: dict[tuple[str, str], MatchFact] = field(default_factory=dict)  # by purl and vulnerability
@@ -65,6 +82,8 @@ def read_report(text: bytes) -> Report:
         known = family not in ("", "none")  # "none": packages of a system that Trivy does not know
         reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
         reader.report.os_end_of_life = system.get("EOSL") is True
+        reader.report.os_listed = not known or family in LISTED
+        reader.report.system = {name: member for name, member in system.items() if name != "EOSL"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
             "Trivy wrote a report that cannot be read.",
@@ -86,6 +105,16 @@ def read_secrets(record: bytes, diff_id: str) -> list[FoundSecret]:
         return []
 
 
+def read_match(value: Json) -> tuple[MatchFact, VulnerabilityFact | None]:
+    """Return one vulnerability as Trivy writes it, with what is known of it where that is told: it has ``References``.
+
+    Raises TypeError, KeyError or ValueError where it is of another form.
+    """
+    reader = _Reader()
+    fact = reader.match(value).fact
+    return fact, reader.report.vulnerabilities[fact.vulnerability] if "DataSource" in value else None
+
+
 class _Reader:
     def __init__(self) -> None:
         self.report = Report()
@@ -93,7 +122,7 @@ class _Reader:
     def reduce(self, value: Json) -> object:
         """Return what is kept of a JSON object whose members are reduced already."""
         if "VulnerabilityID" in value:
-            return self._match(value)
+            return self.match(value)
         if "RuleID" in value and "StartLine" in value:
             return _secret(value)
         if "Identifier" in value and "Name" in value:
@@ -103,17 +132,19 @@ class _Reader:
             return None
         return value
 
-    def _match(self, value: Json) -> _Match:
+    def match(self, value: Json) -> _Match:
+        """Return a vulnerability of a package, and note what is told of the vulnerability itself."""
         name = _str(value, "VulnerabilityID")
         severity, source = _severity(value), _str(value, "SeveritySource")
         if name not in self.report.vulnerabilities:
-            score, vector = _cvss(value, source)
+            rank, rated_by = _rating(value)
+            score, vector = _cvss(value, rated_by)
             self.report.vulnerabilities[name] = VulnerabilityFact(
                 id=name,
                 title=_str(value, "Title")[:MAX_TEXT],
                 description=_str(value, "Description")[:MAX_TEXT],
-                severity=severity,
-                severity_source=source,
+                severity=rank,
+                severity_source=rated_by,
                 cvss_score=score,
                 cvss_vector=vector,
                 references=_strs(value, "References")[:MAX_REFERENCES],
@@ -141,7 +172,8 @@ class _Reader:
         for package in _members(value, "Packages", _Package):
             fact = package.fact
             path = fact.path or (target if value["Class"] == "lang-pkgs" and "/" in target else "")
-            fact = replace(fact, path=path, type=fact.type if package.has_purl else kind)
+            record = fact.record if value["Class"] == "os-pkgs" else {**(fact.record or {}), "Type": kind}
+            fact = replace(fact, path=path, type=fact.type if package.has_purl else kind, record=record)
             by_uid[package.uid] = fact.purl
             self.report.packages.setdefault((fact.purl, fact.path), fact)
         for match in _members(value, "Vulnerabilities", _Match):
@@ -168,6 +200,7 @@ def _package(value: Json) -> _Package:
         licenses=_strs(value, "Licenses"),
         path=_str(value, "FilePath"),
         diff_id=_str(value.get("Layer") or {}, "DiffID"),
+        record={member: what for member, what in value.items() if member not in _OF_THE_IMAGE and what},
     )
     return _Package(_str(identifier, "UID"), fact, bool(given))
 
@@ -214,6 +247,15 @@ def _cvss(value: Json, severity_source: str) -> tuple[float | None, str]:
 def _severity(value: Json) -> Severity:
     name = _str(value, "Severity")
     return Severity[name] if name in Severity.__members__ else Severity.UNKNOWN
+
+
+def _rating(value: Json) -> tuple[Severity, str]:
+    """Return the severity of a vulnerability and who gave it: the same whatever package of whatever system has it."""
+    ranks = value.get("VendorSeverity") or {}
+    for source in ("nvd", "ghsa", *sorted(ranks)):
+        if isinstance(rank := ranks.get(source), int) and 0 <= rank < len(Severity):
+            return Severity(rank + 1), source
+    return _severity(value), _str(value, "SeveritySource")
 
 
 def _generic(name: str, version: str) -> str:

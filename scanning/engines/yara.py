@@ -66,6 +66,7 @@ class Yara:
             ("Rules", str(rules.count)),
             ("Rules of the team", str(rules.team_count)),
             ("Rules version", rules.version.rpartition("+")[2]),
+            *((("Rules folder", str(self._extra)),) if self._extra else ()),
             *(("Error in a rule", problem) for problem in rules.problems),
         ]
         reason = f"Rules with errors are not applied: {'; '.join(rules.problems)}." if rules.problems else ""

@@ -12,6 +12,7 @@ class DatabaseUpdate(Job):
 
     kind = "database"
 
+    day = models.DateField(null=True, blank=True, unique=True)  # of a daily update; None: by hand
     source = models.CharField(max_length=300, blank=True)
     built_at = models.DateTimeField(null=True, blank=True)  # when the makers of the database built it
 

@@ -1,4 +1,8 @@
-"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package."""
+"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package.
+
+The fields below ``images`` say how far a row reaches. Only :mod:`scanning.reach` writes them; an image counts while a
+tag names it.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,24 @@ class Package(models.Model):
     source_name = models.CharField(max_length=300, blank=True)
     source_version = models.CharField(max_length=200, blank=True)
     licenses = models.JSONField(default=list, blank=True)
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    images = models.PositiveIntegerField(default=0)  # that hold it
+    tags = models.PositiveIntegerField(default=0)  # that name those images
+    findings = models.PositiveIntegerField(default=0)  # its vulnerabilities
+    highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, null=True, blank=True)  # None: it has none
+
+    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
+    # programming languages). Where that does not suffice the system is None, and scans alone match it.
+    record = models.JSONField(default=dict, blank=True, editable=False)
+    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
+    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-images", "id"], name="package_reach"),
+            models.Index(fields=["system", "id"], name="package_by_system"),
+        ]
 
     def __str__(self) -> str:
         return self.purl
@@ -48,8 +70,20 @@ class Vulnerability(models.Model):
     modified_at = models.DateTimeField(null=True, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
 
+    images = models.PositiveIntegerField(default=0)  # that hold a package which has it
+    tags = models.PositiveIntegerField(default=0)  # that name those images
+    highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, default=SeverityRank.UNKNOWN)  # in use
+    fixable = models.BooleanField(default=False)  # in one of the packages in use
+    package_names = models.TextField(blank=True)  # in use, one a line
+    package_types = models.CharField(max_length=200, blank=True)  # in use, each between spaces
+    fixed_versions = models.TextField(blank=True)  # "name version" of packages in use, one a line, some of them
+
     class Meta:
         verbose_name_plural = "vulnerabilities"
+        indexes = [
+            models.Index(fields=["-highest", "-images", "id"], name="vulnerability_worst"),
+            models.Index(fields=["-images", "id"], name="vulnerability_reach"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -66,6 +100,10 @@ class PackageVulnerability(models.Model):
     status = models.CharField(max_length=30, blank=True)
     url = models.CharField(max_length=500, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
+    # The rematch that has brought it; None where a scan has.
+    rematch = models.ForeignKey(
+        "scanning.Rematch", null=True, blank=True, on_delete=models.SET_NULL, related_name="matches", editable=False
+    )
 
     class Meta:
         verbose_name_plural = "package vulnerabilities"

@@ -13,11 +13,12 @@ class Rematch(Job):
     kind = "rematch"
 
     database_version = models.CharField(max_length=200, blank=True)
-    packages = models.PositiveIntegerField(default=0)  # looked at
+    packages = models.PositiveIntegerField(default=0)  # that were matched
     images = models.PositiveIntegerField(default=0)  # whose summary changed
     new_matches = models.PositiveIntegerField(default=0)  # "12 new
     new_in_images = models.PositiveIntegerField(default=0)  # in 40 images"
     gone_matches = models.PositiveIntegerField(default=0)
+    cursor = models.BigIntegerField(default=0, editable=False)  # the last image that was counted anew
 
     class Meta(Job.Meta):
         abstract = False

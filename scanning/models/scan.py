@@ -175,6 +175,7 @@ class CategoryResult(models.Model):
     engine_version = models.CharField(max_length=200, blank=True)
     database_updated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField()
+    fell_from = models.PositiveIntegerField(default=0)  # findings before, where for no visible reason none are left
     looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
 

@@ -2,43 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
 from console.accounts import administrator
 from console.jobs import queue
 from console.jobs.models import State
-from scanning import database, installed
-from scanning.models import DatabaseUpdate
+from scanning import daily, database, installed
+from scanning.health import OLD_DAYS
+from scanning.installed import Readiness
+from scanning.models import DatabaseUpdate, Rematch
 
 ACTIVE = (State.QUEUED, State.RUNNING)
-SHOWN = 5  # last updates of the vulnerability database
+SHOWN = 5  # last updates of the vulnerability database, and last rematches
+PROBLEM = "Error in a rule"  # label of what YARA-X says of a file of the team's
+LABELS = {  # of what engines tell of themselves → on screen
+    "Version": gettext_lazy("Version"),
+    "SHA-256": gettext_lazy("SHA-256"),
+    "Executable": gettext_lazy("Executable"),
+    "Rules": gettext_lazy("Rules"),
+    "Rules of the team": gettext_lazy("Rules of the team"),
+    "Rules version": gettext_lazy("Version of the rules"),
+    "Rules folder": gettext_lazy("Folder of the team's rules"),
+    "Signatures": gettext_lazy("Signatures"),
+    "Signatures built": gettext_lazy("Signatures built"),
+    "Address": gettext_lazy("Address"),
+    "Largest file": gettext_lazy("Largest file"),
+    "Database built": gettext_lazy("Database built"),
+    "Database size": gettext_lazy("Database size"),
+    "Java archives": gettext_lazy("Java archives"),
+    "Warning": gettext_lazy("Warning"),
+}
 
 
 @require_GET
 def engines(request: HttpRequest) -> HttpResponse:
-    """The page; for htmx, while an update runs, only the part on the vulnerability database."""
-    updates = DatabaseUpdate.objects.all()[:SHOWN]
+    """The page; for htmx, while an update or a rematch runs, only the part on the vulnerability database."""
+    updates, rematches = DatabaseUpdate.objects.all()[:SHOWN], Rematch.objects.all()[:SHOWN]
     context = {
         "updates": updates,
         "updating": any(not update.is_final for update in updates),
+        "rematches": rematches,
+        "rematch": next((job for job in rematches if not job.is_final), None),
         "database": database.current(),
+        "old_days": OLD_DAYS,
+        "repository": settings.TRIVY_DATABASE_REPOSITORY,
+        "daily_at": daily.time_of_day(),
+        "time_zone": settings.TIME_ZONE,
     }
     if request.headers.get("HX-Request"):
         return render(request, "scanning/_database.html", context)
-    found = [
-        {
-            "title": "Trivy",
-            "looks_for": _("Vulnerabilities, packages and sensitive data"),
-            "readiness": installed.trivy().ready(),
-        },
-        {"title": "YARA-X", "looks_for": _("Viruses and trojans"), "readiness": installed.yara().ready()},
-    ]
-    return render(request, "scanning/engines.html", context | {"engines": found})
+    return render(request, "scanning/engines.html", context | {"engines": [_shown(*each) for each in _engines()]})
+
+
+def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
+    """Yield the engines: name, what each looks for, and whether it is ready (None: it is not configured)."""
+    yield "Trivy", _("Vulnerabilities, packages and sensitive data"), installed.trivy().ready()
+    yield "YARA-X", _("Viruses and trojans, by rules of the project and of the team"), installed.yara().ready()
+    antivirus = installed.clamav()
+    yield "ClamAV", _("Viruses and trojans, by its signatures"), antivirus.ready() if antivirus else None
+
+
+def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str, object]:
+    """Return an engine as the page shows it, with how many images it could not look at last time."""
+    facts = readiness.facts if readiness else ()
+    return {
+        "title": title,
+        "looks_for": looks_for,
+        "readiness": readiness,
+        "facts": [(LABELS.get(label, label), value, label == "SHA-256") for label, value in facts if label != PROBLEM],
+        "problems": [value for label, value in facts if label == PROBLEM],
+    }
 
 
 @require_POST

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import audit
 from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
-from inventory import details, overview
+from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Tag
 from scanning import launch
@@ -125,7 +125,9 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "poll": f"{reverse('scanning:progress')}?{query}" if live or bar else "",
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
-        "overview": overview.read() if before - live else None,
+        **(
+            {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()} if before - live else {}
+        ),
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)

@@ -27,6 +27,7 @@ class Console:
             "TALLYMAN_ALLOWED_NETWORKS": "127.0.0.0/8",
             "TALLYMAN_PLAIN_HTTP_HOSTS": "127.0.0.1",
             "TALLYMAN_LOG_LEVEL": "WARNING",
+            "TALLYMAN_TRIVY_DATABASE_AT": "off",
             "DJANGO_SETTINGS_MODULE": "console.settings",
             **environment,
         }

@@ -271,6 +271,7 @@ def test_a_missing_trivy_is_told(mirror: FakeRegistry, settings: Any) -> None:
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db
 def test_the_command_installs_from_a_file(source: Path) -> None:
     out = StringIO()
     call_command("update_vulnerability_db", "--from", str(source), stdout=out)
@@ -279,6 +280,7 @@ def test_the_command_installs_from_a_file(source: Path) -> None:
     assert database.current()
 
 
+@pytest.mark.django_db
 def test_the_command_downloads(mirror: FakeRegistry) -> None:
     out = StringIO()
     call_command("update_vulnerability_db", stdout=out)

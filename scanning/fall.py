@@ -1,0 +1,65 @@
+"""Findings that fall to zero for no visible reason. An image never changes, so what was in it still is.
+
+A zero is how an engine that has quietly stopped to see looks like. It is explained where engine, rules or database
+have changed; but a new database that takes back a whole list of vulnerabilities is no explanation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inventory.models import Image
+from scanning.engines.base import RiskCategory
+from scanning.models import CategoryResult
+
+MANY = 5  # so many advisories are not taken back by one database
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was known of an image: findings and version of the engine, for each category that had a result."""
+
+    image_id: int
+    known: dict[str, tuple[int, str, int]]  # category → findings, version, the fall that was noted
+
+
+def before(image: Image) -> Before:
+    """Remember what is known of ``image`` now. Call it in the transaction that changes it."""
+    found = findings(Image.objects.get(pk=image.pk))
+    rows = CategoryResult.objects.filter(image=image, looked_at__isnull=False)
+    told = rows.values_list("category", "engine_version", "fell_from")
+    return Before(image.pk, {category: (found[category] or 0, version, fell) for category, version, fell in told})
+
+
+def note(known: Before) -> None:
+    """Note of each category whether its findings fell to zero for no visible reason; a second zero clears that."""
+    now = findings(Image.objects.get(pk=known.image_id))
+    for result in CategoryResult.objects.filter(image=known.image_id):
+        number, version, fell = known.known.get(result.category, (0, "", 0))
+        fallen = number if unexplained(number, now[result.category], changed=version != result.engine_version) else 0
+        if fallen != fell:
+            CategoryResult.objects.filter(pk=result.pk).update(fell_from=fallen)
+
+
+def note_rematched(before: Mapping[int, int], left: Mapping[int, int]) -> None:
+    """Note the same of vulnerabilities that another database has taken back, by the ids of the images."""
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, image__in=before)
+    fallen = {pk: number for pk, number in before.items() if unexplained(number, left[pk], changed=True)}
+    results.filter(fell_from__gt=0).exclude(image__in=fallen).update(fell_from=0)
+    for image_id, number in fallen.items():
+        results.filter(image=image_id).update(fell_from=number)
+
+
+def unexplained(number: int, left: int | None, *, changed: bool) -> bool:
+    """Return whether there is no reason that of ``number`` findings none are ``left``."""
+    return left == 0 and number > 0 and (not changed or number >= MANY)
+
+
+def findings(image: Image) -> dict[str, int | None]:
+    """Return how many findings each category has; None where it was not looked for."""
+    return {
+        RiskCategory.VULNERABILITIES: image.vulnerabilities,
+        RiskCategory.SENSITIVE: image.sensitive,
+        RiskCategory.MALWARE: image.malware,
+    }

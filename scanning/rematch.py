@@ -1,0 +1,233 @@
+"""Rematch: a changed vulnerability database gives all images new findings from their stored packages, without a pull.
+
+Vulnerabilities hang on packages, so each package is matched once however many images hold it, thousands in one run of
+Trivy. A package carries what it was matched with: so a rematch goes on where it was broken off, and does again what a
+scan with the database before has written meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from console.jobs import queue
+from console.jobs.errors import Draining, JobFailure, LeaseLost
+from console.jobs.models import Lane, State
+from console.jobs.work import JobRun
+from scanning import counts, database, installed, record
+from scanning.engines.base import EngineError, RiskCategory
+from scanning.engines.trivy_match import Matcher, Matches, matched_with
+from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Rematch
+
+ACTIVE = (State.QUEUED, State.RUNNING)
+CHUNK = 3000  # packages in one run of Trivy; its memory and ours go with it
+AT_ONCE = 2  # runs of Trivy beside each other
+KNOWN = 50_000  # vulnerabilities whose description is not asked for again in one rematch
+IDS = 10_000  # of images, read at a time
+FEW = 2000  # changed packages whose images are looked up; with more, all images are counted anew
+
+
+def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
+    """Queue a rematch of what is not matched with the database in use; None where nothing is, or one is under way."""
+    facts = database.current()
+    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
+        return None
+    if not _out_of_date(matched_with(installed.trivy().engine_version(), facts)).exists():
+        return None
+    with transaction.atomic():
+        job = Rematch.objects.create(lane=lane)
+        queue.enqueue(job)
+    return job
+
+
+def tick() -> None:
+    """Queue a rematch where packages are matched with an older database, and none has failed with this one.
+
+    That finds what a rematch has missed: a scan that began before the change and ended after it, say.
+    """
+    facts = database.current()
+    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
+        return
+    try:
+        now = matched_with(installed.trivy().engine_version(), facts)
+    except EngineError:  # the page Engines says so
+        return
+    last = Rematch.objects.exclude(state__in=ACTIVE).first()
+    if last and last.state != State.SUCCEEDED and last.database_version == now:
+        return  # by hand from here on
+    if _stored().filter(matched_with__lt=now).exists():
+        start()
+
+
+def rematch(run: JobRun[Rematch]) -> None:
+    """Match all packages that are out of date, and count their images anew. Writes only what differs."""
+    job = run.job
+    before = Rematch.objects.filter(pk__lt=job.pk).first()
+    everything = job.attempt > 1 or (before is not None and before.state != State.SUCCEEDED)
+    changed: set[int] = set()
+    try:
+        matcher = _match_all(run, changed)
+    except (LeaseLost, Draining):
+        raise  # somebody goes on with it
+    except Exception:
+        _recount(run, changed, everything=False, check=False)  # what was written must show
+        raise
+    images = _recount(run, changed, everything=everything, check=True)
+
+    def write() -> None:
+        _note_results(matcher)
+        new = PackageVulnerability.objects.filter(rematch=job)
+        holders = ImagePackage.objects.filter(package__in=new.values("package"))
+        Rematch.objects.filter(pk=job.pk).update(
+            images=images,
+            new_matches=new.count(),
+            new_in_images=holders.values("image").distinct().count(),
+        )
+
+    run.finish(write=write)
+
+
+def _match_all(run: JobRun[Rematch], changed: set[int]) -> Matcher:
+    """Match until nothing is out of date, also where the database changes meanwhile; return the last matcher."""
+    known: dict[str, int] = {}
+    done, gone = 0, run.job.gone_matches
+    while True:
+        matcher = _matcher()
+        total = done + _out_of_date(matcher.matched_with).count()
+        run.progress("matching", done, total, database_version=matcher.matched_with)
+        with _matching(run, matcher, known) as parts:
+            for ids, found in parts:
+                run.check()
+                with transaction.atomic():
+                    known |= record.record_vulnerabilities(found.vulnerabilities)
+                    changes = record.record_matches(
+                        packages=ids, known=known, matches=found.matches, rematch=run.job.pk
+                    )
+                    record.mark_matched(ids, matched_with=matcher.matched_with)
+                changed |= changes.packages
+                done += len(ids)
+                gone += changes.gone
+                run.progress("matching", done, max(done, total), packages=done, gone_matches=gone)
+                if not _is_current(matcher):
+                    break
+        if _is_current(matcher) and not _out_of_date(matcher.matched_with).exists():
+            return matcher
+        known.clear()
+
+
+def _matcher() -> Matcher:
+    try:
+        return installed.trivy().matcher()
+    except EngineError as error:
+        raise JobFailure(error.reason, error.remedy) from error
+
+
+def _is_current(matcher: Matcher) -> bool:
+    facts = database.current()
+    return facts is not None and facts.folder == matcher.database.folder
+
+
+@contextmanager
+def _matching(
+    run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]
+) -> Iterator[Iterator[tuple[list[int], Matches]]]:
+    """Give the parts of what is out of date, each matched; some are matched while others are written."""
+    stopped = threading.Event()
+
+    def check() -> None:
+        if stopped.is_set():
+            raise InterruptedError
+        run.check()
+
+    def match(system: str, packages: dict[int, dict[str, object]], names: list[str]) -> Matches:
+        return matcher.match(packages, system=system, known=names, scratch=run.scratch, check=check)
+
+    def results() -> Iterator[tuple[list[int], Matches]]:
+        waiting: deque[tuple[list[int], Future[Matches]]] = deque()
+        for system, packages in _parts(matcher.matched_with):
+            waiting.append((list(packages), pool.submit(match, system, packages, list(known)[:KNOWN])))
+            if len(waiting) > AT_ONCE:
+                ids, future = waiting.popleft()
+                yield ids, future.result()
+        for ids, future in waiting:
+            yield ids, future.result()
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="match") as pool:
+        try:
+            yield results()
+        finally:
+            stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
+    """Yield the packages that are not matched with ``now``: records by id, of one system at a time."""
+    rows = _out_of_date(now).order_by("system", "pk")
+    system, last = "", 0
+    while True:
+        after = rows.filter(Q(system=system, pk__gt=last) | Q(system__gt=system))
+        found = list(after.values_list("pk", "system", "record")[:CHUNK])
+        if not found:
+            return
+        system = found[0][1] or ""
+        part = {pk: dict(told) for pk, of, told in found if of == system}
+        yield system, part
+        last = max(part)
+
+
+def _stored() -> QuerySet[Package]:
+    """Return the packages that images hold and that can be matched without them."""
+    held = ImagePackage.objects.filter(package=OuterRef("pk"))
+    return Package.objects.filter(Exists(held), system__isnull=False)
+
+
+def _out_of_date(now: str) -> QuerySet[Package]:
+    return _stored().exclude(matched_with=now)
+
+
+def _recount(run: JobRun[Rematch], changed: set[int], *, everything: bool, check: bool) -> int:
+    """Count anew the images that hold what has changed; return of how many the counts did."""
+    if not changed and not everything:
+        return 0
+    if check:
+        run.progress("counting")
+    images = _matched_images() if everything or len(changed) > FEW else counts.images_with(changed, but=0)
+    return counts.recount_vulnerabilities(images, check=run.check if check else lambda: None)
+
+
+def _matched_images() -> Iterator[int]:
+    """Yield the ids of all images that were looked at for vulnerabilities; no read stays open in between."""
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
+    last = 0
+    while found := list(results.filter(image__gt=last).order_by("image").values_list("image_id")[:IDS]):
+        yield from (image_id for (image_id,) in found)
+        last = found[-1][0]
+
+
+def _note_results(matcher: Matcher) -> None:
+    """Note of all images that can be what they are matched with now."""
+    only_by_scan = ImagePackage.objects.filter(package__system__isnull=True).values("image")
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
+    version = f"trivy {matcher.version}, database {matcher.database.version}"
+    results.exclude(image__in=only_by_scan).exclude(
+        database_updated_at=matcher.database.built_at, engine_version=version
+    ).update(database_updated_at=matcher.database.built_at, engine_version=version)
+
+
+def last_news() -> Rematch | None:
+    """Return the last rematch that has come to its end, or None."""
+    return Rematch.objects.filter(state=State.SUCCEEDED).first()
+
+
+def describe(job: Rematch) -> str:
+    """Return what a rematch has brought, for a person: "12 new in 40 images"."""
+    if not job.new_matches:
+        return _("nothing new")
+    return _("%(new)s new in %(images)s images") % {"new": f"{job.new_matches:,}", "images": f"{job.new_in_images:,}"}

@@ -1,0 +1,56 @@
+"""What stands out about the images, for the strip below the figures of Repository images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Count, Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.jobs.models import State
+from inventory.models import Tag
+from inventory.overview import Signal
+from scanning import coverage as looked
+from scanning import rematch
+from scanning.models import CategoryResult, Rematch
+
+
+def news() -> Iterable[Signal]:
+    """Tell what the last change of the vulnerability database has brought, and whether a rematch is under way."""
+    running = Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)).first()
+    if running:
+        share = running.percent
+        done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")
+        yield Signal("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
+    last = rematch.last_news()
+    if last and last.new_matches:
+        text = _("since the vulnerability database changed")
+        yield Signal("news", "", rematch.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
+
+
+def coverage() -> Iterable[Signal]:
+    """Tell of how many images something is not known that looks like a zero otherwise."""
+    tagged = Exists(Tag.objects.filter(image=OuterRef("image")))
+    conditions = {
+        "fell": Q(fell_from__gt=0),
+        "failed": Q(outcome=CategoryResult.Outcome.FAILED),
+        "unsupported": Q(outcome=CategoryResult.Outcome.UNSUPPORTED),
+        "outdated": looked.outdated(),
+    }
+    told = CategoryResult.objects.filter(tagged).aggregate(
+        **{word: Count("image", distinct=True, filter=condition) for word, condition in conditions.items()}
+    )
+    texts = {
+        "fell": _("Findings fell to zero"),
+        "failed": _("A risk category failed"),
+        "unsupported": _("Unknown or end-of-life system"),
+        "outdated": _("Older engine or database"),
+    }
+    for word, number in told.items():
+        if number:
+            title = ngettext("%(n)s image", "%(n)s images", number) % {"n": f"{number:,}"}
+            level = "fault" if word in ("fell", "failed") else ""
+            href = f"{reverse('inventory:image-list')}?coverage={word}"
+            yield Signal(word, level, texts[word], title, href)  # type: ignore[arg-type]

@@ -1,0 +1,125 @@
+"""Vulnerabilities and packages across images: where is CVE-…, where is log4j?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.accounts import operator
+from console.listing import Listing
+from console.listing import views as lists
+from inventory.models import Tag
+from scanning import reach, reach_listings
+from scanning.kinds import kinds, type_label
+from scanning.models import Package, PackageVulnerability, Vulnerability
+
+MATCHES_SHOWN = 20
+
+
+@require_GET
+def vulnerability_list(request: HttpRequest) -> HttpResponse:
+    """All vulnerabilities that are in an image."""
+    return _list(request, reach_listings.VULNERABILITIES, "scanning/vulnerabilities.html", "vulnerability")
+
+
+@require_GET
+def package_list(request: HttpRequest) -> HttpResponse:
+    """All packages that are in an image, vulnerable or not."""
+    return _list(request, reach_listings.PACKAGES, "scanning/packages.html", "package")
+
+
+@require_http_methods(["GET", "POST"])
+def vulnerability_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, reach_listings.VULNERABILITIES, back="scanning:vulnerability-list")
+
+
+@require_http_methods(["GET", "POST"])
+def package_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, reach_listings.PACKAGES, back="scanning:package-list")
+
+
+@require_POST
+@operator
+def vulnerability_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the vulnerabilities that match."""
+    return lists.export(request, reach_listings.VULNERABILITIES, back="scanning:vulnerability-list")
+
+
+@require_POST
+@operator
+def package_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the packages that match."""
+    return lists.export(request, reach_listings.PACKAGES, back="scanning:package-list")
+
+
+@require_GET
+def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
+    """One vulnerability: what it is, which packages have it, and the images that hold them."""
+    found = get_object_or_404(Vulnerability, name=name)
+    matches = (
+        PackageVulnerability.objects.filter(vulnerability=found, package__images__gt=0)
+        .select_related("package")
+        .order_by("-package__images", "package__name", "pk")
+    )
+    shown = list(matches[: MATCHES_SHOWN + 1])
+    context = {
+        "vulnerability": found,
+        "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
+        "matches": shown[:MATCHES_SHOWN],
+        "more_matches": len(shown) > MATCHES_SHOWN,
+        "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
+    }
+    return _behind(request, reach_listings.AFFECTED, found.pk, "scanning/vulnerability.html", context)
+
+
+@require_GET
+def package(request: HttpRequest, pk: int) -> HttpResponse:
+    """One version of a package: its vulnerabilities, and the images that hold it."""
+    found = get_object_or_404(Package, pk=pk)
+    matches = found.matches.select_related("vulnerability").order_by("-severity", "vulnerability__name")
+    shown = list(matches[: MATCHES_SHOWN + 1])
+    context = {
+        "package": found,
+        "type": type_label(found.type),
+        "matches": shown[:MATCHES_SHOWN],
+        "more_matches": len(shown) > MATCHES_SHOWN,
+        "export_url": reverse("scanning:package-images", args=[found.pk]),
+    }
+    return _behind(request, reach_listings.HOLDERS, found.pk, "scanning/package.html", context)
+
+
+@require_POST
+@operator
+def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
+    """A workbook of the images that have a vulnerability."""
+    found = get_object_or_404(Vulnerability, pk=pk)
+    back = reverse("scanning:vulnerability", args=[found.name])
+    return lists.export(request, reach_listings.AFFECTED, back=back, within=pk, target=found.name)
+
+
+@require_POST
+@operator
+def package_images(request: HttpRequest, pk: int) -> HttpResponse:
+    """A workbook of the images that hold a package."""
+    found = get_object_or_404(Package, pk=pk)
+    back = reverse("scanning:package", args=[pk])
+    return lists.export(request, reach_listings.HOLDERS, back=back, within=pk, target=found.purl)
+
+
+def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:
+    context = {"export_url": reverse(f"scanning:{kind}-export"), "counted_at": reach.counted_at()}
+    return lists.show(request, listing, template=template, context=context)
+
+
+def _behind(
+    request: HttpRequest, listing: Listing[Tag], pk: int, template: str, context: dict[str, Any]
+) -> HttpResponse:
+    """Answer with the page of one thing and the images behind it, or with the list of those alone."""
+    context |= {"counted_at": reach.counted_at()}
+    return lists.show(request, listing, template=template, rows=listing.within_rows(pk), context=context)

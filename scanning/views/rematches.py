@@ -1,0 +1,60 @@
+"""One rematch: what a changed vulnerability database has brought, in which images."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Count, IntegerField, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from console import audit
+from console.accounts import administrator
+from console.jobs import queue
+from console.jobs.models import Lane, State
+from console.listing import Page
+from console.listing import views as lists
+from scanning import rematch as rematching
+from scanning.listings import NEWS
+from scanning.models import ImagePackage, Rematch
+
+
+@require_GET
+def rematch(request: HttpRequest, pk: int) -> HttpResponse:
+    """What one rematch has brought, each with how many images hold it."""
+    found = get_object_or_404(Rematch, pk=pk)
+    holders = ImagePackage.objects.filter(package=OuterRef("package")).order_by().values("package")
+    images = Subquery(holders.annotate(n=Count("image", distinct=True)).values("n"), output_field=IntegerField())
+    page = Page(NEWS, request.GET, path=request.path, rows=found.matches.annotate(images=Coalesce(images, 0)))
+    partial = lists.is_partial(request, "list")
+    context = {"page": page, "rematch": found, "is_last": found == rematching.last_news()}
+    response = render(request, "console/listing/list.html" if partial else "scanning/rematch.html", context)
+    if partial:
+        response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_POST
+@administrator
+def start(request: HttpRequest) -> HttpResponse:
+    """Match all images with the database in use, where that is not done."""
+    if job := rematching.start(lane=Lane.MANUAL):
+        audit.record(request, "rematch.start", job)
+        messages.success(request, _("All images are being matched; none is pulled."))
+    else:
+        messages.info(request, _("All images are matched with the database in use, or are being matched."))
+    return redirect("scanning:engines")
+
+
+@require_POST
+@administrator
+def cancel(request: HttpRequest) -> HttpResponse:
+    """Cancel the rematch that waits or runs; what it has written stays."""
+    for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
+        queue.request_cancel(job)
+        audit.record(request, "rematch.cancel", job)
+    return redirect("scanning:engines")
