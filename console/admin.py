@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
 
-from console.models import AuditEvent, JobEvent, User
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that nobody adds, changes or deletes here."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from console.models import AuditEvent, Canary, JobEvent, ScanCanary, User
+from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
 @admin.register(User)
@@ -44,4 +29,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 class JobEventAdmin(ReadOnlyAdmin):
     list_display = ("at", "kind", "job_id", "from_state", "to_state", "attempt", "worker")
     list_filter = ("kind", "to_state")
-    search_fields = ("job_id",)
+    search_fields = ("=job_id", "worker")
+
+
+admin.site.register((Canary, ScanCanary), JobAdmin)

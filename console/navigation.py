@@ -29,6 +29,8 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
         _("Images"),
         (
             Item(_("Repository images"), "inventory:image-list", "images", key="i"),
+            Item(_("Vulnerabilities"), "scanning:vulnerability-list", "bug", key="v"),
+            Item(_("Packages"), "scanning:package-list", "package", key="p"),
             Item(_("Image repository management"), "registries:registry-list", "registry", key="r"),
             Item(_("Scheduled scan settings"), "scanning:schedule-list", "calendar", key="s"),
         ),

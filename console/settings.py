@@ -49,11 +49,12 @@ LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
 WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 
 INSTALLED_APPS = [
+    "django_q",  # before the console, whose admin takes the pages of this one over
     "console.apps.ConsoleConfig",
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
-    "django.contrib.admin",
+    "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -63,7 +64,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_filters",
-    "django_q",
     "csp",
     "axes",
     "template_partials",
@@ -140,6 +140,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
+    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
@@ -152,6 +153,8 @@ JOB_TICKS: list[str] = [
     "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",
+    "scanning.reach.due",
+    "inventory.trend.tick",
 ]
 
 # --- people ------------------------------------------------------------------------------------------------------

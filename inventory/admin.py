@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from console.admin import ReadOnlyAdmin
-from inventory.models import Image, Layer, Manifest, Repository, Tag
-
-
-class LargeTableAdmin(ReadOnlyAdmin):
-    """Tables of which a full count takes long."""
-
-    show_full_result_count = False
-    list_per_page = 50
+from console.read_only_admin import ReadOnlyAdmin
+from inventory.models import (
+    Image,
+    ImageLayer,
+    Layer,
+    Manifest,
+    ManifestLayer,
+    PlatformManifest,
+    Repository,
+    Snapshot,
+    Tag,
+)
 
 
 @admin.register(Repository)
-class RepositoryAdmin(LargeTableAdmin):
-    list_display = ("name", "registry", "first_seen")
+class RepositoryAdmin(ReadOnlyAdmin):
+    list_display = ("name", "registry", "first_seen", "synced_at")
     list_filter = ("registry",)
     list_select_related = ("registry",)
     search_fields = ("name",)
+    related = (("inventory.Tag", "repository"),)
 
 
 @admin.register(Tag)
-class TagAdmin(LargeTableAdmin):
+class TagAdmin(ReadOnlyAdmin):
     list_display = ("address", "name", "digest", "image", "size", "first_seen", "changed_at")
     list_filter = ("repository__registry",)
     list_select_related = ("image",)
@@ -32,20 +36,65 @@ class TagAdmin(LargeTableAdmin):
 
 
 @admin.register(Image)
-class ImageAdmin(LargeTableAdmin):
+class ImageAdmin(ReadOnlyAdmin):
     list_display = ("image_id", "os_name", "platform", "scan_state", "highest", "last_scanned_at")
     list_filter = ("scan_state", "highest", "config_known")
     search_fields = ("image_id__startswith",)
+    related = (
+        ("inventory.Tag", "image"),
+        ("inventory.Manifest", "image"),
+        ("inventory.ImageLayer", "image"),
+        ("scanning.Scan", "image"),
+        ("scanning.CategoryResult", "image"),
+        ("scanning.ImagePackage", "image"),
+        ("scanning.MalwareFinding", "image"),
+        ("scanning.SecretFinding", "image"),
+    )
 
 
 @admin.register(Manifest)
-class ManifestAdmin(LargeTableAdmin):
-    list_display = ("digest", "kind", "media_type", "artifact_type", "size")
+class ManifestAdmin(ReadOnlyAdmin):
+    list_display = ("digest", "kind", "media_type", "artifact_type", "size", "seen_at")
     list_filter = ("kind",)
     search_fields = ("digest__startswith",)
+    related = (
+        ("inventory.Tag", "manifest"),
+        ("inventory.ManifestLayer", "manifest"),
+        ("inventory.PlatformManifest", "index"),
+    )
+
+
+@admin.register(PlatformManifest)
+class PlatformManifestAdmin(ReadOnlyAdmin):
+    list_display = ("index", "position", "platform", "digest", "size", "absent")
+    list_filter = ("absent",)
+    list_select_related = ("index",)
+    search_fields = ("digest__startswith", "platform")
 
 
 @admin.register(Layer)
-class LayerAdmin(LargeTableAdmin):
-    list_display = ("digest", "diff_id", "size", "media_type")
+class LayerAdmin(ReadOnlyAdmin):
+    list_display = ("digest", "diff_id", "size", "media_type", "verified")
+    list_filter = ("verified",)
     search_fields = ("digest__startswith", "diff_id__startswith")
+    related = (("inventory.ManifestLayer", "layer"),)
+
+
+@admin.register(ManifestLayer)
+class ManifestLayerAdmin(ReadOnlyAdmin):
+    list_display = ("manifest", "position", "layer")
+    list_select_related = ("manifest", "layer")
+    search_fields = ("manifest__digest__startswith", "layer__digest__startswith")
+
+
+@admin.register(ImageLayer)
+class ImageLayerAdmin(ReadOnlyAdmin):
+    list_display = ("image", "position", "diff_id", "step")
+    list_select_related = ("image",)
+    search_fields = ("diff_id__startswith", "image__image_id__startswith")
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("day", "at", "images", "scanned", "at_risk", "critical", "high", "malware", "sensitive")
+    date_hierarchy = "day"

@@ -88,6 +88,9 @@ class ImageFilters(ListingFilterSet):
         found = Q(address__icontains=word) | Q(name__icontains=word)
         if digest := DIGEST.fullmatch(word.rpartition("@")[2]):
             start = f"{(digest['algorithm'] or 'sha256').lower()}:{digest['digits'].lower()}"
-            return found | Q(digest__startswith=start) | Q(image__image_id__startswith=start)
+            # Its own query: an index finds the images, which a condition over the join would prevent.
+            images = Image.objects.filter(image_id__startswith=start).order_by().values("pk")
+            by_digest = Q(digest__startswith=start) | Q(image__in=images)
+            return by_digest if digest["algorithm"] else found | by_digest  # no address or tag reads "sha256:…"
         path, colon, tag = word.rpartition(":")
         return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found

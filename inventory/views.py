@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import operator
 from console.listing import views as lists
-from inventory import details, overview
+from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Image
 
@@ -20,8 +20,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
     if not lists.is_partial(request, "list"):
-        context["overview"] = overview.read()
-        context["signals"] = overview.signals()
+        context |= {"overview": overview.read(), "signals": overview.signals(), "trend": trend.read()}
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 

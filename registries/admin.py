@@ -1,20 +1,24 @@
 """Django admin of the registries, for support staff: to read. The page of the console is where they are changed.
 
-The fields are named one by one, so that a column that is added later is not shown before somebody has thought of it.
-No list holds a column with a credential.
+The fields of a registry are named one by one, so that a column that is added later is not shown before somebody has
+thought of it. No list holds a column with a credential.
 """
 
 from __future__ import annotations
 
 from django.contrib import admin
 
-from console.admin import ReadOnlyAdmin
-from registries.models import CloudAccount, Registry, Removal, SyncRun
-
-JOB = (
-    *("state", "stage", "progress_done", "progress_total", "reason", "remedy", "attempt", "losses", "retried"),
-    *("created_at", "queued_at", "not_before", "started_at", "ended_at", "cancel_requested_at"),
-    *("worker", "heartbeat_at", "lease_until"),
+from console.read_only_admin import JOB, JobAdmin, ReadOnlyAdmin
+from registries.models import (
+    CloudAccount,
+    CloudDiscovery,
+    ConnectionTest,
+    PullUnit,
+    PushAddress,
+    PushEvent,
+    Registry,
+    Removal,
+    SyncRun,
 )
 
 
@@ -34,7 +38,15 @@ class RegistryAdmin(ReadOnlyAdmin):
             {"fields": ("connection", "connection_reason", "connection_remedy", "connection_checked_at")},
         ),
         ("Syncs", {"fields": ("last_sync", "nightly_on")}),
-        ("Row", {"fields": ("created_at", "updated_at", "deleting_at")}),
+        ("Row", {"fields": ("created_at", "updated_at", "deleting_at", "see_also")}),
+    )
+    readonly_fields = ("has_password", "has_pull_password")
+    related = (
+        ("registries.SyncRun", "registry"),
+        ("registries.PushEvent", "registry"),
+        ("registries.ConnectionTest", "registry"),
+        ("inventory.Repository", "registry"),
+        ("scanning.Scan", "registry"),
     )
 
     @admin.display(boolean=True, description="Password stored")
@@ -47,28 +59,75 @@ class RegistryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(ReadOnlyAdmin):
+class SyncRunAdmin(JobAdmin):
     list_display = ("id", "registry", "state", "trigger", "created_at", "ended_at", "tags", "errors")
-    list_filter = ("state", "trigger", "complete")
+    list_filter = ("state", "trigger", "complete", "registry")
     list_select_related = ("registry",)
     search_fields = ("registry__name", "reason")
-    date_hierarchy = "created_at"
-    fields = (
-        *("registry", "trigger", "requested_by", "forget_unlisted"),
-        *("repositories", "tags", "tags_new", "tags_changed", "tags_gone", "not_images", "errors", "complete"),
-        *JOB,
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    *("registry", "trigger", "requested_by", "forget_unlisted"),
+                    *("repositories", "tags", "tags_new", "tags_changed", "tags_gone", "not_images", "errors"),
+                    *("complete", *JOB),
+                )
+            },
+        ),
     )
 
 
 @admin.register(Removal)
-class RemovalAdmin(ReadOnlyAdmin):
+class RemovalAdmin(JobAdmin):
     list_display = ("id", "name", "state", "requested_by", "created_at", "ended_at")
-    list_filter = ("state",)
     list_select_related = ("requested_by",)
-    fields = ("name", "registry", "requested_by", *JOB)
+    search_fields = ("name", "reason")
 
 
 @admin.register(CloudAccount)
 class CloudAccountAdmin(ReadOnlyAdmin):
     list_display = ("name", "secret_id", "state", "checked_at", "instances", "namespaces")
-    exclude = ("secret_key_token", "pull_password_token")
+    list_filter = ("state",)
+    search_fields = ("name", "secret_id")
+    related = (("registries.Registry", "cloud_account"), ("registries.CloudDiscovery", "account"))
+
+
+@admin.register(CloudDiscovery)
+class CloudDiscoveryAdmin(JobAdmin):
+    list_display = ("id", "account", "state", "trigger", "created_at", "ended_at", "reason")
+    list_filter = ("state", "trigger", "account")
+    list_select_related = ("account",)
+    search_fields = ("account__name", "reason")
+
+
+@admin.register(ConnectionTest)
+class ConnectionTestAdmin(ReadOnlyAdmin):
+    list_display = ("id", "registry", "user", "saved", "started_at", "ended_at")
+    list_filter = ("saved", "registry")
+    list_select_related = ("registry", "user")
+    search_fields = ("registry__name", "user__username")
+
+
+@admin.register(PullUnit)
+class PullUnitAdmin(ReadOnlyAdmin):
+    list_display = ("registry", "image_id", "taken_at")
+    list_filter = ("registry",)
+    list_select_related = ("registry",)
+    search_fields = ("image_id__startswith",)
+
+
+@admin.register(PushAddress)
+class PushAddressAdmin(ReadOnlyAdmin):
+    list_display = ("registry", "scans", "created_at", "received_at", "refused_at")
+    list_filter = ("scans",)
+    list_select_related = ("registry",)
+    search_fields = ("registry__name",)
+
+
+@admin.register(PushEvent)
+class PushEventAdmin(JobAdmin):
+    list_display = ("id", "registry", "repository", "tag", "state", "images", "created_at", "reason")
+    list_filter = ("state", "registry")
+    list_select_related = ("registry",)
+    search_fields = ("repository", "tag")

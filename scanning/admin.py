@@ -4,35 +4,94 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from inventory.admin import LargeTableAdmin
+from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 from scanning.models import (
     CategoryResult,
     DatabaseUpdate,
+    Firing,
+    ImagePackage,
     LayerEvidence,
     MalwareFinding,
     Package,
+    PackageReach,
     PackageVulnerability,
+    Recount,
+    Rematch,
     Scan,
+    ScanRun,
+    ScanSchedule,
+    ScanSettings,
     SecretFinding,
+    Selection,
     Vulnerability,
+    VulnerabilityReach,
 )
 
 
+@admin.register(ScanRun)
+class ScanRunAdmin(JobAdmin):
+    list_display = ("id", "state", "trigger", "scope", "tags", "images", "failed", "created_at", "finished_at")
+    list_filter = ("state", "trigger", "scope")
+    search_fields = ("=id", "requested_by__username", "schedule__name", "reason")
+    related = (("scanning.Scan", "run"),)
+
+
 @admin.register(Scan)
-class ScanAdmin(LargeTableAdmin):
+class ScanAdmin(JobAdmin):
     list_display = ("id", "address", "state", "stage", "lane", "attempt", "worker", "created_at", "ended_at", "reason")
     list_filter = ("state", "lane", "registry")
     search_fields = ("address", "=manifest_digest", "worker")
+    date_hierarchy = None
+
+
+@admin.register(ScanSchedule)
+class ScanScheduleAdmin(ReadOnlyAdmin):
+    list_display = ("name", "is_on", "every_days", "at", "until", "scope", "next_due_at")
+    list_filter = ("is_on", "every_days", "scope")
+    search_fields = ("name",)
+    related = (("scanning.Firing", "schedule"), ("scanning.ScanRun", "schedule"))
+
+
+@admin.register(Firing)
+class FiringAdmin(ReadOnlyAdmin):
+    list_display = ("schedule", "due_at", "outcome", "run", "at")
+    list_filter = ("outcome", "schedule")
+    list_select_related = ("schedule", "run")
+    search_fields = ("schedule__name",)
+    date_hierarchy = "due_at"
+
+
+@admin.register(ScanSettings)
+class ScanSettingsAdmin(ReadOnlyAdmin):
+    list_display = ("id", "monthly_quota", "updated_at")
+
+
+@admin.register(Selection)
+class SelectionAdmin(ReadOnlyAdmin):
+    list_display = ("owner", "purpose", "used_at")
+    list_select_related = ("owner",)
+    search_fields = ("owner__username", "purpose")
 
 
 @admin.register(DatabaseUpdate)
-class DatabaseUpdateAdmin(LargeTableAdmin):
+class DatabaseUpdateAdmin(JobAdmin):
     list_display = ("id", "state", "source", "built_at", "created_at", "ended_at", "reason")
-    list_filter = ("state",)
+    search_fields = ("source", "reason")
+
+
+@admin.register(Rematch)
+class RematchAdmin(JobAdmin):
+    list_display = ("id", "state", "database_version", "packages", "images", "new_matches", "gone_matches", "ended_at")
+    search_fields = ("database_version", "reason")
+
+
+@admin.register(Recount)
+class RecountAdmin(JobAdmin):
+    list_display = ("id", "state", "images", "changed", "created_at", "started_at", "ended_at", "reason")
 
 
 @admin.register(CategoryResult)
-class CategoryResultAdmin(LargeTableAdmin):
+class CategoryResultAdmin(ReadOnlyAdmin):
     list_display = ("image", "category", "outcome", "engine_version", "database_updated_at", "ended_at", "reason")
     list_filter = ("category", "outcome")
     list_select_related = ("image",)
@@ -40,29 +99,58 @@ class CategoryResultAdmin(LargeTableAdmin):
 
 
 @admin.register(Package)
-class PackageAdmin(LargeTableAdmin):
-    list_display = ("name", "version", "type", "purl")
+class PackageAdmin(ReadOnlyAdmin):
+    list_display = ("name", "version", "type", "images", "findings", "purl")
     list_filter = ("type",)
     search_fields = ("name__startswith", "=purl")
+    related = (
+        ("scanning.ImagePackage", "package"),
+        ("scanning.PackageVulnerability", "package"),
+        ("scanning.PackageReach", "package"),
+    )
 
 
 @admin.register(Vulnerability)
-class VulnerabilityAdmin(LargeTableAdmin):
-    list_display = ("name", "severity", "severity_source", "cvss_score", "title", "published_at")
-    list_filter = ("severity",)
+class VulnerabilityAdmin(ReadOnlyAdmin):
+    list_display = ("name", "severity", "severity_source", "cvss_score", "images", "title", "published_at")
+    list_filter = ("severity", "fixable")
     search_fields = ("name__startswith",)
+    related = (("scanning.PackageVulnerability", "vulnerability"), ("scanning.VulnerabilityReach", "vulnerability"))
 
 
 @admin.register(PackageVulnerability)
-class PackageVulnerabilityAdmin(LargeTableAdmin):
-    list_display = ("vulnerability", "package", "severity", "fixed_version", "status")
+class PackageVulnerabilityAdmin(ReadOnlyAdmin):
+    list_display = ("vulnerability", "package", "severity", "fixed_version", "status", "first_seen")
     list_filter = ("severity", "status")
     list_select_related = ("vulnerability", "package")
     search_fields = ("vulnerability__name__startswith", "package__name__startswith")
 
 
+@admin.register(ImagePackage)
+class ImagePackageAdmin(ReadOnlyAdmin):
+    list_display = ("image", "package", "path", "diff_id")
+    list_select_related = ("image", "package")
+    search_fields = ("package__name__startswith", "image__image_id__startswith")
+
+
+@admin.register(PackageReach)
+class PackageReachAdmin(ReadOnlyAdmin):
+    list_display = ("package", "registry", "images", "tags")
+    list_filter = ("registry",)
+    list_select_related = ("package", "registry")
+    search_fields = ("package__name__startswith",)
+
+
+@admin.register(VulnerabilityReach)
+class VulnerabilityReachAdmin(ReadOnlyAdmin):
+    list_display = ("vulnerability", "registry", "images", "tags")
+    list_filter = ("registry",)
+    list_select_related = ("vulnerability", "registry")
+    search_fields = ("vulnerability__name__startswith",)
+
+
 @admin.register(SecretFinding)
-class SecretFindingAdmin(LargeTableAdmin):
+class SecretFindingAdmin(ReadOnlyAdmin):
     list_display = ("title", "rule", "severity", "path", "image", "first_seen")
     list_filter = ("severity", "category")
     list_select_related = ("image",)
@@ -70,7 +158,7 @@ class SecretFindingAdmin(LargeTableAdmin):
 
 
 @admin.register(MalwareFinding)
-class MalwareFindingAdmin(LargeTableAdmin):
+class MalwareFindingAdmin(ReadOnlyAdmin):
     list_display = ("rule", "family", "kind", "severity", "path", "image", "first_seen")
     list_filter = ("kind", "severity", "engine")
     list_select_related = ("image",)
@@ -78,7 +166,7 @@ class MalwareFindingAdmin(LargeTableAdmin):
 
 
 @admin.register(LayerEvidence)
-class LayerEvidenceAdmin(LargeTableAdmin):
+class LayerEvidenceAdmin(ReadOnlyAdmin):
     list_display = ("diff_id", "engine", "engine_version", "files", "bytes", "seen_at")
     list_filter = ("engine",)
     search_fields = ("diff_id__startswith",)

@@ -93,11 +93,13 @@ def _packed(note: LayerNote) -> bytes:
 
 def _unpacked(packed: bytes | memoryview | None) -> LayerNote | None:
     try:
-        plain = zlib.decompressobj().decompress(bytes(packed or b""), MAX_RECORD)
+        unpacker = zlib.decompressobj()
+        plain = unpacker.decompress(bytes(packed or b""), MAX_RECORD)
+        if not unpacker.eof:  # its checksum stands at the end
+            return None
         head, _newline, told = plain.partition(b"\n")
         values = json.loads(head)
         secrets = {key: Shown(masked, fingerprint) for key, (masked, fingerprint) in values["secrets"].items()}
-        json.loads(told)
         return LayerNote(values["key"], told, secrets)
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from django.db.models import QuerySet
+
 from console.jobs.models import Lane
 from console.models import User
 from inventory.models import Tag
@@ -29,13 +31,13 @@ class LaunchResult:
 
 def launch(
     *,
-    tag_ids: Iterable[int],
+    tag_ids: Iterable[int] | QuerySet[Tag],
     categories: Sequence[str] = tuple(RiskCategory),
     requested_by: User | None,
     timeout: int | None = None,
     lane: Lane = Lane.MANUAL,
 ) -> LaunchResult:
-    """Start a run of one scan per image behind ``tag_ids`` and return what was queued and what was not.
+    """Start a run of one scan per image behind ``tag_ids`` (ids or rows) and return what was queued and what was not.
 
     ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
     Raises ValueError where no category is known.

@@ -196,7 +196,7 @@ NEWS = Listing[PackageVulnerability](
             value=lambda row: row.vulnerability.name,
             sort=("vulnerability__name",),
             needs=Needs(fields=("vulnerability__name",)),
-            template="scanning/cells/vulnerability.html",
+            template="scanning/cells/new_name.html",
         ),
         Column(
             name="package",

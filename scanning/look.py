@@ -1,7 +1,8 @@
 """Looking at the layers of one image: what no engine knows yet is pulled, several layers at once, and read once.
 
-While layers are still coming, the malware engines read those that are there. Each layer is looked at by one scan of a
-machine at a time; what others look at meanwhile is waited for, after our own layers and with nothing held.
+While layers are still coming, the malware engines read those that are there, in a thread of their own, and go on while
+Trivy looks. Each layer is looked at by one scan of a machine at a time; what others look at meanwhile is waited for,
+after our own layers and with nothing held.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.utils.translation import gettext_lazy
 
@@ -28,6 +30,9 @@ from scanning.engines.trivy import LayersMissing, TrivySession
 from scanning.layers import CorruptLayer, LayerLease, StoredFile
 from scanning.models import Scan
 from scanning.models.scan import Stage
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 PULLS = 3  # layers of one image at once
 _ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
@@ -118,16 +123,19 @@ class Look:
         self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
+        self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
+        self._readings: dict[Future[LayerReport], tuple[str, str]] = {}  # what it reads, as keys of _reports
         self._pulled: dict[str, int] = {}  # bytes by digest of the blob
         self._total: int | None = None
         self._failure: EngineError | None = None
 
     def see(self) -> Seen:
         """Return what there is to see. Raises RegistryError, LayerError, EngineError, and what ``check`` raises."""
-        try:
-            report = self._see()
-        except LayersMissing:  # they are forgotten by now, and pulled
-            report = self._see()
+        with self._threads(1, "read") as self._reader:
+            try:
+                report = self._see()
+            except LayersMissing:  # they are forgotten by now, and pulled
+                report = self._see()
         malware = [(self._diff_id(layer), engine.name) for layer in self._layers() for engine in self._engines]
         return Seen(
             report=report,
@@ -145,15 +153,19 @@ class Look:
                 unknown = self._unknown()  # another scan may have ended its look just before the claim
                 mine = [layer for layer in unknown if layer.digest in claimed]
                 self._pull(mine)
-                if self._session and len(mine) == len(unknown):
-                    return self._analyse(self._layers())
+                whole, report = len(mine) == len(unknown), None
                 if self._session and mine:
-                    self._analyse(mine)
+                    report = self._analyse(self._layers() if whole else mine)
+                self._read_to_the_end()
+                if self._session and whole:
+                    return report
             if not mine and unknown:
                 self._run.progress(Stage.WAITING)
                 self._check()
                 time.sleep(LOOK_SECONDS)
-        return self._analyse(self._layers()) if self._session else None
+        report = self._analyse(self._layers()) if self._session else None
+        self._read_to_the_end()
+        return report
 
     def _unknown(self) -> list[_Layer]:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
@@ -176,37 +188,46 @@ class Look:
         sizes = [layer.descriptor.size if layer.descriptor.size_known else None for layer in layers]
         known = [size for size in sizes if size is not None]
         self._total = sum(self._pulled.values()) + sum(known) if len(known) == len(sizes) else None
-        with self._pulling(layers) as pulls:
-            for layer, file in pulls:
+        with self._threads(PULLS, "pull") as pool:
+            for layer, file in self._as_they_come({pool.submit(self._fetch, layer): layer for layer in layers}):
                 if file is None:
                     self._unseen[layer.digest] = _ELSEWHERE
                     continue
                 self._files[layer.digest] = file
                 self._proven[layer.digest] = file.diff_id
                 resolve.record_diff_id(digest=layer.digest, diff_id=file.diff_id)
-                for engine, version in self._engines.items():
-                    known_reports = evidence.malware([file.diff_id], engine=engine.name, version=version)
-                    report = known_reports.get(file.diff_id)
-                    if report is None:
-                        report = engine.scan_layer(file.path, check=self._look_up)
-                        evidence.keep_malware(file.diff_id, report, engine=engine.name, version=version)
-                    self._reports[engine.name, file.diff_id] = report
+                self._read(file)
+
+    def _read(self, file: StoredFile) -> None:
+        """Have the malware engines that do not know the layer read it, in their thread."""
+        for engine, version in self._engines.items():
+            key = engine.name, file.diff_id
+            known = evidence.malware([file.diff_id], engine=engine.name, version=version)
+            if file.diff_id in known:
+                self._reports[key] = known[file.diff_id]
+            elif key not in self._readings.values():
+                self._readings[self._reader.submit(engine.scan_layer, file.path, check=self._check)] = key
+
+    def _read_to_the_end(self) -> None:
+        """Wait for the malware engines and keep what they have seen."""
+        versions = {engine.name: version for engine, version in self._engines.items()}
+        for (engine, diff_id), report in self._as_they_come(self._readings):
+            evidence.keep_malware(diff_id, report, engine=engine, version=versions[engine])
+            self._reports[engine, diff_id] = report
+        self._readings = {}
 
     @contextmanager
-    def _pulling(self, layers: Sequence[_Layer]) -> Iterator[Iterator[tuple[_Layer, StoredFile | None]]]:
-        """Pull in threads; give the layers as they come, and leave no thread behind whatever happens."""
-        with ThreadPoolExecutor(max_workers=PULLS, thread_name_prefix="pull") as pool:
-            futures = {pool.submit(self._fetch, layer): layer for layer in layers}
+    def _threads(self, count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+        """Give threads, of which none is left behind whatever happens."""
+        with ThreadPoolExecutor(max_workers=count, thread_name_prefix=name) as pool:
             try:
-                yield self._as_they_come(futures)
+                yield pool
             except BaseException:
                 self._check.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _as_they_come(
-        self, futures: dict[Future[StoredFile | None], _Layer]
-    ) -> Iterator[tuple[_Layer, StoredFile | None]]:
+    def _as_they_come(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K, V]]:
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)

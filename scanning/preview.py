@@ -50,6 +50,11 @@ class Cost:
     quota: quota.Quota | None
 
     @property
+    def layers_to_pull(self) -> int:
+        """Layers of which no evidence is known."""
+        return self.layers - self.layers_known
+
+    @property
     def over_quota(self) -> int:
         """Images that the quota of this month leaves out."""
         return max(0, self.images - self.quota.left) if self.quota else 0

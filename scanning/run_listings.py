@@ -14,6 +14,7 @@ from console.jobs.models import State
 from console.listing import Column, Listing, Needs
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
+from scanning.forms import CATEGORIES
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
 
@@ -44,6 +45,14 @@ PROGRESS = {
         output_field=DateTimeField(null=True),
     ),
 }
+
+
+# What goes on first, then what wants a look, then what waits.
+IN_ORDER = Case(
+    *(When(state=state, then=place) for place, state in enumerate((State.RUNNING, State.FAILED, State.QUEUED))),
+    default=3,
+    output_field=IntegerField(),
+)
 
 
 def number(run: ScanRun, name: str) -> int:
@@ -81,6 +90,11 @@ def remaining(run: ScanRun) -> timedelta | None:
         total=run.images,
         held=(getattr(run, "now_held", None) or 0) + (run.state in ACTIVE),
     )
+
+
+def categories_of(run: ScanRun) -> str:
+    """Return what ``run`` looks for, in words."""
+    return ", ".join(str(CATEGORIES[name][0]) if name in CATEGORIES else name for name in run.categories)
 
 
 def started_by(run: ScanRun) -> str:
@@ -218,7 +232,7 @@ RUNS = Listing[ScanRun](
         Column(
             name="categories",
             label=gettext_lazy("Risk categories"),
-            value=lambda run: ", ".join(run.categories),
+            value=categories_of,
             needs=Needs(fields=("categories",)),
             default=False,
         ),
@@ -254,8 +268,8 @@ SCANS = Listing[Scan](
             name="state",
             label=gettext_lazy("Result"),
             value=lambda scan: scan.get_state_display(),
-            sort=("state", "address"),
-            needs=Needs(fields=("state", "stage", "reason", "not_before")),
+            sort=(IN_ORDER, "address"),
+            needs=Needs(fields=("state", "stage", "progress_done", "progress_total", "reason", "not_before")),
             template="scanning/cells/scan_state.html",
             slot="status",
         ),
@@ -290,6 +304,6 @@ SCANS = Listing[Scan](
             css="num",
         ),
     ),
-    needs=Needs(fields=("state", "reason", "remedy")),
+    needs=Needs(fields=("state", "reason", "remedy", "run")),  # "run": else Django asks for it row by row
     detail="scanning/cells/run_why.html",
 )

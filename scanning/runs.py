@@ -20,6 +20,7 @@ from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSchedule, Scope, Selection
 from scanning.models.run import ACTIVE
+from scanning.models.selection import put_in
 from scanning.queueing import BATCH, Queued, queue_scans
 from scanning.recommended import recommended
 
@@ -37,7 +38,7 @@ LANES = {
 def start_run(
     *,
     scope: Scope,
-    tag_ids: Iterable[int] = (),
+    tag_ids: Iterable[int] | QuerySet[Tag] = (),
     categories: Sequence[str] = tuple(RiskCategory),
     timeout: int | None = None,
     trigger: ScanRun.Trigger = ScanRun.Trigger.MANUAL,
@@ -45,8 +46,9 @@ def start_run(
     schedule: ScanSchedule | None = None,
     lane: Lane | None = None,
 ) -> ScanRun:
-    """Start a scan of the images of ``scope``; ``tag_ids`` are those of Scope.CHOSEN, unknown ones are left out.
+    """Start a scan of the images of ``scope``; ``tag_ids``, also as rows, are those of Scope.CHOSEN.
 
+    Unknown ids are left out.
     ``timeout`` is in seconds for one image; the setting's default where None. The lane is that of the trigger unless
     given. Raises ValueError where no category is known. A run that is returned as succeeded has queued all its scans.
     """
@@ -65,7 +67,7 @@ def start_run(
 def start(
     *,
     scope: Scope,
-    tag_ids: Iterable[int],
+    tag_ids: Iterable[int] | QuerySet[Tag],
     categories: Sequence[str],
     timeout: int | None,
     trigger: ScanRun.Trigger,
@@ -77,7 +79,9 @@ def start(
     wanted = [category.value for category in RiskCategory if category in set(categories)]
     if not wanted:
         raise ValueError("A scan needs at least one risk category.")
-    ids = iter(tag_ids if scope is Scope.CHOSEN else ())
+    chosen = tag_ids if scope is Scope.CHOSEN else ()
+    rows = chosen.order_by("pk") if isinstance(chosen, QuerySet) else None
+    ids = iter(chosen if rows is None else rows.values_list("pk", flat=True)[: AT_ONCE + 1])
     first = list(islice(ids, AT_ONCE + 1))
     with transaction.atomic():
         run = ScanRun.objects.create(
@@ -90,7 +94,10 @@ def start(
             lane=LANES[trigger] if lane is None else lane,
         )
         if scope is not Scope.CHOSEN or len(first) > AT_ONCE:
-            _keep_chosen(run, chain(first, ids))
+            if rows is None:
+                _keep_chosen(run, chain(first, ids))
+            else:
+                put_in(run, "chosen", rows)
             queue.enqueue(run)
             return run, Queued()
         _keep_chosen(run, first)

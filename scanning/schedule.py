@@ -23,7 +23,8 @@ from inventory import summary
 from inventory.models import Tag
 from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
-from scanning.runs import batches, start_run
+from scanning.models.selection import put_in
+from scanning.runs import start_run
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,11 @@ def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: da
         schedule.next_due_at = due.first_due(schedule, after=now) if schedule.is_on else None
         schedule.save()
         if chosen is not None:
-            _replace_chosen(schedule, chosen)
+            schedule.chosen.clear()
+            put_in(schedule, "chosen", chosen)
         _carry(schedule)
     release(schedule)
+    hold(now=now)
 
 
 def delete(schedule: ScanSchedule) -> None:
@@ -62,6 +65,7 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
     with transaction.atomic():
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id).first()
         if schedule is None or not schedule.is_on or schedule.next_due_at is None or schedule.next_due_at > now:
+            log.info("Schedule %s was fired with nothing due", schedule_id)
             return None
         first = schedule.next_due_at
         passed = [first, *takewhile(lambda at: at <= now, due.due_times(schedule, after=first))][-MISSED_KEPT:]
@@ -108,7 +112,7 @@ def hold(*, now: datetime | None = None) -> None:
 
 
 def release(schedule: ScanSchedule) -> None:
-    """Let scans that wait for the time range of ``schedule`` wait no more; the next tick judges by the new range."""
+    """Let scans that wait for the time range of ``schedule`` wait no more."""
     _wait(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
 
 
@@ -132,7 +136,7 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
 def _start(schedule: ScanSchedule, trigger: ScanRun.Trigger, requested_by: User | None) -> ScanRun:
     return start_run(
         scope=Scope(schedule.scope),
-        tag_ids=schedule.chosen.order_by("pk").values_list("pk", flat=True).iterator(),
+        tag_ids=schedule.chosen.all(),
         categories=schedule.categories,
         timeout=schedule.timeout,
         trigger=trigger,
@@ -188,11 +192,3 @@ def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None
             Scan.objects.filter(pk__in=[pk for pk, _image in rows]).update(not_before=until, reason=reason)
             summary.record_waiting([image for _pk, image in rows], reason=reason)
         last = rows[-1][0]
-
-
-def _replace_chosen(schedule: ScanSchedule, chosen: QuerySet[Tag]) -> None:
-    through = ScanSchedule.chosen.through
-    wanted = list(chosen.order_by().values_list("pk", flat=True))
-    schedule.chosen.clear()
-    for batch in batches(wanted, ROWS):
-        through._base_manager.bulk_create([through(scanschedule_id=schedule.pk, tag_id=pk) for pk in batch])

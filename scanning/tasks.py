@@ -6,10 +6,10 @@ from console.jobs.models import Lane
 from console.jobs.work import JobRun, work
 from inventory.push import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import database, runs, schedule
+from scanning import database, reach, runs, schedule
 from scanning import rematch as rematching
 from scanning.launch import launch
-from scanning.models import DatabaseUpdate, Rematch, Scan, ScanRun
+from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
 from scanning.pipeline import scan_image
 
 
@@ -63,3 +63,8 @@ def _update_database(run: JobRun[DatabaseUpdate]) -> None:
 def rematch(rematch_id: int) -> None:
     """Match stored packages with the vulnerability database."""
     work(Rematch, rematch_id, rematching.rematch)
+
+
+def recount(recount_id: int) -> None:
+    """Count anew in how many images each package and each vulnerability is."""
+    work(Recount, recount_id, reach.work_off)

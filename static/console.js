@@ -44,6 +44,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
+/* An answer may be late: rows that it renews out of band may have left the page, and so may the button it answers. */
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { detail } = event;
+  if (!detail.shouldSwap || !detail.serverResponse.includes("hx-swap-oob")) return;
+  const answer = document.createElement("template");
+  answer.innerHTML = detail.serverResponse;
+  for (const part of all("[hx-swap-oob]", answer.content)) if (!document.getElementById(part.id)) part.remove();
+  detail.serverResponse = answer.innerHTML;
+  const asker = detail.requestConfig.elt;
+  if (asker.isConnected || asker.getAttribute("hx-swap") !== "none") return;
+  // htmx looks for the parts around the button that is gone, and tells it of the toasts.
+  detail.shouldSwap = false;
+  htmx.swap(detail.target, detail.serverResponse, { swapStyle: "none" });
+  const told = JSON.parse(detail.xhr.getResponseHeader("HX-Trigger") ?? "{}");
+  for (const [name, value] of Object.entries(told)) htmx.trigger(document.body, name, { value });
+});
+
 const say = (name) => document.body.dataset[name];
 
 function announce(text) {
@@ -222,6 +239,8 @@ async function poll() {
   if (!element) return;
   let text = "";
   element.addEventListener("htmx:afterRequest", (event) => (text = event.detail.xhr.responseText), { once: true });
+  // Where something done on the page has renewed the element meanwhile, what it says is newer than this answer.
+  element.addEventListener("htmx:beforeSwap", (event) => (event.detail.shouldSwap &&= element.isConnected), { once: true });
   await htmx.ajax("GET", element.dataset.poll, { source: element, target: element, swap: "outerHTML" }).catch(() => {});
   pause = text && text !== seen ? POLL_MS.first : Math.min(POLL_MS.last, pause * POLL_MS.growth);
   seen = text;

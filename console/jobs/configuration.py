@@ -19,6 +19,7 @@ class Times:
     lease: float = 60.0
     hint_again: float = 60.0  # a queued job's last hint is taken for lost
     retry: float = 60.0  # the pause before the one second try
+    chain: float = 60.0  # so long a worker with a place takes one job after the other, before the queue hears of it
     settle: float = 40.0  # so long a result is kept for a database that does not answer
     tick: float = 30.0  # the worker's own round of the reaper
     canary: float = 60.0

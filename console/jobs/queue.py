@@ -125,8 +125,10 @@ def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: 
     found = Schedule.objects.filter(pk=row).first() if row is not None else None
     if found is None:
         return int(Schedule.objects.create(**wanted).pk)
-    if any(getattr(found, field) != value for field, value in wanted.items()):
+    if wrong := [field for field, value in wanted.items() if getattr(found, field) != value]:
         Schedule.objects.filter(pk=found.pk).update(**wanted)
+        if wrong != ["next_run"]:
+            log.warning("The schedule row %s was not as it was written (%s); it is mended", found.pk, ", ".join(wrong))
     return int(found.pk)
 
 

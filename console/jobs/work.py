@@ -37,7 +37,8 @@ CLAIM_TRIES = 100
 def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
     """Claim the best queued job of ``model`` (lane, then age) and run ``handler`` on it.
 
-    ``job_id`` is the job whose hint woke this worker; it is taken if it is the best one. Finding none is no error.
+    ``job_id`` is the job whose hint woke this worker; it is taken if it is the best one. Finding none is no error. Who
+    holds one of the places of a kind goes on with the next job for a while, since a hint takes up to a second.
     A handler that returns has succeeded, unless it has said otherwise by ``run.finish()``. Whatever it raises, the job
     ends in a final state or back in the queue, and its scratch folder is removed.
     """
@@ -46,18 +47,18 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
         return
+    ends = time.monotonic() + settings.JOB_TIMES.chain
+    count = 0
     with place(model.kind) as placed:
-        job = _claim(model, urgent=not placed)
-        if job is None:
-            log.info("A hint for %s %s found no such job to take", model.kind, job_id)
-            return
-        run = JobRun(job)
-        try:
-            with run.lease:
-                _settle(run, handler)
-        finally:
-            shutil.rmtree(run.scratch, ignore_errors=True)
-    _pass_on(model)
+        while job := _claim(model, urgent=not placed):
+            count += 1
+            _run(job, handler)
+            if not (placed and _has_places(model)) or presence.draining() or time.monotonic() >= ends:
+                break
+    if not count:
+        log.info("A hint for %s %s found no such job to take", model.kind, job_id)
+    if count or placed:  # whoever found no place must not hint: it would find none again
+        _pass_on(model)
 
 
 def eligible(model: type[J]) -> QuerySet[J]:
@@ -84,6 +85,19 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
         if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
             return job
     return None
+
+
+def _has_places(model: type[J]) -> bool:
+    return "places" in settings.JOB_KINDS[model.kind]
+
+
+def _run(job: J, handler: Callable[[JobRun[J]], None]) -> None:
+    run = JobRun(job)
+    try:
+        with run.lease:
+            _settle(run, handler)
+    finally:
+        shutil.rmtree(run.scratch, ignore_errors=True)
 
 
 def _pass_on(model: type[J]) -> None:

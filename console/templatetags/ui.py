@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import forms, template
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 register = template.Library()
 
@@ -41,10 +43,11 @@ SEVERITIES = (
 
 
 @register.simple_tag
+@lru_cache(maxsize=1000)
 def icon(name: str, style: str = "") -> SafeString:
     """Return the icon ``name`` of icons.svg as decoration; what it means stands beside it in words."""
     return format_html(
-        '<svg class="icon{}" viewBox="0 0 16 16" aria-hidden="true"><use href="{}#{}"/></svg>',
+        '<svg class="icon{}" aria-hidden="true"><use href="{}#{}"/></svg>',
         f" {style}" if style else "",
         static("icons.svg"),
         name,
@@ -114,10 +117,21 @@ def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
     return {"value": value, "short": f"{name}:{digits[:12]}" if algorithm and name else digits[:12]}
 
 
-@register.inclusion_tag("components/status.html")
-def status(image: Any) -> dict[str, Any]:
+@register.simple_tag
+def status(image: Any) -> SafeString:
     """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
     state = image.scan_state if image else "not-scanned"
+    if state in {"scanned", "not-scanned", "cancelled"}:
+        return _settled(state, get_language())
+    return render_to_string("components/status.html", _status(image, state))
+
+
+@lru_cache(maxsize=100)
+def _settled(state: str, _language: str) -> SafeString:
+    return render_to_string("components/status.html", _status(None, state))
+
+
+def _status(image: Any, state: str) -> dict[str, Any]:
     kind, symbol, spin, label = STATES[state]
     detail = ""
     if state in {"queued", "running"}:
@@ -140,24 +154,33 @@ def compact(count: int | None) -> str:
     return f"{count / 1000:.1f}k" if count < 9950 else f"{count // 1000}k"
 
 
-@register.inclusion_tag("components/risks.html")
-def risks(image: Any) -> dict[str, Any]:
+@register.simple_tag
+def risks(image: Any) -> SafeString:
     """Show what the last scan of ``image`` found: five severities, viruses and trojans, sensitive data.
 
     "Not known" without any scan, "0 found" where all categories found nothing, "–" in a category not looked for.
     """
-    counts = {name: getattr(image, name, None) for name, _letter, _label in SEVERITIES}
-    malware, sensitive = getattr(image, "malware", None), getattr(image, "sensitive", None)
-    everything = [*counts.values(), malware, sensitive]
+    counts = tuple(getattr(image, name, None) for name, _letter, _label in SEVERITIES)
+    more = (getattr(image, "malware", None), getattr(image, "sensitive", None))
+    busy = getattr(image, "scan_state", "") in {"queued", "running"}
+    return _risks(counts, *more, busy, get_language())
+
+
+@lru_cache(maxsize=2000)  # the rows of a list have it in common, for they are tags of the same images
+def _risks(
+    severities: tuple[int | None, ...], malware: int | None, sensitive: int | None, busy: bool, _language: str
+) -> SafeString:
+    counts = {name: count for (name, _letter, _label), count in zip(SEVERITIES, severities, strict=True)}
+    everything = [*severities, malware, sensitive]
     slots = [
         {"name": name, "letter": letter, "label": label, "count": count, "shown": compact(count), "exact": f"{count:,}"}
         if (count := counts[name]) is not None
         else {"name": name, "letter": letter, "label": label, "count": None, "shown": "–"}
         for name, letter, label in SEVERITIES
     ]
-    return {
+    context = {
         "known": any(count is not None for count in everything),
-        "busy": getattr(image, "scan_state", "") in {"queued", "running"},
+        "busy": busy,
         "clean": all(count == 0 for count in everything),
         "slots": slots,
         "marks": [
@@ -165,6 +188,7 @@ def risks(image: Any) -> dict[str, Any]:
             _mark("key", _("Sensitive data"), sensitive, bad=False),
         ],
     }
+    return render_to_string("components/risks.html", context)
 
 
 def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str, Any]:

@@ -2,5 +2,16 @@
 
 from inventory.models.content import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest
 from inventory.models.listing import Repository, Tag
+from inventory.models.snapshot import Snapshot
 
-__all__ = ["Image", "ImageLayer", "Layer", "Manifest", "ManifestLayer", "PlatformManifest", "Repository", "Tag"]
+__all__ = [
+    "Image",
+    "ImageLayer",
+    "Layer",
+    "Manifest",
+    "ManifestLayer",
+    "PlatformManifest",
+    "Repository",
+    "Snapshot",
+    "Tag",
+]

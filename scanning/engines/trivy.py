@@ -233,8 +233,8 @@ class TrivySession:
                 java_index=self._java_index,
             )
             report = self._scan(absent, work, check=check, timeout=timeout)
-            new = self._learn(report.secrets, image.layers, read_cache(work / "cache"), check)
-            known = {**notes, **new}
+            records = read_cache(work / "cache", known={note.key for note in notes.values()})
+            known = {**notes, **self._learn(report.secrets, image.layers, records, check)}
             secrets = self._secrets(report.secrets, known)
         except OSError as error:
             raise EngineError(

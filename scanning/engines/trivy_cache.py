@@ -86,13 +86,16 @@ def make_cache(folder: Path, *, notes: Collection[LayerNote], database: Path | N
     (folder / "java-db").symlink_to(java_index, target_is_directory=True)
 
 
-def read_cache(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """Return Trivy's records by diff ID, each with its key; {} where the cache cannot be read."""
+def read_cache(folder: Path, *, known: Collection[str] = ()) -> dict[str, tuple[str, bytes]]:
+    """Return Trivy's records by diff ID, each with its key; {} where the cache cannot be read.
+
+    Those under the ``known`` keys, which were written by us, are left out.
+    """
     found: dict[str, tuple[str, bytes]] = {}
     try:
         with (folder / "fanal" / "fanal.db").open("rb") as file:
             for key, value in Bucket.open(file).bucket(b"blob").items():
-                if isinstance(value, bytes) and len(value) <= MAX_BLOB:
+                if isinstance(value, bytes) and len(value) <= MAX_BLOB and key.decode() not in known:
                     found[str(json.loads(value)["DiffID"])] = (key.decode(), value)
     except (OSError, BboltError, KeyError, TypeError, ValueError, RecursionError):
         return {}

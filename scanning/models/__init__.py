@@ -4,6 +4,7 @@ from scanning.models.database_update import DatabaseUpdate
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.packages import Package, PackageVulnerability, Vulnerability
 from scanning.models.quota import ScanSettings
+from scanning.models.reach import PackageReach, Recount, VulnerabilityReach
 from scanning.models.rematch import Rematch
 from scanning.models.run import ScanRun, Scope
 from scanning.models.scan import CategoryResult, LayerEvidence, Scan, Stage
@@ -18,7 +19,9 @@ __all__ = [
     "LayerEvidence",
     "MalwareFinding",
     "Package",
+    "PackageReach",
     "PackageVulnerability",
+    "Recount",
     "Rematch",
     "Scan",
     "ScanRun",
@@ -29,4 +32,5 @@ __all__ = [
     "Selection",
     "Stage",
     "Vulnerability",
+    "VulnerabilityReach",
 ]

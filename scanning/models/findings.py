@@ -11,13 +11,19 @@ from scanning.models.packages import SeverityRank
 class ImagePackage(models.Model):
     """That an image holds a package. Its vulnerabilities are those of the package."""
 
-    image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="image_packages")
-    package = models.ForeignKey("scanning.Package", on_delete=models.CASCADE, related_name="image_packages")
+    # The two indexes below begin with these columns: indexes of their own would be of no use.
+    image = models.ForeignKey(
+        "inventory.Image", on_delete=models.CASCADE, related_name="image_packages", db_index=False
+    )
+    package = models.ForeignKey(
+        "scanning.Package", on_delete=models.CASCADE, related_name="image_packages", db_index=False
+    )
     path = models.CharField(max_length=1000, blank=True)
     diff_id = models.CharField(max_length=140, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["image", "package", "path"], name="imagepackage_unique")]
+        indexes = [models.Index(fields=["package", "image"], name="imagepackage_holders")]
 
     def __str__(self) -> str:
         return f"package {self.package_id} in image {self.image_id}"

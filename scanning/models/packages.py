@@ -1,4 +1,8 @@
-"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package."""
+"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package.
+
+The fields below ``images`` say how far a row reaches. Only :mod:`scanning.reach` writes them; an image counts while a
+tag names it.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +37,18 @@ class Package(models.Model):
     system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
     matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
 
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    images = models.PositiveIntegerField(default=0)  # that hold it
+    tags = models.PositiveIntegerField(default=0)  # that name those images
+    findings = models.PositiveIntegerField(default=0)  # its vulnerabilities
+    highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, null=True, blank=True)  # None: it has none
+
     class Meta:
-        indexes = [models.Index(fields=["system", "id"], name="package_by_system")]
+        indexes = [
+            models.Index(fields=["-images", "id"], name="package_reach"),
+            models.Index(fields=["system", "id"], name="package_by_system"),
+        ]
 
     def __str__(self) -> str:
         return self.purl
@@ -56,8 +70,20 @@ class Vulnerability(models.Model):
     modified_at = models.DateTimeField(null=True, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
 
+    images = models.PositiveIntegerField(default=0)  # that hold a package which has it
+    tags = models.PositiveIntegerField(default=0)  # that name those images
+    highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, default=SeverityRank.UNKNOWN)  # in use
+    fixable = models.BooleanField(default=False)  # in one of the packages in use
+    package_names = models.TextField(blank=True)  # in use, one a line
+    package_types = models.CharField(max_length=200, blank=True)  # in use, each between spaces
+    fixed_versions = models.TextField(blank=True)  # "name version" of packages in use, one a line, some of them
+
     class Meta:
         verbose_name_plural = "vulnerabilities"
+        indexes = [
+            models.Index(fields=["-highest", "-images", "id"], name="vulnerability_worst"),
+            models.Index(fields=["-images", "id"], name="vulnerability_reach"),
+        ]
 
     def __str__(self) -> str:
         return self.name

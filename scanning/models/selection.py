@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
+from typing import Any
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Exists, OuterRef, QuerySet
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, models
+from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.utils import timezone
 
 from inventory.models import Tag
 
 LIFE = timedelta(days=7)
-ROWS = 1000  # written at a time
+
+
+def put_in(owner: models.Model, relation: str, tags: QuerySet[Tag]) -> None:
+    """Add ``tags`` to the many-to-many field ``relation`` of ``owner`` in one statement, whatever their number."""
+    field: Any = owner._meta.get_field(relation)
+    try:
+        sql, params = (
+            tags.order_by().values_list(Value(owner.pk, models.BigIntegerField()), "pk").query.sql_with_params()
+        )
+    except EmptyResultSet:
+        return
+    quote = connection.ops.quote_name
+    columns = f"{quote(field.m2m_column_name())}, {quote(field.m2m_reverse_name())}"
+    into = f"INSERT INTO {quote(field.m2m_db_table())} ({columns})"
+    with connection.cursor() as cursor:  # names are those of our models; values are parameters
+        cursor.execute(f"{into} SELECT * FROM ({sql}) AS picked WHERE true ON CONFLICT DO NOTHING", params)  # noqa: S608
 
 
 class Selection(models.Model):
@@ -42,12 +58,8 @@ class Selection(models.Model):
         return Tag.objects.filter(~self._held())
 
     def add(self, tags: QuerySet[Tag]) -> None:
-        """Take ``tags`` in, whatever their number, some at a time."""
-        through = Selection.tags.through
-        ids = iter(list(tags.order_by().values_list("pk", flat=True)))  # read before what is written changes it
-        while batch := list(islice(ids, ROWS)):
-            rows = [through(selection_id=self.pk, tag_id=pk) for pk in batch]
-            through._base_manager.bulk_create(rows, ignore_conflicts=True)
+        """Take ``tags`` in, whatever their number."""
+        put_in(self, "tags", tags)
         self.save(update_fields=["used_at"])
 
     def remove(self, tags: QuerySet[Tag]) -> None:

@@ -77,21 +77,32 @@ def layer_risks(found: dict[str, int]) -> dict[str, Any]:
     return {"slots": slots if any(slot["count"] for slot in slots) else []}
 
 
+@register.filter
+def lines(text: str) -> list[str]:
+    """Return the lines of a text."""
+    return text.splitlines()
+
+
 @register.simple_tag
 def references(finding: Any) -> SafeString:
-    """Return links to where a finding is described. What a database gives is linked only where it is http or https."""
+    """Return links to where a finding is described."""
     described = getattr(finding, "vulnerability", None)
     primary = getattr(finding, "url", "") or getattr(finding, "reference", "")
-    told = [primary, *(described.references if described else [])]
-    links = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
-    if not links:
+    return links([primary, *(described.references if described else [])])
+
+
+@register.simple_tag
+def links(told: list[str]) -> SafeString:
+    """Return links to the addresses in ``told``. What a database gives is linked only where it is http or https."""
+    found = [(url, host) for url in dict.fromkeys(told) if (host := _host(url))]
+    if not found:
         return format_html('<span class="faint">{}</span>', "–")
     shown = format_html_join(
         " · ",
         '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',
-        ((url, url, host) for url, host in links[:LINKS_SHOWN]),
+        ((url, url, host) for url, host in found[:LINKS_SHOWN]),
     )
-    more = len(links) - LINKS_SHOWN
+    more = len(found) - LINKS_SHOWN
     return (
         format_html('{} <span class="dim">{}</span>', shown, _("and %(n)d more") % {"n": more}) if more > 0 else shown
     )

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import operator
+from console.accounts import operator, person
+from console.jobs.models import State
 from console.listing import Page
 from console.listing import views as lists
+from inventory.models import Tag
 from scanning import progress, runs
-from scanning.models import ScanRun
-from scanning.run_listings import RUNS, SCANS, result_label, result_of, started_by
+from scanning.models import ScanRun, Scope
+from scanning.run_listings import RUNS, SCANS, categories_of, result_label, result_of, started_by
+from scanning.views.settings import say_started
+
+RECENT = timedelta(seconds=30)  # longer than a page waits between two looks
+MOVED = 100  # as many as a page shows
 
 
 @require_GET
@@ -57,9 +67,13 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
-    """What of the page of a run changes while it goes on."""
+    """What of the page of a run changes while it goes on; when it is over the page is shown anew."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
-    return render(request, "scanning/_run.html", _facts(found))
+    moved = Q(state=State.RUNNING) | Q(ended_at__gte=timezone.now() - RECENT)
+    response = render(request, "scanning/_run.html", _facts(found) | {"moved": found.scans.filter(moved)[:MOVED]})
+    if found.is_over:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 @require_POST
@@ -79,6 +93,24 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("scanning:run", pk=pk)
 
 
+@require_POST
+@operator
+def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Scan again the images of a run whose scans have failed, for the same categories."""
+    found = get_object_or_404(ScanRun, pk=pk)
+    failed = found.scans.filter(state=State.FAILED).values("image")
+    again = runs.start_run(
+        scope=Scope.CHOSEN,
+        tag_ids=Tag.objects.filter(image__in=failed),
+        categories=found.categories,
+        timeout=found.timeout,
+        requested_by=person(request),
+    )
+    audit.record(request, "scan.start", again, {"run": again.pk, "again": found.pk, "queued": again.images})
+    say_started(request, again)
+    return redirect("scanning:run", pk=again.pk)
+
+
 def _facts(found: ScanRun) -> dict[str, object]:
     return {
         "run": found,
@@ -88,4 +120,5 @@ def _facts(found: ScanRun) -> dict[str, object]:
         "result": result_of(found),
         "label": result_label(found),
         "started_by": started_by(found),
+        "categories": categories_of(found),
     }

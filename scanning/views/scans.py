@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,8 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 from console import audit
 from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
-from inventory import details, overview
+from inventory import details, overview, trend
 from inventory.listings import IMAGES
+from inventory.models import Tag
 from scanning import launch
 from scanning import progress as scans
 from scanning.queueing import Skipped
@@ -66,7 +68,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
         count = launch.cancel()
     else:
         try:
-            count = launch.cancel(tag_ids=_selected(request))
+            count = launch.cancel(tag_ids=_selected(request).values_list("pk", flat=True).iterator())
         except SelectionError as error:
             messages.error(request, str(error) or _("Nothing is selected."))
             return _answer(request)
@@ -80,9 +82,8 @@ def cancel(request: HttpRequest) -> HttpResponse:
     return _answer(request)
 
 
-def _selected(request: HttpRequest) -> list[int]:
-    rows = IMAGES.selected(view=_view(request), chosen=request.POST)
-    return list(rows.order_by("pk").values_list("pk", flat=True))
+def _selected(request: HttpRequest) -> QuerySet[Tag]:
+    return IMAGES.selected(view=_view(request), chosen=request.POST).order_by("pk")
 
 
 def _view(request: HttpRequest) -> QueryDict:
@@ -124,8 +125,9 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "poll": f"{reverse('scanning:progress')}?{query}" if live or bar else "",
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
-        "overview": overview.read() if before - live else None,
-        "signals": overview.signals() if before - live else None,
+        **(
+            {"overview": overview.read(), "signals": overview.signals(), "trend": trend.read()} if before - live else {}
+        ),
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)

@@ -17,11 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import administrator, operator, person
 from inventory.models import Tag
-from scanning import choosing, due, recommended, schedule
+from scanning import choosing, due, schedule
 from scanning.forms import ScheduleForm
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
 from scanning.run_listings import result_label, result_of
-from scanning.views.settings import say_started
+from scanning.views.settings import reasons, say_started
 
 NEXT = 3  # due times shown
 FIRINGS = 10  # past due times shown
@@ -114,7 +114,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         "schedule": found,
         "lines": _lines(),
         "zone": timezone.get_default_timezone_name(),
-        "recommended": [(reason.label, number) for reason, number in recommended.counts().items()],
+        "recommended": reasons(),
         "everything": Tag.objects.count(),
         "back": reverse("scanning:schedule", args=[found.pk]) if found.pk else reverse("scanning:schedule-add"),
     }

@@ -39,7 +39,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         form = ScanForm(initial={"scope": scope} if scope in Scope.values else {})
     context = {
         "form": form,
-        "recommended": _reasons(),
+        "recommended": reasons(),
         "everything": Tag.objects.count(),
         "chooser": choosing.read(selection, request.GET.dict()),
         "back": reverse("scanning:settings"),
@@ -110,7 +110,7 @@ def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpRe
     scope = Scope(form.cleaned_data["scope"])
     run = runs.start_run(
         scope=scope,
-        tag_ids=selection.chosen().order_by("pk").values_list("pk", flat=True).iterator(),
+        tag_ids=selection.chosen(),
         categories=form.cleaned_data["categories"],
         timeout=form.cleaned_data["timeout"],
         requested_by=person(request),
@@ -136,8 +136,9 @@ def say_started(request: HttpRequest, run: ScanRun) -> None:
     (messages.success if run.images else messages.warning)(request, text)
 
 
-def _reasons() -> list[tuple[str, int]]:
-    return [(str(reason.label), number) for reason, number in recommended.counts().items()]
+def reasons() -> list[tuple[str, int]]:
+    """Return for which reasons images are recommended now, and how many."""
+    return [(str(reason.label), number) for reason, number in recommended.counts().items() if number]
 
 
 def _cost(form: ScanForm, selection: Selection) -> preview.Cost | None:

@@ -102,20 +102,23 @@ class Layout:
         (self.folder / "index.json").write_bytes(images.to_json(index))
 
 
-def build(folder: Path, root: Path, count: int) -> tuple[Layout, list[str]]:
-    """Make ``count`` images on the root file system ``root``; return their layout and names, families in turn."""
+def build(folder: Path, root: Path, count: int, *, own: int = 1) -> tuple[Layout, list[str]]:
+    """Make ``count`` images on the root file system ``root``; return their layout and names, families in turn.
+
+    Each has a layer of ``own`` packages that no other image shares.
+    """
     layout = Layout(folder)
     base = layout.layer(_pieces(root))
     middles = [layout.layer(iter([_packages(family)])) for family in FAMILIES[: max(1, count)]]
     names = []
     for number in range(count):
-        own = SMALL[number % len(SMALL)]
+        packages = [SMALL[(number + more) % len(SMALL)] for more in range(own)]
         planted = {f"app/{number}/config.env": TOKEN} | ({"srv/eicar.com": EICAR} if number % 5 == 0 else {})
         top = images.tar({f"app/{number}/main.py": b"print(%d)\n" % number, **planted})
         layers = [
             base,
             middles[number % len(middles)],
-            layout.layer(iter([_packages((own,), prefix=f"srv/app{number}/lib")])),
+            layout.layer(iter([_packages(packages, prefix=f"srv/app{number}/lib")])),
             layout.layer(iter([top])),
         ]
         names.append(f"app{number}")

@@ -70,6 +70,15 @@ def scanned_again(worker: RealWorker) -> None:
     assert worker.rows("SELECT path FROM scanning_malwarefinding") == [("srv/eicar.com",)]
 
 
+def hang_in_trivy(worker: RealWorker, tmp_path: Path) -> None:
+    """Give the worker a Trivy that never ends, nor a child that it has started in a session of its own."""
+    program = tmp_path / "trivy-that-hangs"
+    program.write_text(HANGING_TRIVY.replace("FOLDER", str(tmp_path)))
+    program.chmod(0o700)
+    (tmp_path / "hang").touch()
+    worker.environment["TALLYMAN_TRIVY"] = str(program)
+
+
 def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_scanned_again(
     real_worker: RealWorker, fake: tuple[FakeRegistry, images.Image]
 ) -> None:
@@ -103,11 +112,7 @@ def test_a_cancel_in_the_middle_of_trivy_ends_its_whole_process_group(
 ) -> None:
     server, _image = fake
     real_worker.shell(START.format(url=server.url))
-    program = tmp_path / "trivy-that-hangs"
-    program.write_text(HANGING_TRIVY.replace("FOLDER", str(tmp_path)))
-    program.chmod(0o700)
-    (tmp_path / "hang").touch()
-    real_worker.environment["TALLYMAN_TRIVY"] = str(program)
+    hang_in_trivy(real_worker, tmp_path)
     real_worker.start()
     eventually((tmp_path / "started").exists, what="Trivy")
     assert any("sleep 86399" in line for line in tree(tmp_path).values())
@@ -137,6 +142,21 @@ def test_a_scan_that_takes_too_long_is_a_scan_exception_and_not_tried_again(
     assert attempt == 1
     eventually(lambda: clean(real_worker), seconds=5, what="a clean disk")
     scanned_again(real_worker)
+
+
+def test_the_timeout_counts_over_the_analysis_too_and_ends_trivy(
+    real_worker: RealWorker, fake: tuple[FakeRegistry, images.Image], tmp_path: Path
+) -> None:
+    real_worker.shell(
+        START.format(url=fake[0].url) + "from scanning.models import Scan\nScan.objects.update(timeout=6)"
+    )
+    hang_in_trivy(real_worker, tmp_path)
+    real_worker.start()
+    eventually((tmp_path / "started").exists, what="Trivy")
+    eventually(lambda: state(real_worker) == "failed", what="the timeout")
+    assert "Timed out" in real_worker.rows(SCAN)[0][4]
+    assert real_worker.rows(SCAN)[0][5] == 1
+    eventually(lambda: clean(real_worker), seconds=5, what="a clean disk")
 
 
 def test_a_network_that_fails_is_tried_once_more_and_a_wrong_digest_is_not(
@@ -180,3 +200,44 @@ def test_a_scan_by_hand_starts_within_seconds_while_all_places_are_taken(real_wo
         done = "SELECT julianday(started_at) - julianday(queued_at) FROM scanning_scan WHERE state = 'succeeded'"
         ((days,),) = eventually(lambda: real_worker.rows(done), what="the scan by hand")
         assert days * 86400 < 10
+
+
+def test_a_registry_that_is_slow_or_over_its_limit_holds_up_no_other(real_worker: RealWorker) -> None:
+    with FakeRegistry() as slow, FakeRegistry() as limited, FakeRegistry() as quick:
+        real_worker.shell("from scanning import database\ndatabase.install_demo()")
+        for name, server in {"slow": slow, "limited": limited, "quick": quick}.items():
+            for number in range(4):
+                image = images.image(DEBIAN, {"of": f"{name} {number}".encode()})
+                image.put(server, "team/app", str(number))
+                if name == "slow":
+                    server.fail(blob(image.layers[1].digest), silence)
+            real_worker.shell(QUEUE.format(name=name, url=server.url, limit=1 if name == "limited" else None))
+        real_worker.start()
+        eventually(lambda: states(real_worker, "quick") == ["succeeded"] * 4, what="the quick registry's scans")
+        assert states(real_worker, "slow").count("running") == 1
+        eventually(lambda: states(real_worker, "limited").count("succeeded") == 1, what="the one that may")
+        reasons = real_worker.rows(OF.format("reason", "limited") + " AND scanning_scan.state = 'queued'")
+        assert reasons == [("Waiting for the hourly limit of limited.",)] * 3
+        real_worker.shell(CANCEL)
+        eventually(lambda: not {"queued", "running"} & set(states(real_worker, "slow")), what="the cancel")
+
+
+QUEUE = """
+from inventory import tasks
+from inventory.models import Tag
+from registries.models import Registry
+from registries.start_sync import start_sync
+from scanning.launch import launch
+(run,) = start_sync(registries=[Registry.objects.create(name="{name}", address="{url}", limit={limit})]).runs
+tasks.sync(run.pk)
+tags = Tag.objects.filter(repository__registry__name="{name}")
+launch(tag_ids=tags.values_list("pk", flat=True), requested_by=None, lane=30, categories=["malware"])
+"""
+OF = (
+    "SELECT scanning_scan.{} FROM scanning_scan JOIN registries_registry ON registry_id = registries_registry.id"
+    " WHERE name = '{}'"
+)
+
+
+def states(worker: RealWorker, registry: str) -> list[str]:
+    return [str(row[0]) for row in worker.rows(OF.format("state", registry))]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from console.jobs.advance import advance
 from console.jobs.models import State
 from console.models import AuditEvent
+from inventory.models import Tag
 from scanning import runs
 from scanning.models import Scan, ScanRun, Scope
 from scanning.runs import start_run
@@ -133,3 +134,37 @@ def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> No
     run.refresh_from_db()
     assert (run.state, run.is_over) == (State.CANCELLED, True)
     assert not runs.cancel_everything()
+
+
+def test_the_exceptions_of_a_run_are_scanned_again_as_they_were(client: Client) -> None:
+    run = start_run(
+        scope=Scope.CHOSEN,
+        tag_ids=Tag.objects.filter(pk__in=[factories.tag().pk, factories.tag().pk]),
+        categories=["malware"],
+        timeout=60,
+    )
+    failed, fine = run.scans.order_by("pk")
+    end(failed, State.FAILED, reason="No layer.")
+    end(fine, State.SUCCEEDED)
+    response = client.post(reverse("scanning:run-again", args=[run.pk]))
+    again = ScanRun.objects.first()
+    assert again is not None
+    assert response.url == reverse("scanning:run", args=[again.pk])
+    scan = again.scans.get()
+    assert (scan.image, scan.categories, scan.timeout) == (failed.image, ["malware"], 60)
+    assert AuditEvent.objects.get(action="scan.start").detail["again"] == run.pk
+    client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    assert client.post(reverse("scanning:run-again", args=[run.pk])).status_code == 403
+
+
+def test_a_page_that_follows_a_run_is_told_of_its_scans_and_shown_anew_at_the_end(client: Client) -> None:
+    run = run_of(2)
+    first, second = run.scans.order_by("pk")
+    advance(first, State.RUNNING)
+    response = client.get(reverse("scanning:run-progress", args=[run.pk]))
+    assert f'id="scan-state-{first.pk}" hx-swap-oob="true"' in response.content.decode()
+    assert f"scan-state-{second.pk}" not in response.content.decode()  # it still waits, as the page shows
+    assert "HX-Refresh" not in response
+    advance(first, State.SUCCEEDED)
+    end(second, State.SUCCEEDED)
+    assert client.get(reverse("scanning:run-progress", args=[run.pk]))["HX-Refresh"] == "true"

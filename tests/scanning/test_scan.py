@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.db.models import F
 from django.test import override_settings
 
@@ -18,20 +15,17 @@ from inventory.models import Image, Tag
 from registries.limit import WINDOW
 from registries.models import PullUnit, Registry
 from scanning import installed, tasks
-from scanning.engines.base import Check, LayerReport
-from scanning.engines.yara import Yara
 from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
     ImagePackage,
-    LayerEvidence,
     MalwareFinding,
     PackageVulnerability,
     Scan,
     SecretFinding,
 )
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests, rate_limited
+from tests.fakes.registry import FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests, rate_limited
 from tests.scanning.conftest import image_of, layer_files, scan, sync, work_off
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
@@ -89,26 +83,6 @@ def test_an_unchanged_rescan_writes_no_finding_rows_and_pulls_no_layer(fake: Fak
     again = scan(only_tag())
     assert (again.state, again.layers_pulled, again.layers_known) == (State.SUCCEEDED, 0, 2)
     assert [list(model.objects.order_by("pk").values()) for model in FINDINGS] == before
-
-
-def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registry: Registry) -> None:
-    put(fake, DEBIAN, {"a": b"a"}, tag="a")
-    put(fake, DEBIAN, {"b": b"b"}, tag="b")
-    sync(registry)
-    first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
-    assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
-    assert LayerEvidence.objects.filter(engine="yara").count() == 3
-    assert LayerEvidence.objects.filter(engine="trivy").count() == 3
-
-
-def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Registry) -> None:
-    image = put(fake, DEBIAN, tag="1.0")
-    image.put(fake, "team/app", "latest")
-    sync(registry)
-    result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
-    assert (len(result.queued), result.tags, result.skipped) == (1, 2, [])
-    again = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
-    assert [skipped.why for skipped in again.skipped] == ["Already scanning"] * 2
 
 
 def test_a_category_that_was_not_asked_for_stays_unknown(fake: FakeRegistry, registry: Registry) -> None:
@@ -272,36 +246,3 @@ def test_a_registry_that_goes_on_asking_for_a_pause_gives_its_place_to_others(
     assert ended.reason
     fake.heal()
     assert work_off(ended).state == State.SUCCEEDED
-
-
-def test_two_workers_look_at_a_shared_layer_once(
-    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base = put(fake, DEBIAN, {"a": b"a"}, tag="a").layers[0]
-    put(fake, DEBIAN, {"b": b"b"}, tag="b")
-    sync(registry)
-    fake.fail(blob(base.digest), Drip(pause=0.002), times=1)
-    scans = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
-    read: list[Path] = []
-    engine = installed.yara()
-
-    def scan_layer(path: Path, *, check: Check) -> LayerReport:
-        read.append(path)
-        return Yara.scan_layer(engine, path, check=check)
-
-    monkeypatch.setattr(engine, "scan_layer", scan_layer)
-
-    def worker(scan_id: int) -> None:
-        tasks.scan(scan_id)
-        connection.close()
-
-    threads = [threading.Thread(target=worker, args=(each.pk,)) for each in scans]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
-    assert len(read) == 3
-    assert len(fake.requests(blob(base.digest), method="GET")) == 1
-    assert sorted(Scan.objects.values_list("layers_pulled", flat=True)) == [1, 2]
-    assert not layer_files()

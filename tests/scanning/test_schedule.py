@@ -183,6 +183,26 @@ def test_one_schedule_that_fails_does_not_keep_the_others_from_firing(monkeypatc
     assert outcomes(broken) == []
 
 
+def test_a_row_of_somebody_else_that_django_q2_cannot_read_stops_no_schedule() -> None:
+    made = make()
+    Schedule.objects.create(func="no.such.task", args="(1,", next_run=NOON)
+    Schedule.objects.update(next_run=timezone.now() - timedelta(seconds=1))
+    scheduler()
+    assert not [message for message in OrmQ.objects.all() if message.task["func"] == schedules.TASK]
+    schedules.tick(now=ONE + schedules.GRACE)
+    assert outcomes(made) == ["started"]
+
+
+def test_a_clock_that_is_set_back_starts_nothing_twice() -> None:
+    made = make()
+    schedules.fire(made.pk, now=ONE)
+    schedules.tick(now=ONE - timedelta(minutes=30))  # the same due time lies ahead again
+    assert schedules.fire(made.pk, now=ONE) is None
+    assert outcomes(made) == ["started"]
+    made.refresh_from_db()
+    assert made.next_due_at == ONE + timedelta(days=1)
+
+
 def test_another_time_zone_moves_the_next_time(settings: object) -> None:
     made = make()
     settings.TIME_ZONE = "Asia/Tokyo"  # type: ignore[attr-defined]
@@ -207,7 +227,7 @@ def test_a_row_that_django_q2_could_not_read_is_not_written(wrong: dict[str, obj
 def test_what_is_queued_at_the_end_of_the_range_waits_for_the_next_day_and_says_so() -> None:
     made = make(until=time(15))
     firing = schedules.fire(made.pk, now=ONE)
-    by_hand = schedules.run_now(make("Other", until=time(15)), requested_by=None)  # type: ignore[arg-type]
+    by_hand = schedules.run_now(make("Other", until=time(15), now=ONE), requested_by=None)  # type: ignore[arg-type]
     assert firing is not None
     scan = Scan.objects.get(run=firing.run)
     schedules.hold(now=ONE + timedelta(hours=1))
@@ -230,6 +250,9 @@ def test_another_range_lets_go_of_what_waits_for_the_old_one() -> None:
     schedules.fire(made.pk, now=ONE)
     schedules.hold(now=ONE + timedelta(hours=3))
     made.refresh_from_db()
+    made.until = time(16)
+    schedules.save(made, now=ONE + timedelta(hours=3))  # still over
+    assert Scan.objects.get().not_before == ONE + timedelta(days=1)
     made.until = None
     schedules.save(made, now=ONE + timedelta(hours=3))
     scan = Scan.objects.get()

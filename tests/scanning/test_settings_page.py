@@ -19,6 +19,7 @@ from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
 from scanning import choosing, installed, preview, quota
 from scanning.models import LayerEvidence, Scan, ScanRun, Selection
+from scanning.runs import AT_ONCE
 from tests import factories
 from tests.people import person
 
@@ -121,6 +122,30 @@ def test_the_selected_of_the_list_of_images_are_taken_along(client: Client, some
     assert set(selection(somebody).tags.all()) == set(wanted)
     client.post(reverse("scanning:select"), {"ids": [wanted[0].pk], "view": ""})
     assert set(selection(somebody).tags.all()) == {wanted[0]}
+
+
+def test_any_number_of_images_is_chosen_and_started_in_a_constant_number_of_queries(
+    client: Client, somebody: User
+) -> None:
+    counts = []
+    for number in (AT_ONCE + 1, 2 * AT_ONCE):
+        registry = factories.registry()
+        for index in range(number):
+            factories.tag(f"v{index}", path="team/app", in_=registry, of=factories.image(layers=0))
+        url = reverse("scanning:chooser", args=[selection(somebody).pk])
+        with CaptureQueriesContext(connection) as queries:
+            client.post(url, {"move": "right", "all": "1"}, headers=HTMX)
+            client.post(PAGE, {"categories": ["malware"], "timeout": "5", "scope": "chosen"})
+        counts.append(len(queries))
+        run = ScanRun.objects.first()
+        assert run is not None
+        assert run.chosen.count() == Tag.objects.count()
+    assert counts[0] == counts[1]
+
+
+def test_none_is_chosen_of_none(somebody: User) -> None:
+    selection(somebody).add(Tag.objects.none())
+    assert not selection(somebody).tags.exists()
 
 
 # --- starting --------------------------------------------------------------------------------------------------------
@@ -250,7 +275,7 @@ def test_the_quota_is_set_by_administrators_and_shown_in_the_preview(client: Cli
     factories.tag("a")
     factories.tag("b")
     html = client.get(reverse("scanning:cost"), {"scope": "all", "categories": ALL}).content.decode()
-    assert "2 of 1 left" in html
+    assert "1 of 1 left" in html
     assert "1 image is over the quota" in html
     client.post(reverse("scanning:quota"), {"monthly_quota": ""})
     assert quota.read() is None

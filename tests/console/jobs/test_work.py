@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def quick_polls(settings: Settings) -> None:
-    settings.JOB_TIMES = Times(poll=0.02)
+    settings.JOB_TIMES = Times(poll=0.02, chain=0)
 
 
 def queued(**fields: object) -> Canary:
@@ -377,3 +377,35 @@ def test_two_workers_never_take_the_same_job() -> None:
     assert sorted(taken) == sorted(set(taken))
     assert len(taken) == 20
     assert work_module.eligible(Canary).count() == 0
+
+
+@pytest.mark.parametrize(("chain", "taken"), [(60, 3), (0, 1)])
+def test_who_has_a_place_goes_on_with_the_next_job_for_a_while(settings: Settings, chain: float, taken: int) -> None:
+    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1}}
+    settings.JOB_TIMES = Times(poll=0.02, chain=chain)
+    jobs = [queued(lane=Lane.SCHEDULE).pk for _ in range(3)]
+    order: list[int] = []
+    work(Canary, 0, lambda run: order.append(run.job.pk))
+    assert order == jobs[:taken]
+
+
+def test_a_chain_of_jobs_ends_when_the_worker_drains(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1}}
+    settings.JOB_TIMES = Times(poll=0.02, chain=60)
+    jobs = [queued().pk for _ in range(3)]
+    order: list[int] = []
+
+    def last(run: JobRun[Canary]) -> None:
+        order.append(run.job.pk)
+        monkeypatch.setattr(presence, "draining", lambda: True)
+
+    work(Canary, 0, last)
+    assert order == jobs[:1]
+
+
+def test_a_kind_without_places_lets_other_kinds_have_the_worker(settings: Settings) -> None:
+    settings.JOB_TIMES = Times(poll=0.02, chain=60)
+    queued(), queued()
+    order: list[int] = []
+    work(Canary, 0, lambda run: order.append(run.job.pk))
+    assert len(order) == 1

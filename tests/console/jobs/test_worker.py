@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from tests.console.jobs.conftest import RealWorker, eventually, tree
 
@@ -29,14 +30,16 @@ def test_jobs_are_done_and_sigterm_ends_everything(real_worker: RealWorker) -> N
 
 
 def test_sigterm_returns_running_jobs_to_the_queue_and_ends_their_engines(real_worker: RealWorker) -> None:
-    engine, waiter, last = real_worker.add("engine", "wait", "finish")
+    # As many as there are processes, of which one more than places; the last finds none that is free.
+    engine, *waiters, last = real_worker.add("engine", *["wait"] * settings.SCAN_WORKERS, "finish")
     real_worker.start()
     real_worker.wait(engine, "running", stage="engine")
-    real_worker.wait(waiter, "running", stage="wait")
+    for waiter in waiters:
+        real_worker.wait(waiter, "running", stage="wait")
     eventually(lambda: [line for line in tree(real_worker.folder).values() if "86399" in line], what="the engine")
     assert real_worker.stop() == 0
     assert tree(real_worker.folder) == {}
-    for job in (engine, waiter):
+    for job in (engine, *waiters):
         assert real_worker.job(job)["state"] == "queued"
         assert real_worker.job(job)["losses"] == 0
     assert real_worker.job(last)["state"] == "queued"

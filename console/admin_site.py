@@ -1,0 +1,28 @@
+"""The site of Django admin: as Django's, with the tables of the queue read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.db.models import Model
+
+from console.read_only_admin import OF_THE_QUEUE
+
+
+class Site(AdminSite):
+    """Takes, for a table that only our code may write, our own admin in place of the one that comes with it."""
+
+    site_header = site_title = "Tallyman"
+    index_title = "Support"
+
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: type[ModelAdmin[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+        for model in models:
+            super().register(model, OF_THE_QUEUE.get(model._meta.label_lower, admin_class), **options)

@@ -1,0 +1,34 @@
+"""Snapshot: the figures of all images as they stood at the end of one day."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Snapshot(models.Model):
+    """One day of the trend. Written while the day lasts, never afterwards; a day on which nothing ran has no row."""
+
+    day = models.DateField(unique=True)  # in the console's time zone
+    at = models.DateTimeField()  # when it was last written
+    images = models.PositiveIntegerField()
+    scanned = models.PositiveIntegerField()  # images of which anything is known; the figures below are of those
+    at_risk = models.PositiveIntegerField()
+    critical = models.PositiveIntegerField()
+    high = models.PositiveIntegerField()
+    medium = models.PositiveIntegerField()
+    low = models.PositiveIntegerField()
+    unknown = models.PositiveIntegerField()
+    fixable = models.PositiveIntegerField()
+    malware = models.PositiveIntegerField()
+    sensitive = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+    @property
+    def vulnerabilities(self) -> int:
+        """All vulnerabilities of the day."""
+        return self.critical + self.high + self.medium + self.low + self.unknown

@@ -1,0 +1,134 @@
+"""The trend over Repository images: one snapshot a day, and the lines that are drawn of them.
+
+Nothing is made up: a day without a snapshot is a gap in the line, not a zero and not a straight line over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.utils import timezone
+
+from inventory import overview
+from inventory.models import Image, Snapshot
+
+DAYS = 30
+EVERY = timedelta(minutes=30)  # how often the row of the day is written anew
+KEPT = timedelta(days=400)
+WIDTH, HEIGHT, EDGE = 100.0, 32.0, 3.0  # of the drawing, in its own units
+
+
+def tick(*, now: datetime | None = None) -> None:
+    """Write the row of the day where it is missing or old. Harmless however often it runs."""
+    now = now or timezone.now()
+    day = _day(now)
+    if Snapshot.objects.filter(day=day, at__gt=now - EVERY).exists() or not Image.objects.exists():
+        return
+    figures = overview.read()
+    severities = {share.name: share.count for share in figures.severities}
+    names = ("images", "scanned", "at_risk", "fixable", "malware", "sensitive")
+    values = {name: getattr(figures, name) for name in names}
+    Snapshot.objects.update_or_create(day=day, defaults={"at": now, **values, **severities})
+    Snapshot.objects.filter(day__lt=day - KEPT).delete()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One day: where it stands, and what it says. ``value`` None where nothing is known of it."""
+
+    day: date
+    value: int | None
+    left: float  # of the strip that answers the pointer
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure over DAYS days, ready to be drawn; ``line`` and ``area`` are paths with a part an unbroken run."""
+
+    points: list[Point]
+    line: str
+    area: str
+    dots: str  # days that stand alone, and the last one
+
+    @property
+    def known(self) -> list[Point]:
+        """The days of which something is known."""
+        return [point for point in self.points if point.value is not None]
+
+    @property
+    def first(self) -> Point:
+        return self.known[0]
+
+    @property
+    def last(self) -> Point:
+        return self.known[-1]
+
+    @property
+    def gaps(self) -> int:
+        """Days of the span without data."""
+        return len(self.points) - len(self.known)
+
+    @property
+    def step(self) -> float:
+        """Width of one day."""
+        return WIDTH / len(self.points)
+
+
+def read(*, now: datetime | None = None) -> dict[str, Line]:
+    """Return the lines of the last DAYS days by figure, in one query; nothing where no day is known."""
+    today = _day(now or timezone.now())
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    rows = {row.day: row for row in Snapshot.objects.filter(day__gte=days[0], day__lte=today)}
+    if not rows:
+        return {}
+    return {
+        name: draw([(day, getattr(rows[day], name) if day in rows else None) for day in days])
+        for name in ("at_risk", "vulnerabilities", "malware", "sensitive")
+    }
+
+
+def draw(values: Sequence[tuple[date, int | None]]) -> Line:
+    """Return the line of ``values``, of which at least one is known."""
+    known = [value for _day, value in values if value is not None]
+    low, high = min(known), max(known)
+    width = WIDTH / len(values)
+
+    def height(value: int | None) -> float:
+        if value is None or high == low:
+            return HEIGHT / 2 if high else HEIGHT - EDGE
+        return EDGE + (HEIGHT - 2 * EDGE) * (high - value) / (high - low)
+
+    points = [
+        Point(day, value, left=round(width * n, 2), x=round(width * (n + 0.5), 2), y=round(height(value), 2))
+        for n, (day, value) in enumerate(values)
+    ]
+    runs: list[list[Point]] = [[]]
+    for point in points:
+        if point.value is not None:
+            runs[-1].append(point)
+        elif runs[-1]:
+            runs.append([])
+    runs = [run for run in runs if run]
+    lines = ["M" + " L".join(f"{point.x} {point.y}" for point in run) for run in runs]
+    areas = [
+        f"{line} L{run[-1].x} {HEIGHT:g} L{run[0].x} {HEIGHT:g}z"
+        for line, run in zip(lines, runs, strict=True)
+        if len(run) > 1
+    ]
+    alone = [run[0] for run in runs if len(run) == 1]
+    if runs[-1][-1] not in alone:
+        alone.append(runs[-1][-1])
+    return Line(
+        points,
+        line=" ".join(line for line, run in zip(lines, runs, strict=True) if len(run) > 1),
+        area=" ".join(areas),
+        dots=" ".join(f"M{point.x} {point.y}h0" for point in alone),
+    )
+
+
+def _day(now: datetime) -> date:
+    return timezone.localdate(now, timezone.get_default_timezone())

@@ -1,0 +1,260 @@
+"""Where everything is: in how many images and tags each package and each vulnerability is, in all and by registry.
+
+Packages are shared by images, and images by tags, so one scan or one sync moves the figures of thousands of rows.
+They are counted by a job of their own, soon after anything has changed: in one pass over what images hold, with the
+images of a batch in memory and nothing but counters of all. It takes at most a SHARE of one worker's time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Count, Max
+
+from console.jobs.models import FINAL_STATES, Lane, State
+from console.jobs.queue import enqueue
+from console.jobs.work import JobRun
+from inventory.models import Image, Tag
+from registries.models import Registry, Removal
+from scanning.models import (
+    ImagePackage,
+    Package,
+    PackageReach,
+    PackageVulnerability,
+    Recount,
+    Rematch,
+    Vulnerability,
+    VulnerabilityReach,
+)
+
+SHARE = 20  # a recount that took a second is followed by another after so many
+LEAST = timedelta(seconds=2)
+BATCH = 500  # images
+ROWS = 2000  # written in one transaction
+KEPT = 20  # recounts on record
+FIXES_KEPT = 40  # fixed versions told of one vulnerability
+
+REACH = ("images", "tags")
+OF_PACKAGE = (*REACH, "findings", "highest")
+OF_VULNERABILITY = (*REACH, "highest", "fixable", "package_names", "package_types", "fixed_versions")
+
+
+def due() -> None:
+    """Queue a recount where anything was scanned, matched, synced or removed since the last one began."""
+    ended = Recount.objects.filter(state__in=FINAL_STATES).order_by("-pk")
+    done = ended.filter(state=State.SUCCEEDED).first()
+    changed = last_change()
+    if changed is None or (done and done.started_at and changed < done.started_at):
+        return
+    last = ended.first()
+    try:
+        with transaction.atomic():
+            job = Recount.objects.create(lane=Lane.SCHEDULE, not_before=_earliest(last) if last else None)
+            enqueue(job)
+    except IntegrityError:  # recount_one_at_a_time
+        return
+
+
+def counted_at() -> datetime | None:
+    """Return when the figures were right last, None where nothing was ever counted."""
+    done = Recount.objects.filter(state=State.SUCCEEDED).order_by("-pk").first()
+    return done.started_at if done else None
+
+
+def last_change() -> datetime | None:
+    """Return when something last ended that can move the figures."""
+    told = (
+        Image.objects.aggregate(at=Max("last_scanned_at")),
+        Registry.objects.aggregate(at=Max("last_sync__ended_at")),
+        Rematch.objects.aggregate(at=Max("ended_at")),
+        Removal.objects.aggregate(at=Max("ended_at")),
+    )
+    return max((one["at"] for one in told if one["at"]), default=None)
+
+
+def work_off(run: JobRun[Recount]) -> None:
+    """Do the recount ``run``."""
+    total = Image.objects.count()
+
+    def step(done: int) -> None:
+        run.check()
+        run.progress("counting", done, max(total, done))
+
+    images, changed = recount(step=step)
+
+    def write() -> None:
+        Recount.objects.filter(pk=run.job.pk).update(images=images, changed=changed)
+
+    run.finish(write=write)
+    kept = Recount.objects.order_by("-pk").values_list("pk", flat=True)[:KEPT]
+    Recount.objects.filter(state__in=FINAL_STATES).exclude(pk__in=list(kept)).delete()
+
+
+def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, int]:
+    """Make all figures right. Returns how many images were looked at, and how many rows were not right."""
+    matches: dict[int, list[int]] = defaultdict(list)
+    pairs = PackageVulnerability.objects.order_by().values_list("package_id", "vulnerability_id")
+    for package, vulnerability in pairs.iterator(chunk_size=ROWS):
+        matches[package].append(vulnerability)
+    packages, vulnerabilities = Tally(), Tally()
+    images = 0
+    for tags, held in _images():
+        images += len(tags)
+        for image, by_registry in tags.items():
+            found: set[int] = set()
+            for package in held.get(image, ()):
+                found.update(matches.get(package, ()))
+            packages.add(held.get(image, ()), by_registry)
+            vulnerabilities.add(found, by_registry)
+        step(images)
+    changed = _write(Package, OF_PACKAGE, _packages(packages))
+    changed += _write(Vulnerability, OF_VULNERABILITY, _vulnerabilities(vulnerabilities, packages))
+    changed += _write_reaches(PackageReach, "package_id", packages)
+    changed += _write_reaches(VulnerabilityReach, "vulnerability_id", vulnerabilities)
+    return images, changed
+
+
+@dataclass
+class Tally:
+    """Images and tags of each thing: in all, and by thing and registry."""
+
+    total: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    by_registry: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+
+    def add(self, things: Iterable[int], registries: dict[int, int]) -> None:
+        """Count an image that holds ``things`` and has tags in ``registries`` (registry → tags)."""
+        tags = sum(registries.values())
+        for thing in things:
+            both = self.total[thing]
+            both[0] += 1
+            both[1] += tags
+            for registry, number in registries.items():
+                here = self.by_registry[thing, registry]
+                here[0] += 1
+                here[1] += number
+
+
+def _earliest(last: Recount) -> datetime | None:
+    if not last.ended_at or not last.started_at:
+        return None
+    return last.ended_at + max(LEAST, (last.ended_at - last.started_at) * SHARE)
+
+
+def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, set[int]]]]:
+    """Yield batches of tagged images: tags of each by registry, and the packages of each."""
+    after = 0
+    while keys := list(Image.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        span = {"image__gt": after, "image__lte": keys[-1]}
+        after = keys[-1]
+        tags: dict[int, dict[int, int]] = defaultdict(dict)
+        rows = Tag.objects.filter(**span).order_by().values_list("image_id", "repository__registry_id")
+        for image, registry, number in rows.annotate(n=Count("pk")):
+            tags[image][registry] = number
+        held: dict[int, set[int]] = defaultdict(set)
+        for image, package in ImagePackage.objects.filter(**span).values_list("image_id", "package_id"):
+            held[image].add(package)
+        yield tags, held
+
+
+def _packages(tally: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield each package with its figures."""
+    rated = (
+        PackageVulnerability.objects.order_by()
+        .values_list("package_id")
+        .annotate(n=Count("pk"), worst=Max("severity"))
+        .iterator(chunk_size=ROWS)
+    )
+    found = {package: (n, worst) for package, n, worst in rated}
+    for package in Package.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS):
+        yield package, (*tally.total.get(package, (0, 0)), *found.get(package, (0, None)))
+
+
+def _vulnerabilities(tally: Tally, packages: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield each vulnerability with its figures and with what the packages in use say of it."""
+    keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS)
+    while batch := list(islice(keys, ROWS)):
+        found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        rows = PackageVulnerability.objects.filter(
+            vulnerability__gte=batch[0], vulnerability__lte=batch[-1]
+        ).values_list(
+            *("vulnerability_id", "package_id", "severity", "fixed_version", "package__name", "package__type")
+        )
+        for vulnerability, package, *told in rows.iterator(chunk_size=ROWS):
+            if package in packages.total:
+                found[vulnerability].append(tuple(told))
+        for key in batch:
+            yield key, (*tally.total.get(key, (0, 0)), *_described(found.get(key, ())))
+
+
+def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use."""
+    names = sorted({name for _severity, _fixed, name, _type in told})
+    types = sorted({kind for _severity, _fixed, _name, kind in told})
+    fixes = sorted({f"{name} {fixed}" for _severity, fixed, name, _type in told if fixed})
+    return (
+        max((severity for severity, *_rest in told), default=1),
+        bool(fixes),
+        "\n".join(names),
+        f" {' '.join(types)} "[:200] if types else "",
+        "\n".join(fixes[:FIXES_KEPT]),
+    )
+
+
+def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tuple[int, tuple[Any, ...]]]) -> int:
+    """Write the rows of ``model`` that read differently; return how many did."""
+    quote = connection.ops.quote_name
+    columns = ", ".join(f"{quote(name)} = %s" for name in names)
+    statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote('id')} = %s"  # noqa: S608
+    changed = 0
+    while batch := list(islice(wanted, ROWS)):
+        span = (batch[0][0], batch[-1][0])
+        rows = model._default_manager.filter(pk__range=span).values_list("pk", *names)
+        present = {key: tuple(values) for key, *values in rows}
+        different = [(*values, key) for key, values in batch if key in present and present[key] != values]
+        if different:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.executemany(statement, different)
+        changed += len(different)
+    return changed
+
+
+def _write_reaches(model: type[Any], thing: str, tally: Tally) -> int:
+    """Make the rows of ``model`` those of ``tally``; return how many had to be written."""
+    registries = set(Registry.objects.values_list("pk", flat=True))
+    wanted = {key: tuple(both) for key, both in tally.by_registry.items() if key[1] in registries}
+    gone, different = [], []
+    for pk, one, registry, *both in model.objects.values_list("pk", thing, "registry_id", *REACH).iterator(
+        chunk_size=ROWS
+    ):
+        values = wanted.pop((one, registry), None)
+        if values is None:
+            gone.append(pk)
+        elif values != tuple(both):
+            different.append(model(pk=pk, images=values[0], tags=values[1]))
+    with transaction.atomic():
+        for start in range(0, len(gone), ROWS):
+            model.objects.filter(pk__in=gone[start : start + ROWS]).delete()
+    quote = connection.ops.quote_name
+    statement = f"UPDATE {quote(model._meta.db_table)} SET images = %s, tags = %s WHERE id = %s"  # noqa: S608
+    for start in range(0, len(different), ROWS):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.executemany(statement, [(row.images, row.tags, row.pk) for row in different[start : start + ROWS]])
+    new = (
+        model(registry_id=registry, images=images, tags=tags, **{thing: one})
+        for (one, registry), (images, tags) in wanted.items()
+    )
+    while batch := list(islice(new, ROWS)):
+        # What was deleted meanwhile is gone with the next recount.
+        keys = set(
+            model._meta.get_field(thing)
+            .related_model.objects.filter(pk__in=[getattr(row, thing) for row in batch])
+            .values_list("pk", flat=True)
+        )
+        model.objects.bulk_create([row for row in batch if getattr(row, thing) in keys], ignore_conflicts=True)
+    return len(gone) + len(different) + len(wanted)

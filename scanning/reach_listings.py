@@ -1,0 +1,301 @@
+"""The lists of vulnerabilities and of packages across images, and of the images behind one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.db.models import Count, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from console.listing import Column, Listing, Needs
+from inventory.filters import ImageFilters
+from inventory.listings import IMAGES
+from inventory.models import Tag
+from scanning.kinds import kinds, type_label
+from scanning.models import ImagePackage, Package, PackageVulnerability, Vulnerability
+from scanning.reach_filters import PackageReachFilters, ReachFilters
+
+FEW = 500  # images
+RISK, REACH, ORIGIN = _("Risk"), _("Where it is"), _("Origin")
+
+
+def _number(name: str, label: Any, *, default: bool = True, group: Any = REACH, slot: str = "") -> Column[Any]:
+    return Column(
+        name=name,
+        label=label,
+        value=lambda row: getattr(row, name),
+        sort=(name,),
+        needs=Needs(fields=(name,)),
+        template="scanning/cells/images.html" if name == "images" else "console/listing/number.html",
+        default=default,
+        descending_first=True,
+        css="num",
+        group=group,
+        slot=slot,
+    )
+
+
+def _time(name: str, label: Any, *, default: bool = True) -> Column[Any]:
+    return Column(
+        name=name.removesuffix("_at"),
+        label=label,
+        value=lambda row: getattr(row, name),
+        sort=(name,),
+        needs=Needs(fields=(name,)),
+        template="console/listing/time.html",
+        default=default,
+        descending_first=True,
+        group=ORIGIN,
+    )
+
+
+def _severity(*order: str, slot: str = "status") -> Column[Any]:
+    return Column(
+        name="severity",
+        label=_("Severity"),
+        value=lambda row: row.get_highest_display(),
+        sort=("highest", *order),
+        needs=Needs(fields=("highest",)),
+        template="scanning/cells/highest.html",
+        descending_first=True,
+        group=RISK,
+        slot=slot,
+    )
+
+
+def _lines(text: str) -> str:
+    return ", ".join(text.splitlines())
+
+
+def _of_packages(aggregate: Any) -> Subquery:
+    rows = PackageVulnerability.objects.filter(vulnerability=OuterRef("pk"), package__images__gt=0).order_by()
+    return Subquery(rows.values("vulnerability").annotate(n=aggregate).values("n"), output_field=IntegerField())
+
+
+VULNERABILITIES = Listing[Vulnerability](
+    name="reach",
+    title=_("Vulnerabilities"),
+    noun=_("vulnerabilities"),
+    queryset=lambda: Vulnerability.objects.filter(images__gt=0),
+    filterset=ReachFilters,
+    default_sort="-severity",
+    columns=(
+        Column(
+            name="name",
+            label=_("Vulnerability"),
+            value=lambda row: row.name,
+            sort=("name",),
+            needs=Needs(fields=("name", "title")),
+            template="scanning/cells/vulnerability.html",
+            locked=True,
+            css="grow pin",
+            slot="addr",
+        ),
+        _severity("images"),
+        Column(
+            name="cvss",
+            label=_("CVSS"),
+            value=lambda row: row.cvss_score,
+            sort=("cvss_score",),
+            needs=Needs(fields=("cvss_score", "cvss_vector")),
+            template="scanning/cells/cvss.html",
+            descending_first=True,
+            css="num",
+            group=RISK,
+        ),
+        Column(
+            name="packages",
+            label=_("Packages"),
+            value=lambda row: _lines(row.package_names),
+            sort=("package_names",),
+            needs=Needs(fields=("package_names",)),
+            template="scanning/cells/lines.html",
+            group=REACH,
+            slot="risks",
+        ),
+        Column(
+            name="fixed",
+            label=_("Fixed versions"),
+            value=lambda row: _lines(row.fixed_versions),
+            needs=Needs(fields=("fixed_versions",)),
+            template="scanning/cells/fixes.html",
+            group=RISK,
+        ),
+        _number("images", _("Images"), slot="ver"),
+        _number("tags", _("Tags")),
+        _time("first_seen", _("First seen")),
+        Column(
+            name="kinds",
+            label=_("Kind of risk"),
+            value=lambda row: ", ".join(kinds(cwes=row.cwes, vector=row.cvss_vector)),
+            needs=Needs(fields=("cwes", "cvss_vector")),
+            template="scanning/cells/kinds.html",
+            group=RISK,
+        ),
+        Column(
+            name="types",
+            label=_("Package types"),
+            value=lambda row: ", ".join(type_label(kind) for kind in row.package_types.split()),
+            sort=("package_types",),
+            needs=Needs(fields=("package_types",)),
+            default=False,
+            group=REACH,
+        ),
+        Column(
+            name="weaknesses",
+            label=_("Weaknesses"),
+            value=lambda row: ", ".join(row.cwes),
+            needs=Needs(fields=("cwes",)),
+            default=False,
+            group=RISK,
+        ),
+        Column(
+            name="versions",
+            label=_("Package versions"),
+            value=lambda row: getattr(row, "versions", None),
+            needs=Needs(annotate={"versions": _of_packages(Count("pk"))}),
+            template="console/listing/number.html",
+            default=False,
+            css="num",
+            group=REACH,
+        ),
+        _time("published_at", _("Published"), default=False),
+        _time("modified_at", _("Changed"), default=False),
+    ),
+    tools="scanning/_reach_tools.html",
+    empty="scanning/_no_vulnerabilities.html",
+    columns_view="scanning:vulnerability-columns",
+)
+
+PACKAGES = Listing[Package](
+    name="reach-packages",
+    title=_("Packages"),
+    noun=_("packages"),
+    queryset=lambda: Package.objects.filter(images__gt=0),
+    filterset=PackageReachFilters,
+    default_sort="-images",
+    columns=(
+        Column(
+            name="name",
+            label=_("Package"),
+            value=lambda row: row.name,
+            sort=("name", "version"),
+            needs=Needs(fields=("name", "purl")),
+            template="scanning/cells/package_name.html",
+            locked=True,
+            css="grow pin",
+            slot="addr",
+        ),
+        Column(
+            name="version",
+            label=_("Version"),
+            value=lambda row: row.version,
+            needs=Needs(fields=("version",)),
+            template="inventory/cells/version.html",
+            slot="ver",
+            group=REACH,
+        ),
+        Column(
+            name="type",
+            label=_("Type"),
+            value=lambda row: type_label(row.type),
+            sort=("type", "name"),
+            needs=Needs(fields=("type",)),
+            group=ORIGIN,
+        ),
+        _number("images", _("Images"), slot="risks"),
+        _number("tags", _("Tags")),
+        _number("findings", _("Vulnerabilities"), group=RISK),
+        _severity("findings"),
+        _time("first_seen", _("First seen")),
+        Column(
+            name="licenses",
+            label=_("Licences"),
+            value=lambda row: ", ".join(str(one) for one in row.licenses),
+            needs=Needs(fields=("licenses",)),
+            default=False,
+            group=ORIGIN,
+        ),
+        Column(
+            name="source",
+            label=_("Built from"),
+            value=lambda row: " ".join(filter(None, (row.source_name, row.source_version))),
+            sort=("source_name",),
+            needs=Needs(fields=("source_name", "source_version")),
+            default=False,
+            group=ORIGIN,
+        ),
+        Column(
+            name="purl",
+            label=_("Package URL"),
+            value=lambda row: row.purl,
+            needs=Needs(fields=("purl",)),
+            default=False,
+            group=ORIGIN,
+        ),
+    ),
+    tools="scanning/_reach_tools.html",
+    empty="scanning/_no_packages.html",
+    columns_view="scanning:package-columns",
+)
+
+
+def held(tag: Tag) -> str:
+    """Return the packages for which the image of ``tag`` is in a list of affected ones."""
+    rows = getattr(tag.image, "held", ())
+    return ", ".join(dict.fromkeys(f"{row.package.name} {row.package.version}" for row in rows))
+
+
+def _of_images(name: str, **changes: Any) -> Column[Tag]:
+    column = IMAGES.column(name)
+    assert column is not None, name  # noqa: S101
+    return replace(column, default=True, **changes)
+
+
+AFFECTED = Listing[Tag](
+    name="affected",
+    title=_("Affected images"),
+    noun=_("images"),
+    queryset=Tag.objects.none,
+    filterset=ImageFilters,
+    default_sort="address",
+    columns=(
+        _of_images("address"),
+        _of_images("version"),
+        Column(
+            name="held",
+            label=_("Installed"),
+            value=held,
+            needs=Needs(fields=("image__id",)),
+            template="scanning/cells/held.html",
+            slot="risks",
+        ),
+        _of_images("registry"),
+        _of_images("last_scanned"),
+        _of_images("status"),
+    ),
+    needs=IMAGES.needs,
+    detail="inventory/cells/why.html",
+    tools="scanning/_reach_tools.html",
+)
+
+
+def affected(packages: QuerySet[Package], *, images: int) -> Listing[Tag]:
+    """Return the list of the tags whose images hold any of ``packages``; ``images`` is about how many those are.
+
+    A few are looked up first: else a database may walk all tags in their order to find the first ones of a few.
+    """
+    holders = ImagePackage.objects.filter(package__in=packages.order_by().values("pk"))
+    shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
+
+    if images > FEW:
+        among: Any = holders.values("image")
+    else:
+        among = list(holders.values_list("image", flat=True).distinct())
+
+    def rows() -> QuerySet[Tag]:
+        found = Tag.objects.filter(image__in=among)
+        return found.prefetch_related(Prefetch("image__image_packages", shown.order_by("pk"), to_attr="held"))
+
+    return replace(AFFECTED, queryset=rows)

@@ -1,0 +1,538 @@
+"""Making the inventory: registries, repositories and their builds, one after another, each written as it is made."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from console.jobs.models import Lane, State
+from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Snapshot, Tag
+from registries.models import Registry, SyncRun
+from scanning import reach
+from scanning.engines.base import RiskCategory
+from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Recount, Scan, ScanRun, SecretFinding
+from scanning.sample import names
+from scanning.sample.catalogue import Catalogue, Known
+from scanning.sample.tables import Table, reset_sequences
+
+COMMIT_EVERY = 100  # repositories
+MIRRORED = 0.06  # share of repositories that hold the images of another registry
+STATES = (  # of images: state, weight
+    ("scanned", 850),
+    ("not-scanned", 90),
+    ("failed", 35),
+    ("cancelled", 22),
+    ("queued", 3),
+)
+FAILURES = (
+    ("The registry does not have the layer any more.", "Push the image again, or delete the tag."),
+    ("The scan took longer than its timeout of 30 min.", "Scan again with a longer timeout."),
+    ("The registry refused the credentials.", "Enter them anew in Image repository management, then scan again."),
+)
+SECRETS = (
+    ("aws-access-key-id", "AWS", "AWS Access Key ID", 5, "AWS_ACCESS_KEY_ID=AKIA**************EX"),
+    ("private-key", "AsymmetricPrivateKey", "Asymmetric Private Key", 4, "-----BEGIN RSA PRIVATE KEY-----****"),
+    ("github-pat", "GitHub", "GitHub Personal Access Token", 5, "token: ghp_************************************"),
+    ("jwt-token", "JWT", "JWT token", 3, "Authorization: Bearer ey*******"),
+    ("slack-web-hook", "Slack", "Slack Webhook", 3, "https://hooks.slack.com/services/*****"),
+)
+MALWARE = (
+    ("Linux_CoinMiner_XMRig", "XMRig", "trojan", 4),
+    ("Linux_Botnet_Mirai", "Mirai", "trojan", 5),
+    ("PHP_WebShell_Generic", "WebShell", "trojan", 4),
+    ("EICAR_Test_File", "EICAR", "virus", 2),
+)
+CATEGORIES = tuple(category.value for category in RiskCategory)
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image that was made: what its tags need of it."""
+
+    image: int
+    manifest: int
+    digest: str
+    size: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Made:
+    """What there is in the end."""
+
+    tags: int
+    images: int
+    repositories: int
+    packages_in_images: int
+
+
+def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str], None] = lambda text: None) -> Made:
+    """Add ``tags`` tags of ``images`` images to the database, the same ones for the same ``seed`` and ``now``."""
+    maker = _Maker(tags=tags, images=images, seed=seed, now=now)
+    with _Quickly():
+        made = maker.run(say)
+        say("counting where packages and vulnerabilities are")
+        began = timezone.now()
+        counted, changed = reach.recount()
+        Recount.objects.create(
+            state=State.SUCCEEDED,
+            lane=Lane.SCHEDULE,
+            started_at=began,
+            ended_at=timezone.now(),
+            images=counted,
+            changed=changed,
+        )
+    return made
+
+
+class _Quickly:
+    """Let SQLite use memory, and wait for the disk less, while a great deal is written."""
+
+    def __enter__(self) -> None:
+        self.may = connection.vendor == "sqlite" and not connection.in_atomic_block
+        if self.may:
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA cache_size = -262144")
+                cursor.execute("PRAGMA temp_store = MEMORY")
+
+    def __exit__(self, *_error: object) -> None:
+        with connection.cursor() as cursor:
+            if self.may:
+                cursor.execute("PRAGMA cache_size = -2000")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute("ANALYZE")
+
+
+class _Maker:
+    def __init__(self, *, tags: int, images: int, seed: int, now: datetime) -> None:
+        self.tags, self.images, self.seed, self.now = tags, images, seed, now
+        self.rng = random.Random(seed)  # noqa: S311
+        self.catalogue = Catalogue(now=now)
+        table = self._tables = _tables(now)
+        self.repository, self.tag, self.image = table["repository"], table["tag"], table["image"]
+        self.manifest, self.layer, self.held = table["manifest"], table["layer"], table["held"]
+        self.made_tags = self.made_images = self.made_repositories = 0
+        self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
+        self._builds: list[list[Build]] = []  # of some repositories, for mirrors
+        self._run = 0
+        self._queued: list[tuple[int, str, str]] = []  # scans that have not begun, the youngest of all
+
+    # --- the whole ---------------------------------------------------------------------------------------------------
+    def run(self, say: Callable[[str], None]) -> Made:
+        registries = self._registries()
+        weights = [weight for *_rest, weight in names.REGISTRIES]
+        repositories = self._names()
+        while self.made_tags < self.tags:
+            with transaction.atomic():
+                for _n in range(COMMIT_EVERY):
+                    if self.made_tags >= self.tags:
+                        break
+                    self._repository(self.rng.choices(registries, weights)[0], next(repositories))
+                self._flush()
+            say(f"{self.made_tags:,} tags, {self.made_images:,} images, {self.held.written:,} packages in images")
+        with transaction.atomic():
+            self._ends(registries)
+            self._flush()
+            reset_sequences([*self._tables.values(), *self.catalogue.tables])
+        return Made(self.made_tags, self.made_images, self.made_repositories, self.held.written)
+
+    def _flush(self) -> None:
+        for table in (*self.catalogue.tables, *self._tables.values()):
+            table.flush()
+
+    def _registries(self) -> list[Registry]:
+        taken = set(Registry.objects.values_list("name", flat=True))
+        made = []
+        for name, kind, version, host, region, _weight in names.REGISTRIES:
+            free = next(one for n in range(1, 1000) if (one := name if n == 1 else f"{name} {n}") not in taken)
+            made.append(
+                Registry.objects.create(
+                    name=free,
+                    type=kind,
+                    version=version,
+                    address=f"https://{host}",
+                    region=region,
+                    limit=self.rng.choice((None, None, 100, 500)),
+                    connection=Registry.Connection.CONNECTED,
+                    connection_checked_at=self.now,
+                )
+            )
+        return made
+
+    def _names(self) -> Iterator[str]:
+        """Yield names of repositories, all different."""
+        for n in range(10**9):
+            team, thing = self.rng.choice(names.TEAMS), self.rng.choice(names.THINGS)
+            stem = f"{team}/{thing}" if self.rng.random() < 0.7 else f"{team}/{self.rng.choice(names.TEAMS)}-{thing}"
+            yield f"{stem}-{n}" if n % 3 else f"{team}/{self.rng.choice(names.TEAMS)}/{thing}-{n}"
+
+    # --- one repository ----------------------------------------------------------------------------------------------
+    def _repository(self, registry: Registry, name: str) -> None:
+        """Add a repository: most have a few tags, some have thousands."""
+        rng = self.rng
+        count = min(int(3 * rng.paretovariate(0.85)), 3000, self.tags - self.made_tags)
+        key = self.repository.key()
+        first_seen = self.now - timedelta(days=rng.randrange(30, 400), seconds=rng.randrange(86_400))
+        self.repository.add(key, registry.pk, name, first_seen, self.now - timedelta(hours=rng.randrange(1, 20)))
+        self.made_repositories += 1
+        if self._builds and rng.random() < MIRRORED:
+            builds = rng.choice(self._builds)[-count:]
+        else:
+            due = round(self.images * (self.made_tags + count) / self.tags) - self.made_images
+            builds = self._builds_of(registry, name, max(1, min(due, count)), first_seen)
+            if len(builds) < 40:
+                self._builds = [*self._builds[-50:], builds]
+        address = f"{registry.host}/{name}"
+        for n in range(count):
+            build = builds[n * len(builds) // count]
+            self.tag.add(
+                *(key, _tag_name(n, count, build, rng), build.digest, build.manifest, build.image, address, build.size),
+                *(build.at, max(build.at, first_seen)),
+            )
+        self.made_tags += count
+
+    def _builds_of(self, registry: Registry, name: str, count: int, since: datetime) -> list[Build]:
+        rng = self.rng
+        base = rng.choices(names.BASES, [one.weight for one in names.BASES])[0]
+        if base.os:
+            languages = list(names.LANGUAGES)
+            language = rng.choices(languages, [names.LANGUAGES[one][2] for one in languages])[0]
+        else:
+            language = "golang"
+        libraries, most, _weight = names.LANGUAGES[language]
+        chosen = (
+            rng.sample(libraries, min(len(libraries), max(3, int(most * rng.betavariate(2, 3))))) if libraries else []
+        )
+        extra = rng.sample(base.extra, int(base.most_extra * rng.betavariate(1.4, 3))) if base.os else []
+        variant = rng.randrange(4)
+        place = rng.randrange(len(base.releases))
+        versions = [rng.randrange(0, 9) for _one in chosen]
+        folder = {"npm": "app/node_modules", "pypi": "usr/lib/python3/site-packages", "maven": "app/libs"}.get(
+            language, "app"
+        )
+        paths = [f"{folder}/{one.replace(':', '/')}" if language != "golang" else "app/server" for one in chosen]
+        history = _history(base.os, language, name)
+        own: list[Known] = []
+        builds = []
+        span = (self.now - since) / (count + 1)
+        stale = True
+        for n in range(count):
+            if n and rng.random() < 0.12 and place < len(base.releases) - 1:
+                place, stale = place + 1, True
+            if n and chosen and rng.random() < 0.4:
+                moved = rng.randrange(len(chosen))
+                versions[moved], stale = min(versions[moved] + 1, 13), True
+            if stale:
+                system, layers = self._base(base, place, variant)
+                release = place + variant
+                own = [self.catalogue.package(base.type, base.os, one, release) for one in extra]
+                own += [
+                    self.catalogue.package(language, "", one, version)
+                    for one, version in zip(chosen, versions, strict=True)
+                ]
+                counts = [sum(values) for values in zip(*(one.counts for one in (*system, *own)), strict=True)] or [
+                    0
+                ] * 6
+                stale = False
+            builds.append(
+                self._build(
+                    f"{registry.pk}/{name}/{n}",
+                    at=since + span * (n + 1),
+                    os=f"{base.os} {base.releases[place]}".strip(),
+                    layers=layers,
+                    system=system,
+                    own=own,
+                    paths=[""] * len(extra) + paths,
+                    counts=counts,
+                    history=history,
+                )
+            )
+        return builds
+
+    def _base(self, base: names.Base, place: int, variant: int) -> tuple[list[Known], list[tuple[int, str, int]]]:
+        """Return packages and layers (key, diff ID, size) of a release of a base image, which all its images share."""
+        found = self._bases.get((base.os, place, variant))
+        if found is None:
+            packages = [
+                self.catalogue.package(base.type, base.os, one, place + variant, first) for one, first in base.system
+            ]
+            layers = [self._layer(f"{base.os} {place} {variant} {n}", 20_000_000) for n in range(2)] if base.os else []
+            found = self._bases[base.os, place, variant] = (packages, layers)
+        return found
+
+    def _layer(self, seed: str, size: int) -> tuple[int, str, int]:
+        key, diff_id = self.layer.key(), self._digest("diff", seed)
+        size = size // 2 + self.rng.randrange(size)
+        self.layer.add(
+            key, self._digest("layer", seed), diff_id, True, size, "application/vnd.oci.image.layer.v1.tar+gzip"
+        )
+        return key, diff_id, size
+
+    # --- one image ---------------------------------------------------------------------------------------------------
+    def _build(
+        self,
+        seed: str,
+        *,
+        at: datetime,
+        os: str,
+        layers: list[tuple[int, str, int]],
+        system: list[Known],
+        own: list[Known],
+        paths: list[str],
+        counts: list[int],
+        history: str,
+    ) -> Build:
+        rng = self.rng
+        state = rng.choices([name for name, _weight in STATES], [weight for _name, weight in STATES])[0]
+        pk, manifest = self.image.key(), self.manifest.key()
+        layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(2))]
+        known = state == "scanned" or (state in {"cancelled", "queued"} and rng.random() < 0.6)
+        top = layers[-1][1]
+        if known:
+            bottom = layers[0][1]
+            for one in system:
+                self.held.add(pk, one.key, "", bottom)
+            for one, path in zip(own, paths, strict=True):
+                self.held.add(pk, one.key, path, top)
+        secrets = rng.choices((0, 1, 2, 5), (92, 5, 2, 1))[0] if known else 0
+        malware = rng.choices((0, 1), (995, 5))[0] if known else 0
+        scanned_at = self.now - timedelta(minutes=rng.randrange(5, 43_000)) if state not in {"not-scanned"} else None
+        worst_secret, worst_malware, kinds = self._findings(pk, top, secrets, malware, scanned_at)
+        found = [rank for rank, count in zip((5, 4, 3, 2, 1), counts, strict=False) if count]
+        reason, remedy = rng.choice(FAILURES) if state == "failed" else ("", "")
+        values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
+        self.image.add(
+            *(pk, self._digest("image", seed), "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
+            *(history, True, state, reason, remedy, scanned_at, os if known else ""),
+            *(values if known else [None] * len(values)),
+            max([*found[:1], worst_malware, worst_secret], default=0) if known else None,
+        )
+        size = sum(each for _key, _diff, each in layers)
+        digest = self._digest("manifest", seed)
+        self.manifest.add(manifest, digest, "application/vnd.oci.image.manifest.v1+json", "image", size, pk, self.now)
+        for position, (key, diff_id, _size) in enumerate(layers):
+            self._tables["manifest_layer"].add(manifest, position, key)
+            self._tables["image_layer"].add(pk, position, diff_id, position * 2)
+        if scanned_at is not None:
+            self._scan(pk, digest, seed, state, scanned_at, reason, remedy, size=size)
+        if known and scanned_at:
+            for category in CATEGORIES:
+                outcome = "partial" if rng.random() < 0.02 else "done"
+                told = "One archive in it is larger than is looked into." if outcome == "partial" else ""
+                self._tables["result"].add(pk, category, outcome, told, "sample", scanned_at, scanned_at)
+        self.made_images += 1
+        return Build(pk, manifest, digest, size, at)
+
+    def _findings(
+        self, image: int, diff_id: str, secrets: int, malware: int, at: datetime | None
+    ) -> tuple[int, int, list[int]]:
+        worst_secret = worst_malware = 0
+        kinds = [0, 0]  # viruses, trojans
+        for n in range(secrets):
+            rule, category, title, severity, masked = self.rng.choice(SECRETS)
+            worst_secret = max(worst_secret, severity)
+            path = self.rng.choice(("app/.env", "root/.aws/credentials", "app/config/settings.yaml", "home/app/.npmrc"))
+            print_ = sha256(f"{rule}{image}{n}".encode()).hexdigest()
+            self._tables["secret"].add(
+                image, rule, category, title, severity, path, n + 3, n + 3, masked, print_, diff_id, at
+            )
+        for n in range(malware):
+            rule, family, kind, severity = self.rng.choice(MALWARE)
+            worst_malware = max(worst_malware, severity)
+            kinds[kind == "trojan"] += 1
+            print_ = sha256(f"{rule}{n}".encode()).hexdigest()
+            self._tables["malware"].add(
+                *(image, "yara", rule, family, kind, severity, f"A file that {family} is known by."),
+                *(f"opt/{family.lower()}/run", 1_840_000, print_, diff_id, at),
+            )
+        return worst_secret, worst_malware, kinds
+
+    def _scan(
+        self, image: int, digest: str, seed: str, state: str, at: datetime, reason: str, remedy: str, *, size: int
+    ) -> None:
+        to = {"scanned": State.SUCCEEDED, "failed": State.FAILED, "cancelled": State.CANCELLED}.get(state)
+        took = timedelta(seconds=self.rng.randrange(4, 90))
+        address = f"{seed.split('/', 1)[1].rsplit('/', 1)[0]}@{digest}"
+        if to is None:
+            self._queued.append((image, digest, address))
+            return
+        self._tables["scan"].add(
+            *(image, digest, address, json.dumps(CATEGORIES), to.value, at - took * 2, None, at - took, at),
+            *(reason, remedy, size // 3, self._run_id()),
+        )
+
+    def _run_id(self) -> int:
+        """Return the run that the next scan belongs to; some hundreds share one."""
+        if not self._run or self.rng.random() < 0.002:
+            at = self.now - timedelta(hours=self.rng.randrange(1, 700))
+            images = self.rng.randrange(20, 800)
+            failed = int(images * self.rng.betavariate(1, 20))
+            run = self._tables["run"]
+            self._run = run.key()
+            run.add(
+                *(self._run, State.SUCCEEDED.value, at, at, at + timedelta(seconds=4)),
+                *(self.rng.choice(("manual", "schedule", "event")), "recommended", json.dumps(CATEGORIES)),
+                *(images * 3, images, at + timedelta(minutes=images // 10 + 1), images - failed, failed),
+                json.dumps([{"reason": FAILURES[0][0], "remedy": FAILURES[0][1], "scans": failed}] if failed else []),
+            )
+        return self._run
+
+    # --- what stands beside ------------------------------------------------------------------------------------------
+    def _ends(self, registries: list[Registry]) -> None:
+        """Add the scans that wait, and the records of syncs and of the trend."""
+        if self._queued:
+            run = self._tables["run"]
+            self._run = run.key()
+            run.add(
+                *(self._run, State.SUCCEEDED.value, self.now, self.now, self.now, "manual", "chosen"),
+                *(json.dumps(CATEGORIES), len(self._queued), len(self._queued), None, 0, 0, "[]"),
+            )
+        for image, digest, address in self._queued:
+            self._tables["scan"].add(
+                *(image, digest, address, json.dumps(CATEGORIES), State.QUEUED.value, self.now),
+                *(self.now + timedelta(hours=1), None, None, "", "", 0, self._run),
+            )
+        for registry in registries:
+            held = self.tags // len(registries)
+            for day in range(30, -1, -1):
+                at = self.now - timedelta(days=day, minutes=self.rng.randrange(180))
+                failed = self.rng.random() < 0.03
+                run = SyncRun.objects.create(
+                    registry=registry,
+                    trigger=SyncRun.Trigger.NIGHTLY,
+                    state=State.FAILED if failed else State.SUCCEEDED,
+                    started_at=at - timedelta(seconds=40),
+                    ended_at=at,
+                    repositories=held // 10,
+                    tags=held,
+                    tags_new=self.rng.randrange(1 + held // 200),
+                    complete=not failed,
+                    reason="The registry did not answer in time." if failed else "",
+                    remedy="Look whether it is up; the next sync goes on by itself." if failed else "",
+                )
+                SyncRun.objects.filter(pk=run.pk).update(created_at=at - timedelta(seconds=45))
+            registry.record_sync(run)
+        from inventory import overview, trend
+
+        self._flush()
+        trend.tick(now=self.now)
+        figures = overview.read()
+        last = Snapshot.objects.order_by("-day").first()
+        if last is None:
+            return
+        gaps = set(self.rng.sample(range(3, 28), 3))
+        for back in range(1, 30):
+            if back in gaps or Snapshot.objects.filter(day=last.day - timedelta(days=back)).exists():
+                continue
+            share = 1 + 0.01 * back + self.rng.uniform(-0.02, 0.02)
+            row = Snapshot.objects.get(pk=last.pk)
+            row.pk, row.day, row.at = None, last.day - timedelta(days=back), self.now - timedelta(days=back)
+            for name in ("at_risk", "critical", "high", "medium", "low", "fixable", "malware", "sensitive"):
+                setattr(row, name, int(getattr(row, name) * share))
+            row.at_risk = min(row.at_risk, figures.images)
+            row.save()
+
+    def _digest(self, kind: str, seed: str) -> str:
+        return f"sha256:{sha256(f'{self.seed} {kind} {seed}'.encode()).hexdigest()}"
+
+
+def _tables(now: datetime) -> dict[str, Table]:
+    counts = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive", "packages")
+
+    def table(model: Any, *columns: str, plain: bool = False) -> Table:
+        return Table(model, columns, now=now, plain=plain)
+
+    return {
+        "repository": table(Repository, "id", "registry_id", "name", "first_seen", "synced_at"),
+        "image": table(
+            Image,
+            *("id", "image_id", "os", "architecture", "created", "history", "config_known"),
+            *("scan_state", "scan_reason", "scan_remedy", "last_scanned_at", "os_name"),
+            *(*counts, "malware_highest", "sensitive_highest", "highest"),
+        ),
+        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_id", "seen_at"),
+        "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),
+        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", plain=True),
+        "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
+        "tag": table(
+            Tag,
+            *("repository_id", "name", "digest", "manifest_id", "image_id", "address", "size", "pushed_at"),
+            "first_seen",
+        ),
+        "held": table(ImagePackage, "image_id", "package_id", "path", "diff_id", plain=True),
+        "result": table(
+            CategoryResult,
+            *("image_id", "category", "outcome", "reason", "engine_version", "ended_at", "looked_at"),
+        ),
+        "secret": table(
+            SecretFinding,
+            *("image_id", "rule", "category", "title", "severity", "path", "start_line", "end_line", "masked"),
+            *("fingerprint", "diff_id", "first_seen"),
+        ),
+        "malware": table(
+            MalwareFinding,
+            *("image_id", "engine", "rule", "family", "kind", "severity", "description", "path", "size", "sha256"),
+            *("diff_id", "first_seen"),
+        ),
+        "run": table(
+            ScanRun,
+            *(
+                "id",
+                "state",
+                "created_at",
+                "started_at",
+                "ended_at",
+                "trigger",
+                "scope",
+                "categories",
+                "tags",
+                "images",
+            ),
+            *("finished_at", "succeeded", "failed", "failures"),
+        ),
+        "scan": table(
+            Scan,
+            *("image_id", "manifest_digest", "address", "categories", "state", "created_at", "not_before"),
+            *("started_at", "ended_at", "reason", "remedy", "bytes_pulled", "run_id"),
+        ),
+    }
+
+
+def _history(os: str, language: str, name: str) -> str:
+    install = {
+        "npm": "npm ci --omit=dev",
+        "pypi": "pip install --no-cache-dir -r requirements.txt",
+        "maven": "mvn -q package",
+        "golang": "go build -o /app/server .",
+    }.get(language, "make install")
+    steps = [
+        (f"/bin/sh -c #(nop) ADD file:{sha256(os.encode()).hexdigest()[:20]} in / ", False),
+        ('/bin/sh -c #(nop)  CMD ["bash"]', True),
+        ("RUN /bin/sh -c set -eux; install runtime", False),
+        ("WORKDIR /app", True),
+        (f"RUN /bin/sh -c {install}", False),
+        ("USER app", True),
+        (f"COPY . /app # {name}", False),
+        ('CMD ["/app/start"]', True),
+    ]
+    return json.dumps([{"created_by": command, "empty_layer": empty} for command, empty in steps])
+
+
+def _tag_name(n: int, count: int, build: Build, rng: random.Random) -> str:
+    """Return the name of the n-th of ``count`` tags of a repository: versions, builds by commit, a few that move."""
+    left = count - 1 - n
+    if left < 2 and count > 3:
+        return ("latest", "stable")[left]
+    if count > 200:
+        return f"build-{n + 1}-{rng.randrange(16**7):07x}"
+    return f"{n // 40 + 1}.{n // 4 % 10}.{n % 4}" + (
+        "-rc.1" if n % 17 == 5 else f"-{build.at:%Y%m%d}" if n % 9 == 4 else ""
+    )

@@ -1,0 +1,96 @@
+"""The data maker: what it makes is shaped like an inventory, the same for the same seed, and right in its figures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Count
+
+from inventory.models import Image, Repository, Snapshot, Tag
+from registries.models import Registry
+from scanning import counts, reach
+from scanning.models import ImagePackage, Package, PackageVulnerability, Scan, Vulnerability
+from scanning.sample.make import make
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def prints() -> str:
+    """Return a digest of what the database holds."""
+    tables: tuple[Any, ...] = (Repository, Tag, Image, ImagePackage, Package, Vulnerability, PackageVulnerability, Scan)
+    text = "".join(str(list(model.objects.order_by("pk").values_list())) for model in tables)
+    return sha256(text.encode()).hexdigest()
+
+
+def test_it_has_every_state_every_kind_of_risk_and_shared_images() -> None:
+    made = make(tags=2000, images=700, seed=1, now=NOW)
+    assert (Tag.objects.count(), Image.objects.count()) == (2000, made.images)
+    assert abs(made.images - 700) < 70
+    states = set(Image.objects.values_list("scan_state", flat=True))
+    assert states == {"scanned", "not-scanned", "failed", "cancelled", "queued"}
+    worst = set(Image.objects.values_list("highest", flat=True))
+    assert worst >= {None, 0, 5}
+    assert len(worst) > 4
+    assert Image.objects.filter(sensitive__gt=0).exists()
+    assert Registry.objects.values("type").distinct().count() == 7
+    per_repository = Repository.objects.annotate(n=Count("tags")).order_by("-n").values_list("n", flat=True)
+    assert per_repository[0] > 20 * per_repository[len(per_repository) // 2]  # a long tail
+    shared = Image.objects.annotate(n=Count("tags__repository__registry", distinct=True)).filter(n__gt=1)
+    assert shared.exists()
+    assert Snapshot.objects.count() == 27  # three days without data
+
+
+def test_its_figures_are_those_that_counting_gives() -> None:
+    make(tags=300, images=100, seed=2, now=NOW)
+    before = list(Image.objects.order_by("pk").values())
+    counts.recount(Image.objects.values_list("pk", flat=True))
+    for was, now in zip(before, Image.objects.order_by("pk").values(), strict=True):
+        assert {name for name, value in was.items() if now[name] != value} == set()
+    assert reach.recount()[1] == 0
+
+
+def test_the_same_seed_makes_the_same_and_another_one_something_else(
+    django_db_blocker: Any, transactional_db: None
+) -> None:
+    seen = []
+    for seed in (1, 1, 2):
+        call_command("flush", interactive=False, verbosity=0)
+        _reset_keys()
+        make(tags=150, images=50, seed=seed, now=NOW)
+        seen.append(prints())
+    assert seen[0] == seen[1] != seen[2]
+
+
+def _reset_keys() -> None:
+    from django.core.management.color import no_style
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for statement in (
+            connection.ops.sequence_reset_by_name_sql(no_style(), connection.introspection.sequence_list())
+            if connection.vendor == "postgresql"
+            else ["DELETE FROM sqlite_sequence"]
+        ):
+            cursor.execute(statement)
+
+
+def test_it_stays_out_of_a_database_that_is_in_use_unless_told() -> None:
+    call_command("make_inventory", tags=40, images=15, stdout=StringIO())
+    with pytest.raises(CommandError, match="has registries"):
+        call_command("make_inventory", tags=40, images=15)
+    call_command("make_inventory", tags=40, images=15, seed=2, add=True, stdout=StringIO())
+    assert Tag.objects.count() == 80
+    assert Registry.objects.filter(name="Production 2").exists()
+
+
+def test_it_says_what_it_made_and_how_long_that_took() -> None:
+    told = StringIO()
+    call_command("make_inventory", tags=40, images=15, stdout=told)
+    assert "40 tags of 1" in told.getvalue()
+    assert told.getvalue().strip().endswith(" s")

@@ -1,0 +1,145 @@
+"""One scan for each image ID, whoever holds it; one look at each layer, by whichever worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from console.jobs.models import State
+from inventory.models import Image, Manifest, Tag
+from registries.models import Registry
+from scanning import installed, quota, tasks
+from scanning.engines.base import Check, LayerReport
+from scanning.engines.yara import Yara
+from scanning.launch import launch
+from scanning.models import LayerEvidence, MalwareFinding, Scan
+from tests.fakes import images
+from tests.fakes.registry import Drip, FakeRegistry, blob, blobs
+from tests.scanning.conftest import layer_files, scan, sync
+from tests.scanning.test_scan import DEBIAN, EICAR, put
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The layers that the malware engine has read."""
+    paths: list[Path] = []
+    engine = installed.yara()
+
+    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+        paths.append(path)
+        return Yara.scan_layer(engine, path, check=check)
+
+    monkeypatch.setattr(engine, "scan_layer", scan_layer)
+    return paths
+
+
+@pytest.fixture
+def other(fake: FakeRegistry, registry: Registry) -> Iterator[tuple[FakeRegistry, Registry]]:
+    """A second registry."""
+    with FakeRegistry() as server:
+        yield server, Registry.objects.create(name="other", type=Registry.Type.OCI, address=server.url)
+
+
+def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Registry) -> None:
+    image = put(fake, DEBIAN, tag="1.0")
+    image.put(fake, "team/app", "latest")
+    sync(registry)
+    result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    assert (len(result.queued), result.tags, result.skipped) == (1, 2, [])
+    again = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    assert [skipped.why for skipped in again.skipped] == ["Already scanning"] * 2
+
+
+def test_tags_manifests_and_registries_that_hold_one_image_share_one_scan_and_one_unit_of_quota(
+    fake: FakeRegistry, registry: Registry, other: tuple[FakeRegistry, Registry]
+) -> None:
+    files = DEBIAN, {"srv/eicar.com": EICAR}
+    image = put(fake, *files, tag="1.0")
+    image.put(fake, "team/copy", "latest")
+    repacked = images.image(*(images.layer(each, "zstd") for each in files))
+    assert repacked.image_id == image.image_id
+    assert repacked.digest != image.digest
+    repacked.put(fake, "team/app", "repacked")
+    image.put(other[0], "mirror/app", "1.0")
+    sync(registry)
+    sync(other[1])
+    quota.set_limit(10)
+    result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    assert (len(result.queued), result.tags, result.skipped) == (1, 4, [])
+    tasks.scan(result.queued[0].pk)
+    assert Manifest.objects.values("digest").distinct().count() == 2
+    assert [row.image_id for row in Scan.objects.all()] == [Image.objects.get().pk]
+    assert Scan.objects.get().state == State.SUCCEEDED
+    left = quota.read()
+    assert left is not None
+    assert left.left == 9
+    for tag in Tag.objects.select_related("image"):
+        assert tag.image is not None
+        assert (tag.image.scan_state, tag.image.malware) == (Image.ScanState.SCANNED, 1)
+    assert MalwareFinding.objects.count() == 1
+    assert not other[0].requests(blobs, method="GET")
+
+
+def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registry: Registry) -> None:
+    put(fake, DEBIAN, {"a": b"a"}, tag="a")
+    put(fake, DEBIAN, {"b": b"b"}, tag="b")
+    sync(registry)
+    first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
+    assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
+    assert LayerEvidence.objects.filter(engine="yara").count() == 3
+    assert LayerEvidence.objects.filter(engine="trivy").count() == 3
+
+
+def test_a_layer_that_one_registry_has_given_is_not_pulled_from_another(
+    fake: FakeRegistry, registry: Registry, other: tuple[FakeRegistry, Registry], read: list[Path]
+) -> None:
+    put(fake, DEBIAN, {"a": b"a"}, tag="a")
+    base = put(other[0], DEBIAN, {"b": b"b"}, tag="b").layers[0]
+    sync(registry)
+    sync(other[1])
+    first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
+    assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
+    assert not other[0].requests(blob(base.digest), method="GET")
+    assert len(read) == 3
+
+
+def test_other_rules_have_every_layer_read_again_once(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch, read: list[Path]
+) -> None:
+    put(fake, DEBIAN, {"a": b"a"})
+    sync(registry)
+    tag = Tag.objects.get()
+    scan(tag)
+    monkeypatch.setattr(installed.yara(), "version", lambda: "of another day")
+    again, third = scan(tag), scan(tag)
+    assert (again.layers_pulled, third.layers_pulled) == (2, 0)
+    assert len(read) == 4
+
+
+def test_two_workers_look_at_a_shared_layer_once(fake: FakeRegistry, registry: Registry, read: list[Path]) -> None:
+    base = put(fake, DEBIAN, {"a": b"a"}, tag="a").layers[0]
+    put(fake, DEBIAN, {"b": b"b"}, tag="b")
+    sync(registry)
+    fake.fail(blob(base.digest), Drip(pause=0.002), times=1)
+    scans = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+
+    def worker(scan_id: int) -> None:
+        tasks.scan(scan_id)
+        connection.close()
+
+    threads = [threading.Thread(target=worker, args=(each.pk,)) for each in scans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+    assert len(read) == 3
+    assert len(fake.requests(blob(base.digest), method="GET")) == 1
+    assert sorted(Scan.objects.values_list("layers_pulled", flat=True)) == [1, 2]
+    assert not layer_files()

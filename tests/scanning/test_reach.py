@@ -1,0 +1,211 @@
+"""Where is CVE-…, where is log4j: the figures, when they are counted, and what the pages answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from openpyxl import load_workbook
+
+from console.jobs.models import State
+from inventory.models import Image, Tag
+from registries.models import Registry
+from scanning import reach, tasks
+from scanning.kinds import kinds
+from scanning.models import (
+    ImagePackage,
+    Package,
+    PackageReach,
+    PackageVulnerability,
+    Recount,
+    Vulnerability,
+    VulnerabilityReach,
+)
+from scanning.models.packages import SeverityRank
+from tests import factories
+from tests.people import person
+
+pytestmark = pytest.mark.django_db
+LOG4SHELL = "CVE-2021-44228"
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(person("operator"), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def fleet() -> list[Image]:
+    """Log4Shell in two of three images: one with three tags in two registries, one with two versions of the package."""
+    here, there = factories.registry(name="here"), factories.registry(name="there")
+    images = [factories.image(**factories.scanned(critical=1)) for _n in range(3)]
+    for name, registry in (("1.0", here), ("1.1", here), ("latest", there)):
+        factories.tag(name, of=images[0], in_=registry, path="shop/cart")
+    factories.tag("2.0", of=images[1], in_=here, path="shop/search")
+    factories.tag("3.0", of=images[2], in_=there, path="shop/front")
+    for image, version, fixed in ((images[0], "2.14.1", "2.15.0"), (images[1], "2.11.1", "2.15.0")):
+        factories.vulnerability(
+            image,
+            package="org.apache.logging.log4j:log4j-core",
+            name=LOG4SHELL,
+            type="maven",
+            version=version,
+            severity=SeverityRank.CRITICAL,
+            fixed_version=fixed,
+            title="Remote code execution by lookups",
+        )
+    held = Package.objects.get(version="2.14.1")
+    ImagePackage.objects.create(image=images[1], package=held, path="app/other.jar")
+    factories.vulnerability(images[2], package="libexpat1", name="CVE-2024-45490", fixed_version="")
+    reach.recount()
+    return images
+
+
+def shown(client: Client, view: str = "scanning:vulnerability-list", **query: object) -> list[str]:
+    page = client.get(reverse(view), query).context["page"]
+    return sorted(row.name for row in page.rows)
+
+
+def test_an_image_counts_once_however_many_of_its_packages_have_it_and_each_of_its_tags_counts(
+    fleet: list[Image],
+) -> None:
+    found = Vulnerability.objects.get(name=LOG4SHELL)
+    assert (found.images, found.tags, found.highest, found.fixable) == (2, 4, SeverityRank.CRITICAL, True)
+    assert found.package_names == "org.apache.logging.log4j:log4j-core"
+    assert found.fixed_versions == "org.apache.logging.log4j:log4j-core 2.15.0"
+    by_registry = VulnerabilityReach.objects.filter(vulnerability=found).order_by("registry__name")
+    assert list(by_registry.values_list("registry__name", "images", "tags")) == [("here", 2, 3), ("there", 1, 1)]
+    package = Package.objects.get(version="2.14.1")
+    assert (package.images, package.tags, package.findings, package.highest) == (2, 4, 1, SeverityRank.CRITICAL)
+
+
+def test_a_second_count_of_the_same_changes_nothing(fleet: list[Image]) -> None:
+    assert reach.recount() == (3, 0)
+
+
+def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
+    Tag.objects.filter(repository__registry__name="there").delete()
+    PackageVulnerability.objects.filter(package__version="2.11.1").delete()
+    reach.recount()
+    found = Vulnerability.objects.get(name=LOG4SHELL)
+    assert (found.images, found.tags) == (2, 3)
+    assert not VulnerabilityReach.objects.filter(registry__name="there").exists()
+    assert not PackageReach.objects.filter(registry__name="there").exists()
+    expat = Vulnerability.objects.get(name="CVE-2024-45490")
+    assert (expat.images, expat.package_names, expat.fixable) == (0, "", False)
+
+
+def test_a_count_is_due_after_each_change_and_once_only() -> None:
+    reach.due()
+    assert not Recount.objects.exists()  # nothing was ever scanned or synced
+    factories.tag(of=factories.image(**factories.scanned(critical=1)))
+    reach.due()
+    reach.due()
+    job = Recount.objects.get()
+    assert job.not_before is None
+    tasks.recount(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.images) == (State.SUCCEEDED, 1)
+    assert reach.counted_at() == job.started_at
+    reach.due()
+    assert Recount.objects.count() == 1
+    Image.objects.update(last_scanned_at=timezone.now() + timedelta(seconds=1))
+    reach.due()
+    again = Recount.objects.get(state=State.QUEUED)
+    assert again.not_before is not None
+    assert job.ended_at is not None
+    assert again.not_before >= job.ended_at + reach.LEAST
+
+
+def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
+    ended = timezone.now()
+    last = Recount(started_at=ended - timedelta(seconds=30), ended_at=ended)
+    assert reach._earliest(last) == ended + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    "word", ["CVE-2021-44228", "44228", "cve-2021", "log4j", "LOG4J-core", "lookups", "apache log4j"]
+)
+def test_any_part_of_an_id_name_or_package_finds_it(operator: Client, fleet: list[Image], word: str) -> None:
+    assert shown(operator, q=word) == [LOG4SHELL]
+
+
+def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
+    here = Registry.objects.get(name="here").pk
+    assert shown(operator, registry=here) == [LOG4SHELL]
+    assert shown(operator, fixable="no") == ["CVE-2024-45490"]
+    assert shown(operator, severity="critical", type="maven", seen="7") == [LOG4SHELL]
+    assert shown(operator, type="deb", registry=here) == []
+    Vulnerability.objects.filter(name=LOG4SHELL).update(first_seen=timezone.now() - timedelta(days=20))
+    assert shown(operator, seen="7") == ["CVE-2024-45490"]
+    assert len(shown(operator, seen="30")) == 2
+
+
+def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
+    plain = Package.objects.create(purl="pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
+    ImagePackage.objects.create(image=fleet[2], package=plain)
+    reach.recount()
+    view = "scanning:package-list"
+    assert shown(operator, view, q="log4j") == ["log4j-api", *["org.apache.logging.log4j:log4j-core"] * 2]
+    assert shown(operator, view, q="log4j", risk="no") == ["log4j-api"]
+
+
+def test_behind_a_vulnerability_stand_its_packages_and_the_images_that_hold_them(
+    operator: Client, fleet: list[Image]
+) -> None:
+    answer = operator.get(reverse("scanning:vulnerability", args=[LOG4SHELL]))
+    page = answer.context["page"]
+    assert [str(row) for row in page.rows] == [
+        str(tag) for tag in Tag.objects.filter(image__in=fleet[:2]).order_by("address", "name")
+    ]
+    text = answer.content.decode()
+    assert "2.11.1" in text
+    assert "2.15.0" in text
+    narrowed = operator.get(reverse("scanning:vulnerability", args=[LOG4SHELL]), {"q": "search"}).context["page"]
+    assert [row.name for row in narrowed.rows] == ["2.0"]
+    assert operator.get(reverse("scanning:vulnerability", args=["CVE-1999-0001"])).status_code == 404
+
+
+def test_behind_a_package_stand_the_images_that_hold_this_version(operator: Client, fleet: list[Image]) -> None:
+    pk = Package.objects.get(version="2.11.1").pk
+    page = operator.get(reverse("scanning:package", args=[pk])).context["page"]
+    assert [row.name for row in page.rows] == ["2.0"]
+
+
+def test_the_workbook_holds_what_the_page_shows(operator: Client, fleet: list[Image]) -> None:
+    answer = operator.post(reverse("scanning:vulnerability-export"), {"all": "1", "view": "?q=log4j"})
+    rows = list(load_workbook(BytesIO(answer.content)).worksheets[0].iter_rows(values_only=True))
+    assert rows[0][:3] == ("Vulnerability", "Severity", "CVSS")
+    assert rows[1][:3] == (LOG4SHELL, "Critical", 9.8)
+    pk = Vulnerability.objects.get(name=LOG4SHELL).pk
+    answer = operator.post(reverse("scanning:vulnerability-images", args=[pk]), {"all": "1", "view": ""})
+    rows = list(load_workbook(BytesIO(answer.content)).worksheets[0].iter_rows(values_only=True))
+    assert len(rows) == 5
+    assert sum("log4j-core 2.11.1" in str(row) for row in rows) == 1
+
+
+def test_viewers_see_and_do_not_export(client: Client, fleet: list[Image]) -> None:
+    client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    assert shown(client, q="log4j") == [LOG4SHELL]
+    assert client.post(reverse("scanning:vulnerability-export"), {"all": "1"}).status_code == 403
+
+
+def test_without_findings_the_page_says_what_to_do(operator: Client) -> None:
+    text = operator.get(reverse("scanning:vulnerability-list")).content.decode()
+    assert "What scans find in any image stands here" in text
+    assert "Not counted yet" in text
+
+
+def test_kinds_of_risk_are_told_by_weaknesses_and_vector() -> None:
+    open_door = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
+    assert kinds(cwes=["CWE-502", "CWE-400"], vector=open_door) == [
+        "From the network",
+        "Code execution",
+        "Denial of service",
+    ]
+    assert kinds(cwes=["CWE-787", "NVD-CWE-noinfo", "CWE-416"], vector="") == ["Memory corruption"]
