@@ -51,9 +51,19 @@ lock: $(VENV)/.dev ## Lock the newest versions that pyproject.toml allows
 PIP_COMPILE := --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options
 
+.PHONY: sbom
+sbom: $(VENV)/.dev ## Write the software bill of materials of Tallyman itself (tallyman.cdx.json, CycloneDX)
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o tallyman.cdx.json
+
+.PHONY: audit
+audit: $(VENV)/.dev ## Look for unsafe code, and (needs a network) for known vulnerabilities of the locked packages
+	$(BIN)/bandit --quiet --configfile pyproject.toml -r console registries inventory scanning
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
+
 .PHONY: clean
 clean: ## Remove everything that was made, but not the data folder of the console
-	rm -rf $(VENV) staticfiles data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) staticfiles tallyman.cdx.json data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last, so that an interrupted installation is taken up again.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable
 from datetime import timedelta
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
+from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib.auth import views
+from django.contrib import messages
+from django.contrib.auth import login, views
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,9 +21,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 
-from console import audit, navigation
+from console import audit, navigation, second_factor, single_sign_on
 from console.models import AuditEvent, User
 
 P = ParamSpec("P")
@@ -58,19 +63,64 @@ def administrator(view: View[P]) -> View[P]:
 
 
 class SignIn(views.LoginView):
-    """The sign-in page. It leads on only to addresses of this console."""
+    """The sign-in page. It leads on only to addresses of this console; a second factor is asked for where one is on."""
 
     template_name = "console/sign_in.html"
     redirect_authenticated_user = True
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        named = settings.OIDC_NAME if single_sign_on.is_on() else ""
+        return super().get_context_data(**kwargs) | {"single_sign_on": named}
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
+        user = form.get_user()
+        if isinstance(user, User) and second_factor.is_on(user):
+            backend = getattr(user, "backend", single_sign_on.BACKEND)
+            session = self.request.session
+            second_factor.wait_for_code(session, user, backend=backend, leads_to=self.get_success_url())
+            return HttpResponseRedirect(reverse("console:sign-in-code"))
         response = super().form_valid(form)
-        audit.record(self.request, "sign-in")
+        audit.record(self.request, "sign-in", detail={"by": "password"})
         return response  # type: ignore[return-value]
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         audit.record(self.request, "sign-in.refused", str(form.data.get("username", ""))[:150])
         return super().form_invalid(form)
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def sign_in_code(request: HttpRequest) -> HttpResponse:
+    """Ask who has given the right password for a code."""
+    waiting = second_factor.waiting(request.session)
+    if waiting is None:
+        return redirect("console:sign-in")
+    user, backend, leads_to = waiting
+    if second_factor.is_locked(user):
+        minutes = round(second_factor.LOCKED.total_seconds() / 60)
+        return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
+    wrong = False
+    if request.method == "POST":
+        if used := second_factor.take(user, request.POST.get("code", "")[:40]):
+            login(request, user, backend=backend)
+            request.session.pop(second_factor.PENDING, None)
+            audit.record(request, "sign-in", detail={"by": "password", "second_factor": used})
+            return redirect(leads_to)
+        wrong = True
+        audit.record(request, "sign-in.code-refused", user)
+    return render(request, "console/sign_in_code.html", {"wrong": wrong})
+
+
+@login_not_required
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Lead from Django admin to the one sign-in page there is. Who is signed in and still comes here is no staff."""
+    if request.user.is_authenticated:
+        audit.record(request, "access.denied", request.GET.get("next", request.path), {"method": request.method})
+        raise PermissionDenied(_("Django admin is for support staff."))
+    following = request.GET.get("next", "")
+    safe = url_has_allowed_host_and_scheme(following, {request.get_host()}, require_https=request.is_secure())
+    return redirect(f"{reverse('console:sign-in')}?{urlencode({'next': following if safe else '/admin/'}, safe='/')}")
 
 
 class SignOut(views.LogoutView):
@@ -96,19 +146,33 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect(navigation.sections(request)[0]["links"][0]["url"])
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def preferences(request: HttpRequest) -> HttpResponse:
-    """Keep the theme or the density that somebody has chosen; answers 204, or leads back where no script asked."""
+    """Show and keep what somebody prefers; a post answers 204 to a script, and leads back where none asked."""
     user, chosen = person(request), []
-    for name, choices in (("theme", User.Theme), ("density", User.Density)):
+    if request.method == "GET":
+        context = {
+            "zones": sorted(zoneinfo.available_timezones()),
+            "console_zone": settings.TIME_ZONE,
+            "themes": User.Theme.choices,
+            "densities": User.Density.choices,
+        }
+        return render(request, "console/preferences.html", context)
+    for name, values in (
+        ("theme", User.Theme.values),
+        ("density", User.Density.values),
+        ("time_zone", {"", *zoneinfo.available_timezones()}),
+    ):
         value = request.POST.get(name)
-        if value is not None and value in choices.values:
+        if value is not None and value in values:
             setattr(user, name, value)
             chosen.append(name)
     if chosen:
         user.save(update_fields=chosen)
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204)
+    if "time_zone" in chosen:
+        messages.success(request, _("Your preferences are kept."))
     back = request.headers.get("Referer", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     return redirect(back if safe else reverse("console:home"))

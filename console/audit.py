@@ -1,37 +1,133 @@
-"""The audit trail: who decided what, or was refused. Rows are only ever added."""
+"""The audit trail: who decided what, or was refused. Rows are only ever added; old ones go after a set time."""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.db.models import Model
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from console.models import AuditEvent, User
 
 log = logging.getLogger(__name__)
 
+# Whatever a caller hands over: a value under such a name is not kept.
+SECRET = re.compile(r"password|passwd|token|(^|_)secret(_key)?$|(^|_)key$|ca_bundle|credential", re.IGNORECASE)
+NOT_KEPT = "(not kept)"
+LONGEST = 2000  # characters of one value
+
+# What the first word of an action is about → its name on screen.
+SUBJECTS = {
+    "sign-in": _("Sign-in"),
+    "sign-out": _("Sign-out"),
+    "access": _("Refused access"),
+    "user": _("People and roles"),
+    "registry": _("Registries"),
+    "cloud-account": _("Cloud keys"),
+    "push-address": _("Push events"),
+    "sync": _("Syncs"),
+    "scan": _("Scans"),
+    "run": _("Scan runs"),
+    "schedule": _("Schedules"),
+    "quota": _("Scan quota"),
+    "database": _("Vulnerability database"),
+    "engine": _("Engines"),
+    "image": _("Images"),
+    "vulnerability": _("Vulnerabilities"),
+    "export": _("Exports and downloads"),
+    "view": _("Saved views"),
+    "audit": _("Audit trail"),
+    "key": _("Keys"),
+    "admin": _("Django admin"),
+}
+
 
 def record(
-    request_or_actor: HttpRequest | User | None, action: str, target: object = "", detail: dict[str, Any] | None = None
+    request_or_actor: HttpRequest | User | None,
+    action: str,
+    target: object = "",
+    detail: Mapping[str, Any] | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Add what was decided to the audit trail and return it.
 
     The first argument is the request (actor and network address are taken from it), the user, or None for the console
-    itself. ``action`` is a dotted verb such as "registry.add". ``detail`` is JSON and must not hold a secret.
+    itself. ``action`` is a dotted verb such as "registry.add", whose first word is one of SUBJECTS. ``before`` and
+    ``after`` are the facts of what was changed: only those that differ are kept. A value whose name says that it is a
+    secret is never kept.
     """
     actor, address = request_or_actor, None
     if isinstance(request_or_actor, HttpRequest):
         actor = getattr(request_or_actor, "user", None)
         address = request_or_actor.META.get("REMOTE_ADDR") or None
     user = actor if isinstance(actor, User) and actor.pk else None
+    was, now = difference(before or {}, after or {})
     event = AuditEvent.objects.create(
-        actor=user,
+        actor_id=user.pk if user else None,
         actor_name=user.get_username() if user else "",
         address=address,
         action=action,
         target=str(target)[:300],
-        detail=detail or {},
+        detail=clean(detail or {}),
+        before=clean(was),
+        after=clean(now),
     )
-    log.info("audit %s %s by %s", action, event.target, event.actor_name or "-")
+    log.info("audit %s %r by %s", action, event.target, event.actor_name or "-")
     return event
+
+
+def facts(row: Model, names: Iterable[str]) -> dict[str, Any]:
+    """Return the values of the fields ``names`` of ``row``, as JSON can hold them."""
+    values = {name: getattr(row, name) for name in names}
+    return {
+        name: value if isinstance(value, bool | int | float | list | dict | None) else str(value)
+        for name, value in values.items()
+    }
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of ``before`` and of ``after`` is not the same in the other."""
+    missing = object()
+    return (
+        {name: value for name, value in before.items() if after.get(name, missing) != value},
+        {name: value for name, value in after.items() if before.get(name, missing) != value},
+    )
+
+
+def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` without secrets and without texts of any length."""
+    return {
+        name: NOT_KEPT if SECRET.search(name) and _tells(value) else _short(value) for name, value in values.items()
+    }
+
+
+def _tells(value: object) -> bool:
+    return isinstance(value, str | bytes | dict | list) and bool(value) and value not in ("set", "changed", "removed")
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return clean(value)
+    return value[:LONGEST] if isinstance(value, str) else value
+
+
+def tick() -> None:
+    """Let events go that are older than ``AUDIT_DAYS``; 0 keeps all. Called once a minute, works once a day."""
+    if not settings.AUDIT_DAYS:
+        return
+    now = timezone.now()
+    if AuditEvent.objects.filter(action="audit.expire", at__gte=now - timedelta(days=1)).exists():
+        return
+    if not AuditEvent.objects.filter(at__lt=now - timedelta(days=settings.AUDIT_DAYS)).exists():
+        return
+    gone = AuditEvent.objects.all().expire(before=now - timedelta(days=settings.AUDIT_DAYS))
+    record(None, "audit.expire", detail={"events": gone, "days": settings.AUDIT_DAYS})

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Lower
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job
@@ -32,6 +39,7 @@ class User(AbstractUser):
     density = models.CharField(max_length=10, choices=Density.choices, default=Density.COMFORTABLE, blank=True)
     time_zone = models.CharField(max_length=64, blank=True)
     columns = models.JSONField(default=dict, blank=True)  # listing name → names of the columns shown, in order
+    sessions_round = models.PositiveIntegerField(default=0, editable=False)  # see end_sessions
 
     @property
     def may_operate(self) -> bool:
@@ -43,22 +51,72 @@ class User(AbstractUser):
         """Whether this person may change registries, schedules, quota and users."""
         return self.role == self.Role.ADMINISTRATOR or self.is_superuser
 
+    def get_session_auth_hash(self) -> str:
+        """Return what every session of this person must carry: it changes with the password and the round."""
+        return self._hash(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """Yield the same for former secret keys."""
+        for found in super().get_session_auth_fallback_hash():
+            yield self._hash(found)
+
+    def _hash(self, of_password: str) -> str:
+        return hashlib.sha256(f"{of_password}:{self.sessions_round}".encode()).hexdigest()
+
+    def end_sessions(self) -> None:
+        """Sign this person out everywhere: no session begun before this counts any more."""
+        type(self)._default_manager.filter(pk=self.pk).update(sessions_round=models.F("sessions_round") + 1)
+        self.refresh_from_db(fields=["sessions_round"])
+
+
+class AppendOnlyError(RuntimeError):
+    """Somebody tried to change the audit trail."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    """Events. They cannot be changed, and go by ``expire`` alone."""
+
+    def update(self, **values: Any) -> int:
+        raise AppendOnlyError("The audit trail is not changed.")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError("The audit trail is not deleted.")
+
+    def expire(self, *, before: datetime) -> int:
+        """Remove the events older than ``before``; return how many they were."""
+        rows = self.filter(at__lt=before)
+        return rows._raw_delete(rows.db)
+
 
 class AuditEvent(models.Model):
-    """A decision that somebody took, or an access that was refused. Rows are only ever added."""
+    """A decision that somebody took, or an access that was refused. Rows are only ever added.
+
+    It points to nothing, so that nothing else can change it: names are copied, and stay when an account goes.
+    """
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    actor_name = models.CharField(max_length=150, blank=True)  # stays when the account goes
+    actor_id = models.BigIntegerField(null=True, blank=True)  # None: nobody was signed in, or the console itself
+    actor_name = models.CharField(max_length=150, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)
-    action = models.CharField(max_length=60)  # e.g. "registry.add"
+    action = models.CharField(max_length=60)  # e.g. "registry.add"; see console.audit.ACTIONS
     target = models.CharField(max_length=300, blank=True)
     detail = models.JSONField(default=dict, blank=True)  # never a secret
+    before = models.JSONField(default=dict, blank=True)  # what a change has changed, as it was
+    after = models.JSONField(default=dict, blank=True)  # and as it is since
+
+    objects = AuditEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["action", "-at"]), models.Index(fields=["actor_name", "-at"])]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError("The audit trail is not changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError("The audit trail is not deleted.")
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name or '-'} {self.action} {self.target}"
@@ -100,3 +158,68 @@ class ScanCanary(Job):
 
     def __str__(self) -> str:
         return f"scan canary {self.pk}"
+
+
+class Export(Job):
+    """A file made of rows of a list in the background: what was asked for, and when ready where it lies.
+
+    The filters are judged again when the work starts; the columns are those of the moment it was asked for.
+    """
+
+    kind = "export"
+
+    class Format(models.TextChoices):
+        XLSX = "xlsx", _("Excel")
+        CSV = "csv", _("CSV")
+
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
+    listing = models.CharField(max_length=40)  # key of settings.LISTINGS
+    within = models.BigIntegerField(null=True, blank=True)  # what the list is narrowed to: see Listing.within
+    view = models.TextField(blank=True)  # query of the view: filters and order
+    ids = models.JSONField(default=list, blank=True)  # of the rows chosen; empty for all that match
+    columns = models.JSONField(default=list)
+    description = models.CharField(max_length=300, blank=True)  # which rows, in words
+    format = models.CharField(max_length=4, choices=Format.choices, default=Format.XLSX)
+    time_zone = models.CharField(max_length=64)
+    language = models.CharField(max_length=10)
+
+    rows = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    cut = models.PositiveBigIntegerField(default=0, editable=False)  # cells cut to what a spreadsheet can hold
+    size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    file = models.CharField(max_length=60, blank=True, editable=False)  # its name in the folder of exports
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"export {self.pk} of {self.listing}"
+
+
+class SavedView(models.Model):
+    """Filters, order and columns of a list that somebody keeps under a name."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="views")
+    listing = models.CharField(max_length=40)
+    name = models.CharField(max_length=60)
+    query = models.TextField(blank=True)  # as in the address, without "?"
+    columns = models.JSONField(null=True, blank=True)  # None: those of the person
+    is_default = models.BooleanField(default=False)  # what the list opens with for its owner
+    shared = models.BooleanField(default=False)  # everybody may open it, its owner alone may change it
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint("user", "listing", Lower("name"), name="view_name_once"),
+            models.UniqueConstraint(
+                fields=["user", "listing"], condition=models.Q(is_default=True), name="view_one_default"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """What stands in addresses; the number decides, the words are for people."""
+        return f"{self.pk}-{slugify(self.name, allow_unicode=True)[:40]}".rstrip("-")

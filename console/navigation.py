@@ -22,6 +22,7 @@ class Item:
     icon: str
     key: str = ""  # g and this key go there
     staff: bool = False  # a page of Django admin
+    administrators: bool = False  # a page for administrators alone
 
 
 SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
@@ -40,14 +41,15 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
         (
             Item(_("Scan runs"), "scanning:run-list", "scan"),
             Item(_("Jobs"), "console:job-list", "jobs", key="j"),
-            Item(_("Downloads"), "console:download-list", "download", key="d"),
+            Item(_("Exports"), "console:export-list", "download", key="x"),
         ),
     ),
     (
         _("Console"),
         (
             Item(_("Engines"), "scanning:engines", "shield", key="e"),
-            Item(_("Audit trail"), "admin:console_auditevent_changelist", "audit", staff=True),
+            Item(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
+            Item(_("Security"), "console:security", "lock", administrators=True),
             Item(_("Users"), "admin:console_user_changelist", "users", staff=True),
         ),
     ),
@@ -61,6 +63,8 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
         links = []
         for item in items:
             if item.staff and not getattr(request.user, "is_staff", False):
+                continue
+            if item.administrators and not getattr(request.user, "may_administer", False):
                 continue
             try:
                 url = reverse(item.view)

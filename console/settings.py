@@ -67,6 +67,11 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "template_partials",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
 ]
 
 MIDDLEWARE = [
@@ -78,12 +83,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.sessions.SessionMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -141,12 +148,15 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
     "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
+    "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
+    "console.audit.tick",
+    "console.exports.files.prune",
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.daily.tick",
@@ -156,6 +166,33 @@ JOB_TICKS: list[str] = [
     "scanning.reach.due",
     "inventory.trend.tick",
 ]
+
+# --- lists -------------------------------------------------------------------------------------------------------
+# name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
+# without a page is part of the page of one thing.
+LISTINGS: dict[str, dict[str, str]] = {
+    "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
+    "registries": {"declared": "registries.listings.REGISTRIES", "page": "registries:registry-list"},
+    "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
+    "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
+    "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
+    "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
+    "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
+    "packages": {"declared": "scanning.listings.PACKAGES", "page": ""},
+    "reach": {"declared": "scanning.reach_listings.VULNERABILITIES", "page": "scanning:vulnerability-list"},
+    "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
+    "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
+    "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
+    "audit": {"declared": "console.audit_listing.AUDIT", "page": "console:audit-list"},
+    "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
+}
+
+# What a toast may offer to take back: see console.undo.
+UNDO: dict[str, str] = {
+    "view.remove": "console.listing.saved.restore",
+    "columns.change": "console.listing.columns_chosen.restore",
+}
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"
@@ -177,11 +214,51 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
 
+SESSION_IDLE_MINUTES: int = env.int("TALLYMAN_IDLE_MINUTES", 30)
+SESSION_HOURS: int = env.int("TALLYMAN_SESSION_HOURS", 12)
+
+# Single sign-on by OpenID Connect: off until an issuer is named. Groups of the provider give the role.
+OIDC_ISSUER: str = env.str("TALLYMAN_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID: str = env.str("TALLYMAN_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET: str = env.str("TALLYMAN_OIDC_CLIENT_SECRET", "")
+OIDC_NAME: str = env.str("TALLYMAN_OIDC_NAME", "single sign-on")
+OIDC_SCOPES: list[str] = env.list("TALLYMAN_OIDC_SCOPES", ["openid", "profile", "email"])
+OIDC_GROUPS_CLAIM: str = env.str("TALLYMAN_OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUPS: dict[str, list[str]] = {
+    "administrator": env.list("TALLYMAN_OIDC_ADMINISTRATORS", []),
+    "operator": env.list("TALLYMAN_OIDC_OPERATORS", []),
+    "viewer": env.list("TALLYMAN_OIDC_VIEWERS", []),
+}
+SOCIALACCOUNT_ADAPTER = "console.single_sign_on.Adapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "console.single_sign_on.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ADAPTER = "console.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Tallyman"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
+
+# Days that events of the audit trail are kept; 0 keeps them for ever.
+AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
+
 # Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
 HEALTH: list[str] = [
     "scanning.health.vulnerability_database",
     "scanning.health.malware_rules",
     "console.health.workers",
+]
+
+# Functions that look at what is not safe yet, for the page Security: see console.security.
+SECURITY: list[str] = [
+    "console.security.transport",
+    "console.security.people",
+    "console.security.keys",
+    "registries.security.checks",
+    "scanning.security.checks",
+    "console.security.machine",
+    "console.security.trail",
+    "console.security.framework",
 ]
 
 # Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
@@ -208,7 +285,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_AGE = SESSION_HOURS * 60 * 60
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "console.errors.csrf_failure"
@@ -216,6 +293,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SESSION_COOKIE_NAME = "__Host-session"
     CSRF_COOKIE_NAME = "__Host-csrf"
+    # Subdomains and the browsers' preload list are for the owner of the domain to decide, not for one console in it.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
@@ -247,6 +326,12 @@ ALLOWED_NETWORKS: list[str] = env.list("TALLYMAN_ALLOWED_NETWORKS", [])
 # Hosts (host or host:port) that may be spoken to without TLS.
 PLAIN_HTTP_HOSTS: list[str] = env.list("TALLYMAN_PLAIN_HTTP_HOSTS", [])
 OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
+# Hosts, domains (.example.com) and networks that are reached without that proxy.
+NO_PROXY: list[str] = env.list("TALLYMAN_NO_PROXY", [])
+# A file of certificates (PEM) of authorities of one's own, trusted beside the public ones by all connections.
+CA_BUNDLE: str = env.str("TALLYMAN_CA_BUNDLE", "")
+# What stands in for requests.Session wherever the console asks a server that is no registry.
+OUTBOUND = "registries.outbound.Session"
 
 # --- scanning ----------------------------------------------------------------------------------------------------
 # An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.

@@ -3,10 +3,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from console import accounts
+
+# Second factors and accounts of the provider hold secrets, and are no business of support staff.
+for _model in [model for model in admin.site._registry if model.__module__.startswith("allauth.")]:
+    admin.site.unregister(_model)
+
 urlpatterns = [
     path("", include("console.pages")),
     path("registries/", include("registries.urls")),
     path("images/", include("inventory.urls")),
     path("scans/", include("scanning.urls")),
+    path("admin/login/", accounts.admin_sign_in),
     path("admin/", admin.site.urls),
 ]

@@ -7,7 +7,6 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts import operator
 from console.listing import views as lists
 from inventory import details, overview, trend
@@ -20,7 +19,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
     if not lists.is_partial(request, "list"):
-        context |= {"overview": overview.read(), "signals": overview.signals(), "trend": trend.read()}
+        context |= {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()}
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 
@@ -34,10 +33,7 @@ def image_columns(request: HttpRequest) -> HttpResponse:
 @operator
 def image_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected images, or of all that match."""
-    response = lists.export(request, IMAGES, back="inventory:image-list")
-    if response.status_code == 200:
-        audit.record(request, "image.export", request.POST.get("view", ""))
-    return response
+    return lists.export(request, IMAGES, back="inventory:image-list")
 
 
 @require_GET

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from django.conf import settings
@@ -25,7 +26,7 @@ from registries.connectors.tencent_personal import CcrConnector
 from registries.models import CloudAccount, Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import RegistryError
+from registries.oci.errors import CertificateError, RegistryError
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 from registries.oci.transport import Transport
 
@@ -98,7 +99,7 @@ def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterato
     opened: list[Transport] = []
 
     def transport(url: str) -> Transport:
-        opened.append(Transport(_server(Registry(), url), check))
+        opened.append(Transport(server(Registry(), url), check))
         return opened[-1]
 
     key = SecretKey(account.secret_id, account.reveal_secret_key())
@@ -112,7 +113,7 @@ def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterato
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
     return replace(
-        _server(registry, registry.address),
+        server(registry, registry.address),
         username=registry.username,
         password=registry.reveal_password(),
         # Harbor names its token service by the external URL of its settings, which is often another than people use.
@@ -120,17 +121,29 @@ def endpoint_of(registry: Registry) -> Endpoint:
     )
 
 
-def _server(registry: Registry, url: str) -> Endpoint:
+def server(registry: Registry, url: str) -> Endpoint:
     """Return how a server that belongs to ``registry`` may be reached, without credentials."""
     host = url.split("://", 1)[-1].split("/", 1)[0]
     return Endpoint(
         url=url,
         verify=registry.verify_tls,
-        ca_bundle=registry.ca_bundle,
+        ca_bundle="\n".join(filter(None, (registry.ca_bundle, own_authorities()))),
         allow_plain_http=host in settings.PLAIN_HTTP_HOSTS or _bare(host) in settings.PLAIN_HTTP_HOSTS,
         allowed_networks=tuple(settings.ALLOWED_NETWORKS),
         proxy=settings.OUTBOUND_PROXY,
+        no_proxy=tuple(settings.NO_PROXY),
     )
+
+
+def own_authorities() -> str:
+    """Return the authorities (PEM) that the operator trusts for all connections, "" where there are none."""
+    try:
+        return Path(settings.CA_BUNDLE).read_text(encoding="ascii") if settings.CA_BUNDLE else ""
+    except (OSError, UnicodeDecodeError):
+        raise CertificateError(
+            _("The file that TALLYMAN_CA_BUNDLE names cannot be read."),
+            _("Correct the setting, or the rights of the file, then start the console again."),
+        ) from None
 
 
 def _connector(registry: Registry, client: DistributionClient) -> Connector:
@@ -183,8 +196,8 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
 
     def transport(url: str) -> Transport:
         # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
-        server = _server(registry, url)
-        return client.transport_to(server if url == registry.endpoint else replace(server, verify=True))
+        found = server(registry, url)
+        return client.transport_to(found if url == registry.endpoint else replace(found, verify=True))
 
     aws = Aws(
         AccessKey(registry.username, registry.reveal_password()),
@@ -200,7 +213,7 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
 
 def _tencent(registry: Registry, client: DistributionClient) -> TencentApi:
     def transport(url: str) -> Transport:
-        return client.transport_to(replace(_server(registry, url), verify=registry.verify_tls or not registry.endpoint))
+        return client.transport_to(replace(server(registry, url), verify=registry.verify_tls or not registry.endpoint))
 
     key = SecretKey(registry.username, registry.reveal_password())
     return TencentApi(key, transport=transport, endpoint=registry.endpoint)

@@ -114,6 +114,7 @@ def download(*, check: Check) -> DatabaseFacts:
                 stdout_limit=1024**2,
                 memory_bytes=1024**3,
                 file_bytes=MAX_BYTES,
+                network=True,
             )
             said = finished.stderr_tail if finished.returncode else ""
         except process.ProcessFailed as error:

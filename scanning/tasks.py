@@ -60,11 +60,11 @@ def _update_database(run: JobRun[DatabaseUpdate]) -> None:
     run.finish(write=write)
 
 
-def rematch(rematch_id: int) -> None:
-    """Match stored packages with the vulnerability database."""
-    work(Rematch, rematch_id, rematching.rematch)
-
-
 def recount(recount_id: int) -> None:
     """Count anew in how many images each package and each vulnerability is."""
     work(Recount, recount_id, reach.work_off)
+
+
+def rematch(rematch_id: int) -> None:
+    """Match stored packages with the vulnerability database."""
+    work(Rematch, rematch_id, rematching.rematch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import selectors
 import signal
@@ -21,6 +22,7 @@ GRACE_SECONDS = 5.0  # between TERM and KILL
 TICK_SECONDS = 0.1
 STDERR_TAIL = 8 * 1024
 DESCRIPTORS = 1024
+PROCESSES = 512  # and threads, of one engine
 _CHUNK = 64 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -58,6 +60,29 @@ class Finished:
     stderr_tail: str
 
 
+@dataclass(frozen=True)
+class Cage:
+    """What this system allows an engine to be shut into. ``why`` says why it has no network namespace."""
+
+    network: bool
+    why: str = ""
+
+
+@functools.cache
+def cage() -> Cage:
+    """Return what this system allows, found out once by trying it in a process that ends at once."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import supervise; sys.exit(supervise.shut_in())"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code, SUPERVISOR.parent], capture_output=True, timeout=30, env={}
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Cage(False, type(error).__name__)
+    if tried.returncode:
+        return Cage(False, errno.errorcode.get(tried.returncode, str(tried.returncode)))
+    return Cage(True)
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -69,8 +94,12 @@ def run(
     memory_bytes: int | None,
     file_bytes: int | None,
     stdin: bytes | None = None,
+    network: bool = False,
 ) -> Finished:
     """Run ``argv`` (an absolute path first) in ``cwd`` with exactly the environment ``env`` and wait for its end.
+
+    It has no network and sees no process of ours, where the system allows that (see ``cage``); with ``network`` it has
+    both, for what must download.
 
     ``check`` is called about every 0.1 s; what it raises ends the process tree (TERM, 5 s, KILL) and passes on.
     ``timeout`` in seconds. ``memory_bytes`` bounds the resident memory of the whole tree, and ``file_bytes`` each file
@@ -86,6 +115,8 @@ def run(
         ours, theirs = socket.socketpair()
         with ours, theirs:
             options = [f"--control={theirs.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
+            if not network and cage().network:
+                options += ["--cage=1", f"--processes={PROCESSES}"]
             if memory_bytes is not None:
                 options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
             if file_bytes is not None:

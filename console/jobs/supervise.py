@@ -24,6 +24,8 @@ from types import SimpleNamespace
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNET = 0x10000000, 0x08000000, 0x40000000
 OOM_SCORE = "800"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -95,6 +97,8 @@ def _options() -> SimpleNamespace:
         data=int(given["data"]) if "data" in given else None,
         file=int(given["file"]) if "file" in given else None,
         descriptors=int(given["descriptors"]),
+        processes=int(given["processes"]) if "processes" in given else None,
+        cage="cage" in given,
         grace=float(given["grace"]),
         engine=sys.argv[len(mine) + 2 :],
     )
@@ -128,7 +132,11 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
+    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if options.cage and (failed := shut_in()):
+        raise OSError(failed, os.strerror(failed))
     limits = [
+        (resource.RLIMIT_NPROC, options.processes),  # counted in the namespace alone
         (resource.RLIMIT_DATA, options.data),
         (resource.RLIMIT_FSIZE, options.file),
         (resource.RLIMIT_NOFILE, options.descriptors),
@@ -141,6 +149,22 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
     os.execve(options.engine[0], options.engine, _environment())  # noqa: S606
+
+
+def shut_in() -> int:
+    """Move this process into namespaces of its own: without network, without rights, and blind to other processes.
+
+    Returns 0, or the errno where the system does not grant it. In a user namespace of its own a process may not trace,
+    nor read the environment of, any process outside, though it is of the same user (ptrace(2), "access mode checking").
+    """
+    user, group = os.getuid(), os.getgid()
+    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
+        return ctypes.get_errno() or 1
+    with contextlib.suppress(OSError):  # without it the user has no name, which changes nothing
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+                file.write(text)
+    return 0
 
 
 def _environment() -> dict[bytes, bytes]:

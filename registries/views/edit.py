@@ -17,11 +17,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import administrator, person
 from console.listing.listing import SelectionError
-from registries.forms import DeleteForm, RegistryForm, as_typed, name_is_taken
+from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.listings import REGISTRIES
 from registries.models import Registry, SyncRun
 from registries.remove import request_removal
 from registries.start_sync import start_sync
+
+FACTS = (  # of a registry that the audit trail keeps
+    *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),
+    *("limit", "verify_tls", "repositories"),
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +45,7 @@ def registry_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -> HttpResponse:
-    before = registry.name
+    before, was = registry.name, as_facts(registry)
     another = "show" in request.POST or "show" in request.GET  # another type was chosen: its fields, nothing is judged
     if request.method != "POST" or another:
         typed = as_typed(request.POST) if request.method == "POST" else {}
@@ -48,8 +53,8 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     form = RegistryForm(request.POST, instance=registry)
     if not form.is_valid() or not (saved := _save(form)):
         return render_form(request, form, title=before, status=422)
-    detail: dict[str, Any] = {"changed": sorted(form.changed_data), "type": saved.type, "address": saved.address}
-    audit.record(request, action, saved, detail | ({"was": before} if before not in {"", saved.name} else {}))
+    changed = {name: "changed" for name in (*SECRETS, "ca_bundle") if name in form.changed_data and name in was}
+    audit.record(request, action, saved, before=was, after=as_facts(saved) | changed)
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
         start_sync(registries=[saved], requested_by=person(request))
@@ -58,6 +63,15 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": url})
     return redirect(url)
+
+
+def as_facts(registry: Registry) -> dict[str, Any]:
+    """Return what the audit trail keeps of a registry; nothing of one not stored yet. Secrets are only named."""
+    if registry._state.adding:
+        return {}
+    secret = {"password": registry.has_password, "pull_password": registry.has_pull_password}
+    secret["ca_bundle"] = bool(registry.ca_bundle)
+    return audit.facts(registry, FACTS) | {name: "set" if held else "" for name, held in secret.items()}
 
 
 def render_form(
@@ -120,7 +134,7 @@ def _delete(request: HttpRequest, chosen: QuerySet[Registry], *, confirmed: bool
         return render(request, "registries/registry_delete.html", context, status=422 if form.errors else 200)
     for registry in registries:
         if request_removal(registry, requested_by=person(request)):
-            audit.record(request, "registry.delete", registry, {"address": registry.address})
+            audit.record(request, "registry.delete", registry, before=as_facts(registry))
     names = ", ".join(f"“{registry.name}”" for registry in registries[:5]) + (", …" if len(registries) > 5 else "")
     text = ngettext("%(names)s is being deleted.", "%(names)s are being deleted.", len(registries))
     messages.success(request, text % {"names": names})

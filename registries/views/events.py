@@ -82,9 +82,9 @@ def _change(request: HttpRequest, registry: Registry) -> HttpResponse:
             audit.record(request, "push-address.secret", registry)
             return _page(request, registry, secret=secret)
         case "scans" if address is not None:
-            address.scans = request.POST.get("scans") == "on"
+            was, address.scans = address.scans, request.POST.get("scans") == "on"
             address.save(update_fields=["scans"])
-            audit.record(request, "push-address.scans", registry, {"scans": address.scans})
+            audit.record(request, "push-address.scans", registry, before={"scans": was}, after={"scans": address.scans})
             messages.success(
                 request,
                 _("Pushed images will be scanned.") if address.scans else _("Pushed images will be synced only."),

@@ -50,16 +50,24 @@ def account_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
-    added, title, was = account.pk is None, account.name, account.secret_id
+    added, title, was, before = account.pk is None, account.name, account.secret_id, _facts(account)
     form = AccountForm(request.POST or None, instance=account)
     if request.method == "POST" and form.is_valid() and (saved := _save(form, was=was)):
         action = "cloud-account.add" if added else "cloud-account.edit"
-        audit.record(request, action, saved, {"changed": sorted(form.changed_data), "secret_id": saved.secret_id})
+        secrets = {name: "changed" for name in ("secret_key", "pull_password") if name in form.changed_data}
+        audit.record(request, action, saved, before=before, after=_facts(saved) | secrets)
         request_discoveries([saved], requested_by=person(request))
         messages.success(request, _("“%(name)s” was saved. Its registries are looked for.") % {"name": saved.name})
         return redirect(LIST)
     context = {"form": form, "account": account, "title": title}
     return render(request, "registries/tencent_account_form.html", context, status=422 if form.errors else 200)
+
+
+def _facts(account: CloudAccount) -> dict[str, object]:
+    """Return what the audit trail keeps of a key."""
+    if account._state.adding:
+        return {}
+    return audit.facts(account, ("name", "secret_id", "endpoint", "regions", "pull_username"))
 
 
 def _save(form: AccountForm, *, was: str) -> CloudAccount | None:
@@ -106,7 +114,8 @@ def account_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask, then remove a key. The registries made by it stay, without credentials."""
     account = get_object_or_404(_rows(), pk=pk)
     if request.method == "POST":
-        audit.record(request, "cloud-account.delete", account, {"registries": account.registries.count()})
+        detail = {"registries": account.registries.count()}
+        audit.record(request, "cloud-account.delete", account, detail, before=_facts(account))
         let_go(account)
         messages.success(request, _("“%(name)s” was removed.") % {"name": account.name})
         return redirect(LIST)

@@ -31,18 +31,18 @@ class Package(models.Model):
     source_name = models.CharField(max_length=300, blank=True)
     source_version = models.CharField(max_length=200, blank=True)
     licenses = models.JSONField(default=list, blank=True)
-    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
-    # programming languages). Where that does not suffice the system is None, and scans alone match it.
-    record = models.JSONField(default=dict, blank=True, editable=False)
-    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
-    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
-
     first_seen = models.DateTimeField(auto_now_add=True)
 
     images = models.PositiveIntegerField(default=0)  # that hold it
     tags = models.PositiveIntegerField(default=0)  # that name those images
     findings = models.PositiveIntegerField(default=0)  # its vulnerabilities
     highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, null=True, blank=True)  # None: it has none
+
+    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
+    # programming languages). Where that does not suffice the system is None, and scans alone match it.
+    record = models.JSONField(default=dict, blank=True, editable=False)
+    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
+    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
 
     class Meta:
         indexes = [

@@ -126,7 +126,7 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
         **(
-            {"overview": overview.read(), "signals": overview.signals(), "trend": trend.read()} if before - live else {}
+            {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()} if before - live else {}
         ),
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }

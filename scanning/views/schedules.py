@@ -68,6 +68,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
         scope = request.GET.get("scope", "")
         first = {"scope": scope} if scope in Scope.values else {}
         return _show(request, ScheduleForm(schedule=found, initial=first), keep="keep" in request.GET)
+    before = _described(found) if found.pk else {}
     form = ScheduleForm(request.POST, schedule=found)
     selection = _selection(request, found)
     if form.is_valid() and form.cleaned_data["scope"] == Scope.CHOSEN and not selection.chosen().exists():
@@ -78,7 +79,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
     chosen = selection.chosen() if form.cleaned_data["scope"] == Scope.CHOSEN else Tag.objects.none()
     schedule.save(form.apply(), chosen=chosen)
     selection.delete()
-    audit.record(request, "schedule.change" if pk else "schedule.add", found, _described(found))
+    audit.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
     messages.success(request, _("The schedule “%(name)s” is saved.") % {"name": found.name})
     return redirect("scanning:schedule", pk=found.pk)
 
@@ -101,7 +102,7 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(ScanSchedule, pk=pk)
     if request.method == "GET":
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
-    audit.record(request, "schedule.delete", found, _described(found))
+    audit.record(request, "schedule.delete", found, before=_described(found))
     messages.success(request, _("The schedule “%(name)s” is deleted.") % {"name": found.name})
     schedule.delete(found)
     return redirect("scanning:schedule-list")
@@ -157,6 +158,7 @@ def _lines() -> list[Line]:
 
 def _described(found: ScanSchedule) -> dict[str, object]:
     return {
+        "name": found.name,
         "on": found.is_on,
         "every_days": found.every_days,
         "at": f"{found.at:%H:%M}",

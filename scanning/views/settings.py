@@ -80,7 +80,7 @@ def scan_quota(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         limit = form.cleaned_data["monthly_quota"]
         quota.set_limit(limit)
-        audit.record(request, "quota.change", detail={"from": now.limit if now else None, "to": limit})
+        audit.record(request, "quota.change", before={"limit": now.limit if now else None}, after={"limit": limit})
         messages.success(request, _("The scan quota is saved."))
         return redirect("scanning:settings")
     return render(request, "scanning/quota.html", {"form": form, "quota": now}, status=422 if form.errors else 200)

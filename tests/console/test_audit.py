@@ -1,14 +1,26 @@
 """The audit trail."""
 
+import re
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.contrib.admin import site
+from django.db import connection
 from django.test import Client, RequestFactory
+from django.utils import timezone
+from openpyxl import load_workbook
 
 from console import audit
-from console.models import AuditEvent
+from console.models import AppendOnlyError, AuditEvent
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
+CALL = re.compile(r"audit\.record\(([^)]{0,200})|action=(\"[a-z.-]+\")")
 
 
 def test_an_event_says_who_from_where_what_and_on_what() -> None:
@@ -28,9 +40,10 @@ def test_an_event_says_who_from_where_what_and_on_what() -> None:
 def test_an_event_outlives_its_actor() -> None:
     user = person()
     audit.record(user, "scan.start")
+    number = user.pk
     user.delete()
     event = AuditEvent.objects.get()
-    assert (event.actor, event.actor_name) == (None, "viewer")
+    assert (event.actor_id, event.actor_name) == (number, "viewer")
 
 
 def test_a_long_target_is_cut_and_the_console_itself_may_act() -> None:
@@ -55,3 +68,77 @@ def test_django_admin_opens_for_every_model_of_ours() -> None:
     for model in site._registry:
         if model._meta.app_label in {"console", "registries"}:
             assert client.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/").status_code == 200
+
+
+def test_no_way_of_the_code_changes_or_removes_an_event() -> None:
+    event = audit.record(None, "sync.start", "lab")
+    event.target = "other"
+    for attempt in (
+        event.save,
+        event.delete,
+        AuditEvent.objects.all().delete,
+        lambda: AuditEvent.objects.update(target="other"),
+    ):
+        with pytest.raises(AppendOnlyError):
+            attempt()
+    assert AuditEvent.objects.get().target == "lab"
+
+
+@pytest.mark.parametrize("name", ["password", "secret_key", "token", "api_key", "Credentials", "passwd", "ca_bundle"])
+def test_a_value_under_the_name_of_a_secret_is_not_kept(name: str) -> None:
+    event = audit.record(
+        None, "registry.edit", "lab", {name: "planted"}, before={name: "planted"}, after={"deep": {name: "planted 2"}}
+    )
+    event.refresh_from_db()
+    assert "planted" not in f"{event.detail}{event.before}{event.after}"
+
+
+def test_a_change_keeps_what_differs_and_nothing_else() -> None:
+    event = audit.record(None, "registry.edit", before={"limit": 5, "name": "a"}, after={"limit": 20, "name": "a"})
+    assert (event.before, event.after) == ({"limit": 5}, {"limit": 20})
+
+
+def test_events_go_after_the_set_time_and_that_is_an_event_too(settings: Any) -> None:
+    settings.AUDIT_DAYS = 30
+    now = timezone.now()
+    for days in (29, 31, 400):
+        event = audit.record(None, "sync.start", days)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE console_auditevent SET at = %s WHERE id = %s", [now - timedelta(days=days), event.pk]
+            )
+    audit.tick()
+    audit.tick()
+    assert set(AuditEvent.objects.values_list("action", "target")) == {("sync.start", "29"), ("audit.expire", "")}
+    settings.AUDIT_DAYS = 0
+    audit.tick()
+    assert AuditEvent.objects.count() == 2
+
+
+def test_every_action_that_is_recorded_has_a_subject_to_filter_by() -> None:
+    found = set()
+    for path in ROOT.glob("*/**/*.py"):
+        if path.parts[len(ROOT.parts)] in {"console", "registries", "inventory", "scanning"}:
+            found |= set(
+                re.findall(r'"([a-z-]+(?:\.[a-z-]+)?)"', " ".join(map(" ".join, CALL.findall(path.read_text()))))
+            )
+    actions = {action for action in found if "." in action or action in {"sign-in", "sign-out"}}
+    assert len(actions) > 30
+    assert not {action for action in actions if action.partition(".")[0] not in audit.SUBJECTS}
+
+
+def test_the_page_filters_and_exports_what_it_shows() -> None:
+    client = Client()
+    client.force_login(person("administrator", username="root"))
+    audit.record(None, "registry.edit", "lab-<script>alert(1)</script>", before={"limit": 5}, after={"limit": 20})
+    audit.record(None, "access.denied", "/audit/")
+    html = client.get("/audit/?subject=registry").content.decode()
+    assert "<script>alert(1)" not in html
+    assert "lab-&lt;script&gt;" in html
+    assert "access.denied" not in html
+    assert "access.denied" in client.get("/audit/?outcome=refused").content.decode()
+    answer = client.post("/audit/export/", {"all": "1", "view": "?subject=registry"})
+    rows = list(load_workbook(BytesIO(answer.content)).active.values)
+    assert len(rows) == 2
+    assert "limit: 5 → 20" in rows[1]
+    assert AuditEvent.objects.filter(action="audit.export", actor_name="root").count() == 1

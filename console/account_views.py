@@ -1,0 +1,170 @@
+"""The page "Your account": the password, the second factor, and the end of all sessions."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_POST
+
+from console import audit, second_factor
+from console.accounts import person
+from console.models import User
+
+
+class ProofForm(forms.Form):
+    """Asks who is signed in to prove it again: by the password, or where there is none, by a code of the app."""
+
+    password = forms.CharField(
+        label=gettext_lazy("Current password"),
+        strip=False,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args: object, user: User) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.user = user
+        self.tried = False
+        if not user.has_usable_password():
+            del self.fields["password"]
+
+    def clean(self) -> None:
+        """Look at the proof, as often as the sign-in does."""
+        if second_factor.is_locked(self.user):
+            raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
+        if "password" in self.fields and not self.user.check_password(self.cleaned_data.get("password", "")):
+            self.tried = True
+            self.add_error("password", _("This is not your password."))
+
+
+class SwitchOnForm(ProofForm):
+    """Also asks for a code of the app that is being set up."""
+
+    code = forms.CharField(
+        label=gettext_lazy("Code of the app"),
+        max_length=12,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+    def __init__(self, *args: object, user: User, secret: str) -> None:
+        super().__init__(*args, user=user)
+        self.secret = secret
+
+    def clean_code(self) -> str:
+        """Refuse a code that the app cannot have shown."""
+        code = str(self.cleaned_data["code"])
+        if not second_factor.fits(self.secret, code):
+            raise forms.ValidationError(_("This is not what the app shows now. Look at the clock of the device."))
+        return code
+
+
+@require_GET
+@never_cache
+def account(request: HttpRequest) -> HttpResponse:
+    """The page."""
+    return _page(request)
+
+
+@sensitive_post_parameters()
+@require_POST
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Take a new password; it ends all other sessions."""
+    user = person(request)
+    form = PasswordChangeForm(user, request.POST)
+    if second_factor.is_locked(user):
+        form.add_error(None, _("Too many wrong attempts. Try again in 15 minutes."))
+    if not user.has_usable_password() or not form.is_valid():
+        if "old_password" in form.errors:
+            audit.record(request, "sign-in.code-refused", user, {"for": "password"})
+        return _page(request, password=form)
+    form.save()
+    user.end_sessions()
+    update_session_auth_hash(request, user)
+    audit.record(request, "user.password", user)
+    messages.success(request, _("The password is changed. All other sessions have ended."))
+    return redirect("console:account")
+
+
+@sensitive_post_parameters()
+@require_POST
+def second_factor_on(request: HttpRequest) -> HttpResponse:
+    """Ask for codes from now on, and show the codes for paper this once."""
+    user = person(request)
+    secret = request.session.get(second_factor.FRESH, "")
+    if not secret or second_factor.is_on(user):
+        return redirect("console:account")
+    form = SwitchOnForm(request.POST, user=user, secret=secret)
+    if not form.is_valid():
+        if form.tried:
+            audit.record(request, "sign-in.code-refused", user, {"for": "second factor"})
+        return _page(request, switch_on=form)
+    codes = second_factor.switch_on(user, secret)
+    del request.session[second_factor.FRESH]
+    user.end_sessions()
+    update_session_auth_hash(request, user)
+    audit.record(request, "user.second-factor-on", user)
+    return _page(request, codes=codes)
+
+
+@sensitive_post_parameters()
+@require_POST
+def second_factor_off(request: HttpRequest) -> HttpResponse:
+    """Ask for no codes any more."""
+    user = person(request)
+    form = ProofForm(request.POST, user=user)
+    if not form.is_valid():
+        if form.tried:
+            audit.record(request, "sign-in.code-refused", user, {"for": "second factor"})
+        return _page(request, switch_off=form)
+    if second_factor.is_on(user):
+        second_factor.switch_off(user)
+        audit.record(request, "user.second-factor-off", user)
+        messages.success(request, _("The second factor is off."))
+    return redirect("console:account")
+
+
+@require_POST
+def end_sessions(request: HttpRequest) -> HttpResponse:
+    """Sign out everywhere, here too."""
+    user = person(request)
+    user.end_sessions()
+    audit.record(request, "sign-out.everywhere", user)
+    logout(request)
+    return redirect("console:sign-in")
+
+
+def _page(
+    request: HttpRequest,
+    *,
+    password: PasswordChangeForm | None = None,
+    switch_on: SwitchOnForm | None = None,
+    switch_off: ProofForm | None = None,
+    codes: list[str] | None = None,
+) -> HttpResponse:
+    user = person(request)
+    context = {
+        "password": password or PasswordChangeForm(user),
+        "is_on": second_factor.is_on(user),
+        "left": second_factor.left_on_paper(user),
+        "switch_off": switch_off or ProofForm(user=user),
+        "codes": codes,
+    }
+    if not context["is_on"]:
+        secret = request.session.get(second_factor.FRESH) or second_factor.new_secret()
+        request.session[second_factor.FRESH] = secret
+        # SVG that a library has drawn from the secret; nothing of it comes from outside.
+        picture = second_factor.qr_code(user, secret).partition("?>")[2]
+        context["picture"] = mark_safe(picture)  # noqa: S308
+        context["secret"] = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
+        context["switch_on"] = switch_on or SwitchOnForm(user=user, secret=secret)
+    status = 422 if password or switch_on or switch_off else 200
+    return render(request, "console/account.html", context, status=status)

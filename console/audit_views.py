@@ -1,0 +1,32 @@
+"""The page "Audit trail"."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.accounts import administrator
+from console.audit_listing import AUDIT
+from console.listing import views as lists
+
+
+@require_GET
+@administrator
+def audit_list(request: HttpRequest) -> HttpResponse:
+    """All events, the newest first."""
+    return lists.show(request, AUDIT, template="console/audit.html", context={"days": settings.AUDIT_DAYS})
+
+
+@require_http_methods(["GET", "POST"])
+@administrator
+def audit_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, AUDIT, back="console:audit-list")
+
+
+@require_POST
+@administrator
+def audit_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the selected events, or of all that match."""
+    return lists.export(request, AUDIT, back="console:audit-list")

@@ -1,0 +1,250 @@
+"""What of this installation is not safe yet, with how to mend it: the page "Security".
+
+``settings.SECURITY`` names the functions that look, so that an app further right can add its own. Each takes nothing
+and returns checks; none asks the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.core import checks
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console import single_sign_on
+from console.models import AuditEvent, User
+
+Text = str | Promise
+IDLE_ACCOUNT = timedelta(days=90)
+SHORT_TRAIL = 90  # days
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``do`` is what a button on the page can do about it, ``label`` its words."""
+
+    level: Literal["fault", "advice", "ok"]
+    title: Text
+    text: Text = ""
+    remedy: Text = ""
+    do: str = ""
+    label: Text = ""
+
+
+def look() -> list[Check]:
+    """Return the checks of all functions that ``settings.SECURITY`` names."""
+    return [check for path in settings.SECURITY for check in import_string(path)()]
+
+
+def transport() -> Iterator[Check]:
+    """How people reach the console."""
+    if settings.HTTPS:
+        yield Check("ok", _("The console is reached by HTTPS"), _("Cookies are bound to it, and browsers are told so."))
+    elif urlsplit(settings.URL).hostname in {"127.0.0.1", "localhost", "::1"}:
+        yield Check(
+            "advice",
+            _("The console is reached without TLS"),
+            _("That is safe on this machine alone: TALLYMAN_URL names a loopback address."),
+            _("Before others use it, put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
+        )
+    else:
+        yield Check(
+            "fault",
+            _("The console is reached without TLS"),
+            _("Passwords and sessions can be read and taken over by whoever sees the traffic."),
+            _("Put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
+        )
+    if settings.DEBUG:
+        yield Check(
+            "fault",
+            _("Debugging is on"),
+            _("Error pages show code, settings and values to whoever meets them."),
+            _("Remove TALLYMAN_DEBUG and start the console again."),
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Check(
+            "fault",
+            _("Any host name is accepted"),
+            _("Links in pages can be made to lead elsewhere by a forged Host header."),
+            _("Name the hosts in TALLYMAN_HOSTS."),
+        )
+
+
+def framework() -> Iterator[Check]:
+    """What Django's own check for production says; the same as ``manage.py check --deploy``."""
+    found = checks.run_checks(include_deployment_checks=True, tags=[checks.Tags.security])
+    told = [each for each in found if each.level >= checks.WARNING]
+    if not told:
+        yield Check("ok", _("manage.py check --deploy has no warnings"))
+    for each in told:
+        yield Check("advice", _("Django warns: %(id)s") % {"id": each.id}, each.msg, each.hint or "")
+
+
+def people() -> Iterator[Check]:
+    """Who can sign in, and how."""
+    active = User.objects.filter(is_active=True)
+    powerful = [user for user in active if user.may_administer and user.has_usable_password()]
+    held = set(Authenticator.objects.filter(type=Authenticator.Type.TOTP).values_list("user_id", flat=True))
+    bare = sorted(user.get_username() for user in powerful if user.pk not in held)
+    if bare:
+        yield Check(
+            "fault" if settings.HTTPS else "advice",
+            _("Administrators without second factor"),
+            ngettext("%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(bare))
+            % {"names": ", ".join(bare[:10])},
+            _("Each switches it on under the name at the top right, Your account."),
+        )
+    else:
+        yield Check("ok", _("All administrators with a password have a second factor"))
+    since = timezone.now() - IDLE_ACCOUNT
+    asleep = [
+        user.get_username() for user in active.order_by("username") if (user.last_login or user.date_joined) < since
+    ]
+    if asleep:
+        yield Check(
+            "advice",
+            _("Accounts that nobody uses"),
+            _("Not signed in for 90 days: %(names)s.") % {"names": ", ".join(asleep[:10])},
+            _("Deactivate them in Users."),
+        )
+    fast = [user.get_username() for user in active if user.has_usable_password() and not _is_slow(user.password)]
+    if fast:
+        yield Check(
+            "fault",
+            _("Passwords with a weak hash"),
+            _("Accounts: %(names)s.") % {"names": ", ".join(sorted(fast)[:10])},
+            _("Have them set a new password; it is hashed with Argon2."),
+        )
+    if single_sign_on.is_on():
+        yield from _single_sign_on()
+
+
+def _is_slow(password: str) -> bool:
+    return password.startswith("argon2")
+
+
+def _single_sign_on() -> Iterator[Check]:
+    if not settings.OIDC_ISSUER.startswith("https://"):
+        yield Check(
+            "fault",
+            _("The sign-in service is asked without TLS"),
+            _("Whoever is in between can say who somebody is."),
+            _("Use its https address in TALLYMAN_OIDC_ISSUER."),
+        )
+    for role in ("administrator", "operator"):
+        if single_sign_on.EVERYBODY in settings.OIDC_GROUPS[role]:
+            yield Check(
+                "fault",
+                _("Everybody whom the sign-in service knows is %(role)s") % {"role": role},
+                _("The setting names “*”."),
+                _("Name groups in TALLYMAN_OIDC_%(role)sS.") % {"role": role.upper()},
+            )
+
+
+def keys() -> Iterator[Check]:
+    """The keys in the data folder: who may read them, and whether somebody has said that they are backed up."""
+    folder = settings.DATA_DIR / "keys"
+    loose = [path.name for path in (settings.DATA_DIR, folder, *_key_files()) if _is_open(path)]
+    if loose:
+        yield Check(
+            "fault",
+            _("Others of this machine can read the data folder"),
+            _("Too open: %(names)s.") % {"names": ", ".join(loose)},
+            _("Run: chmod -R go-rwx %(folder)s") % {"folder": settings.DATA_DIR},
+        )
+    else:
+        yield Check("ok", _("Only the console's own user can read the data folder"))
+    last = AuditEvent.objects.filter(action="key.backup").order_by("-id").first()
+    if last is None or last.detail.get("fingerprint") != fingerprint():
+        yield Check(
+            "fault",
+            _("No backup of the keys is known"),
+            _("Without them stored registry passwords cannot be read again, whatever else is restored."),
+            _("Copy %(folder)s to a safe place, apart from backups of the database; then say so here.")
+            % {"folder": folder},
+            do="key.backup",
+            label=_("The keys are backed up"),
+        )
+    else:
+        text = _("Said by %(name)s; a new key asks again.") % {"name": last.actor_name or "–"}
+        yield Check("ok", _("The keys are backed up"), text)
+
+
+def fingerprint() -> str:
+    """Return what tells the keys of now from others, and nothing more."""
+    parts = sorted(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in _key_files())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _key_files() -> list[Path]:
+    folder: Path = settings.DATA_DIR / "keys"
+    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _is_open(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
+def machine() -> Iterator[Check]:
+    """The user the console runs as, and the services it uses."""
+    if os.geteuid() == 0:
+        yield Check(
+            "advice",
+            _("The console runs as root"),
+            _("What breaks out of it owns the machine."),
+            _("Run it as a user of its own; the README has the service file."),
+        )
+    else:
+        yield Check("ok", _("The console does not run as root"))
+    database = settings.DATABASES["default"]
+    if database.get("HOST") and not database["HOST"].startswith("/"):
+        mode = database.get("OPTIONS", {}).get("sslmode", "")
+        if mode not in {"verify-full", "verify-ca"}:
+            yield Check(
+                "advice",
+                _("The connection to the database is not verified"),
+                _("sslmode is “%(mode)s”.") % {"mode": mode or "prefer"},
+                _("Add ?sslmode=verify-full&sslrootcert=… to DATABASE_URL, unless the network is yours alone."),
+            )
+    redis = urlsplit(settings.REDIS_URL)
+    if settings.REDIS_URL and (redis.scheme != "rediss" or not redis.password):
+        yield Check(
+            "advice",
+            _("Redis is without TLS or without password"),
+            _("Whoever can write to it can wake work, though not say what it does."),
+            _("Use rediss:// with a password in REDIS_URL."),
+        )
+    if parse_qs(redis.query).get("ssl_cert_reqs") == ["none"]:
+        yield Check(
+            "fault",
+            _("The certificate of Redis is not verified"),
+            "",
+            _("Remove ssl_cert_reqs=none from REDIS_URL."),
+        )
+
+
+def trail() -> Iterator[Check]:
+    """How long the audit trail goes back."""
+    if settings.AUDIT_DAYS and settings.AUDIT_DAYS < SHORT_TRAIL:
+        yield Check(
+            "advice",
+            _("The audit trail is short"),
+            _("Events go after %(n)s days; break-ins are often found later.") % {"n": settings.AUDIT_DAYS},
+            _("Set TALLYMAN_AUDIT_DAYS to 365 or more."),
+        )
+    else:
+        yield Check("ok", _("The audit trail goes back far enough"))

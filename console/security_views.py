@@ -1,0 +1,28 @@
+"""The page "Security"."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from console import audit
+from console import security as checks
+from console.accounts import administrator
+
+
+@require_http_methods(["GET", "POST"])
+@administrator
+def security(request: HttpRequest) -> HttpResponse:
+    """What is not safe yet and what is in order; a POST says that the keys are backed up."""
+    if request.method == "POST":
+        if request.POST.get("do") == "key.backup":
+            audit.record(request, "key.backup", detail={"fingerprint": checks.fingerprint()})
+            messages.success(request, _("Noted. A new key will ask for a new backup."))
+        return redirect("console:security")
+    found = checks.look()
+    by_level = {level: [check for check in found if check.level == level] for level in ("fault", "advice", "ok")}
+    context = {"faults": by_level["fault"], "advice": by_level["advice"], "fine": by_level["ok"]}
+    return render(request, "console/security.html", context | {"advice_count": len(by_level["advice"])})

@@ -1,0 +1,264 @@
+"""Single sign-on by OpenID Connect, carried by django-allauth. Off until TALLYMAN_OIDC_ISSUER is set.
+
+Who signs in gets the role that the groups of the provider give, anew at each sign-in; who is in none of the named
+groups is not let in. Accounts are known by the provider's subject alone: an equal name or e-mail address links nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.internal import jwtkit
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.crypto import get_random_string
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from requests import RequestException
+
+from console import audit
+from console.models import User
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+ROLES = (User.Role.ADMINISTRATOR, User.Role.OPERATOR, User.Role.VIEWER)
+EVERYBODY = "*"
+
+
+def is_on() -> bool:
+    """Return whether single sign-on is configured."""
+    return bool(settings.OIDC_ISSUER and settings.OIDC_CLIENT_ID)
+
+
+def provider_id() -> str:
+    """Return what accounts of this provider are known by: another issuer's subjects are other people."""
+    return f"oidc-{hashlib.sha256(settings.OIDC_ISSUER.encode()).hexdigest()[:16]}"
+
+
+def role_of(groups: object) -> User.Role | None:
+    """Return the highest role that ``groups`` give; None where they give none."""
+    given = [groups] if isinstance(groups, str) else groups if isinstance(groups, list | tuple) else []
+    held = {group for group in given if isinstance(group, str)}
+    for role in ROLES:
+        named = settings.OIDC_GROUPS[role.value]
+        if held & set(named) or EVERYBODY in named:
+            return role
+    return None
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Signs people in as the console does. Nobody makes an account by oneself but through the provider."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Nobody registers."""
+        return False
+
+    def get_login_stages(self) -> list[str]:
+        """The provider has asked for whatever factors it wants."""
+        return []
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Begin the session."""
+        user.backend = BACKEND
+        super().login(request, user)
+        audit.record(request, "sign-in", detail={"by": settings.OIDC_NAME})
+
+    def post_login(self, request: HttpRequest, user: Any, *, redirect_url: str | None = None, **_kwargs: Any) -> Any:
+        """Lead on."""
+        return redirect(redirect_url or "console:home")
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Say nothing: the page that follows says enough."""
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Whether ``url`` stays here."""
+        host = self.request.get_host()
+        return url_has_allowed_host_and_scheme(url, {host}, require_https=self.request.is_secure())
+
+
+class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """The one provider of the settings, its groups, and the door its questions go through."""
+
+    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
+        """Return the provider as django-allauth describes one. It lives in the settings, never in the database."""
+        if not is_on():
+            return []
+        return [
+            SocialApp(
+                provider="openid_connect",
+                provider_id=provider_id(),
+                name=settings.OIDC_NAME,
+                client_id=settings.OIDC_CLIENT_ID,
+                secret=settings.OIDC_CLIENT_SECRET,
+                settings={
+                    "server_url": settings.OIDC_ISSUER,
+                    "oauth_pkce_enabled": True,
+                    "scope": settings.OIDC_SCOPES,
+                },
+            )
+        ]
+
+    def get_provider(self, request: HttpRequest, provider: str, client_id: str | None = None) -> Any:
+        """Return the provider that checks all there is to check."""
+        return _Provider(request, app=self.get_app(request, provider=provider, client_id=client_id))
+
+    def get_requests_session(self) -> Any:
+        """Return what asks the provider."""
+        return import_string(settings.OUTBOUND)()
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        """Who has a role may come in, the first time too."""
+        return True
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Give the role of the groups; send away who has none."""
+        sociallogin.email_addresses = []  # they link nothing and are not kept apart from the account
+        claims = sociallogin.account.extra_data
+        groups = next(
+            (
+                part[settings.OIDC_GROUPS_CLAIM]
+                for part in (claims.get("id_token", {}), claims.get("userinfo", {}))
+                if settings.OIDC_GROUPS_CLAIM in part
+            ),
+            (),
+        )
+        user, role = sociallogin.user, role_of(groups)
+        sociallogin.account.extra_data = {}
+        known = user.pk is not None
+        if role is None or (known and not user.is_active):
+            audit.record(request, "sign-in.refused", user.get_username(), {"by": settings.OIDC_NAME})
+            raise ImmediateHttpResponse(
+                refused(
+                    request,
+                    _("Your account gives you no role here."),
+                    _("Ask an administrator of the console to name one of your groups in its settings."),
+                )
+            )
+        facts = ("role", "is_staff", "is_superuser")
+        before = audit.facts(user, facts) if known else {}
+        user.role = role
+        user.is_staff = user.is_superuser = role == User.Role.ADMINISTRATOR
+        if before != audit.facts(user, facts):
+            if known:
+                user.save(update_fields=[*facts])
+            action = "user.edit" if known else "user.add"
+            audit.record(
+                request, action, user, {"by": settings.OIDC_NAME}, before=before, after=audit.facts(user, facts)
+            )
+
+    def on_authentication_error(self, request: HttpRequest, provider: Any, **told: Any) -> None:
+        """Say in plain words that it did not work; what the provider said goes into the log, not on the page."""
+        audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why(told)})
+        raise ImmediateHttpResponse(
+            refused(
+                request,
+                _("The sign-in service did not confirm who you are."),
+                _("Try again. If it goes on, the audit trail tells administrators why."),
+            )
+        )
+
+
+class _OpenIdConnect(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    """Checks all that OpenID Connect lets a client leave out: signature, nonce, and that both answers are about one."""
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        return f"{settings.URL}{reverse('console:sso-callback')}"
+
+    def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> SocialLogin:
+        if not kwargs["response"].get("id_token"):
+            raise OAuth2Error("The answer has no ID token")
+        self.nonce = request.session.pop("oidc-nonce", None)
+        login = super().complete_login(request, app, token, **kwargs)
+        found = login.account.extra_data
+        if found.get("userinfo") and found["userinfo"].get("sub") != found["id_token"].get("sub"):
+            raise OAuth2Error("ID token and user info are about different people")
+        return login
+
+    def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
+        algorithm = jwtkit.jwt.get_unverified_header(id_token).get("alg")
+        if algorithm not in ALGORITHMS:
+            raise OAuth2Error("The ID token is not signed by a key of the provider")
+        claims: dict[str, Any] = jwtkit.verify_and_decode(
+            credential=id_token,
+            keys_url=self.openid_config["jwks_uri"],
+            issuer=self.openid_config["issuer"],
+            audience=app.client_id,
+            lookup_kid=jwtkit.lookup_kid_jwk,
+            verify_signature=True,
+        )
+        if self.openid_config["issuer"].rstrip("/") != settings.OIDC_ISSUER:
+            raise OAuth2Error("The provider calls itself by another name than TALLYMAN_OIDC_ISSUER")
+        if not self.nonce or claims.get("nonce") != self.nonce:
+            raise OAuth2Error("The ID token was made for another sign-in")
+        return claims
+
+
+class _Provider(OpenIDConnectProvider):  # type: ignore[misc]
+    oauth2_adapter_class = _OpenIdConnect
+
+
+@login_not_required
+@require_POST
+def begin(request: HttpRequest) -> HttpResponse:
+    """Send somebody to the provider. A POST, so that no other site can begin it."""
+    if not is_on():
+        raise Http404
+    nonce = request.session["oidc-nonce"] = get_random_string(43)
+    try:
+        provider = _OpenIdConnect(request, provider_id()).get_provider()
+        following = request.POST.get("next", "")
+        safe = url_has_allowed_host_and_scheme(following, {request.get_host()}, require_https=request.is_secure())
+        answer = provider.redirect(
+            request, process="login", next_url=following if safe else None, auth_params={"nonce": nonce}
+        )
+        # Not a redirect: the policy of our pages lets no form lead away from here.
+        return render(request, "console/sign_in_leaving.html", {"url": answer.headers["Location"]})
+    except ImmediateHttpResponse as error:
+        return cast(HttpResponse, error.response)
+    except (OAuth2Error, RequestException, LookupError, TypeError, ValueError, AttributeError) as error:
+        audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
+        return refused(
+            request,
+            _("The sign-in service cannot be reached."),
+            _("Try again later, or sign in with a password of the console."),
+            status=502,
+        )
+
+
+@login_not_required
+@require_GET
+def callback(request: HttpRequest) -> HttpResponse:
+    """Take up who comes back from the provider."""
+    if not is_on():
+        raise Http404
+    if request.GET.get("error") == "access_denied":
+        return HttpResponseRedirect(reverse("console:sign-in"))
+    answer: HttpResponse = OAuth2CallbackView.adapter_view(_OpenIdConnect(request, provider_id()))(request)
+    return answer
+
+
+def refused(request: HttpRequest, reason: str, remedy: str, *, status: int = 403) -> HttpResponse:
+    """Return the page that says why somebody is not let in."""
+    return render(request, "console/sign_in_refused.html", {"reason": reason, "remedy": remedy}, status=status)
+
+
+def _why(told: dict[str, Any]) -> str:
+    """Return what is known of a failure, short, without what the provider sent."""
+    error = told.get("exception")
+    if isinstance(error, OAuth2Error):
+        return str(error).partition(":")[0][:120]
+    return type(error).__name__ if error else str(told.get("error", ""))[:60]

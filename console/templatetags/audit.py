@@ -1,0 +1,16 @@
+"""Template filters of the audit trail."""
+
+from __future__ import annotations
+
+from django import template
+
+from console.audit_listing import lines as lines_of
+from console.models import AuditEvent
+
+register = template.Library()
+
+
+@register.filter
+def lines(event: AuditEvent) -> list[tuple[str, str, str]]:
+    """Return name, value before and value now of each fact of an event."""
+    return lines_of(event)

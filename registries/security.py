@@ -1,0 +1,66 @@
+"""What of the registries is not safe yet: for the page "Security"."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.security import Check
+from registries.management.commands.rotate_keys import readable, tokens
+from registries.models import Registry
+from registries.secrets import cipher
+
+WIDE = 16  # a network of more than 2^WIDE addresses is no address of a registry
+
+
+def checks() -> Iterator[Check]:
+    """How registries are reached, and whether their stored credentials can be read."""
+    rows = Registry.objects.present()
+    unverified = list(rows.filter(verify_tls=False).order_by("name").values_list("name", flat=True)[:10])
+    if unverified:
+        yield Check(
+            "fault",
+            _("Certificates of registries are not verified"),
+            _("Whoever is in between can read the credentials of: %(names)s.") % {"names": ", ".join(unverified)},
+            _("Paste the certificate of your own authority into the form, and switch the verification on again."),
+        )
+    plain = list(rows.filter(address__startswith="http://").order_by("name").values_list("name", flat=True)[:10])
+    if plain:
+        yield Check(
+            "fault",
+            _("Registries are reached without TLS"),
+            _("Credentials and images can be read and changed on the way: %(names)s.") % {"names": ", ".join(plain)},
+            _("Give the registry a certificate and change its address to https."),
+        )
+    if not unverified and not plain:
+        yield Check("ok", _("All registries are reached by TLS, with verified certificates"))
+    wide = [text for text in settings.ALLOWED_NETWORKS if _is_wide(text)]
+    if wide:
+        yield Check(
+            "advice",
+            _("Large closed networks are opened to registries"),
+            _("TALLYMAN_ALLOWED_NETWORKS names %(networks)s.") % {"networks": ", ".join(wide)},
+            _("Name the addresses of the registries alone, such as 127.0.0.5/32."),
+        )
+    key = cipher()
+    lost = [str(row) for _model, _column, row, token in tokens() if not readable(key, token)]
+    if lost:
+        yield Check(
+            "fault",
+            _("Stored credentials cannot be read"),
+            _("No key fits for: %(names)s.") % {"names": ", ".join(lost[:10])},
+            _("Restore keys/credential_keys from the backup, or type these passwords again."),
+        )
+    else:
+        yield Check("ok", _("All stored credentials are encrypted, and can be read with the keys"))
+
+
+def _is_wide(text: str) -> bool:
+    try:
+        network = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        return True
+    return network.max_prefixlen - network.prefixlen > WIDE
