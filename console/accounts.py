@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable
 from datetime import timedelta
 from functools import update_wrapper
@@ -9,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import login, views
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
@@ -20,7 +22,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from console import audit, navigation, second_factor, single_sign_on
 from console.models import AuditEvent, User
@@ -144,19 +146,33 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect(navigation.sections(request)[0]["links"][0]["url"])
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def preferences(request: HttpRequest) -> HttpResponse:
-    """Keep the theme or the density that somebody has chosen; answers 204, or leads back where no script asked."""
+    """Show and keep what somebody prefers; a post answers 204 to a script, and leads back where none asked."""
     user, chosen = person(request), []
-    for name, choices in (("theme", User.Theme), ("density", User.Density)):
+    if request.method == "GET":
+        context = {
+            "zones": sorted(zoneinfo.available_timezones()),
+            "console_zone": settings.TIME_ZONE,
+            "themes": User.Theme.choices,
+            "densities": User.Density.choices,
+        }
+        return render(request, "console/preferences.html", context)
+    for name, values in (
+        ("theme", User.Theme.values),
+        ("density", User.Density.values),
+        ("time_zone", {"", *zoneinfo.available_timezones()}),
+    ):
         value = request.POST.get(name)
-        if value is not None and value in choices.values:
+        if value is not None and value in values:
             setattr(user, name, value)
             chosen.append(name)
     if chosen:
         user.save(update_fields=chosen)
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204)
+    if "time_zone" in chosen:
+        messages.success(request, _("Your preferences are kept."))
     back = request.headers.get("Referer", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     return redirect(back if safe else reverse("console:home"))

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from console import audit
-from console.models import AuditEvent, Canary, JobEvent, ScanCanary, User
+from console.models import AuditEvent, Canary, Export, JobEvent, SavedView, ScanCanary, User
 from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
@@ -100,3 +100,19 @@ class JobEventAdmin(ReadOnlyAdmin):
 
 
 admin.site.register((Canary, ScanCanary), JobAdmin)
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnlyAdmin):
+    list_display = ("id", "requested_by", "listing", "format", "state", "rows", "created_at", "expires_at")
+    list_filter = ("state", "listing", "format")
+    list_select_related = ("requested_by",)
+    search_fields = ("requested_by__username", "description")
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(ReadOnlyAdmin):
+    list_display = ("name", "user", "listing", "is_default", "shared")
+    list_filter = ("listing", "shared")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")

@@ -10,6 +10,8 @@ from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from console import undo
+
 
 class PreferencesMiddleware:
     """Show times in the time zone of who is signed in, else in that of the console."""
@@ -44,7 +46,10 @@ class ToastMiddleware:
         leaves = {"HX-Redirect", "HX-Location", "HX-Refresh", "HX-Trigger"}.intersection(response.headers)
         if not request.headers.get("HX-Request") or response.status_code >= 300 or leaves:
             return response
-        toasts = [{"level": message.level_tag, "text": str(message)} for message in get_messages(request)]
+        toasts = []
+        for message in get_messages(request):
+            token = undo.token_of(message.extra_tags or "")
+            toasts.append({"level": message.level_tag, "text": str(message)} | ({"undo": token} if token else {}))
         if toasts:
             response.headers["HX-Trigger"] = json.dumps({"toasts": toasts})
         return response

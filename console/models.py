@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Lower
+from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job
@@ -155,3 +158,68 @@ class ScanCanary(Job):
 
     def __str__(self) -> str:
         return f"scan canary {self.pk}"
+
+
+class Export(Job):
+    """A file made of rows of a list in the background: what was asked for, and when ready where it lies.
+
+    The filters are judged again when the work starts; the columns are those of the moment it was asked for.
+    """
+
+    kind = "export"
+
+    class Format(models.TextChoices):
+        XLSX = "xlsx", _("Excel")
+        CSV = "csv", _("CSV")
+
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
+    listing = models.CharField(max_length=40)  # key of settings.LISTINGS
+    within = models.BigIntegerField(null=True, blank=True)  # what the list is narrowed to: see Listing.within
+    view = models.TextField(blank=True)  # query of the view: filters and order
+    ids = models.JSONField(default=list, blank=True)  # of the rows chosen; empty for all that match
+    columns = models.JSONField(default=list)
+    description = models.CharField(max_length=300, blank=True)  # which rows, in words
+    format = models.CharField(max_length=4, choices=Format.choices, default=Format.XLSX)
+    time_zone = models.CharField(max_length=64)
+    language = models.CharField(max_length=10)
+
+    rows = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    cut = models.PositiveBigIntegerField(default=0, editable=False)  # cells cut to what a spreadsheet can hold
+    size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    file = models.CharField(max_length=60, blank=True, editable=False)  # its name in the folder of exports
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"export {self.pk} of {self.listing}"
+
+
+class SavedView(models.Model):
+    """Filters, order and columns of a list that somebody keeps under a name."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="views")
+    listing = models.CharField(max_length=40)
+    name = models.CharField(max_length=60)
+    query = models.TextField(blank=True)  # as in the address, without "?"
+    columns = models.JSONField(null=True, blank=True)  # None: those of the person
+    is_default = models.BooleanField(default=False)  # what the list opens with for its owner
+    shared = models.BooleanField(default=False)  # everybody may open it, its owner alone may change it
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint("user", "listing", Lower("name"), name="view_name_once"),
+            models.UniqueConstraint(
+                fields=["user", "listing"], condition=models.Q(is_default=True), name="view_one_default"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """What stands in addresses; the number decides, the words are for people."""
+        return f"{self.pk}-{slugify(self.name, allow_unicode=True)[:40]}".rstrip("-")

@@ -41,7 +41,7 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
         (
             Item(_("Scan runs"), "scanning:run-list", "scan"),
             Item(_("Jobs"), "console:job-list", "jobs", key="j"),
-            Item(_("Downloads"), "console:download-list", "download", key="d"),
+            Item(_("Exports"), "console:export-list", "download", key="x"),
         ),
     ),
     (

@@ -52,7 +52,7 @@ def _cipher() -> Fernet:
 
 def is_on(user: User) -> bool:
     """Return whether ``user`` must give a code at sign-in."""
-    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+    return bool(Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists())
 
 
 def new_secret() -> str:

@@ -148,6 +148,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
     "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
+    "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
@@ -155,6 +156,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
     "console.audit.tick",
+    "console.exports.files.prune",
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.daily.tick",
@@ -164,6 +166,33 @@ JOB_TICKS: list[str] = [
     "scanning.reach.due",
     "inventory.trend.tick",
 ]
+
+# --- lists -------------------------------------------------------------------------------------------------------
+# name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
+# without a page is part of the page of one thing.
+LISTINGS: dict[str, dict[str, str]] = {
+    "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
+    "registries": {"declared": "registries.listings.REGISTRIES", "page": "registries:registry-list"},
+    "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
+    "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
+    "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
+    "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
+    "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
+    "packages": {"declared": "scanning.listings.PACKAGES", "page": ""},
+    "reach": {"declared": "scanning.reach_listings.VULNERABILITIES", "page": "scanning:vulnerability-list"},
+    "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
+    "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
+    "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
+    "audit": {"declared": "console.audit_listing.AUDIT", "page": "console:audit-list"},
+    "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
+}
+
+# What a toast may offer to take back: see console.undo.
+UNDO: dict[str, str] = {
+    "view.remove": "console.listing.saved.restore",
+    "columns.change": "console.listing.columns_chosen.restore",
+}
 
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"

@@ -7,7 +7,6 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts import operator
 from console.listing import views as lists
 from inventory import details, overview, trend
@@ -34,10 +33,7 @@ def image_columns(request: HttpRequest) -> HttpResponse:
 @operator
 def image_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected images, or of all that match."""
-    response = lists.export(request, IMAGES, back="inventory:image-list")
-    if response.status_code == 200:
-        audit.record(request, "image.export", request.POST.get("view", ""))
-    return response
+    return lists.export(request, IMAGES, back="inventory:image-list")
 
 
 @require_GET

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
+from django.db.models import Count, Max, OuterRef, Prefetch, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from console.listing import Column, Listing, Needs
+from inventory.models import Tag
 from scanning.filters import MalwareFilters, PackageFilters, SecretFilters, VulnerabilityFilters
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
 
@@ -25,12 +29,50 @@ def _severity(order: tuple[str, ...]) -> Column[Any]:
     )
 
 
+def _image_of(tag_id: int) -> Any:
+    return Tag.objects.filter(pk=tag_id).values("image")
+
+
+def vulnerabilities_of(tag_id: int) -> QuerySet[PackageVulnerability]:
+    """Return the vulnerabilities of the packages in the image of a tag, each package with its ``places`` there."""
+    held = ImagePackage.objects.filter(image__in=_image_of(tag_id))
+    return PackageVulnerability.objects.filter(package__in=held.values("package")).prefetch_related(
+        Prefetch("package__image_packages", held.order_by("path", "pk"), to_attr="places")
+    )
+
+
+def malware_of(tag_id: int) -> QuerySet[MalwareFinding]:
+    """Return the viruses and trojans in the image of a tag."""
+    return MalwareFinding.objects.filter(image__in=_image_of(tag_id))
+
+
+def sensitive_of(tag_id: int) -> QuerySet[SecretFinding]:
+    """Return the sensitive data in the image of a tag."""
+    return SecretFinding.objects.filter(image__in=_image_of(tag_id))
+
+
+def packages_of(tag_id: int) -> QuerySet[ImagePackage]:
+    """Return the packages in the image of a tag, with how many vulnerabilities each has and the worst of them."""
+    matches = PackageVulnerability.objects.filter(package=OuterRef("package")).order_by().values("package")
+    return ImagePackage.objects.filter(image__in=_image_of(tag_id)).annotate(
+        findings=Coalesce(Subquery(matches.annotate(n=Count("pk")).values("n")), Value(0)),
+        worst=Subquery(matches.annotate(worst=Max("severity")).values("worst")),
+    )
+
+
+def _plain(name: str, label: Any, path: str, **more: Any) -> Column[Any]:
+    """A column that shows the field at ``path`` as it is."""
+    return Column(name=name, label=label, value=attrgetter(path.replace("__", ".")), needs=Needs((path,)), **more)
+
+
 VULNERABILITIES = Listing[PackageVulnerability](
     name="vulnerabilities",
     title=_("Vulnerabilities"),
     noun=_("vulnerabilities"),
     queryset=PackageVulnerability.objects.all,
     filterset=VulnerabilityFilters,
+    within=vulnerabilities_of,
+    tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
         _severity(("vulnerability__cvss_score",)),
@@ -60,6 +102,18 @@ VULNERABILITIES = Listing[PackageVulnerability](
             value=lambda row: row.fixed_version,
             needs=Needs(fields=("fixed_version", "status")),
         ),
+        _plain("title", _("Title"), "vulnerability__title"),
+        _plain("source", _("Severity from"), "severity_source"),
+        _plain("score", _("CVSS score"), "vulnerability__cvss_score", sort=("vulnerability__cvss_score",)),
+        _plain("vector", _("CVSS vector"), "vulnerability__cvss_vector"),
+        _plain("type", _("Package type"), "package__type"),
+        Column(
+            name="path",
+            label=_("Path"),
+            value=lambda row: ", ".join(place.path for place in getattr(row.package, "places", ()) if place.path),
+        ),
+        _plain("published", _("Published"), "vulnerability__published_at", sort=("vulnerability__published_at",)),
+        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(
         fields=(
@@ -81,6 +135,8 @@ MALWARE = Listing[MalwareFinding](
     noun=_("viruses and trojans"),
     queryset=MalwareFinding.objects.all,
     filterset=MalwareFilters,
+    within=malware_of,
+    tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
         _severity(("rule",)),
@@ -93,6 +149,11 @@ MALWARE = Listing[MalwareFinding](
             needs=Needs(fields=("rule", "family", "engine")),
         ),
         Column(name="path", label=_("Path"), value=lambda row: row.path, sort=("path",), needs=Needs(fields=("path",))),
+        _plain("family", _("Family"), "family"),
+        _plain("engine", _("Engine"), "engine"),
+        _plain("size", _("Size"), "size", sort=("size",)),
+        _plain("sha256", _("SHA-256"), "sha256"),
+        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(fields=("description", "reference", "size", "sha256", "diff_id", "first_seen")),
 )
@@ -103,6 +164,8 @@ SENSITIVE = Listing[SecretFinding](
     noun=_("findings"),
     queryset=SecretFinding.objects.all,
     filterset=SecretFilters,
+    within=sensitive_of,
+    tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
         _severity(("title",)),
@@ -122,6 +185,8 @@ SENSITIVE = Listing[SecretFinding](
         ),
         Column(name="path", label=_("Path"), value=lambda row: row.path, sort=("path",), needs=Needs(fields=("path",))),
         Column(name="masked", label=_("Masked"), value=lambda row: row.masked, needs=Needs(fields=("masked",))),
+        _plain("line", _("Line"), "start_line"),
+        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(fields=("start_line", "end_line", "diff_id", "first_seen")),
 )
@@ -132,6 +197,8 @@ PACKAGES = Listing[ImagePackage](
     noun=_("packages"),
     queryset=ImagePackage.objects.all,
     filterset=PackageFilters,
+    within=packages_of,
+    tools="scanning/_finding_tools.html",
     default_sort="name",
     columns=(
         Column(

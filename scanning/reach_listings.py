@@ -253,11 +253,37 @@ def _of_images(name: str, **changes: Any) -> Column[Tag]:
     return replace(column, default=True, **changes)
 
 
+def _affected(packages: QuerySet[Package], *, images: int) -> QuerySet[Tag]:
+    """Return the tags whose images hold any of ``packages``; ``images`` is about how many those are.
+
+    A few are looked up first: else a database may walk all tags in their order to find the first ones of a few.
+    """
+    holders = ImagePackage.objects.filter(package__in=packages.order_by().values("pk"))
+    shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
+    if images > FEW:
+        among: Any = holders.values("image")
+    else:
+        among = list(holders.values_list("image", flat=True).distinct())
+    found = Tag.objects.filter(image__in=among)
+    return found.prefetch_related(Prefetch("image__image_packages", shown.order_by("pk"), to_attr="held"))
+
+
+def _of_vulnerability(pk: int) -> QuerySet[Tag]:
+    images = Vulnerability.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
+    return _affected(Package.objects.filter(matches__vulnerability=pk), images=images)
+
+
+def _of_package(pk: int) -> QuerySet[Tag]:
+    images = Package.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
+    return _affected(Package.objects.filter(pk=pk), images=images)
+
+
 AFFECTED = Listing[Tag](
     name="affected",
     title=_("Affected images"),
     noun=_("images"),
     queryset=Tag.objects.none,
+    within=_of_vulnerability,
     filterset=ImageFilters,
     default_sort="address",
     columns=(
@@ -281,21 +307,4 @@ AFFECTED = Listing[Tag](
 )
 
 
-def affected(packages: QuerySet[Package], *, images: int) -> Listing[Tag]:
-    """Return the list of the tags whose images hold any of ``packages``; ``images`` is about how many those are.
-
-    A few are looked up first: else a database may walk all tags in their order to find the first ones of a few.
-    """
-    holders = ImagePackage.objects.filter(package__in=packages.order_by().values("pk"))
-    shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
-
-    if images > FEW:
-        among: Any = holders.values("image")
-    else:
-        among = list(holders.values_list("image", flat=True).distinct())
-
-    def rows() -> QuerySet[Tag]:
-        found = Tag.objects.filter(image__in=among)
-        return found.prefetch_related(Prefetch("image__image_packages", shown.order_by("pk"), to_attr="held"))
-
-    return replace(AFFECTED, queryset=rows)
+HOLDERS = replace(AFFECTED, name="holders", title=_("Images with the package"), within=_of_package)

@@ -176,7 +176,7 @@ def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
         found = list(after.values_list("pk", "system", "record")[:CHUNK])
         if not found:
             return
-        system = found[0][1]
+        system = found[0][1] or ""
         part = {pk: dict(told) for pk, of, told in found if of == system}
         yield system, part
         last = max(part)

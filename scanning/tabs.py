@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max, Model, OuterRef, Prefetch, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Model, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -17,7 +16,7 @@ from console.listing import Listing, Page
 from inventory import build, details
 from inventory.models import Image, Tag
 from scanning import coverage, listings
-from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
+from scanning.models import ImagePackage, MalwareFinding, SecretFinding
 
 TARGET = "findings"  # id of the element that holds the open tab
 STEPS_SHOWN = 500
@@ -26,40 +25,25 @@ STEPS_SHOWN = 500
 @require_GET
 def vulnerabilities(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Vulnerabilities of the packages of an image."""
-    tag = _tag(tag_id)
-    held = ImagePackage.objects.filter(image=tag.image_id)
-    rows = PackageVulnerability.objects.filter(package__in=held.values("package")).prefetch_related(
-        Prefetch("package__image_packages", held.order_by("path", "pk"), to_attr="places")
-    )
-    return _tab(request, tag, listings.VULNERABILITIES, rows, "vulnerabilities")
+    return _tab(request, _tag(tag_id), listings.VULNERABILITIES, "vulnerabilities")
 
 
 @require_GET
 def malware(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Viruses and trojans in an image."""
-    tag = _tag(tag_id)
-    rows = MalwareFinding.objects.filter(image=tag.image_id)
-    return _tab(request, tag, listings.MALWARE, rows, "malware")
+    return _tab(request, _tag(tag_id), listings.MALWARE, "malware")
 
 
 @require_GET
 def sensitive(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Sensitive data in an image."""
-    tag = _tag(tag_id)
-    rows = SecretFinding.objects.filter(image=tag.image_id)
-    return _tab(request, tag, listings.SENSITIVE, rows, "sensitive")
+    return _tab(request, _tag(tag_id), listings.SENSITIVE, "sensitive")
 
 
 @require_GET
 def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Packages in an image, with how many vulnerabilities each has."""
-    tag = _tag(tag_id)
-    matches = PackageVulnerability.objects.filter(package=OuterRef("package")).order_by().values("package")
-    rows = ImagePackage.objects.filter(image=tag.image_id).annotate(
-        findings=Coalesce(Subquery(matches.annotate(n=Count("pk")).values("n")), Value(0)),
-        worst=Subquery(matches.annotate(worst=Max("severity")).values("worst")),
-    )
-    return _tab(request, tag, listings.PACKAGES, rows, "vulnerabilities")
+    return _tab(request, _tag(tag_id), listings.PACKAGES, "vulnerabilities")
 
 
 @require_GET
@@ -116,7 +100,8 @@ def _tag(tag_id: int) -> Tag:
     return get_object_or_404(details.tags(), pk=tag_id)
 
 
-def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], rows: QuerySet[Any], category: str) -> HttpResponse:
+def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -> HttpResponse:
+    rows = listing.within_rows(tag.pk)
     page = Page(listing, request.GET, rows=rows, target=TARGET, path=reverse(f"scanning:{listing.name}", args=[tag.pk]))
     layers = {layer.diff_id: layer for layer in build.layers(tag)}
     for row in page.rows:

@@ -71,29 +71,32 @@ function announce(text) {
 
 /* --- Toasts: at least 6 s, kept while pointed at or focused; what went wrong stays --------------------------- */
 
-const TOAST_MS = 6000;
+const TOAST_MS = { plain: 6000, undo: 10000 };
 
 function arm(element) {
   if (element.matches(".fault")) return;
   let timer;
-  const start = () => (timer = setTimeout(() => element.remove(), TOAST_MS));
+  const start = () => (timer = setTimeout(() => element.remove(), find(".undo:not([hidden])", element) ? TOAST_MS.undo : TOAST_MS.plain));
   const stop = () => clearTimeout(timer);
   for (const type of ["pointerenter", "focusin"]) element.addEventListener(type, stop);
   for (const type of ["pointerleave", "focusout"]) element.addEventListener(type, start);
   start();
 }
 
-function toast(level, text) {
+function toast(level, text, undo = "") {
   const element = find("#toast").content.firstElementChild.cloneNode(true);
   element.classList.toggle("ok", level === "success");
   element.classList.toggle("fault", level === "error");
   find("strong", element).textContent = text;
+  find(".undo", element).hidden = !undo;
+  find(".undo [name=token]", element).value = undo;
+  find(".undo [name=csrfmiddlewaretoken]", element).value = token();
   find("#toasts").append(element);
   arm(element);
 }
 
 document.addEventListener("toasts", (event) => {
-  for (const { level, text } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text);
+  for (const { level, text, undo } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text, undo);
 });
 on("click", "[data-dismiss]", (event, button) => button.closest(".toast").remove());
 all("#toasts > .toast").forEach(arm);
@@ -126,6 +129,15 @@ on("submit", "[data-preferences]", (event, form) => {
     .then((answer) => answer.ok || toast("error", say("failed")))
     .catch(() => toast("error", say("unreachable")));
 });
+
+/* The time zone of this browser, offered where it is one the console knows. */
+for (const button of all("[data-zone]")) {
+  const zones = document.getElementById(button.dataset.zone);
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  button.hidden = ![...zones.options].some((option) => option.value === here) || zones.value === here;
+  button.textContent += `: ${here}`;
+  button.addEventListener("click", () => (zones.value = here));
+}
 
 /* --- Menus: popovers, put below their button or above it where there is no room ------------------------------ */
 

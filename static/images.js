@@ -132,6 +132,26 @@ on("keydown", ".order [data-column]", (event, line) => {
   move(line, step);
   focused.focus();
 });
+/* By pointer: a line is picked up by its grip and goes where it is let go. */
+on("pointerdown", ".order [data-grip]", (event, grip) => {
+  const line = grip.closest("li");
+  const lines = () => all("[data-column]:not([hidden])", line.parentElement).filter((one) => find("input", one));
+  event.preventDefault();
+  line.classList.add("lift");
+  const drag = ({ clientY }) => {
+    const below = lines().find((one) => one !== line && clientY < one.getBoundingClientRect().top + one.offsetHeight / 2);
+    if (below) below.before(line);
+    else lines().at(-1).after(line);
+  };
+  const over = new AbortController();
+  const drop = () => {
+    over.abort();
+    line.classList.remove("lift");
+    find("#announce").textContent = `${line.textContent.trim()}: ${lines().indexOf(line) + 1}`;
+  };
+  document.addEventListener("pointermove", drag, { signal: over.signal });
+  for (const type of ["pointerup", "pointercancel"]) document.addEventListener(type, drop, { signal: over.signal });
+});
 on("change", '#columns [name="box"]', (event, box) => showColumn(box.form, box.value, box.checked));
 
 /* --- What is asked and done about scans says which image is open and which rows are shown as unfinished ---------- */

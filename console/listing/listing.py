@@ -62,6 +62,7 @@ class Listing(Generic[Row]):
     empty: str = ""
     above: str = ""
     columns_view: str = ""  # URL name of the column chooser
+    within: Callable[[int], QuerySet[Row]] | None = None  # the rows that belong to the thing of this id
     page_size: int = PAGE_SIZES[0]
 
     def column(self, name: str) -> Column[Row] | None:
@@ -91,13 +92,21 @@ class Listing(Generic[Row]):
         needs.append(Needs(annotate=column.needs.annotate))  # of a column that is sorted by and not shown
         return compose(rows, needs).order_by(*ordering(rows.model, column, descending=descending))
 
-    def selected(self, *, view: QueryDict, chosen: QueryDict) -> QuerySet[Row]:
+    def within_rows(self, within: int | None) -> QuerySet[Row]:
+        """Return all rows, or those that belong to the thing with the id ``within``. Raises ValueError if none can."""
+        if within is None:
+            return self.queryset()
+        if self.within is None:
+            raise ValueError(f"{self.name} is not part of anything.")
+        return self.within(within)
+
+    def selected(self, *, view: QueryDict, chosen: QueryDict, within: int | None = None) -> QuerySet[Row]:
         """Return the rows that ``chosen`` means: those with its ``ids``, or with ``all`` all that match ``view`` now.
 
         Raises SelectionError where nothing is chosen, and where ``view`` has a filter value that would be ignored:
         to leave it out would choose more than the person has seen.
         """
-        rows = self.queryset()
+        rows = self.within_rows(within)
         if chosen.get("all"):
             filters, notices = filtering.read(self.filterset, view, rows)
             if notices:

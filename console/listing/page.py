@@ -13,8 +13,10 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from console.listing import filters as filtering
+from console.listing import saved
 from console.listing.columns import Column, Row, Text, Value
 from console.listing.listing import PAGE_SIZES, Listing, count
+from console.models import SavedView
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Page(Generic[Row]):
 
     Values that cannot be are left out, each with one of ``notices``. The number of queries does not depend on the
     number of rows. ``path`` is the address of the list without its query, ``target`` the id of the element that holds
-    it, and ``rows`` narrows the listing to a part of it (the findings of one image).
+    it, and ``rows`` narrows the listing to a part of it (the findings of one image). ``views`` are the saved views that
+    may be chosen, None where the list has none; ``own`` is the id of the person whose default is minded.
     """
 
     def __init__(
@@ -78,12 +81,20 @@ class Page(Generic[Row]):
         path: str = "",
         target: str = "list",
         rows: QuerySet[Row] | None = None,
+        views: Sequence[SavedView] | None = None,
+        own: int | None = None,
     ) -> None:
         self.listing, self.path, self.target = listing, path, target
-        self.columns = listing.chosen(chosen)
+        self.views, self.own = views, own
+        key = params.get("view", "")
+        self.view = saved.find(views or (), key)
+        self.default = next((view for view in views or () if view.is_default and view.user_id == own), None)
+        self.columns = listing.chosen((self.view.columns if self.view else None) or chosen)
         all_rows = listing.queryset() if rows is None else rows
         self.filters, self.notices = filtering.read(listing.filterset, params, all_rows)
         self.filters.form.auto_id = f"{target}-%s"
+        if views is not None and key not in {"", saved.EVERYTHING} and self.view is None:
+            self.notices.append(_("The view “%(name)s” is gone, or is not shared with you.") % {"name": key[:60]})
         self.sort = self._read_sort(params.get("sort", ""))
         self.size = self._read_number(params, "size", listing.page_size, allowed=PAGE_SIZES)
         self.number = self._read_number(params, "page", 1)
@@ -135,12 +146,35 @@ class Page(Generic[Row]):
         state = {"sort": self.sort, "size": self.size, "page": 1} | changes
         defaults = {"sort": self.listing.default_sort, "size": self.listing.page_size, "page": 1}
         params.update({name: str(value) for name, value in state.items() if value != defaults[name]})
-        return f"?{params.urlencode()}"
+        key = ""
+        if self.view and (params or not self.view.query):
+            key = self.view.key
+        elif self.default and not params:
+            key = saved.EVERYTHING  # without it the address would open the default view
+        start = QueryDict(mutable=True)
+        start.update({"view": key} if key else {})
+        return f"?{'&'.join(part for part in (start.urlencode(), params.urlencode()) if part)}"
 
     @property
     def here(self) -> str:
         """The query of exactly this view."""
         return self.query(page=self.number)
+
+    @property
+    def modified(self) -> bool:
+        """Whether filters or order are others than those of the saved view that is open."""
+        return self.view is not None and not saved.same(saved.state_of(self.here), self.view.query)
+
+    @property
+    def view_links(self) -> Iterator[tuple[SavedView, str, bool]]:
+        """The saved views: each with its address, and whether it is open."""
+        for view in self.views or ():
+            yield view, saved.address(view), view == self.view
+
+    @property
+    def everything_url(self) -> str:
+        """The query of the list without any view."""
+        return f"?view={saved.EVERYTHING}" if self.default else "?"
 
     @property
     def clear_url(self) -> str:

@@ -1,4 +1,4 @@
-"""What the views of every list do: show it, choose its columns, export it."""
+"""What the views of every list do: show it, and export it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from io import BytesIO
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
+from console import audit
 from console.accounts import person
-from console.listing import workbook
-from console.listing.columns import Column, Row
-from console.listing.listing import COUNTED_EXACTLY, Listing, SelectionError
+from console.exports import ask, make
+from console.exports.files import CONTENT_TYPES
+from console.listing import filters as filtering
+from console.listing import saved
+from console.listing.columns import Row
+from console.listing.columns_chosen import choose, chosen_columns
+from console.listing.declared import page_of as page_name
+from console.listing.listing import Listing, SelectionError
 from console.listing.page import Page
+from console.models import Export
 
-EXPORTED_AT_ONCE = COUNTED_EXACTLY  # rows; more belong into the background
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+__all__ = ["choose", "chosen_columns", "export", "is_partial", "page_of", "show"]
 
-
-def chosen_columns(request: HttpRequest, listing: Listing[Any]) -> list[str] | None:
-    """Return the names of the columns this person has chosen for ``listing``, None where none were."""
-    names = getattr(request.user, "columns", {}).get(listing.name)
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
+EXPORTED_AT_ONCE = 5_000  # rows; more are written in the background
 
 
-def page_of(request: HttpRequest, listing: Listing[Row]) -> Page[Row]:
-    """Return the page of ``listing`` that the address asks for."""
-    return Page(listing, request.GET, chosen=chosen_columns(request, listing), path=request.path)
+def page_of(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row] | None = None) -> Page[Row]:
+    """Return the page of ``listing`` that the address asks for, with the saved views where it has a page of its own."""
+    user = person(request)
+    views = list(saved.visible(user, listing.name)) if page_name(listing.name) else None
+    chosen = chosen_columns(request, listing)
+    return Page(listing, request.GET, chosen=chosen, path=request.path, rows=rows, views=views, own=user.pk)
 
 
 def show(
@@ -43,16 +50,29 @@ def show(
     template: str,
     fragment: str = "console/listing/list.html",
     target: str = "list",
+    rows: QuerySet[Any] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of the id ``target``."""
-    page = page_of(request, listing)
+    """Answer with the page ``template``, or with ``fragment`` where htmx asks for the element of the id ``target``.
+
+    A bare address leads to the default view of the person, and one with nothing but a view to all that view holds.
+    """
+    page = page_of(request, listing, rows)
     partial = is_partial(request, target)
+    if not partial and (address := _address_of_view(request, page)):
+        return redirect(f"{request.path}{address}")
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})
     if partial:
         response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def _address_of_view(request: HttpRequest, page: Page[Any]) -> str:
+    """Return the whole address of the saved view that is asked for by its name alone, or by nothing as the default."""
+    view = page.view if set(request.GET) == {"view"} else None if request.GET else page.default
+    address = saved.address(view) if view else ""
+    return address if address != f"?{request.META['QUERY_STRING']}" else ""
 
 
 def is_partial(request: HttpRequest, target: str) -> bool:
@@ -61,73 +81,72 @@ def is_partial(request: HttpRequest, target: str) -> bool:
     return htmx is not None and bool(htmx) and not htmx.history_restore_request and htmx.target == target
 
 
-def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
-    """Show the dialog in which columns are chosen and ordered, and keep the choice for this person.
+def export(
+    request: HttpRequest, listing: Listing[Any], *, back: str, within: int | None = None, target: str = ""
+) -> HttpResponse:
+    """Answer with a file of the chosen rows in the columns and the order of the view they were chosen in.
 
-    The form carries the order as repeated ``shown``; its buttons move, hide or show one column and send it back, so
-    that it works without scripts as well.
+    Many rows are written in the background, and the answer leads to the page of exports. ``back`` is the URL name of
+    the list, or its address. ``within`` narrows the list to the rows of one thing; ``target`` names that in the trail.
     """
-    user = person(request)
-    if request.method == "POST":
-        names = _arranged(listing, request.POST)
-        if "save" in request.POST or "reset" in request.POST:
-            kept = {**user.columns, listing.name: names}
-            if "reset" in request.POST:
-                del kept[listing.name]
-            user.columns = kept
-            user.save(update_fields=["columns"])
-            query = request.META["QUERY_STRING"]
-            return redirect(f"{reverse(back)}{query and '?'}{query}")
-        shown = listing.chosen(names)
-    else:
-        shown = listing.chosen(chosen_columns(request, listing))
-    groups: dict[str, list[Column[Any]]] = {}
-    for column in listing.columns:
-        if not column.locked:
-            groups.setdefault(str(column.group), []).append(column)
-    template = "_columns.html" if getattr(request, "htmx", None) else "columns.html"
-    others = [column for column in listing.columns if column not in shown]
-    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": reverse(back)}
-    return render(request, f"console/listing/{template}", context)
-
-
-def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:
-    """Return the names of the columns in the order the form asks for, at least one of them."""
-    boxes = set(form.getlist("box"))
-    names = [name for name in dict.fromkeys(form.getlist("shown")) if name in boxes]
-    names += [column.name for column in listing.columns if column.name in boxes and column.name not in names]
-    for step, name in ((-1, form.get("up")), (1, form.get("down"))):
-        if name in names:
-            here = names.index(name)
-            there = min(max(here + step, 0), len(names) - 1)
-            names[here], names[there] = names[there], names[here]
-    return [name for name in names if name != form.get("hide")] or names
-
-
-def export(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
-    """Answer with a workbook of the chosen rows in the columns and the order of the view they were chosen in."""
     view = QueryDict(request.POST.get("view", "").removeprefix("?"))
+    asked = request.POST.get("format", "")
+    format = Export.Format(asked) if asked in Export.Format.values else Export.Format.XLSX
+    columns = listing.chosen(chosen_columns(request, listing, view=view))
+    ids = [] if request.POST.get("all") else [int(key) for key in request.POST.getlist("ids") if key.isdecimal()]
+    detail = {"view": view.urlencode(), "format": format.value, "columns": [column.name for column in columns]}
     try:
-        rows = listing.selected(view=view, chosen=request.POST)
-        if rows.order_by()[: EXPORTED_AT_ONCE + 1].count() > EXPORTED_AT_ONCE:
-            raise SelectionError(
-                _("More than %(n)s rows match. Narrow the filters, then export again.") % {"n": f"{EXPORTED_AT_ONCE:,}"}
+        rows = listing.selected(view=view, chosen=request.POST, within=within)
+        many = rows.order_by()[: EXPORTED_AT_ONCE + 1].count() > EXPORTED_AT_ONCE
+        if many:
+            ask.ask(
+                user=person(request),
+                listing=listing.name,
+                view=view.urlencode(),
+                columns=detail["columns"],
+                format=format,
+                ids=ids,
+                within=within,
+                description=_in_words(listing, view, len(ids)),
             )
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
-        return redirect(f"{reverse(back)}?{view.urlencode()}")
-    columns = listing.chosen(chosen_columns(request, listing))
+        return redirect(_address(back, view))
+    except ask.TooMany:
+        messages.error(
+            request,
+            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.") % {"n": ask.AT_WORK},
+        )
+        return redirect("console:export-list")
+    audit.record(request, "export", target or listing.name, detail | {"background": many})
+    if many:
+        messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
+        return redirect("console:export-list")
     file = BytesIO()
-    workbook.write(
-        file,
-        title=str(listing.title),
-        labels=[str(column.label) for column in columns],
-        rows=(
-            [column.value(row) for column in columns]
-            for row in listing.rows(rows, columns, sort=view.get("sort")).iterator(chunk_size=1000)
-        ),
-    )
-    name = f"{listing.name}-{timezone.localtime():%Y-%m-%d-%H%M}.xlsx"
+    keys = make.keys_of(listing, rows, sort=view.get("sort"))
+    make.write(file, format, listing=listing, columns=columns, rows=make.values(listing, keys, columns, within=within))
+    name = f"{listing.name}-{timezone.localtime():%Y-%m-%d-%H%M}.{format.value}"
     return HttpResponse(
-        file.getvalue(), content_type=XLSX, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        file.getvalue(),
+        content_type=CONTENT_TYPES[format],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _in_words(listing: Listing[Any], view: QueryDict, selected: int) -> str:
+    """Return which rows of ``listing`` are meant by a selection, or by all that match ``view``."""
+    if selected:
+        return ngettext("%(n)d selected row", "%(n)d selected rows", selected) % {"n": selected}
+    filters, _notices = filtering.read(listing.filterset, view, listing.queryset())
+    parts = [f"{one.label}: {one.text}" for one in filtering.active(filters)] or [_("All rows")]
+    column, _descending = (
+        listing.sorting(view.get("sort", "")) or listing.sorting(listing.default_sort) or (None, False)
+    )
+    if column:
+        parts.append(_("sorted by %(column)s") % {"column": column.label})
+    return " · ".join(parts)
+
+
+def _address(back: str, view: QueryDict) -> str:
+    query = view.urlencode()
+    return f"{back if back.startswith('/') else reverse(back)}{query and '?'}{query}"

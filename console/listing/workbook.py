@@ -6,15 +6,16 @@ Rows are written as they come and not kept. Text is always text: openpyxl would 
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
+from itertools import chain, islice
+from pathlib import Path
 from typing import IO, Any
 
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
@@ -22,55 +23,55 @@ from openpyxl.cell.cell import Cell
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
+from console.listing.cells import CELL_LIMIT, CUT, Written, fit
 from console.listing.columns import Value
 
-CELL_LIMIT = 32_767  # characters in a cell, by the specification of Excel
 ROW_LIMIT = 1_048_576  # rows in a sheet, head included
-CUT = " […]"
-EXACT = 2**53  # from here on a spreadsheet rounds whole numbers
-EPOCH = 1900  # a spreadsheet has no dates before it
-UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # not allowed in XML 1.0
-RISKY = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # would be a formula if somebody edited the cell
-WIDTHS = {"text": 28, "long": 60, "number": 12, "time": 20}
+MEASURED = 200  # rows by which the columns get their widths
+NARROWEST, WIDEST, TIME_WIDTH = 10, 64, 20
 
 
-@dataclass(frozen=True)
-class Written:
-    """How many rows were written, and how many cells were cut to CELL_LIMIT."""
-
-    rows: int
-    cut: int
-
-
-def write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> Written:
+def write(
+    file: IO[bytes],
+    *,
+    title: str,
+    labels: Sequence[str],
+    rows: Iterable[Sequence[Value]],
+    scratch: Path | None = None,
+) -> Written:
     """Write ``rows`` under ``labels`` into ``file`` as a workbook with one sheet of them and one about them.
 
-    Times are those of the current time zone, which the second sheet names, for a spreadsheet knows no zones. Raises
-    ValueError where there are more rows than a sheet can hold.
+    Times are those of the current time zone, which the second sheet names, for a spreadsheet knows no zones. Sheets
+    grow in ``scratch`` until they are packed. Raises ValueError where there are more rows than a sheet can hold.
     """
+    with _temporary_files_in(scratch):
+        return _write(file, title=title, labels=labels, rows=rows)
+
+
+def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> Written:
     book = Workbook(write_only=True)
     sheet: Any = book.create_sheet(_sheet_name(title))  # its stub lacks what a sheet has
     sheet.freeze_panes = "B2"
-    for position in range(1, len(labels) + 1):
-        sheet.column_dimensions[get_column_letter(position)].width = WIDTHS["long" if position == 1 else "text"]
+    coming = iter(rows)
+    first = list(islice(coming, MEASURED))
+    for position, label in enumerate(labels):
+        width = _width([label, *(row[position] for row in first)])
+        sheet.column_dimensions[get_column_letter(position + 1)].width = width
     head = [_cell(sheet, label)[0] for label in labels]
     for cell in head:
         cell.font = Font(bold=True)
     sheet.append(head)
     count = cut = 0
-    for row in rows:
+    for row in chain(first, coming):
         count += 1
         if count >= ROW_LIMIT:
             raise ValueError("A sheet cannot hold so many rows.")
-        cells = []
-        for value in row:
-            cell, was_cut = _cell(sheet, value)
-            cells.append(cell)
-            cut += was_cut
-        sheet.append(cells)
+        cells = [_cell(sheet, value) for value in row]
+        sheet.append([cell for cell, _was_cut in cells])
+        cut += sum(was_cut for _one, was_cut in cells)
     sheet.auto_filter.ref = f"A1:{get_column_letter(max(1, len(labels)))}{count + 1}"
     about: Any = book.create_sheet(_("About"))
-    about.column_dimensions["A"].width = about.column_dimensions["B"].width = WIDTHS["text"]
+    about.column_dimensions["A"].width = about.column_dimensions["B"].width = 28
     facts: list[tuple[str, Value]] = [
         (_("Written"), timezone.now()),
         (_("Time zone"), timezone.get_current_timezone_name()),
@@ -83,33 +84,40 @@ def write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[
     return Written(rows=count, cut=cut)
 
 
+@contextmanager
+def _temporary_files_in(folder: Path | None) -> Iterator[None]:
+    """Have openpyxl, which asks nobody, put its temporary files into ``folder``."""
+    if folder is None:
+        yield
+        return
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
 def _sheet_name(title: str) -> str:
     return re.sub(r"[\\/*?:\[\]]", " ", title)[:31] or "1"
+
+
+def _width(values: Sequence[Value]) -> int:
+    """Return the width of a column, in characters, that shows most of ``values`` whole."""
+    lengths = [TIME_WIDTH if isinstance(value, datetime) else len(str(value or "")) + 2 for value in values]
+    return min(max(NARROWEST, *lengths), WIDEST)
 
 
 def _cell(sheet: Any, value: Value) -> tuple[Cell, bool]:
     """Return ``value`` as a cell of its type, and whether it was cut."""
     if isinstance(value, datetime) and timezone.is_aware(value):
         value = timezone.make_naive(value)
-    if isinstance(value, date) and value.year < EPOCH:
-        value = value.isoformat()
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= EXACT:
-        value = str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        value = str(value)
-    if not isinstance(value, str | Promise):
-        cell: Any = WriteOnlyCell(sheet, value=value)  # type: ignore[arg-type]
-        if isinstance(value, datetime):
-            cell.number_format = "yyyy-mm-dd hh:mm:ss"
-        elif isinstance(value, date):
-            cell.number_format = "yyyy-mm-dd"
-        return cell, False
-    text = UNFIT.sub("", str(value))
-    was_cut = len(text) > CELL_LIMIT
-    if was_cut:
-        text = text[: CELL_LIMIT - len(CUT)] + CUT
-    cell = WriteOnlyCell(sheet, value=text)
-    cell.data_type = "s"
-    if text.startswith(RISKY):
-        cell.quotePrefix = True
-    return cell, was_cut
+    fitted = fit(value)
+    cell: Any = WriteOnlyCell(sheet, value=fitted.value)  # type: ignore[arg-type]
+    if isinstance(fitted.value, str):
+        cell.data_type = "s"
+        cell.quotePrefix = fitted.risky
+    elif isinstance(fitted.value, datetime):
+        cell.number_format = "yyyy-mm-dd hh:mm:ss"
+    elif isinstance(fitted.value, date):
+        cell.number_format = "yyyy-mm-dd"
+    return cell, fitted.cut

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from django import forms, template
+from django.contrib.messages.storage.base import Message
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
@@ -19,6 +20,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
+
+from console import undo
 
 register = template.Library()
 
@@ -40,6 +43,12 @@ SEVERITIES = (
     ("low", "L", gettext_lazy("Low")),
     ("unknown", "U", gettext_lazy("Unknown")),
 )
+
+
+@register.filter
+def undo_token(message: Message) -> str:
+    """Return what the button Undo of a message sends, "" where it offers none."""
+    return undo.token_of(message.extra_tags or "")
 
 
 @register.simple_tag

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts import operator
 from console.listing import views as lists
 from registries.connectors import DECLARATIONS
@@ -42,10 +41,7 @@ def registry_columns(request: HttpRequest) -> HttpResponse:
 @operator
 def registry_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected registries, or of all that match."""
-    response = lists.export(request, REGISTRIES, back="registries:registry-list")
-    if response.status_code == 200:
-        audit.record(request, "registry.export", request.POST.get("view", ""))
-    return response
+    return lists.export(request, REGISTRIES, back="registries:registry-list")
 
 
 @require_GET

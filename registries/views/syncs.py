@@ -45,10 +45,7 @@ def sync_columns(request: HttpRequest) -> HttpResponse:
 @operator
 def sync_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected records, or of all that match."""
-    response = lists.export(request, SYNCS, back="registries:sync-list")
-    if response.status_code == 200:
-        audit.record(request, "sync.export", request.POST.get("view", ""))
-    return response
+    return lists.export(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST

@@ -405,7 +405,7 @@ class _Maker:
             for day in range(30, -1, -1):
                 at = self.now - timedelta(days=day, minutes=self.rng.randrange(180))
                 failed = self.rng.random() < 0.03
-                run = SyncRun.objects.create(
+                synced = SyncRun.objects.create(
                     registry=registry,
                     trigger=SyncRun.Trigger.NIGHTLY,
                     state=State.FAILED if failed else State.SUCCEEDED,
@@ -418,8 +418,8 @@ class _Maker:
                     reason="The registry did not answer in time." if failed else "",
                     remedy="Look whether it is up; the next sync goes on by itself." if failed else "",
                 )
-                SyncRun.objects.filter(pk=run.pk).update(created_at=at - timedelta(seconds=45))
-            registry.record_sync(run)
+                SyncRun.objects.filter(pk=synced.pk).update(created_at=at - timedelta(seconds=45))
+            registry.record_sync(synced)
         from inventory import overview, trend
 
         self._flush()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts import operator
-from console.listing import Listing, Page
+from console.listing import Listing
 from console.listing import views as lists
+from inventory.models import Tag
 from scanning import reach, reach_listings
 from scanning.kinds import kinds, type_label
 from scanning.models import Package, PackageVulnerability, Vulnerability
@@ -50,14 +48,14 @@ def package_columns(request: HttpRequest) -> HttpResponse:
 @operator
 def vulnerability_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the vulnerabilities that match."""
-    return _export(request, reach_listings.VULNERABILITIES, "vulnerability")
+    return lists.export(request, reach_listings.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_POST
 @operator
 def package_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the packages that match."""
-    return _export(request, reach_listings.PACKAGES, "package")
+    return lists.export(request, reach_listings.PACKAGES, back="scanning:package-list")
 
 
 @require_GET
@@ -77,7 +75,7 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
         "more_matches": len(shown) > MATCHES_SHOWN,
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
     }
-    return _behind(request, found, _of_vulnerability(found), "scanning/vulnerability.html", context)
+    return _behind(request, reach_listings.AFFECTED, found.pk, "scanning/vulnerability.html", context)
 
 
 @require_GET
@@ -93,7 +91,7 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
         "more_matches": len(shown) > MATCHES_SHOWN,
         "export_url": reverse("scanning:package-images", args=[found.pk]),
     }
-    return _behind(request, found, Package.objects.filter(pk=found.pk), "scanning/package.html", context)
+    return _behind(request, reach_listings.HOLDERS, found.pk, "scanning/package.html", context)
 
 
 @require_POST
@@ -101,9 +99,8 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
 def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
-    return _export(
-        request, reach_listings.affected(_of_vulnerability(found), images=found.images), "vulnerability", found.name
-    )
+    back = reverse("scanning:vulnerability", args=[found.name])
+    return lists.export(request, reach_listings.AFFECTED, back=back, within=pk, target=found.name)
 
 
 @require_POST
@@ -111,13 +108,8 @@ def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
 def package_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that hold a package."""
     found = get_object_or_404(Package, pk=pk)
-    return _export(
-        request, reach_listings.affected(Package.objects.filter(pk=pk), images=found.images), "package", found.purl
-    )
-
-
-def _of_vulnerability(found: Vulnerability) -> QuerySet[Package]:
-    return Package.objects.filter(matches__vulnerability=found)
+    back = reverse("scanning:package", args=[pk])
+    return lists.export(request, reach_listings.HOLDERS, back=back, within=pk, target=found.purl)
 
 
 def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:
@@ -126,25 +118,8 @@ def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str)
 
 
 def _behind(
-    request: HttpRequest,
-    found: Vulnerability | Package,
-    packages: QuerySet[Package],
-    template: str,
-    context: dict[str, Any],
+    request: HttpRequest, listing: Listing[Tag], pk: int, template: str, context: dict[str, Any]
 ) -> HttpResponse:
     """Answer with the page of one thing and the images behind it, or with the list of those alone."""
-    partial = lists.is_partial(request, "list")
-    page = Page(reach_listings.affected(packages, images=found.images), request.GET, path=request.path)
-    context |= {"page": page, "counted_at": reach.counted_at()}
-    response = render(request, "console/listing/list.html" if partial else template, context)
-    if partial:
-        response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
-    patch_vary_headers(response, ["HX-Request"])
-    return response
-
-
-def _export(request: HttpRequest, listing: Listing[Any], kind: str, of: str = "") -> HttpResponse:
-    response = lists.export(request, listing, back=f"scanning:{kind}-list")
-    if response.status_code == 200:
-        audit.record(request, f"{kind}.export", of or request.POST.get("view", ""))
-    return response
+    context |= {"counted_at": reach.counted_at()}
+    return lists.show(request, listing, template=template, rows=listing.within_rows(pk), context=context)

@@ -144,7 +144,7 @@ def test_only_operators_are_offered_and_allowed_to_scan_and_export(client: Clien
         assert ("image-export" in text or "/export/" in text) is may
         response = client.post(reverse("inventory:image-export"), {"all": "1"})
         assert response.status_code == (200 if may else 403)
-    assert AuditEvent.objects.filter(action="image.export").count() == 2
+    assert AuditEvent.objects.filter(action="export", target="images").count() == 2
 
 
 def test_names_from_a_registry_are_shown_as_text(viewer: Client) -> None:

@@ -1,0 +1,56 @@
+"""Asks for an export in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.utils import timezone, translation
+
+from console.jobs.models import State
+from console.jobs.queue import enqueue
+from console.models import Export, User
+
+AT_WORK = 5  # exports of one person that may wait or run at a time
+
+
+class TooMany(Exception):
+    """This person has AT_WORK exports under way."""
+
+
+def ask(
+    *,
+    user: User,
+    listing: str,
+    view: str,
+    columns: Sequence[str],
+    format: str = Export.Format.XLSX,
+    ids: Sequence[int] = (),
+    within: int | None = None,
+    description: str = "",
+) -> Export:
+    """Queue an export and return it; the same one that is under way already is returned in its place.
+
+    Raises TooMany. Times in the file are those of the current time zone, words those of the current language.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # one at a time for each person
+        mine = Export.objects.filter(requested_by=user, state__in=(State.QUEUED, State.RUNNING))
+        wanted = {
+            "listing": listing,
+            "view": view,
+            "within": within,
+            "format": format,
+            "time_zone": timezone.get_current_timezone_name(),
+            "language": translation.get_language() or "en",
+        }
+        for one in mine.filter(**wanted, cancel_requested_at=None):
+            if one.ids == list(ids) and one.columns == list(columns):
+                return one
+        if mine.count() >= AT_WORK:
+            raise TooMany
+        made = Export.objects.create(
+            requested_by=user, ids=list(ids), columns=list(columns), description=description[:300], **wanted
+        )
+        enqueue(made)
+        return made

@@ -1,0 +1,61 @@
+"""The files of exports: where they lie, and when they go."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from console.jobs.models import FINAL_STATES
+from console.models import Export
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPES = {
+    Export.Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    Export.Format.CSV: "text/csv; charset=utf-8",
+}
+LIFE = timedelta(days=7)  # of a file, and of the record of an export that made none
+ORPHAN_SECONDS = 3600  # a file is older before it counts as nobody's
+
+
+def folder() -> Path:
+    """Return the folder of all files, made where it was not there; its owner alone can read it."""
+    found = Path(settings.DATA_DIR) / "exports"
+    found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def path_of(export: Export) -> Path | None:
+    """Return the file of ``export`` if it is there."""
+    if not export.file or Path(export.file).name != export.file:
+        return None
+    path = folder() / export.file
+    return path if path.is_file() else None
+
+
+def remove(export: Export) -> None:
+    """Remove the export and its file."""
+    path = path_of(export)
+    export.delete()
+    if path:
+        path.unlink(missing_ok=True)
+
+
+def prune() -> None:
+    """Remove what has expired, and files on this machine that belong to no export; called by every tick."""
+    over = Q(expires_at__lt=Now()) | Q(expires_at=None, ended_at__lt=Now() - LIFE)
+    for export in Export.objects.filter(over, state__in=FINAL_STATES).order_by("pk")[:500]:
+        remove(export)
+    found = {path.name: path for path in folder().iterdir() if path.is_file()}
+    known = set(Export.objects.filter(file__in=list(found)).values_list("file", flat=True))
+    now = time.time()
+    for name in found.keys() - known:
+        if now - found[name].stat().st_mtime > ORPHAN_SECONDS:
+            found[name].unlink(missing_ok=True)
+            log.info("Removed %s, which belonged to no export", name)

@@ -1,0 +1,147 @@
+"""Makes the file of an export: rows go from the database through the columns of their list into a file."""
+
+from __future__ import annotations
+
+import zoneinfo
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC
+from typing import IO, Any
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from console.exports import files
+from console.jobs.advance import from_now
+from console.jobs.errors import JobFailure
+from console.jobs.work import JobRun
+from console.listing import comma_separated, workbook
+from console.listing.cells import Written
+from console.listing.columns import Column, Value
+from console.listing.declared import declared
+from console.listing.listing import Listing, SelectionError
+from console.models import Export
+
+CHUNK = 500  # rows fetched at a time
+
+
+def make_export(run: JobRun[Export]) -> None:
+    """Write the file of an export. Raises JobFailure where what was asked for cannot be written any more."""
+    export = run.job
+    with ExitStack() as stack:
+        stack.enter_context(translation.override(export.language))
+        stack.enter_context(timezone.override(_zone(export.time_zone)))
+        run.progress("counting")
+        listing, keys = _what(export)
+        run.check()
+        columns = listing.chosen(export.columns)
+        rows = _watched(run, values(listing, keys, columns, within=export.within), total=len(keys))
+        draft = run.scratch / f"export.{export.format}"
+        with draft.open("wb") as file:
+            written = write(file, export.format, listing=listing, columns=columns, rows=rows, run=run)
+    name = f"{export.pk}-{run.attempt}.{export.format}"  # an attempt that was overtaken has a file of its own
+    final = files.folder() / name
+    draft.replace(final)
+    final.chmod(0o600)
+
+    def keep() -> None:
+        Export.objects.filter(pk=export.pk).update(
+            file=name,
+            rows=written.rows,
+            cut=written.cut,
+            size=final.stat().st_size,
+            expires_at=from_now(files.LIFE.total_seconds()),
+        )
+
+    try:
+        run.finish(write=keep)
+    except BaseException:
+        final.unlink(missing_ok=True)
+        raise
+
+
+def write(
+    file: IO[bytes],
+    format: str,
+    *,
+    listing: Listing[Any],
+    columns: Sequence[Column[Any]],
+    rows: Iterator[list[Value]],
+    run: JobRun[Export] | None = None,
+) -> Written:
+    """Write ``rows`` of ``listing`` into ``file``, in the current time zone and language."""
+    labels = [str(column.label) for column in columns]
+    if format == Export.Format.CSV:
+        return comma_separated.write(file, labels=labels, rows=rows)
+    scratch = run.scratch if run else None
+    return workbook.write(file, title=str(listing.title), labels=labels, rows=rows, scratch=scratch)
+
+
+def keys_of(listing: Listing[Any], rows: QuerySet[Any], *, sort: str | None) -> array[int]:
+    """Return the ids of ``rows`` in order, eight bytes each: what a file holds is settled before it is written.
+
+    No cursor stays open on the rows themselves: SQLite would refuse the progress that is written meanwhile.
+    """
+    ordered = listing.rows(rows, (), sort=sort)
+    return array("q", ordered.values_list("pk", flat=True).iterator(chunk_size=10_000))
+
+
+def values(
+    listing: Listing[Any], keys: Sequence[int], columns: Sequence[Column[Any]], *, within: int | None = None
+) -> Iterator[list[Value]]:
+    """Yield the values of ``columns`` for the rows of ``keys``, in that order; rows that are gone are left out."""
+    for start in range(0, len(keys), CHUNK):
+        chunk = list(keys[start : start + CHUNK])
+        found = listing.rows(listing.within_rows(within).filter(pk__in=chunk), columns).in_bulk(chunk)
+        for key in chunk:
+            if row := found.get(key):
+                yield [column.value(row) for column in columns]
+
+
+def _what(export: Export) -> tuple[Listing[Any], array[int]]:
+    """Return the list and the ids of the rows that ``export`` means now."""
+    try:
+        listing = declared(export.listing)
+    except KeyError as error:
+        raise JobFailure(_("There is no such list any more."), _("Export another one.")) from error
+    view = QueryDict(export.view)
+    chosen = QueryDict(mutable=True)
+    if export.ids:
+        chosen.setlist("ids", [str(key) for key in export.ids])
+    else:
+        chosen["all"] = "1"
+    try:
+        rows = listing.selected(view=view, chosen=chosen, within=export.within)
+    except SelectionError as error:
+        raise JobFailure(
+            _("The filters of this export do not fit the list any more. %(why)s") % {"why": error},
+            _("Open the list, filter it anew, and export again."),
+        ) from error
+    keys = keys_of(listing, rows, sort=view.get("sort"))
+    if export.format == Export.Format.XLSX and len(keys) >= workbook.ROW_LIMIT:
+        raise JobFailure(
+            _("%(n)s rows match, and a sheet of Excel holds %(limit)s.")
+            % {"n": f"{len(keys):,}", "limit": f"{workbook.ROW_LIMIT - 1:,}"},
+            _("Export as CSV, which has no bound, or narrow the filters."),
+        )
+    return listing, keys
+
+
+def _watched(run: JobRun[Export], rows: Iterator[list[Value]], *, total: int) -> Iterator[list[Value]]:
+    for done, row in enumerate(rows):
+        if not done % CHUNK:
+            run.check()
+            run.progress("writing", done, total)
+        yield row
+    run.check()
+    run.progress("packing", total, total)
+
+
+def _zone(name: str) -> Any:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return UTC

@@ -1,0 +1,12 @@
+"""What the queue calls for exports."""
+
+from __future__ import annotations
+
+from console.exports.make import make_export
+from console.jobs.work import work
+from console.models import Export
+
+
+def export(export_id: int) -> None:
+    """Do the next export that waits; ``export_id`` is the one whose message woke this worker."""
+    work(Export, export_id, make_export)

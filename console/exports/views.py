@@ -1,0 +1,119 @@
+"""The page "Exports": what somebody has exported in the background, with progress and download."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console import audit
+from console.accounts import operator, person
+from console.exports import files
+from console.exports.listings import EXPORTS
+from console.jobs.models import FINAL_STATES, State
+from console.jobs.queue import request_cancel
+from console.listing import views as lists
+from console.listing.declared import declared
+from console.models import Export
+
+VISIBLE = 101  # rows of the longest page, and one
+
+
+def mine(request: HttpRequest) -> QuerySet[Export]:
+    """Return the exports of who is signed in."""
+    return Export.objects.filter(requested_by=person(request))
+
+
+def _shown(request: HttpRequest, pk: int) -> Export:
+    """Return the export if this person may have it: its owner, or an administrator. To others it is not there."""
+    return get_object_or_404(Export.objects.all() if person(request).may_administer else mine(request), pk=pk)
+
+
+@require_GET
+def export_list(request: HttpRequest) -> HttpResponse:
+    """The page: own exports, the newest first."""
+    return lists.show(request, EXPORTS, template="console/exports/export_list.html", rows=mine(request))
+
+
+@require_http_methods(["GET", "POST"])
+def export_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, EXPORTS, back="console:export-list")
+
+
+@require_GET
+def progress(request: HttpRequest) -> HttpResponse:
+    """The cells of the exports that were unfinished; asked for again and again while one is."""
+    asked = [int(key) for key in request.GET.getlist("ids")[:VISIBLE] if key.isdecimal() and len(key) < 19]
+    rows = list(mine(request).filter(pk__in=asked))
+    return render(request, "console/exports/_moving.html", {"rows": rows, "oob": True})
+
+
+@require_POST
+@operator
+def start(request: HttpRequest, listing: str, within: int | None = None) -> HttpResponse:
+    """Export a list that is part of the page of one thing; ``back`` in the form is the address of that page."""
+    try:
+        found = declared(listing)
+        found.within_rows(within)
+    except (KeyError, ValueError) as error:
+        raise PermissionDenied(_("This list is exported from its own page.")) from error
+    if within is None:
+        raise PermissionDenied(_("This list is exported from its own page."))
+    return lists.export(request, found, back="/", within=within, target=f"{listing} {within}")
+
+
+@require_GET
+def download(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The file of an export, to its owner and to administrators."""
+    export = _shown(request, pk)
+    path = files.path_of(export)
+    if path is None or export.state != State.SUCCEEDED or (export.expires_at and export.expires_at < timezone.now()):
+        if export.file and path is None:
+            messages.error(
+                request,
+                _(
+                    "The file is not on this machine. Where workers run on other machines, the folder “exports” in the"
+                    " data folder must be the same for all of them."
+                ),
+            )
+        else:
+            messages.error(request, _("This export has no file: it has expired, or was never finished."))
+        return redirect("console:export-list")
+    audit.record(request, "export.download", export.listing, {"export": export.pk})
+    format = Export.Format(export.format)
+    name = f"{export.listing}-{timezone.localtime(export.created_at):%Y-%m-%d-%H%M}.{format.value}"
+    response = FileResponse(
+        path.open("rb"), as_attachment=True, filename=name, content_type=files.CONTENT_TYPES[format]
+    )
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for an end of an export."""
+    export = _shown(request, pk)
+    request_cancel(export)
+    audit.record(request, "export.cancel", export.listing, {"export": export.pk})
+    messages.info(request, _("The export is being cancelled."))
+    return redirect("console:export-list")
+
+
+@require_POST
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove an export that has ended, and its file."""
+    export = _shown(request, pk)
+    if export.state not in FINAL_STATES:
+        messages.error(request, _("This export is still being written. Cancel it first."))
+        return redirect("console:export-list")
+    audit.record(request, "export.remove", export.listing, {"export": export.pk})
+    files.remove(export)
+    messages.success(request, _("The export is removed."))
+    return redirect("console:export-list")

@@ -1,0 +1,100 @@
+"""Custom list management: which columns of a list somebody sees, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console import undo
+from console.accounts import person
+from console.listing import saved
+from console.listing.columns import Column
+from console.listing.listing import Listing
+from console.models import SavedView, User
+
+
+def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDict | None = None) -> list[str] | None:
+    """Return the names of the columns this person has chosen for ``listing``, None where none were.
+
+    Those of the saved view that ``view``, the query of a page, names come first.
+    """
+    names = None
+    if view and view.get("view") and (found := _saved(person(request), listing, view)):
+        names = found.columns
+    names = names or getattr(request.user, "columns", {}).get(listing.name)
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
+
+
+def _saved(user: User, listing: Listing[Any], view: QueryDict) -> SavedView | None:
+    return saved.find(list(saved.visible(user, listing.name)), view.get("view", ""))
+
+
+def keep(user: User, listing: str, names: list[str] | None) -> None:
+    """Keep the columns of ``listing`` for ``user``; None goes back to the default ones."""
+    kept = {name: columns for name, columns in user.columns.items() if name != listing}
+    user.columns = kept | ({listing: names} if names else {})
+    user.save(update_fields=["columns"])
+
+
+def restore(user: User, values: dict[str, Any]) -> None:
+    """Take back a choice of columns."""
+    if values.get("view"):
+        SavedView.objects.filter(pk=values["view"], user=user).update(columns=values["columns"])
+    else:
+        keep(user, values["listing"], values["columns"])
+
+
+def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
+    """Show the dialog in which columns are chosen and ordered, and keep the choice for this person.
+
+    The form carries the order as repeated ``shown``; its buttons move, hide or show one column and send it back, so
+    that it works without scripts as well. Where a saved view of this person is open, the choice becomes part of it.
+    """
+    if request.method == "POST":
+        names = _arranged(listing, request.POST)
+        if "save" in request.POST or "reset" in request.POST:
+            return _keep(request, listing, None if "reset" in request.POST else names, back=back)
+        shown = listing.chosen(names)
+    else:
+        shown = listing.chosen(chosen_columns(request, listing, view=request.GET))
+    groups: dict[str, list[Column[Any]]] = {}
+    for column in listing.columns:
+        if not column.locked:
+            groups.setdefault(str(column.group), []).append(column)
+    template = "_columns.html" if getattr(request, "htmx", None) else "columns.html"
+    others = [column for column in listing.columns if column not in shown]
+    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": reverse(back)}
+    return render(request, f"console/listing/{template}", context)
+
+
+def _keep(request: HttpRequest, listing: Listing[Any], names: list[str] | None, *, back: str) -> HttpResponse:
+    user = person(request)
+    view = _saved(user, listing, request.GET) if request.GET.get("view") else None
+    before: dict[str, Any] = {"listing": listing.name, "columns": user.columns.get(listing.name)}
+    if view is not None and view.user_id == user.pk:
+        before = {"listing": listing.name, "view": view.pk, "columns": view.columns}
+        view.columns = names
+        view.save(update_fields=["columns"])
+    else:
+        keep(user, listing.name, names)
+    text = _("The columns are the standard ones again.") if names is None else _("Your columns are kept.")
+    undo.offer(request, text, action="columns.change", values=before)
+    query = request.META["QUERY_STRING"]
+    return redirect(f"{reverse(back)}{query and '?'}{query}")
+
+
+def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:
+    """Return the names of the columns in the order the form asks for, at least one of them."""
+    boxes = set(form.getlist("box"))
+    names = [name for name in dict.fromkeys(form.getlist("shown")) if name in boxes]
+    names += [column.name for column in listing.columns if column.name in boxes and column.name not in names]
+    for step, name in ((-1, form.get("up")), (1, form.get("down"))):
+        if name in names:
+            here = names.index(name)
+            there = min(max(here + step, 0), len(names) - 1)
+            names[here], names[there] = names[there], names[here]
+    return [name for name in names if name != form.get("hide")] or names

@@ -1,0 +1,71 @@
+"""Saved views: filters, order and columns of a list under a name. Each person may have one as default per list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+
+from console.models import SavedView, User
+
+EVERYTHING = "all"  # in place of a view in the address: none of them, also where one is the default
+NOT_SAVED = ("view", "page", "csrfmiddlewaretoken")
+MOST = 50  # views of one person for one list
+
+
+def visible(user: User, listing: str) -> QuerySet[SavedView]:
+    """Return the views of ``listing`` that ``user`` may open: the own ones and those others share."""
+    return SavedView.objects.filter(Q(user=user) | Q(shared=True), listing=listing).select_related("user")
+
+
+def find(views: Sequence[SavedView], key: str) -> SavedView | None:
+    """Return which of ``views`` an address means by ``key``. Its number decides, so that a new name breaks no link."""
+    number = key.partition("-")[0]
+    return next((view for view in views if str(view.pk) == number), None)
+
+
+def address(view: SavedView) -> str:
+    """Return the query of ``view``, with its key and all it holds: "?view=3-critical&severity=critical"."""
+    params = QueryDict(mutable=True)
+    params["view"] = view.key
+    return f"?{params.urlencode()}{view.query and '&'}{view.query}"
+
+
+def state_of(query: str) -> str:
+    """Return what of the query of a page a view keeps."""
+    params = QueryDict(query.removeprefix("?"), mutable=True)
+    for name in NOT_SAVED:
+        params.pop(name, None)
+    return params.urlencode()
+
+
+def same(one: str, other: str) -> bool:
+    """Return whether two queries mean the same, in whatever order their values stand."""
+    first, second = (
+        {name: sorted(values) for name, values in QueryDict(query.removeprefix("?")).lists()} for query in (one, other)
+    )
+    return first == second
+
+
+def make_default(view: SavedView | None, *, user: User, listing: str) -> None:
+    """Let ``listing`` open with ``view`` for ``user``, with none of them where it is None."""
+    with transaction.atomic():
+        SavedView.objects.filter(user=user, listing=listing, is_default=True).update(is_default=False)
+        if view is not None:
+            SavedView.objects.filter(pk=view.pk, user=user).update(is_default=True)
+
+
+def restore(user: User, values: dict[str, Any]) -> str:
+    """Bring a view back that was removed, and return its list; where its name is taken by now, under another one."""
+    values = dict(values)
+    names = set(SavedView.objects.filter(user=user, listing=values["listing"]).values_list("name", flat=True))
+    name, number = values["name"], 2
+    while values["name"].lower() in {one.lower() for one in names}:
+        values["name"], number = f"{name[:55]} {number}", number + 1
+    if SavedView.objects.filter(user=user, listing=values["listing"], is_default=True).exists():
+        values["is_default"] = False
+    SavedView.objects.create(user=user, **values)
+    return str(values["listing"])

@@ -1,0 +1,78 @@
+"""The page of components: each part of the console in each of its states, for who builds on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from console.accounts import person
+
+DIGEST = "sha256:" + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+COUNTS = {"critical": 4, "high": 1234, "medium": 56, "low": 0, "unknown": 2, "malware": 1, "sensitive": 3}
+ICONS = (
+    *("alert", "audit", "bug", "calendar", "check", "clock", "columns", "copy", "done", "down", "download", "edit"),
+    *("external", "eye", "fail", "file", "filter", "fix", "grip", "help", "images", "info", "jobs", "key", "layers"),
+    *("left", "lock", "moon", "more", "package", "plus", "registry", "right", "ring", "save", "scan", "search"),
+    *("shield", "stop", "sun", "sync", "system", "todo", "trash", "up", "users", "x"),
+)
+
+
+class Example(forms.Form):
+    """Fields of each kind; one of them is filled in wrongly."""
+
+    name = forms.CharField(label="Instance name", help_text="Unique among all registries.")
+    address = forms.URLField(label="Address", assume_scheme="https")
+    limit = forms.ChoiceField(label="Limit", choices=[("10", "10 an hour"), ("", "Unlimited")], required=False)
+
+
+def image(state: str, **fields: Any) -> SimpleNamespace:
+    """Return something shaped like an image, as the tags of ``ui`` take it."""
+    empty = dict.fromkeys((*COUNTS, "scan_percent"), None)
+    return SimpleNamespace(**{**empty, "scan_state": state, "scan_stage": "", "scan_reason": ""} | fields)
+
+
+@require_GET
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """The page; staff alone."""
+    if not person(request).is_staff:
+        raise PermissionDenied
+    now = timezone.now()
+    context = {
+        "states": [
+            image("not-scanned"),
+            image("queued", scan_reason="waiting for the hourly limit, 12 min"),
+            image("running", scan_stage="pulling", scan_percent=40),
+            image("scanned"),
+            image("failed", scan_reason="The layer is gone (404)."),
+            image("cancelled"),
+        ],
+        "risks": [
+            image("scanned", **COUNTS),
+            image("scanned", **dict.fromkeys(COUNTS, 0)),
+            image("scanned", **COUNTS | {"malware": None}),
+            image("running"),
+            image("not-scanned"),
+        ],
+        "digest": DIGEST,
+        "times": [
+            now - timedelta(minutes=12),
+            now - timedelta(hours=5),
+            now - timedelta(days=40),
+            now + timedelta(hours=2),
+        ],
+        "sizes": [512, 3_400_000, 12_884_901_888],
+        "form": Example({"name": "lab", "address": "not an address", "limit": "10"}),
+        "icons": ICONS,
+        "severities": ["critical", "high", "medium", "low", "unknown", "zero"],
+        "swatches": ["critical", "high", "medium", "low", "unknown", "done", "fault", "wait"],
+        "long_name": "registry.example.com/platform/payments/services/settlement/ledger-reconciliation-worker",
+    }
+    return render(request, "console/styleguide.html", context)

@@ -1,0 +1,59 @@
+"""Undo: a toast that offers to take back what was just done, for as long as it stands on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from console import audit
+from console.accounts import person
+from console.models import User
+
+SALT = "console.undo"
+SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
+TAG = "undo:"
+
+
+def offer(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
+    """Tell what was done, with a button that calls ``settings.UNDO[action](user, values)``. ``values`` are JSON.
+
+    The button carries all that is needed, signed and for this person alone; nothing is kept here.
+    """
+    token = signing.dumps({"user": person(request).pk, "action": action, "values": values}, salt=SALT, compress=True)
+    messages.success(request, text, extra_tags=f"{TAG}{token}")
+
+
+def token_of(tags: str) -> str:
+    """Return the token in the tags of a message, "" where it offers nothing."""
+    return next((tag.removeprefix(TAG) for tag in (tags or "").split() if tag.startswith(TAG)), "")
+
+
+@require_POST
+def undo(request: HttpRequest) -> HttpResponse:
+    """Take back what the token says, and lead back to where its toast stood."""
+    user = person(request)
+    back = request.headers.get("Referer", "")
+    safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    try:
+        told = signing.loads(request.POST.get("token", ""), salt=SALT, max_age=SECONDS)
+        if told["user"] != user.pk:
+            raise signing.BadSignature
+        act: Callable[[User, dict[str, Any]], object] = import_string(settings.UNDO[told["action"]])
+    except (signing.BadSignature, KeyError, TypeError):
+        messages.error(request, _("That can no longer be undone."))
+    else:
+        act(user, told["values"])
+        audit.record(request, "undo", told["action"])
+        messages.success(request, _("Undone."))
+    return redirect(back if safe else reverse("console:home"))
