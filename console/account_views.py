@@ -20,6 +20,18 @@ from console.accounts import person
 from console.models import User
 
 
+class PasswordForm(PasswordChangeForm):
+    """Django's own, without the focus and with the words of the page."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["old_password"].label = _("Current password")
+        self.fields["new_password2"].label = _("New password again")
+        del self.fields["old_password"].widget.attrs["autofocus"]
+        for name in ("new_password1", "new_password2"):
+            self.fields[name].help_text = ""
+
+
 class ProofForm(forms.Form):
     """Asks who is signed in to prove it again: by the password, or where there is none, by a code of the app."""
 
@@ -79,7 +91,7 @@ def account(request: HttpRequest) -> HttpResponse:
 def change_password(request: HttpRequest) -> HttpResponse:
     """Take a new password; it ends all other sessions."""
     user = person(request)
-    form = PasswordChangeForm(user, request.POST)
+    form = PasswordForm(user, request.POST)
     if second_factor.is_locked(user):
         form.add_error(None, _("Too many wrong attempts. Try again in 15 minutes."))
     if not user.has_usable_password() or not form.is_valid():
@@ -152,7 +164,7 @@ def _page(
 ) -> HttpResponse:
     user = person(request)
     context = {
-        "password": password or PasswordChangeForm(user),
+        "password": password or PasswordForm(user),
         "is_on": second_factor.is_on(user),
         "left": second_factor.left_on_paper(user),
         "switch_off": switch_off or ProofForm(user=user),

@@ -74,7 +74,9 @@ class AuditFilters(ListingFilterSet):
 def lines(event: AuditEvent) -> list[tuple[str, str, str]]:
     """Return what an event says beside its target: name, value before, value now; other facts have no value before."""
     names = dict.fromkeys([*event.before, *event.after])
-    changed = [(name, told(event.before.get(name)), told(event.after.get(name))) for name in names]
+    changed = [
+        (name, told(event.before[name]) if name in event.before else "", told(event.after.get(name))) for name in names
+    ]
     return changed + [(name, "", told(value)) for name, value in event.detail.items()]
 
 
@@ -119,7 +121,7 @@ AUDIT = Listing[AuditEvent](
             sort=("actor_name", "at"),
             needs=Needs(fields=("actor_name",)),
             template="console/audit/actor.html",
-            slot="type",
+            slot="risks",
         ),
         Column(
             name="action",

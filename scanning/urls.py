@@ -15,6 +15,7 @@ urlpatterns = [
     path("settings/quota/", settings.scan_quota, name="quota"),
     path("selections/<int:pk>/", chooser.chooser, name="chooser"),
     path("runs/", runs.run_list, name="run-list"),
+    path("runs/progress/", runs.run_list_progress, name="run-list-progress"),
     path("runs/columns/", runs.run_columns, name="run-columns"),
     path("runs/export/", runs.run_export, name="run-export"),
     path("runs/<int:pk>/", runs.run, name="run"),

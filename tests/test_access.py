@@ -20,7 +20,7 @@ from console.models import AuditEvent, User
 from registries.live_test import NotNowError
 from registries.models import CloudAccount, ConnectionTest
 from scanning import schedule as schedules
-from scanning.models import ScanRun, ScanSchedule, Selection
+from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
 from tests import factories
 from tests.people import person
 
@@ -56,10 +56,22 @@ ADDRESSES: dict[str, May] = {
     "console:second-factor-off": May(NEVER, VIEWER),
     "console:end-sessions": May(NEVER, VIEWER),
     "console:security": May(ADMINISTRATOR, ADMINISTRATOR),
-    "console:preferences": May(NEVER, VIEWER),
+    "console:preferences": May(VIEWER, VIEWER),
     "console:audit-list": May(ADMINISTRATOR, NEVER),
     "console:audit-columns": May(ADMINISTRATOR, ADMINISTRATOR),
     "console:audit-export": May(NEVER, ADMINISTRATOR),
+    "console:undo": May(NEVER, VIEWER),
+    "console:view-list": May(VIEWER, NEVER, ("listing",)),
+    "console:view-save": May(NEVER, VIEWER, ("listing",)),
+    "console:view-default": May(NEVER, VIEWER, ("listing",)),
+    "console:view": May(NEVER, VIEWER, ("unknown",)),
+    "console:export-list": PAGE,
+    "console:export-columns": CHOOSER,
+    "console:export-progress": PAGE,
+    "console:export-start": May(NEVER, OPERATOR, ("part", "vulnerability")),
+    "console:export-file": May(VIEWER, NEVER, ("unknown",)),
+    "console:export-cancel": May(NEVER, VIEWER, ("unknown",)),
+    "console:export-remove": May(NEVER, VIEWER, ("unknown",)),
     "registries:registry-list": PAGE,
     "registries:registry-columns": CHOOSER,
     "registries:registry-export": May(NEVER, OPERATOR),
@@ -106,6 +118,17 @@ ADDRESSES: dict[str, May] = {
     "scanning:run": May(VIEWER, NEVER, ("run",)),
     "scanning:run-progress": May(VIEWER, NEVER, ("run",)),
     "scanning:run-cancel": May(NEVER, OPERATOR, ("run",)),
+    "scanning:run-again": May(NEVER, OPERATOR, ("run",)),
+    "scanning:vulnerability-list": PAGE,
+    "scanning:vulnerability-columns": CHOOSER,
+    "scanning:vulnerability-export": May(NEVER, OPERATOR),
+    "scanning:vulnerability-images": May(NEVER, OPERATOR, ("vulnerability",)),
+    "scanning:vulnerability": May(VIEWER, NEVER, ("name",)),
+    "scanning:package-list": PAGE,
+    "scanning:package-columns": CHOOSER,
+    "scanning:package-export": May(NEVER, OPERATOR),
+    "scanning:package": May(VIEWER, NEVER, ("package",)),
+    "scanning:package-images": May(NEVER, OPERATOR, ("package",)),
     "scanning:schedule-list": PAGE,
     "scanning:schedule-add": May(ADMINISTRATOR, ADMINISTRATOR),
     "scanning:schedule": May(VIEWER, ADMINISTRATOR, ("schedule",)),
@@ -114,6 +137,9 @@ ADDRESSES: dict[str, May] = {
     "scanning:engines": PAGE,
     "scanning:update-database": May(NEVER, ADMINISTRATOR),
     "scanning:cancel-update": May(NEVER, ADMINISTRATOR),
+    "scanning:rematch": May(VIEWER, NEVER, ("rematch",)),
+    "scanning:start-rematch": May(NEVER, ADMINISTRATOR),
+    "scanning:cancel-rematch": May(NEVER, ADMINISTRATOR),
     "scanning:progress": PAGE,
     "scanning:vulnerabilities": May(VIEWER, NEVER, ("tag",)),
     "scanning:malware": May(VIEWER, NEVER, ("tag",)),
@@ -124,7 +150,7 @@ ADDRESSES: dict[str, May] = {
 # Registries report pushes here, with a secret of their own in place of a session: tests/registries/test_events.py.
 LEAD_TO_SIGN_IN = {"console:sign-out", "console:end-sessions", "console:sign-in-code"}
 ADMIN_SIGN_IN = "admin/login/"
-MACHINES = {ADMIN_SIGN_IN, "registries:receive-event", "registries:receive-event-with-secret"}
+MACHINES = {ADMIN_SIGN_IN, "console:styleguide", "registries:receive-event", "registries:receive-event-with-secret"}
 
 
 def addresses(resolver: URLResolver | None = None, space: str = "") -> Iterator[str]:
@@ -142,14 +168,22 @@ def rows() -> dict[str, Any]:
     """One row of each kind that an address can name, keyed as in ``May.arguments``."""
     schedule = ScanSchedule(name="daily", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
     schedules.save(schedule, chosen=None, now=timezone.now())
-    registry = factories.registry()
+    registry, image = factories.registry(), factories.image()
+    held = factories.vulnerability(image)
     owner = person("administrator", username="owner")
     return {
+        "listing": "images",
+        "part": "affected",
+        "unknown": 0,
         "registry": registry.pk,
-        "tag": factories.tag(in_=registry).pk,
+        "tag": factories.tag(of=image, in_=registry).pk,
+        "vulnerability": held.vulnerability_id,
+        "name": held.vulnerability.name,
+        "package": held.package_id,
         "account": CloudAccount.objects.create(name="cloud", secret_id="AKID").pk,
         "test": ConnectionTest.objects.create(registry=registry, user=owner, saved=True).pk,
-        "run": ScanRun.objects.create().pk,
+        "run": ScanRun.objects.create(categories=["malware"]).pk,
+        "rematch": Rematch.objects.create().pk,
         "schedule": schedule.pk,
         "selection": Selection.objects.create(owner=owner, purpose="scan").pk,
     }

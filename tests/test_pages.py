@@ -21,7 +21,7 @@ LARGEST = 300_000  # bytes of a page
 
 
 def test_every_page_takes_as_many_queries_with_many_rows_as_with_few(client: Client) -> None:
-    client.force_login(person("administrator"), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(person("administrator", is_staff=True), backend="django.contrib.auth.backends.ModelBackend")
     ScanSchedule.objects.create(name="Nightly", at=time(1), starts_on=timezone.localdate(), categories=["malware"])
     taken: list[dict[str, int]] = []
     for seed, tags in ((1, 6), (2, 600)):
@@ -34,7 +34,7 @@ def test_every_page_takes_as_many_queries_with_many_rows_as_with_few(client: Cli
 
 def queries(client: Client) -> Any:
     for name, path in addresses():
-        if name in {"console:sign-out"}:
+        if name in {"console:sign-out", "console:sso", "console:sso-callback"}:  # they leave the console
             continue
         client.get(path)
         with CaptureQueriesContext(connection) as seen:

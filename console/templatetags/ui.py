@@ -136,29 +136,25 @@ def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
 @register.simple_tag
 def status(image: Any) -> SafeString:
     """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
-    state = image.scan_state if image else "not-scanned"
-    if state in {"scanned", "not-scanned", "cancelled"}:
-        return _settled(state, get_language())
-    return render_to_string("components/status.html", _status(image, state))
+    if not image:
+        return _status("not-scanned", "", None, "", get_language())
+    return _status(image.scan_state, image.scan_stage, image.scan_percent, image.scan_reason, get_language())
 
 
-@lru_cache(maxsize=100)
-def _settled(state: str, _language: str) -> SafeString:
-    return render_to_string("components/status.html", _status(None, state))
-
-
-def _status(image: Any, state: str) -> dict[str, Any]:
+@lru_cache(maxsize=500)  # most rows of a list stand at the same
+def _status(state: str, stage: str, percent: int | None, reason: str, _language: str) -> SafeString:
     kind, symbol, spin, label = STATES[state]
     detail = ""
     if state in {"queued", "running"}:
-        detail = tell(image.scan_stage) or (_("queued") if state == "queued" else "")
-        if state == "running" and image.scan_percent is not None:
-            detail = f"{detail} {image.scan_percent} %".strip()
-        if state == "queued" and image.scan_reason:
-            detail = tell(image.scan_reason)
+        detail = tell(stage) or (_("queued") if state == "queued" else "")
+        if state == "running" and percent is not None:
+            detail = f"{detail} {percent} %".strip()
+        if state == "queued" and reason:
+            detail = tell(reason)
     elif state == "failed":
-        detail = tell(image.scan_reason)
-    return {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
+        detail = tell(reason)
+    context = {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
+    return render_to_string("components/status.html", context)
 
 
 def compact(count: int | None) -> str:

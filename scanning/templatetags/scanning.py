@@ -42,6 +42,12 @@ def run_result(run: ScanRun) -> str:
 
 
 @register.filter
+def run_label(run: ScanRun) -> str:
+    """Return where a run stands, in words."""
+    return run_listings.result_label(run)
+
+
+@register.filter
 def run_left(run: ScanRun) -> str:
     """Return how far a run is and how long it still takes, "" where it is over."""
     if run.is_over:

@@ -22,7 +22,7 @@ from console.listing import views as lists
 from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope
-from scanning.run_listings import RUNS, SCANS, categories_of, result_label, result_of, started_by
+from scanning.run_listings import PROGRESS, RUNS, SCANS, categories_of, result_label, result_of, started_by
 from scanning.views.settings import say_started
 
 RECENT = timedelta(seconds=30)  # longer than a page waits between two looks
@@ -32,7 +32,15 @@ MOVED = 100  # as many as a page shows
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, the newest first."""
-    return lists.show(request, RUNS, template="scanning/runs.html")
+    return lists.show(request, RUNS, template="scanning/runs.html", context={"going": _going()})
+
+
+@require_GET
+def run_list_progress(request: HttpRequest) -> HttpResponse:
+    """What of the list of runs changes while some go on."""
+    ended = Q(finished_at__gte=timezone.now() - RECENT)
+    moved = ScanRun.objects.annotate(**PROGRESS).filter(Q(finished_at=None) | ended)[:MOVED]
+    return render(request, "scanning/_going.html", {"going": _going(), "moved": moved})
 
 
 @require_http_methods(["GET", "POST"])
@@ -106,6 +114,10 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     audit.record(request, "scan.start", again, {"run": again.pk, "again": found.pk, "queued": again.images})
     say_started(request, again)
     return redirect("scanning:run", pk=again.pk)
+
+
+def _going() -> bool:
+    return ScanRun.objects.going_on().exists()
 
 
 def _facts(found: ScanRun) -> dict[str, object]:

@@ -141,4 +141,4 @@ def test_the_page_filters_and_exports_what_it_shows() -> None:
     rows = list(load_workbook(BytesIO(answer.content)).active.values)
     assert len(rows) == 2
     assert "limit: 5 → 20" in rows[1]
-    assert AuditEvent.objects.filter(action="audit.export", actor_name="root").count() == 1
+    assert AuditEvent.objects.filter(action="export", target="audit", actor_name="root").count() == 1

@@ -26,6 +26,7 @@ LIST = reverse("scanning:run-list")
 @pytest.fixture(autouse=True)
 def operator(client: Client) -> None:
     client.force_login(person("operator"), backend="django.contrib.auth.backends.ModelBackend")
+    client.get(LIST)  # what the console remembers of its own health is read once
 
 
 def run_of(number: int = 2) -> ScanRun:
@@ -168,3 +169,19 @@ def test_a_page_that_follows_a_run_is_told_of_its_scans_and_shown_anew_at_the_en
     advance(first, State.SUCCEEDED)
     end(second, State.SUCCEEDED)
     assert client.get(reverse("scanning:run-progress", args=[run.pk]))["HX-Refresh"] == "true"
+
+
+def test_the_list_follows_the_runs_that_go_on_and_asks_for_nothing_else(client: Client) -> None:
+    url = reverse("scanning:run-list-progress")
+    run = run_of(2)
+    first, second = run.scans.order_by("pk")
+    end(first, State.SUCCEEDED)
+    assert url in client.get(LIST).content.decode()
+    html = client.get(url).content.decode()
+    assert f'id="run-result-{run.pk}" hx-swap-oob="true"' in html
+    assert "1 of 2" in html
+    end(second, State.SUCCEEDED)
+    html = client.get(url).content.decode()
+    assert "data-poll" not in html
+    assert "Done" in html
+    assert url not in client.get(LIST).content.decode()

@@ -24,5 +24,5 @@ class Command(BaseCommand):
             raise CommandError(f"{name} has no second factor.")
         second_factor.switch_off(user)
         user.end_sessions()
-        audit.record(None, "user.second-factor-off", user, {"by": "manage.py"})
+        audit.record(None, "user.second-factor-off", user, {"by": "command"})
         self.stdout.write(f"The second factor of {name} is off. It can be switched on again in Your account.")

@@ -1,0 +1,53 @@
+"""Where is log4j? From the sidebar to the images that hold it, in a browser and by keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from console.models import User
+from scanning import reach
+from scanning.models.packages import SeverityRank
+from tests import factories
+
+
+@pytest.fixture
+def log4j(_rows_seen_by_the_server: None) -> None:
+    for number in range(3):
+        image = factories.image(**factories.scanned(critical=1))
+        factories.tag(f"1.{number}", of=image, path=f"shop/cart-{number}")
+        factories.vulnerability(image, name=f"CVE-2024-4549{number}")
+    factories.vulnerability(
+        image,
+        package="log4j-core",
+        name="CVE-2021-44228",
+        type="maven",
+        version="2.14.1",
+        severity=SeverityRank.CRITICAL,
+    )
+    reach.recount()
+
+
+def test_a_search_leads_to_the_images_behind_a_vulnerability(page: Page, administrator: User, log4j: None) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Vulnerabilities", exact=True).click()
+    expect(page.get_by_role("row")).to_have_count(5)
+    page.keyboard.press("/")
+    page.keyboard.type("log4j")
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.wait_for_url("**?q=log4j")
+    page.get_by_role("link", name="CVE-2021-44228").press("Enter")
+    expect(page.get_by_role("heading", name="CVE-2021-44228")).to_be_visible()
+    expect(page.get_by_role("link", name="cart-2")).to_be_visible()
+    page.get_by_role("link", name="log4j-core").press("Enter")
+    expect(page.get_by_role("heading", name="log4j-core 2.14.1")).to_be_visible()
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("log4j")
+
+
+def test_nothing_breaks_where_the_window_is_narrow(page: Page, administrator: User, log4j: None) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    for address in ("/scans/vulnerabilities/", "/scans/vulnerabilities/CVE-2021-44228/", "/scans/packages/"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
