@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = ("registries/oci", "scanning/engines", "scanning/layers")
+PACKAGES = ("console/jobs/process.py", "registries/oci", "scanning/engines", "scanning/layers")
 PLACEHOLDER = re.compile(r"\{\w+\}")
 LEAST_LETTERS = 8  # outside of placeholders
 SENTENCE = re.compile(r"(?=.* )[A-Z“{].*(?:\.|[.:] \{\w+\})", re.DOTALL)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_noop
 
 PLACEHOLDER = re.compile(r"%\((?P<named>\w+)\)(?P<kind>[sd])|\{(?P<braced>\w+)\}")
 SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z“])")
-WORDS = {"reason", "what", "why", "subject", "install"}  # placeholders for words of ours; others are names, numbers
+WORDS = {"reason", "what", "why", "subject", "install", "error"}  # placeholders of words; others are names
 CLAUSES = (  # what the sentences of registries.oci and scanning.layers are filled with, and facts on engines
     gettext_noop("{at} UTC ({days} days ago)"),
     gettext_noop("at an unknown time"),
