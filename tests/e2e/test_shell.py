@@ -16,7 +16,8 @@ def test_the_theme_follows_the_system_until_somebody_chooses(page: Page, adminis
     page.goto("/registries/")
     surface = "getComputedStyle(document.body).colorScheme"
     assert page.evaluate(surface) == "light dark"
-    page.get_by_role("button", name="Theme: follows the system").click()
+    with page.expect_response("**/preferences/"):
+        page.get_by_role("button", name="Theme: follows the system").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     expect(page.get_by_role("button", name="Theme: light")).to_be_focused()
     with page.expect_response("**/preferences/"):
