@@ -167,6 +167,8 @@ def test_trivy_asks_nobody(make_trivy: Callable[..., Trivy], image: ImageInput, 
     (words,) = ([str(word) for word in argv] for argv in calls if "image" in argv)
     assert {"--skip-db-update", "--skip-java-db-update", "--offline-scan", "--disable-telemetry"} <= set(words)
     assert "--skip-version-check" in words
+    of_image = [layer.diff_id.partition(":")[2] for layer in image.layers]
+    assert not [word for word in words if any(name in word for name in of_image)], "nothing of an image is a word"
 
 
 def test_files_in_the_image_cannot_change_how_trivy_looks(trivy: Trivy, tmp_path: Path, scratch: Path) -> None:
