@@ -121,14 +121,26 @@ def endpoint_of(registry: Registry) -> Endpoint:
     )
 
 
-def server(registry: Registry, url: str) -> Endpoint:
-    """Return how a server that belongs to ``registry`` may be reached, without credentials."""
+@contextmanager
+def open_stranger(host: str, *, plain_http: bool = False, check: Check = lambda: None) -> Iterator[DistributionClient]:
+    """Open the way to a registry that is none of the console's, without credentials; otherwise as ``open_client``."""
+    url = f"{'http' if plain_http else 'https'}://{host}"
+    with DistributionClient(server(Registry(), url, plain_http=plain_http), check=check) as distribution:
+        yield distribution
+
+
+def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoint:
+    """Return how a server that belongs to ``registry`` may be reached, without credentials.
+
+    ``plain_http`` says that a setting of its own allows it for this one.
+    """
     host = url.split("://", 1)[-1].split("/", 1)[0]
+    named = {host, _bare(host)}.intersection(settings.PLAIN_HTTP_HOSTS)
     return Endpoint(
         url=url,
         verify=registry.verify_tls,
         ca_bundle="\n".join(filter(None, (registry.ca_bundle, own_authorities()))),
-        allow_plain_http=host in settings.PLAIN_HTTP_HOSTS or _bare(host) in settings.PLAIN_HTTP_HOSTS,
+        allow_plain_http=plain_http or bool(named),
         allowed_networks=tuple(settings.ALLOWED_NETWORKS),
         proxy=settings.OUTBOUND_PROXY,
         no_proxy=tuple(settings.NO_PROXY),

@@ -26,6 +26,9 @@ from django.utils.translation import gettext as _
 
 from console.jobs import process
 from console.jobs.errors import JobFailure
+from registries.clients import open_stranger
+from registries.oci import ImageManifest, Reference, parse_manifest
+from registries.oci.errors import NotFound, RegistryError
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
@@ -38,6 +41,8 @@ MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
 COPY_BYTES = 4 * 1024**2
 DOWNLOAD_SECONDS = 3600.0
 CHECK_SECONDS = 300.0
+DATABASE_SCHEMA = "2"  # the tag, where the settings name none
+DATABASE_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 
 
 class DatabaseError(JobFailure):
@@ -90,38 +95,41 @@ def install_demo() -> DatabaseFacts:
 
 
 def download(*, check: Check) -> DatabaseFacts:
-    """Have Trivy download the database from the repository of the settings, and put it in use.
+    """Download the database from the repository of the settings, and put it in use.
 
-    Raises DatabaseError, and whatever ``check`` raises.
+    It comes by the transport of the console, as images do: so proxy, authorities and closed addresses are the same, and
+    every byte fits the digest of its manifest. Raises DatabaseError, and whatever ``check`` raises.
     """
     repository = settings.TRIVY_DATABASE_REPOSITORY
+    ends = time.monotonic() + DOWNLOAD_SECONDS
+
+    def go_on() -> None:
+        check()
+        if time.monotonic() > ends:
+            raise _download_failed(repository, _("It took more than an hour."))
+
+    _executable()  # nothing can be done with a database that nothing can read
     with tempfile.TemporaryDirectory(dir=_root(), prefix="download-") as scratch:
-        argv: list[str | Path] = [_executable(), "image", "--download-db-only", "--db-repository", repository]
-        argv += ["--cache-dir", Path(scratch) / "cache", "--no-progress", "--skip-version-check", "--disable-telemetry"]
-        argv += ["--config", "", "--timeout", f"{DOWNLOAD_SECONDS:.0f}s"]
-        if settings.TRIVY_DATABASE_PLAIN_HTTP:
-            argv.append("--insecure")
-        env = {"HOME": scratch, "TMPDIR": scratch, "PATH": "/nonexistent"}
-        if settings.OUTBOUND_PROXY:
-            env |= {"HTTP_PROXY": settings.OUTBOUND_PROXY, "HTTPS_PROXY": settings.OUTBOUND_PROXY}
+        archive = Path(scratch) / "db.tar.gz"
         try:
-            finished = process.run(
-                argv,
-                check=check,
-                timeout=DOWNLOAD_SECONDS,
-                env=env,
-                cwd=Path(scratch),
-                stdout_limit=1024**2,
-                memory_bytes=1024**3,
-                file_bytes=MAX_BYTES,
-                network=True,
-            )
-            said = finished.stderr_tail if finished.returncode else ""
-        except process.ProcessFailed as error:
-            said = str(error)
-        if said:
-            raise _download_failed(repository, said)
-        return install(Path(scratch) / "cache" / "db", check=check)
+            _fetch(Reference.parse(repository), archive, go_on)
+        except RegistryError as error:
+            raise _download_failed(repository, error.reason, retry=error.retry) from error
+        except tarfile.TarError as error:
+            raise _download_failed(repository, str(error)) from error
+        return install(archive, check=check)
+
+
+def _fetch(reference: Reference, target: Path, check: Check) -> None:
+    """Write the one layer of the artifact ``reference`` to ``target``. Raises RegistryError, tarfile.TarError."""
+    host, tag = reference.host or "docker.io", reference.tag or DATABASE_SCHEMA
+    with open_stranger(host, plain_http=settings.TRIVY_DATABASE_PLAIN_HTTP, check=check) as client:
+        manifest = parse_manifest(client.manifest(reference.repository, reference.digest or tag))
+        layers = manifest.layers if isinstance(manifest, ImageManifest) else ()
+        if len(layers) != 1 or layers[0].media_type != DATABASE_TYPE:
+            raise NotFound(_("What is there is no vulnerability database."), "")
+        with client.blob(reference.repository, layers[0]) as content:
+            _copy(content, target, check)
 
 
 def _root() -> Path:
@@ -149,17 +157,15 @@ def _engine(database: Path, home: Path) -> Trivy:
     )
 
 
-def _download_failed(repository: str, said: str) -> DatabaseError:
-    # Trivy's error is a chain of "what failed: why"; the registry's answer is on the last line that says anything.
-    words = [line.strip(" *\t") for line in said.splitlines() if line.strip(" *\t")]
+def _download_failed(repository: str, reason: str, *, retry: bool = True) -> DatabaseError:
     return DatabaseError(
         _("The vulnerability database could not be downloaded from %(repository)s: %(reason)s")
-        % {"repository": repository, "reason": words[-1][-300:] if words else ""},
+        % {"repository": repository, "reason": reason},
         _(
             "Check that this machine reaches that registry, or name a mirror in TALLYMAN_TRIVY_DATABASE, or bring the "
             "database as a file: manage.py update_vulnerability_db --from FILE."
         ),
-        retry=True,
+        retry=retry,
     )
 
 

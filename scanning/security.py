@@ -26,6 +26,17 @@ def checks() -> Iterator[Check]:
             % {"why": cage.why},
             _("Allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_…)."),
         )
+    if cage.files:
+        text = _("Trivy reads the image and its database alone, and changes neither.")
+        yield Check("ok", _("Engines see none of the console's files"), text)
+    else:
+        yield Check(
+            "advice",
+            _("Engines could read the console's files"),
+            _("This kernel grants no Landlock (%(why)s). Trivy runs as the user of the console, without a network.")
+            % {"why": cage.why_files},
+            _("Use Linux 5.13 or newer with “landlock” among its security modules (/sys/kernel/security/lsm)."),
+        )
     readiness = installed.trivy().ready()
     if settings.TRIVY:
         yield Check(

@@ -65,27 +65,36 @@ class Finished:
 
 @dataclass(frozen=True)
 class Cage:
-    """What this system allows an engine to be shut into. ``why`` says why it has no network namespace."""
+    """What this system allows an engine to be shut into: a network namespace of its own, and Landlock for its files.
+
+    ``why`` and ``why_files`` say why not.
+    """
 
     network: bool
+    files: bool
     why: str = ""
+    why_files: str = ""
 
 
 @functools.cache
 def cage() -> Cage:
-    """Return what this system allows, found out once by trying it in a process that ends at once."""
+    """Return what this system allows, found out once by trying it in processes that end at once."""
+    no_network, no_files = _try("shut_in()"), _try("try_to_confine()")
+    return Cage(not no_network, not no_files, no_network, no_files)
+
+
+def _try(call: str) -> str:
+    """Return "" where ``call`` of the supervisor is granted, else the name of the error."""
     try:
         tried = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _SUPERVISE % "shut_in()", SUPERVISOR],
+            [sys.executable, "-I", "-S", "-c", _SUPERVISE % call, SUPERVISOR],
             capture_output=True,
             timeout=30,
             env={},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Cage(False, type(error).__name__)
-    if tried.returncode:
-        return Cage(False, errno.errorcode.get(tried.returncode, str(tried.returncode)))
-    return Cage(True)
+        return type(error).__name__
+    return errno.errorcode.get(tried.returncode, str(tried.returncode)) if tried.returncode else ""
 
 
 def run(
@@ -100,11 +109,14 @@ def run(
     file_bytes: int | None,
     stdin: bytes | None = None,
     network: bool = False,
+    reads: Sequence[Path] = (),
+    writes: Sequence[Path] = (),
 ) -> Finished:
     """Run ``argv`` (an absolute path first) in ``cwd`` with exactly the environment ``env`` and wait for its end.
 
     It has no network and sees no process of ours, where the system allows that (see ``cage``); with ``network`` it has
-    both, for what must download.
+    both, for what must download. Where the system has Landlock, it writes below ``writes`` alone (``cwd`` where there
+    are none), and with ``reads`` it reads there, below those, its own file, ``cwd``, and the libraries of the system.
 
     ``check`` is called about every 0.1 s; what it raises ends the process tree (TERM, 5 s, KILL) and passes on.
     ``timeout`` in seconds. ``memory_bytes`` bounds the resident memory of the whole tree, and ``file_bytes`` each file
@@ -122,6 +134,9 @@ def run(
             options = [f"--control={theirs.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
             if not network and cage().network:
                 options += ["--cage=1", f"--processes={PROCESSES}"]
+            if cage().files:
+                options += [f"--write={path}" for path in writes or (cwd,)]
+                options += [f"--read={path}" for path in (*reads, argv[0], cwd) if reads]
             if memory_bytes is not None:
                 options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
             if file_bytes is not None:

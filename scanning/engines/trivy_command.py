@@ -39,21 +39,32 @@ class Runner(Protocol):
         memory_bytes: int | None,
         file_bytes: int | None,
         stdin: bytes | None = None,
+        reads: Sequence[Path] = (),
+        writes: Sequence[Path] = (),
     ) -> process.Finished: ...
 
 
 def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: float, cwd: Path) -> process.Finished:
-    """Run ``argv`` to its end, at home in ``cwd``. Raises EngineError for every end that is none of its own."""
+    """Run ``argv`` to its end in ``cwd``. Raises EngineError for every end that is none of its own.
+
+    It reads ``cwd`` and what ``cwd``/cache has links to, and writes to that cache and to a folder of its own: not to
+    the layers, which are links to those of other scans, nor to the database.
+    """
+    own, cache = cwd / "own", cwd / "cache"
+    own.mkdir(mode=0o700, exist_ok=True)
+    linked = [path.resolve() for path in cache.iterdir() if path.is_symlink()] if cache.is_dir() else []
     try:
         return run(
             argv,
             check=check,
             timeout=timeout,
-            env=environment(cwd),
+            env=environment(own),
             cwd=cwd,
             stdout_limit=REPORT_BYTES,
             memory_bytes=MEMORY_BYTES,
             file_bytes=FILE_BYTES,
+            reads=[cwd, *linked],
+            writes=[own, cache],
         )
     except process.ProcessNotStarted as error:
         raise EngineError(

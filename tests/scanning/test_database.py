@@ -18,7 +18,8 @@ from django.core.management import CommandError, call_command
 from scanning import database
 from scanning.demo.database import build_demo_database
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Truncate, blobs
+from tests.fakes.proxy import Proxy
+from tests.fakes.registry import FakeRegistry, Redirect, Truncate, blobs
 
 LAYER_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 CONFIG_TYPE = "application/vnd.aquasec.trivy.config.v1+json"
@@ -250,7 +251,7 @@ def test_a_mirror_without_the_database_is_told_with_what_helps(mirror: FakeRegis
         database.download(check=nothing)
     assert "other/trivy-db" in caught.value.reason
     assert "TALLYMAN_TRIVY_DATABASE" in caught.value.remedy
-    assert caught.value.retry
+    assert not caught.value.retry
 
 
 def test_a_download_that_breaks_off_keeps_the_old_one(mirror: FakeRegistry, data_folder: Path) -> None:
@@ -260,6 +261,40 @@ def test_a_download_that_breaks_off_keeps_the_old_one(mirror: FakeRegistry, data
         database.download(check=nothing)
     assert database.current() == before
     assert left(data_folder) == {"current", "install.lock", "db-20261120T010203Z"}
+
+
+def test_a_download_goes_by_the_proxy_of_the_settings_and_past_it_where_they_say_so(
+    mirror: FakeRegistry, settings: Any
+) -> None:
+    with Proxy() as proxy:
+        settings.OUTBOUND_PROXY = proxy.url
+        database.download(check=nothing)
+        assert [line for line in proxy.asked if "/blobs/" in line]
+        asked = len(proxy.asked)
+        settings.NO_PROXY = ["127.0.0.0/8"]
+        database.download(check=nothing)
+        assert len(proxy.asked) == asked
+
+
+def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry, settings: Any) -> None:
+    settings.ALLOWED_NETWORKS = ["127.0.0.1/32"]
+    with FakeRegistry(host="127.0.0.2") as inside:
+        mirror.fail(blobs, Redirect(f"{inside.url}/secret"))
+        with pytest.raises(database.DatabaseError):
+            database.download(check=nothing)
+        assert not inside.seen
+    settings.ALLOWED_NETWORKS = []
+    before = len(mirror.seen)
+    with pytest.raises(database.DatabaseError, match="must not be reached from here"):
+        database.download(check=nothing)
+    assert len(mirror.seen) == before
+
+
+def test_an_image_is_no_database(mirror: FakeRegistry, settings: Any) -> None:
+    images.image({"a": b"1"}).put(mirror, "team/app", "2")
+    settings.TRIVY_DATABASE_REPOSITORY = settings.TRIVY_DATABASE_REPOSITORY.replace("mirror/trivy-db", "team/app")
+    with pytest.raises(database.DatabaseError, match="no vulnerability database"):
+        database.download(check=nothing)
 
 
 def test_a_missing_trivy_is_told(mirror: FakeRegistry, settings: Any) -> None:

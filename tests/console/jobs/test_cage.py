@@ -113,3 +113,58 @@ def test_what_must_download_has_a_network(tmp_path: Path) -> None:
             network=True,
         )
     assert finished.returncode == 0
+
+
+FILES = """
+import json, os, sys
+inside, outside = sys.argv[1:]
+got = {}
+def attempt(name, call):
+    try:
+        call()
+        got[name] = "done"
+    except OSError as error:
+        got[name] = type(error).__name__
+for place, folder in (("inside", inside), ("outside", outside)):
+    attempt("read " + place, lambda: open(folder + "/file").read())
+    attempt("list " + place, lambda: os.listdir(folder))
+    attempt("write " + place, lambda: open(folder + "/file", "a").write("x"))
+    attempt("truncate " + place, lambda: os.truncate(folder + "/file", 1))
+    attempt("make " + place, lambda: open(folder + "/new", "w"))
+    attempt("link " + place, lambda: os.link(folder + "/file", inside + "/linked-" + place))
+    os.symlink(folder + "/file", inside + "/to-" + place)
+    attempt("point " + place, lambda: open(inside + "/to-" + place).read())
+    attempt("rename " + place, lambda: os.rename(folder + "/file", folder + "/renamed"))
+    attempt("remove " + place, lambda: os.remove(folder + "/new" if place == "inside" else folder + "/file"))
+attempt("null", lambda: open("/dev/null", "w").write("x"))
+json.dump(got, sys.stdout)
+"""
+
+
+@pytest.mark.skipif(not process.cage().files, reason="this kernel has no Landlock")
+@pytest.mark.parametrize("reads", [True, False], ids=["reads what it is told", "reads anything"])
+def test_its_files_are_those_it_was_given(tmp_path: Path, reads: bool) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        (folder / "file").write_text(PLANTED)
+    finished = process.run(
+        [sys.executable, "-I", "-c", FILES, str(inside), str(outside)],
+        check=lambda: None,
+        timeout=60,
+        env={},
+        cwd=inside,
+        stdout_limit=1024**2,
+        memory_bytes=None,
+        file_bytes=None,
+        reads=[Path(sys.prefix), Path(sys.base_prefix)] if reads else (),
+    )
+    assert finished.returncode == 0, finished.stderr_tail
+    got = json.loads(finished.stdout)
+    done = {name for name, how in got.items() if how == "done"}
+    assert {name for name in done if name.endswith("outside")} == (
+        set() if reads else {"read outside", "list outside", "point outside"}
+    )
+    assert {name for name in got if name.endswith("inside")} | {"null"} <= done
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == PLANTED

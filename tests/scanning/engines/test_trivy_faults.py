@@ -25,6 +25,8 @@ from tests.scanning.engines.conftest import (
     without,
 )
 
+SAYING = "{{ {}\n}} > $HOME/seen; touch $HOME/done; sleep 100"
+
 
 def valid_report() -> str:
     return json.dumps({"SchemaVersion": 2, "Metadata": {"OS": {"Family": "debian", "Name": "12"}}, "Results": []})
@@ -77,14 +79,14 @@ def test_a_cancel_ends_the_engine(fake_trivy: Callable[[str], Trivy], image: Ima
     class Cancelled(Exception):
         pass
 
-    started = scratch.parent / "started"
+    started = scratch / "trivy" / "own" / "started"
 
     def check() -> None:
         if started.exists():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        analyse(fake_trivy(f"touch {started}; sleep 100"), image, scratch, check=check)
+        analyse(fake_trivy("touch $HOME/started; sleep 100"), image, scratch, check=check)
     assert list(scratch.iterdir()) == []
 
 
@@ -92,13 +94,65 @@ def test_the_engine_gets_nothing_of_our_environment_and_a_home_of_its_own(
     fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TALLYMAN_SECRET_KEY", "do not tell")
-    seen = scratch.parent / "seen"
-    with pytest.raises(EngineError):
-        analyse(fake_trivy(f"env > {seen}; pwd >> {seen}"), image, scratch)
-    names = {line.split("=")[0] for line in seen.read_text().splitlines() if "=" in line}
+    seen = said(fake_trivy(SAYING.format("env; pwd")), image, scratch)
+    names = {line.split("=")[0] for line in seen.splitlines() if "=" in line}
     assert names <= {*environment(scratch), "PWD", "SHLVL", "_"}
-    assert f"HOME={scratch}/trivy" in seen.read_text()
-    assert "127.0.0.1:9" in seen.read_text()
+    assert f"HOME={scratch}/trivy/own" in seen
+    assert "127.0.0.1:9" in seen
+
+
+@pytest.mark.skipif(not process.cage().files, reason="this kernel has no Landlock")
+def test_the_engine_writes_to_no_layer_and_reads_no_key(
+    fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path
+) -> None:
+    key = scratch.parent / "secret-key"
+    key.write_text("planted")
+    before = [layer.path.read_bytes() for layer in image.layers if layer.path]
+    seen = said(
+        fake_trivy(
+            SAYING.format(f"""
+            tried() {{ "$@" 2>/dev/null && echo "did $*" || echo "denied $*"; }}
+            tried cat {key}
+            tried ls {key.parent}
+            tried touch {key.parent}/new
+            tried rm {key}
+            for layer in layout/blobs/sha256/*; do
+                tried dd if=/dev/zero of=$layer count=1 conv=notrunc
+                tried mv $layer $HOME/moved
+                tried rm $layer
+            done
+            tried dd if=/dev/zero of=cache/db/trivy.db count=1 conv=notrunc
+            tried touch layout/new
+            tried touch cache/fanal/new
+            tried grep -q schemaVersion layout/index.json
+        """)
+        ),
+        image,
+        scratch,
+    )
+    done = [line.split()[1:] for line in seen.splitlines() if line.startswith("did ")]
+    assert done == [["touch", "cache/fanal/new"], ["grep", "-q", "schemaVersion", "layout/index.json"]]
+    assert seen.count("denied ") == 6 + 3 * (len(image.layers) + 2), "config and manifest lie there, too"
+    assert [layer.path.read_bytes() for layer in image.layers if layer.path] == before
+    assert key.read_text() == "planted"
+
+
+class Seen(Exception):
+    """Ends an engine that has said what it has to say."""
+
+
+def said(trivy: Trivy, image: ImageInput, scratch: Path) -> str:
+    """What the script of a fake engine says, taken from its folder before that is gone."""
+    found: list[str] = []
+
+    def check() -> None:
+        if (own := scratch / "trivy" / "own").joinpath("done").exists():
+            found.append(own.joinpath("seen").read_text())
+            raise Seen
+
+    with pytest.raises(Seen):
+        analyse(trivy, image, scratch, check=check)
+    return found[0]
 
 
 def test_trivy_asks_nobody(make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path) -> None:
@@ -113,6 +167,8 @@ def test_trivy_asks_nobody(make_trivy: Callable[..., Trivy], image: ImageInput, 
     (words,) = ([str(word) for word in argv] for argv in calls if "image" in argv)
     assert {"--skip-db-update", "--skip-java-db-update", "--offline-scan", "--disable-telemetry"} <= set(words)
     assert "--skip-version-check" in words
+    of_image = [layer.diff_id.partition(":")[2] for layer in image.layers]
+    assert not [word for word in words if any(name in word for name in of_image)], "nothing of an image is a word"
 
 
 def test_files_in_the_image_cannot_change_how_trivy_looks(trivy: Trivy, tmp_path: Path, scratch: Path) -> None:
