@@ -73,6 +73,7 @@ def _conditions() -> dict[Reason, Q | Exists]:
     moment, own = (Coalesce(*(of(name) for name in ("pushed_at", "changed_at", "first_seen"))) for of in (F, OuterRef))
     later = Q(moment__gt=own) | Q(moment=own, pk__gt=OuterRef("pk"))
     newer = Tag.objects.order_by().filter(repository=OuterRef("repository")).annotate(moment=moment).filter(later)
-    # In this order: within a CASE, PostgreSQL looks at the second only where the first holds.
-    conditions[Reason.CHANGED] = Q(changed_at__gt=F("image__last_scanned_at")) & Q(~Exists(newer))
+    # The first condition must come to false, not to NULL, for the database to leave the second one alone.
+    changed = Q(changed_at__isnull=False, changed_at__gt=F("image__last_scanned_at"))
+    conditions[Reason.CHANGED] = changed & Q(~Exists(newer))
     return conditions
