@@ -42,6 +42,12 @@ screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light
 	@.ci/install-test-programs
 	TALLYMAN_SCREENSHOTS=1 $(BIN)/pytest tests/e2e -k screenshot
 
+.PHONY: messages
+messages: $(VENV)/.dev ## Gather the texts to translate into locale/, and compile what is translated
+	@command -v msgfmt xgettext >/dev/null || .ci/apt-install gettext
+	$(BIN)/python manage.py makemessages --settings tests.settings
+	$(BIN)/python manage.py compilemessages --ignore=$(VENV) --settings tests.settings
+
 .PHONY: lock
 lock: $(VENV)/.dev ## Lock the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile --upgrade $(PIP_COMPILE) --output-file=requirements.lock pyproject.toml

@@ -156,11 +156,13 @@ def preferences(request: HttpRequest) -> HttpResponse:
             "console_zone": settings.TIME_ZONE,
             "themes": User.Theme.choices,
             "densities": User.Density.choices,
+            "languages": settings.LANGUAGES,
         }
         return render(request, "console/preferences.html", context)
     for name, values in (
         ("theme", User.Theme.values),
         ("density", User.Density.values),
+        ("language", {"", *dict(settings.LANGUAGES)}),
         ("time_zone", {"", *zoneinfo.available_timezones()}),
     ):
         value = request.POST.get(name)

@@ -47,7 +47,10 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     powers = ("role", "is_staff", "is_superuser", "groups", "user_permissions")
     list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
     list_filter = ("role", "is_active", "is_staff")
-    fieldsets = (*(UserAdmin.fieldsets or ()), ("Tallyman", {"fields": ("role", "theme", "density", "time_zone")}))
+    fieldsets = (
+        *(UserAdmin.fieldsets or ()),
+        ("Tallyman", {"fields": ("role", "theme", "density", "language", "time_zone")}),
+    )
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Tallyman", {"fields": ("role",)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -153,7 +153,7 @@ AUDIT = Listing[AuditEvent](
         ),
         Column(
             name="address",
-            label=gettext_lazy("From"),
+            label=gettext_lazy("Network address"),
             value=lambda event: event.address,
             sort=("address", "at"),
             needs=Needs(fields=("address",)),

@@ -8,19 +8,22 @@ from collections.abc import Callable
 
 from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from console import undo
 
 
 class PreferencesMiddleware:
-    """Show times in the time zone of who is signed in, else in that of the console."""
+    """Speak the language of who is signed in, else that of the browser; show times in the person's time zone."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        name = getattr(request.user, "time_zone", "")
+        language, name = getattr(request.user, "language", ""), getattr(request.user, "time_zone", "")
+        if translation.check_for_language(language):  # LocaleMiddleware chooses anew for every request
+            translation.activate(language)
+            request.LANGUAGE_CODE = language
         if not name:
             return self.get_response(request)
         try:

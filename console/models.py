@@ -37,6 +37,7 @@ class User(AbstractUser):
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.VIEWER)
     theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.SYSTEM, blank=True)
     density = models.CharField(max_length=10, choices=Density.choices, default=Density.COMFORTABLE, blank=True)
+    language = models.CharField(max_length=10, choices=settings.LANGUAGES, blank=True)  # empty: as the browser asks
     time_zone = models.CharField(max_length=64, blank=True)
     columns = models.JSONField(default=dict, blank=True)  # listing name → names of the columns shown, in order
     sessions_round = models.PositiveIntegerField(default=0, editable=False)  # see end_sessions

@@ -301,11 +301,12 @@ if HTTPS:
 
 # --- language and time -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]  # each in its own words
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE: str = env.str("TALLYMAN_TIME_ZONE", "UTC")
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["console.formats"]
 
 # --- static files ------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"

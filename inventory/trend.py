@@ -79,11 +79,11 @@ class Line:
 
 
 def read(*, now: datetime | None = None) -> dict[str, Line]:
-    """Return the lines of the last DAYS days by figure, in one query; nothing where no day is known."""
+    """Return the lines of the last DAYS days by figure, in one query; nothing before two days are known."""
     today = _day(now or timezone.now())
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     rows = {row.day: row for row in Snapshot.objects.filter(day__gte=days[0], day__lte=today)}
-    if not rows:
+    if len(rows) < 2:
         return {}
     return {
         name: draw([(day, getattr(rows[day], name) if day in rows else None) for day in days])

@@ -184,7 +184,7 @@ def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iter
         shown = probe.shake_hands()
         facts = [shown.protocol.replace("TLSv", "TLS ")]
         if shown.expires:
-            until = date_format(timezone.localtime(shown.expires), "j M Y")
+            until = date_format(timezone.localtime(shown.expires), _("j M Y"))
             facts.append(_("certificate valid until %(date)s") % {"date": until})
         if shown.issuer:
             facts.append(_("issued by %(name)s") % {"name": shown.issuer})

@@ -13,6 +13,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.told import tell
 from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
@@ -227,7 +228,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             if len(parse_repository_list(text, host=host)) > REPOSITORIES:
                 self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": REPOSITORIES})
         except AddressInvalid as error:
-            self.add_error("repositories", f"{error.reason} {error.remedy}")
+            self.add_error("repositories", f"{tell(error.reason)} {tell(error.remedy)}")
         cleaned["repositories"] = text
 
     def _post_clean(self) -> None:

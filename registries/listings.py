@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.listing import Column, Listing, Needs
+from console.told import tell
 from registries.filters import ACTIVE, RESULTS, RegistryFilters, SyncFilters, result
 from registries.limit import usage_columns, usage_of_row
 from registries.models import Registry, SyncRun
@@ -329,14 +330,14 @@ SYNCS = Listing[SyncRun](
         Column(
             name="reason",
             label=gettext_lazy("Reason"),
-            value=lambda run: run.reason,
+            value=lambda run: tell(run.reason),
             needs=Needs(fields=("reason",)),
             default=False,
         ),
         Column(
             name="remedy",
             label=gettext_lazy("Remedy"),
-            value=lambda run: run.remedy,
+            value=lambda run: tell(run.remedy),
             needs=Needs(fields=("remedy",)),
             default=False,
         ),

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from django.utils.translation import gettext as _
 
 from registries.clients import server
 from registries.models import Registry
@@ -85,7 +86,7 @@ class Session:
 
         def check() -> None:
             if time.monotonic() > end:
-                raise TimedOut("The server does not answer in time.", "Check that it can be reached from here.")
+                raise TimedOut(_("The server does not answer in time."), _("Check that it can be reached from here."))
 
         try:
             transport = Transport(server(Registry(), str(prepared.url)), check)

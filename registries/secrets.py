@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from console import keys
 
@@ -19,8 +20,8 @@ from console import keys
 class SecretUnreadableError(RuntimeError):
     """A stored secret was encrypted with a key that is no longer in the key file."""
 
-    reason = "The stored password cannot be read with the keys in the data folder."
-    remedy = "Restore keys/credential_keys from the backup, or edit the registry and type the password again."
+    reason = _("The stored password cannot be read with the keys in the data folder.")
+    remedy = _("Restore keys/credential_keys from the backup, or edit the registry and type the password again.")
 
 
 def key_file() -> Path:

@@ -9,6 +9,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from console.jobs.models import State
+from console.told import tell
 from scanning.models import Scan, ScanRun, Stage
 from scanning.models.run import ACTIVE
 
@@ -102,5 +103,5 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int) -> Progr
         held=figures["waiting"] + queueing,
     )
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    told = [(str(LABELS.get(stage, stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
+    told = [(tell(str(LABELS.get(stage, stage))), n) for stage, n in stages.annotate(n=Count("pk"))]
     return Progress(**figures, queueing=queueing, stages=told, remaining=left)

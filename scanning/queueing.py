@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _  # kept in English: see console.told
 
 from console.jobs import queue
 from console.jobs.models import Lane, State

@@ -113,6 +113,7 @@ ADDRESSES: dict[str, May] = {
     "scanning:quota": May(ADMINISTRATOR, ADMINISTRATOR),
     "scanning:chooser": May(OPERATOR, OPERATOR, ("selection",)),
     "scanning:run-list": PAGE,
+    "scanning:run-list-progress": PAGE,
     "scanning:run-columns": CHOOSER,
     "scanning:run-export": May(NEVER, OPERATOR),
     "scanning:run": May(VIEWER, NEVER, ("run",)),

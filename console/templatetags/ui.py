@@ -22,6 +22,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from console import undo
+from console.told import tell
 
 register = template.Library()
 
@@ -71,7 +72,7 @@ def relative(at: datetime, now: datetime) -> str:
         return _("just now")
     if distance >= 7 * DAY:
         local, here = timezone.localtime(at), timezone.localtime(now)
-        return date_format(local, "j M" if local.year == here.year else "j M Y")
+        return date_format(local, _("j M") if local.year == here.year else _("j M Y"))
     if distance < HOUR:
         span = _("%(n)d min") % {"n": distance // MINUTE}
     elif distance < DAY:
@@ -107,7 +108,13 @@ def binary_size(size: int | None) -> str:
             break
         value /= 1024
     text = f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-    return format_html('<span title="{} bytes">{}</span>', f"{size:,}", text)
+    return format_html('<span title="{}">{}</span>', _("%(n)s bytes") % {"n": f"{size:,}"}, text)
+
+
+@register.filter
+def told(text: object) -> str:
+    """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
+    return tell(str(text or ""))
 
 
 @register.filter
@@ -139,13 +146,13 @@ def _status(state: str, stage: str, percent: int | None, reason: str, _language:
     kind, symbol, spin, label = STATES[state]
     detail = ""
     if state in {"queued", "running"}:
-        detail = stage or (_("queued") if state == "queued" else "")
+        detail = tell(stage) or (_("queued") if state == "queued" else "")
         if state == "running" and percent is not None:
             detail = f"{detail} {percent} %".strip()
         if state == "queued" and reason:
-            detail = reason
+            detail = tell(reason)
     elif state == "failed":
-        detail = reason
+        detail = tell(reason)
     context = {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
     return render_to_string("components/status.html", context)
 
@@ -197,7 +204,8 @@ def _risks(
 
 
 def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str, Any]:
-    title = f"{label}: {_('not looked for') if count is None else f'{count:,}'}"
+    found = _("not looked for") if count is None else f"{count:,}"  # gettext reads no calls in f-strings
+    title = f"{label}: {found}"
     kind = "zero" if not count else ("bad" if bad else "")
     return {"icon": symbol, "label": label, "title": title, "shown": compact(count), "kind": kind}
 

@@ -57,7 +57,7 @@ def run_left(run: ScanRun) -> str:
     if left is None:
         return told
     minutes = max(1, -int(-left.total_seconds() // 60))
-    return f"{told}, {_('about %(n)d min remaining') % {'n': minutes}}"
+    return f"{told}, " + _("about %(n)d min remaining") % {"n": minutes}
 
 
 @register.filter

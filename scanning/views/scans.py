@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import audit
 from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
+from console.told import tell
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Tag
@@ -54,7 +55,7 @@ def _why(skipped: list[Skipped]) -> str:
     """Return why, each reason once, with the addresses where they are few."""
     reasons: dict[str, list[str]] = {}
     for one in skipped:
-        reasons.setdefault(one.why, []).append(one.address)
+        reasons.setdefault(tell(one.why), []).append(one.address)
     return "; ".join(
         f"{why}: {', '.join(addresses)}" if len(addresses) <= NAMED else why for why, addresses in reasons.items()
     )

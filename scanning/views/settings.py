@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import administrator, operator, person
 from console.listing.listing import SelectionError
+from console.told import tell
 from inventory.listings import IMAGES
 from inventory.models import Tag
 from scanning import choosing, preview, quota, recommended, runs
@@ -132,7 +133,7 @@ def say_started(request: HttpRequest, run: ScanRun) -> None:
     if run.tags > run.images:
         text += " " + _("for %(n)s images") % {"n": f"{run.tags:,}"}
     if run.skipped:
-        text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({'; '.join(run.skipped)})"
+        text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({'; '.join(map(tell, run.skipped))})"
     (messages.success if run.images else messages.warning)(request, text)
 
 

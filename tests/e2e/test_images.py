@@ -248,7 +248,7 @@ def test_columns_are_chosen_and_ordered_by_keyboard_and_stay(page: Page, tags: l
     expect(dialog.locator(".order li").nth(1)).to_contain_text("Size")
     dialog.get_by_role("button", name="Hide Repository type").click()
     expect(dialog.locator("#shown-type")).to_be_hidden()
-    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
     heads = page.get_by_role("columnheader")
     expect(heads.nth(2)).to_have_text("Size")
     expect(page).to_have_url(re.compile(r"\?q=app$"))

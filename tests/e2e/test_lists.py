@@ -133,7 +133,7 @@ def test_findings_are_sorted_and_exported_where_they_stand(page: Page, tags: lis
 def test_the_time_zone_of_the_browser_is_offered_and_kept(page: Page, administrator: User) -> None:
     page.goto("/preferences/")
     page.get_by_label("Time zone").select_option("Asia/Tokyo")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     administrator.refresh_from_db()
     assert administrator.time_zone == "Asia/Tokyo"
     expect(page.get_by_label("Time zone")).to_have_value("Asia/Tokyo")

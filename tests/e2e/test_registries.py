@@ -31,7 +31,7 @@ def test_the_first_registry_is_added(page: Page, administrator: User) -> None:
     page.get_by_label("Password").fill("s3cret")
     page.get_by_label("Limit").select_option("20")
     page.get_by_label("Sync assets right after").uncheck()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page).to_have_url("/registries/")
     expect(page.get_by_role("row").last).to_contain_text("registry.example.com:5000")
     expect(page.locator(".toast")).to_contain_text("“lab” was added.")
@@ -51,7 +51,7 @@ def test_wrong_input_is_told_beside_each_field_and_nothing_typed_is_lost(page: P
     page.get_by_label("Validate remote certificates").uncheck()
     page.get_by_label("Certificate bundle").fill("hello")
     page.get_by_label("Repositories").fill("team/app\nTeam App")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("form").get_by_role("alert")).to_be_focused()
     expect(page.locator("form").get_by_role("alert")).to_contain_text("5 fields are not right yet")
     for label, message in [
@@ -76,7 +76,7 @@ def test_wrong_input_is_told_beside_each_field_and_nothing_typed_is_lost(page: P
     page.get_by_label("Username").fill("robot")
     page.get_by_label("Certificate bundle").fill("")
     page.get_by_label("Repositories").fill("team/app")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page).to_have_url("/registries/")
     assert Registry.objects.get(name="other").reveal_password() == "s3cret"
 
@@ -169,7 +169,7 @@ def test_each_type_shows_its_own_fields_and_what_was_typed_stays(page: Page, adm
     page.get_by_label("Registry user").fill("100012345678")
     page.get_by_label("Registry password").fill("docker-s3cret")
     page.get_by_label("Sync assets right after").uncheck()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page).to_have_url("/registries/")
     registry = Registry.objects.get()
     assert (registry.type, registry.version, registry.region) == ("ccr", "", "ap-hongkong")
@@ -190,7 +190,7 @@ def test_without_scripts_a_type_is_chosen_by_a_button(browser: Browser, base_url
         page.get_by_label("Access key ID").fill("AKIAEXAMPLE")
         page.get_by_label("Secret access key").fill("s3cret")
         page.get_by_label("Sync assets right after").uncheck()
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_role("row").last).to_contain_text("eu-central-1")
 
 
@@ -269,7 +269,7 @@ def test_filters_and_columns_work_as_in_every_list(page: Page, administrator: Us
     expect(page.get_by_role("row")).to_have_count(2)
     page.get_by_role("link", name="Custom list management").click()
     page.get_by_role("checkbox", name="Region").check()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("columnheader", name="Region")).to_be_visible()
 
 

@@ -31,7 +31,7 @@ def nightly(tags: list[Tag]) -> ScanSchedule:
 
 
 def save(page: Page) -> None:
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
 
 
 def test_a_schedule_of_specified_images_in_a_time_range_is_made(page: Page, tags: list[Tag]) -> None:

@@ -16,7 +16,8 @@ def test_the_theme_follows_the_system_until_somebody_chooses(page: Page, adminis
     page.goto("/registries/")
     surface = "getComputedStyle(document.body).colorScheme"
     assert page.evaluate(surface) == "light dark"
-    page.get_by_role("button", name="Theme: follows the system").click()
+    with page.expect_response("**/preferences/"):
+        page.get_by_role("button", name="Theme: follows the system").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     expect(page.get_by_role("button", name="Theme: light")).to_be_focused()
     with page.expect_response("**/preferences/"):
@@ -139,10 +140,10 @@ def test_pages_work_without_script(
         bare.goto("/registries/add/")
         bare.get_by_label("Instance name").fill("lab")
         bare.get_by_label("Address").fill("ftp://x")
-        bare.get_by_role("button", name="Save").click()
+        bare.get_by_role("button", name="Save", exact=True).click()
         expect(bare.get_by_text("The address must begin with https://.")).to_be_visible()
         bare.get_by_label("Address").fill("https://registry.example.com")
-        bare.get_by_role("button", name="Save").click()
+        bare.get_by_role("button", name="Save", exact=True).click()
         expect(bare.locator("#toasts")).to_contain_text("“lab” was added.")
         bare.get_by_role("button", name="Theme: follows the system").click()
         expect(bare.locator("html")).to_have_attribute("data-theme", "light")

@@ -129,8 +129,8 @@ def test_the_audit_trail_never_holds_a_password() -> None:
         reverse("registries:registry-add"), {**VALUES, "username": "robot", "password": "planted-s3cret"}
     )
     event = AuditEvent.objects.get(action="registry.add")
-    assert "password" in event.detail["changed"]
-    assert "planted-s3cret" not in str(event.detail)
+    assert "password" in event.after
+    assert "planted-s3cret" not in f"{event.detail} {event.before} {event.after}"
 
 
 def test_a_wrong_form_keeps_what_was_typed_but_not_the_password() -> None:

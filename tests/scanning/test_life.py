@@ -214,7 +214,7 @@ def test_a_registry_that_is_slow_or_over_its_limit_holds_up_no_other(real_worker
             real_worker.shell(QUEUE.format(name=name, url=server.url, limit=1 if name == "limited" else None))
         real_worker.start()
         eventually(lambda: states(real_worker, "quick") == ["succeeded"] * 4, what="the quick registry's scans")
-        assert states(real_worker, "slow").count("running") == 1
+        assert "running" in states(real_worker, "slow")
         eventually(lambda: states(real_worker, "limited").count("succeeded") == 1, what="the one that may")
         reasons = real_worker.rows(OF.format("reason", "limited") + " AND scanning_scan.state = 'queued'")
         assert reasons == [("Waiting for the hourly limit of limited.",)] * 3
