@@ -47,6 +47,7 @@ def each_page(page: Page) -> Iterator[str]:
         if name in LEAVE:
             continue
         answer = page.request.get(path, max_redirects=0)
+        assert answer.status < 500, name
         if answer.status != 200 or not answer.headers.get("content-type", "").startswith("text/html"):
             continue
         if "<html" in answer.text():
@@ -98,4 +99,5 @@ def test_a_screenshot_of_every_page_wide_and_narrow_light_and_dark(page: Page, s
             page.set_viewport_size({"width": width, "height": 900})
             for theme in ("light", "dark"):
                 page.emulate_media(color_scheme=theme)
+                page.evaluate(SETTLED)
                 page.screenshot(path=folder / f"{name.replace(':', '-')}-{shape}-{theme}.png")
