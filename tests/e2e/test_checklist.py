@@ -132,6 +132,7 @@ def test_the_drawer_fills_a_phone(page: Page, tags: list[Tag]) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/images/")
     page.locator("a[data-drawer]").first.click()
+    expect(page.locator("#drawer .finding").first).to_be_visible()
     box = page.locator("#drawer").bounding_box()
     assert box is not None
     assert (box["x"], box["width"]) == (0, 390)
