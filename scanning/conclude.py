@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -121,12 +122,25 @@ def _write(scan: Scan, findings: Findings) -> None:
     if RiskCategory.MALWARE in looked:
         facts = [(diff_id, fact) for diff_id, layer in seen.malware for fact in layer.findings]
         record.record_malware(image=image, findings=facts)
-    for category, outcome in findings.outcomes.items():
-        values: dict[str, Any] = asdict(outcome) | {"ended_at": now, "scan": scan}
-        if category in looked:
-            values["looked_at"] = now
-        CategoryResult.objects.update_or_create(image=image, category=category.value, defaults=values)
+    for some in (looked, findings.outcomes.keys() - looked):
+        _write_results(
+            scan, {category: findings.outcomes[category] for category in some}, at=now, looked=some is looked
+        )
     pulled = {name: getattr(seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")}
     Scan.objects.filter(pk=scan.pk).update(**pulled)
     counts.recount([image.pk], os_name=report.os_name if report else None)
     fall.note(before)
+
+
+def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:
+    """Make these the results of the image; ``looked`` says whether its findings are of now."""
+    common: dict[str, Any] = {"ended_at": at, "scan": scan} | ({"looked_at": at} if looked else {})
+    CategoryResult.objects.bulk_create(
+        [
+            CategoryResult(image_id=scan.image_id, category=category.value, **asdict(outcome), **common)
+            for category, outcome in outcomes.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["image", "category"],
+        update_fields=[*(each.name for each in fields(Outcome)), *common],
+    )

@@ -104,12 +104,12 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
             **{rank.name.lower(): Count("pk", filter=Q(severity=rank.value), distinct=True) for rank in SeverityRank},
         )
     }
-    packages = _per_image(ImagePackage, image_ids, Count("package", distinct=True))
-    secrets = _per_image(SecretFinding, image_ids, Count("pk"))
-    viruses = _per_image(MalwareFinding, image_ids, Count("pk", filter=Q(kind=MalwareFinding.Kind.VIRUS)))
-    trojans = _per_image(MalwareFinding, image_ids, Count("pk", filter=Q(kind=MalwareFinding.Kind.TROJAN)))
-    worst_secret = _per_image(SecretFinding, image_ids, Max("severity"))
-    worst_malware = _per_image(MalwareFinding, image_ids, Max("severity"))
+    packages = _per_image(ImagePackage, image_ids, count=Count("package", distinct=True))
+    secrets = _per_image(SecretFinding, image_ids, count=Count("pk"), worst=Max("severity"))
+    viruses, trojans = (
+        Count("pk", filter=Q(kind=kind)) for kind in (MalwareFinding.Kind.VIRUS, MalwareFinding.Kind.TROJAN)
+    )
+    malicious = _per_image(MalwareFinding, image_ids, viruses=viruses, trojans=trojans, worst=Max("severity"))
     for image_id in image_ids:
         known = looked.get(image_id, set())
         row = severities.get(image_id, {})
@@ -124,16 +124,17 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
                 low=row.get("low", 0) if matched else None,
                 unknown=row.get("unknown", 0) if matched else None,
                 fixable=row.get("fixable", 0) if matched else None,
-                packages=packages.get(image_id, 0) if matched else None,
-                sensitive=secrets.get(image_id, 0) if sensitive else None,
-                viruses=viruses.get(image_id, 0) if malware else None,
-                trojans=trojans.get(image_id, 0) if malware else None,
-                malware_highest=worst_malware.get(image_id, 0) if malware else None,
-                sensitive_highest=worst_secret.get(image_id, 0) if sensitive else None,
+                packages=packages[image_id]["count"] if matched else None,
+                sensitive=secrets[image_id]["count"] if sensitive else None,
+                viruses=malicious[image_id]["viruses"] if malware else None,
+                trojans=malicious[image_id]["trojans"] if malware else None,
+                malware_highest=malicious[image_id]["worst"] if malware else None,
+                sensitive_highest=secrets[image_id]["worst"] if sensitive else None,
             ),
         )
 
 
-def _per_image(model: type[Any], image_ids: list[int], figure: Aggregate) -> dict[int, int]:
-    rows = model.objects.filter(image_id__in=image_ids).values("image_id").annotate(figure=figure)
-    return dict(rows.values_list("image_id", "figure"))
+def _per_image(model: type[Any], image_ids: list[int], **figures: Aggregate) -> dict[int, dict[str, int]]:
+    """Return the figures of each image, 0 where it has no rows."""
+    rows = model.objects.filter(image_id__in=image_ids).values("image_id").annotate(**figures)
+    return {image_id: dict.fromkeys(figures, 0) for image_id in image_ids} | {row["image_id"]: row for row in rows}

@@ -133,12 +133,19 @@ def _packages(report: ImageReport) -> dict[str, int]:
     """Return the ids of the packages by purl, adding those that no image had before."""
     wanted = {_purl(fact.purl): fact for fact in report.packages}
     ids: dict[str, int] = {}
-    unlike = []
+    stale = []  # not known to be of this engine, database and system
     for chunk in _chunks(wanted):
-        for row in Package.objects.filter(purl__in=chunk).only("purl", "record", "system"):
-            ids[row.purl] = row.pk
-            if _differs(row, _matched_by(wanted[row.purl], report)):
-                unlike.append(row)
+        rows = Package.objects.filter(purl__in=chunk).values_list("purl", "pk", "system", "matched_with")
+        for purl, pk, system, matched_with in rows:
+            ids[purl] = pk
+            if matched_with != report.matched_with or system != _system(wanted[purl], report):
+                stale.append(pk)
+    unlike = [
+        row
+        for chunk in _chunks(stale)
+        for row in Package.objects.filter(pk__in=chunk).only("purl", "record", "system")
+        if _differs(row, _matched_by(wanted[row.purl], report))
+    ]
     if unlike:
         Package.objects.bulk_update(unlike, ["record", "system"], batch_size=100)
     new = [
@@ -167,12 +174,16 @@ def _packages(report: ImageReport) -> dict[str, int]:
 
 def _matched_by(fact: PackageFact, report: ImageReport) -> dict[str, Any]:
     """Return what a package is matched again by: record and system."""
+    system = _system(fact, report)
+    return {"record": {} if system is None else _fit(fact.record), "system": system}
+
+
+def _system(fact: PackageFact, report: ImageReport) -> str | None:
+    """Return the system that a package is matched for; None where it cannot be matched again without its image."""
     if fact.record is None:
-        return {"record": {}, "system": None}
+        return None
     system = "" if "Type" in fact.record else report.system
-    if system is None or len(system) > SYSTEM_LENGTH:
-        return {"record": {}, "system": None}
-    return {"record": _fit(fact.record), "system": system}
+    return None if system is None or len(system) > SYSTEM_LENGTH else system
 
 
 def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[str, int]) -> None:
@@ -182,7 +193,7 @@ def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[s
     present = {(row.package_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
     ImagePackage.objects.bulk_create(
         [
-            ImagePackage(image=image, package_id=package, path=path, **values)
+            ImagePackage(image_id=image.pk, package_id=package, path=path, **values)
             for (package, path), values in wanted.items()
             if (package, path) not in present
         ],

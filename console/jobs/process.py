@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUPERVISOR = Path(__file__).with_name("supervise.py")
+# Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
+# names that the standard library has, too.
+_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import supervise; sys.exit(supervise.%s)"
 GRACE_SECONDS = 5.0  # between TERM and KILL
 TICK_SECONDS = 0.1
 STDERR_TAIL = 8 * 1024
@@ -71,10 +74,12 @@ class Cage:
 @functools.cache
 def cage() -> Cage:
     """Return what this system allows, found out once by trying it in a process that ends at once."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import supervise; sys.exit(supervise.shut_in())"
     try:
         tried = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code, SUPERVISOR.parent], capture_output=True, timeout=30, env={}
+            [sys.executable, "-I", "-S", "-c", _SUPERVISE % "shut_in()", SUPERVISOR],
+            capture_output=True,
+            timeout=30,
+            env={},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Cage(False, type(error).__name__)
@@ -122,7 +127,7 @@ def run(
             if file_bytes is not None:
                 options.append(f"--file={file_bytes}")
             with subprocess.Popen(
-                [sys.executable, "-I", "-S", SUPERVISOR, *options, "--", *argv],
+                [sys.executable, "-I", "-S", "-c", _SUPERVISE % "main()", SUPERVISOR, *options, "--", *argv],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -7,6 +7,7 @@ harmless, since a worker claims whatever job is next by compare-and-swap and the
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from django_q.cluster import Cluster
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
+from console.jobs import presence
 from console.jobs.advance import advance
 from console.jobs.models import Job, State
 from console.jobs.supervise import die_with_parent_after_fork
@@ -83,9 +85,13 @@ def _send(job: Job) -> bool:
 def run_cluster() -> None:
     """Run the django-q2 cluster that ``Q_CLUSTER_NAME`` names until SIGTERM. Every process in it dies with its parent.
 
-    django-q2 leaves workers behind when their parent is killed; here the kernel ends them.
+    django-q2 leaves workers behind when their parent is killed; here the kernel ends them. What the tasks import is
+    imported before the workers are forked: once, and in memory that they share.
     """
     die_with_parent_after_fork()
+    for kind in settings.JOB_KINDS.values():
+        if kind["cluster"] == os.environ.get(presence.CLUSTER_VARIABLE):
+            import_string(kind["task"])
     cluster = Cluster()
     cluster.start()
 

@@ -7,20 +7,20 @@ even a grandchild that makes a session of its own is found and ended.
 Owner to supervisor, over the socket ``--control``: ``T`` asks for the end (TERM, a pause, KILL); end of file means that
 the owner is dead (KILL at once). Supervisor to owner: ``started <pid>``, then ``exited <code>``, or ``failed <errno>``.
 
-It starts for each run of an engine, so it imports little: argparse and pathlib alone would double its time.
+It starts for each run of an engine, so it imports little (argparse and pathlib alone would double its time), and its
+owner imports it, so that it is not compiled each time.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]  # "signal" and contextlib take as long as all else
 import ctypes
 import os
 import resource
 import select
-import signal
 import sys
 import time
-from types import SimpleNamespace
+from types import SimpleNamespace, TracebackType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +29,17 @@ CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNET = 0x10000000, 0x08000000, 0x40000000
 OOM_SCORE = "800"
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _suppress:  # contextlib.suppress
+    def __init__(self, *errors: type[BaseException]) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> bool:
+        return kind is not None and issubclass(kind, self._errors)
 
 
 def die_with_parent(parent: int) -> None:
@@ -74,7 +85,7 @@ def main() -> int:
         pause = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = select.select([control, wake] if deadline is None else [wake], [], [], pause)[0]
         if wake in ready:
-            with contextlib.suppress(BlockingIOError):
+            with _suppress(BlockingIOError):
                 os.read(wake, 4096)
         status = _reap(child)
         if deadline is not None and time.monotonic() >= deadline:
@@ -130,7 +141,7 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+    with _suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if options.cage and (failed := shut_in()):
@@ -160,7 +171,7 @@ def shut_in() -> int:
     user, group = os.getuid(), os.getgid()
     if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return ctypes.get_errno() or 1
-    with contextlib.suppress(OSError):  # without it the user has no name, which changes nothing
+    with _suppress(OSError):  # without it the user has no name, which changes nothing
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
                 file.write(text)
@@ -193,7 +204,7 @@ def _end_all(child: int, status: int | None) -> int:
     while True:
         _signal_group(child, signal.SIGKILL)
         for pid in _children():
-            with contextlib.suppress(ProcessLookupError):
+            with _suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
             pid, ended = os.waitpid(-1, os.WNOHANG)
@@ -215,7 +226,7 @@ def _children() -> list[int]:
 
 
 def _signal_group(child: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with _suppress(ProcessLookupError, PermissionError):
         os.killpg(child, number)
 
 
@@ -227,9 +238,5 @@ def _read(control: int) -> bytes:
 
 
 def _tell(control: int, message: str) -> None:
-    with contextlib.suppress(OSError):
+    with _suppress(OSError):
         os.write(control, message.encode() + b"\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
@@ -40,6 +41,7 @@ class RuleSet:
     problems: tuple[str, ...]  # of the team's files: "file.yar:12: what is wrong"
 
 
+@functools.cache
 def engine_version() -> str:
     """Return the version of YARA-X."""
     return installed_version("yara-x")

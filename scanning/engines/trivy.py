@@ -25,7 +25,15 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
-from scanning.engines.trivy_cache import LayerNote, Memory, Shown, make_cache, make_java_index, read_cache
+from scanning.engines.trivy_cache import (
+    LayerNote,
+    Memory,
+    Shown,
+    make_cache,
+    make_java_index,
+    read_cache,
+    without_files,
+)
 from scanning.engines.trivy_command import (
     FLAGS,
     SCANNERS,
@@ -38,7 +46,7 @@ from scanning.engines.trivy_command import (
 )
 from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
 from scanning.engines.trivy_layout import write_layout
-from scanning.engines.trivy_match import Matcher, matched_with, system_of
+from scanning.engines.trivy_match import MARK, Matcher, matched_with, system_of
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
 
@@ -295,7 +303,7 @@ class TrivySession:
             secrets = [secret for secret in found if secret.diff_id == layer.diff_id]
             secrets += read_secrets(record, layer.diff_id)
             shown = show(secrets, layer.path, key=self._key, check=check) if secrets else {}
-            new[layer.diff_id] = LayerNote(key, record, shown)
+            new[layer.diff_id] = LayerNote(key, record if MARK in record else without_files(record), shown)
         self._memory.keep(self._variant, {diff_id: note for diff_id, note in new.items() if note.record})
         return new
 

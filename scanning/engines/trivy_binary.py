@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import threading
@@ -27,7 +28,7 @@ class Binary:
     def path(self) -> Path:
         """Return the executable. Raises EngineError where there is none."""
         if self._named is None:
-            if found := _pinned():
+            if (found := _pinned()) and found.is_file():
                 return found
             raise EngineError(
                 "Trivy is not installed.",
@@ -74,14 +75,14 @@ def sha256(path: Path) -> str:
         raise EngineError(f"{path} cannot be read: {error.strerror}.", "Check the file's owner and rights.") from error
 
 
+@functools.cache  # reading the list takes longer than all else that is asked of the executable
 def _pinned() -> Path | None:
-    """Return the executable of the installed package, by the list of its files; nothing of it is imported."""
+    """Return where the installed package has its executable, by the list of its files; nothing of it is imported."""
     try:
         files = metadata.files(PINNED_PACKAGE) or []
     except metadata.PackageNotFoundError:
         return None
     for file in files:
         if file.name == "trivy":
-            path = Path(str(file.locate())).resolve()
-            return path if path.is_file() else None
+            return Path(str(file.locate())).resolve()
     return None

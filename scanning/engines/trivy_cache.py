@@ -102,6 +102,24 @@ def read_cache(folder: Path, *, known: Collection[str] = ()) -> dict[str, tuple[
     return found
 
 
+def without_files(record: bytes) -> bytes:
+    """Return Trivy's record of a layer without the names of the files of each package of the system.
+
+    They are three quarters of it, and then of each report on an image with the layer, and are asked for by nobody:
+    Trivy itself needs them while it reads the layer, to leave out what the system's packages have brought.
+    """
+    if b'"InstalledFiles"' not in record:
+        return record
+    try:
+        told = json.loads(record)
+        for group in told.get("PackageInfos") or []:
+            for package in group.get("Packages") or []:
+                package.pop("InstalledFiles", None)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return record  # of a form that is not known: as it is
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
 def make_java_index(root: Path) -> Path:
     """Return the folder of an empty index of Java archives below ``root``, made where there is none.
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
-from scanning.engines.trivy_cache import LayerNote, make_cache, make_java_index, read_cache
+from scanning.engines.trivy_cache import LayerNote, make_cache, make_java_index, read_cache, without_files
 
 RECORD = b'{"SchemaVersion":2,"DiffID":"sha256:aa"}'
 
@@ -45,3 +46,16 @@ def test_several_may_make_the_java_index_at_once(tmp_path: Path) -> None:
     assert made == [tmp_path / "java-db"] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["java-db"]
     assert sorted(path.name for path in made[0].iterdir()) == ["metadata.json", "trivy-java.db"]
+
+
+def test_a_record_loses_the_names_of_files_and_nothing_else() -> None:
+    package = {"Name": "zlib1g", "Version": "1.2.13"}
+    record = {"DiffID": "sha256:1", "Applications": [{"Type": "pip"}]}
+    told = record | {"PackageInfos": [{"Packages": [package | {"InstalledFiles": ["/lib/libz.so.1"]}, package]}]}
+    left = json.loads(without_files(json.dumps(told).encode()))
+    assert left == record | {"PackageInfos": [{"Packages": [package, package]}]}
+
+
+@pytest.mark.parametrize("record", [b'{"PackageInfos": 1, "InstalledFiles": 2}', b'"InstalledFiles"', b"no JSON"])
+def test_a_record_of_another_form_is_kept_as_it_is(record: bytes) -> None:
+    assert without_files(record) == record
