@@ -38,7 +38,7 @@ test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: screenshots
-screenshots: $(VENV)/.dev ## Take the pictures of the README anew, with the browser tests
+screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light and dark (tests/e2e/screenshots)
 	@.ci/install-test-programs
 	TALLYMAN_SCREENSHOTS=1 $(BIN)/pytest tests/e2e -k screenshot
 

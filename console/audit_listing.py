@@ -98,6 +98,7 @@ AUDIT = Listing[AuditEvent](
     name="audit",
     title=gettext_lazy("Audit trail"),
     noun=gettext_lazy("events"),
+    singular=gettext_lazy("event"),
     queryset=lambda: AuditEvent.objects.all(),
     filterset=AuditFilters,
     default_sort="-at",

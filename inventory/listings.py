@@ -81,6 +81,7 @@ IMAGES = Listing[Tag](
     name="images",
     title=gettext_lazy("Repository images"),
     noun=gettext_lazy("images"),
+    singular=gettext_lazy("image"),
     queryset=Tag.objects.all,
     filterset=ImageFilters,
     default_sort="address",

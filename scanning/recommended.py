@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When, Window
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from inventory.models import Image, Manifest, Tag
@@ -69,11 +69,11 @@ def _conditions() -> dict[Reason, Q | Exists]:
             image=OuterRef("image"), category=RiskCategory.VULNERABILITIES.value, looked_at__isnull=False
         ).annotate(of=Coalesce("database_updated_at", "looked_at"))
         conditions[Reason.OUTDATED] = Exists(results.filter(of__lt=facts.built_at - OUTDATED))
-    place = Window(
-        RowNumber(),
-        partition_by=[F("repository")],
-        order_by=[Coalesce("pushed_at", "changed_at", "first_seen").desc(), F("pk").desc()],
-    )
-    newest = Tag.objects.order_by().annotate(place=place).filter(place=1).values("pk")
-    conditions[Reason.CHANGED] = Q(changed_at__gt=F("image__last_scanned_at"), pk__in=newest)
+    # Not a rank over all tags: only the few that changed are compared with others of their repository.
+    moment, own = (Coalesce(*(of(name) for name in ("pushed_at", "changed_at", "first_seen"))) for of in (F, OuterRef))
+    later = Q(moment__gt=own) | Q(moment=own, pk__gt=OuterRef("pk"))
+    newer = Tag.objects.order_by().filter(repository=OuterRef("repository")).annotate(moment=moment).filter(later)
+    # The first condition must come to false, not to NULL, for the database to leave the second one alone.
+    changed = Q(changed_at__isnull=False, changed_at__gt=F("image__last_scanned_at"))
+    conditions[Reason.CHANGED] = changed & Q(~Exists(newer))
     return conditions

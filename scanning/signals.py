@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Case, Exists, Max, OuterRef, Q, Sum, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -39,9 +41,11 @@ def coverage() -> Iterable[Signal]:
         "unsupported": Q(outcome=CategoryResult.Outcome.UNSUPPORTED),
         "outdated": looked.outdated(),
     }
-    told = CategoryResult.objects.filter(tagged).aggregate(
-        **{word: Count("image", distinct=True, filter=condition) for word, condition in conditions.items()}
-    )
+    # An image counts once, whatever number of its categories it is true of.
+    results = CategoryResult.objects.filter(reduce(or_, conditions.values()), tagged).order_by().values("image")
+    told = results.annotate(
+        **{f"is_{word}": Max(Case(When(meant, then=Value(1)), default=Value(0))) for word, meant in conditions.items()}
+    ).aggregate(**{word: Sum(f"is_{word}", default=0) for word in conditions})
     texts = {
         "fell": _("Findings fell to zero"),
         "failed": _("A risk category failed"),

@@ -30,11 +30,24 @@ document.addEventListener("htmx:afterSettle", (event) => find("[data-focus]", ev
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.elt.matches("[data-poll]")) return; // the poll tries again by itself
   const { status } = event.detail.xhr;
-  toast("error", status === 403 ? say("forbidden") : status === 404 ? say("gone") : say("failed"));
+  const text = status === 403 ? say("forbidden") : status === 404 ? say("gone") : say("failed");
+  offerRetry(toast("error", text), status < 500 ? null : event.detail);
 });
 document.addEventListener("htmx:sendError", (event) => {
-  if (!event.detail.elt.matches("[data-poll]")) toast("error", say("unreachable"));
+  if (!event.detail.elt.matches("[data-poll]")) offerRetry(toast("error", say("unreachable")), event.detail);
 });
+/* What only reads may be asked for again. */
+function offerRetry(element, request) {
+  if (request?.requestConfig.verb !== "get") return;
+  const { elt, target, pathInfo } = request;
+  const button = find(".retry", element);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    element.remove();
+    if (target === drawer) openDrawer(pathInfo.finalRequestPath);
+    else htmx.ajax("GET", pathInfo.finalRequestPath, { target, swap: elt.getAttribute("hx-swap") ?? "outerHTML" });
+  });
+}
 /* A session that has ended answers a fragment with the sign-in page: show that as a page. */
 document.addEventListener("htmx:beforeSwap", (event) => {
   const url = event.detail.xhr.responseURL;
@@ -93,6 +106,7 @@ function toast(level, text, undo = "") {
   find(".undo [name=csrfmiddlewaretoken]", element).value = token();
   find("#toasts").append(element);
   arm(element);
+  return element;
 }
 
 document.addEventListener("toasts", (event) => {

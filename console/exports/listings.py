@@ -46,6 +46,7 @@ EXPORTS = Listing[Export](
     name="exports",
     title=gettext_lazy("Exports"),
     noun=gettext_lazy("exports"),
+    singular=gettext_lazy("export"),
     queryset=Export.objects.all,
     filterset=ExportFilters,
     default_sort="-asked",

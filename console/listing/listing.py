@@ -50,6 +50,7 @@ class Listing(Generic[Row]):
     name: str
     title: Text
     noun: Text  # plural, as in "2,318 of 12,480 images"
+    singular: Text  # as in "1 image"
     queryset: Callable[[], QuerySet[Row]]
     columns: tuple[Column[Row], ...]
     filterset: type[filtering.ListingFilterSet]

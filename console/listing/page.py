@@ -131,6 +131,11 @@ class Page(Generic[Row]):
         return number
 
     @property
+    def noun(self) -> Text:
+        """What the rows are called where their number stands before it."""
+        return self.listing.singular if self.of.number == 1 else self.listing.noun
+
+    @property
     def _last(self) -> int:
         return max(1, -(-self.total.number // self.size))
 

@@ -90,7 +90,7 @@ def test_a_large_export_is_followed_to_its_file(
 ) -> None:
     monkeypatch.setattr(views, "EXPORTED_AT_ONCE", 3)
     page.goto("/images/?sort=-version")
-    page.locator(".filters").get_by_role("button", name="Export", exact=True).click()
+    page.locator(".list-head").get_by_role("button", name="Export", exact=True).click()
     expect(page).to_have_url(re.compile("/exports/$"))
     expect(page.locator("[data-state=queued]")).to_contain_text("Waiting")
     page.evaluate("window.same = true")

@@ -31,6 +31,8 @@ def log4j(_rows_seen_by_the_server: None) -> None:
 def test_a_search_leads_to_the_images_behind_a_vulnerability(page: Page, administrator: User, log4j: None) -> None:
     page.goto("/")
     page.get_by_role("link", name="Vulnerabilities", exact=True).click()
+    page.wait_for_url("**/vulnerabilities/")
+    page.wait_for_load_state()  # scripts have run: a key is heard
     expect(page.get_by_role("row")).to_have_count(5)
     page.keyboard.press("/")
     page.keyboard.type("log4j")
