@@ -49,7 +49,7 @@ LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
 WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 
 INSTALLED_APPS = [
-    "django_q",  # before the console, whose admin takes the pages of this one over
+    "django_q",
     "console.apps.ConsoleConfig",
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",

@@ -18,7 +18,6 @@ class Rematch(Job):
     new_matches = models.PositiveIntegerField(default=0)  # "12 new
     new_in_images = models.PositiveIntegerField(default=0)  # in 40 images"
     gone_matches = models.PositiveIntegerField(default=0)
-    cursor = models.BigIntegerField(default=0, editable=False)  # the last image that was counted anew
 
     class Meta(Job.Meta):
         abstract = False

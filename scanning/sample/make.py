@@ -10,18 +10,19 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from console.jobs.models import Lane, State
-from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Snapshot, Tag
+from inventory.models import Snapshot
 from registries.models import Registry, SyncRun
 from scanning import reach
 from scanning.engines.base import RiskCategory
-from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Recount, Scan, ScanRun, SecretFinding
+from scanning.models import Recount
 from scanning.sample import names
 from scanning.sample.catalogue import Catalogue, Known
-from scanning.sample.tables import Table, reset_sequences
+from scanning.sample.columns import tables_of
+from scanning.sample.tables import Quickly, reset_sequences
 
 COMMIT_EVERY = 100  # repositories
 MIRRORED = 0.06  # share of repositories that hold the images of another registry
@@ -77,7 +78,7 @@ class Made:
 def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str], None] = lambda text: None) -> Made:
     """Add ``tags`` tags of ``images`` images to the database, the same ones for the same ``seed`` and ``now``."""
     maker = _Maker(tags=tags, images=images, seed=seed, now=now)
-    with _Quickly():
+    with Quickly():
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
         began = timezone.now()
@@ -93,30 +94,12 @@ def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str
     return made
 
 
-class _Quickly:
-    """Let SQLite use memory, and wait for the disk less, while a great deal is written."""
-
-    def __enter__(self) -> None:
-        self.may = connection.vendor == "sqlite" and not connection.in_atomic_block
-        if self.may:
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA cache_size = -262144")
-                cursor.execute("PRAGMA temp_store = MEMORY")
-
-    def __exit__(self, *_error: object) -> None:
-        with connection.cursor() as cursor:
-            if self.may:
-                cursor.execute("PRAGMA cache_size = -2000")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.execute("ANALYZE")
-
-
 class _Maker:
     def __init__(self, *, tags: int, images: int, seed: int, now: datetime) -> None:
         self.tags, self.images, self.seed, self.now = tags, images, seed, now
         self.rng = random.Random(seed)  # noqa: S311
         self.catalogue = Catalogue(now=now)
-        table = self._tables = _tables(now)
+        table = self._tables = tables_of(now)
         self.repository, self.tag, self.image = table["repository"], table["tag"], table["image"]
         self.manifest, self.layer, self.held = table["manifest"], table["layer"], table["held"]
         self.made_tags = self.made_images = self.made_repositories = 0
@@ -194,7 +177,15 @@ class _Maker:
         for n in range(count):
             build = builds[n * len(builds) // count]
             self.tag.add(
-                *(key, _tag_name(n, count, build, rng), build.digest, build.manifest, build.image, address, build.size),
+                *(
+                    key,
+                    names.tag_name(n, count, build.at, rng),
+                    build.digest,
+                    build.manifest,
+                    build.image,
+                    address,
+                    build.size,
+                ),
                 *(build.at, max(build.at, first_seen)),
             )
         self.made_tags += count
@@ -219,7 +210,7 @@ class _Maker:
             language, "app"
         )
         paths = [f"{folder}/{one.replace(':', '/')}" if language != "golang" else "app/server" for one in chosen]
-        history = _history(base.os, language, name)
+        history = names.history(base.os, language, name)
         own: list[Known] = []
         builds = []
         span = (self.now - since) / (count + 1)
@@ -442,97 +433,3 @@ class _Maker:
 
     def _digest(self, kind: str, seed: str) -> str:
         return f"sha256:{sha256(f'{self.seed} {kind} {seed}'.encode()).hexdigest()}"
-
-
-def _tables(now: datetime) -> dict[str, Table]:
-    counts = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive", "packages")
-
-    def table(model: Any, *columns: str, plain: bool = False) -> Table:
-        return Table(model, columns, now=now, plain=plain)
-
-    return {
-        "repository": table(Repository, "id", "registry_id", "name", "first_seen", "synced_at"),
-        "image": table(
-            Image,
-            *("id", "image_id", "os", "architecture", "created", "history", "config_known"),
-            *("scan_state", "scan_reason", "scan_remedy", "last_scanned_at", "os_name"),
-            *(*counts, "malware_highest", "sensitive_highest", "highest"),
-        ),
-        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_id", "seen_at"),
-        "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),
-        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", plain=True),
-        "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
-        "tag": table(
-            Tag,
-            *("repository_id", "name", "digest", "manifest_id", "image_id", "address", "size", "pushed_at"),
-            "first_seen",
-        ),
-        "held": table(ImagePackage, "image_id", "package_id", "path", "diff_id", plain=True),
-        "result": table(
-            CategoryResult,
-            *("image_id", "category", "outcome", "reason", "engine_version", "ended_at", "looked_at"),
-        ),
-        "secret": table(
-            SecretFinding,
-            *("image_id", "rule", "category", "title", "severity", "path", "start_line", "end_line", "masked"),
-            *("fingerprint", "diff_id", "first_seen"),
-        ),
-        "malware": table(
-            MalwareFinding,
-            *("image_id", "engine", "rule", "family", "kind", "severity", "description", "path", "size", "sha256"),
-            *("diff_id", "first_seen"),
-        ),
-        "run": table(
-            ScanRun,
-            *(
-                "id",
-                "state",
-                "created_at",
-                "started_at",
-                "ended_at",
-                "trigger",
-                "scope",
-                "categories",
-                "tags",
-                "images",
-            ),
-            *("finished_at", "succeeded", "failed", "failures"),
-        ),
-        "scan": table(
-            Scan,
-            *("image_id", "manifest_digest", "address", "categories", "state", "created_at", "not_before"),
-            *("started_at", "ended_at", "reason", "remedy", "bytes_pulled", "run_id"),
-        ),
-    }
-
-
-def _history(os: str, language: str, name: str) -> str:
-    install = {
-        "npm": "npm ci --omit=dev",
-        "pypi": "pip install --no-cache-dir -r requirements.txt",
-        "maven": "mvn -q package",
-        "golang": "go build -o /app/server .",
-    }.get(language, "make install")
-    steps = [
-        (f"/bin/sh -c #(nop) ADD file:{sha256(os.encode()).hexdigest()[:20]} in / ", False),
-        ('/bin/sh -c #(nop)  CMD ["bash"]', True),
-        ("RUN /bin/sh -c set -eux; install runtime", False),
-        ("WORKDIR /app", True),
-        (f"RUN /bin/sh -c {install}", False),
-        ("USER app", True),
-        (f"COPY . /app # {name}", False),
-        ('CMD ["/app/start"]', True),
-    ]
-    return json.dumps([{"created_by": command, "empty_layer": empty} for command, empty in steps])
-
-
-def _tag_name(n: int, count: int, build: Build, rng: random.Random) -> str:
-    """Return the name of the n-th of ``count`` tags of a repository: versions, builds by commit, a few that move."""
-    left = count - 1 - n
-    if left < 2 and count > 3:
-        return ("latest", "stable")[left]
-    if count > 200:
-        return f"build-{n + 1}-{rng.randrange(16**7):07x}"
-    return f"{n // 40 + 1}.{n // 4 % 10}.{n % 4}" + (
-        "-rc.1" if n % 17 == 5 else f"-{build.at:%Y%m%d}" if n % 9 == 4 else ""
-    )

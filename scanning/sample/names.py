@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 
 from scanning.demo.systems import ALPINE_PACKAGES, DEBIAN_PACKAGES
 
@@ -191,3 +195,36 @@ REGISTRIES = (  # name, type, version, host, region, weight
     ("Personal Guangzhou", "ccr", "", "ccr.ccs.tencentyun.com", "ap-guangzhou", 2),
     ("Lab", "oci", "", "lab.example.com:5000", "", 3),
 )
+
+
+def history(os: str, language: str, name: str) -> str:
+    """Return the steps that built an image, as JSON like that of a config."""
+    install = {
+        "npm": "npm ci --omit=dev",
+        "pypi": "pip install --no-cache-dir -r requirements.txt",
+        "maven": "mvn -q package",
+        "golang": "go build -o /app/server .",
+    }.get(language, "make install")
+    steps = [
+        (f"/bin/sh -c #(nop) ADD file:{sha256(os.encode()).hexdigest()[:20]} in / ", False),
+        ('/bin/sh -c #(nop)  CMD ["bash"]', True),
+        ("RUN /bin/sh -c set -eux; install runtime", False),
+        ("WORKDIR /app", True),
+        (f"RUN /bin/sh -c {install}", False),
+        ("USER app", True),
+        (f"COPY . /app # {name}", False),
+        ('CMD ["/app/start"]', True),
+    ]
+    return json.dumps([{"created_by": command, "empty_layer": empty} for command, empty in steps])
+
+
+def tag_name(n: int, count: int, built_at: datetime, rng: random.Random) -> str:
+    """Return the name of the n-th of ``count`` tags of a repository: versions, builds by commit, a few that move."""
+    left = count - 1 - n
+    if left < 2 and count > 3:
+        return ("latest", "stable")[left]
+    if count > 200:
+        return f"build-{n + 1}-{rng.randrange(16**7):07x}"
+    return f"{n // 40 + 1}.{n // 4 % 10}.{n % 4}" + (
+        "-rc.1" if n % 17 == 5 else f"-{built_at:%Y%m%d}" if n % 9 == 4 else ""
+    )
