@@ -10,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from console import undo
+from console import toasts
 
 
 class PreferencesMiddleware:
@@ -49,10 +49,11 @@ class ToastMiddleware:
         leaves = {"HX-Redirect", "HX-Location", "HX-Refresh", "HX-Trigger"}.intersection(response.headers)
         if not request.headers.get("HX-Request") or response.status_code >= 300 or leaves:
             return response
-        toasts = []
+        told = []
         for message in get_messages(request):
-            token = undo.token_of(message.extra_tags or "")
-            toasts.append({"level": message.level_tag, "text": str(message)} | ({"undo": token} if token else {}))
-        if toasts:
-            response.headers["HX-Trigger"] = json.dumps({"toasts": toasts})
+            extras = {"undo": toasts.undo_of(message), "links": toasts.links_of(message)}
+            here = {"level": message.level_tag, "text": str(message)}
+            told.append(here | {name: value for name, value in extras.items() if value})
+        if told:
+            response.headers["HX-Trigger"] = json.dumps({"toasts": told})
         return response

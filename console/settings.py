@@ -192,6 +192,8 @@ LISTINGS: dict[str, dict[str, str]] = {
 UNDO: dict[str, str] = {
     "view.remove": "console.listing.saved.restore",
     "columns.change": "console.listing.columns_chosen.restore",
+    "schedule.delete": "scanning.schedule_undo.restore",
+    "schedule.off": "scanning.schedule_undo.switch_on",
 }
 
 # --- people ------------------------------------------------------------------------------------------------------

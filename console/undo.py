@@ -16,27 +16,27 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from console import audit
+from console import audit, toasts
 from console.accounts import person
 from console.models import User
 
 SALT = "console.undo"
 SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
-TAG = "undo:"
+
+
+class RefusedError(Exception):
+    """What was done cannot be taken back any more; says why, for a person."""
 
 
 def offer(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
     """Tell what was done, with a button that calls ``settings.UNDO[action](user, values)``. ``values`` are JSON.
 
+    What is called asks for the permission that the deed needs, and raises RefusedError where it cannot be taken back.
+
     The button carries all that is needed, signed and for this person alone; nothing is kept here.
     """
     token = signing.dumps({"user": person(request).pk, "action": action, "values": values}, salt=SALT, compress=True)
-    messages.success(request, text, extra_tags=f"{TAG}{token}")
-
-
-def token_of(tags: str) -> str:
-    """Return the token in the tags of a message, "" where it offers nothing."""
-    return next((tag.removeprefix(TAG) for tag in (tags or "").split() if tag.startswith(TAG)), "")
+    toasts.say(request, messages.SUCCESS, text, undo=token)
 
 
 @require_POST
@@ -52,8 +52,12 @@ def undo(request: HttpRequest) -> HttpResponse:
         act: Callable[[User, dict[str, Any]], object] = import_string(settings.UNDO[told["action"]])
     except (signing.BadSignature, KeyError, TypeError):
         messages.error(request, _("That can no longer be undone."))
-    else:
+        return redirect(back if safe else reverse("console:home"))
+    try:
         act(user, told["values"])
+    except RefusedError as error:
+        messages.error(request, str(error))
+    else:
         audit.record(request, "undo", told["action"])
         messages.success(request, _("Undone."))
     return redirect(back if safe else reverse("console:home"))

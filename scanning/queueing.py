@@ -16,6 +16,7 @@ from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
 
 PROMPT = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
+ALREADY = _("Already scanning")
 BATCH = 200  # tags a transaction; keeps the database's write lock short
 
 
@@ -63,11 +64,11 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 done.tags += 1
                 continue
             elif tag.image_id in busy:
-                why = _("Already scanning")
+                why = ALREADY
             elif limit is not None and room is not None and len(done.scans) >= room:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
             elif (scan := _create(run, tag, tag.image_id, before=run.images + len(done.scans))) is None:
-                why = _("Already scanning")
+                why = ALREADY
             else:
                 ours.add(tag.image_id)
                 done.scans.append(scan)

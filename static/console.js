@@ -96,11 +96,19 @@ function arm(element) {
   start();
 }
 
-function toast(level, text, undo = "") {
+function toast(level, text, { undo = "", links = [] } = {}) {
   const element = find("#toast").content.firstElementChild.cloneNode(true);
   element.classList.toggle("ok", level === "success");
   element.classList.toggle("fault", level === "error");
   find("strong", element).textContent = text;
+  const more = find(".links", element);
+  more.hidden = !links.length;
+  for (const link of links) {
+    const anchor = document.createElement("a");
+    anchor.href = link.href;
+    anchor.textContent = link.text;
+    more.append(anchor);
+  }
   find(".undo", element).hidden = !undo;
   find(".undo [name=token]", element).value = undo;
   find(".undo [name=csrfmiddlewaretoken]", element).value = token();
@@ -110,7 +118,7 @@ function toast(level, text, undo = "") {
 }
 
 document.addEventListener("toasts", (event) => {
-  for (const { level, text, undo } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text, undo);
+  for (const { level, text, ...extras } of event.detail.value ?? event.detail.toasts ?? []) toast(level, text, extras);
 });
 on("click", "[data-dismiss]", (event, button) => button.closest(".toast").remove());
 all("#toasts > .toast").forEach(arm);

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from console import undo
+from console import toasts
 from console.told import tell
 
 register = template.Library()
@@ -49,7 +49,13 @@ SEVERITIES = (
 @register.filter
 def undo_token(message: Message) -> str:
     """Return what the button Undo of a message sends, "" where it offers none."""
-    return undo.token_of(message.extra_tags or "")
+    return toasts.undo_of(message)
+
+
+@register.filter
+def toast_links(message: Message) -> list[toasts.Link]:
+    """Return the links of the toast of a message."""
+    return toasts.links_of(message)
 
 
 @register.simple_tag

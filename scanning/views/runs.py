@@ -23,7 +23,7 @@ from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope
 from scanning.run_listings import PROGRESS, RUNS, SCANS, categories_of, result_label, result_of, started_by
-from scanning.views.settings import say_started
+from scanning.views.started import say_started
 
 RECENT = timedelta(seconds=30)  # longer than a page waits between two looks
 MOVED = 100  # as many as a page shows

@@ -16,15 +16,12 @@ from django.views.decorators.http import require_GET, require_POST
 from console import audit
 from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
-from console.told import tell
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Tag
 from scanning import launch
 from scanning import progress as scans
-from scanning.queueing import Skipped
-
-NAMED = 3  # skipped images that a message names
+from scanning.views.started import say_started
 
 
 @require_POST
@@ -39,26 +36,8 @@ def scan(request: HttpRequest) -> HttpResponse:
     run = result.run
     detail = {"run": run.pk, "queued": run.images, "skipped": run.skipped_tags}
     audit.record(request, "scan.start", run, detail)
-    if not run.is_final:
-        messages.success(request, _("The scan has started; its images are being queued."))
-        return _answer(request)
-    text = ngettext("%(n)s scan queued", "%(n)s scans queued", len(result.queued)) % {"n": f"{len(result.queued):,}"}
-    if result.tags > len(result.queued):
-        text += " " + _("for %(n)s images") % {"n": f"{result.tags:,}"}
-    if result.skipped:
-        text += ", " + _("%(n)s skipped") % {"n": f"{len(result.skipped):,}"} + f" ({_why(result.skipped)})"
-    (messages.success if result.queued else messages.warning)(request, text)
+    say_started(request, run, skipped=result.skipped)
     return _answer(request)
-
-
-def _why(skipped: list[Skipped]) -> str:
-    """Return why, each reason once, with the addresses where they are few."""
-    reasons: dict[str, list[str]] = {}
-    for one in skipped:
-        reasons.setdefault(tell(one.why), []).append(one.address)
-    return "; ".join(
-        f"{why}: {', '.join(addresses)}" if len(addresses) <= NAMED else why for why, addresses in reasons.items()
-    )
 
 
 @require_POST

@@ -14,14 +14,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
+from console import audit, undo
 from console.accounts import administrator, operator, person
 from inventory.models import Tag
-from scanning import choosing, due, schedule
+from scanning import choosing, due, schedule, schedule_undo
 from scanning.forms import ScheduleForm
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
 from scanning.run_listings import result_label, result_of
-from scanning.views.settings import reasons, say_started
+from scanning.views.settings import reasons
+from scanning.views.started import say_started
 
 NEXT = 3  # due times shown
 FIRINGS = 10  # past due times shown
@@ -80,7 +81,11 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
     schedule.save(form.apply(), chosen=chosen)
     selection.delete()
     audit.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
-    messages.success(request, _("The schedule “%(name)s” is saved.") % {"name": found.name})
+    if before.get("on") and not found.is_on:
+        off = _("The schedule “%(name)s” is saved and off.") % {"name": found.name}
+        undo.offer(request, off, action="schedule.off", values={"pk": found.pk})
+    else:
+        messages.success(request, _("The schedule “%(name)s” is saved.") % {"name": found.name})
     return redirect("scanning:schedule", pk=found.pk)
 
 
@@ -103,8 +108,12 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
     audit.record(request, "schedule.delete", found, before=_described(found))
-    messages.success(request, _("The schedule “%(name)s” is deleted.") % {"name": found.name})
+    text, values = _("The schedule “%(name)s” is deleted.") % {"name": found.name}, schedule_undo.kept(found)
     schedule.delete(found)
+    if values is None:
+        messages.success(request, text)
+    else:
+        undo.offer(request, text, action="schedule.delete", values=values)
     return redirect("scanning:schedule-list")
 
 

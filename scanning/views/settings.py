@@ -8,18 +8,17 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
 from console.accounts import administrator, operator, person
 from console.listing.listing import SelectionError
-from console.told import tell
 from inventory.listings import IMAGES
 from inventory.models import Tag
 from scanning import choosing, preview, quota, recommended, runs
 from scanning.forms import CATEGORIES, QuotaForm, ScanForm
-from scanning.models import ScanRun, Scope, Selection
+from scanning.models import Scope, Selection
+from scanning.views.started import say_started
 
 PURPOSE = "scan"
 
@@ -122,19 +121,6 @@ def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpRe
     audit.record(request, "scan.start", run, detail | {"skipped": run.skipped_tags})
     say_started(request, run)
     return redirect("inventory:image-list")
-
-
-def say_started(request: HttpRequest, run: ScanRun) -> None:
-    """Tell what a start of ``run`` came to so far."""
-    if not run.is_final:
-        messages.success(request, _("The scan has started; its images are being queued."))
-        return
-    text = ngettext("%(n)s scan queued", "%(n)s scans queued", run.images) % {"n": f"{run.images:,}"}
-    if run.tags > run.images:
-        text += " " + _("for %(n)s images") % {"n": f"{run.tags:,}"}
-    if run.skipped:
-        text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({'; '.join(map(tell, run.skipped))})"
-    (messages.success if run.images else messages.warning)(request, text)
 
 
 def reasons() -> list[tuple[str, int]]:

@@ -77,8 +77,8 @@ def test_a_schedule_is_edited_and_switched_off_and_on(page: Page, nightly: ScanS
     expect(page.locator(".schedules .tag")).to_have_text("Off")
     assert not Schedule.objects.filter(func=schedules.TASK).exists()
     assert ScanSchedule.objects.get().timeout == 720
-    page.get_by_role("switch", name="On").check()
-    save(page)
+    expect(page.locator(".toast")).to_contain_text("The schedule “Every night” is saved and off.")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(page.locator(".schedules .tag")).to_have_text("On")
     assert Schedule.objects.filter(func=schedules.TASK).count() == 1
 
@@ -110,6 +110,9 @@ def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, ni
     expect(page.locator("main")).to_contain_text("No schedule yet")
     assert not Schedule.objects.filter(func=schedules.TASK).exists()
     assert ScanRun.objects.count() == 1
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".schedules")).to_contain_text("Nightly")
+    assert ScanSchedule.objects.get().runs.count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -19,7 +19,7 @@ from console.jobs.models import State
 from console.models import AuditEvent
 from inventory.models import Image, Tag
 from scanning import progress
-from scanning.models import Scan
+from scanning.models import Scan, ScanRun
 from tests import factories
 from tests.people import person
 
@@ -37,6 +37,12 @@ def operator(client: Client) -> Client:
 def said(response: HttpResponse) -> str:
     """Return what the toasts of an answer say."""
     return " ".join(toast["text"] for toast in json.loads(response["HX-Trigger"])["toasts"])
+
+
+def links(response: HttpResponse) -> dict[str, str]:
+    """Return the links of the toasts of an answer."""
+    told = json.loads(response["HX-Trigger"])["toasts"]
+    return {link["text"]: link["href"] for toast in told for link in toast.get("links", [])}
 
 
 def state_of(html: str, tag: Tag) -> str:
@@ -70,7 +76,32 @@ def test_tags_of_one_image_are_scanned_once_and_what_is_scanning_is_skipped(oper
     busy = factories.tag("busy")
     queued(busy)
     response = operator.post(reverse(SCAN), {"ids": [tag.pk for tag in (*tags, busy)]}, headers=HTMX)
-    assert said(response) == f"2 scans queued for 3 images, 1 skipped (Already scanning: {busy})"
+    assert said(response) == "2 scans queued for 3 images, 1 skipped (Already scanning)"
+    run = f"/scans/runs/{ScanRun.objects.get().pk}/"
+    assert links(response) == {"Scan run": run, str(busy): f"/images/{busy.pk}/"}
+
+
+def test_where_more_are_skipped_than_can_be_named_links_lead_to_all_of_them(operator: Client) -> None:
+    busy = [factories.tag(f"v{index}") for index in range(4)]
+    for tag in busy:
+        queued(tag)
+    response = operator.post(reverse(SCAN), {"ids": [tag.pk for tag in busy]}, headers=HTMX)
+    assert said(response) == "0 scans queued, 4 skipped (Already scanning)"
+    run = f"/scans/runs/{ScanRun.objects.get().pk}/"
+    assert links(response) == {
+        "Scan run": run,
+        "What was skipped": f"{run}#skipped-title",
+        "Images that are being scanned": "/images/?status=scanning",
+    }
+    assert 'id="skipped-title"' in operator.get(run).content.decode()
+
+
+def test_a_page_shows_the_links_of_a_toast_too(operator: Client) -> None:
+    tag = factories.tag("<b>v1</b>", path="team/" + "long-" * 30)
+    queued(tag)
+    html = operator.post(reverse(SCAN), {"ids": [tag.pk]}, follow=True).content.decode()
+    shown = re.search(rf'<a href="/images/{tag.pk}/">(…[^<]*)&lt;b&gt;v1&lt;/b&gt;</a>', html)
+    assert shown
 
 
 def test_all_that_match_are_scanned_and_nothing_else(operator: Client) -> None:

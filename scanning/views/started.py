@@ -1,0 +1,56 @@
+"""What a person is told when scans have started: how many, what was left out and why, and where to look at both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console import toasts
+from console.told import tell
+from scanning.models import ScanRun
+from scanning.queueing import ALREADY, Skipped
+
+SHOWN = 80  # characters of an address; a header of the answer holds them all
+NAMED = 3  # skipped images with a link each; of more, one leads to all of them
+
+
+def say_started(request: HttpRequest, run: ScanRun, *, skipped: Sequence[Skipped] = ()) -> None:
+    """Tell what a start of ``run`` came to so far, with links to the run and to what was ``skipped`` of it."""
+    here = toasts.Link(text=_("Scan run"), href=reverse("scanning:run", args=[run.pk]))
+    if not run.is_final:
+        text = _("The scan has started; its images are being queued.")
+        toasts.say(request, messages.SUCCESS, text, links=[here])
+        return
+    text = ngettext("%(n)s scan queued", "%(n)s scans queued", run.images) % {"n": f"{run.images:,}"}
+    if run.tags > run.images:
+        text += " " + _("for %(n)s images") % {"n": f"{run.tags:,}"}
+    if run.skipped:
+        why = "; ".join(map(tell, run.skipped))
+        text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({why})"
+    level = messages.SUCCESS if run.images else messages.WARNING
+    toasts.say(request, level, text, links=[here, *_links(run, skipped)])
+
+
+def _links(run: ScanRun, skipped: Sequence[Skipped]) -> list[toasts.Link]:
+    if not run.skipped:
+        return []
+    if 0 < len(skipped) <= NAMED:
+        return [
+            toasts.Link(text=_end(one.address), href=reverse("inventory:image", args=[one.tag_id])) for one in skipped
+        ]
+    left_out = f"{reverse('scanning:run', args=[run.pk])}#skipped-title"
+    found = [toasts.Link(text=_("What was skipped"), href=left_out)]
+    if ALREADY in run.skipped:
+        scanning = f"{reverse('inventory:image-list')}?status=scanning"
+        found.append(toasts.Link(text=_("Images that are being scanned"), href=scanning))
+    return found
+
+
+def _end(address: str) -> str:
+    """Return the end of a long address: what tells it from others."""
+    return address if len(address) <= SHOWN else f"…{address[1 - SHOWN :]}"
