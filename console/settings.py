@@ -350,6 +350,7 @@ RULES: str = env.str("TALLYMAN_RULES", str(DATA_DIR / "rules"))
 # clamd of ClamAV: the path of its socket, or host:port; empty: scan without ClamAV.
 CLAMD: str = env.str("TALLYMAN_CLAMD", "")
 CLAMD_MAX_BYTES: int = env.int("TALLYMAN_CLAMD_MAX_BYTES", 100 * 1024**2)
+SCAN_STALL_SECONDS = 10.0  # a pull to which nothing comes for so long stands still: its registry is slow
 SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
 LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
 

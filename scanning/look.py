@@ -8,7 +8,6 @@ after our own layers and with nothing held.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -30,6 +29,7 @@ from scanning.engines.trivy import LayersMissing, TrivySession
 from scanning.layers import CorruptLayer, LayerLease, StoredFile
 from scanning.models import Scan
 from scanning.models.scan import Stage
+from scanning.stopping import Stopping
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,23 +38,6 @@ PULLS = 3  # layers of one image at once
 _ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
 _ELSEWHERE = gettext_lazy("A layer lies outside of the registry and was not looked at.")
 LOOK_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
-
-
-class Stopping:
-    """The ``check`` of a scan, which its pulling threads ask too: they end as soon as the scan does."""
-
-    def __init__(self, run: JobRun[Scan]) -> None:
-        self._run, self._stopped = run, threading.Event()
-
-    def __call__(self) -> None:
-        """Raise where the scan must stop or has stopped."""
-        if self._stopped.is_set():
-            raise InterruptedError
-        self._run.check()
-
-    def stop(self) -> None:
-        """Have everybody who asks stop."""
-        self._stopped.set()
 
 
 @dataclass(frozen=True)
@@ -150,6 +133,7 @@ class Look:
     def _see(self) -> ImageReport | None:
         while unknown := self._unknown():
             with installed.layer_store().claims(layer.digest for layer in unknown) as claimed:
+                self._check.let_go = claimed.let_go
                 unknown = self._unknown()  # another scan may have ended its look just before the claim
                 mine = [layer for layer in unknown if layer.digest in claimed]
                 self._pull(mine)
@@ -243,6 +227,7 @@ class Look:
 
         def progress(pulled: int) -> None:
             self._pulled[layer.digest] = pulled
+            self._check.flowed()
 
         try:
             return self._lease.get(

@@ -19,12 +19,13 @@ from registries import limit
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import RateLimited
+from registries.oci.errors import RateLimited, TimedOut
 from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
-from scanning.look import Look, Seen, Source, Stopping
+from scanning.look import Look, Seen, Source
 from scanning.models import Scan, Stage
+from scanning.stopping import Stopping
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
 LONGEST_PAUSE = timedelta(hours=24)  # that a registry may ask for
@@ -52,6 +53,10 @@ def scan_image(run: JobRun[Scan]) -> None:
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
             run.postpone(until=error.retry_at, reason=error.reason)
+        except TimedOut:
+            if scan.registry:
+                scan.registry.note_slow()
+            raise
     run.check()
     finish(run, findings)
 
@@ -89,9 +94,10 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
     check = Stopping(run)
     with ExitStack() as stack:
         run.progress(Stage.PULLING)
-        client = stack.enter_context(open_client(registry, check=check))
+        client = stack.enter_context(open_client(registry, check=check.on_network))
         source = _open(client, repository=tag.repository.name, digest=scan.manifest_digest, image=scan.image)
-        lease = stack.enter_context(installed.layer_store().lease(f"scan-{scan.pk}-{run.attempt}"))
+        owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
+        lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))
         session = installed.trivy().session(categories=analysed) if analysed else None
         malware = RiskCategory.MALWARE in categories
         look = Look(run, source, lease, session=session, malware=malware, check=check)

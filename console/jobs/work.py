@@ -104,7 +104,9 @@ def _pass_on(model: type[J]) -> None:
     """Wake a worker for the next job where no hint is under way: one without a place may have used it up in vain."""
     try:
         cluster = settings.JOB_KINDS[model.kind]["cluster"]
-        if not presence.draining() and not queue.waiting(cluster) and (job := eligible(model).first()):
+        if presence.draining() or queue.waiting(cluster):
+            return
+        if job := model.next_in_line(eligible(model), lane=None):
             queue.hint(job)
     except Exception as error:
         log.warning("No worker could be woken for the next %s: %s", model.kind, type(error).__name__)

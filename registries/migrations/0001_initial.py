@@ -67,6 +67,7 @@ class Migration(migrations.Migration):
                 ('ca_bundle', models.TextField(blank=True, verbose_name='Certificate bundle')),
                 ('repositories', models.TextField(blank=True, verbose_name='Repositories')),
                 ('nightly_on', models.DateField(blank=True, editable=False, null=True)),
+                ('slow_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('deleting_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('connection', models.CharField(choices=[('unknown', 'Not tested'), ('connected', 'Connected'), ('refused', 'Credentials refused'), ('failed', 'Failed')], default='unknown', editable=False, max_length=10)),
                 ('connection_reason', models.TextField(blank=True, editable=False)),

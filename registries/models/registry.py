@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +15,9 @@ from registries import secrets
 
 if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
+
+SLOW = timedelta(minutes=10)  # a registry that did not answer counts as slow for so long
+IS_SLOW = models.Q(slow_until__gt=Now())
 
 
 class RegistryQuerySet(models.QuerySet["Registry"]):
@@ -69,6 +73,7 @@ class Registry(models.Model):
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
     repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
     nightly_on = models.DateField(null=True, blank=True, editable=False)  # local date of the last nightly sync
+    slow_until = models.DateTimeField(null=True, blank=True, editable=False)  # it did not answer a while ago
     deleting_at = models.DateTimeField(null=True, blank=True, editable=False)  # set: it is being removed
 
     connection = models.CharField(max_length=10, choices=Connection.choices, default=Connection.UNKNOWN, editable=False)
@@ -166,6 +171,10 @@ class Registry(models.Model):
     def _login(self) -> str:
         parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def note_slow(self) -> None:
+        """Note that a pull from it stands still or has timed out. By the database's clock; touches no other field."""
+        type(self)._default_manager.filter(pk=self.pk).update(slow_until=Now() + SLOW)
 
     def record_sync(self, run: SyncRun) -> None:
         """Keep ``run``, which has ended, as the last sync of this registry."""

@@ -9,7 +9,8 @@
     <root>/layers/<key>/partial              being pulled; its length is the room taken for it
     <root>/layers/<key>/<diff ID>            complete and verified
 
-``<key>`` is the diff ID, or ``blob-`` and the digest of the blob where the diff ID is not known beforehand. All locks
+``<key>`` is the diff ID, or ``blob-`` and the digest of the blob where the diff ID is not known beforehand; with
+``.1`` behind it a second one, pulled from elsewhere while the first pull stands still. All locks
 are the system's (``flock``): what a dead process leaves behind is recognised by its lock being free, and swept.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scanning.engines.base import Check
-from scanning.layers.claims import claimed
+from scanning.layers.claims import Claims, claimed
 from scanning.layers.decompress import plain
 from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
@@ -40,6 +41,8 @@ MAX_RATIO = 200  # uncompressed to compressed …
 RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
 MAX_LAYER_BYTES = 64 << 30  # uncompressed
 STEP = 64 << 20  # room is taken in steps of this
+STILL_SECONDS = 10.0
+BESIDE = 3  # pulls of one layer beside each other at most, each from another source
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class LayerStore:
     """Layers under ``root``, shared by all processes of this machine, never more than ``max_bytes`` of them.
 
     New layers are also held back while less than ``min_free_ratio`` of the disk would be free. ``wait_seconds`` bounds
-    the wait for room.
+    the wait for room. A pull to which nothing has come for ``still_seconds`` is waited for by its own source alone.
     """
 
     def __init__(
@@ -66,16 +69,18 @@ class LayerStore:
         min_free_ratio: float = 0.10,
         max_layer_bytes: int = MAX_LAYER_BYTES,
         wait_seconds: float = WAIT_SECONDS,
+        still_seconds: float = STILL_SECONDS,
     ) -> None:
         self.root, self.layers, self.leases = root, root / "layers", root / "leases"
-        self.max_layer_bytes = max_layer_bytes
+        self.max_layer_bytes, self.still_seconds = max_layer_bytes, still_seconds
         self.space = Space(root, max_bytes=max_bytes, min_free_ratio=min_free_ratio, wait_seconds=wait_seconds)
 
     @contextmanager
-    def lease(self, owner: str) -> Iterator[LayerLease]:
+    def lease(self, owner: str, *, source: str = "") -> Iterator[LayerLease]:
         """Give a lease; what was taken with it is given back at the end, whatever the end.
 
-        ``owner`` names who works, for the eye (``scan-12-1``): letters, digits, ``.``, ``_`` and ``-``.
+        ``owner`` names who works, for the eye (``scan-12-1``): letters, digits, ``.``, ``_`` and ``-``. ``source``
+        names where it pulls from.
         """
         if not OWNER.fullmatch(owner):
             raise ValueError(f"no name for a lease: {owner!r}")
@@ -87,14 +92,14 @@ class LayerStore:
         if descriptor is None:
             raise RuntimeError(f"somebody else holds the new lease {folder}")
         try:
-            yield LayerLease(self, folder)
+            yield LayerLease(self, folder, source)
         finally:
             try:
                 self._end(folder)
             finally:
                 os.close(descriptor)
 
-    def claims(self, digests: Iterable[str]) -> AbstractContextManager[list[str]]:
+    def claims(self, digests: Iterable[str]) -> AbstractContextManager[Claims]:
         """Hold the right to look at those of these blobs at which no other scan of this machine looks, and give them.
 
         Never waits: ask again later for the others, with nothing in hand.
@@ -150,8 +155,8 @@ class LayerStore:
 class LayerLease:
     """What one scan has taken from the store. May be used by several threads."""
 
-    def __init__(self, store: LayerStore, folder: Path) -> None:
-        self._store, self._folder = store, folder
+    def __init__(self, store: LayerStore, folder: Path, source: str) -> None:
+        self._store, self._folder, self._source = store, folder, source
 
     def get(
         self,
@@ -168,19 +173,51 @@ class LayerLease:
         ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is "" where the
         config does not name it. ``open_blob`` gives the blob as it is in the registry and
         itself verifies it against ``digest``. ``progress`` gets the number of compressed bytes read so far of this
-        layer. Where another process pulls the same layer, this waits for it, calling ``check``. Raises LayerError, and
-        what ``open_blob`` and ``check`` raise; nothing partial stays behind.
+        layer. Where another process pulls the same layer, this waits for it, calling ``check``; but not for a pull from
+        another source that stands still. Raises LayerError, and what ``open_blob`` and ``check`` raise; nothing
+        partial stays behind.
         """
         key = _file_name(diff_id) if diff_id else f"blob-{_file_name(digest)}"
-        folder = self._store.layers / key
-        with no_space(self._store.root), locked(folder / "lock", check=check):
-            (self._folder / key).touch()
+        with no_space(self._store.root), self._hold(key, check) as folder:
+            (self._folder / folder.name).touch()
             if (file := _complete(folder)) is not None:
                 return file
+            (folder / "lock").write_text(self._source)
             try:
                 return self._pull(folder, size, diff_id, open_blob, check, progress)
             finally:
                 (folder / "partial").unlink(missing_ok=True)
+
+    @contextmanager
+    def _hold(self, key: str, check: Check) -> Iterator[Path]:
+        """Hold the lock of a folder for the layer ``key``, and give the folder."""
+        while (held := self._take(key)) is None:
+            check()
+            time.sleep(POLL_SECONDS)
+        folder, descriptor = held
+        try:
+            yield folder
+        finally:
+            os.close(descriptor)
+
+    def _take(self, key: str) -> tuple[Path, int] | None:
+        for number in range(BESIDE):
+            folder = self._store.layers / (f"{key}.{number}" if number else key)
+            folder.mkdir(parents=True, exist_ok=True)
+            if (descriptor := acquire(folder / "lock")) is not None:
+                return folder, descriptor
+            if not self._stands_still(folder):
+                return None
+        return None
+
+    def _stands_still(self, folder: Path) -> bool:
+        """Whether the layer is being pulled from another source, to no avail."""
+        try:
+            source, partial = (folder / "lock").read_text(), (folder / "partial").stat()
+        except FileNotFoundError:
+            return False
+        asked = partial.st_size > 0  # before that it waits for room, which a second pull would too
+        return asked and source != self._source and time.time() - partial.st_mtime >= self._store.still_seconds
 
     def _pull(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import ExpressionWrapper, F, Min, OuterRef, Subquery
+from django.db.models import Case, Exists, ExpressionWrapper, F, Min, OuterRef, Subquery, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -18,9 +19,11 @@ from console.jobs.models import FINAL_STATES, Job, Lane, State
 from inventory import summary
 from inventory.models import Image
 from registries.models import Registry
+from registries.models.registry import IS_SLOW
 from scanning.models.run import ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
+HERE = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
 SUMMARY = {
     State.QUEUED: Image.ScanState.QUEUED,
     State.RUNNING: Image.ScanState.RUNNING,
@@ -36,6 +39,11 @@ class Stage(models.TextChoices):
     WAITING = "waiting", _("waiting for another scan of the same layers")
     PULLING = "pulling", _("pulling")
     ANALYSING = "analysing", _("analysing")
+
+
+def share() -> int:
+    """Return how many places of a machine a registry that does not answer may hold: at most half of them."""
+    return settings.SCAN_WORKERS // 2
 
 
 class Scan(Job):
@@ -86,8 +94,9 @@ class Scan(Job):
     def next_in_line(cls, queue: models.QuerySet[Scan], *, lane: Lane | None) -> Scan | None:
         """Return the next scan: by lane, then of the registry with the fewest scans at work, then by age.
 
-        So a registry that is slow holds no more than its share of the workers while others wait. Each registry costs
-        two looks into the index ``scan_line``, however long the queue is.
+        So a registry that is merely large holds no more than its share of the workers while others wait. One that does
+        not answer gets no more than its share even while nobody waits: others could not get the places back soon. Each
+        registry costs two looks into the index ``scan_line``, however long the queue is.
         """
         line = cls.objects.filter(state=State.QUEUED)
         if lane is not None:
@@ -99,13 +108,41 @@ class Scan(Job):
         heads = Registry.objects.order_by().values_list(
             Subquery(at_once.filter(registry=OuterRef("pk"))[:1]),
             Subquery(due.filter(registry=OuterRef("pk")).values("least")),
+            Case(When(IS_SLOW, then=F("pk"))),
         )
-        first = {pk % LANE_STEP for pair in heads for pk in pair if pk}
+        first, slow = set[int](), set[int | None]()
+        for *found, slow_one in heads:
+            first |= {pk % LANE_STEP for pk in found if pk}
+            slow |= {slow_one} - {None}
         first |= set(at_once.filter(registry=None).values_list("pk", flat=True)[:1])
         first |= {least % LANE_STEP for least in due.filter(registry=None).values_list("least", flat=True)}
-        busy = Counter(cls.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", flat=True))
-        candidates = cls.objects.filter(pk__in=first)
-        return min(candidates, key=lambda scan: (scan.lane, busy[scan.registry_id], scan.pk), default=None)
+        at_work = list(cls.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane"))
+        busy = Counter(registry for registry, _worker, _lane in at_work)
+        here = Counter(registry for registry, worker, _lane in at_work if worker.startswith(HERE))
+        by_hand = Counter(
+            registry for registry, worker, lane in at_work if worker.startswith(HERE) and lane == Lane.MANUAL
+        )
+
+        def at_its_share(scan: Scan) -> bool:
+            return scan.registry_id in slow and here[scan.registry_id] >= share()
+
+        def barred(scan: Scan) -> bool:
+            theirs = by_hand if scan.lane == Lane.MANUAL else here  # those by hand have a worker more
+            return scan.registry_id in slow and theirs[scan.registry_id] >= max(1, share())
+
+        candidates = [scan for scan in cls.objects.filter(pk__in=first) if not barred(scan)]
+        by_rank = [(scan.lane, at_its_share(scan), busy[scan.registry_id], scan.pk) for scan in candidates]
+        return dict(zip(by_rank, candidates, strict=True))[min(by_rank)] if by_rank else None
+
+    @classmethod
+    def keeps_others_waiting(cls, registry_id: int) -> bool:
+        """Whether a slow registry has more than its share of this machine while others could go on."""
+        here = cls.objects.filter(state=State.RUNNING, registry=registry_id, worker__startswith=HERE)
+        if here.count() <= share():
+            return False
+        theirs = cls.objects.filter(state=State.QUEUED, registry=OuterRef("pk"))
+        ready = Exists(theirs.filter(not_before=None)) | Exists(theirs.filter(not_before__lte=Now()))
+        return Registry.objects.filter(ready).exclude(pk=registry_id).exclude(IS_SLOW).exists()
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -59,6 +60,67 @@ def test_a_registry_with_scans_at_work_lets_others_go_first() -> None:
     Scan.objects.filter(pk=goes.pk).update(state=State.RUNNING)
     assert taken() == waits  # as many at work: by age again
     assert queued(slow, Lane.MANUAL) == taken()  # a lane goes before fairness
+
+
+@pytest.fixture
+def slow() -> Registry:
+    """A registry that did not answer a while ago."""
+    registry = factories.registry()
+    registry.note_slow()
+    return registry
+
+
+HERE = {"state": State.RUNNING, "worker": f"{socket.gethostname()}:1"}
+
+
+def test_a_registry_that_does_not_answer_gets_half_of_the_places_even_while_nobody_waits(slow: Registry) -> None:
+    queued(slow, state=State.RUNNING, worker="elsewhere:1")
+    waits = queued(slow)
+    assert taken() == waits  # each machine is judged for itself
+    queued(slow, **HERE)
+    assert taken() is None
+    queued(slow, **HERE)  # had from before it stood still
+    by_hand = queued(slow, Lane.MANUAL)
+    assert taken() == by_hand  # those have a worker more, …
+    Scan.objects.filter(pk=by_hand.pk).update(**HERE)
+    queued(slow, Lane.MANUAL)
+    assert taken() is None  # … of which one registry does not get more either
+    other = queued(factories.registry())
+    assert taken() == other
+    Scan.objects.filter(pk=other.pk).delete()
+    Registry.objects.update(slow_until=timezone.now() - timedelta(seconds=1))
+    assert taken() is not None
+
+
+def test_where_there_is_one_place_a_registry_that_does_not_answer_comes_last(slow: Registry, settings: Any) -> None:
+    settings.SCAN_WORKERS = 1
+    first, second = queued(slow), queued(factories.registry())
+    assert taken() == second
+    Scan.objects.filter(pk=second.pk).delete()
+    assert taken() == first
+
+
+def test_it_gives_up_what_it_has_beyond_its_share_only_for_scans_that_can_go_on(slow: Registry) -> None:
+    queued(slow, **HERE)
+    other = factories.registry()
+    waits = queued(other)
+    assert not Scan.keeps_others_waiting(slow.pk)  # it has its share and no more
+    queued(slow, **HERE)
+    assert Scan.keeps_others_waiting(slow.pk)
+    Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() + timedelta(hours=1))
+    assert not Scan.keeps_others_waiting(slow.pk)
+    Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() - timedelta(seconds=1))
+    assert Scan.keeps_others_waiting(slow.pk)
+    other.note_slow()
+    assert not Scan.keeps_others_waiting(slow.pk)
+
+
+def test_nobody_is_woken_for_a_scan_that_may_not_be_taken(slow: Registry) -> None:
+    queued(slow, **HERE)
+    waits = queued(slow)
+    work(Scan, waits.pk, lambda run: None)
+    waits.refresh_from_db()
+    assert (waits.state, waits.hinted_at) == (State.QUEUED, None)
 
 
 def test_a_scan_that_waits_holds_up_nobody_and_goes_on_when_its_time_has_come() -> None:

@@ -17,6 +17,7 @@ JOB_TIMES = Times(
     stop=20,
     settle=20,
 )
+SCAN_STALL_SECONDS = 1.0
 JOB_KINDS["database"]["task"] = "tests.console.jobs.tasks.steered"  # noqa: F405
 JOB_KINDS["database"]["cluster"] = "scan"  # noqa: F405
 

@@ -1,0 +1,149 @@
+"""A pull that stands still keeps nobody from the layer: neither from looking at it nor from pulling it elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from django.utils import timezone
+
+from console.jobs.errors import Postponed
+from console.jobs.work import JobRun
+from registries.models import Registry
+from scanning.layers import LayerStore, StoredFile
+from scanning.models import Scan
+from scanning.stopping import Stopping
+from tests import factories
+from tests.scanning.test_lanes import HERE, queued
+from tests.scanning.test_layers import CONTENT, Blob, get, left
+
+STILL = 0.2
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LayerStore]:
+    store = LayerStore(tmp_path / "store", max_bytes=1 << 30, min_free_ratio=0.0, still_seconds=STILL)
+    yield store
+    assert left(store) == []
+
+
+class Standing:
+    """A pull that has come to nothing until it is told to go on."""
+
+    def __init__(self, blob: Blob) -> None:
+        self.blob, self.asked, self.go_on = blob, threading.Event(), threading.Event()
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        self.asked.set()
+        assert self.go_on.wait(60)
+        self.blob.pulls += 1
+        yield io.BytesIO(self.blob.content)
+
+
+def pull(store: LayerStore, pulled: Standing) -> StoredFile:
+    with store.lease("scan-1-1", source="silent") as lease:
+        return get(lease, pulled.blob, opened=pulled.open)
+
+
+def test_a_layer_whose_pull_stands_still_is_pulled_from_another_registry(store: LayerStore) -> None:
+    standing, blob = Standing(Blob(gzip.compress(CONTENT))), Blob(gzip.compress(CONTENT))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(pull, store, standing)
+        assert standing.asked.wait(60)
+        try:
+            with store.lease("scan-2-1", source="quick") as lease:
+                file = get(lease, blob)
+                assert file.path.read_bytes() == CONTENT
+                assert get(lease, blob) == file
+                with store.lease("scan-3-1", source="third") as another:
+                    assert get(another, blob) == file  # what the second has pulled is good for all
+            assert blob.pulls == 1
+        finally:
+            standing.go_on.set()
+        assert first.result(60).diff_id == file.diff_id
+
+
+def test_the_same_registry_is_not_asked_for_it_twice(store: LayerStore) -> None:
+    standing, blob = Standing(Blob(gzip.compress(CONTENT))), Blob(gzip.compress(CONTENT))
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 5 * STILL:
+            standing.go_on.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(pull, store, standing)
+        assert standing.asked.wait(60)
+        with store.lease("scan-2-1", source="silent") as lease:
+            get(lease, blob, check=check)
+        first.result(60)
+    assert standing.go_on.is_set()  # it was waited for
+    assert blob.pulls + standing.blob.pulls <= 2
+
+
+def test_claims_that_are_let_go_can_be_had_by_others_at_once(store: LayerStore) -> None:
+    with store.claims(["sha256:a", "sha256:b"]) as mine:
+        with store.claims(["sha256:a"]) as theirs:
+            assert "sha256:a" not in theirs
+        mine.let_go()
+        with store.claims(["sha256:a"]) as theirs:
+            assert "sha256:a" in theirs
+            mine.let_go()
+            with store.claims(["sha256:a"]) as third:
+                assert "sha256:a" not in third
+
+
+@pytest.fixture
+def run(settings: Any) -> JobRun[Scan]:
+    """A scan at work on this machine beside another one of its registry."""
+    settings.SCAN_STALL_SECONDS = 0.05
+    scan = queued(factories.registry(), **HERE)
+    queued(scan.registry, **HERE)  # type: ignore[arg-type]
+    return JobRun(scan)
+
+
+def wait_for_nothing(check: Stopping) -> None:
+    """Wait for a connection, as long as a stall takes."""
+    ends = time.monotonic() + 0.3
+    while time.monotonic() < ends:
+        check.on_network()
+        time.sleep(0.01)
+
+
+@pytest.mark.django_db
+def test_a_scan_whose_pull_stands_still_lets_go_what_it_has_claimed_and_goes_on(run: JobRun[Scan]) -> None:
+    check, gone = Stopping(run), list[bool]()
+    check.let_go = lambda: gone.append(True)
+    wait_for_nothing(check)
+    assert gone
+    assert Registry.objects.get().slow_until > timezone.now()  # type: ignore[operator]
+
+
+@pytest.mark.django_db
+def test_it_goes_back_into_the_queue_where_others_wait_for_its_place(run: JobRun[Scan]) -> None:
+    queued(factories.registry())
+    with pytest.raises(Postponed, match="Scans of other registries go first"):
+        wait_for_nothing(Stopping(run))
+
+
+@pytest.mark.django_db
+def test_a_pull_that_flows_and_work_without_the_network_are_no_stall(run: JobRun[Scan]) -> None:
+    queued(factories.registry())
+    check = Stopping(run)
+    ends = time.monotonic() + 0.3
+    while time.monotonic() < ends:
+        check.on_network()
+        check.flowed()
+        check()
+    time.sleep(0.1)
+    check()
+    assert Registry.objects.filter(slow_until=None).count() == 2
