@@ -91,8 +91,11 @@ def menus(page: Page, judge: Judge, where: str) -> None:
     """Open every menu that can be reached now, one after the other."""
     page.wait_for_function(LOADED)
     names = page.evaluate(
-        "[...document.querySelectorAll('.menu[popover]')].filter(menu => !menu.closest('dialog:not([open])')"
-        ' && document.querySelector(`[popovertarget="${menu.id}"]`)?.checkVisibility()).map(menu => menu.id)'
+        """() => {
+            const within = document.querySelector("dialog[open]") ?? document;
+            const reached = menu => within.querySelector(`[popovertarget="${menu.id}"]`)?.checkVisibility();
+            return [...within.querySelectorAll(".menu[popover]")].filter(reached).map(menu => menu.id);
+        }"""
     )
     for name in names:
         page.evaluate("id => document.getElementById(id).showPopover()", name)
