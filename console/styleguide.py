@@ -35,7 +35,7 @@ class Example(forms.Form):
 
 def image(state: str, **fields: Any) -> SimpleNamespace:
     """Return something shaped like an image, as the tags of ``ui`` take it."""
-    empty = dict.fromkeys((*COUNTS, "scan_percent"), None)
+    empty = dict.fromkeys((*COUNTS, "scan_percent", "scan_started_at"), None)
     return SimpleNamespace(**{**empty, "scan_state": state, "scan_stage": "", "scan_reason": ""} | fields)
 
 
@@ -49,7 +49,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         "states": [
             image("not-scanned"),
             image("queued", scan_reason="waiting for the hourly limit, 12 min"),
-            image("running", scan_stage="pulling", scan_percent=40),
+            image("running", scan_stage="pulling", scan_percent=40, scan_started_at=now - timedelta(minutes=3)),
             image("scanned"),
             image("failed", scan_reason="The layer is gone (404)."),
             image("cancelled"),

@@ -143,7 +143,14 @@ IMAGES = Listing[Tag](
             needs=Needs(
                 fields=tuple(
                     f"image__{name}"
-                    for name in ("scan_state", "scan_stage", "scan_percent", "scan_reason", "scan_remedy")
+                    for name in (
+                        "scan_state",
+                        "scan_stage",
+                        "scan_percent",
+                        "scan_started_at",
+                        "scan_reason",
+                        "scan_remedy",
+                    )
                 )
             ),
             template="inventory/cells/status.html",

@@ -40,13 +40,17 @@ def record_state(
     remedy: str = "",
     stage: str = "",
     percent: int | None = None,
+    started_at: datetime | None = None,
     ended_at: datetime | None = None,
 ) -> None:
     """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error.
 
-    ``ended_at`` is when a scan ended, with or without a result; None keeps the time of the last one.
+    ``started_at`` is when a scan began to run; None keeps that while it runs. ``ended_at`` is when a scan ended, with
+    or without a result; None keeps the time of the last one.
     """
-    values = {} if ended_at is None else {"last_scanned_at": ended_at}
+    values: dict[str, datetime | None] = {} if ended_at is None else {"last_scanned_at": ended_at}
+    if started_at is not None or state is not Image.ScanState.RUNNING:
+        values["scan_started_at"] = started_at
     Image.objects.filter(pk=image_id).update(
         scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
     )
@@ -55,7 +59,12 @@ def record_state(
 def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: str = "") -> None:
     """Write for many images where their scans stand, and why they wait."""
     Image.objects.filter(pk__in=list(image_ids)).update(
-        scan_state=state, scan_reason=reason, scan_remedy="", scan_stage="", scan_percent=None
+        scan_state=state,
+        scan_reason=reason,
+        scan_remedy="",
+        scan_stage="",
+        scan_percent=None,
+        scan_started_at=None,
     )
 
 

@@ -110,6 +110,7 @@ class Look:
         self._readings: dict[Future[LayerReport], tuple[str, str]] = {}  # what it reads, as keys of _reports
         self._pulled: dict[str, int] = {}  # bytes by digest of the blob
         self._total: int | None = None
+        self._stage = Stage.ANALYSING  # once all has been pulled
         self._failure: EngineError | None = None
 
     def see(self) -> Seen:
@@ -194,11 +195,12 @@ class Look:
 
     def _read_to_the_end(self) -> None:
         """Wait for the malware engines and keep what they have seen."""
+        self._stage = Stage.READING
         versions = {engine.name: version for engine, version in self._engines.items()}
         for (engine, diff_id), report in self._as_they_come(self._readings):
             evidence.keep_malware(diff_id, report, engine=engine, version=versions[engine])
             self._reports[engine, diff_id] = report
-        self._readings = {}
+        self._readings, self._stage = {}, Stage.ANALYSING
 
     @contextmanager
     def _threads(self, count: int, name: str) -> Iterator[ThreadPoolExecutor]:
@@ -250,7 +252,7 @@ class Look:
         if self._total is None or done < self._total:
             self._run.progress(Stage.PULLING, done, self._total)
         else:
-            self._run.progress(Stage.ANALYSING)
+            self._run.progress(self._stage)
 
     def _analyse(self, layers: Sequence[_Layer]) -> ImageReport | None:
         """Have Trivy look at the layers, of the image or of a part of it, and remember what is new in them.

@@ -79,13 +79,16 @@ def relative(at: datetime, now: datetime) -> str:
     if distance >= 7 * DAY:
         local, here = timezone.localtime(at), timezone.localtime(now)
         return date_format(local, _("j M") if local.year == here.year else _("j M Y"))
-    if distance < HOUR:
-        span = _("%(n)d min") % {"n": distance // MINUTE}
-    elif distance < DAY:
-        span = _("%(n)d h") % {"n": distance // HOUR}
-    else:
-        span = _("%(n)d d") % {"n": distance // DAY}
-    return (_("in %(span)s") if ahead else _("%(span)s ago")) % {"span": span}
+    return (_("in %(span)s") if ahead else _("%(span)s ago")) % {"span": span(distance)}
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its largest unit, from minutes on: "12 min"."""
+    if seconds < HOUR:
+        return _("%(n)d min") % {"n": seconds // MINUTE}
+    if seconds < DAY:
+        return _("%(n)d h") % {"n": seconds // HOUR}
+    return _("%(n)d d") % {"n": seconds // DAY}
 
 
 @register.simple_tag
@@ -143,20 +146,23 @@ def digest(value: str, algorithm: bool = False) -> dict[str, Any]:
 def status(image: Any) -> SafeString:
     """Show where the scan of ``image`` stands: shape and word, with ``data-state``. None is an image not readable."""
     if not image:
-        return _status("not-scanned", "", None, "", get_language())
-    return _status(image.scan_state, image.scan_stage, image.scan_percent, image.scan_reason, get_language())
+        return _status("not-scanned", "", None, None, "", get_language())
+    since = image.scan_started_at if image.scan_state == "running" else None
+    minutes = int((timezone.now() - since).total_seconds() // MINUTE) if since else None
+    return _status(image.scan_state, image.scan_stage, image.scan_percent, minutes, image.scan_reason, get_language())
 
 
 @lru_cache(maxsize=500)  # most rows of a list stand at the same
-def _status(state: str, stage: str, percent: int | None, reason: str, _language: str) -> SafeString:
+def _status(
+    state: str, stage: str, percent: int | None, minutes: int | None, reason: str, _language: str
+) -> SafeString:
     kind, symbol, spin, label = STATES[state]
     detail = ""
-    if state in {"queued", "running"}:
-        detail = tell(stage) or (_("queued") if state == "queued" else "")
-        if state == "running" and percent is not None:
-            detail = f"{detail} {percent} %".strip()
-        if state == "queued" and reason:
-            detail = tell(reason)
+    if state == "queued":
+        detail = tell(reason) or _("queued")
+    elif state == "running":
+        known = "" if percent is None else f"{percent} %"
+        detail = " · ".join(filter(None, (tell(stage), known, span(minutes * MINUTE) if minutes else "")))
     elif state == "failed":
         detail = tell(reason)
     context = {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}

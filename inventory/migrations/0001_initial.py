@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
                 ('scan_remedy', models.TextField(blank=True)),
                 ('scan_stage', models.CharField(blank=True, max_length=60)),
                 ('scan_percent', models.PositiveSmallIntegerField(blank=True, null=True)),
+                ('scan_started_at', models.DateTimeField(blank=True, null=True)),
                 ('last_scanned_at', models.DateTimeField(blank=True, db_index=True, null=True)),
                 ('os_name', models.CharField(blank=True, max_length=80)),
                 ('critical', models.PositiveIntegerField(blank=True, null=True)),

@@ -122,6 +122,7 @@ class Image(models.Model):
     scan_remedy = models.TextField(blank=True)
     scan_stage = models.CharField(max_length=60, blank=True)
     scan_percent = models.PositiveSmallIntegerField(null=True, blank=True)
+    scan_started_at = models.DateTimeField(null=True, blank=True)  # of the scan that runs now
     last_scanned_at = models.DateTimeField(null=True, blank=True, db_index=True)
     os_name = models.CharField(max_length=80, blank=True)  # e.g. "debian 12.6", told by the scan
     critical = models.PositiveIntegerField(null=True, blank=True)

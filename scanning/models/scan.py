@@ -39,6 +39,7 @@ class Stage(models.TextChoices):
     WAITING = "waiting", _("waiting for another scan of the same layers")
     PULLING = "pulling", _("pulling")
     ANALYSING = "analysing", _("analysing")
+    READING = "reading", _("looking for viruses and trojans")  # all else has been looked for
 
 
 def share() -> int:
@@ -152,6 +153,7 @@ class Scan(Job):
             state=SUMMARY[to],
             reason=self.reason,
             remedy=self.remedy,
+            started_at=timezone.now() if to is State.RUNNING else None,
             ended_at=ended,
         )
         if to in FINAL_STATES and self.run_id is not None:
@@ -182,17 +184,26 @@ class Scan(Job):
         ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:
-        """Show the stage on the image's row."""
-        summary.record_state(image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage_text)
+        """Show the stage on the image's row, and how far it is where that can be told."""
+        summary.record_state(
+            image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage_text, percent=self.percent
+        )
+
+    @property
+    def percent(self) -> int | None:
+        """How much of its stage is done; None where that is not known."""
+        if self.stage != Stage.PULLING or not self.progress_total:
+            return None
+        return min(100, self.progress_done * 100 // self.progress_total)
 
     @property
     def stage_text(self) -> str:
-        """What the scan does now, for a person: "pulling 12 of 340 MB"; "" where it does not run."""
+        """What the scan does now, for a person: "pulling 12 of 340 MiB"; "" where it does not run."""
         label = str(Stage(self.stage).label) if self.stage in Stage.values else self.stage
         if self.stage != Stage.PULLING or not self.progress_total:
             return label
-        figures = {"done": self.progress_done // 1_000_000, "total": -(-self.progress_total // 1_000_000)}
-        return gettext("pulling %(done)d of %(total)d MB") % figures
+        figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
+        return gettext("pulling %(done)d of %(total)d MiB") % figures
 
 
 class CategoryResult(models.Model):

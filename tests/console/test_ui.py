@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.template import Context, Template
+from django.utils import timezone
 
 from console.templatetags import ui
 
@@ -23,7 +24,13 @@ def render(source: str, **values: Any) -> str:
 
 def image(**fields: Any) -> SimpleNamespace:
     counts = dict.fromkeys(["critical", "high", "medium", "low", "unknown", "malware", "sensitive"])
-    states = {"scan_state": "scanned", "scan_reason": "", "scan_stage": "", "scan_percent": None}
+    states = {
+        "scan_state": "scanned",
+        "scan_reason": "",
+        "scan_stage": "",
+        "scan_percent": None,
+        "scan_started_at": None,
+    }
     return SimpleNamespace(**{**counts, **states, **fields})
 
 
@@ -91,9 +98,11 @@ def test_a_status_is_a_shape_and_a_word_and_a_state(state: str) -> None:
 
 
 def test_a_status_tells_stage_and_percent_and_why_it_failed() -> None:
-    assert "pulling 61 %" in render(
-        "{% status image %}", image=image(scan_state="running", scan_stage="pulling", scan_percent=61)
-    )
+    running = {"scan_state": "running", "scan_stage": "pulling", "scan_percent": 61}
+    assert "pulling · 61 %<" in render("{% status image %}", image=image(**running))
+    at = timezone.now() - timedelta(minutes=12, seconds=5)
+    assert "pulling · 61 % · 12 min<" in render("{% status image %}", image=image(**running, scan_started_at=at))
+    assert " min" not in render("{% status image %}", image=image(scan_state="scanned", scan_started_at=at))
     assert "no space" in render("{% status image %}", image=image(scan_state="failed", scan_reason="no space"))
     assert 'data-state="not-scanned"' in render("{% status image %}", image=None)
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
+from console.jobs.advance import advance
+from console.jobs.models import State
 from console.models import User
-from inventory.models import Tag
+from inventory.models import Image, Tag
+from scanning.launch import launch
+from scanning.models import Scan
 from scanning.models.packages import SeverityRank
 from tests import factories
 from tests.people import PASSWORD, person
@@ -160,6 +167,57 @@ def test_a_toast_waits_while_it_is_pointed_at_and_an_error_stays(page: Page, tag
     expect(told).to_be_visible()
     page.clock.run_for(2_000)
     expect(told).to_have_count(0)
+
+
+def test_a_running_scan_says_its_stage_how_much_of_it_is_done_and_for_how_long_it_runs(
+    page: Page, tags: list[Tag]
+) -> None:
+    (scan,) = launch(tag_ids=[tags[0].pk], requested_by=None).queued
+    page.goto(f"/images/?q={tags[0].name}")
+    cell = page.locator(f"#status-{tags[0].pk}")
+    expect(cell).to_contain_text("queued")
+    advance(scan, State.RUNNING)
+    Image.objects.update(scan_started_at=timezone.now() - timedelta(minutes=3))
+    worker = Scan.objects.get()
+    worker.stage, worker.progress_done, worker.progress_total = "pulling", 12 * 2**20, 48 * 2**20
+    worker.save()
+    worker.progress_changed()
+    expect(cell).to_contain_text("pulling 12 of 48 MiB · 25 % · 3 min")
+    worker.stage = "analysing"
+    worker.progress_changed()
+    expect(cell).to_contain_text("analysing · 3 min")
+    worker.stage = "reading"
+    worker.progress_changed()
+    expect(cell).to_contain_text("looking for viruses and trojans · 3 min")
+    advance(worker, State.SUCCEEDED)
+    expect(cell).to_have_text("Scanned")
+
+
+def test_a_tab_that_is_closed_changes_nothing_and_who_comes_back_sees_how_it_stands(
+    page: Page, tags: list[Tag]
+) -> None:
+    page.goto("/images/")
+    row = page.locator(f"tr:has(#status-{tags[2].pk})")
+    row.get_by_role("button", name="Scan now").click()
+    expect(page.locator("#progress")).to_contain_text("Scanning 0 of 1")
+    back = page.context.new_page()
+    page.close()
+    scan = Scan.objects.get()
+    advance(scan, State.RUNNING)
+    back.goto("/images/")
+    expect(back.locator(f"#status-{tags[2].pk} [data-state=running]")).to_be_visible()
+    expect(back.locator("#progress")).to_contain_text("Scanning 0 of 1")
+    scan.refresh_from_db()
+    advance(scan, State.SUCCEEDED)
+    expect(back.locator(f"#status-{tags[2].pk} [data-state=scanned]")).to_be_visible()
+    expect(back.locator("#progress")).to_be_hidden()
+    back.reload()
+    expect(back.locator(f"#status-{tags[2].pk} [data-state=scanned]")).to_be_visible()
+
+
+def test_sizes_are_binary_and_say_their_bytes_on_hover(page: Page, tags: list[Tag]) -> None:
+    page.goto(f"/images/{tags[0].pk}/")
+    expect(page.get_by_title("50,000,000 bytes")).to_have_text("47.7 MiB")
 
 
 def test_what_could_not_be_loaded_is_told_stays_and_is_tried_again(

@@ -43,7 +43,7 @@ def tags(administrator: User) -> list[Tag]:
         {},
         {"scan_state": "failed", "scan_reason": "The layer is gone (404).", "scan_remedy": "Push it again."},
         {"scan_state": "queued", "scan_reason": "Waiting for the hourly limit."},
-        {"scan_state": "running", "scan_stage": "pulling 12 of 340 MB", "scan_percent": 40},
+        {"scan_state": "running", "scan_stage": "pulling 12 of 340 MiB", "scan_percent": 40},
         {"scan_state": "cancelled"},
     ]
     made = [

@@ -130,7 +130,7 @@ def test_a_scan_is_followed_from_start_to_end_without_a_reload(page: Page, tags:
     expect(page.locator(f"#act-{tag.pk} button")).to_have_attribute("title", "Cancel scanning")
     Scan.objects.update(state=State.RUNNING, started_at=timezone.now(), stage="pulling")
     Image.objects.filter(pk=tag.image_id).update(scan_state="running", scan_stage="pulling", scan_percent=40)
-    expect(page.locator(f"#status-{tag.pk}")).to_contain_text("pulling 40 %")
+    expect(page.locator(f"#status-{tag.pk}")).to_contain_text("pulling · 40 %")
     Scan.objects.update(state=State.FAILED, ended_at=timezone.now())
     Image.objects.filter(pk=tag.image_id).update(scan_state="failed", scan_reason="No layer.", scan_remedy="Push it.")
     expect(page.locator(f"#status-{tag.pk} [data-state=failed]")).to_be_visible(timeout=15_000)

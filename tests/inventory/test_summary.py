@@ -67,6 +67,16 @@ def test_the_state_is_written_whole_so_that_an_old_reason_does_not_stay(image: I
     assert (image.scan_stage, image.scan_percent) == ("pull", 10)
 
 
+def test_the_start_of_a_scan_stays_while_it_runs_and_goes_with_its_end(image: Image) -> None:
+    record_state(image_id=image.pk, state=Image.ScanState.RUNNING, started_at=NOW)
+    record_state(image_id=image.pk, state=Image.ScanState.RUNNING, stage="pull")
+    image.refresh_from_db()
+    assert image.scan_started_at == NOW
+    record_state(image_id=image.pk, state=Image.ScanState.SCANNED)
+    image.refresh_from_db()
+    assert image.scan_started_at is None
+
+
 def test_an_image_that_is_gone_is_no_error() -> None:
     record_state(image_id=999, state=Image.ScanState.SCANNED)
     record_findings(image_id=999, os_name="", counts=NO_VULNERABILITIES)

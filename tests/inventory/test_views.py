@@ -129,7 +129,7 @@ def test_nothing_found_not_known_and_failed_look_different(viewer: Client) -> No
     reason = {"scan_reason": "The registry has no such layer.", "scan_remedy": "Push the image again."}
     factories.tag("failed", of=factories.image(scan_state="failed", **reason))
     text = viewer.get(reverse("inventory:image-list")).content.decode()
-    for part in ("0 found", "Not known", "Not known yet", "pulling 40 %", *reason.values()):
+    for part in ("0 found", "Not known", "Not known yet", "pulling · 40 %", *reason.values()):
         assert part in text
     for state in ("scanned", "not-scanned", "running", "failed"):
         assert f'data-state="{state}"' in text

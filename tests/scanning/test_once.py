@@ -46,6 +46,32 @@ def other(fake: FakeRegistry, registry: Registry) -> Iterator[tuple[FakeRegistry
         yield server, Registry.objects.create(name="other", type=Registry.Type.OCI, address=server.url)
 
 
+def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    said = threading.Event()
+    engine, changed = installed.yara(), Scan.progress_changed
+
+    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+        assert said.wait(120)
+        return Yara.scan_layer(engine, path, check=check)
+
+    def progress_changed(scan: Scan) -> None:
+        changed(scan)
+        shown.append(Image.objects.get().scan_stage)
+        if scan.stage == "reading":
+            said.set()
+
+    monkeypatch.setattr(engine, "scan_layer", scan_layer)
+    monkeypatch.setattr(Scan, "progress_changed", progress_changed)
+    put(fake, DEBIAN)
+    sync(registry)
+    assert scan(Tag.objects.get()).state == State.SUCCEEDED
+    assert shown[-1] == "looking for viruses and trojans"
+    assert "analysing" in shown
+
+
 def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Registry) -> None:
     image = put(fake, DEBIAN, tag="1.0")
     image.put(fake, "team/app", "latest")
