@@ -117,6 +117,7 @@ def _ended_number(name: str, label: object, slot: str = "") -> Column[ScanRun]:
         descending_first=True,
         css="num",
         slot=slot,
+        live=True,
     )
 
 
@@ -150,6 +151,7 @@ RUNS = Listing[ScanRun](
         ),
         Column(
             name="result",
+            live=True,
             label=gettext_lazy("Result"),
             value=result_label,
             needs=Needs(fields=("state", "finished_at", "failed", "cancelled", "images", "reason"), annotate=PROGRESS),
@@ -180,6 +182,7 @@ RUNS = Listing[ScanRun](
         ),
         Column(
             name="tags",
+            live=True,
             label=gettext_lazy("Images"),
             value=lambda run: run.tags,
             sort=("tags",),
@@ -190,6 +193,7 @@ RUNS = Listing[ScanRun](
         ),
         Column(
             name="images",
+            live=True,
             label=gettext_lazy("Scans"),
             value=lambda run: run.images,
             sort=("images",),
@@ -203,6 +207,7 @@ RUNS = Listing[ScanRun](
         _ended_number("cancelled", gettext_lazy("Cancelled")),
         Column(
             name="skipped",
+            live=True,
             label=gettext_lazy("Skipped"),
             value=lambda run: run.skipped_tags,
             needs=Needs(fields=("skipped",)),
@@ -211,6 +216,7 @@ RUNS = Listing[ScanRun](
         ),
         Column(
             name="ended",
+            live=True,
             label=gettext_lazy("Ended"),
             value=lambda run: run.finished_at,
             sort=("finished_at",),
@@ -221,6 +227,7 @@ RUNS = Listing[ScanRun](
         ),
         Column(
             name="took",
+            live=True,
             label=gettext_lazy("Took, seconds"),
             value=_took,
             sort=(F("finished_at") - F("created_at"),),
@@ -268,6 +275,7 @@ SCANS = Listing[Scan](
         ),
         Column(
             name="state",
+            live=True,
             label=gettext_lazy("Result"),
             value=lambda scan: scan.get_state_display(),
             sort=(IN_ORDER, "address"),
@@ -277,6 +285,7 @@ SCANS = Listing[Scan](
         ),
         Column(
             name="started",
+            live=True,
             label=gettext_lazy("Started"),
             value=lambda scan: scan.started_at,
             sort=("started_at",),
@@ -287,6 +296,7 @@ SCANS = Listing[Scan](
         ),
         Column(
             name="took",
+            live=True,
             label=gettext_lazy("Took, seconds"),
             value=_scan_took,
             sort=(F("ended_at") - F("started_at"),),
@@ -297,6 +307,7 @@ SCANS = Listing[Scan](
         ),
         Column(
             name="pulled",
+            live=True,
             label=gettext_lazy("Pulled"),
             value=lambda scan: scan.bytes_pulled,
             sort=("bytes_pulled",),

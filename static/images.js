@@ -167,6 +167,11 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (summary && (verb === "post" || elt.matches("[data-poll], #progress"))) parameters.drawer = summary.dataset.image;
   if (verb === "post") parameters.live = unfinished().join(",");
 });
+/* The rows of runs and their scans that go on are renewed with what is told of them above the list. */
+document.addEventListener("htmx:configRequest", (event) => {
+  const { elt, parameters } = event.detail;
+  if (elt.matches("#run, #going")) parameters.going = all("[data-going]").map((cell) => cell.dataset.going).join(",");
+});
 /* When the scan of the image in the drawer has ended, its open tab is read anew. */
 document.addEventListener("htmx:oobAfterSwap", (event) => {
   if (event.detail.target?.id !== "image-summary") return;

@@ -35,7 +35,8 @@ class Column(Generic[Row]):
 
     ``value`` gives the typed value for the workbook, and the text of the cell where there is no ``template``.
     A template gets ``row``, ``column`` and ``value``. ``sort`` are the paths or expressions to order by; without
-    them the column cannot be sorted. ``locked`` columns stand first and cannot be hidden.
+    them the column cannot be sorted. ``locked`` columns stand first and cannot be hidden. ``live`` cells can be renewed
+    by themselves (console/listing/live.html); their template gets ``renewed`` then.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Column(Generic[Row]):
     template: str = ""
     default: bool = True
     locked: bool = False
+    live: bool = False
     descending_first: bool = False  # the first click on the header gives the largest first
     css: str = ""
     slot: str = ""  # place in the card that a row becomes on narrow screens; without one it is not in the card

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.contrib import messages
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -17,16 +14,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import operator, person
 from console.jobs.models import State
-from console.listing import Page
+from console.listing import Listing, Page
 from console.listing import views as lists
+from console.listing.columns import Row
+from console.listing.listing import PAGE_SIZES
 from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope
-from scanning.run_listings import PROGRESS, RUNS, SCANS, categories_of, result_label, result_of, started_by
+from scanning.run_listings import RUNS, SCANS, categories_of, result_label, result_of, started_by
 from scanning.views.started import say_started
-
-RECENT = timedelta(seconds=30)  # longer than a page waits between two looks
-MOVED = 100  # as many as a page shows
 
 
 @require_GET
@@ -38,9 +34,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @require_GET
 def run_list_progress(request: HttpRequest) -> HttpResponse:
     """What of the list of runs changes while some go on."""
-    ended = Q(finished_at__gte=timezone.now() - RECENT)
-    moved = ScanRun.objects.annotate(**PROGRESS).filter(Q(finished_at=None) | ended)[:MOVED]
-    return render(request, "scanning/_going.html", {"going": _going(), "moved": moved})
+    return render(request, "scanning/_going.html", {"going": _going(), "rows": _shown(request, RUNS, RUNS.queryset())})
 
 
 @require_http_methods(["GET", "POST"])
@@ -74,8 +68,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """What of the page of a run changes while it goes on; when it is over the page is shown anew."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
-    moved = Q(state=State.RUNNING) | Q(ended_at__gte=timezone.now() - RECENT)
-    response = render(request, "scanning/_run.html", _facts(found) | {"moved": found.scans.filter(moved)[:MOVED]})
+    rows = None if found.is_over else _shown(request, SCANS, found.scans.all())
+    response = render(request, "scanning/_run.html", _facts(found) | {"rows": rows})
     if found.is_over:
         response["HX-Refresh"] = "true"
     return response
@@ -118,6 +112,16 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _going() -> bool:
     return ScanRun.objects.going_on().exists()
+
+
+def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> Page[Row] | None:
+    """Return those of ``rows`` that went on when the page that asks was last told of them; at most a page of them."""
+    named = request.GET.get("going", "").split(",")[: max(PAGE_SIZES)]
+    asked = [int(pk) for pk in named if pk.isdecimal() and len(pk) < 19]
+    if not asked:
+        return None
+    size = QueryDict(f"size={max(PAGE_SIZES)}")
+    return Page(listing, size, chosen=lists.chosen_columns(request, listing), rows=rows.filter(pk__in=asked))
 
 
 def _facts(found: ScanRun) -> dict[str, object]:

@@ -60,18 +60,27 @@ def test_a_run_shows_what_each_image_does_and_how_it_ends(page: Page, tags: list
     run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags[:2]], requested_by=administrator)
     first, second = run.scans.order_by("pk")
     page.goto(f"/scans/runs/{run.pk}/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("?")[0]))
+    page.get_by_role("button", name="Cancel scanning").focus()
     expect(page.locator(f"#scan-state-{first.pk}")).to_contain_text("Queued")
     advance(first, State.RUNNING)
     Scan.objects.filter(pk=first.pk).update(stage="pulling", progress_done=12_000_000, progress_total=340_000_000)
-    expect(page.locator(f"#scan-state-{first.pk}")).to_contain_text("pulling 12 of 340 MB", timeout=15_000)
+    expect(page.locator(f"#scan-state-{first.pk}")).to_contain_text("pulling 11 of 325 MiB", timeout=15_000)
     advance(first, State.FAILED, reason=NETWORK, remedy="Look there.")
     expect(page.locator(f"#scan-state-{first.pk}")).to_contain_text(NETWORK, timeout=15_000)
     expect(page.locator("#run")).to_contain_text("Scanning 1 of 2")
+    expect(page.locator(".run-facts")).to_contain_text(re.compile(r"Scan exceptions\s*1"))
+    expect(page.locator(f"#scans-started-{first.pk} time")).to_have_count(1)
+    expect(page.locator(f"#scans-took-{first.pk}")).to_have_text(re.compile(r"\d+"))
+    expect(page.get_by_role("button", name="Cancel scanning")).to_be_focused()
+    assert {url for url in asked if "/static/" not in url} == {page.url + "progress/"}
     advance(second, State.RUNNING)
     advance(second, State.SUCCEEDED)
     expect(page.locator(".run-facts .status")).to_have_text("Scan exceptions", timeout=15_000)
     expect(page.get_by_role("button", name="Scan 1 exception again")).to_be_visible()
     expect(page.locator(f"#scan-state-{second.pk}")).to_contain_text("Scanned")
+    expect(page.locator("[data-poll]")).to_have_count(0)
 
 
 def test_many_images_are_scanned_cancelled_and_scanned_again_from_the_list(page: Page, tags: list[Tag]) -> None:

@@ -162,13 +162,34 @@ def test_a_page_that_follows_a_run_is_told_of_its_scans_and_shown_anew_at_the_en
     run = run_of(2)
     first, second = run.scans.order_by("pk")
     advance(first, State.RUNNING)
-    response = client.get(reverse("scanning:run-progress", args=[run.pk]))
-    assert f'id="scan-state-{first.pk}" hx-swap-oob="true"' in response.content.decode()
-    assert f"scan-state-{second.pk}" not in response.content.decode()  # it still waits, as the page shows
+    url = reverse("scanning:run-progress", args=[run.pk])
+    response = client.get(url, {"going": f"{first.pk},x,{'9' * 40}"})
+    for column in ("state", "started", "took", "pulled"):
+        assert f'id="scans-{column}-{first.pk}" hx-swap-oob="true"' in response.content.decode()
+    assert f"scans-state-{second.pk}" not in response.content.decode()  # the page knows how that one ended
     assert "HX-Refresh" not in response
+    Scan.objects.filter(pk=first.pk).update(bytes_pulled=3 << 20)
     advance(first, State.SUCCEEDED)
+    html = client.get(url, {"going": f"{first.pk},{second.pk}"}).content.decode()
+    assert "3.0\xa0MiB" in html or "3.0 MiB" in html
+    assert f'data-going="{first.pk}"' not in html  # so that it is not asked for again
+    assert f'data-going="{second.pk}"' in html
+    other = run_of(1).scans.get()
+    assert f"scans-state-{other.pk}" not in client.get(url, {"going": str(other.pk)}).content.decode()
     end(second, State.SUCCEEDED)
-    assert client.get(reverse("scanning:run-progress", args=[run.pk]))["HX-Refresh"] == "true"
+    assert client.get(url)["HX-Refresh"] == "true"
+
+
+def test_following_a_run_takes_as_many_queries_for_one_scan_as_for_many(client: Client) -> None:
+    counts = []
+    for number in (1, 12):
+        run = run_of(number)
+        scans = ",".join(str(pk) for pk in run.scans.values_list("pk", flat=True))
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse("scanning:run-progress", args=[run.pk]), {"going": scans})
+            client.get(reverse("scanning:run-list-progress"), {"going": str(run.pk)})
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 def test_the_list_follows_the_runs_that_go_on_and_asks_for_nothing_else(client: Client) -> None:
@@ -177,11 +198,13 @@ def test_the_list_follows_the_runs_that_go_on_and_asks_for_nothing_else(client: 
     first, second = run.scans.order_by("pk")
     end(first, State.SUCCEEDED)
     assert url in client.get(LIST).content.decode()
-    html = client.get(url).content.decode()
-    assert f'id="run-result-{run.pk}" hx-swap-oob="true"' in html
+    html = client.get(url, {"going": str(run.pk)}).content.decode()
+    assert f'id="runs-result-{run.pk}" hx-swap-oob="true"' in html
+    assert f'id="runs-succeeded-{run.pk}" hx-swap-oob="true"' in html
     assert "1 of 2" in html
     end(second, State.SUCCEEDED)
-    html = client.get(url).content.decode()
+    html = client.get(url, {"going": str(run.pk)}).content.decode()
     assert "data-poll" not in html
     assert "Done" in html
+    assert "data-going" not in html
     assert url not in client.get(LIST).content.decode()
