@@ -106,14 +106,16 @@ def started_by(run: ScanRun) -> str:
     return str(run.get_trigger_display())
 
 
-def _ended_number(name: str, label: object, slot: str = "") -> Column[ScanRun]:
+def _ended_number(
+    name: str, label: object, slot: str = "", template: str = "console/listing/number.html"
+) -> Column[ScanRun]:
     return Column(
         name=name,
         label=label,  # type: ignore[arg-type]
         value=lambda run: number(run, name),
         sort=(f"now_{name}",),
         needs=Needs(annotate=COUNTS),
-        template="console/listing/number.html",
+        template=template,
         descending_first=True,
         css="num",
         slot=slot,
@@ -203,7 +205,9 @@ RUNS = Listing[ScanRun](
             css="num",
         ),
         _ended_number("succeeded", gettext_lazy("Scanned")),
-        _ended_number("failed", gettext_lazy("Scan exceptions"), slot="risks"),
+        _ended_number(
+            "failed", gettext_lazy("Scan exceptions"), slot="risks", template="scanning/cells/run_failed.html"
+        ),
         _ended_number("cancelled", gettext_lazy("Cancelled")),
         Column(
             name="skipped",

@@ -82,6 +82,18 @@ function announce(text) {
   requestAnimationFrame(() => (region.textContent = text));
 }
 
+/* --- Tables with more columns than fit scroll inside their panel ----------------------------------------------- */
+
+function fit() {
+  for (const box of all(".scroll")) {
+    box.classList.remove("inside");
+    box.classList.toggle("inside", box.firstElementChild.offsetWidth > box.clientWidth + 1);
+  }
+}
+fit();
+addEventListener("resize", fit);
+document.addEventListener("htmx:afterSettle", fit);
+
 /* --- Toasts: at least 6 s, kept while pointed at or focused; what went wrong stays --------------------------- */
 
 const TOAST_MS = { plain: 6000, undo: 10000 };

@@ -37,12 +37,12 @@ STATES = {
     "failed": ("exception", "alert", "", gettext_lazy("Scan exception")),
     "cancelled": ("cancelled", "stop", "", gettext_lazy("Cancelled")),
 }
-SEVERITIES = (
-    ("critical", "C", gettext_lazy("Critical")),
-    ("high", "H", gettext_lazy("High")),
-    ("medium", "M", gettext_lazy("Medium")),
-    ("low", "L", gettext_lazy("Low")),
-    ("unknown", "U", gettext_lazy("Unknown")),
+SEVERITIES = (  # name, letter in a narrow place, label
+    ("critical", gettext_lazy("C"), gettext_lazy("Critical")),
+    ("high", gettext_lazy("H"), gettext_lazy("High")),
+    ("medium", gettext_lazy("M"), gettext_lazy("Medium")),
+    ("low", gettext_lazy("L"), gettext_lazy("Low")),
+    ("unknown", gettext_lazy("U"), gettext_lazy("Unknown")),
 )
 
 

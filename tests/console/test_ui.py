@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.template import Context, Template
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from console.templatetags import ui
 
@@ -115,6 +115,13 @@ def test_not_known_nothing_found_and_a_counted_zero_never_look_alike() -> None:
     some = render("{% risks image %}", image=image(**{**CLEAN, "high": 2}))
     assert "0 found" not in some
     assert re.search(r"Critical </i>0<", some)
+
+
+def test_the_letter_of_a_severity_is_of_the_language_of_the_page() -> None:
+    some = image(**{**CLEAN, "critical": 2, "high": 1})
+    assert re.findall(r"<b[^>]*>(.)</b>", render("{% risks image %}", image=some)) == ["C", "H"]
+    with translation.override("zh-hans"):
+        assert re.findall(r"<b[^>]*>(.)</b>", render("{% risks image %}", image=some)) == ["严", "高"]
 
 
 def test_a_category_not_looked_for_is_not_a_zero() -> None:

@@ -85,6 +85,27 @@ def test_columns_are_ordered_by_drag_reset_and_the_reset_taken_back(
     expect(page.get_by_role("columnheader").nth(2)).to_have_text("Status")
 
 
+def test_a_table_with_all_columns_scrolls_in_its_panel_and_its_heads_and_first_column_stay(
+    page: Page, tags: list[Tag]
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 600})
+    page.goto("/images/columns/")  # opened as a page it works too
+    for box in page.locator('[name="box"]').all():
+        box.check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("thead th")).to_have_count(22)
+    assert page.evaluate("document.documentElement.scrollWidth") == 1440
+    first = page.locator("#list tbody .addr .mid").first
+    before = first.bounding_box()
+    assert before is not None
+    assert before["width"] > 90
+    page.locator(".scroll").evaluate("box => box.scrollTo(600, 60)")
+    expect(page.get_by_role("columnheader", name="Registry name")).to_be_in_viewport(ratio=1)
+    after = first.bounding_box()
+    assert after is not None
+    assert after["x"] == before["x"]
+
+
 def test_a_large_export_is_followed_to_its_file(
     page: Page, tags: list[Tag], monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]
 ) -> None:
