@@ -1,0 +1,38 @@
+"""Tests whose statements differ between databases run on PostgreSQL too, whatever database this run is on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.console.jobs.conftest import Server, postgres_server
+
+__all__ = ["postgres_server"]
+
+ROOT = Path(__file__).parents[1]
+FILES = (
+    "tests/registries/test_limit_workers.py",
+    "tests/scanning/test_lanes.py",
+    "tests/scanning/test_rematch.py",
+    "tests/scanning/test_settings_page.py",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_on_postgresql_they_pass_as_well(postgres_server: Server) -> None:
+    names = {"TALLYMAN_TEST_DATA", "TALLYMAN_DATA", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"}
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *FILES],
+        env=environment | {"DATABASE_URL": postgres_server.url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=590,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
