@@ -248,6 +248,7 @@ AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
 HEALTH: list[str] = [
     "scanning.health.vulnerability_database",
     "scanning.health.malware_rules",
+    "scanning.health.antivirus",
     "console.health.workers",
 ]
 

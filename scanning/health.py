@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.health import Fact, Notice
+from console.told import tell
 from scanning import database, installed
+from scanning.engines.base import Readiness
+from scanning.engines.clamav import ClamAv
 
 OLD_DAYS = 7  # the public database is built several times a day
+ANTIVIRUS_SECONDS = 30.0  # what clamd has said holds for so long
+PATIENCE = 0.3  # seconds that a page waits for clamd, which may be on another machine
 
 
 def vulnerability_database() -> Iterable[Fact]:
@@ -49,3 +58,62 @@ def malware_rules() -> Iterable[Fact]:
         return [Fact("ok", label, _("ready"), readiness.version)]
     notice = Notice("fault", _("Viruses and trojans cannot be looked for"), f"{readiness.reason} {readiness.remedy}")
     return [Fact("fault", label, _("not usable"), readiness.reason, notice)]
+
+
+class Asked:
+    """What an engine that lies elsewhere has said of itself: asked beside the pages, which wait for a moment alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._engine: ClamAv | None = None
+        self._told: Readiness | None = None
+        self._answer: Future[Readiness] | None = None
+        self._at = 0.0
+
+    def ready(self, engine: ClamAv) -> Readiness | None:
+        """Return what ``engine`` has said last, None where it has said nothing yet."""
+        with self._lock:
+            if engine is not self._engine:
+                self._engine, self._told, self._answer = engine, None, None
+            if self._answer is None and (self._told is None or time.monotonic() - self._at >= ANTIVIRUS_SECONDS):
+                pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clamd")
+                self._answer = pool.submit(engine.ready)
+                pool.shutdown(wait=False)
+            answer = self._answer
+        if answer is not None:
+            try:
+                told = answer.result(timeout=PATIENCE)
+            except Late:
+                return self._told
+            with self._lock:
+                if answer is self._answer:
+                    self._told, self._answer, self._at = told, None, time.monotonic()
+        return self._told
+
+
+_asked = Asked()
+
+
+def antivirus() -> Iterable[Fact]:
+    """Tell whether ClamAV can be used, where it is configured."""
+    engine = installed.clamav()
+    if engine is None:
+        return []
+    readiness = _asked.ready(engine)
+    if readiness is None:
+        return [Fact("fault", "ClamAV", _("does not answer"), _("It has not said anything yet."))]
+    why, remedy = tell(readiness.reason), tell(readiness.remedy)
+    if not readiness.ready:
+        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), f"{why} {remedy}")
+        return [Fact("fault", "ClamAV", _("not ready"), why, notice)]
+    if readiness.reason:
+        return [
+            Fact(
+                "fault",
+                "ClamAV",
+                _("old"),
+                why,
+                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}"),
+            )
+        ]
+    return [Fact("ok", "ClamAV", _("ready"), readiness.version)]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from console.health import Fact
 from scanning import database, health, installed
+from scanning.engines.base import Readiness
 from scanning.engines.yara import Yara
 from tests.people import person
+from tests.scanning.test_clamav import answering
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +70,73 @@ def test_rules_that_cannot_be_used_are_a_fault(folder: Path, monkeypatch: pytest
     fact = next(iter(health.malware_rules()))
     assert fact.level == "fault"
     assert fact.notice is not None
+
+
+@pytest.fixture
+def clamav(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(health, "_asked", health.Asked())
+    forget = installed.clamav.cache_clear
+    forget()
+    yield settings
+    forget()
+
+
+def eventually_told() -> Fact:
+    """What is told once it has been asked; pages do not wait for that."""
+    (fact,) = health.antivirus()
+    for _ in range(600):
+        if fact.value != "does not answer":
+            break
+        time.sleep(0.1)
+        (fact,) = health.antivirus()
+    return fact
+
+
+def test_an_antivirus_that_nobody_wants_is_not_told_of(clamav: Any) -> None:
+    clamav.CLAMD = ""
+    assert list(health.antivirus()) == []
+
+
+def test_an_antivirus_that_is_not_ready_is_told_with_its_remedy(clamav: Any, folder: Path) -> None:
+    clamav.CLAMD = str(folder / "nobody.ctl")
+    fact = eventually_told()
+    assert (fact.level, fact.value) == ("fault", "not ready")
+    assert fact.notice is not None
+    assert "nobody.ctl" in str(fact.notice.text)
+    assert "TALLYMAN_CLAMD" in str(fact.notice.text)
+
+
+def test_one_that_works_is_told_and_old_signatures_are_a_fault(clamav: Any) -> None:
+    for address in answering(b"1: ClamAV 1.4.6\0"):
+        clamav.CLAMD = address
+        fact = eventually_told()
+        assert (fact.level, fact.value, fact.notice) == ("ok", "ready", None)
+        assert "clamav 1.4.6" in str(fact.detail)
+    installed.clamav.cache_clear()
+    for address in answering(b"1: ClamAV 1.4.6/27500/Mon Nov  2 09:00:00 2020\0"):
+        clamav.CLAMD = address
+        fact = eventually_told()
+        assert (fact.level, fact.value) == ("fault", "old")
+        assert fact.notice is not None
+
+
+def test_a_silent_antivirus_is_asked_once_and_holds_up_no_page(clamav: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.01)
+    asked, answers = list[int](), threading.Event()
+
+    class Silent:
+        def ready(self) -> Readiness:
+            asked.append(1)
+            answers.wait(60)
+            return Readiness(ready=True, version="clamav 1")
+
+    silent = Silent()
+    monkeypatch.setattr(installed, "clamav", lambda: silent)
+    try:
+        for _ in range(5):
+            (fact,) = health.antivirus()
+            assert (fact.level, fact.value) == ("fault", "does not answer")
+    finally:
+        answers.set()
+    assert eventually_told().value == "ready"
+    assert len(asked) == 1  # and what it has said holds for a while
