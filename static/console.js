@@ -82,6 +82,27 @@ function announce(text) {
   requestAnimationFrame(() => (region.textContent = text));
 }
 
+/* --- What takes longer than a moment shows the shape of what comes, without moving anything ------------------- */
+
+const SKELETON_MS = 300;
+const waits = new Map(); // request → its timer
+
+document.addEventListener("htmx:beforeSend", (event) => {
+  const { elt, target, requestConfig, xhr } = event.detail;
+  const part = target.matches(".listing, #findings") && requestConfig.verb === "get" && !elt.matches("[data-poll]");
+  if (part) waits.set(xhr, setTimeout(() => wait(target, true), SKELETON_MS));
+});
+document.addEventListener("htmx:afterRequest", ({ detail: { target, xhr } }) => {
+  if (!waits.has(xhr)) return;
+  clearTimeout(waits.get(xhr));
+  waits.delete(xhr);
+  wait(target, false);
+});
+function wait(part, on) {
+  part.classList.toggle("waiting", on);
+  part.setAttribute("aria-busy", String(on));
+}
+
 /* --- Tables with more columns than fit scroll inside their panel ----------------------------------------------- */
 
 function fit() {
@@ -220,11 +241,28 @@ let list = null; // address of the list below the drawer
 const path = (url) => new URL(url, location.href).pathname;
 const rowOf = (url) => all("main a[data-drawer]").find((link) => path(link.href) === path(url));
 
+let opening = 0; // a number for each page that is asked for; what was closed or asked for anew meanwhile is left
+
 async function openDrawer(url, { push = true } = {}) {
   if (!drawer.open) list = location.href;
-  await htmx.ajax("GET", url, { target: "#drawer", swap: "innerHTML", source: drawer });
-  if (!drawer.childElementCount) return;
-  if (push) history[drawer.open ? "replaceState" : "pushState"]({ drawer: true }, "", url);
+  const mine = ++opening;
+  const late = setTimeout(() => {
+    if (!drawer.open) drawer.replaceChildren(find("#drawer-skeleton").content.cloneNode(true));
+    else drawer.classList.add("waiting");
+    show(drawer);
+  }, SKELETON_MS);
+  await htmx.ajax("GET", url, { target: "#drawer", swap: "innerHTML", source: drawer }).catch(() => {});
+  clearTimeout(late);
+  if (mine !== opening) {
+    if (!drawer.open) drawer.replaceChildren();
+    return;
+  }
+  drawer.classList.remove("waiting");
+  if (!drawer.childElementCount || find(".loading[data-skeleton]", drawer)) {
+    if (drawer.open) drawer.close(); // it could not be loaded
+    return;
+  }
+  if (push) history[path(list) === path(location.href) ? "pushState" : "replaceState"]({ drawer: true }, "", url);
   show(drawer);
   drawer.scrollTop = 0;
   const row = rowOf(url);
@@ -248,6 +286,8 @@ on("click", "a[data-drawer]", (event, link) => {
 });
 on("click", "[data-drawer-step]", (event, button) => stepDrawer(button.dataset.drawerStep));
 drawer?.addEventListener("close", () => {
+  opening++;
+  drawer.classList.remove("waiting");
   const row = rowOf(location.href);
   const back = list ?? drawer.dataset.back;
   if (back && path(back) !== path(location.href)) history.pushState({}, "", back);

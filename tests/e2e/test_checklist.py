@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from console.jobs.advance import advance
 from console.jobs.models import State
@@ -288,3 +291,73 @@ def test_the_sign_in_takes_what_is_pasted_and_what_a_password_manager_fills(page
     expect(password).to_have_value(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url("**/images/")
+
+
+@contextmanager
+def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
+    """Hold back what is asked for by ``pattern`` until the function given is called."""
+    waiting: list[Route] = []
+    page.route(pattern, lambda route: waiting.append(route))
+    yield lambda: [route.continue_() for route in waiting] and page.unroute(pattern)
+    page.unroute(pattern)
+
+
+def test_a_list_that_takes_long_shows_the_shape_of_its_rows_and_moves_nothing(page: Page, tags: list[Tag]) -> None:
+    page.goto("/images/")
+    listing, address = page.locator("#list"), page.locator("#list tbody .addr").nth(2)
+    before = address.bounding_box()
+    assert before is not None
+    with held(page, "**/images/?**") as let_go:
+        page.get_by_role("link", name="Image version").click()
+        expect(listing).to_have_attribute("aria-busy", "true")
+        assert address.bounding_box() == before
+        expect(address).to_be_hidden()
+        let_go()
+        expect(page.locator("th[aria-sort]")).to_contain_text("Image version")
+    expect(listing).not_to_have_class(re.compile("waiting"))
+    expect(address).to_be_visible()
+    assert page.evaluate(SHIFTED) <= 0.05
+
+
+def test_a_drawer_that_takes_long_opens_in_outline_and_can_be_closed_before_it_comes(
+    page: Page, tags: list[Tag]
+) -> None:
+    page.goto("/images/")
+    drawer, first = page.locator("#drawer"), page.locator("a[data-drawer]").first
+    with held(page, "**/images/*/") as let_go:
+        first.click()
+        expect(drawer.locator(".skel").first).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(drawer).to_be_hidden()
+        let_go()
+    page.wait_for_load_state("networkidle")
+    expect(drawer).to_be_hidden()
+    expect(page).to_have_url("/images/")
+    with held(page, "**/images/*/") as let_go:
+        first.click()
+        expect(drawer.locator(".skel").first).to_be_visible()
+        let_go()
+        expect(drawer.get_by_role("tab").first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/images/\d+/$"))
+    with held(page, "**/packages/**") as let_go:
+        drawer.get_by_role("tab", name="Packages").click()
+        expect(drawer.locator("#findings")).to_have_attribute("aria-busy", "true")
+        let_go()
+        expect(drawer.get_by_role("tab", name="Packages")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url("/images/")
+    expect(first).to_be_focused()
+
+
+def test_a_moment_shows_no_outline(page: Page, tags: list[Tag]) -> None:
+    page.clock.install()
+    page.goto("/images/")
+    listing = page.locator("#list")
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    with held(page, "**/images/?**") as let_go, page.expect_request("**/images/?**"):
+        page.get_by_role("link", name="Image version").click()
+        page.clock.run_for(250)
+        assert listing.get_attribute("aria-busy") is None
+        page.clock.run_for(100)
+        expect(listing).to_have_attribute("aria-busy", "true")
+        let_go()
