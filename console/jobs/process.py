@@ -1,4 +1,7 @@
-"""Run an engine as a child process with bounds; nothing of it survives this call. Knows neither Django nor jobs."""
+"""Run an engine as a child process with bounds; nothing of it survives this call. Knows neither Django nor jobs.
+
+resident.py keeps one for longer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from pathlib import Path
 SUPERVISOR = Path(__file__).with_name("supervise.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
 # names that the standard library has, too.
-_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import supervise; sys.exit(supervise.%s)"
+_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import confine, supervise; sys.exit(%s)"
 GRACE_SECONDS = 5.0  # between TERM and KILL
 TICK_SECONDS = 0.1
 STDERR_TAIL = 8 * 1024
@@ -65,22 +68,25 @@ class Finished:
 
 @dataclass(frozen=True)
 class Cage:
-    """What this system allows an engine to be shut into: a network namespace of its own, and Landlock for its files.
+    """What this system allows an engine to be shut into: a network namespace of its own, Landlock for its files, and a
+    filter of the calls it makes to the kernel.
 
-    ``why`` and ``why_files`` say why not.
+    ``why``, ``why_files`` and ``why_calls`` say why not.
     """
 
     network: bool
     files: bool
+    calls: bool
     why: str = ""
     why_files: str = ""
+    why_calls: str = ""
 
 
 @functools.cache
 def cage() -> Cage:
     """Return what this system allows, found out once by trying it in processes that end at once."""
-    no_network, no_files = _try("shut_in()"), _try("try_to_confine()")
-    return Cage(not no_network, not no_files, no_network, no_files)
+    network, files, calls = (_try(f"confine.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
+    return Cage(not network, not files, not calls, network, files, calls)
 
 
 def _try(call: str) -> str:
@@ -110,13 +116,13 @@ def run(
     stdin: bytes | None = None,
     network: bool = False,
     reads: Sequence[Path] = (),
-    writes: Sequence[Path] = (),
+    writes: Sequence[Path] | None = None,
 ) -> Finished:
     """Run ``argv`` (an absolute path first) in ``cwd`` with exactly the environment ``env`` and wait for its end.
 
     It has no network and sees no process of ours, where the system allows that (see ``cage``); with ``network`` it has
-    both, for what must download. Where the system has Landlock, it writes below ``writes`` alone (``cwd`` where there
-    are none), and with ``reads`` it reads there, below those, its own file, ``cwd``, and the libraries of the system.
+    both, for what must download. Where the system has Landlock, it writes below ``writes`` alone (``cwd`` where that is
+    None), and with ``reads`` it reads there, below those, its own file, ``cwd``, and the libraries of the system.
 
     ``check`` is called about every 0.1 s; what it raises ends the process tree (TERM, 5 s, KILL) and passes on.
     ``timeout`` in seconds. ``memory_bytes`` bounds the resident memory of the whole tree, and ``file_bytes`` each file
@@ -131,18 +137,17 @@ def run(
             source.seek(0)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            options = [f"--control={theirs.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
-            if not network and cage().network:
-                options += ["--cage=1", f"--processes={PROCESSES}"]
-            if cage().files:
-                options += [f"--write={path}" for path in writes or (cwd,)]
-                options += [f"--read={path}" for path in (*reads, argv[0], cwd) if reads]
-            if memory_bytes is not None:
-                options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
-            if file_bytes is not None:
-                options.append(f"--file={file_bytes}")
+            command = supervised(
+                argv,
+                control=theirs,
+                memory_bytes=memory_bytes,
+                file_bytes=file_bytes,
+                network=network,
+                reads=[*reads, cwd] if reads else (),
+                writes=(cwd,) if writes is None else writes,
+            )
             with subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _SUPERVISE % "main()", SUPERVISOR, *options, "--", *argv],
+                command,
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -157,6 +162,33 @@ def run(
                     return watch.wait(check=check, timeout=timeout)
                 finally:
                     watch.end()
+
+
+def supervised(
+    argv: Sequence[str | Path],
+    *,
+    control: socket.socket,
+    memory_bytes: int | None,
+    file_bytes: int | None,
+    network: bool,
+    reads: Sequence[Path],
+    writes: Sequence[Path],
+) -> list[str | Path]:
+    """Return the command that runs ``argv`` under a supervisor which listens at ``control``: see :func:`run`."""
+    options = [f"--control={control.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
+    if not network and cage().network:
+        options += ["--cage=1", f"--processes={PROCESSES}"]
+    if not network:
+        options += ["--offline=1", *(["--calls=1"] if cage().calls else [])]
+    if cage().files:
+        options.append("--files=1")
+        options += [f"--write={path}" for path in writes]
+        options += [f"--read={path}" for path in (*reads, argv[0]) if reads]
+    if memory_bytes is not None:
+        options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
+    if file_bytes is not None:
+        options.append(f"--file={file_bytes}")
+    return [sys.executable, "-I", "-S", "-c", _SUPERVISE % "supervise.main()", SUPERVISOR, *options, "--", *argv]
 
 
 class _Watch:
@@ -204,7 +236,7 @@ class _Watch:
             check()
             if now >= ends:
                 raise ProcessTimeout(f"It ran for more than {timeout:g} seconds.", stderr_tail=self._tail())
-            if self._memory_bytes is not None and self._engine_memory() > self._memory_bytes:
+            if self._memory_bytes is not None and memory_below(self._supervisor.pid) > self._memory_bytes:
                 message = f"It took more than {self._memory_bytes // 1024**2} MiB of memory."
                 raise ProcessOutOfMemory(message, stderr_tail=self._tail())
         return self._finished()
@@ -266,18 +298,19 @@ class _Watch:
     def _tail(self) -> str:
         return self._stderr.decode("utf-8", "replace")
 
-    def _engine_memory(self) -> int:
-        """Return the resident memory of the supervisor's descendants that is theirs alone (no file mappings)."""
-        total, todo = 0, _children(self._supervisor.pid)
-        while todo:
-            pid = todo.pop()
-            todo += _children(pid)
-            try:
-                _size, resident, shared, *_rest = Path(f"/proc/{pid}/statm").read_text().split()
-            except (OSError, ValueError):
-                continue
-            total += (int(resident) - int(shared)) * _PAGE
-        return total
+
+def memory_below(pid: int) -> int:
+    """Return the resident memory of the descendants of ``pid`` that is theirs alone (no file mappings)."""
+    total, todo = 0, _children(pid)
+    while todo:
+        pid = todo.pop()
+        todo += _children(pid)
+        try:
+            _size, resident, shared, *_rest = Path(f"/proc/{pid}/statm").read_text().split()
+        except (OSError, ValueError):
+            continue
+        total += (int(resident) - int(shared)) * _PAGE
+    return total
 
 
 def _children(pid: int) -> list[int]:

@@ -18,25 +18,18 @@ import ctypes
 import os
 import resource
 import select
-import stat
 import sys
 import time
 from types import SimpleNamespace, TracebackType
 
+if __package__:
+    from console.jobs import confine
+else:  # as process.py starts it
+    import confine  # type: ignore[import-not-found, no-redef]
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
-CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNET = 0x10000000, 0x08000000, 0x40000000
 OOM_SCORE = "800"
-
-# landlock(7): rights by their bits, and the numbers of the system calls, which are those of all processors.
-LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
-READING = 0b1101  # execute, read a file, list a folder
-WRITING = 0b1_1111_1111_0010  # write a file; remove and make whatever there is
-MOVING, TRUNCATING = 1 << 13, 1 << 14  # of the second and the third version
-OF_FILES = 0b0111 | TRUNCATING  # the rights that a path which is no folder may have
-# What a program needs to be started. Nothing of it is ours.
-SYSTEM = (b"/usr", b"/lib", b"/lib64", b"/etc/ld.so.cache", b"/etc/localtime", b"/sys", b"/dev")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -120,6 +113,9 @@ def _options() -> SimpleNamespace:
         descriptors=int(given["descriptors"]),
         processes=int(given["processes"]) if "processes" in given else None,
         cage="cage" in given,
+        calls="calls" in given,
+        files="files" in given,
+        offline="offline" in given,
         reads=[os.fsencode(word[7:]) for word in mine if word.startswith("--read=")],
         writes=[os.fsencode(word[8:]) for word in mine if word.startswith("--write=")],
         grace=float(given["grace"]),
@@ -155,11 +151,12 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     with _suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if options.cage and (failed := shut_in()):
+    confine.gain_nothing()
+    if options.cage and (failed := confine.shut_in()):
         raise OSError(failed, os.strerror(failed))
     environment = _environment()  # before /proc is closed
-    if options.writes and (failed := confine(reads=options.reads, writes=options.writes)):
+    files = {"reads": options.reads, "writes": options.writes, "offline": options.offline}
+    if options.files and (failed := confine.confine(**files)):
         raise OSError(failed, os.strerror(failed))
     limits = [
         (resource.RLIMIT_NPROC, options.processes),  # counted in the namespace alone
@@ -174,60 +171,9 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
+    if options.calls and (failed := confine.deny_calls(changing=bool(options.writes))):
+        raise OSError(failed, os.strerror(failed))
     os.execve(options.engine[0], options.engine, environment)  # noqa: S606
-
-
-def shut_in() -> int:
-    """Move this process into namespaces of its own: without network, without rights, and blind to other processes.
-
-    Returns 0, or the errno where the system does not grant it. In a user namespace of its own a process may not trace,
-    nor read the environment of, any process outside, though it is of the same user (ptrace(2), "access mode checking").
-    """
-    user, group = os.getuid(), os.getgid()
-    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
-        return ctypes.get_errno() or 1
-    with _suppress(OSError):  # without it the user has no name, which changes nothing
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
-                file.write(text)
-    return 0
-
-
-def confine(*, reads: list[bytes], writes: list[bytes]) -> int:
-    """Let this process write below ``writes`` alone, and read there, in SYSTEM and below ``reads`` (empty: anywhere).
-
-    Returns 0, or the errno where the kernel has no Landlock. Needs PR_SET_NO_NEW_PRIVS. What is open stays open.
-    """
-    version = _libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    if version < 1:
-        return ctypes.get_errno() or 1
-    writing = WRITING | (MOVING if version >= 2 else 0) | (TRUNCATING if version >= 3 else 0)
-    handled = writing | (READING if reads else 0)
-    ruleset = _libc.syscall(LANDLOCK_CREATE, handled.to_bytes(8, sys.byteorder), ctypes.c_size_t(8), ctypes.c_uint(0))
-    if ruleset < 0:
-        return ctypes.get_errno() or 1
-    allowed = [*((path, READING) for path in (*SYSTEM, *reads)), *((path, READING | writing) for path in writes)]
-    for path, rights in [*allowed, (b"/dev/null", WRITING)]:
-        try:
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            continue  # what is not there is not opened later either: whoever makes it must be allowed to
-        rights &= handled if stat.S_ISDIR(os.fstat(place).st_mode) else handled & OF_FILES
-        rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder)
-        failed = rights and _libc.syscall(LANDLOCK_ADD, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0))
-        os.close(place)
-        if failed:
-            return ctypes.get_errno() or 1
-    if _libc.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)):
-        return ctypes.get_errno() or 1
-    os.close(ruleset)
-    return 0
-
-
-def try_to_confine() -> int:
-    """Confine this process to nothing much and return what :func:`confine` does: to find out whether it works here."""
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    return confine(reads=[], writes=[b"/dev/shm"])
 
 
 def _environment() -> dict[bytes, bytes]:

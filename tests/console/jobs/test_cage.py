@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import socket
@@ -11,16 +13,25 @@ from typing import Any
 
 import pytest
 
-from console.jobs import process
+from console.jobs import confine, process
 
 pytestmark = pytest.mark.skipif(not process.cage().network, reason="this system grants no namespaces")
+
+needs_filter = pytest.mark.skipif(not process.cage().calls, reason="this kernel has no seccomp, or its numbers differ")
+
+
+def signals_are_held() -> bool:
+    version: int = ctypes.CDLL(None).syscall(confine.LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return version >= 6
+
 
 PLANTED = "planted-canary-in-our-environment"
 
 # Each attempt names what it got, or the error that it met.
 ATTACK = r"""
-import json, os, resource, socket, sys
-port, parent = int(sys.argv[1]), int(sys.argv[2])
+import ctypes, json, os, resource, socket, sys
+port, parent, server, calls = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+libc = ctypes.CDLL(None, use_errno=True)
 got = {}
 def attempt(name, call):
     try:
@@ -39,11 +50,25 @@ attempt("name", lambda: socket.getaddrinfo("registry.example.com", 443))
 attempt("environment of the worker", lambda: open(f"/proc/{parent}/environ").read())
 attempt("memory of the worker", lambda: open(f"/proc/{parent}/mem", "rb").read(1))
 attempt("files of the worker", lambda: open(f"/proc/{parent}/fd/0").read())
+attempt("signal to the worker", lambda: os.kill(parent, 0))
 attempt("root again", lambda: os.setgroups([0]))
-attempt("mount", lambda: __import__("ctypes").CDLL(None, use_errno=True).mount(b"/", b"/mnt", b"", 4096, None) and 1/0)
+names = ("CapPrm", "CapEff", "CapBnd")
+got["rights"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith(names)]
+def call(*words):
+    return [libc.syscall(*words, 0, 0, 0, 0, 0), ctypes.get_errno()]
+got["calls"] = [call(number) for number in calls["denied"]]
+got["call for a namespace"] = call(calls["clone"], 0x10000011)
+got["calls in other words"] = [call(435), call(41 + 0x40000000)]
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    attempt(f"socket of a file {kind}", lambda: socket.socket(socket.AF_UNIX, kind).connect(server))
+attempt("socket pair", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", server))
+attempt("mode of a file", lambda: os.chmod(server, 0o777))
+attempt("time of a file", lambda: os.utime(server))
+attempt("owner of a file", lambda: os.chown(server, os.getuid(), os.getgid()))
+attempt("mark of a file", lambda: os.setxattr(server, "user.x", b"x"))
 got["own environment"] = dict(os.environ)
 got["limits"] = [resource.getrlimit(getattr(resource, "RLIMIT_" + n))[1] for n in ("NOFILE", "FSIZE", "NPROC", "CORE")]
-got["interfaces"] = [name for _index, name in socket.if_nameindex()]
+got["interfaces"] = [line.split(":")[0].strip() for line in open("/proc/self/net/dev").read().splitlines()[2:]]
 json.dump(got, sys.stdout)
 """
 
@@ -52,9 +77,22 @@ json.dump(got, sys.stdout)
 def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("cage")
     os.environ["TALLYMAN_PLANTED"] = PLANTED
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    server = tmp_path_factory.mktemp("outside") / "socket"
+    machine = os.uname().machine
+    denied = [*confine.DENIED[machine], *confine.DENIED_ANYWHERE, *confine.CHANGING[machine]]
+    calls = {"denied": denied, "clone": confine.CLONE[machine]}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as database,
+    ):
+        database.bind(str(server))
+        database.listen()
+        before = server.stat()
         finished = process.run(
-            [sys.executable, "-I", "-c", ATTACK, str(listener.getsockname()[1]), str(os.getpid())],
+            [
+                *(sys.executable, "-I", "-c", ATTACK, str(listener.getsockname()[1]), str(os.getpid())),
+                *(server, json.dumps(calls)),
+            ],
             check=lambda: None,
             timeout=60,
             env={"HOME": str(folder)},
@@ -62,10 +100,18 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
             stdout_limit=1024**2,
             memory_bytes=512 * 1024**2,
             file_bytes=1024**2,
+            writes=(),
         )
-        listener.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            listener.accept()
+        for listening in (listener, *([database] if process.cage().calls else [])):
+            listening.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                listening.accept()
+        after = server.stat()
+        assert (after.st_mode, after.st_mtime_ns, after.st_ctime_ns) == (
+            before.st_mode,
+            before.st_mtime_ns,
+            before.st_ctime_ns,
+        )
     del os.environ["TALLYMAN_PLANTED"]
     assert finished.returncode == 0, finished.stderr_tail
     return json.loads(finished.stdout)
@@ -74,10 +120,34 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_it_reaches_nothing_by_network(attack: dict[str, Any]) -> None:
     tried = {name: got for name, got in attack.items() if name.startswith(("tcp", "udp", "name"))}
     assert len(tried) == 6
-    assert not {
-        name: got for name, got in tried.items() if got not in {"OSError", "gaierror", "ConnectionRefusedError"}
-    }
+    assert set(tried.values()) <= {"OSError", "gaierror", "ConnectionRefusedError", "PermissionError"}
     assert attack["interfaces"] == ["lo"]
+
+
+@needs_filter
+def test_it_reaches_no_service_by_a_socket_that_is_a_file(attack: dict[str, Any]) -> None:
+    tried = {name: got for name, got in attack.items() if name.startswith("socket ")}
+    assert len(tried) == 3
+    assert set(tried.values()) == {"PermissionError"}
+
+
+@needs_filter
+def test_it_changes_nothing_of_files_that_it_may_not_even_write(attack: dict[str, Any]) -> None:
+    tried = [attack[f"{what} of a file"] for what in ("mode", "time", "owner", "mark")]
+    assert tried == ["PermissionError"] * 4
+
+
+@needs_filter
+def test_calls_that_no_engine_needs_are_refused_by_whatever_number(attack: dict[str, Any]) -> None:
+    assert len(attack["calls"]) > 50
+    assert {tuple(each) for each in attack["calls"]} == {(-1, errno.EPERM)}
+    assert attack["call for a namespace"] == [-1, errno.EPERM]
+    assert attack["calls in other words"] in ([[-1, errno.ENOSYS], [-1, errno.EPERM]], [[-1, errno.ENOSYS]] * 2)
+
+
+@pytest.mark.skipif(not signals_are_held(), reason="this kernel's Landlock does not hold signals (before 6.12)")
+def test_it_sends_the_worker_no_signal(attack: dict[str, Any]) -> None:
+    assert attack["signal to the worker"] == "PermissionError"
 
 
 def test_it_reads_nothing_of_the_worker(attack: dict[str, Any]) -> None:
@@ -96,6 +166,7 @@ def test_its_files_processes_and_dumps_are_bounded(attack: dict[str, Any]) -> No
 
 def test_it_gains_no_rights(attack: dict[str, Any]) -> None:
     assert attack["root again"] == "PermissionError"
+    assert set(attack["rights"]) == {"0" * 16}
 
 
 def test_what_must_download_has_a_network(tmp_path: Path) -> None:
