@@ -11,6 +11,7 @@ from console import keys
 from console.jobs import process
 from scanning import database
 from scanning.engines.base import MalwareEngine, Readiness
+from scanning.engines.caged import Caged
 from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
@@ -39,13 +40,21 @@ def trivy() -> Trivy:
 @lru_cache(maxsize=1)
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
-    return Yara(rules=RULES, extra=Path(settings.RULES))
+    return Yara(rules=RULES, extra=Path(settings.RULES), caged=_caged())
 
 
 @lru_cache(maxsize=1)
 def clamav() -> ClamAv | None:
     """Return ClamAV, or None where no clamd is configured."""
-    return ClamAv(address=settings.CLAMD, max_file_bytes=settings.CLAMD_MAX_BYTES) if settings.CLAMD else None
+    if not settings.CLAMD:
+        return None
+    return ClamAv(address=settings.CLAMD, max_file_bytes=settings.CLAMD_MAX_BYTES, caged=_caged())
+
+
+@lru_cache(maxsize=1)
+def _caged() -> Caged:
+    """Return what reads layers for the engines against malware: one process beside each that scans."""
+    return Caged()
 
 
 def malware() -> tuple[MalwareEngine, ...]:

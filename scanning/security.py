@@ -14,29 +14,7 @@ from scanning import installed
 
 def checks() -> Iterator[Check]:
     """What the engines are, and what holds them."""
-    cage = process.cage()
-    if cage.network:
-        text = _("Trivy has no network, and no access to other processes of the console.")
-        yield Check("ok", _("Engines run in a namespace of their own"), text)
-    else:
-        yield Check(
-            "fault",
-            _("Engines are not cut off from the network"),
-            _("This system grants no network namespace (%(why)s). Trivy is kept offline by its own switches alone.")
-            % {"why": cage.why},
-            _("Allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_…)."),
-        )
-    if cage.files:
-        text = _("Trivy reads the image and its database alone, and changes neither.")
-        yield Check("ok", _("Engines see none of the console's files"), text)
-    else:
-        yield Check(
-            "advice",
-            _("Engines could read the console's files"),
-            _("This kernel grants no Landlock (%(why)s). Trivy runs as the user of the console, without a network.")
-            % {"why": cage.why_files},
-            _("Use Linux 5.13 or newer with “landlock” among its security modules (/sys/kernel/security/lsm)."),
-        )
+    yield from _cage(process.cage())
     readiness = installed.trivy().ready()
     if settings.TRIVY:
         yield Check(
@@ -55,4 +33,52 @@ def checks() -> Iterator[Check]:
             _("The vulnerability database is downloaded without TLS"),
             _("Whoever is in between can hide vulnerabilities."),
             _("Remove TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP."),
+        )
+
+
+def _cage(cage: process.Cage) -> Iterator[Check]:
+    """What the system grants to hold what reads images: Trivy, and the process that reads layers for the others."""
+    if cage.network:
+        text = _("Trivy and YARA-X have no network, and no access to other processes of the console.")
+        yield Check("ok", _("Engines run in a namespace of their own"), text)
+    else:
+        yield Check(
+            "fault",
+            _("Engines are not cut off from the network"),
+            _(
+                "This system grants no network namespace (%(why)s). Engines are offline by their own switches alone:"
+                " whoever takes one over may find a way."
+            )
+            % {"why": cage.why},
+            _("Allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_…)."),
+        )
+    if cage.files:
+        text = _("Trivy reads the image and its database alone, YARA-X the layer it is given; they change neither.")
+        yield Check("ok", _("Engines see none of the console's files"), text)
+    else:
+        yield Check(
+            "fault",
+            _("Engines could read the console's files"),
+            _(
+                "This kernel grants no Landlock (%(why)s). Engines run as the user of the console, who may read its"
+                " keys."
+            )
+            % {"why": cage.why_files},
+            _("Use Linux 5.13 or newer with “landlock” among its security modules (/sys/kernel/security/lsm)."),
+        )
+    if cage.calls:
+        text = _(
+            "Services of this machine that listen at a file, such as PostgreSQL or Docker, cannot be asked by them."
+        )
+        yield Check("ok", _("Engines are refused the system calls they do not need"), text)
+    else:
+        yield Check(
+            "advice",
+            _("Engines may make any system call"),
+            _(
+                "This system grants no filter of calls (%(why)s). Services that listen at a file, such as PostgreSQL or"
+                " Docker, can be asked by engines as the user of the console."
+            )
+            % {"why": cage.why_calls},
+            _("Use an x86_64 or aarch64 kernel with seccomp (CONFIG_SECCOMP_FILTER), and a container that allows it."),
         )

@@ -56,6 +56,8 @@ CHANGING: dict[str, tuple[int, ...]] = {
     "aarch64": (52, 53, 54, 55, 452, 88, 5, 6, 7, 14, 15, 16, 463, 466),
 }
 DENIED_ANYWHERE = (*range(425, 434), 442)  # io_uring, which makes sockets too, and mounts
+ALONE = {"x86_64": (57, 58, 59, 322), "aarch64": (221, 281)}  # fork vfork execve execveat
+CLONE_THREAD = 0x10000
 CLONE = {"x86_64": 56, "aarch64": 220}
 CLONE3 = 435  # its flags lie where no filter can read them; the C library then takes clone
 X32 = 0x40000000  # the other numbers of an x86_64 kernel
@@ -134,20 +136,27 @@ def deny_calls(*, changing: bool) -> int:
 
     ``changing`` lets it change the modes and times of files.
     """
-    known = {name: number for number, name in (AARCH64, X86_64)}
     machine = os.uname().machine
-    if machine not in known or sys.maxsize < 1 << 32:
+    if machine not in DENIED or sys.maxsize < 1 << 32:
         return 38  # ENOSYS: its numbers are not known here
-    numbers = (*DENIED[machine], *DENIED_ANYWHERE, *(() if changing else CHANGING[machine]))
-    program = _program(known[machine], numbers, CLONE[machine])
+    return _filter((*DENIED[machine], *DENIED_ANYWHERE, *(() if changing else CHANGING[machine])))
+
+
+def stay_alone() -> int:
+    """Have the kernel refuse to start processes and programs; threads may be. Beside ``deny_calls()``."""
+    machine = os.uname().machine
+    return _filter(ALONE[machine], threads_alone=True) if machine in ALONE else 38
+
+
+def _filter(numbers: tuple[int, ...], *, threads_alone: bool = False) -> int:
+    architecture, machine = next(each for each in (AARCH64, X86_64) if each[1] == os.uname().machine)
+    program = _program(architecture, numbers, CLONE[machine], threads_alone)
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_), 0, 0):
-        return _failed()
-    return 0
+    return _failed() if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_), 0, 0) else 0
 
 
-def _program(architecture: int, numbers: tuple[int, ...], clone: int) -> bytes:
+def _program(architecture: int, numbers: tuple[int, ...], clone: int, threads_alone: bool) -> bytes:
     """Return the filter: classic BPF over ``struct seccomp_data`` (number at 0, architecture at 4, arguments at 16)."""
     load, equal, at_least, any_of, end = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill, refuse, unknown = 0x7FFF0000, 0x80000000, 0x00050000 | 1, 0x00050000 | 38
@@ -158,7 +167,10 @@ def _program(architecture: int, numbers: tuple[int, ...], clone: int) -> bytes:
     rows.append((equal, last + 1 - len(rows), 0, CLONE3))
     rows.append((equal, 0, last - 1 - len(rows), clone))
     rows.append((load, 0, 0, 16))
-    rows.append((any_of, last - len(rows), 0, NAMESPACES))
+    if threads_alone:
+        rows.append((any_of, 0, last - len(rows), CLONE_THREAD))
+    else:
+        rows.append((any_of, last - len(rows), 0, NAMESPACES))
     rows += [(end, 0, 0, allow), (end, 0, 0, refuse), (end, 0, 0, unknown)]
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 

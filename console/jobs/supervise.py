@@ -52,6 +52,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def adopt() -> None:
+    """Become the parent of whatever this process has started and whose own parent ends."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def die_with_parent_after_fork() -> None:
     """Have ``die_with_parent()`` called in every process that this one and its children fork from now on."""
     parent = os.getpid()
@@ -68,7 +73,7 @@ def main() -> int:
     options = _options()
     control = options.control
     os.set_inheritable(control, False)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -97,7 +102,7 @@ def main() -> int:
             asked = _read(control)
             _signal_group(child, signal.SIGTERM if asked else signal.SIGKILL)
             deadline = time.monotonic() + (options.grace if asked else 0)
-    status = _end_all(child, status)
+    status = end_all(child, status)
     _tell(control, f"exited {os.waitstatus_to_exitcode(status)}")
     return 0
 
@@ -197,7 +202,7 @@ def _reap(child: int) -> int | None:
             found = status
 
 
-def _end_all(child: int, status: int | None) -> int:
+def end_all(child: int, status: int | None) -> int:
     """Kill what is left of the tree until there is no child any more; return the engine's wait status."""
     while True:
         _signal_group(child, signal.SIGKILL)

@@ -11,11 +11,11 @@ import io
 import lzma
 import stat
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from scanning.engines import tar
+from scanning.engines.notes import Notes
 from scanning.layers.decompress import GZIP, ZSTD, plain
 
 CHUNK = 1 << 16
@@ -31,26 +31,6 @@ MAGICS = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!\x1a\x07": "rar",
 }
-
-
-@dataclass
-class Notes:
-    """What was not looked at and why, counted, each with one path for an example."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def add(self, why: str, path: str) -> None:
-        """Note that ``path`` was not (wholly) looked at; ``why`` goes on after "1 file" or "12 files"."""
-        self.counts[why] += 1
-        self.examples.setdefault(why, path)
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line for each reason."""
-        return tuple(
-            f"1 file {why}: {self.examples[why]}" if count == 1 else f"{count} files {why}, e.g. {self.examples[why]}"
-            for why, count in self.counts.items()
-        )
 
 
 @dataclass

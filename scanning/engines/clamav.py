@@ -1,21 +1,23 @@
 """ClamAV: viruses and trojans by the signatures of a clamd of the team's, where one is configured.
 
-Each file of a layer is streamed to clamd, which unpacks archives by itself. Nothing is written to disk.
+Each file of a layer is streamed to clamd, which unpacks archives by itself. Nothing is written to disk. Where the files
+lie in a layer is found out in a cage (see caged.py); what is sent from here is not looked at here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scanning.engines import tar
-from scanning.engines.archives import Notes
+from scanning.engines.answers import File
 from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity
+from scanning.engines.caged import Caged
 from scanning.engines.clamd import Clamd, TooLong, Version
-from scanning.engines.yara import MAX_FINDINGS, shown
+from scanning.engines.notes import Notes
+from scanning.engines.tar import Data
+from scanning.engines.yara_look import MAX_FINDINGS
 
 REVISION = 1  # of how this module looks; part of the version, so that raising it has every layer looked at again
 OLD_DAYS = 7  # the public signatures are renewed every day
@@ -25,13 +27,17 @@ POSSIBLE = ("PUA.", "Heuristics.")  # signatures of what is not wanted, or looks
 
 
 class ClamAv:
-    """The engine. ``address`` is the path of clamd's socket or its ``host:port``; larger files are left out."""
+    """The engine. ``address`` is the path of clamd's socket or its ``host:port``; larger files are left out.
+
+    ``caged`` is where layers are read; engines of a process may share one.
+    """
 
     name = "clamav"
     categories = frozenset({RiskCategory.MALWARE})
 
-    def __init__(self, *, address: str, max_file_bytes: int) -> None:
+    def __init__(self, *, address: str, max_file_bytes: int, caged: Caged | None = None) -> None:
         self._address, self._max_file_bytes = address, max_file_bytes
+        self._caged = caged or Caged()
         self._version = ""
 
     def version(self) -> str:
@@ -69,11 +75,9 @@ class ClamAv:
 
     def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
         """Look at every file in the uncompressed layer at ``path``. Raises EngineError, and what ``check`` raises."""
-        with path.open("rb") as file, Clamd(self._address) as clamd:
+        with Clamd(self._address) as clamd:
             look = _Look(clamd, check, self._max_file_bytes)
-            if os.fstat(file.fileno()).st_size:
-                # Not closed by hand: views of it may still be in the traceback of an exception.
-                look.layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            look.layer(path, self._caged)
         return LayerReport(tuple(look.findings), look.files, look.bytes, look.notes.lines())
 
     def _ask(self) -> Version:
@@ -96,41 +100,52 @@ class _Look:
         self._clamd, self._check, self._max_file_bytes = clamd, check, max_file_bytes
         self._limit = f"over {max_file_bytes / 1024**2:.0f} MiB, not given to ClamAV"
 
-    def layer(self, data: mmap.mmap) -> None:
+    def layer(self, path: Path, caged: Caged) -> None:
         """Look at all files of the layer."""
-        view, touched = memoryview(data), 0
-        try:
-            for entry in tar.walk(data):
-                self._check()
-                if not entry.is_file or not entry.size:
-                    continue
-                if entry.size > self._max_file_bytes:
-                    self.notes.add(self._limit, shown(entry.path))
-                    continue
-                at_once = view[entry.offset : entry.offset + entry.size]
-                self._file(entry.path, at_once if entry.segments is None else tar.read(data, entry))
-                touched += entry.size
-                if touched > RELEASE:
-                    data.madvise(mmap.MADV_DONTNEED)
-                    touched = 0
-        except tar.TarError as error:
-            self.notes.add("of this layer is damaged, and what follows was not looked at", str(error))
+        data, touched = None, 0
+        for found in caged.walk(path, check=self._check):
+            if isinstance(found, str):
+                self.notes.add("of this layer is damaged, and what follows was not looked at", found)
+                continue
+            if found.size > self._max_file_bytes:
+                self.notes.add(self._limit, found.path)
+                continue
+            if data is None:
+                with path.open("rb") as file:
+                    # Not closed by hand: views of it may still be in the traceback of an exception.
+                    data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            self._file(found.path, _content(data, found))
+            touched += found.size
+            if touched > RELEASE:
+                data.madvise(mmap.MADV_DONTNEED)
+                touched = 0
 
-    def _file(self, path: str, content: tar.Data) -> None:
+    def _file(self, path: str, content: Data) -> None:
         self.files += 1
         self.bytes += len(content)
         try:
             signature = self._clamd.scan(content, check=self._check)
         except TooLong:
-            self.notes.add("larger than clamd takes (StreamMaxLength)", shown(path))
+            self.notes.add("larger than clamd takes (StreamMaxLength)", path)
             return
         if not signature:
             return
         if len(self.findings) >= MAX_FINDINGS:
-            self.notes.add(f"recognised beyond the first {MAX_FINDINGS}, not listed", shown(path))
+            self.notes.add(f"recognised beyond the first {MAX_FINDINGS}, not listed", path)
             return
         digest = hashlib.sha256(content).hexdigest()
-        self.findings.append(fact(signature, path=shown(path), size=len(content), sha256=digest))
+        self.findings.append(fact(signature, path=path, size=len(content), sha256=digest))
+
+
+def _content(data: mmap.mmap, file: File) -> Data:
+    if file.segments is None:
+        return memoryview(data)[file.offset : file.offset + file.size]
+    content = bytearray(file.size)
+    for segment in file.segments:
+        content[segment.position : segment.position + segment.size] = data[
+            segment.offset : segment.offset + segment.size
+        ]
+    return content
 
 
 def fact(signature: str, *, path: str, size: int, sha256: str) -> MalwareFact:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yara_x
 
-from scanning.engines.base import EngineError
+from scanning.engines.base import EngineError, Severity
 
 TEAM_BYTES = 64 << 20  # of all the team's files
 VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect
+SEVERITIES = {severity.name.lower(): severity for severity in Severity}
+SCORES = ((80, Severity.CRITICAL), (60, Severity.HIGH), (40, Severity.MEDIUM))
 PRIVATE = re.compile(rb"^\s*(?:global\s+)?private\s+(?:global\s+)?rule\s", re.MULTILINE)
 
 
@@ -30,11 +33,23 @@ class Source:
     problem: str = ""
 
 
+class Told(TypedDict):
+    """What a rule tells of what it finds: these fields of a MalwareFact."""
+
+    rule: str
+    family: str
+    kind: str
+    severity: Severity
+    description: str
+    reference: str
+
+
 @dataclass(frozen=True)
 class RuleSet:
     """Compiled rules and what is known of them."""
 
-    rules: Any  # yara_x.Rules
+    compiled: bytes  # as YARA-X serialises them
+    told: Mapping[tuple[str, str], Told]  # by namespace and name: what a finding of the rule says
     version: str
     count: int  # of rules that can make a finding
     team_count: int  # of these, the team's
@@ -97,7 +112,35 @@ def compile_rules(sources: Iterable[Source], *, version: str) -> RuleSet:
     if not any(ours):
         raise EngineError("There are no rules to look for malware with.", "Install Tallyman again: files are missing.")
     team = len(ours) - sum(ours) - private[False]
-    return RuleSet(rules, version, sum(ours) - private[True] + team, team, tuple(problems))
+    compiled = io.BytesIO()
+    rules.serialize_into(compiled)
+    findings = {(rule.namespace, rule.identifier): told(rule) for rule in rules}
+    return RuleSet(compiled.getvalue(), findings, version, sum(ours) - private[True] + team, team, tuple(problems))
+
+
+def told(rule: Any) -> Told:
+    """Return what findings of a rule say. The team's rules may lack any of our metadata."""
+    meta = {key.lower(): value for key, value in rule.metadata}
+    return Told(
+        rule=rule.identifier,
+        family=str(meta.get("family", "") or meta.get("malware", "") or rule.identifier),
+        kind="virus" if str(meta.get("kind", "")).lower() == "virus" else "trojan",
+        severity=_severity(meta),
+        description=str(meta.get("description", "")),
+        reference=str(meta.get("reference", "")),
+    )
+
+
+def _severity(meta: dict[str, Any]) -> Severity:
+    """Return the severity: by its name, else by the ``score`` of 0 to 100 that public rule sets have, else high."""
+    if severity := SEVERITIES.get(str(meta.get("severity", "")).lower()):
+        return severity
+    score = meta.get("score")
+    return (
+        next((severity for least, severity in SCORES if score >= least), Severity.LOW)
+        if isinstance(score, int)
+        else Severity.HIGH
+    )
 
 
 def _add(compiler: Any, source: Source) -> list[str]:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
 from console.accounts import administrator
-from console.jobs import queue
+from console.jobs import process, queue
 from console.jobs.models import State
 from scanning import daily, database, installed
 from scanning.health import OLD_DAYS
@@ -74,13 +74,28 @@ def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
 def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str, object]:
     """Return an engine as the page shows it, with how many images it could not look at last time."""
     facts = readiness.facts if readiness else ()
+    held = [(_("Cage"), _held(process.cage(), clamd=title == "ClamAV"), False)] if readiness else []
     return {
         "title": title,
         "looks_for": looks_for,
         "readiness": readiness,
-        "facts": [(LABELS.get(label, label), value, label == "SHA-256") for label, value in facts if label != PROBLEM],
+        "facts": [(LABELS.get(label, label), value, label == "SHA-256") for label, value in facts if label != PROBLEM]
+        + held,
         "problems": [value for label, value in facts if label == PROBLEM],
     }
+
+
+def _held(cage: process.Cage, *, clamd: bool) -> str:
+    """Return what holds an engine on this machine. clamd is a service of its own: what is held is what reads for it."""
+    parts = {_("no network"): cage.network, _("no files but its own"): cage.files, _("few system calls"): cage.calls}
+    granted = [part for part, is_granted in parts.items() if is_granted]
+    missing = [part for part, is_granted in parts.items() if not is_granted]
+    text = ", ".join(granted) if granted else _("none")
+    if missing:
+        text = _("%(granted)s; not granted here: %(missing)s") % {"granted": text, "missing": ", ".join(missing)}
+    return (
+        _("around what reads layers: %(text)s. clamd itself runs as it was set up.") % {"text": text} if clamd else text
+    )
 
 
 @require_POST

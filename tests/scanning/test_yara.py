@@ -7,8 +7,8 @@ import gzip
 import hashlib
 import io
 import lzma
+import mmap
 import os
-import resource
 import struct
 import tarfile
 import zipfile
@@ -16,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yara_x
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scanning
-from scanning.engines import archives
-from scanning.engines import yara as engine
+from scanning.engines import archives, yara_look
 from scanning.engines.base import LayerReport, Severity
-from scanning.engines.yara import Yara, shown
+from scanning.engines.caged import Caged
+from scanning.engines.notes import MAX_LINES, Notes, shown
+from scanning.engines.ruleset import compile_rules, read_sources
+from scanning.engines.yara import Yara
 from tests.scanning.layer import EICAR, layer, tar
 
 RULES = Path(scanning.__file__).parent / "rules"
@@ -217,20 +220,23 @@ def test_a_file_over_the_bound_is_counted_as_not_looked_at(tmp_path: Path) -> No
 
 
 def test_a_file_larger_than_a_piece_is_seen_whole_with_its_head(
-    yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "PIECE", 64 << 10)
-    monkeypatch.setattr(engine, "OVERLAP", 4 << 10)
+    monkeypatch.setattr(yara_look, "PIECE", 64 << 10)
+    monkeypatch.setattr(yara_look, "OVERLAP", 4 << 10)
+    rules = compile_rules(read_sources(RULES, None), version="")
     traces = "".join(("LOLNO", "GTFO ", "KILL", "ATTK ", "GETLOCAL", "IP")).encode()
     for offset in (100_000, (64 << 10) - 10, 299_990):  # within a piece, across two, at the end
         content = bytearray(b"\x7fELF" + bytes(300_000 + len(traces)))
         content[offset : offset + len(traces)] = traces
-        report = look(yara, tmp_path, {"bot": bytes(content)})
-        assert [found.rule for found in report.findings] == ["Botnet_Gafgyt"]
-        assert report.findings[0].sha256 == hashlib.sha256(content).hexdigest()
+        seen = yara_look.Look(yara_x.Rules.deserialize_from(io.BytesIO(rules.compiled)), 1 << 30)
+        with layer(tmp_path, {"bot": bytes(content)}).open("rb") as file:
+            seen.layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        assert [hit.rule for hit in seen.hits] == ["Botnet_Gafgyt"]
+        assert seen.hits[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_memory_stays_flat_over_a_large_layer(yara: Yara, tmp_path: Path) -> None:
+def test_memory_stays_flat_over_a_large_layer(tmp_path: Path) -> None:
     path = tmp_path / "layer"
     with path.open("wb") as file:
         for number in range(3):
@@ -239,26 +245,8 @@ def test_memory_stays_flat_over_a_large_layer(yara: Yara, tmp_path: Path) -> Non
             file.write(info.tobuf())
             file.seek(300 << 20, os.SEEK_CUR)
         file.write(bytes(1024))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = yara.scan_layer(path, check=go_on)
+    report = Yara(rules=RULES, caged=Caged(memory_bytes=300 << 20)).scan_layer(path, check=go_on)
     assert report.bytes == 900 << 20
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10  # KiB
-
-
-def test_a_cancel_stops_it_between_files(yara: Yara, tmp_path: Path) -> None:
-    class Stopped(Exception):
-        pass
-
-    calls = 0
-
-    def check() -> None:
-        nonlocal calls
-        calls += 1
-        if calls > 5:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        yara.scan_layer(layer(tmp_path, {f"f{number}": b"x" for number in range(100)}), check=check)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +270,23 @@ def test_a_long_path_is_cut_in_its_middle() -> None:
     path = "a" * 3000 + "/end.txt"
     assert len(shown(path)) == 1000
     assert shown(path).endswith("/end.txt")
+
+
+def test_what_is_said_of_files_is_text_whatever_they_are_called(yara: Yara, tmp_path: Path) -> None:
+    name = b"a/\xff\n\xe2\x80\xae".decode("utf-8", "surrogateescape")
+    report = look(yara, tmp_path, {"b.tar": tar({name: b"7z\xbc\xaf\x27\x1c rest"})})
+    assert report.skipped == ("1 file packed with 7z, which is not looked into: b.tar!/a/\\xff\\n\\u202e",)
+
+
+def test_reasons_made_up_without_end_are_a_bounded_list() -> None:
+    notes = Notes()
+    for number in range(1000):
+        notes.add(f"for reason {number}", "path")
+        notes.add("for reason 3", "path")
+    lines = notes.lines()
+    assert len(lines) == MAX_LINES
+    assert lines[-1] == f"{1000 - MAX_LINES + 1} more for other reasons"
+    assert "1001 files for reason 3, e.g. path" in lines
 
 
 TEAM_RULE = 'rule Ours { meta: score = 75 condition: filename == "bad.bin" and extension == ".bin" }'

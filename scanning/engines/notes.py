@@ -1,0 +1,51 @@
+"""What of a layer was not looked at, and its paths: words that an image has chosen, made fit to be shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MAX_PATH = 1000  # characters of a path
+MAX_LINES = 50
+
+
+@dataclass
+class Notes:
+    """What was not looked at and why, counted, each with one path for an example."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, why: str, path: str) -> None:
+        """Note that ``path`` was not (wholly) looked at; ``why`` goes on after "1 file" or "12 files"."""
+        why = shown(why)
+        if why not in self.counts and len(self.counts) >= MAX_LINES - 1:
+            self.others += 1
+            return
+        self.counts[why] += 1
+        self.examples.setdefault(why, shown(path))
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""
+        lines = [
+            f"1 file {why}: {self.examples[why]}" if count == 1 else f"{count} files {why}, e.g. {self.examples[why]}"
+            for why, count in self.counts.items()
+        ]
+        return (*lines, *([f"{self.others} more for other reasons"] if self.others else []))
+
+
+def shown(path: str) -> str:
+    """Return ``path`` for a person and a database: what is no text is escaped, so that two paths never look the same.
+
+    Of a path over 1000 characters the middle is left out.
+    """
+    if not path.isprintable() or "\\" in path:
+        path = "".join(char if char.isprintable() and char != "\\" else _escaped(char) for char in path)
+    return path if len(path) <= MAX_PATH else f"{path[: MAX_PATH // 2]}…{path[-(MAX_PATH // 2) + 1 :]}"
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()

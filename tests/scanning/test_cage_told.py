@@ -1,0 +1,50 @@
+"""The pages Security and Engines say of the cage what is so, also where the system grants only a part of it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from console.jobs import process
+from scanning import security
+from tests.people import person
+
+GRANTS = [*product([True, False], repeat=3)]
+
+
+def cage(network: bool, files: bool, calls: bool) -> process.Cage:
+    return process.Cage(network, files, calls, *("" if granted else "ENOSYS" for granted in (network, files, calls)))
+
+
+@pytest.mark.parametrize(("network", "files", "calls"), GRANTS)
+def test_what_is_not_granted_is_open_with_its_error_and_a_remedy(network: bool, files: bool, calls: bool) -> None:
+    checks = list(security._cage(cage(network, files, calls)))
+    assert [check.level == "ok" for check in checks] == [network, files, calls]
+    for check in checks:
+        if check.level != "ok":
+            assert "ENOSYS" in str(check.text)
+            assert check.remedy
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("network", "files", "calls"), GRANTS)
+def test_the_page_engines_names_what_holds_them(
+    monkeypatch: pytest.MonkeyPatch, network: bool, files: bool, calls: bool
+) -> None:
+    monkeypatch.setattr(process, "cage", lambda: cage(network, files, calls))
+    viewer = Client()
+    viewer.force_login(person())
+    text = viewer.get(reverse("scanning:engines")).content.decode()
+    parts = {"no network": network, "no files but its own": files, "few system calls": calls}
+    granted = ", ".join(part for part, is_granted in parts.items() if is_granted) or "none"
+    missing = ", ".join(part for part, is_granted in parts.items() if not is_granted)
+    assert f"<dd>{granted}{'; not granted here: ' if missing else ''}{missing}</dd>" in text
+
+
+@pytest.mark.parametrize("call", ["confine.shut_in()", "confine.try_to_confine()", "confine.try_to_deny()"])
+def test_what_the_system_refuses_is_found_out_by_trying(call: str) -> None:
+    assert process._try(call.replace("()", "() and 0 or 38")) == "ENOSYS"
+    assert process._try(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}
