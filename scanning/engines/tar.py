@@ -17,6 +17,7 @@ from scanning.engines.tar_sparse import Segment, check_segments, old_sparse, pax
 __all__ = ["BLOCK", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk"]
 
 MAX_SPECIAL_BYTES = 1 << 20  # of a pax header or a long name, as in Go; a path needs 4 KiB
+MAX_SPECIAL = 100  # of them before one file; writers make three. Without a file nobody gets to stop the reader
 ZERO_BLOCK = bytes(BLOCK)
 
 USTAR_MAGIC, GNU_MAGIC, STAR_TRAILER = b"ustar\x00", b"ustar  \x00", b"tar\x00"
@@ -83,12 +84,14 @@ def rooted(name: bytes) -> bytes:
 def walk(data: Data) -> Iterator[TarEntry]:
     """Yield the entries of the archive in order; memory does not grow with their number.
 
-    Ends at two zero blocks or at the end of ``data``. Raises TarError where the archive cannot be read on.
+    Ends at two zero blocks or at the end of ``data``. Raises TarError where the archive cannot be read on. Whatever
+    the archive holds, little is read between two entries.
     """
     end = len(data)
     offset = 0
     pax: dict[bytes, bytes] = {}
     long_name = long_link = b""
+    special = 0  # extended headers since the last entry
     while offset < end:
         start = offset
         block = bytes(data[offset : offset + BLOCK])
@@ -103,6 +106,9 @@ def walk(data: Data) -> Iterator[TarEntry]:
         kind = block[156:157]
         stored = number(block[124:136], start)
         if kind in b"xgLK":
+            special += 1
+            if special > MAX_SPECIAL:
+                raise TarError(start, f"more than {MAX_SPECIAL} extended headers before one file")
             if stored > MAX_SPECIAL_BYTES:
                 raise TarError(start, f"an extended header of {stored} bytes")
             body = span(data, offset, stored, end, start)
@@ -120,7 +126,7 @@ def walk(data: Data) -> Iterator[TarEntry]:
             continue
         entry, offset = _entry(data, block, offset, stored, pax, long_name, long_link, end)
         yield entry
-        pax, long_name, long_link = {}, b"", b""
+        pax, long_name, long_link, special = {}, b"", b"", 0
     if pax or long_name or long_link:
         raise TarError(end, "an extended header without its file")
 

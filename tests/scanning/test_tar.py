@@ -8,6 +8,7 @@ import mmap
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -349,6 +350,35 @@ def test_a_header_of_the_whole_archive_moves_no_file() -> None:
     globally[156:157] = b"g"
     data = sign(globally) + body[BLOCK:] + header(b"honest") + header(b"next") + END
     assert [entry.path for entry in walk(data)] == ["honest", "next"]
+
+
+def test_extended_headers_without_end_end_the_walk_long_before_the_archive() -> None:
+    few = pax((b"comment", b"x")) * 50
+    assert [entry.path for entry in walk(few + header(b"file") + few + header(b"next") + END)] == ["file", "next"]
+    for many in (pax((b"comment", b"x")), bytes(BLOCK) + pax((b"comment", b"x"))):
+        with pytest.raises(TarError, match="before one file") as caught:
+            list(walk(many * 5000))
+        assert caught.value.offset < 200 * len(many)
+
+
+class Counting(bytes):
+    """An archive that counts what is read of it."""
+
+    reads = total = 0
+
+    def __getitem__(self, part: Any) -> Any:
+        found = super().__getitem__(part)
+        self.reads, self.total = self.reads + 1, self.total + len(found)
+        return found
+
+
+def test_the_walk_reads_each_header_once_and_no_file() -> None:
+    count = 20_000
+    body = bytes(BLOCK * 4)
+    data = Counting((header(b"some/folder/file", size=octal(len(body))) + body) * count + END)
+    assert sum(1 for _ in walk(data)) == count
+    assert data.reads <= count + 4
+    assert data.total <= (count + 4) * BLOCK
 
 
 def test_any_number_of_entries_is_walked_in_an_mmap_with_flat_memory(tmp_path: Path) -> None:
