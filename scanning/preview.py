@@ -16,7 +16,7 @@ from inventory.models import Layer, Manifest, ManifestLayer, Tag
 from registries import limit
 from registries.models import Registry
 from scanning import installed, quota
-from scanning.engines.base import RiskCategory
+from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerEvidence, Scan
 from scanning.models.run import ACTIVE
 
@@ -103,8 +103,15 @@ def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
     if {RiskCategory.VULNERABILITIES.value, RiskCategory.SENSITIVE.value} & set(categories):
         engines.append((installed.trivy().name, None))
     if RiskCategory.MALWARE.value in categories:
-        engines.append((installed.yara().name, installed.yara().version()))
+        engines += [(engine.name, _version(engine)) for engine in installed.malware()]
     return engines
+
+
+def _version(engine: MalwareEngine) -> str | None:
+    try:
+        return engine.version()
+    except EngineError:  # the page Engines says why
+        return None
 
 
 def _waits(firsts: QuerySet[Tag], now: datetime) -> tuple[list[Wait], datetime]:

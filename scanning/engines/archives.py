@@ -61,8 +61,7 @@ def kind(data: tar.Data) -> str:
 def members(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[tuple[str, tar.Data]]:
     """Yield path (``a.zip!/inner/x``) and bytes of the files in the archive ``data``, which lies at ``path``.
 
-    A compressed tar counts as one archive. Never raises: damage is noted, what was yielded before it is good. What has
-    no bytes is yielded too, so that whoever goes on may stop, however many of them there are.
+    A compressed tar counts as one archive. Never raises: damage is noted, what was yielded before it is good.
     """
     found = kind(data)
     try:
@@ -151,7 +150,6 @@ def _directory_bytes(data: tar.Data) -> int:
 def _tar(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[tuple[str, tar.Data]]:
     for entry in tar.walk(data):
         if not entry.is_file or not entry.size:
-            yield path, b""
             continue
         if _spent(path, bounds, notes):
             return

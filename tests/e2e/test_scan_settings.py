@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from console.models import User
 from inventory.models import Tag
@@ -30,6 +30,17 @@ def tags(administrator: User) -> list[Tag]:
 
 def picked(page: Page) -> list[str]:
     return page.locator("#pick-right li label").evaluate_all("labels => labels.map(one => one.title)")
+
+
+def test_a_choice_made_while_another_is_still_counted_is_not_lost(page: Page, tags: list[Tag]) -> None:
+    held: list[Route] = []
+    page.route("**/settings/cost/**", lambda route: route.continue_() if held else held.append(route))
+    page.goto("/scans/settings/")
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_role("radio", name="All images").check()
+    held[0].continue_()
+    expect(page.locator("#cost .lead")).to_have_text(re.compile("Images\\s*60"))
 
 
 def test_images_are_chosen_in_two_lists_and_scanned(page: Page, tags: list[Tag]) -> None:

@@ -18,10 +18,12 @@ from console.models import AuditEvent, User
 from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
 from scanning import choosing, installed, preview, quota
+from scanning.engines.clamav import ClamAv
 from scanning.models import LayerEvidence, Scan, ScanRun, Selection
 from scanning.runs import AT_ONCE
 from tests import factories
 from tests.people import person
+from tests.scanning.test_clamav import answering
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -204,7 +206,7 @@ def test_viewers_see_neither_settings_nor_lists(client: Client) -> None:
 # --- what it takes ---------------------------------------------------------------------------------------------------
 
 
-def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen() -> None:
+def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = factories.image(layers=2)  # of 1,000 and 2,000 bytes
     factories.tag("a", of=shared)
     factories.tag("b", of=shared)
@@ -220,6 +222,10 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen() ->
     found = preview.cost(Tag.objects.all(), categories=["malware"])
     assert (found.layers_known, found.to_pull) == (1, 3000)
     assert preview.cost(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
+    for address in answering(b"1: ClamAV 1.4.6\0"):
+        engines = yara, ClamAv(address=address, max_file_bytes=1)
+        monkeypatch.setattr(installed, "malware", lambda engines=engines: engines)
+        assert preview.cost(Tag.objects.all(), categories=["malware"]).layers_known == 0, "nor has ClamAV"
     assert preview.cost(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
 
 

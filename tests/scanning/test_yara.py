@@ -249,17 +249,6 @@ def test_memory_stays_flat_over_a_large_layer(tmp_path: Path) -> None:
     assert report.bytes == 900 << 20
 
 
-def test_a_cancel_stops_it_in_an_archive_that_holds_nothing_but_folders(yara: Yara, tmp_path: Path) -> None:
-    out, asked = io.BytesIO(), list[int]()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for number in range(2000):
-            folder = tarfile.TarInfo(f"{number}")
-            folder.type = tarfile.DIRTYPE
-            archive.addfile(folder)
-    yara.scan_layer(layer(tmp_path, {"folders.tar": out.getvalue()}), check=lambda: asked.append(1))
-    assert len(asked) > 2000
-
-
 @pytest.mark.parametrize(
     ("path", "text"),
     [
