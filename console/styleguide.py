@@ -61,6 +61,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
             image("running"),
             image("not-scanned"),
         ],
+        "toast_links": [{"text": "Scan run", "href": "#notes"}, {"text": "platform/ledger:1.4.2", "href": "#notes"}],
         "digest": DIGEST,
         "times": [
             now - timedelta(minutes=12),

@@ -96,14 +96,24 @@ def when(at: datetime | None, never: str = "") -> SafeString:
     """Return ``at`` as a <time>: relative text, exact time with its zone on hover and focus."""
     if at is None:
         return format_html('<span class="faint">{}</span>', never or _("Never"))
-    local = timezone.localtime(at)
-    return format_html(
-        '<time datetime="{}" title="{} {}" tabindex="0">{}</time>',
-        local.isoformat(timespec="seconds"),
-        local.strftime("%Y-%m-%d %H:%M:%S"),
-        timezone.get_current_timezone_name(),
-        relative(at, timezone.now()),
-    )
+    return _time(at, relative(at, timezone.now()))
+
+
+@register.filter
+def moment(at: datetime, style: str) -> SafeString:
+    """Return ``at`` as a <time> in a format of dates, exact with its zone on hover and focus."""
+    return _time(at, date_format(timezone.localtime(at), style))
+
+
+@register.filter
+def exact(at: datetime) -> str:
+    """Return ``at`` to the second, with its zone."""
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S} {timezone.get_current_timezone_name()}"
+
+
+def _time(at: datetime, text: str) -> SafeString:
+    local = timezone.localtime(at).isoformat(timespec="seconds")
+    return format_html('<time datetime="{}" title="{}" tabindex="0">{}</time>', local, exact(at), text)
 
 
 @register.filter

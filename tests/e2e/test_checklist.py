@@ -361,3 +361,49 @@ def test_a_moment_shows_no_outline(page: Page, tags: list[Tag]) -> None:
         page.clock.run_for(100)
         expect(listing).to_have_attribute("aria-busy", "true")
         let_go()
+
+
+def test_what_is_printed_is_the_rows_with_exact_times_on_white(page: Page, tags: list[Tag]) -> None:
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto("/images/?status=scanned")
+    for part in (".side", ".topbar", ".filters", ".sel", ".act", ".pager .pages", "main .head .actions"):
+        expect(page.locator(part).first).to_be_hidden()
+    expect(page.get_by_role("columnheader", name="Image repository address")).to_be_visible()
+    expect(page.locator("#list tbody .addr")).to_have_count(20)
+    when = page.locator("#list tbody time").first
+    assert when.get_attribute("title") in when.evaluate("one => getComputedStyle(one, '::after').content")
+    assert page.locator("#list tbody td").first.evaluate("one => getComputedStyle(one).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    page.emulate_media(media="screen")
+    page.locator("a[data-drawer]").first.click()
+    expect(page.locator("#drawer .finding").first).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.locator("#drawer .finding").first).to_be_visible()
+    expect(page.locator("#list")).to_be_hidden()
+
+
+def test_every_page_has_an_icon_and_mistakes_are_told_in_the_style_of_the_console(
+    page: Page, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("console.listing.views.show", broken)
+    administrator.role = "viewer"
+    administrator.save()
+    for path, status, title in (
+        ("/nothing/", 404, "There is nothing here"),
+        ("/audit/", 403, "This is not for your role"),
+        ("/scans/runs/", 500, "The console made a mistake"),
+    ):
+        answer = page.request.get(path)
+        assert answer.status == status
+        page.route(f"**{path}", lambda route: route.fulfill(body=answer.body(), content_type="text/html"))  # noqa: B023
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(page.locator(".brand")).to_be_visible()
+        expect(page.get_by_role("link").last).to_be_visible()
+        assert page.locator("h1").evaluate("one => getComputedStyle(one).fontSize") == "20px"
+        icon = page.request.get(page.locator("link[rel=icon]").get_attribute("href") or "")
+        assert icon.headers["content-type"].startswith("image/svg+xml")
