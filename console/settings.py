@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "console.statements.StatementMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -129,6 +130,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
+# How long PostgreSQL may work on one statement of a page; see console.statements.
+STATEMENT_SECONDS: int = env.int("TALLYMAN_STATEMENT_SECONDS", 5)
+if STATEMENT_SECONDS < 1:
+    raise ImproperlyConfigured("TALLYMAN_STATEMENT_SECONDS must be 1 or more.")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env.str("REDIS_URL", "")
 

@@ -4,6 +4,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from console import statements
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
+statements.bound()
 application = get_wsgi_application()

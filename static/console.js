@@ -30,7 +30,7 @@ document.addEventListener("htmx:afterSettle", (event) => find("[data-focus]", ev
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.elt.matches("[data-poll]")) return; // the poll tries again by itself
   const { status } = event.detail.xhr;
-  const text = status === 403 ? say("forbidden") : status === 404 ? say("gone") : say("failed");
+  const text = status === 403 ? say("forbidden") : status === 404 ? say("gone") : status === 503 ? say("slow") : say("failed");
   offerRetry(toast("error", text), status < 500 ? null : event.detail);
 });
 document.addEventListener("htmx:sendError", (event) => {

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
-from console import audit
+from console import audit, statements
 from console.accounts import person
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
@@ -123,8 +123,10 @@ def export(
         messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
         return redirect("console:export-list")
     file = BytesIO()
-    keys = make.keys_of(listing, rows, sort=view.get("sort"))
-    make.write(file, format, listing=listing, columns=columns, rows=make.values(listing, keys, columns, within=within))
+    with statements.longer():
+        keys = make.keys_of(listing, rows, sort=view.get("sort"))
+        values = make.values(listing, keys, columns, within=within)
+        make.write(file, format, listing=listing, columns=columns, rows=values)
     name = f"{listing.name}-{timezone.localtime():%Y-%m-%d-%H%M}.{format.value}"
     return HttpResponse(
         file.getvalue(),
