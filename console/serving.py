@@ -20,7 +20,7 @@ def web_server(*, listen: str | socket, workers: int) -> Program:
     """gunicorn with threads: pages wait for the database, not for the processor."""
     address, descriptors = (listen, ()) if isinstance(listen, str) else (f"fd://{listen.fileno()}", (listen.fileno(),))
     # gunicorn's workers touch a file to show that they live; on a disk that can block for seconds (gunicorn FAQ).
-    memory = Path("/dev/shm")  # noqa: S108 (a folder of the system, not a file in it)
+    memory = Path("/dev/shm")  # noqa: S108  # nosec B108  # a folder of the system, not a file in it
     return Program(
         "web server",
         (

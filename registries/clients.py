@@ -89,7 +89,8 @@ def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
     if registry.type == Registry.Type.QUAY:
         return replace(endpoint, username=TOKEN_USER)
     if registry.type == Registry.Type.JFROG and is_api_key(endpoint.password):
-        return replace(endpoint, password="", headers=((API_KEY_HEADER, endpoint.password),))
+        headers = ((API_KEY_HEADER, endpoint.password),)
+        return replace(endpoint, password="", headers=headers)  # nosec B106  # none: it is in the header
     return endpoint
 
 

@@ -21,7 +21,7 @@ def request_removal(registry: Registry, *, requested_by: User | None = None) -> 
         if locked is None or locked.removals.exclude(state__in=FINAL_STATES).exists():
             return None
         locked.deleting_at = locked.deleting_at or timezone.now()
-        locked.password_token = locked.pull_password_token = ""
+        locked.password_token = locked.pull_password_token = ""  # nosec B105  # taken away
         locked.save(update_fields=["deleting_at", "password_token", "pull_password_token"])
         removal = Removal.objects.create(registry=locked, name=locked.name, requested_by=requested_by)
         enqueue(removal)

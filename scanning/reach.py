@@ -210,7 +210,7 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
     """Write the rows of ``model`` that read differently; return how many did."""
     quote = connection.ops.quote_name
     columns = ", ".join(f"{quote(name)} = %s" for name in names)
-    statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote('id')} = %s"  # noqa: S608
+    statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
     changed = 0
     while batch := list(islice(wanted, ROWS)):
         span = (batch[0][0], batch[-1][0])
@@ -241,7 +241,7 @@ def _write_reaches(model: type[Any], thing: str, tally: Tally) -> int:
         for start in range(0, len(gone), ROWS):
             model.objects.filter(pk__in=gone[start : start + ROWS]).delete()
     quote = connection.ops.quote_name
-    statement = f"UPDATE {quote(model._meta.db_table)} SET images = %s, tags = %s WHERE id = %s"  # noqa: S608
+    statement = f"UPDATE {quote(model._meta.db_table)} SET images = %s, tags = %s WHERE id = %s"  # noqa: S608  # nosec B608
     for start in range(0, len(different), ROWS):
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.executemany(statement, [(row.images, row.tags, row.pk) for row in different[start : start + ROWS]])

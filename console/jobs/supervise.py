@@ -178,7 +178,7 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
     die_with_parent(supervisor)
     if options.calls and (failed := confine.deny_calls(changing=bool(options.writes))):
         raise OSError(failed, os.strerror(failed))
-    os.execve(options.engine[0], options.engine, environment)  # noqa: S606
+    os.execve(options.engine[0], options.engine, environment)  # noqa: S606  # nosec B606  # what we were started for
 
 
 def _environment() -> dict[bytes, bytes]:

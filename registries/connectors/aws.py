@@ -180,7 +180,7 @@ class _Service:
             if not failure.retry:
                 raise failure
             if attempt + 1 < TRIES:
-                self._transport.wait(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+                self._transport.wait(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
         raise failure
 
     def _carry(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse:

@@ -97,7 +97,7 @@ class EcrLogins(HandedOutLogins):
             username, _colon, password = base64.b64decode(given["authorizationToken"]).decode("ascii").partition(":")
             ends: datetime | None = given.get("expiresAt")
         except (LookupError, TypeError, AttributeError, binascii.Error, UnicodeError):
-            username = password = ""
+            username = password = ""  # nosec B105  # none
         if not (username and password and password.isprintable()):
             raise MalformedAnswer(
                 _("The API of AWS has handed out no login for the registry."), _("Check the API endpoint.")

@@ -23,7 +23,7 @@ from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, MalformedAnswer, NotARegistry
 from registries.oci.names import Digest
 
-TOKEN_USER = "$oauthtoken"  # noqa: S105  (the user name by which Quay's registry takes an OAuth token)
+TOKEN_USER = "$oauthtoken"  # noqa: S105  # nosec B105  # the user name by which Quay's registry takes an OAuth token
 PAGE_SIZE = 100  # of tags; more is not given
 MAX_PAGES = 100_000
 # What a Quay that limits its clients lets through in a second (conf/nginx/rate-limiting.conf: 5), and at once.

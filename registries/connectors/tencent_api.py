@@ -106,7 +106,7 @@ class TencentApi:
                 again = answered.code == "AuthFailure.SignatureExpire" and attempt == 1
                 if not again and (attempt >= TRIES or not explain(answered.code, action=action, region=region).retry):
                     raise
-            transport.wait(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311
+            transport.wait(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
 
     def _once(self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         from tencentcloud.common.credential import Credential

@@ -108,7 +108,8 @@ class Transport:
                 if not error.retry:
                     raise
                 failure, pause = error, None
-            wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
+            jitter = random.uniform(0.5, 1)  # noqa: S311  # nosec B311
+            wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * jitter
             # One that hangs has used up what a call may take; the job as a whole can be tried again.
             hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
             if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:

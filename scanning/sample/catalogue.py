@@ -138,7 +138,7 @@ class Catalogue:
         pk = self._purls.get(purl)
         if pk is None:
             pk = self._purls[purl] = self.packages.key()
-            rng = random.Random(crc32(purl.encode()))  # noqa: S311
+            rng = random.Random(crc32(purl.encode()))  # noqa: S311  # nosec B311  # made-up data
             seen = self.now - timedelta(days=rng.randrange(1, 300), seconds=rng.randrange(86_400))
             licence = rng.choice(("MIT", "Apache-2.0", "BSD-3-Clause", "GPL-2.0-or-later", "LGPL-2.1-or-later"))
             self.packages.add(pk, purl, kind, name, version, name.split(":")[-1], json.dumps([licence]), seen)
@@ -155,7 +155,7 @@ class Catalogue:
         pk = self._stored.get(flaw.name)
         if pk is None:
             pk = self._stored[flaw.name] = self.vulnerabilities.key()
-            rng = random.Random(crc32(flaw.name.encode()))  # noqa: S311
+            rng = random.Random(crc32(flaw.name.encode()))  # noqa: S311  # nosec B311  # made-up data
             published = self.now.replace(year=flaw.year, month=1, day=1) + timedelta(days=rng.randrange(330))
             self.vulnerabilities.add(
                 *(pk, flaw.name, flaw.title),
@@ -173,7 +173,7 @@ class Catalogue:
         flaws = self._flaws.get((kind, name))
         if flaws is not None:
             return flaws
-        rng = random.Random(crc32(f"{kind}/{name}".encode()))  # noqa: S311
+        rng = random.Random(crc32(f"{kind}/{name}".encode()))  # noqa: S311  # nosec B311  # made-up data
         short = name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
         flaws = []
         for identity, score, title, fixed in REAL[name][1] if name in REAL else ():
