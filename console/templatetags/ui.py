@@ -75,7 +75,7 @@ def relative(at: datetime, now: datetime) -> str:
     seconds = (now - at).total_seconds()
     ahead, distance = seconds < 0, abs(seconds)
     if distance < MINUTE:
-        return _("just now")
+        return _("in a moment") if seconds < -1 else _("just now")  # clocks of two machines are never quite the same
     if distance >= 7 * DAY:
         local, here = timezone.localtime(at), timezone.localtime(now)
         return date_format(local, _("j M") if local.year == here.year else _("j M Y"))

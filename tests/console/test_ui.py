@@ -41,6 +41,8 @@ CLEAN = dict.fromkeys(["critical", "high", "medium", "low", "unknown", "malware"
     ("distance", "text"),
     [
         (timedelta(seconds=5), "just now"),
+        (timedelta(seconds=-0.5), "just now"),
+        (timedelta(seconds=-20), "in a moment"),
         (timedelta(minutes=12), "12 min ago"),
         (timedelta(hours=23), "23 h ago"),
         (timedelta(days=2), "2 d ago"),
