@@ -1,4 +1,4 @@
-"""The site of Django admin: as Django's, with the tables of the queue read-only."""
+"""The site of Django admin: as Django's, with the tables of packages read-only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model
 
-from console.read_only_admin import OF_THE_QUEUE
+from console.read_only_admin import OF_PACKAGES
 
 
 class Site(AdminSite):
@@ -25,4 +25,4 @@ class Site(AdminSite):
     ) -> None:
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
-            super().register(model, OF_THE_QUEUE.get(model._meta.label_lower, admin_class), **options)
+            super().register(model, OF_PACKAGES.get(model._meta.label_lower, admin_class), **options)

@@ -148,6 +148,10 @@ class Canary(Job):
 
     kind = "canary"
 
+    class Meta(Job.Meta):
+        abstract = False
+        verbose_name_plural = "canaries"
+
     def __str__(self) -> str:
         return f"canary {self.pk}"
 
@@ -156,6 +160,10 @@ class ScanCanary(Job):
     """The same for the cluster ``scan``."""
 
     kind = "scan-canary"
+
+    class Meta(Job.Meta):
+        abstract = False
+        verbose_name_plural = "scan canaries"
 
     def __str__(self) -> str:
         return f"scan canary {self.pk}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +17,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
-HIDDEN = {"password", "key", "login", "connection_login", "fingerprint", "secret", "session_key"}
+HIDDEN = {"password", "key", "login", "connection_login", "fingerprint", "secret", "session_key", "session_hash"}
+DIGEST = re.compile(r"(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{20,}")  # too long for a list
 JOB = (
     *("state", "stage", "progress_done", "progress_total", "reason", "remedy", "attempt", "losses", "retried"),
     *("created_at", "queued_at", "not_before", "started_at", "ended_at", "cancel_requested_at"),
@@ -29,12 +34,38 @@ def is_hidden(field: models.Field[Any, Any]) -> bool:
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that nobody adds, changes or deletes here: a change by hand would break what the code relies on.
 
-    All columns but the hidden ones are shown. ``related`` names what else belongs to a row, as ("app.Model", "field").
+    All columns but the hidden ones are shown. ``related`` names what else belongs to a row, as ("app.Model", "field"),
+    ``page`` the URL name of its page in the console, with the attribute that is the argument. A list shortens digests
+    and links rows of other tables.
     """
 
     related: tuple[tuple[str, str], ...] = ()
+    page: tuple[str, str] | None = None
     show_full_result_count = False
     list_per_page = 50
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        first, *others = super().get_list_display(request)
+        return [self._column(first, link=False), *(self._column(name, link=True) for name in others)]
+
+    def _column(self, name: Any, *, link: bool) -> Any:
+        """Return what shows a column of a list. The first one is a link already: to its own row."""
+        try:
+            field = self.model._meta.get_field(name) if isinstance(name, str) else None
+        except FieldDoesNotExist:
+            field = None
+        if isinstance(field, models.ForeignKey) and field.related_model in self.admin_site._registry:
+            return _told(field, _linked if link else _short)
+        return _told(field, _short) if isinstance(field, models.CharField) and not field.choices else name
+
+    def view_on_site(self, obj: Any) -> str | None:
+        """Return the address of the page of ``obj`` in the console, None where it has none."""
+        name, attribute = self.page or ("", "pk")
+        argument = getattr(obj, attribute)
+        return reverse(name, args=[argument]) if name and argument else None
+
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        return None if obj is None else self.view_on_site(obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         columns = [field.name for field in self.model._meta.concrete_fields if not is_hidden(field)]
@@ -61,6 +92,29 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _short(value: Any) -> str:
+    return DIGEST.sub(r"\1…", str(value))
+
+
+def _linked(row: models.Model) -> SafeString:
+    meta = row._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', url, _short(row))
+
+
+@cache  # a column is known to Django by its identity
+def _told(field: models.Field[Any, Any], tell: Callable[[Any], str]) -> Callable[[models.Model], str | None]:
+    """Return a column of a list that shows ``field`` as ``tell`` does."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name, empty_value="-")
+    def column(row: models.Model) -> str | None:
+        value = getattr(row, field.name)
+        return None if value in (None, "") else tell(value)
+
+    column.__name__ = field.name
+    return column
 
 
 class JobAdmin(ReadOnlyAdmin):
@@ -97,8 +151,19 @@ class QueueScheduleAdmin(ReadOnlyAdmin):
     search_fields = ("name", "func")
 
 
-# Tables of the queue, which come with an admin of their own that lets them be changed. Only the code writes them.
-OF_THE_QUEUE: dict[str, type[ReadOnlyAdmin]] = {
+class SignInAdmin(ReadOnlyAdmin):
+    """Sign-ins as django-axes keeps them. Only its attempts can be deleted, which ends a lock."""
+
+    list_display = ("attempt_time", "username", "ip_address", "user_agent")
+    list_filter = ("attempt_time",)
+    search_fields = ("username", "ip_address")
+    date_hierarchy = "attempt_time"
+
+
+# Tables of packages, which come with an admin of their own that lets them be changed. Only the code writes them.
+OF_PACKAGES: dict[str, type[ReadOnlyAdmin]] = {
+    "axes.accesslog": SignInAdmin,
+    "axes.accessfailurelog": SignInAdmin,
     "django_q.schedule": QueueScheduleAdmin,
     "django_q.success": DoneAdmin,
     "django_q.failure": DoneAdmin,

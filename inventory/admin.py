@@ -29,6 +29,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
 
 @admin.register(Tag)
 class TagAdmin(ReadOnlyAdmin):
+    page = ("inventory:image", "pk")
     list_display = ("address", "name", "digest", "image", "size", "first_seen", "changed_at")
     list_filter = ("repository__registry",)
     list_select_related = ("image",)

@@ -24,6 +24,7 @@ from registries.models import (
 
 @admin.register(Registry)
 class RegistryAdmin(ReadOnlyAdmin):
+    page = ("registries:registry-detail", "pk")
     list_display = ("name", "type", "version", "address", "connection", "connection_checked_at", "last_sync")
     list_filter = ("type", "connection", ("deleting_at", admin.EmptyFieldListFilter))
     list_select_related = ("last_sync",)

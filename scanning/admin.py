@@ -30,6 +30,7 @@ from scanning.models import (
 
 @admin.register(ScanRun)
 class ScanRunAdmin(JobAdmin):
+    page = ("scanning:run", "pk")
     list_display = ("id", "state", "trigger", "scope", "tags", "images", "failed", "created_at", "finished_at")
     list_filter = ("state", "trigger", "scope")
     search_fields = ("=id", "requested_by__username", "schedule__name", "reason")
@@ -46,6 +47,7 @@ class ScanAdmin(JobAdmin):
 
 @admin.register(ScanSchedule)
 class ScanScheduleAdmin(ReadOnlyAdmin):
+    page = ("scanning:schedule", "pk")
     list_display = ("name", "is_on", "every_days", "at", "until", "scope", "next_due_at")
     list_filter = ("is_on", "every_days", "scope")
     search_fields = ("name",)
@@ -100,6 +102,7 @@ class CategoryResultAdmin(ReadOnlyAdmin):
 
 @admin.register(Package)
 class PackageAdmin(ReadOnlyAdmin):
+    page = ("scanning:package", "pk")
     list_display = ("name", "version", "type", "images", "findings", "purl")
     list_filter = ("type",)
     search_fields = ("name__startswith", "=purl")
@@ -112,6 +115,7 @@ class PackageAdmin(ReadOnlyAdmin):
 
 @admin.register(Vulnerability)
 class VulnerabilityAdmin(ReadOnlyAdmin):
+    page = ("scanning:vulnerability", "name")
     list_display = ("name", "severity", "severity_source", "cvss_score", "images", "title", "published_at")
     list_filter = ("severity", "fixable")
     search_fields = ("name__startswith",)

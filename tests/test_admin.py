@@ -15,12 +15,14 @@ from django.urls import reverse
 from console.models import User
 from console.read_only_admin import ReadOnlyAdmin, is_hidden
 from scanning.sample.make import make
+from tests import factories
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
 APPS = ("console", "registries", "inventory", "scanning")
 OURS = [model for name in APPS for model in apps.get_app_config(name).get_models()]
 QUEUE = [model for model in apps.get_app_config("django_q").get_models() if model in admin.site._registry]
+QUEUE += [apps.get_model("axes.AccessLog"), apps.get_model("axes.AccessFailureLog")]
 TELLING = re.compile(r"token|passw|secret|(^|_)key|login|fingerprint")
 HARMLESS = {"CloudAccount.secret_id", "Image.secret", "User.last_login"}  # a name, not a credential
 
@@ -130,3 +132,36 @@ def test_lists_take_as_many_queries_for_many_rows_as_for_few(staff: Client, djan
         staff.get(address(model, "changelist"))
         with django_assert_max_num_queries(14):
             staff.get(address(model, "changelist"))
+
+
+def test_a_list_shortens_digests_and_links_the_rows_of_other_tables(staff: Client) -> None:
+    tag = factories.tag("v1", path="team/app")
+    html = staff.get("/admin/inventory/tag/").content.decode()
+    assert tag.image is not None
+    assert f"{tag.digest[:19]}…<" in html
+    assert tag.digest not in html
+    assert f'<a href="/admin/inventory/image/{tag.image.pk}/change/">{tag.image.image_id[:19]}…</a>' in html
+    digests = sorted([tag.digest, factories.tag("v2", path="team/app").digest])
+    for order, expected in (("2", digests), ("-2", digests[::-1])):
+        html = staff.get("/admin/inventory/tag/", {"o": order}).content.decode()
+        assert re.findall(r'field-digest">(sha256:[0-9a-f]+)…<', html) == [digest[:19] for digest in expected]
+
+
+def test_a_row_leads_to_its_page_in_the_console(staff: Client) -> None:
+    tag = factories.tag("v1", path="team/app")
+    of = tag.image
+    assert of is not None
+    found = factories.vulnerability(of, name="CVE-2024-0001")
+    rows = {
+        tag: f"/images/{tag.pk}/",
+        tag.repository.registry: f"/registries/{tag.repository.registry_id}/",
+        found.vulnerability: "/scans/vulnerabilities/CVE-2024-0001/",
+        found.package: f"/scans/packages/{found.package_id}/",
+    }
+    for row, page in rows.items():
+        assert (
+            f'<a href="{page}" class="viewsitelink">'
+            in staff.get(address(type(row), "change", row.pk)).content.decode()
+        )
+        assert staff.get(page).status_code == 200
+    assert "viewsitelink" not in staff.get(address(type(of), "change", of.pk)).content.decode()

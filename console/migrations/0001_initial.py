@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 ('remedy', models.TextField(blank=True, editable=False)),
             ],
             options={
+                'verbose_name_plural': 'canaries',
                 'abstract': False,
             },
         ),
@@ -73,6 +74,7 @@ class Migration(migrations.Migration):
                 ('remedy', models.TextField(blank=True, editable=False)),
             ],
             options={
+                'verbose_name_plural': 'scan canaries',
                 'abstract': False,
             },
         ),
