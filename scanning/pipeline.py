@@ -19,7 +19,7 @@ from registries import limit
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import RateLimited, TimedOut
+from registries.oci.errors import RateLimited, Unreachable
 from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
@@ -53,7 +53,7 @@ def scan_image(run: JobRun[Scan]) -> None:
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
             run.postpone(until=error.retry_at, reason=error.reason)
-        except TimedOut:
+        except Unreachable:
             if scan.registry:
                 scan.registry.note_slow()
             raise

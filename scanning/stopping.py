@@ -1,7 +1,7 @@
 """When a scan stops: because it must, or because its registry stands still and others wait for its place.
 
 A registry is slow for some minutes after a pull has stood still or timed out. What a scan of it keeps others from is
-then let go: its claims on layers at once, its place where the registry has more than its share of them.
+then let go: its claims on layers at once, its place where slow registries have more than their share of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Stopping:
         self._looked = now
         registry.note_slow()
         self.let_go()
-        if Scan.keeps_others_waiting(registry.pk):
+        if Scan.slow_ones_keep_others_waiting():
             pause = timedelta(seconds=settings.JOB_TIMES.retry)
             reason = _("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry}
             self._run.postpone(until=limit.database_now() + pause, reason=reason)

@@ -43,7 +43,7 @@ class Stage(models.TextChoices):
 
 
 def share() -> int:
-    """Return how many places of a machine a registry that does not answer may hold: at most half of them."""
+    """Return how many places of a machine registries that do not answer may hold: at most half of them."""
     return settings.SCAN_WORKERS // 2
 
 
@@ -95,9 +95,9 @@ class Scan(Job):
     def next_in_line(cls, queue: models.QuerySet[Scan], *, lane: Lane | None) -> Scan | None:
         """Return the next scan: by lane, then of the registry with the fewest scans at work, then by age.
 
-        So a registry that is merely large holds no more than its share of the workers while others wait. One that does
-        not answer gets no more than its share even while nobody waits: others could not get the places back soon. Each
-        registry costs two looks into the index ``scan_line``, however long the queue is.
+        So a registry that is merely large holds no more than its share of the workers while others wait. Those that do
+        not answer get no more than theirs, all together, even while nobody waits: others could not get the places back
+        soon. Each registry costs two looks into the index ``scan_line``, however long the queue is.
         """
         line = cls.objects.filter(state=State.QUEUED)
         if lane is not None:
@@ -119,31 +119,29 @@ class Scan(Job):
         first |= {least % LANE_STEP for least in due.filter(registry=None).values_list("least", flat=True)}
         at_work = list(cls.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane"))
         busy = Counter(registry for registry, _worker, _lane in at_work)
-        here = Counter(registry for registry, worker, _lane in at_work if worker.startswith(HERE))
-        by_hand = Counter(
-            registry for registry, worker, lane in at_work if worker.startswith(HERE) and lane == Lane.MANUAL
-        )
+        held = Counter(lane for registry, worker, lane in at_work if registry in slow and worker.startswith(HERE))
 
-        def at_its_share(scan: Scan) -> bool:
-            return scan.registry_id in slow and here[scan.registry_id] >= share()
+        def at_their_share(scan: Scan) -> bool:
+            return scan.registry_id in slow and held.total() >= share()
 
         def barred(scan: Scan) -> bool:
-            theirs = by_hand if scan.lane == Lane.MANUAL else here  # those by hand have a worker more
-            return scan.registry_id in slow and theirs[scan.registry_id] >= max(1, share())
+            count = held[Lane.MANUAL] if scan.lane == Lane.MANUAL else held.total()  # those have a worker more
+            return scan.registry_id in slow and count >= max(1, share())
 
         candidates = [scan for scan in cls.objects.filter(pk__in=first) if not barred(scan)]
-        by_rank = [(scan.lane, at_its_share(scan), busy[scan.registry_id], scan.pk) for scan in candidates]
+        by_rank = [(scan.lane, at_their_share(scan), busy[scan.registry_id], scan.pk) for scan in candidates]
         return dict(zip(by_rank, candidates, strict=True))[min(by_rank)] if by_rank else None
 
     @classmethod
-    def keeps_others_waiting(cls, registry_id: int) -> bool:
-        """Whether a slow registry has more than its share of this machine while others could go on."""
-        here = cls.objects.filter(state=State.RUNNING, registry=registry_id, worker__startswith=HERE)
+    def slow_ones_keep_others_waiting(cls) -> bool:
+        """Whether slow registries have more than their share of this machine while others could go on."""
+        slow = Registry.objects.filter(IS_SLOW)
+        here = cls.objects.filter(state=State.RUNNING, registry__in=slow, worker__startswith=HERE)
         if here.count() <= share():
             return False
         theirs = cls.objects.filter(state=State.QUEUED, registry=OuterRef("pk"))
         ready = Exists(theirs.filter(not_before=None)) | Exists(theirs.filter(not_before__lte=Now()))
-        return Registry.objects.filter(ready).exclude(pk=registry_id).exclude(IS_SLOW).exists()
+        return Registry.objects.filter(ready).exclude(IS_SLOW).exists()
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""

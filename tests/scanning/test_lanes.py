@@ -92,6 +92,18 @@ def test_a_registry_that_does_not_answer_gets_half_of_the_places_even_while_nobo
     assert taken() is not None
 
 
+def test_registries_that_do_not_answer_share_their_half_of_the_places(slow: Registry) -> None:
+    another = factories.registry()
+    another.note_slow()
+    queued(slow, **HERE)
+    queued(another)
+    assert taken() is None
+    waits = queued(factories.registry(), Lane.SCHEDULE)
+    assert taken() == waits
+    queued(another, **HERE)
+    assert Scan.slow_ones_keep_others_waiting()
+
+
 def test_where_there_is_one_place_a_registry_that_does_not_answer_comes_last(slow: Registry, settings: Any) -> None:
     settings.SCAN_WORKERS = 1
     first, second = queued(slow), queued(factories.registry())
@@ -104,15 +116,15 @@ def test_it_gives_up_what_it_has_beyond_its_share_only_for_scans_that_can_go_on(
     queued(slow, **HERE)
     other = factories.registry()
     waits = queued(other)
-    assert not Scan.keeps_others_waiting(slow.pk)  # it has its share and no more
+    assert not Scan.slow_ones_keep_others_waiting()  # it has its share and no more
     queued(slow, **HERE)
-    assert Scan.keeps_others_waiting(slow.pk)
+    assert Scan.slow_ones_keep_others_waiting()
     Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() + timedelta(hours=1))
-    assert not Scan.keeps_others_waiting(slow.pk)
+    assert not Scan.slow_ones_keep_others_waiting()
     Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() - timedelta(seconds=1))
-    assert Scan.keeps_others_waiting(slow.pk)
+    assert Scan.slow_ones_keep_others_waiting()
     other.note_slow()
-    assert not Scan.keeps_others_waiting(slow.pk)
+    assert not Scan.slow_ones_keep_others_waiting()
 
 
 def test_nobody_is_woken_for_a_scan_that_may_not_be_taken(slow: Registry) -> None:
