@@ -337,7 +337,8 @@ document.addEventListener("visibilitychange", () => {
   plan();
 });
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (!event.detail.elt.matches("[data-poll]") && find("[data-poll]")) {
+  const asker = event.detail.requestConfig?.elt ?? event.detail.elt; // a poll settles the cells that have changed, too
+  if (!asker.matches("[data-poll]") && find("[data-poll]")) {
     pause = POLL_MS.first;
     plan();
   }
