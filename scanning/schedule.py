@@ -77,9 +77,16 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
     return firing
 
 
-def run_now(schedule: ScanSchedule, *, requested_by: User) -> ScanRun:
-    """Start what ``schedule`` describes at once, whatever its time."""
-    return _start(schedule, ScanRun.Trigger.MANUAL, requested_by)
+def run_now(schedule: ScanSchedule, *, requested_by: User) -> tuple[ScanRun, bool]:
+    """Start what ``schedule`` describes at once, whatever its time; return the run and whether it is a new one.
+
+    While a run of it goes on, that is the one: two would only be in each other's way.
+    """
+    with transaction.atomic():
+        ScanSchedule.objects.select_for_update().get(pk=schedule.pk)
+        if going_on := schedule.runs.going_on().first():
+            return going_on, False
+        return _start(schedule, ScanRun.Trigger.MANUAL, requested_by), True
 
 
 def tick(*, now: datetime | None = None) -> None:

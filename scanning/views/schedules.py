@@ -94,7 +94,10 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
 def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
     """Start now what a schedule describes."""
     found = get_object_or_404(ScanSchedule, pk=pk)
-    run = schedule.run_now(found, requested_by=person(request))
+    run, is_new = schedule.run_now(found, requested_by=person(request))
+    if not is_new:
+        messages.info(request, _("A run of this schedule still goes on. It is shown here."))
+        return redirect("scanning:run", pk=run.pk)
     audit.record(request, "scan.start", run, {"run": run.pk, "schedule": found.name})
     say_started(request, run)
     return redirect("scanning:schedule", pk=pk)

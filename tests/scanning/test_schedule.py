@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
@@ -19,6 +21,7 @@ from scanning import schedule as schedules
 from scanning import tasks
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
 from tests import factories
+from tests.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -130,6 +133,19 @@ def test_a_run_that_would_overlap_the_one_before_is_skipped_and_recorded() -> No
     assert outcomes(made) == ["started", "overlap", "started"]
 
 
+def test_run_now_while_a_run_goes_on_leads_to_that_one(client: Client) -> None:
+    client.force_login(person("operator"), backend="django.contrib.auth.backends.ModelBackend")
+    made = make()
+    url = reverse("scanning:schedule-run", args=[made.pk])
+    client.post(url)
+    first = made.runs.get()
+    assert client.post(url)["Location"] == reverse("scanning:run", args=[first.pk])
+    assert made.runs.count() == 1
+    end(first)
+    client.post(url)
+    assert made.runs.count() == 2
+
+
 def test_after_a_break_over_five_due_times_the_last_one_is_made_up_for_and_the_others_are_recorded() -> None:
     made = make()
     schedules.tick(now=ONE + timedelta(days=4, hours=3))
@@ -227,7 +243,7 @@ def test_a_row_that_django_q2_could_not_read_is_not_written(wrong: dict[str, obj
 def test_what_is_queued_at_the_end_of_the_range_waits_for_the_next_day_and_says_so() -> None:
     made = make(until=time(15))
     firing = schedules.fire(made.pk, now=ONE)
-    by_hand = schedules.run_now(make("Other", until=time(15), now=ONE), requested_by=None)  # type: ignore[arg-type]
+    by_hand, _is_new = schedules.run_now(make("Other", until=time(15), now=ONE), requested_by=None)  # type: ignore[arg-type]
     assert firing is not None
     scan = Scan.objects.get(run=firing.run)
     schedules.hold(now=ONE + timedelta(hours=1))

@@ -70,7 +70,7 @@ def test_a_deleted_schedule_comes_back_with_its_images_its_runs_and_its_due_time
 ) -> None:
     missed = timezone.now() - timedelta(days=7)
     Firing.objects.create(schedule=weekly, due_at=missed, outcome=Firing.Outcome.MISSED)
-    run = schedules.run_now(weekly, requested_by=person("operator"))
+    run, _is_new = schedules.run_now(weekly, requested_by=person("operator"))
     weekly.refresh_from_db()
     before = facts(weekly)
     offered = token(delete(ines, weekly))
