@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from console import audit
-from console.models import AuditEvent, Canary, Export, JobEvent, SavedView, ScanCanary, User
+from console.models import AuditEvent, Canary, Export, JobEvent, KeptFigures, SavedView, ScanCanary, User
 from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
@@ -111,6 +111,11 @@ class ExportAdmin(ReadOnlyAdmin):
     list_filter = ("state", "listing", "format")
     list_select_related = ("requested_by",)
     search_fields = ("requested_by__username", "description")
+
+
+@admin.register(KeptFigures)
+class KeptFiguresAdmin(ReadOnlyAdmin):
+    list_display = ("name", "at", "took", "asked_at")
 
 
 @admin.register(SavedView)

@@ -205,6 +205,22 @@ class Export(Job):
         return f"export {self.pk} of {self.listing}"
 
 
+class KeptFigures(models.Model):
+    """Figures that took long to count, as :mod:`console.kept` keeps them for the pages."""
+
+    name = models.CharField(max_length=60, unique=True)  # key of settings.KEPT
+    values = models.JSONField()
+    at = models.DateTimeField()  # when counting began
+    took = models.FloatField()  # seconds
+    asked_at = models.DateTimeField()  # about when a page last wanted them
+
+    class Meta:
+        verbose_name_plural = "kept figures"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SavedView(models.Model):
     """Filters, order and columns of a list that somebody keeps under a name."""
 

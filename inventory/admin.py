@@ -31,7 +31,7 @@ class RepositoryAdmin(ReadOnlyAdmin):
 class TagAdmin(ReadOnlyAdmin):
     page = ("inventory:image", "pk")
     list_display = ("address", "name", "digest", "image", "size", "first_seen", "changed_at")
-    list_filter = ("repository__registry",)
+    list_filter = ("registry",)
     list_select_related = ("image",)
     search_fields = ("address", "name", "=digest")
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from inventory.models import Image, ImageLayer, Layer, ManifestLayer
 from registries.oci.configs import HistoryStep, ImageConfig
 
-COLUMNS = ("os", "architecture", "variant", "created", "history", "config_known")
+COLUMNS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
 
 
 def record_configs(configs: Mapping[int, ImageConfig]) -> None:
@@ -44,7 +44,7 @@ def _fill(image: Image, config: ImageConfig) -> None:
         image.os, image.architecture, image.variant = config.os, config.architecture, config.variant
     image.created = config.created
     image.history = [_as_json(step) for step in config.history]
-    image.config_known = True
+    image.config_known, image.layer_count = True, len(config.diff_ids)
 
 
 def _as_json(step: HistoryStep) -> dict[str, Any]:

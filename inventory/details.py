@@ -37,7 +37,7 @@ class Tab:
 
 def tags() -> QuerySet[Tag]:
     """Return tags with all that the drawer shows of them."""
-    return Tag.objects.select_related("image", "manifest", "repository__registry")
+    return Tag.objects.select_related("image", "manifest", "repository", "registry")
 
 
 def context(tag: Tag, *, tab: str, query: QueryDict) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from inventory.models import Image, Tag
 from registries.models import Registry
 
+MAX_IMAGES = 1000  # whose ID begins as searched for: there is about one in 16 million for six digits
 DIGEST = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a-f]{6,128})", re.IGNORECASE)
 
 # word in the address → states of an image, and the words on screen
@@ -65,10 +66,10 @@ class ImageFilters(ListingFilterSet):
         },
     )
     security = AnyCondition(label=_("Security status"), choices=SECURITY_CHOICES, conditions=SECURITY)
-    type = AnyOf(label=_("Repository type"), field_name="repository__registry__type", choices=Registry.Type.choices)
+    type = AnyOf(label=_("Repository type"), field_name="registry__type", choices=Registry.Type.choices)
     registry = ModelAnyOf(
         label=_("Registry"),
-        field_name="repository__registry",
+        field_name="registry",
         queryset=Registry.objects.present().only("name").order_by("name", "pk"),
     )
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
@@ -88,9 +89,9 @@ class ImageFilters(ListingFilterSet):
         found = Q(address__icontains=word) | Q(name__icontains=word)
         if digest := DIGEST.fullmatch(word.rpartition("@")[2]):
             start = f"{(digest['algorithm'] or 'sha256').lower()}:{digest['digits'].lower()}"
-            # Its own query: an index finds the images, which a condition over the join would prevent.
-            images = Image.objects.filter(image_id__startswith=start).order_by().values("pk")
-            by_digest = Q(digest__startswith=start) | Q(image__in=images)
+            # Asked for first: with a condition over the join, or with a query in it, no index could be used.
+            images = Image.objects.filter(image_id__startswith=start).order_by("pk").values_list("pk", flat=True)
+            by_digest = Q(digest__startswith=start) | Q(image__in=list(images[:MAX_IMAGES]))
             return by_digest if digest["algorithm"] else found | by_digest  # no address or tag reads "sha256:…"
         path, colon, tag = word.rpartition(":")
         return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found

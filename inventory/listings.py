@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Case, Count, IntegerField, OuterRef, Subquery, Value, When
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.listing import Column, Listing, Needs
+from console.listing import Column, Listing, Needs, Ranks
 from inventory.filters import ImageFilters
-from inventory.models import Image, ImageLayer, Tag
+from inventory.models import Image, Tag
+from registries.models import Registry
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 RISKS = (*SEVERITIES, "viruses", "trojans", "sensitive")
-STATUS_ORDER = ("failed", "running", "queued", "cancelled", "not-scanned", "scanned")  # what wants a person first
 ORIGIN, IMAGE, RISK, STANDARD = (
     gettext_lazy("Origin"),
     gettext_lazy("Image"),
@@ -48,10 +49,6 @@ def status(tag: Tag) -> str:
     return str(Image.ScanState(state).label)
 
 
-_layers = ImageLayer.objects.filter(image=OuterRef("image")).order_by().values("image").annotate(n=Count("pk"))
-LAYER_COUNT = Subquery(_layers.values("n"), output_field=IntegerField())
-
-
 def _image(field: str) -> Needs:
     return Needs(fields=(f"image__{field}",))
 
@@ -64,6 +61,16 @@ def _of_image(tag: Tag, field: str) -> str | int | datetime | None:
 def _severity(tag: Tag) -> str | None:
     rank = tag.image.highest if tag.image else None
     return None if rank is None else str(Image.Severity(rank).label)
+
+
+def _by_registry(*order: str) -> Ranks:
+    """Rank tags by columns of their registry: those that hold any of the rows, in that order."""
+
+    def conditions(rows: QuerySet[Any]) -> list[Q]:
+        holders = Registry.objects.filter(Exists(rows.order_by().filter(registry=OuterRef("pk")))).order_by(*order)
+        return [Q(registry=pk) for pk in holders.values_list("pk", flat=True)]
+
+    return Ranks(conditions, within=("address", "name"))
 
 
 ADDRESS = Column[Tag](
@@ -90,9 +97,10 @@ IMAGES = Listing[Tag](
         Column(
             name="type",
             label=gettext_lazy("Repository type"),
-            value=lambda tag: tag.repository.registry.get_type_display(),
-            sort=("repository__registry__type", "address", "name"),
-            needs=Needs(fields=("repository__registry__type",)),
+            value=lambda tag: tag.registry.get_type_display(),
+            sort=("registry__type", "registry__name", "address", "name"),
+            ranks=_by_registry("type", "name"),
+            needs=Needs(fields=("registry__type",)),
             slot="type",
             group=STANDARD,
         ),
@@ -110,7 +118,7 @@ IMAGES = Listing[Tag](
             name="last_scanned",
             label=gettext_lazy("Last scanned"),
             value=lambda tag: _of_image(tag, "last_scanned_at"),
-            sort=("image__last_scanned_at",),
+            sort=("image__last_scanned_at", "image"),
             needs=_image("last_scanned_at"),
             template="inventory/cells/last_scanned.html",
             descending_first=True,
@@ -121,7 +129,7 @@ IMAGES = Listing[Tag](
             name="risks",
             label=gettext_lazy("Risks"),
             value=risks,
-            sort=tuple(f"image__{name}" for name in ("highest", "critical", "high", "medium", "low")),
+            sort=("image__risk_order", "image"),
             needs=Needs(fields=(*(f"image__{name}" for name in RISKS), "image__scan_state")),
             template="inventory/cells/risks.html",
             descending_first=True,
@@ -132,14 +140,7 @@ IMAGES = Listing[Tag](
             name="status",
             label=gettext_lazy("Status"),
             value=status,
-            sort=(
-                Case(
-                    *(When(image__scan_state=state, then=Value(rank)) for rank, state in enumerate(STATUS_ORDER)),
-                    default=Value(STATUS_ORDER.index("not-scanned")),
-                ),
-                "address",
-                "name",
-            ),
+            sort=("image__scan_order", "image"),
             needs=Needs(
                 fields=tuple(
                     f"image__{name}"
@@ -160,18 +161,20 @@ IMAGES = Listing[Tag](
         Column(
             name="registry",
             label=gettext_lazy("Registry name"),
-            value=lambda tag: tag.repository.registry.name,
-            sort=("repository__registry__name", "address", "name"),
-            needs=Needs(fields=("repository__registry__name",)),
+            value=lambda tag: tag.registry.name,
+            sort=("registry__name", "address", "name"),
+            ranks=_by_registry("name"),
+            needs=Needs(fields=("registry__name",)),
             default=False,
             group=ORIGIN,
         ),
         Column(
             name="region",
             label=gettext_lazy("Region"),
-            value=lambda tag: tag.repository.registry.region or _("Default region"),
-            sort=("repository__registry__region", "address", "name"),
-            needs=Needs(fields=("repository__registry__region",)),
+            value=lambda tag: tag.registry.region or _("Default region"),
+            sort=("registry__region", "registry__name", "address", "name"),
+            ranks=_by_registry("region", "name"),
+            needs=Needs(fields=("registry__region",)),
             default=False,
             group=ORIGIN,
         ),
@@ -179,7 +182,7 @@ IMAGES = Listing[Tag](
             name="created",
             label=gettext_lazy("Created"),
             value=lambda tag: _of_image(tag, "created"),
-            sort=("image__created",),
+            sort=("image__created", "image"),
             needs=_image("created"),
             template="console/listing/time.html",
             default=False,
@@ -212,7 +215,7 @@ IMAGES = Listing[Tag](
             name="highest",
             label=gettext_lazy("Highest severity"),
             value=_severity,
-            sort=("image__highest",),
+            sort=("image__risk_order", "image"),
             needs=_image("highest"),
             template="inventory/cells/severity.html",
             default=False,
@@ -223,7 +226,7 @@ IMAGES = Listing[Tag](
             name="fixable",
             label=gettext_lazy("Fixable"),
             value=lambda tag: _of_image(tag, "fixable"),
-            sort=("image__fixable",),
+            sort=("image__fixable", "image"),
             needs=_image("fixable"),
             template="console/listing/number.html",
             default=False,
@@ -267,7 +270,7 @@ IMAGES = Listing[Tag](
             name="platform",
             label=gettext_lazy("Platform"),
             value=lambda tag: tag.image.platform if tag.image else None,
-            sort=("image__os", "image__architecture", "image__variant"),
+            sort=("image__os", "image__architecture", "image__variant", "image"),
             needs=Needs(fields=("image__os", "image__architecture", "image__variant")),
             default=False,
             group=IMAGE,
@@ -276,7 +279,7 @@ IMAGES = Listing[Tag](
             name="os",
             label=gettext_lazy("OS"),
             value=lambda tag: _of_image(tag, "os_name"),
-            sort=("image__os_name",),
+            sort=("image__os_name", "image"),
             needs=_image("os_name"),
             default=False,
             group=IMAGE,
@@ -284,9 +287,9 @@ IMAGES = Listing[Tag](
         Column(
             name="layers",
             label=gettext_lazy("Layers"),
-            value=lambda tag: getattr(tag, "layer_count", None),
-            sort=("layer_count",),
-            needs=Needs(annotate={"layer_count": LAYER_COUNT}),
+            value=lambda tag: _of_image(tag, "layer_count"),
+            sort=("image__layer_count", "image"),
+            needs=_image("layer_count"),
             template="console/listing/number.html",
             default=False,
             descending_first=True,
@@ -297,7 +300,7 @@ IMAGES = Listing[Tag](
             name="packages",
             label=gettext_lazy("Packages"),
             value=lambda tag: _of_image(tag, "packages"),
-            sort=("image__packages",),
+            sort=("image__packages", "image"),
             needs=_image("packages"),
             template="console/listing/number.html",
             default=False,

@@ -11,6 +11,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
+from console import kept
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -34,11 +35,11 @@ class Share:
 class Overview:
     """What all images together hold. Sums are over what is known; ``scanned`` says of how many images that is."""
 
+    tags: int
     images: int
     scanned: int
     at_risk: int
     failed: int
-    active: int
     vulnerabilities: int
     fixable: int
     severities: list[Share]
@@ -50,22 +51,27 @@ class Overview:
     last_sync: datetime | None
     registries: int
     registries_synced: int
+    counted_at: datetime | None  # None: just now
 
 
-def read() -> Overview:
-    """Read the figures: one query over images, one over registries."""
+def count() -> dict[str, int]:
+    """Count tags and images, in two queries."""
     tagged = Image.objects.filter(Exists(Tag.objects.filter(image=OuterRef("pk"))))
-    figures = tagged.aggregate(
+    return {"tags": Tag.objects.count()} | tagged.aggregate(
         images=Count("pk"),
         scanned=Count("pk", filter=Q(highest__isnull=False)),
         at_risk=Count("pk", filter=Q(highest__gt=Image.Severity.NONE)),
         failed=Count("pk", filter=Q(scan_state=Image.ScanState.FAILED)),
-        active=Count("pk", filter=Q(scan_state__in=ACTIVE)),
         images_with_malware=Count("pk", filter=Q(viruses__gt=0) | Q(trojans__gt=0)),
         images_with_sensitive=Count("pk", filter=Q(sensitive__gt=0)),
-        last_scan=Max("last_scanned_at"),
         **{f"sum_{name}": Sum(name, default=0) for name in COUNTS},
     )
+
+
+def read(*, now: bool = False) -> Overview:
+    """Read the figures in a constant number of queries. Those of many images are kept for a while, but ``now``."""
+    counted = kept.count("overview") if now else kept.read("overview")
+    figures = dict(counted.values)
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
     synced = Q(last_sync__state=State.SUCCEEDED)
     registries = Registry.objects.present().aggregate(
@@ -74,6 +80,8 @@ def read() -> Overview:
     severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})
     return Overview(
         **figures,
+        counted_at=counted.at,
+        last_scan=Image.objects.aggregate(at=Max("last_scanned_at"))["at"],
         last_sync=registries.pop("synced_at"),
         **registries,
         vulnerabilities=sum(share.count for share in severities),

@@ -9,7 +9,7 @@ from typing import Self
 
 from django.utils import timezone
 
-from inventory.models import Manifest, Tag
+from inventory.models import Manifest, Repository, Tag
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tall
             name__in={tag.name for tag in latest.values()},
         )
     }
+    registries = dict(Repository.objects.filter(pk__in={key for key, _name in latest}).values_list("pk", "registry_id"))
     new: list[Tag] = []
     changed: list[Tag] = []
     no_image: list[int] = []
@@ -69,7 +70,8 @@ def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tall
             continue
         tally.tags += 1
         if row is None:
-            new.append(_fill(Tag(repository_id=tag.repository_id, name=tag.name), tag, manifest))
+            registry = registries[tag.repository_id]
+            new.append(_fill(Tag(repository_id=tag.repository_id, registry_id=registry, name=tag.name), tag, manifest))
             continue
         before = _facts(row)
         moved = row.digest != tag.digest

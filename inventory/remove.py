@@ -27,7 +27,7 @@ def remove_registry(run: JobRun[Removal]) -> None:
             request_cancel(sync)
         if syncs.all().exists():  # a queued one has ended already
             run.postpone(until=timezone.now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
-        total = Tag.objects.filter(repository__registry=registry).count()
+        total = Tag.objects.filter(registry=registry).count()
         gone = 0
         while keys := list(Repository.objects.filter(registry=registry).values_list("pk", flat=True)[:BATCH]):
             run.check()

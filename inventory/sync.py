@@ -229,7 +229,7 @@ class _Sync:
         prune(check=self.run.check)
         # Where the sync had breaks, some were counted twice.
         self.tally.repositories = len(self.reader.listed)
-        self.tally.tags = Tag.objects.filter(repository__registry=self.registry).count()
+        self.tally.tags = Tag.objects.filter(registry=self.registry).count()
         self._show(_("Tidying up"), complete=self.reader.complete)
         self.run.finish(reason=self.reader.troubles.reason, remedy=self.reader.troubles.remedy)
 

@@ -26,7 +26,7 @@ def tick(*, now: datetime | None = None) -> None:
     day = _day(now)
     if Snapshot.objects.filter(day=day, at__gt=now - EVERY).exists() or not Image.objects.exists():
         return
-    figures = overview.read()
+    figures = overview.read(now=True)
     severities = {share.name: share.count for share in figures.severities}
     names = ("images", "scanned", "at_risk", "fixable", "malware", "sensitive")
     values = {name: getattr(figures, name) for name in names}

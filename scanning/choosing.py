@@ -96,6 +96,6 @@ def _side(name: str, rows: QuerySet[Tag], params: Mapping[str, str]) -> Side:
         page = min(page, max(1, -(-total.number // PAGE)))
     start = (page - 1) * PAGE
     ids = list(rows.order_by("address", "name", "pk").values_list("pk", flat=True)[start : start + PAGE + 1])
-    shown = with_reason(Tag.objects.filter(pk__in=ids[:PAGE])).select_related("repository__registry")
+    shown = with_reason(Tag.objects.filter(pk__in=ids[:PAGE])).select_related("registry")
     ordered = list(shown.order_by("address", "name", "pk"))
     return Side(name=name, search=search, page=page, total=total, rows=ordered, has_next=len(ids) > PAGE)

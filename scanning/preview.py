@@ -116,7 +116,7 @@ def _version(engine: MalwareEngine) -> str | None:
 
 def _waits(firsts: QuerySet[Tag], now: datetime) -> tuple[list[Wait], datetime]:
     """Return which registries' limits are in the way, and when about the last image may start."""
-    wanted = dict(firsts.values_list("repository__registry").annotate(n=Count("pk")))
+    wanted = dict(firsts.values_list("registry").annotate(n=Count("pk")))
     waits = []
     for registry in Registry.objects.filter(pk__in=wanted, limit__isnull=False).annotate(**limit.usage_columns(now)):
         usage = limit.usage_of_row(registry)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from console.jobs.models import State
 from console.told import tell
 from scanning.models import Scan, ScanRun, Stage
 from scanning.models.run import ACTIVE
+
+_started = Scan.objects.filter(run=OuterRef("pk"), started_at__isnull=False).order_by("started_at")
+FIRST_START = Subquery(_started.values("started_at")[:1])  # of the scans of a run
 
 LABELS = dict(Stage.choices)
 SAME_START = timedelta(seconds=60)  # scans queued within this time of the oldest active one count as started with it
@@ -58,18 +61,21 @@ def read(now: datetime | None = None) -> Progress | None:
     oldest = Scan.objects.filter(state__in=ACTIVE).aggregate(at=Min("created_at"))["at"]
     queueing = ScanRun.objects.filter(state__in=ACTIVE).count()
     if oldest is None:
-        return _figures(Scan.objects.none(), now, queueing=queueing) if queueing else None
+        return _figures(Scan.objects.none(), now, queueing=queueing, started=None) if queueing else None
     before = (
         Scan.objects.filter(created_at__lt=oldest - SAME_START).order_by("-pk").values_list("pk", flat=True).first()
     )
-    return _figures(Scan.objects.filter(pk__gt=before or 0), now, queueing=queueing)
+    together = Scan.objects.filter(pk__gt=before or 0)
+    return _figures(together, now, queueing=queueing, started=together.aggregate(at=Min("started_at"))["at"])
 
 
 def of_run(run: ScanRun, now: datetime | None = None) -> Progress | None:
     """Return how far the scans of ``run`` are, None where it is over."""
     if run.is_over:
         return None
-    return _figures(Scan.objects.filter(run=run), now or timezone.now(), queueing=int(run.state in ACTIVE))
+    scans = Scan.objects.filter(run=run)
+    first = ScanRun.objects.filter(pk=run.pk).values_list(FIRST_START, flat=True).first()
+    return _figures(scans, now or timezone.now(), queueing=int(run.state in ACTIVE), started=first)
 
 
 def remaining(*, now: datetime, started: datetime | None, ended: int, total: int, held: int) -> timedelta | None:
@@ -82,26 +88,26 @@ def remaining(*, now: datetime, started: datetime | None, ended: int, total: int
     return (now - started) / ended * (total - ended)
 
 
-def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int) -> Progress:
-    waiting = Q(state=State.QUEUED, not_before__gt=now)
-    figures = together.aggregate(
-        total=Count("pk"),
-        ended=Count("pk", filter=~Q(state__in=ACTIVE)),
-        failed=Count("pk", filter=Q(state=State.FAILED)),
-        cancelled=Count("pk", filter=Q(state=State.CANCELLED)),
-        queued=Count("pk", filter=Q(state=State.QUEUED)),
-        running=Count("pk", filter=Q(state=State.RUNNING)),
-        waiting=Count("pk", filter=waiting),
-        waits_until=Min("not_before", filter=waiting),
-        started=Min("started_at"),
-    )
-    left = remaining(
-        now=now,
-        started=figures.pop("started"),
-        ended=figures["ended"],
-        total=figures["total"],
-        held=figures["waiting"] + queueing,
-    )
+def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started: datetime | None) -> Progress:
+    """Return the figures of ``together``, counted by what an index holds: there may be a great many."""
+    found = dict(together.order_by().values_list("state").annotate(n=Count("*")))
+    by_state = {state: found.get(state, 0) for state in State.values}
+    waiting = together.filter(state=State.QUEUED, not_before__gt=now)
+    waits = waiting.aggregate(number=Count("pk"), until=Min("not_before"))
+    total, active = sum(by_state.values()), sum(by_state[state] for state in ACTIVE)
+    left = remaining(now=now, started=started, ended=total - active, total=total, held=waits["number"] + queueing)
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
     told = [(tell(str(LABELS.get(stage, stage))), n) for stage, n in stages.annotate(n=Count("pk"))]
-    return Progress(**figures, queueing=queueing, stages=told, remaining=left)
+    return Progress(
+        total=total,
+        ended=total - active,
+        failed=by_state[State.FAILED],
+        cancelled=by_state[State.CANCELLED],
+        queued=by_state[State.QUEUED],
+        running=by_state[State.RUNNING],
+        waiting=waits["number"],
+        waits_until=waits["until"],
+        queueing=queueing,
+        stages=told,
+        remaining=left,
+    )

@@ -45,9 +45,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
     the transaction that saves it.
     """
     tags = list(
-        Tag.objects.filter(pk__in=list(tag_ids))
-        .select_related("manifest__default_manifest", "repository", "image")
-        .order_by("pk")
+        Tag.objects.filter(pk__in=list(tag_ids)).select_related("manifest__default_manifest", "image").order_by("pk")
     )
     done = Queued()
     with transaction.atomic():
@@ -88,7 +86,7 @@ def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int) -> Scan | Non
         tag=tag,
         manifest_digest=manifest.digest,
         address=str(tag),
-        registry_id=tag.repository.registry_id,
+        registry_id=tag.registry_id,
         categories=run.categories,
         timeout=run.timeout,
         requested_by_id=run.requested_by_id,

@@ -153,7 +153,7 @@ def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, set[int]]]]
         span = {"image__gt": after, "image__lte": keys[-1]}
         after = keys[-1]
         tags: dict[int, dict[int, int]] = defaultdict(dict)
-        rows = Tag.objects.filter(**span).order_by().values_list("image_id", "repository__registry_id")
+        rows = Tag.objects.filter(**span).order_by().values_list("image_id", "registry_id")
         for image, registry, number in rows.annotate(n=Count("pk")):
             tags[image][registry] = number
         held: dict[int, set[int]] = defaultdict(set)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import Case, Count, DateTimeField, F, IntegerField, Min, OuterRef, QuerySet, Subquery, When
+from django.db.models import Case, Count, DateTimeField, F, IntegerField, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
-from console.listing import Column, Listing, Needs
+from console.listing import Column, Listing, Needs, Ranks
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.forms import CATEGORIES
@@ -23,7 +23,7 @@ LIVE = ("succeeded", "failed", "cancelled")
 
 def _count(scans: QuerySet[Scan]) -> Subquery:
     mine = scans.filter(run=OuterRef("pk")).order_by().values("run")
-    return Subquery(mine.annotate(n=Count("pk")).values("n"), output_field=IntegerField())
+    return Subquery(mine.annotate(n=Count("*")).values("n"), output_field=IntegerField())  # "*": an index suffices
 
 
 def _live(name: str) -> Case:
@@ -31,7 +31,6 @@ def _live(name: str) -> Case:
     return Case(When(finished_at__isnull=False, then=F(name)), default=_count(Scan.objects.filter(state=name)))
 
 
-_first = Scan.objects.filter(run=OuterRef("pk"), started_at__isnull=False).order_by().values("run")
 COUNTS = {f"now_{name}": _live(name) for name in LIVE}
 PROGRESS = {
     **COUNTS,
@@ -41,18 +40,15 @@ PROGRESS = {
     ),
     "now_started": Case(
         When(finished_at__isnull=False, then=None),
-        default=Subquery(_first.annotate(at=Min("started_at")).values("at"), output_field=DateTimeField()),
+        default=progress.FIRST_START,
         output_field=DateTimeField(null=True),
     ),
 }
 
 
 # What goes on first, then what wants a look, then what waits.
-IN_ORDER = Case(
-    *(When(state=state, then=place) for place, state in enumerate((State.RUNNING, State.FAILED, State.QUEUED))),
-    default=3,
-    output_field=IntegerField(),
-)
+ORDER = (State.RUNNING, State.FAILED, State.QUEUED, State.CANCELLED, State.SUCCEEDED)
+IN_ORDER = Case(*(When(state=state, then=place) for place, state in enumerate(ORDER)), output_field=IntegerField())
 
 
 def number(run: ScanRun, name: str) -> int:
@@ -282,7 +278,8 @@ SCANS = Listing[Scan](
             live=True,
             label=gettext_lazy("Result"),
             value=lambda scan: scan.get_state_display(),
-            sort=(IN_ORDER, "address"),
+            sort=(IN_ORDER, "pk"),
+            ranks=Ranks(lambda scans: [Q(state=state) for state in ORDER], within=("pk",)),
             needs=Needs(fields=("state", "stage", "progress_done", "progress_total", "reason", "not_before")),
             template="scanning/cells/scan_state.html",
             slot="status",

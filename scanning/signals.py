@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console import kept
 from console.jobs.models import State
 from inventory.models import Tag
 from inventory.overview import Signal
@@ -32,8 +33,8 @@ def news() -> Iterable[Signal]:
         yield Signal("news", "", rematch.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
 
 
-def coverage() -> Iterable[Signal]:
-    """Tell of how many images something is not known that looks like a zero otherwise."""
+def count() -> dict[str, int]:
+    """Count the images of which something is not known that looks like a zero otherwise, by the words of coverage."""
     tagged = Exists(Tag.objects.filter(image=OuterRef("image")))
     conditions = {
         "fell": Q(fell_from__gt=0),
@@ -43,16 +44,21 @@ def coverage() -> Iterable[Signal]:
     }
     # An image counts once, whatever number of its categories it is true of.
     results = CategoryResult.objects.filter(reduce(or_, conditions.values()), tagged).order_by().values("image")
-    told = results.annotate(
+    told: dict[str, int] = results.annotate(
         **{f"is_{word}": Max(Case(When(meant, then=Value(1)), default=Value(0))) for word, meant in conditions.items()}
     ).aggregate(**{word: Sum(f"is_{word}", default=0) for word in conditions})
+    return told
+
+
+def coverage() -> Iterable[Signal]:
+    """Tell of how many images something is not known that looks like a zero otherwise."""
     texts = {
         "fell": _("Findings fell to zero"),
         "failed": _("A risk category failed"),
         "unsupported": _("Unknown or end-of-life system"),
         "outdated": _("Older engine or database"),
     }
-    for word, number in told.items():
+    for word, number in kept.read("coverage").values.items():
         if number:
             title = ngettext("%(n)s image", "%(n)s images", number) % {"n": f"{number:,}"}
             level = "fault" if word in ("fell", "failed") else ""

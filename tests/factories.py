@@ -53,6 +53,7 @@ def image(*, layers: int = 2, **values: Any) -> Image:
         "created": timezone.now() - timedelta(days=30),
         "history": HISTORY,
         "config_known": True,
+        "layer_count": layers,
     }
     made = Image.objects.create(**defaults | values)
     ImageLayer.objects.bulk_create(

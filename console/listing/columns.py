@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import F, Field, Model, Prefetch, QuerySet
+from django.db.models import F, Field, Model, Prefetch, Q, QuerySet
 from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
 
@@ -30,19 +30,29 @@ NOTHING = Needs()
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """An order of parts: ``conditions`` gives those of the parts of rows, in order, each sorted by ``within``."""
+
+    conditions: Callable[[QuerySet[Any]], Sequence[Q]]
+    within: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Column(Generic[Row]):
     """One column. ``name`` is stable: it stands in addresses and in what people have chosen.
 
     ``value`` gives the typed value for the workbook, and the text of the cell where there is no ``template``.
     A template gets ``row``, ``column`` and ``value``. ``sort`` are the paths or expressions to order by; without
-    them the column cannot be sorted. ``locked`` columns stand first and cannot be hidden. ``live`` cells can be renewed
-    by themselves (console/listing/live.html); their template gets ``renewed`` then.
+    them the column cannot be sorted. ``ranks`` give the same order to a page, which need not sort all rows then.
+    ``locked`` columns stand first and cannot be hidden. ``live`` cells can be renewed by themselves
+    (console/listing/live.html); their template gets ``renewed`` then.
     """
 
     name: str
     label: Text
     value: Callable[[Row], Value]
     sort: tuple[str | Expression, ...] = ()
+    ranks: Ranks | None = None
     needs: Needs = NOTHING
     template: str = ""
     default: bool = True
@@ -69,23 +79,36 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
     return rows.only(*sorted(fields)).prefetch_related(*prefetch)
 
 
-def ordering(model: type[Model], column: Column[Any], *, descending: bool) -> list[OrderBy]:
-    """Return the terms that sort by ``column``, empty values last, ties broken by id."""
+def ordering(
+    model: type[Model], sort: Iterable[str | Expression], *, descending: bool, known: str = ""
+) -> list[OrderBy]:
+    """Return the terms that order by ``sort``, empty values last, ties broken by id.
+
+    ``known`` is the path of a field that is not NULL in the rows to sort.
+    """
     terms = []
-    for part in column.sort:
+    for part in sort:
         expression = F(part) if isinstance(part, str) else part
         # NULLS LAST keeps an index from being used, so it is asked for only where NULL can occur.
-        last = True if isinstance(part, str) and nullable(model, part) else None
+        last = True if isinstance(part, str) and nullable(model, part, known=known) else None
         terms.append(OrderBy(expression, descending=descending, nulls_last=last))
     return [*terms, OrderBy(F("pk"))]
 
 
-def nullable(model: type[Model], path: str) -> bool:
-    """Return whether the field at ``path`` can be NULL, or a relation on the way to it. Annotations can."""
+def nullable(model: type[Model], path: str, *, known: str = "") -> bool:
+    """Return whether the field at ``path`` can be NULL, or a relation on the way to it. Annotations can.
+
+    Where the field at ``known`` is not NULL, no relation on the way to that one is either.
+    """
+    if path == "pk":
+        return False
+    passed: list[str] = []
     try:
         for name in path.split("__"):
             found = model._meta.get_field(name)
-            if not isinstance(found, Field) or found.null:
+            passed.append(name)
+            sure = f"{known}__".startswith(f"{'__'.join(passed)}__")
+            if not isinstance(found, Field) or (found.null and not sure):
                 return True
             if found.related_model and not isinstance(found.related_model, str):
                 model = found.related_model

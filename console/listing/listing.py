@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 from console.listing import filters as filtering
-from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, ordering
+from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
 
 PAGE_SIZES = (20, 50, 100)
 COUNTED_EXACTLY = 10_000
@@ -88,10 +88,49 @@ class Listing(Generic[Row]):
         self, rows: QuerySet[Row], columns: Iterable[Column[Row]], *, sort: str | None = None, row_parts: bool = False
     ) -> QuerySet[Row]:
         """Return ``rows`` sorted, with what ``columns`` need and, with ``row_parts``, what a row of the page needs."""
-        column, descending = self.sorting(sort or "") or self.sorting(self.default_sort) or (self.columns[0], False)
+        column, descending = self._order(sort)
         needs = [one.needs for one in columns] + ([self.needs] if row_parts else [])
         needs.append(Needs(annotate=column.needs.annotate))  # of a column that is sorted by and not shown
-        return compose(rows, needs).order_by(*ordering(rows.model, column, descending=descending))
+        return compose(rows, needs).order_by(*ordering(rows.model, column.sort, descending=descending))
+
+    def window(self, rows: QuerySet[Row], *, sort: str | None, start: int, stop: int) -> list[int]:
+        """Return the ids of those of ``rows`` that stand from ``start`` to before ``stop`` in the order of ``sort``.
+
+        Parts of the order that an index gives, but not all together, are asked for one after the other until the
+        window is filled: the ranks of a column, and after what is known, the rows in which the column is empty.
+        """
+        column, descending = self._order(sort)
+        found: list[int] = []
+        passed = 0
+        for part in self._parts(rows, column, sort=sort, descending=descending):
+            first = max(0, start - passed)
+            here = list(part.values_list("pk", flat=True)[first : stop - passed])
+            found += here
+            if len(found) == stop - start:
+                break
+            passed += first + len(here) if here or not first else part.order_by().count()
+        return found
+
+    def _parts(
+        self, rows: QuerySet[Row], column: Column[Row], *, sort: str | None, descending: bool
+    ) -> Iterator[QuerySet[Row]]:
+        """Yield the parts of ``rows`` in the order of ``sort``, each ordered."""
+        if column.ranks:
+            within = ordering(rows.model, column.ranks.within, descending=descending)
+            conditions = column.ranks.conditions(rows)
+            for condition in reversed(conditions) if descending else conditions:
+                yield rows.filter(condition).order_by(*within)
+            return
+        first = column.sort[0] if column.sort else None
+        if not isinstance(first, str) or first in column.needs.annotate or not nullable(rows.model, first):
+            yield self.rows(rows, (), sort=sort)
+            return
+        known = rows.filter(**{f"{first}__isnull": False})
+        yield known.order_by(*ordering(rows.model, column.sort, descending=descending, known=first))
+        yield self.rows(rows.filter(**{f"{first}__isnull": True}), (), sort=sort)
+
+    def _order(self, sort: str | None) -> tuple[Column[Row], bool]:
+        return self.sorting(sort or "") or self.sorting(self.default_sort) or (self.columns[0], False)
 
     def within_rows(self, within: int | None) -> QuerySet[Row]:
         """Return all rows, or those that belong to the thing with the id ``within``. Raises ValueError if none can."""

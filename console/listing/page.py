@@ -105,9 +105,12 @@ class Page(Generic[Row]):
             self.notices.append(_("There is no page %(page)d; this is the last one.") % {"page": self.number})
             self.number = last
         start = (self.number - 1) * self.size
-        ordered = listing.rows(self._matching, self.columns, sort=self.sort, row_parts=True)
-        found = list(ordered[start : start + self.size + 1])
-        self.rows, self.has_next = found[: self.size], len(found) > self.size
+        # Which rows is asked first, of as few columns as will do: so indexes can answer it, and joins are for these.
+        keys = listing.window(self._matching, sort=self.sort, start=start, stop=start + self.size + 1)
+        self.has_next, keys = len(keys) > self.size, keys[: self.size]
+        shown = listing.rows(all_rows.filter(pk__in=keys), self.columns, sort=self.sort, row_parts=True)
+        by_key = {row.pk: row for row in shown.order_by()}
+        self.rows = [by_key[key] for key in keys if key in by_key]
         self.start = start + 1 if self.rows else 0
         self.end = start + len(self.rows)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Cast, Coalesce, Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+RISKS_TOLD_APART = 10_000  # findings of one severity
 
 
 class Manifest(models.Model):
@@ -82,6 +88,16 @@ class ManifestLayer(models.Model):
         return f"{self.manifest_id} #{self.position}"
 
 
+def _risk_order() -> Any:
+    """Return a number that orders images by their worst finding, then by how many there are of each severity."""
+    order: Any = Cast(F("highest"), models.BigIntegerField())
+    for severity in ("critical", "high", "medium", "low"):
+        order = order * Value(RISKS_TOLD_APART) + Least(
+            Coalesce(F(severity), Value(0)), Value(RISKS_TOLD_APART - 1), output_field=models.BigIntegerField()
+        )
+    return order
+
+
 class Image(models.Model):
     """What one config digest (image ID) names. Scanned once, whatever tags, manifests and registries hold it.
 
@@ -107,6 +123,16 @@ class Image(models.Model):
         HIGH = 4, _("High")
         CRITICAL = 5, _("Critical")
 
+    # By state what wants a person first.
+    SCAN_ORDER = (
+        ScanState.FAILED,
+        ScanState.RUNNING,
+        ScanState.QUEUED,
+        ScanState.CANCELLED,
+        ScanState.NOT_SCANNED,
+        ScanState.SCANNED,
+    )
+
     image_id = models.CharField(max_length=140, unique=True)  # digest of the config; schema 1: of the manifest
     os = models.CharField(max_length=40, blank=True)
     architecture = models.CharField(max_length=40, blank=True)
@@ -114,6 +140,7 @@ class Image(models.Model):
     created = models.DateTimeField(null=True, blank=True)  # build time, from the config
     history = models.JSONField(default=list, blank=True)  # of the config: [{created, created_by, comment, empty_layer}]
     config_known = models.BooleanField(default=False)  # whether the config blob was read
+    layer_count = models.PositiveSmallIntegerField(null=True, blank=True)  # as its config says
 
     scan_state = models.CharField(
         max_length=12, choices=ScanState.choices, default=ScanState.NOT_SCANNED, db_index=True
@@ -138,7 +165,32 @@ class Image(models.Model):
     malware_highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
     sensitive_highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
     # of all findings of all kinds
-    highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices, db_index=True)
+    highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
+
+    # What lists of a million tags are ordered by. The database makes them of the columns above.
+    scan_order = models.GeneratedField(
+        expression=Case(
+            *(When(scan_state=state.value, then=Value(place)) for place, state in enumerate(SCAN_ORDER)),
+            default=Value(SCAN_ORDER.index(ScanState.NOT_SCANNED)),
+        ),
+        output_field=models.PositiveSmallIntegerField(),
+        db_persist=True,
+    )
+    risk_order = models.GeneratedField(
+        expression=_risk_order(), output_field=models.BigIntegerField(null=True), db_persist=True, null=True
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["scan_order", "id"], name="image_scan_order"),
+            models.Index(fields=["risk_order", "id"], name="image_risk_order"),
+            models.Index(fields=["created", "id"], name="image_created"),
+            models.Index(fields=["fixable", "id"], name="image_fixable"),
+            models.Index(fields=["packages", "id"], name="image_packages"),
+            models.Index(fields=["layer_count", "id"], name="image_layers"),
+            models.Index(fields=["os_name", "id"], name="image_os_name"),
+            models.Index(fields=["os", "architecture", "variant", "id"], name="image_platform"),
+        ]
 
     def __str__(self) -> str:
         return self.image_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 
@@ -25,6 +27,10 @@ class Tag(models.Model):
     """One tag that names an image. A tag that is gone from a complete listing is deleted; its Image may stay."""
 
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="tags")
+    # That of the repository, kept here for lists of one registry in order. save() fills it in.
+    registry = models.ForeignKey(
+        "registries.Registry", on_delete=models.CASCADE, related_name="+", db_index=False, editable=False
+    )
     name = models.CharField(max_length=300)  # the page's "Image version"
     digest = models.CharField(max_length=140, db_index=True)  # of the manifest or index the tag points to
     manifest = models.ForeignKey("inventory.Manifest", on_delete=models.PROTECT, related_name="tags")
@@ -40,9 +46,17 @@ class Tag(models.Model):
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["repository", "name"], name="tag_unique")]
         indexes = [
-            models.Index(fields=["address", "name"], name="tag_address"),
-            models.Index(fields=["name"], name="tag_name"),
+            models.Index(fields=["address", "name", "id"], name="tag_address"),
+            models.Index(fields=["registry", "address", "name", "id"], name="tag_registry"),
+            models.Index(fields=["name", "address", "id"], name="tag_name"),
+            models.Index(fields=["pushed_at", "id"], name="tag_pushed"),
+            models.Index(fields=["first_seen", "id"], name="tag_first_seen"),
+            models.Index(fields=["size", "id"], name="tag_size"),
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.registry_id = self.repository.registry_id
+        super().save(*args, **kwargs)
 
     def __str__(self) -> str:
         return f"{self.address}:{self.name}"

@@ -77,7 +77,8 @@ class Scan(Job):
             models.Index(fields=["state", "lane", "id"], name="scan_queue"),
             models.Index(fields=["state", "registry", "not_before", "lane", "id"], name="scan_line"),
             models.Index(fields=["image", "-id"], name="scan_image"),
-            models.Index(fields=["run", "state"], name="scan_run"),
+            models.Index(fields=["run", "state", "id"], name="scan_run"),
+            models.Index(fields=["run", "started_at"], name="scan_run_started"),
             models.Index(fields=["started_at"], name="scan_started"),  # for the quota
         ]
         constraints = [

@@ -21,7 +21,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
         "repository": table(Repository, "id", "registry_id", "name", "first_seen", "synced_at"),
         "image": table(
             Image,
-            *("id", "image_id", "os", "architecture", "created", "history", "config_known"),
+            *("id", "image_id", "os", "architecture", "created", "history", "config_known", "layer_count"),
             *("scan_state", "scan_reason", "scan_remedy", "last_scanned_at", "os_name"),
             *(*counts, "malware_highest", "sensitive_highest", "highest"),
         ),
@@ -31,7 +31,17 @@ def tables_of(now: datetime) -> dict[str, Table]:
         "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
         "tag": table(
             Tag,
-            *("repository_id", "name", "digest", "manifest_id", "image_id", "address", "size", "pushed_at"),
+            *(
+                "repository_id",
+                "registry_id",
+                "name",
+                "digest",
+                "manifest_id",
+                "image_id",
+                "address",
+                "size",
+                "pushed_at",
+            ),
             "first_seen",
         ),
         "held": table(ImagePackage, "image_id", "package_id", "path", "diff_id", plain=True),

@@ -179,6 +179,7 @@ class _Maker:
             self.tag.add(
                 *(
                     key,
+                    registry.pk,
                     names.tag_name(n, count, build.at, rng),
                     build.digest,
                     build.manifest,
@@ -302,7 +303,7 @@ class _Maker:
         values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
         self.image.add(
             *(pk, self._digest("image", seed), "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
-            *(history, True, state, reason, remedy, scanned_at, os if known else ""),
+            *(history, True, len(layers), state, reason, remedy, scanned_at, os if known else ""),
             *(values if known else [None] * len(values)),
             max([*found[:1], worst_malware, worst_secret], default=0) if known else None,
         )
@@ -415,7 +416,7 @@ class _Maker:
 
         self._flush()
         trend.tick(now=self.now)
-        figures = overview.read()
+        figures = overview.read(now=True)
         last = Snapshot.objects.order_by("-day").first()
         if last is None:
             return

@@ -18,7 +18,9 @@ class Table:
 
     def __init__(self, model: type[models.Model], names: Sequence[str], *, now: datetime, plain: bool = False) -> None:
         fields = [
-            field for field in model._meta.concrete_fields if field.attname not in names and not field.primary_key
+            field
+            for field in model._meta.concrete_fields
+            if field.attname not in names and not field.primary_key and not field.generated
         ]
         self._quoted = connection.ops.quote_name(model._meta.db_table)
         by_name = {field.attname: str(field.column) for field in model._meta.concrete_fields}

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit, undo
+from console import audit, kept, undo
 from console.accounts import administrator, operator, person
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
@@ -128,7 +128,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         "lines": _lines(),
         "zone": timezone.get_default_timezone_name(),
         "recommended": reasons(),
-        "everything": Tag.objects.count(),
+        "everything": kept.read("overview").values["tags"],
         "back": reverse("scanning:schedule", args=[found.pk]) if found.pk else reverse("scanning:schedule-add"),
     }
     if found.pk:

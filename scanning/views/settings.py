@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
+from console import audit, kept
 from console.accounts import administrator, operator, person
 from console.listing.listing import SelectionError
 from inventory.listings import IMAGES
@@ -40,7 +40,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "recommended": reasons(),
-        "everything": Tag.objects.count(),
+        "everything": kept.read("overview").values["tags"],
         "chooser": choosing.read(selection, request.GET.dict()),
         "back": reverse("scanning:settings"),
         "cost": _cost(form, selection) if request.method == "POST" else None,

@@ -83,6 +83,7 @@ def make(tags: int) -> None:
         Tag.objects.bulk_create(
             Tag(
                 repository=(repository := repositories[n % REPOSITORIES]),
+                registry=registry,
                 name=f"v{n // REPOSITORIES:05}",
                 digest=held[n % len(held)][1],
                 manifest_id=held[n % len(held)][0],

@@ -30,6 +30,7 @@ def test_ten_thousand_filtered_rows_equal_the_page(client: Client, operator: Use
     Tag.objects.bulk_create(
         Tag(
             repository=first.repository,
+            registry=first.registry,
             name=f"v{index:05}{'-' * (index % 3)}=x",
             manifest=first.manifest,
             image=images[index % 40] if index < ROWS - 1 else None,

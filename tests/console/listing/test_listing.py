@@ -73,15 +73,17 @@ def test_only_the_columns_shown_are_asked_of_the_database() -> None:
         page(chosen=["version"])
     sql = " ".join(query["sql"] for query in queries)
     assert 'JOIN "registries_registry"' not in sql
-    assert "inventory_imagelayer" not in sql
+    assert "layer_count" not in sql
     with CaptureQueriesContext(connection) as queries:
         page(chosen=["registry", "layers"])
     sql = " ".join(query["sql"] for query in queries)
     assert 'JOIN "registries_registry"' in sql
-    assert "inventory_imagelayer" in sql
+    assert "layer_count" in sql
 
 
-@pytest.mark.parametrize("column", [column.name for column in IMAGES.columns if column.sort])
+@pytest.mark.parametrize(
+    "column", [one.name for one in IMAGES.columns if one.sort and "repository__name" not in one.sort]
+)
 def test_rows_that_are_equal_keep_the_order_of_their_ids(column: str) -> None:
     registry, image = factories.registry(), factories.image()
     at = timezone.now()

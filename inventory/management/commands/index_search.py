@@ -1,0 +1,21 @@
+"""``manage.py index_search``: make the indexes for searches that a migration could not make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from inventory import search
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes the indexes that searches in Repository images use on PostgreSQL. Migrations do so by themselves where "
+        "the extension pg_trgm can be added; where it could not, add it and run this."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if why := search.make_indexes():
+            raise CommandError(f"{why} Searches work without the indexes, and read all rows.")
+        self.stdout.write("The indexes for searches are there.")

@@ -1,0 +1,72 @@
+"""Every list that settings.LISTINGS declares: as many queries for many rows as for few, with all of its columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, QuerySet
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from console.listing import Listing, Page
+from console.listing.declared import declared
+from console.models import AuditEvent, Export, User
+from inventory.models import Image, Tag
+from scanning.models import MalwareFinding, Package, Scan, ScanRun, Vulnerability
+from scanning.sample.make import make
+from tests import factories
+from tests.people import person
+
+pytestmark = pytest.mark.django_db
+FEW, MANY = 4, 60  # rows at the least
+
+
+def fill(user: User, rows: int, seed: int) -> None:
+    make(tags=rows * 4, images=rows * 2, seed=seed, now=timezone.now())
+    largest = Image.objects.order_by("-packages").first()
+    assert largest is not None
+    for _n in range(rows):
+        AuditEvent.objects.create(action="export", actor_name=user.username)
+        run = ScanRun.objects.create(categories=["malware"], requested_by=user)
+        Scan.objects.create(image=largest, run=run, state="failed", address="a", reason="gone")
+        Export.objects.create(requested_by=user, listing="images", time_zone="UTC", language="en")
+    for _n in range(rows):
+        factories.malware(largest)
+        factories.secret(largest)
+        factories.registry()
+
+
+def rows_of(listing: Listing[Any]) -> QuerySet[Any]:
+    """Return the rows of a list, or those of the thing that has the most of them."""
+    if listing.within is None:
+        return listing.queryset()
+    if listing.name in {"affected", "holders"}:
+        model: Any = Vulnerability if listing.name == "affected" else Package
+        return listing.within_rows(model.objects.order_by("-images").values_list("pk", flat=True)[0])
+    most = MalwareFinding.objects.values("image").annotate(n=Count("pk")).order_by("-n").values("image")[:1]
+    return listing.within_rows(Tag.objects.filter(image=most).values_list("pk", flat=True)[0])
+
+
+def test_every_list_takes_as_many_queries_for_many_rows_as_for_few() -> None:
+    user = person("administrator")
+    taken: list[dict[str, int]] = []
+    for seed, number in ((1, FEW), (2, MANY)):
+        fill(user, number, seed)
+        counts = {}
+        for name in settings.LISTINGS:
+            listing = declared(name)
+            every = [column.name for column in listing.columns]
+            with CaptureQueriesContext(connection) as seen:
+                page = Page(listing, QueryDict("size=100"), chosen=every, rows=rows_of(listing))
+                cells = [cell.value for _row, line in page.lines for cell in line]
+                assert page.filters.form.as_p()
+            assert len(page.rows) >= number, name
+            assert len(cells) == len(page.rows) * len(page.columns)
+            counts[name] = len(seen)
+        taken.append(counts)
+    few, many = taken
+    assert many == few
