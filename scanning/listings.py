@@ -73,6 +73,7 @@ VULNERABILITIES = Listing[PackageVulnerability](
     queryset=PackageVulnerability.objects.all,
     filterset=VulnerabilityFilters,
     within=vulnerabilities_of,
+    page_sizes=(20, 40),  # each row brings all of its details
     tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(

@@ -65,6 +65,7 @@ class Listing(Generic[Row]):
     columns_view: str = ""  # URL name of the column chooser
     within: Callable[[int], QuerySet[Row]] | None = None  # the rows that belong to the thing of this id
     page_size: int = PAGE_SIZES[0]
+    page_sizes: tuple[int, ...] = PAGE_SIZES
 
     def column(self, name: str) -> Column[Row] | None:
         """Return the column of that name, or None."""

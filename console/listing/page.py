@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from console.listing import filters as filtering
 from console.listing import saved
 from console.listing.columns import Column, Row, Text, Value
-from console.listing.listing import PAGE_SIZES, Listing, count
+from console.listing.listing import Listing, count
 from console.models import SavedView
 
 
@@ -96,7 +96,7 @@ class Page(Generic[Row]):
         if views is not None and key not in {"", saved.EVERYTHING} and self.view is None:
             self.notices.append(_("The view “%(name)s” is gone, or is not shared with you.") % {"name": key[:60]})
         self.sort = self._read_sort(params.get("sort", ""))
-        self.size = self._read_number(params, "size", listing.page_size, allowed=PAGE_SIZES)
+        self.size = self._read_number(params, "size", listing.page_size, allowed=listing.page_sizes)
         self.number = self._read_number(params, "page", 1)
         self._matching = self.filters.qs
         self.total = count(self._matching)
@@ -227,7 +227,7 @@ class Page(Generic[Row]):
     @property
     def sizes(self) -> Iterator[tuple[int, str, bool]]:
         """The page sizes: rows, address, whether it is this one."""
-        for size in PAGE_SIZES:
+        for size in self.listing.page_sizes:
             yield size, self.query(size=size), size == self.size
 
     @property
