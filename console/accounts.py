@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import zoneinfo
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,6 +27,8 @@ from django.views.decorators.http import require_http_methods
 
 from console import audit, navigation, second_factor, single_sign_on
 from console.models import AuditEvent, User
+
+TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -62,6 +65,11 @@ def administrator(view: View[P]) -> View[P]:
     return _only(lambda user: user.may_administer, lambda: _("This is for administrators."))(view)
 
 
+def _named(request: HttpRequest) -> str:
+    """Return the name that a sign-in is for, in the form that accounts have (as Django's own form makes it)."""
+    return unicodedata.normalize("NFKC", request.POST.get("username", "").strip())[:150]
+
+
 class SignIn(views.LoginView):
     """The sign-in page. It leads on only to addresses of this console; a second factor is asked for where one is on."""
 
@@ -84,8 +92,17 @@ class SignIn(views.LoginView):
         return response  # type: ignore[return-value]
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        audit.record(self.request, "sign-in.refused", str(form.data.get("username", ""))[:150])
+        audit.record(self.request, "sign-in.refused", _named(self.request))
         return super().form_invalid(form)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Judge a name and a password, unless the name is guessed at from many addresses, five times from each."""
+        name = _named(request)
+        since = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
+        tried = AuditEvent.objects.filter(action="sign-in.refused", target=name, at__gte=since)
+        if name and tried[:TRIES_FROM_ANYWHERE].count() >= TRIES_FROM_ANYWHERE:
+            return locked_out(request, credentials={"username": name})
+        return super().post(request, *args, **kwargs)
 
 
 @login_not_required

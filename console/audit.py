@@ -74,7 +74,7 @@ def record(
         actor_name=user.get_username() if user else "",
         address=address,
         action=action,
-        target=str(target)[:300],
+        target=_storable(str(target))[:300],
         detail=clean(detail or {}),
         before=clean(was),
         after=clean(now),
@@ -115,7 +115,14 @@ def _tells(value: object) -> bool:
 def _short(value: Any) -> Any:
     if isinstance(value, Mapping):
         return clean(value)
-    return value[:LONGEST] if isinstance(value, str) else value
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    return _storable(value[:LONGEST]) if isinstance(value, str) else value
+
+
+def _storable(text: str) -> str:
+    """Return ``text`` as every database takes it, so that nobody gets out of the trail by odd characters."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def tick() -> None:

@@ -135,8 +135,14 @@ def _change(names: tuple[str, ...], tag: object, pushed: bool) -> Change:
 
 def _usable(change: Change) -> bool:
     """Whether a registry can be asked for it: a push by digest is not one of a tag."""
-    fits = all(name and len(name) <= NAME_LENGTH for name in change.names)
-    return fits and len(change.tag) <= NAME_LENGTH and change.tag != "-" and ":" not in change.tag
+    fits = all(name and len(name) <= NAME_LENGTH and name.isprintable() for name in change.names)
+    return (
+        fits
+        and len(change.tag) <= NAME_LENGTH
+        and change.tag.isprintable()
+        and change.tag != "-"
+        and ":" not in change.tag
+    )
 
 
 def _mappings(values: object) -> Iterator[Mapping[str, Any]]:

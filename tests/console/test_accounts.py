@@ -68,6 +68,20 @@ def test_five_wrong_passwords_close_the_sign_in_for_that_name_alone() -> None:
     assert AuditEvent.objects.filter(action="sign-in.locked", target="viewer").count() == 1
 
 
+def test_wrong_passwords_from_many_addresses_close_the_sign_in_for_that_name_too() -> None:
+    person()
+    person(username="other")
+    codes = []
+    for number in range(22):
+        name = "viewer" if number % 2 else "\uff56iewer"  # the same name, written in another width
+        client = Client(REMOTE_ADDR=f"192.0.2.{number}")
+        codes.append(sign_in(client, "wrong", name=name).status_code)
+    assert codes == [200] * 20 + [429] * 2
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.1")).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.1"), name="other").status_code == 302
+    assert AuditEvent.objects.filter(action="sign-in.locked", target="viewer").count() == 1
+
+
 def test_signing_out_is_a_post() -> None:
     client = Client()
     client.force_login(person())

@@ -161,3 +161,11 @@ def test_the_page_filters_and_exports_what_it_shows() -> None:
     assert len(rows) == 2
     assert "limit: 5 → 20" in rows[1]
     assert AuditEvent.objects.filter(action="export", target="audit", actor_name="root").count() == 1
+
+
+def test_odd_characters_do_not_get_anybody_out_of_the_trail() -> None:
+    client = Client()
+    client.post("/sign-in/", {"username": "some\0body", "password": "x"})
+    assert AuditEvent.objects.get(action="sign-in.refused").target == "some\ufffdbody"
+    event = audit.record(None, "scan.start", "a\ud800", {"names": ["b\0", {"c": "d\udfff"}]})
+    assert (event.target, event.detail) == ("a?", {"names": ["b\ufffd", {"c": "d?"}]})

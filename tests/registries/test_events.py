@@ -136,6 +136,14 @@ def test_what_is_not_understood_is_answered_well_and_does_nothing(registry: Regi
     assert not PushEvent.objects.exists()
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800", "a\nb", "a\u202eb", "x" * 400])
+def test_a_name_that_no_database_holds_does_nothing(registry: Registry, secret: str, odd: str) -> None:
+    for name, tag in ((odd, "1.0"), ("proj/app", odd)):
+        body = {"repository": name, "updated_tags": [tag]}
+        assert send(registry, body, secret=secret) == 200
+    assert not PushEvent.objects.exists()
+
+
 def test_a_report_of_more_than_a_mebibyte_is_refused(registry: Registry, secret: str) -> None:
     assert send(registry, b" " * 1_100_000, Authorization=secret) == 413
 
