@@ -129,7 +129,8 @@ def test_chinese_texts_have_no_english_punctuation_at_their_end() -> None:
 
 # What stays as it is in every language: names of products and formats.
 NAMES = {"Tallyman", "GitLab", "Docker Hub", "CSV"}
-SAMPLES = ("console/styleguide.html", "console/_styleguide_lists.html")  # components filled with samples, for who builds the console
+# Components filled with samples, for who builds the console.
+SAMPLES = ("console/styleguide.html", "console/_styleguide_lists.html")
 TEXTLESS = re.compile(
     r"{%\s*comment.*?endcomment\s*%}|{#.*?#}|<!--.*?-->|<(script|style|svg|code|kbd|pre)\b.*?</\1>", re.DOTALL
 )
