@@ -60,7 +60,15 @@ document.addEventListener("htmx:afterSwap", (event) => {
 document.addEventListener("htmx:afterSwap", () => {
   const name = find("#findings")?.dataset.tab;
   if (name) for (const tab of all('[role="tab"]')) tab.setAttribute("aria-selected", String(tab.id === `tab-${name}`));
+  showTab();
 });
+/* Where not all tabs fit, the open one is scrolled into sight. */
+function showTab() {
+  const tab = find('[role="tab"][aria-selected="true"]');
+  const row = tab?.parentElement;
+  if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = tab.offsetLeft - (row.clientWidth - tab.offsetWidth) / 2;
+}
+showTab();
 on("keydown", '[role="tab"]', (event, tab) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const tabs = all('[role="tab"]', tab.parentElement);

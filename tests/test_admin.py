@@ -141,6 +141,7 @@ def test_a_list_shortens_digests_and_links_the_rows_of_other_tables(staff: Clien
     assert f"{tag.digest[:19]}…<" in html
     assert tag.digest not in html
     assert f'<a href="/admin/inventory/image/{tag.image.pk}/change/">{tag.image.image_id[:19]}…</a>' in html
+    assert 'class="sortable column-digest"' in html
     digests = sorted([tag.digest, factories.tag("v2", path="team/app").digest])
     for order, expected in (("2", digests), ("-2", digests[::-1])):
         html = staff.get("/admin/inventory/tag/", {"o": order}).content.decode()

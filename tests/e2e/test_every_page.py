@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page
 
+from console.jobs.advance import advance
+from console.jobs.models import State
 from console.models import User
-from scanning.models import ScanSchedule
+from inventory.models import Tag
+from scanning import schedule
+from scanning.launch import launch
+from scanning.models import Scan, ScanSchedule
 from scanning.sample.make import make
 from tests.e2e.judge import LOADED, Judge
 from tests.pages import addresses
 from tests.people import person
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+FOLDER = Path(__file__).with_name("screenshots")
 LEAVE = {"console:sign-out", "console:sso", "console:sso-callback"}
 
 
@@ -27,7 +33,19 @@ def staff(sign_in: Callable[[User], None]) -> User:
     """An administrator who sees every page, with an inventory to see."""
     user = person("administrator", username="ines.hofer", first_name="Ines", last_name="Hofer", is_staff=True)
     make(tags=120, images=60, seed=1, now=timezone.now())
-    ScanSchedule.objects.create(name="Nightly", at=time(1), starts_on=timezone.localdate(), categories=["malware"])
+    schedule.save(
+        ScanSchedule(
+            name="Nightly", at=time(1), starts_on=timezone.localdate(), categories=["vulnerabilities", "malware"]
+        )
+    )
+    recent = Tag.objects.filter(image__scan_state="scanned").order_by("address", "name").values_list("pk", flat=True)
+    queued = launch(tag_ids=list(recent[:9]), requested_by=user).queued
+    for scan, stage in zip(queued, ("pulling", "analysing"), strict=False):
+        advance(scan, State.RUNNING)
+        working = Scan.objects.get(pk=scan.pk)
+        working.stage, working.progress_done, working.progress_total = stage, 12 * 2**20, 48 * 2**20
+        working.save()
+        working.progress_changed()
     sign_in(user)
     return user
 
@@ -65,12 +83,52 @@ def test_axe_finds_nothing_on_any_page_light_or_dark_and_none_scrolls_sideways_o
     assert wide == []
 
 
+def take(page: Page, name: str) -> None:
+    """Take a picture of what the window shows, wide and narrow, light and dark."""
+    for shape, width in (("wide", 1440), ("narrow", 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.screenshot(path=FOLDER / f"{name}-{shape}-{theme}.png")
+
+
 @pytest.mark.skipif("TALLYMAN_SCREENSHOTS" not in os.environ, reason="only for make screenshots")
 def test_a_screenshot_of_every_page_wide_and_narrow_light_and_dark(page: Page, staff: User) -> None:
-    folder = Path(__file__).with_name("screenshots")
     for name in each_page(page):
-        for shape, width in (("wide", 1440), ("narrow", 390)):
-            page.set_viewport_size({"width": width, "height": 900})
-            for theme in ("light", "dark"):
-                page.emulate_media(color_scheme=theme)
-                page.screenshot(path=folder / f"{name.replace(':', '-')}-{shape}-{theme}.png")
+        take(page, name.replace(":", "-"))
+
+
+@pytest.mark.skipif("TALLYMAN_SCREENSHOTS" not in os.environ, reason="only for make screenshots")
+def test_a_screenshot_of_what_opens_on_the_pages(page: Page, staff: User, context: BrowserContext) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/images/?severity=critical")
+    page.get_by_role("button", name="Scanning status").click()
+    take(page, "open-menu")
+    page.keyboard.press("Escape")
+    page.locator("input[data-row]").nth(1).check()
+    page.locator("input[data-row]").nth(2).check()
+    take(page, "open-selection")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.locator("a[data-drawer]").nth(12).click()
+    page.locator("#drawer .finding > summary").first.click()
+    take(page, "open-drawer")
+    page.locator("#drawer").get_by_role("tab", name="Image build history").click()
+    page.locator("#drawer .timeline").wait_for()
+    take(page, "open-build-history")
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.get_by_role("link", name="Custom list management").click()
+    page.locator("#dialog[open]").wait_for()
+    take(page, "open-columns")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    take(page, "open-keys")
+    page.goto("/registries/add/")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("form [role=alert]").wait_for()
+    take(page, "open-errors")
+    page.goto("/nothing/")
+    take(page, "open-not-found")
+    context.clear_cookies()
+    page.goto("/")
+    take(page, "open-sign-in")

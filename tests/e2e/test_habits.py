@@ -117,6 +117,27 @@ def test_at_twice_the_size_the_list_and_the_drawer_can_be_used(page: Page, tags:
     expect(page.locator(".toast")).to_contain_text("1 scan queued")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_toast_covers_nothing_of_the_bar_of_a_selection(page: Page, tags: list[Tag], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/images/")
+    page.locator("input[data-row]").first.check()
+    page.locator(".bulk").get_by_role("button", name="Scan now").click()
+    expect(page.locator(".toast")).to_be_visible()
+    told, bar = page.locator(".toast").bounding_box(), page.locator(".bulk").bounding_box()
+    assert told is not None
+    assert bar is not None
+    assert told["y"] + told["height"] <= bar["y"]
+
+
+def test_on_a_phone_the_open_tab_is_in_sight(page: Page, tags: list[Tag]) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"/images/{tags[0].pk}/?tab=history")
+    tab = page.get_by_role("tab", name="Image build history")
+    expect(tab).to_have_attribute("aria-selected", "true")
+    expect(tab).to_be_in_viewport(ratio=0.9)
+
+
 def test_two_clicks_make_one_scan(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/")
     page.get_by_role("button", name=f"Scan again: {tags[0]}").dblclick()
