@@ -244,7 +244,7 @@ const rowOf = (url) => all("main a[data-drawer]").find((link) => path(link.href)
 let opening = 0; // a number for each page that is asked for; what was closed or asked for anew meanwhile is left
 
 async function openDrawer(url, { push = true } = {}) {
-  if (!drawer.open) list = location.href;
+  if (!drawer.open && push) list = location.href; // going back to a drawer, one comes from the list below it
   const mine = ++opening;
   const late = setTimeout(() => {
     if (!drawer.open) drawer.replaceChildren(find("#drawer-skeleton").content.cloneNode(true));

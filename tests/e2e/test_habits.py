@@ -138,6 +138,24 @@ def test_on_a_phone_the_open_tab_is_in_sight(page: Page, tags: list[Tag]) -> Non
     expect(tab).to_be_in_viewport(ratio=0.9)
 
 
+def test_back_and_forward_open_and_close_the_drawer_and_lead_back_to_the_list(page: Page, tags: list[Tag]) -> None:
+    page.goto("/images/?q=app")
+    drawer = page.locator("#drawer")
+    page.locator("a[data-drawer]").nth(2).click()
+    expect(drawer).to_be_visible()
+    page.go_back()
+    expect(drawer).to_be_hidden()
+    expect(page).to_have_url("/images/?q=app")
+    page.go_forward()
+    expect(drawer).to_be_visible()
+    expect(page).to_have_url(f"/images/{tags[2].pk}/")
+    page.keyboard.press("j")
+    expect(page).to_have_url(f"/images/{tags[3].pk}/")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url("/images/?q=app")
+    expect(page.locator("a[data-drawer]").nth(3)).to_be_focused()
+
+
 def test_two_clicks_make_one_scan(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/")
     page.get_by_role("button", name=f"Scan again: {tags[0]}").dblclick()
