@@ -29,6 +29,7 @@ from console import audit, navigation, second_factor, single_sign_on
 from console.models import AuditEvent, User
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
+LONGEST_NAME = 150  # of an account
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -67,13 +68,25 @@ def administrator(view: View[P]) -> View[P]:
 
 def _named(request: HttpRequest) -> str:
     """Return the name that a sign-in is for, in the form that accounts have (as Django's own form makes it)."""
-    return unicodedata.normalize("NFKC", request.POST.get("username", "").strip())[:150]
+    return audit.storable(unicodedata.normalize("NFKC", request.POST.get("username", "").strip()))[:LONGEST_NAME]
+
+
+class SignInForm(AuthenticationForm):
+    """Django's own; a name that no account can have is judged by nobody, for no database keeps it."""
+
+    def clean_username(self) -> str:
+        """Refuse a longer name than there can be, in the words for a wrong one."""
+        name = str(self.cleaned_data["username"])
+        if len(name) > LONGEST_NAME:
+            raise self.get_invalid_login_error()
+        return name
 
 
 class SignIn(views.LoginView):
     """The sign-in page. It leads on only to addresses of this console; a second factor is asked for where one is on."""
 
     template_name = "console/sign_in.html"
+    form_class = SignInForm
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def record(
         actor_name=user.get_username() if user else "",
         address=address,
         action=action,
-        target=_storable(str(target))[:300],
+        target=storable(str(target))[:300],
         detail=clean(detail or {}),
         before=clean(was),
         after=clean(now),
@@ -117,10 +117,10 @@ def _short(value: Any) -> Any:
         return clean(value)
     if isinstance(value, list | tuple):
         return [_short(each) for each in value]
-    return _storable(value[:LONGEST]) if isinstance(value, str) else value
+    return storable(value[:LONGEST]) if isinstance(value, str) else value
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return ``text`` as every database takes it, so that nobody gets out of the trail by odd characters."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 

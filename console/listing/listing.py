@@ -15,6 +15,8 @@ from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, 
 PAGE_SIZES = (20, 50, 100)
 COUNTED_EXACTLY = 10_000
 
+NO_KEY = 1 << 63  # no database has a row of this key, nor takes it for one
+
 
 @dataclass(frozen=True)
 class Total:
@@ -139,6 +141,8 @@ class Listing(Generic[Row]):
             return self.queryset()
         if self.within is None:
             raise ValueError(f"{self.name} is not part of anything.")
+        if within >= NO_KEY:
+            raise ValueError("There is no such thing.")
         return self.within(within)
 
     def selected(self, *, view: QueryDict, chosen: QueryDict, within: int | None = None) -> QuerySet[Row]:
