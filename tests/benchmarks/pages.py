@@ -114,7 +114,7 @@ def measure(options: argparse.Namespace) -> None:
         username="benchmark", defaults={"role": "administrator", "is_staff": True, "is_superuser": True}
     )
     tags = Tag.objects.count()
-    page_rows.fill(user, scans=options.scans or tags, events=max(10_000, tags))
+    page_rows.fill(user, scans=options.scans or tags, events=min(100_000, max(10_000, tags)))
     client = Client(raise_request_exception=False)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     clock = Clock(_served_by(connection))
