@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit, second_factor
+from console import audit, scope, second_factor
 from console.accounts import person
 from console.models import User
 
@@ -169,6 +169,7 @@ def _page(
         "left": second_factor.left_on_paper(user),
         "switch_off": switch_off or ProofForm(user=user),
         "codes": codes,
+        "registries": scope.registries_of(user),
     }
     if not context["is_on"]:
         secret = request.session.get(second_factor.FRESH) or second_factor.new_secret()

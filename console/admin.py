@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminRadioSelect
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from console import audit
 from console.models import AuditEvent, Canary, Export, JobEvent, KeptFigures, SavedView, ScanCanary, User
@@ -16,26 +20,70 @@ from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows whose changes in Django admin are in the audit trail, with what they were before. ``kept`` are the facts."""
+    """Rows whose changes in Django admin are in the audit trail, with what they were before.
+
+    ``kept`` are the facts, ``lists`` the relations to many whose names are kept too.
+    """
 
     kept: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
     subject = "admin"
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        stored = type(obj)._default_manager.filter(pk=obj.pk).first() if change else None
-        super().save_model(request, obj, form, change)
-        before = audit.facts(stored, self.kept) if stored else {}
-        after = audit.facts(obj, self.kept)
-        audit.record(request, f"{self.subject}.{'edit' if change else 'add'}", obj, before=before, after=after)
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        stored = self.model._default_manager.filter(pk=form.instance.pk).first() if change else None
+        self._before(request, self._facts(stored) if stored else {})
+        return super().save_form(request, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before, row = self._before(request), form.instance
+        audit.record(
+            request, f"{self.subject}.{'edit' if change else 'add'}", row, before=before, after=self._facts(row)
+        )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        audit.record(request, f"{self.subject}.delete", obj, before=audit.facts(obj, self.kept))
+        audit.record(request, f"{self.subject}.delete", obj, before=self._facts(obj))
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            audit.record(request, f"{self.subject}.delete", row, before=audit.facts(row, self.kept))
+            audit.record(request, f"{self.subject}.delete", row, before=self._facts(row))
         super().delete_queryset(request, queryset)
+
+    def _facts(self, row: Any) -> dict[str, Any]:
+        names = {name: ", ".join(sorted(map(str, getattr(row, name).all()))) for name in self.lists}
+        return audit.facts(row, self.kept) | names
+
+    def _before(self, request: HttpRequest, facts: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Keep ``facts`` with the request, or return those that were kept."""
+        if facts is not None:
+            request.META["tallyman.before"] = facts
+        found: dict[str, Any] = request.META.get("tallyman.before", {})
+        return found
+
+
+class PersonForm(UserChangeForm):  # type: ignore[type-arg]
+    """Django's own, which asks in words what somebody sees."""
+
+    limited = forms.TypedChoiceField(
+        label=_("Sees"),
+        choices=(("False", _("All registries")), ("True", _("Only the registries of the teams below"))),
+        coerce=lambda value: value == "True",
+        required=False,
+        widget=AdminRadioSelect,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a limit that would be none, and one that would not hold."""
+        found: dict[str, Any] = super().clean() or self.cleaned_data
+        if "limited" not in self.fields:
+            return found
+        if found.get("teams") and not found.get("limited"):
+            self.add_error("limited", _("Whoever is in a team sees only its registries. Choose that, or take no team."))
+        powerful = found.get("role") == User.Role.ADMINISTRATOR or found.get("is_staff") or found.get("is_superuser")
+        if found.get("limited") and powerful:
+            self.add_error("limited", _("Administrators and support staff see all registries and cannot be limited."))
+        return found
 
 
 @admin.register(User)
@@ -43,19 +91,32 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     """People. Who is no administrator can neither make one nor become one, whatever Django's permissions allow."""
 
     subject = "user"
-    kept = ("username", "first_name", "last_name", "email", "role", "is_active", "is_staff", "is_superuser")
-    powers = ("role", "is_staff", "is_superuser", "groups", "user_permissions")
-    list_display = ("username", "first_name", "last_name", "role", "is_active", "last_login")
-    list_filter = ("role", "is_active", "is_staff")
+    kept = ("username", "first_name", "last_name", "email", "role", "is_active", "is_staff", "is_superuser", "limited")
+    lists = ("teams",)
+    powers = ("role", "is_staff", "is_superuser", "groups", "user_permissions", "limited", "teams")
+    form = PersonForm
+    list_display = ("username", "first_name", "last_name", "role", "limited", "is_active", "last_login")
+    list_filter = ("role", "limited", "teams", "is_active", "is_staff")
+    filter_horizontal = (*UserAdmin.filter_horizontal, "teams")
     fieldsets = (
         *(UserAdmin.fieldsets or ()),
         ("Tallyman", {"fields": ("role", "theme", "density", "language", "time_zone")}),
+        (
+            _("Registries"),
+            {
+                "fields": ("limited", "teams"),
+                "description": _(
+                    "Whoever is limited sees only these registries and what belongs to them: repositories, images,"
+                    " findings, scans, figures and exports. In no team that is nothing."
+                ),
+            },
+        ),
     )
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Tallyman", {"fields": ("role",)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_readonly_fields(request, obj)
-        return found if _administers(request) else (*found, *self.powers)
+        return found if administers(request) else (*found, *self.powers)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
@@ -77,14 +138,14 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         return response
 
 
-def _administers(request: HttpRequest) -> bool:
+def administers(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.may_administer
 
 
 def _may_touch(request: HttpRequest, person: object) -> bool:
     """Whether who is signed in may change ``person``: an administrator is changed by administrators alone."""
     powerful = isinstance(person, User) and (person.may_administer or person.is_staff)
-    return _administers(request) or not powerful
+    return administers(request) or not powerful
 
 
 @admin.register(AuditEvent)

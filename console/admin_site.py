@@ -7,7 +7,9 @@ from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model
+from django.http import HttpRequest
 
+from console.models import User
 from console.read_only_admin import OF_PACKAGES
 
 
@@ -16,6 +18,11 @@ class Site(AdminSite):
 
     site_header = site_title = "Tallyman"
     index_title = "Support"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may come in: staff, as long as nothing is hidden from them. The tables here show it all."""
+        limited = isinstance(request.user, User) and request.user.is_limited
+        return super().has_permission(request) and not limited
 
     def register(
         self,

@@ -29,6 +29,7 @@ SUBJECTS = {
     "sign-out": _("Sign-out"),
     "access": _("Refused access"),
     "user": _("People and roles"),
+    "team": _("Teams"),
     "registry": _("Registries"),
     "cloud-account": _("Cloud keys"),
     "push-address": _("Push events"),

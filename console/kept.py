@@ -1,6 +1,7 @@
 """Figures that take long to count: pages show those of a short while ago, and the workers count them anew.
 
-``settings.KEPT`` names what is counted. Where counting is quick it is done each time, and nothing is kept.
+``settings.KEPT`` names what is counted. Where counting is quick it is done each time, and nothing is kept. People who
+are limited to the same registries have figures of their own, counted when one of them asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from console.models import KeptFigures
+from console.scope import current
 
 SHARE = 50  # what took a second is counted anew after so many
 LEAST = timedelta(seconds=60)  # between two countings
@@ -34,6 +36,7 @@ def read(name: str) -> Figures:
     They are counted here where they are quick to count, and where no worker has done it for twice as long as it should.
     """
     now = timezone.now()
+    name = _of_scope(name)
     row = KeptFigures.objects.filter(name=name).first()
     if row is None or row.at + 2 * _pause(row) < now:
         return _count(name, row)
@@ -44,12 +47,18 @@ def read(name: str) -> Figures:
 
 def count(name: str) -> Figures:
     """Count now, and keep what came out if that took long."""
+    name = _of_scope(name)
     return _count(name, KeptFigures.objects.filter(name=name).first())
+
+
+def _of_scope(name: str) -> str:
+    scope = current()
+    return name if scope is None else f"{name} {scope.key[:40]}"
 
 
 def _count(name: str, row: KeptFigures | None) -> Figures:
     at, began = timezone.now(), time.monotonic()
-    values: dict[str, int] = import_string(settings.KEPT[name])()
+    values: dict[str, int] = import_string(settings.KEPT[name.partition(" ")[0]])()
     took = time.monotonic() - began
     if took >= settings.KEPT_FROM_SECONDS:
         new = {"values": values, "at": at, "took": took}
@@ -62,7 +71,8 @@ def _count(name: str, row: KeptFigures | None) -> Figures:
 def tick() -> None:
     """Count anew what is old and was asked for lately."""
     now = timezone.now()
-    for row in KeptFigures.objects.filter(asked_at__gte=now - WANTED):
+    KeptFigures.objects.filter(name__contains=" ", at__lt=now - WANTED).delete()
+    for row in KeptFigures.objects.filter(asked_at__gte=now - WANTED).exclude(name__contains=" "):
         if row.name not in settings.KEPT:
             row.delete()
         elif row.at + _pause(row) <= now:

@@ -10,7 +10,8 @@ from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from console import toasts
+from console import scope, toasts
+from console.models import User
 
 
 class PreferencesMiddleware:
@@ -31,6 +32,17 @@ class PreferencesMiddleware:
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
             return self.get_response(request)
         with timezone.override(zone):
+            return self.get_response(request)
+
+
+class ScopeMiddleware:
+    """Show people who are limited to some registries what belongs to these alone: see console.scope."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with scope.within(scope.of(request.user if isinstance(request.user, User) else None)):
             return self.get_response(request)
 
 

@@ -15,6 +15,31 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job
+from console.scope import Scope, ScopedManager
+
+
+class Team(models.Model):
+    """People who see the same registries, where they are limited to some. Which ones, the registries say."""
+
+    name = models.CharField(_("Name"), max_length=100)
+    # Groups of the provider of single sign-on, one a line: whoever is in one of them is a member.
+    groups = models.TextField(_("Groups of single sign-on"), blank=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), name="team_name_unique", violation_error_message=_("Another team has this name.")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def group_names(self) -> set[str]:
+        """The groups, as a set."""
+        return {line.strip() for line in self.groups.splitlines()} - {""}
 
 
 class User(AbstractUser):
@@ -40,6 +65,9 @@ class User(AbstractUser):
     language = models.CharField(max_length=10, choices=settings.LANGUAGES, blank=True)  # empty: as the browser asks
     time_zone = models.CharField(max_length=64, blank=True)
     columns = models.JSONField(default=dict, blank=True)  # listing name → names of the columns shown, in order
+    # Whoever is limited and in no team sees nothing: taking a team away never shows more.
+    limited = models.BooleanField(_("Limited to teams"), default=False)
+    teams = models.ManyToManyField(Team, verbose_name=_("Teams"), blank=True, related_name="members")
     sessions_round = models.PositiveIntegerField(default=0, editable=False)  # see end_sessions
 
     @property
@@ -51,6 +79,11 @@ class User(AbstractUser):
     def may_administer(self) -> bool:
         """Whether this person may change registries, schedules, quota and users."""
         return self.role == self.Role.ADMINISTRATOR or self.is_superuser
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether this person sees the registries of the own teams alone. Administrators see all: they set limits."""
+        return self.limited and not self.may_administer
 
     def get_session_auth_hash(self) -> str:
         """Return what every session of this person must carry: it changes with the password and the round."""
@@ -192,17 +225,26 @@ class Export(Job):
     time_zone = models.CharField(max_length=64)
     language = models.CharField(max_length=10)
 
+    seen_as = models.CharField(max_length=64, blank=True, editable=False)  # key of what its owner saw when asking
+
     rows = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     cut = models.PositiveBigIntegerField(default=0, editable=False)  # cells cut to what a spreadsheet can hold
     size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     file = models.CharField(max_length=60, blank=True, editable=False)  # its name in the folder of exports
     expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    objects = ScopedManager["Export"]()
+
     class Meta:
         ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"export {self.pk} of {self.listing}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Own ones, asked for while the same was seen: a file of more than that is out of reach."""
+        return models.Q(requested_by__in=[scope.person], seen_as=scope.key)
 
 
 class KeptFigures(models.Model):
@@ -232,6 +274,8 @@ class SavedView(models.Model):
     is_default = models.BooleanField(default=False)  # what the list opens with for its owner
     shared = models.BooleanField(default=False)  # everybody may open it, its owner alone may change it
 
+    objects = ScopedManager["SavedView"]()
+
     class Meta:
         ordering = ["name", "id"]
         constraints = [
@@ -243,6 +287,11 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Own ones: what others call and search for may tell of what is hidden."""
+        return models.Q(user__in=[scope.person])
 
     @property
     def key(self) -> str:

@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console import health
+from console import health, scope
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
             Item(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
             Item(_("Security"), "console:security", "lock", administrators=True),
             Item(_("Users"), "admin:console_user_changelist", "users", staff=True),
+            Item(_("Teams"), "admin:console_team_changelist", "eye", staff=True),
         ),
     ),
 )
@@ -90,5 +91,6 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "navigation": sections(request),
         "health": facts,
         "notices": [fact.notice for fact in facts if fact.notice],
+        "limit": scope.current(),
         "initials": "".join(part[0] for part in name.replace(".", " ").split()[:2]).upper(),
     }

@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "console.sessions.SessionMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.middleware.ScopeMiddleware",
     "console.middleware.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -240,6 +241,8 @@ OIDC_GROUPS: dict[str, list[str]] = {
     "operator": env.list("TALLYMAN_OIDC_OPERATORS", []),
     "viewer": env.list("TALLYMAN_OIDC_VIEWERS", []),
 }
+# Whoever comes by single sign-on and is no administrator sees the registries of the own teams alone.
+OIDC_LIMITED: bool = env.bool("TALLYMAN_OIDC_LIMITED", False)
 SOCIALACCOUNT_ADAPTER = "console.single_sign_on.Adapter"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
@@ -249,6 +252,9 @@ MFA_ADAPTER = "console.second_factor.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
+
+# Which registries somebody who is limited may see: a function from a person to ids and names. See console.scope.
+REGISTRIES_OF = "registries.scope.registries_of"
 
 # Days that events of the audit trail are kept; 0 keeps them for ever.
 AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)

@@ -31,12 +31,13 @@ from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
 from console import audit
-from console.models import User
+from console.models import Team, User
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 ROLES = (User.Role.ADMINISTRATOR, User.Role.OPERATOR, User.Role.VIEWER)
 EVERYBODY = "*"
+GROUPS = "_groups_of_sign_in"  # attribute of the request that holds them from the answer to the session
 
 
 def is_on() -> bool:
@@ -51,13 +52,39 @@ def provider_id() -> str:
 
 def role_of(groups: object) -> User.Role | None:
     """Return the highest role that ``groups`` give; None where they give none."""
-    given = [groups] if isinstance(groups, str) else groups if isinstance(groups, list | tuple) else []
-    held = {group for group in given if isinstance(group, str)}
+    held = groups_of(groups)
     for role in ROLES:
         named = settings.OIDC_GROUPS[role.value]
         if held & set(named) or EVERYBODY in named:
             return role
     return None
+
+
+def groups_of(claim: object) -> set[str]:
+    """Return the groups in what a provider says of them."""
+    given = [claim] if isinstance(claim, str) else claim if isinstance(claim, list | tuple) else []
+    return {group for group in given if isinstance(group, str)}
+
+
+def join_teams(request: HttpRequest, user: User, groups: set[str]) -> None:
+    """Make ``user`` a member of the teams that name any of ``groups``, and of no other that names groups.
+
+    That limits whoever is no administrator, and stays so when the last of these groups is left: then nothing is seen.
+    Where ``settings.OIDC_LIMITED`` is set, everybody else is limited from the start.
+    """
+    named = [team for team in Team.objects.exclude(groups="") if team.group_names]
+    wanted = {team for team in named if team.group_names & groups}
+    before = set(user.teams.all())
+    after = (before - set(named)) | wanted
+    limited = user.limited or ((bool(wanted) or settings.OIDC_LIMITED) and not user.may_administer)
+    if (before, user.limited) == (after, limited):
+        return
+    was = {"limited": user.limited, "teams": ", ".join(sorted(map(str, before)))}
+    user.limited = limited
+    user.save(update_fields=["limited"])
+    user.teams.set(after)
+    now = {"limited": limited, "teams": ", ".join(sorted(map(str, after)))}
+    audit.record(request, "user.edit", user, {"by": settings.OIDC_NAME}, before=was, after=now)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -74,6 +101,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def login(self, request: HttpRequest, user: Any) -> None:
         """Begin the session."""
         user.backend = BACKEND
+        join_teams(request, user, getattr(request, GROUPS, set()))
         super().login(request, user)
         audit.record(request, "sign-in", detail={"by": settings.OIDC_NAME})
 
@@ -137,6 +165,7 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             (),
         )
         user, role = sociallogin.user, role_of(groups)
+        setattr(request, GROUPS, groups_of(groups))
         sociallogin.account.extra_data = {}
         known = user.pk is not None
         if role is None or (known and not user.is_active):

@@ -36,7 +36,7 @@ class Example(forms.Form):
 def image(state: str, **fields: Any) -> SimpleNamespace:
     """Return something shaped like an image, as the tags of ``ui`` take it."""
     empty = dict.fromkeys((*COUNTS, "scan_percent", "scan_started_at"), None)
-    return SimpleNamespace(**{**empty, "scan_state": state, "scan_stage": "", "scan_reason": ""} | fields)
+    return SimpleNamespace(**{**empty, "scan_state": state, "scan_stage": "", "reason": ""} | fields)
 
 
 @require_GET
@@ -48,10 +48,10 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     context = {
         "states": [
             image("not-scanned"),
-            image("queued", scan_reason="waiting for the hourly limit, 12 min"),
+            image("queued", reason="waiting for the hourly limit, 12 min"),
             image("running", scan_stage="pulling", scan_percent=40, scan_started_at=now - timedelta(minutes=3)),
             image("scanned"),
-            image("failed", scan_reason="The layer is gone (404)."),
+            image("failed", reason="The layer is gone (404)."),
             image("cancelled"),
         ],
         "risks": [

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
+from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from inventory.models import Image, Tag
+from registries.filters import RegistryFilter
 from registries.models import Registry
 
 MAX_IMAGES = 1000  # whose ID begins as searched for: there is about one in 16 million for six digits
@@ -67,11 +68,7 @@ class ImageFilters(ListingFilterSet):
     )
     security = AnyCondition(label=_("Security status"), choices=SECURITY_CHOICES, conditions=SECURITY)
     type = AnyOf(label=_("Repository type"), field_name="registry__type", choices=Registry.Type.choices)
-    registry = ModelAnyOf(
-        label=_("Registry"),
-        field_name="registry",
-        queryset=Registry.objects.present().only("name").order_by("name", "pk"),
-    )
+    registry = RegistryFilter(field_name="registry")
     severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
     fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)
     coverage = CoverageFilter(label=_("Coverage"))

@@ -151,6 +151,7 @@ IMAGES = Listing[Tag](
                         "scan_started_at",
                         "scan_reason",
                         "scan_remedy",
+                        "scanned_from",
                     )
                 )
             ),
@@ -310,7 +311,10 @@ IMAGES = Listing[Tag](
         ),
     ),
     needs=Needs(
-        fields=("name", "address", "image__scan_state", "image__scan_reason", "image__scan_remedy", "image__highest")
+        fields=(
+            *("name", "address", "image__highest"),
+            *(f"image__{name}" for name in ("scan_state", "scan_reason", "scan_remedy", "scanned_from")),
+        )
     ),
     actions="inventory/cells/actions.html",
     detail="inventory/cells/why.html",

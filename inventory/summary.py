@@ -42,15 +42,18 @@ def record_state(
     percent: int | None = None,
     started_at: datetime | None = None,
     ended_at: datetime | None = None,
+    registry_id: int | None = None,
 ) -> None:
     """Write where the scan of the image with primary key ``image_id`` stands. An image that is gone is no error.
 
     ``started_at`` is when a scan began to run; None keeps that while it runs. ``ended_at`` is when a scan ended, with
-    or without a result; None keeps the time of the last one.
+    or without a result; None keeps the time of the last one. ``registry_id`` is the registry that ``reason`` and
+    ``remedy`` tell of; None keeps the one that was.
     """
-    values: dict[str, datetime | None] = {} if ended_at is None else {"last_scanned_at": ended_at}
+    values: dict[str, object] = {} if ended_at is None else {"last_scanned_at": ended_at}
     if started_at is not None or state is not Image.ScanState.RUNNING:
         values["scan_started_at"] = started_at
+    values |= {} if registry_id is None else {"scanned_from": registry_id}
     Image.objects.filter(pk=image_id).update(
         scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
     )

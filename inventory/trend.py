@@ -11,27 +11,37 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
+from console.scope import EVERYTHING, key, within
 from inventory import overview
 from inventory.models import Image, Snapshot
+from registries import scope as limits
 
 DAYS = 30
 EVERY = timedelta(minutes=30)  # how often the row of the day is written anew
 KEPT = timedelta(days=400)
+AT_ONCE = 5  # rows that one tick writes: one for everybody, and one for each limit that people have
 WIDTH, HEIGHT, EDGE = 100.0, 32.0, 3.0  # of the drawing, in its own units
 
 
 def tick(*, now: datetime | None = None) -> None:
-    """Write the row of the day where it is missing or old. Harmless however often it runs."""
+    """Write the rows of the day that are missing or old, a few at a time. Harmless however often it runs."""
     now = now or timezone.now()
-    day = _day(now)
-    if Snapshot.objects.filter(day=day, at__gt=now - EVERY).exists() or not Image.objects.exists():
+    if not Image.objects.exists():
         return
+    fresh = set(Snapshot.objects.filter(day=_day(now), at__gt=now - EVERY).values_list("scope", flat=True))
+    scopes = [None, *limits.in_use()]
+    for scope in [each for each in scopes if (each.key if each else EVERYTHING) not in fresh][:AT_ONCE]:
+        with within(scope):
+            _write(now)
+    Snapshot.objects.filter(day__lt=_day(now) - KEPT).delete()
+
+
+def _write(now: datetime) -> None:
     figures = overview.read(now=True)
     severities = {share.name: share.count for share in figures.severities}
     names = ("images", "scanned", "at_risk", "fixable", "malware", "sensitive")
     values = {name: getattr(figures, name) for name in names}
-    Snapshot.objects.update_or_create(day=day, defaults={"at": now, **values, **severities})
-    Snapshot.objects.filter(day__lt=day - KEPT).delete()
+    Snapshot.objects.update_or_create(day=_day(now), scope=key(), defaults={"at": now, **values, **severities})
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def read(*, now: datetime | None = None) -> dict[str, Line]:
     """Return the lines of the last DAYS days by figure, in one query; nothing before two days are known."""
     today = _day(now or timezone.now())
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    rows = {row.day: row for row in Snapshot.objects.filter(day__gte=days[0], day__lte=today)}
+    rows = {row.day: row for row in Snapshot.objects.filter(scope=key(), day__gte=days[0], day__lte=today)}
     if len(rows) < 2:
         return {}
     return {

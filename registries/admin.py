@@ -6,8 +6,20 @@ thought of it. No list holds a column with a credential.
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
 
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from console import audit
+from console.admin import AuditedAdmin, administers
+from console.models import Team, User
 from console.read_only_admin import JOB, JobAdmin, ReadOnlyAdmin
 from registries.models import (
     CloudAccount,
@@ -20,6 +32,99 @@ from registries.models import (
     Removal,
     SyncRun,
 )
+
+
+class TwoLists(FilteredSelectMultiple):
+    """The two lists of Django admin, laid out as it lays out those of its own fields."""
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        return format_html('<div class="related-widget-wrapper">{}</div>', super().render(*args, **kwargs))
+
+
+class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A team with its registries and its people, whatever table holds these."""
+
+    registries = forms.ModelMultipleChoiceField(
+        queryset=Registry.objects.none(),
+        required=False,
+        label=_("Registries"),
+        help_text=_("What its people see. A registry that is added later belongs to no team."),
+        widget=TwoLists(_("Registries"), is_stacked=False),
+    )
+    members = forms.ModelMultipleChoiceField(
+        queryset=User.objects.none(),
+        required=False,
+        label=_("People"),
+        help_text=_(
+            "Whoever becomes a member is limited from then on, also after having left: only the page of a person lifts"
+            " that. Administrators and support staff see everything and are not offered here."
+        ),
+        widget=TwoLists(_("People"), is_stacked=False),
+    )
+
+    class Meta:
+        model = Team
+        fields = ("name", "groups")
+        help_texts = {
+            "groups": _(
+                "One a line. Whoever signs in by single sign-on and is in one of these groups becomes a member, and"
+                " leaves with the group."
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        registries, members = self.fields["registries"], self.fields["members"]
+        powerful = Q(role=User.Role.ADMINISTRATOR) | Q(is_superuser=True) | Q(is_staff=True)
+        registries.queryset = Registry.objects.present()  # type: ignore[attr-defined]
+        members.queryset = User.objects.exclude(powerful).order_by("username")  # type: ignore[attr-defined]
+        if self.instance.pk:
+            registries.initial = self.instance.registries.all()
+            members.initial = self.instance.members.all()
+
+
+@admin.register(Team)
+class TeamAdmin(AuditedAdmin):
+    """Who sees which registries. Administrators alone decide that, whatever Django's permissions allow."""
+
+    subject = "team"
+    kept = ("name", "groups")
+    lists = ("registries", "members")
+    form = TeamForm
+    fields = ("name", "registries", "members", "groups")
+    list_display = ("name", "registry_names", "people")
+    search_fields = ("name", "registries__name", "members__username")
+
+    @admin.display(description=_("Registries"))
+    def registry_names(self, team: Team) -> str:
+        return ", ".join(registry.name for registry in team.registries.all()) or "–"
+
+    @admin.display(description=_("People"))
+    def people(self, team: Team) -> int:
+        return len(team.members.all())
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("registries", "members")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        team: Team = form.instance
+        team.registries.set(form.cleaned_data["registries"])
+        team.members.set(form.cleaned_data["members"])
+        for member in team.members.filter(limited=False):
+            member.limited = True
+            member.save(update_fields=["limited"])
+            audit.record(request, "user.edit", member, before={"limited": False}, after={"limited": True})
+        team = form.instance = Team.objects.get(pk=team.pk)
+        super().save_related(request, form, formsets, change)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and administers(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and administers(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and administers(request)
 
 
 @admin.register(Registry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +35,17 @@ def result(name: str, prefix: str = "") -> Q:
             return succeeded & ~whole
         case _:
             return Q(**{f"{prefix}state": State(name)})
+
+
+class RegistryFilter(ModelAnyOf):
+    """Rows of any of the chosen registries; to choose from are those that whoever asks may see."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=_("Registry"),
+            queryset=lambda request: Registry.objects.present().only("name").order_by("name", "pk"),
+            **kwargs,
+        )
 
 
 class RegistryFilters(ListingFilterSet):
@@ -71,7 +84,7 @@ class SyncFilters(ListingFilterSet):
         choices=[("running", _("Running or queued")), *RESULTS.items()],
         conditions={"running": Q(state__in=ACTIVE), **{name: result(name) for name in RESULTS}},
     )
-    registry = ModelAnyOf(label=_("Registry"), queryset=Registry.objects.present().only("name").order_by("name", "pk"))
+    registry = RegistryFilter()
     trigger = AnyOf(label=_("Started by"), choices=SyncRun.Trigger.choices)
 
     placeholder = _("Registry, reason or remedy")

@@ -9,11 +9,13 @@ from scanning.models import (
     CategoryResult,
     DatabaseUpdate,
     Firing,
+    HolderSet,
     ImagePackage,
     LayerEvidence,
     MalwareFinding,
     Package,
     PackageReach,
+    PackageShared,
     PackageVulnerability,
     Recount,
     Rematch,
@@ -25,6 +27,7 @@ from scanning.models import (
     Selection,
     Vulnerability,
     VulnerabilityReach,
+    VulnerabilityShared,
 )
 
 
@@ -150,6 +153,26 @@ class VulnerabilityReachAdmin(ReadOnlyAdmin):
     list_display = ("vulnerability", "registry", "images", "tags")
     list_filter = ("registry",)
     list_select_related = ("vulnerability", "registry")
+    search_fields = ("vulnerability__name__startswith",)
+
+
+@admin.register(HolderSet)
+class HolderSetAdmin(ReadOnlyAdmin):
+    list_display = ("id", "registries")
+    search_fields = ("registries",)
+
+
+@admin.register(PackageShared)
+class PackageSharedAdmin(ReadOnlyAdmin):
+    list_display = ("package", "holders", "images")
+    list_select_related = ("package", "holders")
+    search_fields = ("package__name__startswith",)
+
+
+@admin.register(VulnerabilityShared)
+class VulnerabilitySharedAdmin(ReadOnlyAdmin):
+    list_display = ("vulnerability", "holders", "images")
+    list_select_related = ("vulnerability", "holders")
     search_fields = ("vulnerability__name__startswith",)
 
 

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import State
+from console.scope import current, sees
 from inventory import overview
 from inventory.models import Image
 from scanning import database, installed
@@ -57,11 +58,13 @@ def of(image: Image, category: str) -> Coverage:
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)
     facts = database.current() if result.database_updated_at else None
+    # The reason may name the registry that the scan has pulled from.
+    told = current() is None or sees(result.scan.registry_id if result.scan else None)
     return Coverage(
         outcome=result.outcome,
         busy=busy,
-        reason=result.reason,
-        remedy=result.remedy,
+        reason=result.reason if told else "",
+        remedy=result.remedy if told else "",
         engine_version=result.engine_version,
         database_updated_at=result.database_updated_at,
         demo=facts is not None and facts.is_demo and facts.built_at == result.database_updated_at,

@@ -6,11 +6,12 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
+from console.scope import current
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
@@ -111,13 +112,30 @@ RUN_RESULTS = {  # word in the address → what it says on screen, and which run
 }
 
 
+def run_conditions() -> dict[str, Q]:
+    """Return which runs the words of RUN_RESULTS mean: by their scans in scope, where not everything is seen."""
+    if current() is None:
+        return {name: condition for name, (_label, condition) in RUN_RESULTS.items()}
+    scans = Scan.objects.filter(run=OuterRef("pk"))
+    failed, cancelled = (Q(Exists(scans.filter(state=state))) for state in (State.FAILED, State.CANCELLED))
+    over = Q(finished_at__isnull=False)
+    ended = over & Q(state=State.SUCCEEDED)
+    return {
+        "running": Q(finished_at=None),
+        "done": ended & ~failed & ~cancelled,
+        "exceptions": ended & failed & ~cancelled,
+        "cancelled": over & (Q(state=State.CANCELLED) | (Q(state=State.SUCCEEDED) & cancelled)),
+        "failed": over & Q(state=State.FAILED),
+    }
+
+
 class RunFilters(ListingFilterSet):
     """What Scan runs can be narrowed to."""
 
     result = AnyCondition(
         label=_("Result"),
         choices=[(name, label) for name, (label, _condition) in RUN_RESULTS.items()],
-        conditions={name: condition for name, (_label, condition) in RUN_RESULTS.items()},
+        conditions=run_conditions,
     )
     trigger = AnyOf(label=_("Started by"), choices=ScanRun.Trigger.choices)
     placeholder = _("Person or schedule")

@@ -36,7 +36,8 @@ def _image_of(tag_id: int) -> Any:
 def vulnerabilities_of(tag_id: int) -> QuerySet[PackageVulnerability]:
     """Return the vulnerabilities of the packages in the image of a tag, each package with its ``places`` there."""
     held = ImagePackage.objects.filter(image__in=_image_of(tag_id))
-    return PackageVulnerability.objects.filter(package__in=held.values("package")).prefetch_related(
+    # By the image, which is seen or not; that its packages are counted by registry may take a while.
+    return PackageVulnerability._base_manager.filter(package__in=held.values("package")).prefetch_related(
         Prefetch("package__image_packages", held.order_by("path", "pk"), to_attr="places")
     )
 
@@ -53,7 +54,7 @@ def sensitive_of(tag_id: int) -> QuerySet[SecretFinding]:
 
 def packages_of(tag_id: int) -> QuerySet[ImagePackage]:
     """Return the packages in the image of a tag, with how many vulnerabilities each has and the worst of them."""
-    matches = PackageVulnerability.objects.filter(package=OuterRef("package")).order_by().values("package")
+    matches = PackageVulnerability._base_manager.filter(package=OuterRef("package")).order_by().values("package")
     return ImagePackage.objects.filter(image__in=_image_of(tag_id)).annotate(
         findings=Coalesce(Subquery(matches.annotate(n=Count("pk")).values("n")), Value(0)),
         worst=Subquery(matches.annotate(worst=Max("severity")).values("worst")),

@@ -13,9 +13,6 @@ from console.told import tell
 from scanning.models import Scan, ScanRun, Stage
 from scanning.models.run import ACTIVE
 
-_started = Scan.objects.filter(run=OuterRef("pk"), started_at__isnull=False).order_by("started_at")
-FIRST_START = Subquery(_started.values("started_at")[:1])  # of the scans of a run
-
 LABELS = dict(Stage.choices)
 SAME_START = timedelta(seconds=60)  # scans queued within this time of the oldest active one count as started with it
 ENOUGH = 3  # ended scans before a remaining time is told
@@ -74,8 +71,14 @@ def of_run(run: ScanRun, now: datetime | None = None) -> Progress | None:
     if run.is_over:
         return None
     scans = Scan.objects.filter(run=run)
-    first = ScanRun.objects.filter(pk=run.pk).values_list(FIRST_START, flat=True).first()
+    first = ScanRun.objects.filter(pk=run.pk).values_list(first_start(), flat=True).first()
     return _figures(scans, now or timezone.now(), queueing=int(run.state in ACTIVE), started=first)
+
+
+def first_start() -> Subquery:
+    """Return when the first scan of a run started."""
+    started = Scan.objects.filter(run=OuterRef("pk"), started_at__isnull=False).order_by("started_at")
+    return Subquery(started.values("started_at")[:1])
 
 
 def remaining(*, now: datetime, started: datetime | None, ended: int, total: int, held: int) -> timedelta | None:

@@ -52,7 +52,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         limit = quota.hold()
         room = None if limit is None else limit.left
         images = {tag.image_id for tag in tags if tag.image_id is not None}
-        scans = Scan.objects.filter(image_id__in=images)
+        scans = Scan._base_manager.filter(image_id__in=images)  # of others too: an image is scanned once at a time
         ours = set(scans.filter(run=run).values_list("image_id", flat=True))
         busy = set(scans.filter(state__in=ACTIVE).values_list("image_id", flat=True))
         for tag in tags:

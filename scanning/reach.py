@@ -8,7 +8,7 @@ images of a batch in memory and nothing but counters of all. It takes at most a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,14 +23,17 @@ from console.jobs.work import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry, Removal
 from scanning.models import (
+    HolderSet,
     ImagePackage,
     Package,
     PackageReach,
+    PackageShared,
     PackageVulnerability,
     Recount,
     Rematch,
     Vulnerability,
     VulnerabilityReach,
+    VulnerabilityShared,
 )
 
 SHARE = 20  # a recount that took a second is followed by another after so many
@@ -39,6 +42,8 @@ BATCH = 500  # images
 ROWS = 2000  # written in one transaction
 KEPT = 20  # recounts on record
 FIXES_KEPT = 40  # fixed versions told of one vulnerability
+
+Part = tuple[int, int]  # ids of a package or a vulnerability, and of a registry or a set of them
 
 REACH = ("images", "tags")
 OF_PACKAGE = (*REACH, "findings", "highest")
@@ -115,21 +120,31 @@ def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, in
         step(images)
     changed = _write(Package, OF_PACKAGE, _packages(packages))
     changed += _write(Vulnerability, OF_VULNERABILITY, _vulnerabilities(vulnerabilities, packages))
-    changed += _write_reaches(PackageReach, "package_id", packages)
-    changed += _write_reaches(VulnerabilityReach, "vulnerability_id", vulnerabilities)
+    registries = set(Registry.objects.values_list("pk", flat=True))
+    changed += _write_parts(PackageReach, "package_id", "registry_id", REACH, _of(packages.by_registry, registries))
+    told = _vulnerability_reaches(vulnerabilities, packages, registries)
+    changed += _write_parts(VulnerabilityReach, "vulnerability_id", "registry_id", OF_VULNERABILITY, told)
+    holders = _holder_sets([*packages.shared, *vulnerabilities.shared])
+    for model, tally in ((PackageShared, packages), (VulnerabilityShared, vulnerabilities)):
+        shared = {(thing, holders[held]): (images,) for (thing, held), images in tally.shared.items()}
+        thing = "package_id" if model is PackageShared else "vulnerability_id"
+        changed += _write_parts(model, thing, "holders_id", ("images",), shared)
+    HolderSet.objects.exclude(pk__in=holders.values()).delete()
     return images, changed
 
 
 @dataclass
 class Tally:
-    """Images and tags of each thing: in all, and by thing and registry."""
+    """Images and tags of each thing: in all, and by thing and registry; images by thing and all that hold them."""
 
     total: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     by_registry: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    shared: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, things: Iterable[int], registries: dict[int, int]) -> None:
         """Count an image that holds ``things`` and has tags in ``registries`` (registry → tags)."""
         tags = sum(registries.values())
+        holders = tuple(sorted(registries)) if len(registries) > 1 else ()
         for thing in things:
             both = self.total[thing]
             both[0] += 1
@@ -138,6 +153,8 @@ class Tally:
                 here = self.by_registry[thing, registry]
                 here[0] += 1
                 here[1] += number
+            if holders:
+                self.shared[thing, holders] += 1
 
 
 def _earliest(last: Recount) -> datetime | None:
@@ -224,30 +241,65 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
     return changed
 
 
-def _write_reaches(model: type[Any], thing: str, tally: Tally) -> int:
-    """Make the rows of ``model`` those of ``tally``; return how many had to be written."""
-    registries = set(Registry.objects.values_list("pk", flat=True))
-    wanted = {key: tuple(both) for key, both in tally.by_registry.items() if key[1] in registries}
+def _of(tally: Mapping[tuple[int, int], Sequence[int]], registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
+    return {key: tuple(both) for key, both in tally.items() if key[1] in registries}
+
+
+def _vulnerability_reaches(tally: Tally, packages: Tally, registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
+    """Return the figures of each vulnerability by registry, with what the packages in use there say of it."""
+    wanted = _of(tally.by_registry, registries)
+    where: dict[int, list[int]] = defaultdict(list)
+    for package, registry in packages.by_registry:
+        where[package].append(registry)
+    told: dict[Part, list[tuple[Any, ...]]] = defaultdict(list)
+    rows = PackageVulnerability.objects.order_by("vulnerability_id").values_list(
+        *("vulnerability_id", "package_id", "severity", "fixed_version", "package__name", "package__type")
+    )
+    found: dict[Part, tuple[Any, ...]] = {}
+    last = None
+    for vulnerability, package, *facts in rows.iterator(chunk_size=ROWS):
+        if vulnerability != last:
+            found |= {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
+            told.clear()
+            last = vulnerability
+        for registry in where.get(package, ()):
+            told[vulnerability, registry].append(tuple(facts))
+    return found | {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
+
+
+def _holder_sets(keys: Iterable[tuple[int, tuple[int, ...]]]) -> dict[tuple[int, ...], int]:
+    """Return the ids of the rows for these sets of registries, made where there was none."""
+    names = {",".join(map(str, held)): held for held in {held for _thing, held in keys}}
+    known = dict(HolderSet.objects.values_list("registries", "pk"))
+    HolderSet.objects.bulk_create([HolderSet(registries=name) for name in names.keys() - known.keys()])
+    return {
+        names[name]: pk for name, pk in HolderSet.objects.values_list("registries", "pk").iterator() if name in names
+    }
+
+
+def _write_parts(
+    model: type[Any], thing: str, place: str, columns: Sequence[str], wanted: dict[Part, tuple[Any, ...]]
+) -> int:
+    """Make the rows of ``model`` equal ``wanted``, by the ids in ``thing`` and ``place``; return how many did not."""
     gone, different = [], []
-    for pk, one, registry, *both in model.objects.values_list("pk", thing, "registry_id", *REACH).iterator(
-        chunk_size=ROWS
-    ):
-        values = wanted.pop((one, registry), None)
-        if values is None:
+    for pk, one, other, *values in model.objects.values_list("pk", thing, place, *columns).iterator(chunk_size=ROWS):
+        right = wanted.pop((one, other), None)
+        if right is None:
             gone.append(pk)
-        elif values != tuple(both):
-            different.append(model(pk=pk, images=values[0], tags=values[1]))
+        elif right != tuple(values):
+            different.append((*right, pk))
     with transaction.atomic():
         for start in range(0, len(gone), ROWS):
             model.objects.filter(pk__in=gone[start : start + ROWS]).delete()
     quote = connection.ops.quote_name
-    statement = f"UPDATE {quote(model._meta.db_table)} SET images = %s, tags = %s WHERE id = %s"  # noqa: S608  # nosec B608
+    assigned = ", ".join(f"{quote(name)} = %s" for name in columns)
+    statement = f"UPDATE {quote(model._meta.db_table)} SET {assigned} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
     for start in range(0, len(different), ROWS):
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.executemany(statement, [(row.images, row.tags, row.pk) for row in different[start : start + ROWS]])
+            cursor.executemany(statement, different[start : start + ROWS])
     new = (
-        model(registry_id=registry, images=images, tags=tags, **{thing: one})
-        for (one, registry), (images, tags) in wanted.items()
+        model(**{thing: one, place: other}, **dict(zip(columns, values, strict=True)))
+        for (one, other), values in wanted.items()
     )
     while batch := list(islice(new, ROWS)):
         # What was deleted meanwhile is gone with the next recount.

@@ -9,8 +9,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
-from registries.models import Registry
+from console.listing import AnyCondition, AnyOf, ListingFilterSet
+from console.scope import current
+from registries.filters import RegistryFilter
+from scanning import seen
 from scanning.filters import SEVERITIES
 from scanning.kinds import PACKAGE_TYPES
 from scanning.models import Package, PackageReach, Vulnerability, VulnerabilityReach
@@ -19,12 +21,12 @@ from scanning.models.packages import SeverityRank
 TYPES = list(PACKAGE_TYPES.items())
 
 
-class InRegistries(ModelAnyOf):
+class InRegistries(RegistryFilter):
     """What any of the chosen registries holds. ``reach`` is the table that knows, ``thing`` its column."""
 
     def __init__(self, *, reach: type[Any], thing: str) -> None:
         self.reach, self.thing = reach, thing
-        super().__init__(label=_("Registry"), queryset=Registry.objects.present().only("name").order_by("name", "pk"))
+        super().__init__()
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         chosen = [row.pk for row in value]
@@ -51,7 +53,20 @@ class Highest(AnyOf):
         super().__init__(label=_("Severity"), choices=SEVERITIES, field_name="highest")
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        return super().filter(qs, [SeverityRank[name.upper()] for name in value])
+        ranks = [SeverityRank[name.upper()] for name in value]
+        if ranks and "seen_highest" in qs.query.annotations:
+            return qs.filter(seen_highest__in=ranks)
+        return super().filter(qs, ranks)
+
+
+def _fixable() -> dict[str, Q | Exists]:
+    fixable = Q(fixable=True) if current() is None else Q(seen.here(fixable=True))
+    return {"yes": fixable, "no": ~fixable}
+
+
+def _types() -> dict[str, Q | Exists]:
+    held: dict[str, Any] = {kind: {"package_types__contains": f" {kind} "} for kind in PACKAGE_TYPES}
+    return {kind: Q(**one) if current() is None else Q(seen.here(**one)) for kind, one in held.items()}
 
 
 class ReachFilters(ListingFilterSet):
@@ -61,12 +76,12 @@ class ReachFilters(ListingFilterSet):
     fixable = AnyCondition(
         label=_("Fixable"),
         choices=[("yes", _("Has a fixed version")), ("no", _("Has none"))],
-        conditions={"yes": Q(fixable=True), "no": Q(fixable=False)},
+        conditions=_fixable,
     )
     type = AnyCondition(
         label=_("Package type"),
         choices=TYPES,
-        conditions={kind: Q(package_types__contains=f" {kind} ") for kind in PACKAGE_TYPES},
+        conditions=_types,
     )
     registry = InRegistries(reach=VulnerabilityReach, thing="vulnerability")
     seen = Since()
@@ -78,7 +93,9 @@ class ReachFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
-        return Q(name__icontains=word) | Q(title__icontains=word) | Q(package_names__icontains=word)
+        named = Q(package_names__icontains=word)
+        held = named if current() is None else Q(seen.here(package_names__icontains=word))
+        return Q(name__icontains=word) | Q(title__icontains=word) | held
 
 
 class PackageReachFilters(ListingFilterSet):

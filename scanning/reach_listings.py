@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Count, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.listing import Column, Listing, Needs
+from console.scope import Seen
 from inventory.filters import ImageFilters
 from inventory.listings import IMAGES
 from inventory.models import Tag
+from scanning import seen
 from scanning.kinds import kinds, type_label
-from scanning.models import ImagePackage, Package, PackageVulnerability, Vulnerability
+from scanning.models import ImagePackage, Package, Vulnerability
 from scanning.reach_filters import PackageReachFilters, ReachFilters
 
 FEW = 500  # images
@@ -25,7 +27,7 @@ def _number(name: str, label: Any, *, default: bool = True, group: Any = REACH, 
         name=name,
         label=label,
         value=lambda row: getattr(row, name),
-        sort=(name,),
+        sort=(Seen(name),),
         needs=Needs(fields=(name,)),
         template="scanning/cells/images.html" if name == "images" else "console/listing/number.html",
         default=default,
@@ -55,7 +57,7 @@ def _severity(*order: str, slot: str = "status") -> Column[Any]:
         name="severity",
         label=_("Severity"),
         value=lambda row: row.get_highest_display(),
-        sort=("highest", *order),
+        sort=tuple(map(Seen, ("highest", *order))),
         needs=Needs(fields=("highest",)),
         template="scanning/cells/highest.html",
         descending_first=True,
@@ -68,17 +70,13 @@ def _lines(text: str) -> str:
     return ", ".join(text.splitlines())
 
 
-def _of_packages(aggregate: Any) -> Subquery:
-    rows = PackageVulnerability.objects.filter(vulnerability=OuterRef("pk"), package__images__gt=0).order_by()
-    return Subquery(rows.values("vulnerability").annotate(n=aggregate).values("n"), output_field=IntegerField())
-
-
 VULNERABILITIES = Listing[Vulnerability](
     name="reach",
     title=_("Vulnerabilities"),
     noun=_("vulnerabilities"),
     singular=_("vulnerability"),
-    queryset=lambda: Vulnerability.objects.filter(images__gt=0),
+    queryset=seen.vulnerabilities,
+    as_seen=seen.as_seen,
     filterset=ReachFilters,
     default_sort="-severity",
     columns=(
@@ -109,7 +107,7 @@ VULNERABILITIES = Listing[Vulnerability](
             name="packages",
             label=_("Packages"),
             value=lambda row: _lines(row.package_names),
-            sort=("package_names",),
+            sort=(Seen("package_names"),),
             needs=Needs(fields=("package_names",)),
             template="scanning/cells/lines.html",
             group=REACH,
@@ -138,7 +136,7 @@ VULNERABILITIES = Listing[Vulnerability](
             name="types",
             label=_("Package types"),
             value=lambda row: ", ".join(type_label(kind) for kind in row.package_types.split()),
-            sort=("package_types",),
+            sort=(Seen("package_types"),),
             needs=Needs(fields=("package_types",)),
             default=False,
             group=REACH,
@@ -155,7 +153,7 @@ VULNERABILITIES = Listing[Vulnerability](
             name="versions",
             label=_("Package versions"),
             value=lambda row: getattr(row, "versions", None),
-            needs=Needs(annotate={"versions": _of_packages(Count("pk"))}),
+            needs=Needs(annotate=lambda: {"versions": seen.versions()}),
             template="console/listing/number.html",
             default=False,
             css="num",
@@ -174,7 +172,8 @@ PACKAGES = Listing[Package](
     title=_("Packages"),
     noun=_("packages"),
     singular=_("package"),
-    queryset=lambda: Package.objects.filter(images__gt=0),
+    queryset=seen.packages,
+    as_seen=seen.as_seen,
     filterset=PackageReachFilters,
     default_sort="-images",
     columns=(

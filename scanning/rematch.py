@@ -21,6 +21,7 @@ from console.jobs import queue
 from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
+from console.scope import current
 from scanning import counts, database, installed, record
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, Matches, matched_with
@@ -226,8 +227,16 @@ def last_news() -> Rematch | None:
     return Rematch.objects.filter(state=State.SUCCEEDED).first()
 
 
+def brought(job: Rematch) -> QuerySet[PackageVulnerability]:
+    """Return what a rematch has brought that is there still and seen."""
+    return PackageVulnerability.objects.filter(rematch=job)
+
+
 def describe(job: Rematch) -> str:
     """Return what a rematch has brought, for a person: "12 new in 40 images"."""
+    if current() is not None:  # the figures of the job are those of all images
+        new = brought(job).count()
+        return _("%(new)s new") % {"new": f"{new:,}"} if new else _("nothing new")
     if not job.new_matches:
         return _("nothing new")
     return _("%(new)s new in %(images)s images") % {"new": f"{job.new_matches:,}", "images": f"{job.new_in_images:,}"}

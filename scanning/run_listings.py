@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Case, Count, DateTimeField, F, IntegerField, OuterRef, Q, QuerySet, Subquery, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
+from console.scope import Seen, current
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.forms import CATEGORIES
@@ -26,24 +30,61 @@ def _count(scans: QuerySet[Scan]) -> Subquery:
     return Subquery(mine.annotate(n=Count("*")).values("n"), output_field=IntegerField())  # "*": an index suffices
 
 
-def _live(name: str) -> Case:
-    """What is counted at the end of a run, and before it from its scans."""
-    return Case(When(finished_at__isnull=False, then=F(name)), default=_count(Scan.objects.filter(state=name)))
+def _live(name: str) -> Case | Coalesce:
+    """What is counted at the end of a run, and before it from its scans; of scans in scope always from these."""
+    counted = _count(Scan.objects.filter(state=name))
+    if current() is not None:
+        return Coalesce(counted, 0)
+    return Case(When(finished_at__isnull=False, then=F(name)), default=counted)
 
 
-COUNTS = {f"now_{name}": _live(name) for name in LIVE}
-PROGRESS = {
-    **COUNTS,
-    "now_held": Case(
-        When(finished_at__isnull=False, then=0),
-        default=_count(Scan.objects.filter(state=State.QUEUED, not_before__gt=Now())),
-    ),
-    "now_started": Case(
-        When(finished_at__isnull=False, then=None),
-        default=progress.FIRST_START,
-        output_field=DateTimeField(null=True),
-    ),
-}
+def counts_now() -> dict[str, Any]:
+    """Return the annotations that say how many scans of a run have ended how."""
+    return {f"now_{name}": _live(name) for name in LIVE}
+
+
+def progress_now() -> dict[str, Any]:
+    """Return the annotations that say how far a run is."""
+    return {
+        **counts_now(),
+        "now_held": Case(
+            When(finished_at__isnull=False, then=0),
+            default=_count(Scan.objects.filter(state=State.QUEUED, not_before__gt=Now())),
+        ),
+        "now_started": Case(
+            When(finished_at__isnull=False, then=None),
+            default=progress.first_start(),
+            output_field=DateTimeField(null=True),
+        ),
+    }
+
+
+def seen_runs() -> QuerySet[ScanRun]:
+    """Return the runs that are seen, to sort by what is seen of them."""
+    runs = ScanRun.objects.all()
+    if current() is None:
+        return runs
+    scans = Coalesce(_count(Scan.objects.all()), 0)
+    return runs.annotate(seen_images=scans, seen_tags=scans)
+
+
+def as_seen(runs: Iterable[ScanRun]) -> None:
+    """Set on ``runs`` (unsaved) what their scans in scope come to, where not everything is seen.
+
+    What is not known by registry is left out: of how many tags the run gives results, and what was skipped.
+    """
+    scope = current()
+    if scope is None:
+        return
+    mine = {run.pk: run for run in runs if run.registries is None or not scope.registries.issuperset(run.registries)}
+    found: dict[int, Counter[str]] = {pk: Counter() for pk in mine}
+    rows = Scan.objects.filter(run__in=list(mine)).order_by().values_list("run", "state").annotate(n=Count("pk"))
+    for pk, state, number in rows:
+        found[pk][state] = number
+    for pk, run in mine.items():
+        run.images = run.tags = found[pk].total()
+        run.succeeded, run.failed, run.cancelled = (found[pk][name] for name in LIVE)
+        run.failures, run.skipped = [], {}
 
 
 # What goes on first, then what wants a look, then what waits.
@@ -110,7 +151,7 @@ def _ended_number(
         label=label,  # type: ignore[arg-type]
         value=lambda run: number(run, name),
         sort=(f"now_{name}",),
-        needs=Needs(annotate=COUNTS),
+        needs=Needs(annotate=counts_now),
         template=template,
         descending_first=True,
         css="num",
@@ -132,7 +173,8 @@ RUNS = Listing[ScanRun](
     title=gettext_lazy("Scan runs"),
     noun=gettext_lazy("scan runs"),
     singular=gettext_lazy("scan run"),
-    queryset=ScanRun.objects.all,
+    queryset=seen_runs,
+    as_seen=as_seen,
     filterset=RunFilters,
     default_sort="-created",
     columns=(
@@ -152,7 +194,9 @@ RUNS = Listing[ScanRun](
             live=True,
             label=gettext_lazy("Result"),
             value=result_label,
-            needs=Needs(fields=("state", "finished_at", "failed", "cancelled", "images", "reason"), annotate=PROGRESS),
+            needs=Needs(
+                fields=("state", "finished_at", "failed", "cancelled", "images", "reason"), annotate=progress_now
+            ),
             template="scanning/cells/run_result.html",
             slot="status",
         ),
@@ -183,7 +227,7 @@ RUNS = Listing[ScanRun](
             live=True,
             label=gettext_lazy("Images"),
             value=lambda run: run.tags,
-            sort=("tags",),
+            sort=(Seen("tags"),),
             needs=Needs(fields=("tags",)),
             template="console/listing/number.html",
             descending_first=True,
@@ -194,7 +238,7 @@ RUNS = Listing[ScanRun](
             live=True,
             label=gettext_lazy("Scans"),
             value=lambda run: run.images,
-            sort=("images",),
+            sort=(Seen("images"),),
             needs=Needs(fields=("images",)),
             template="console/listing/number.html",
             descending_first=True,
@@ -245,7 +289,7 @@ RUNS = Listing[ScanRun](
             default=False,
         ),
     ),
-    needs=Needs(fields=("state", "finished_at", "reason", "remedy", "failures", "skipped")),
+    needs=Needs(fields=("state", "finished_at", "reason", "remedy", "failures", "skipped", "registries")),
     detail="scanning/cells/run_why.html",
     bulk="scanning/_run_bulk.html",
     tools="scanning/_run_tools.html",

@@ -16,6 +16,7 @@ from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from console.models import User
+from console.scope import current, within
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSchedule, Scope, Selection
@@ -83,6 +84,7 @@ def start(
     rows = chosen.order_by("pk") if isinstance(chosen, QuerySet) else None
     ids = iter(chosen if rows is None else rows.values_list("pk", flat=True)[: AT_ONCE + 1])
     first = list(islice(ids, AT_ONCE + 1))
+    seen = current()
     with transaction.atomic():
         run = ScanRun.objects.create(
             scope=scope,
@@ -92,6 +94,7 @@ def start(
             requested_by=requested_by,
             schedule=schedule,
             lane=LANES[trigger] if lane is None else lane,
+            registries=sorted(seen.registries) if seen else None,
         )
         if scope is not Scope.CHOSEN or len(first) > AT_ONCE:
             if rows is None:
@@ -111,6 +114,11 @@ def start(
 
 def work_off(job: JobRun[ScanRun]) -> None:
     """Queue the scans of a run in batches. Taken up again after an interruption, it goes on where it was."""
+    with within(job.job.seen_from):
+        _queue(job)
+
+
+def _queue(job: JobRun[ScanRun]) -> None:
     run = job.job
     total = None
     try:
@@ -129,10 +137,17 @@ def work_off(job: JobRun[ScanRun]) -> None:
 def cancel_run(run: ScanRun) -> int:
     """Cancel what is left of a run: no more scans are queued, queued ones end at once, running ones within seconds.
 
-    Returns how many scans were meant.
+    Returns how many scans were meant. Of a run that scans more than is seen now, the scans that are seen are cancelled.
     """
-    queue.request_cancel(run)
+    if _is_whole(run):
+        queue.request_cancel(run)
     return cancel_scans(run.scans.all())
+
+
+def _is_whole(run: ScanRun) -> bool:
+    """Whether all that ``run`` scans is seen now."""
+    seen = current()
+    return seen is None or (run.registries is not None and seen.registries.issuperset(run.registries))
 
 
 def cancel_scans(scans: QuerySet[Scan]) -> int:
@@ -145,9 +160,10 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
 
 
 def cancel_everything() -> int:
-    """Cancel all runs and all scans, and return how many scans were meant."""
+    """Cancel all runs and all scans that are seen, and return how many scans were meant."""
     for run in ScanRun.objects.filter(state__in=ACTIVE):
-        queue.request_cancel(run)
+        if _is_whole(run):
+            queue.request_cancel(run)
     return cancel_scans(Scan.objects.all())
 
 
@@ -193,7 +209,7 @@ def _queue_batch(job: JobRun[ScanRun], tag_ids: list[int]) -> None:
         _count(run, queued)
         run.cursor = tag_ids[-1]
         values = {name: getattr(run, name) for name in ("tags", "images", "skipped", "cursor")}
-        if not ScanRun.objects.filter(pk=run.pk, attempt=job.attempt, state=State.RUNNING).update(**values):
+        if not ScanRun._base_manager.filter(pk=run.pk, attempt=job.attempt, state=State.RUNNING).update(**values):
             raise LeaseLost
 
 

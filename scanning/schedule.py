@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from console.jobs import queue
 from console.jobs.models import State
 from console.models import User
+from console.scope import current
 from inventory import summary
 from inventory.models import Tag
 from scanning import due
@@ -84,7 +85,7 @@ def run_now(schedule: ScanSchedule, *, requested_by: User) -> tuple[ScanRun, boo
     """
     with transaction.atomic():
         ScanSchedule.objects.select_for_update().get(pk=schedule.pk)
-        if going_on := schedule.runs.going_on().first():
+        if going_on := _going_on(schedule).first():
             return going_on, False
         return _start(schedule, ScanRun.Trigger.MANUAL, requested_by), True
 
@@ -123,6 +124,12 @@ def release(schedule: ScanSchedule) -> None:
     _wait(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
 
 
+def _going_on(schedule: ScanSchedule) -> QuerySet[ScanRun]:
+    """Return its runs that go on. One that somebody has started who is limited scans a part of what others mean."""
+    runs = schedule.runs.going_on()
+    return runs.filter(registries__isnull=True) if current() is None else runs
+
+
 def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | None:
     """Record what becomes of one due time, and start its run. None where somebody has done so before."""
     try:
@@ -132,7 +139,7 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
         return None
     if now >= due.closes(schedule, at):
         firing.outcome = Firing.Outcome.MISSED
-    elif schedule.runs.going_on().exists():
+    elif _going_on(schedule).exists():
         firing.outcome = Firing.Outcome.OVERLAP
     else:
         firing.run = _start(schedule, ScanRun.Trigger.SCHEDULE, None)

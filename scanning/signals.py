@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from console import kept
 from console.jobs.models import State
+from console.scope import current
 from inventory.models import Tag
 from inventory.overview import Signal
 from scanning import coverage as looked
@@ -28,7 +29,7 @@ def news() -> Iterable[Signal]:
         done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")
         yield Signal("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
     last = rematch.last_news()
-    if last and last.new_matches:
+    if last and last.new_matches and (current() is None or rematch.brought(last).exists()):
         text = _("since the vulnerability database changed")
         yield Signal("news", "", rematch.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.utils import timezone, translation
 
+from console import scope
 from console.jobs.models import State
 from console.jobs.queue import enqueue
 from console.models import Export, User
@@ -43,6 +44,7 @@ def ask(
             "format": format,
             "time_zone": timezone.get_current_timezone_name(),
             "language": translation.get_language() or "en",
+            "seen_as": scope.key(),
         }
         for one in mine.filter(**wanted, cancel_requested_at=None):
             if one.ids == list(ids) and one.columns == list(columns):

@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from console import scope
 from console.exports import files
 from console.jobs.advance import from_now
 from console.jobs.errors import JobFailure
@@ -29,9 +30,15 @@ CHUNK = 500  # rows fetched at a time
 
 
 def make_export(run: JobRun[Export]) -> None:
-    """Write the file of an export. Raises JobFailure where what was asked for cannot be written any more."""
+    """Write the file of an export. Raises JobFailure where what was asked for cannot be written any more.
+
+    It holds what its owner sees now. Should that be something else than when it was asked for, it is not written.
+    """
     export = run.job
     with ExitStack() as stack:
+        stack.enter_context(scope.within(scope.of(export.requested_by)))
+        if scope.key() != export.seen_as:
+            raise JobFailure(_("What you may see has changed since you asked for this."), _("Export it again."))
         stack.enter_context(translation.override(export.language))
         stack.enter_context(timezone.override(_zone(export.time_zone)))
         run.progress("counting")
@@ -48,7 +55,7 @@ def make_export(run: JobRun[Export]) -> None:
     final.chmod(0o600)
 
     def keep() -> None:
-        Export.objects.filter(pk=export.pk).update(
+        Export._base_manager.filter(pk=export.pk).update(
             file=name,
             rows=written.rows,
             cut=written.cut,
@@ -96,6 +103,8 @@ def values(
     for start in range(0, len(keys), CHUNK):
         chunk = list(keys[start : start + CHUNK])
         found = listing.rows(listing.within_rows(within).filter(pk__in=chunk), columns).in_bulk(chunk)
+        if listing.as_seen:
+            listing.as_seen(list(found.values()))
         for key in chunk:
             if row := found.get(key):
                 yield [column.value(row) for column in columns]

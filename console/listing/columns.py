@@ -12,6 +12,8 @@ from django.db.models import F, Field, Model, Prefetch, Q, QuerySet
 from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
 
+from console.scope import Seen
+
 Row = TypeVar("Row", bound=Model)
 Value: TypeAlias = str | int | float | bool | datetime | date | Promise | None
 Text: TypeAlias = str | Promise
@@ -19,11 +21,18 @@ Text: TypeAlias = str | Promise
 
 @dataclass(frozen=True)
 class Needs:
-    """What a query must fetch. ``fields`` are paths as for ``only()``; the relations on the way are joined."""
+    """What a query must fetch. ``fields`` are paths as for ``only()``; the relations on the way are joined.
+
+    ``annotate`` may be a function that returns the annotations, called for each query: where they depend on who asks.
+    """
 
     fields: tuple[str, ...] = ()
-    annotate: Mapping[str, Any] = field(default_factory=dict)
+    annotate: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
     prefetch: tuple[str | Prefetch[Any], ...] = ()
+
+    def annotations(self) -> Mapping[str, Any]:
+        """Return the annotations as they are now."""
+        return self.annotate() if callable(self.annotate) else self.annotate
 
 
 NOTHING = Needs()
@@ -51,7 +60,7 @@ class Column(Generic[Row]):
     name: str
     label: Text
     value: Callable[[Row], Value]
-    sort: tuple[str | Expression, ...] = ()
+    sort: tuple[str | Seen | Expression, ...] = ()
     ranks: Ranks | None = None
     needs: Needs = NOTHING
     template: str = ""
@@ -72,7 +81,7 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
     for need in needs:
         fields.update(need.fields)
         relations.update(path.rpartition("__")[0] for path in need.fields if "__" in path)
-        rows = rows.annotate(**need.annotate)
+        rows = rows.annotate(**need.annotations())
         prefetch.update(dict.fromkeys(need.prefetch))
     if relations:
         rows = rows.select_related(*sorted(relations))
@@ -80,7 +89,7 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
 
 
 def ordering(
-    model: type[Model], sort: Iterable[str | Expression], *, descending: bool, known: str = ""
+    model: type[Model], sort: Iterable[str | Seen | Expression], *, descending: bool, known: str = ""
 ) -> list[OrderBy]:
     """Return the terms that order by ``sort``, empty values last, ties broken by id.
 
@@ -90,7 +99,8 @@ def ordering(
     for part in sort:
         expression = F(part) if isinstance(part, str) else part
         # NULLS LAST keeps an index from being used, so it is asked for only where NULL can occur.
-        last = True if isinstance(part, str) and nullable(model, part, known=known) else None
+        path = part.path if isinstance(part, Seen) else part if isinstance(part, str) else ""
+        last = True if path and nullable(model, path, known=known) else None
         terms.append(OrderBy(expression, descending=descending, nulls_last=last))
     return [*terms, OrderBy(F("pk"))]
 

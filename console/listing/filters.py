@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -32,14 +32,22 @@ class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
 
 
 class AnyCondition(AnyOf):
-    """Rows that meet any of the conditions that the chosen values stand for."""
+    """Rows that meet any of the conditions that the chosen values stand for.
 
-    def __init__(self, *, conditions: Mapping[str, Q | Exists], **kwargs: Any) -> None:
+    Conditions that depend on who asks are given as a function, called for each query.
+    """
+
+    def __init__(
+        self, *, conditions: Mapping[str, Q | Exists] | Callable[[], Mapping[str, Q | Exists]], **kwargs: Any
+    ) -> None:
         self.conditions = conditions
         super().__init__(**kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        return qs.filter(reduce(operator.or_, (Q(self.conditions[name]) for name in value))) if value else qs
+        if not value:
+            return qs
+        conditions = self.conditions() if callable(self.conditions) else self.conditions
+        return qs.filter(reduce(operator.or_, (Q(conditions[name]) for name in value)))
 
 
 class ValuesOf(AnyOf):

@@ -11,6 +11,7 @@ from django.http import QueryDict
 
 from console.listing import filters as filtering
 from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
+from console.scope import Seen, current
 
 PAGE_SIZES = (20, 50, 100)
 COUNTED_EXACTLY = 10_000
@@ -46,7 +47,7 @@ class Listing(Generic[Row]):
     ``needs`` is what the templates of a row ask for whatever the columns are. ``actions`` is the template of the last
     cell of a row, ``detail`` that of a row below it, ``bulk`` that of the buttons for selected rows, ``tools`` that of
     the buttons beside the filters, ``above`` that of what stands over the list and changes with it, ``empty`` that of
-    a list which holds nothing at all.
+    a list which holds nothing at all. ``as_seen`` sets, on rows that were fetched, what is not the same for everybody.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Listing(Generic[Row]):
     above: str = ""
     columns_view: str = ""  # URL name of the column chooser
     within: Callable[[int], QuerySet[Row]] | None = None  # the rows that belong to the thing of this id
+    as_seen: Callable[[Sequence[Row]], None] | None = None
     page_size: int = PAGE_SIZES[0]
     page_sizes: tuple[int, ...] = PAGE_SIZES
 
@@ -125,7 +127,9 @@ class Listing(Generic[Row]):
                 yield rows.filter(condition).order_by(*within)
             return
         first = column.sort[0] if column.sort else None
-        if not isinstance(first, str) or first in column.needs.annotate or not nullable(rows.model, first):
+        if isinstance(first, Seen) and current() is None:
+            first = first.path
+        if not isinstance(first, str) or first in column.needs.annotations() or not nullable(rows.model, first):
             yield self.rows(rows, (), sort=sort)
             return
         known = rows.filter(**{f"{first}__isnull": False})

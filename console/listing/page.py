@@ -111,6 +111,8 @@ class Page(Generic[Row]):
         shown = listing.rows(all_rows.filter(pk__in=keys), self.columns, sort=self.sort, row_parts=True)
         by_key = {row.pk: row for row in shown.order_by()}
         self.rows = [by_key[key] for key in keys if key in by_key]
+        if listing.as_seen:
+            listing.as_seen(self.rows)
         self.start = start + 1 if self.rows else 0
         self.end = start + len(self.rows)
 

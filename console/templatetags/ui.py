@@ -159,7 +159,7 @@ def status(image: Any) -> SafeString:
         return _status("not-scanned", "", None, None, "", get_language())
     since = image.scan_started_at if image.scan_state == "running" else None
     minutes = int((timezone.now() - since).total_seconds() // MINUTE) if since else None
-    return _status(image.scan_state, image.scan_stage, image.scan_percent, minutes, image.scan_reason, get_language())
+    return _status(image.scan_state, image.scan_stage, image.scan_percent, minutes, image.reason, get_language())
 
 
 @lru_cache(maxsize=500)  # most rows of a list stand at the same

@@ -10,6 +10,9 @@ from django.db.models.functions import Cast, Coalesce, Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.scope import Scope, ScopedManager, sees
+from inventory.models.listing import tagged
+
 RISKS_TOLD_APART = 10_000  # findings of one severity
 
 
@@ -147,6 +150,7 @@ class Image(models.Model):
     )
     scan_reason = models.TextField(blank=True)
     scan_remedy = models.TextField(blank=True)
+    scanned_from = models.BigIntegerField(null=True, blank=True)  # id of the registry that reason and remedy tell of
     scan_stage = models.CharField(max_length=60, blank=True)
     scan_percent = models.PositiveSmallIntegerField(null=True, blank=True)
     scan_started_at = models.DateTimeField(null=True, blank=True)  # of the scan that runs now
@@ -192,8 +196,25 @@ class Image(models.Model):
             models.Index(fields=["os", "architecture", "variant", "id"], name="image_platform"),
         ]
 
+    objects = ScopedManager["Image"]()
+
     def __str__(self) -> str:
         return self.image_id
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those that a tag in scope names."""
+        return tagged(scope, "pk")
+
+    @property
+    def reason(self) -> str:
+        """``scan_reason``, unless it tells of a registry that is hidden from whoever asks."""
+        return self.scan_reason if sees(self.scanned_from) else ""
+
+    @property
+    def remedy(self) -> str:
+        """``scan_remedy``, likewise."""
+        return self.scan_remedy if sees(self.scanned_from) else ""
 
     @property
     def platform(self) -> str:
@@ -228,9 +249,16 @@ class ImageLayer(models.Model):
     diff_id = models.CharField(max_length=140, db_index=True)
     step = models.PositiveSmallIntegerField(null=True)  # index into Image.history, None where history does not tell
 
+    objects = ScopedManager["ImageLayer"]()
+
     class Meta:
         ordering = ["image_id", "position"]
         constraints = [models.UniqueConstraint(fields=["image", "position"], name="imagelayer_position")]
 
     def __str__(self) -> str:
         return f"{self.image_id} #{self.position}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of images in scope."""
+        return tagged(scope, "image")

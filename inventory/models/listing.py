@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import models
 
+from console.scope import Scope, ScopedManager
+
 
 class Repository(models.Model):
     """One repository of a registry, by the name the registry lists."""
@@ -15,12 +17,19 @@ class Repository(models.Model):
     first_seen = models.DateTimeField(auto_now_add=True)
     synced_at = models.DateTimeField(null=True, blank=True)  # when a sync last read all of its tags
 
+    objects = ScopedManager["Repository"]()
+
     class Meta:
         verbose_name_plural = "repositories"
         constraints = [models.UniqueConstraint(fields=["registry", "name"], name="repository_unique")]
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
 
 
 class Tag(models.Model):
@@ -42,6 +51,8 @@ class Tag(models.Model):
     first_seen = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True, blank=True)  # when a sync last saw it point elsewhere
 
+    objects = ScopedManager["Tag"]()
+
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["repository", "name"], name="tag_unique")]
@@ -60,3 +71,13 @@ class Tag(models.Model):
 
     def __str__(self) -> str:
         return f"{self.address}:{self.name}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
+
+
+def tagged(scope: Scope, image: str) -> models.Q:
+    """Return where a tag in ``scope`` names the image whose id is at the path ``image``."""
+    return models.Q(models.Exists(Tag._base_manager.filter(Tag.in_scope(scope), image=models.OuterRef(image))))

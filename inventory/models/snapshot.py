@@ -6,9 +6,13 @@ from django.db import models
 
 
 class Snapshot(models.Model):
-    """One day of the trend. Written while the day lasts, never afterwards; a day on which nothing ran has no row."""
+    """One day of the trend. Written while the day lasts, never afterwards; a day on which nothing ran has no row.
 
-    day = models.DateField(unique=True)  # in the console's time zone
+    People who are limited to the same registries have rows of their own: figures cannot be taken apart afterwards.
+    """
+
+    day = models.DateField()  # in the console's time zone
+    scope = models.CharField(max_length=64, blank=True)  # console.scope: the key of what is counted, "" everything
     at = models.DateTimeField()  # when it was last written
     images = models.PositiveIntegerField()
     scanned = models.PositiveIntegerField()  # images of which anything is known; the figures below are of those
@@ -24,6 +28,7 @@ class Snapshot(models.Model):
 
     class Meta:
         ordering = ["-day"]
+        constraints = [models.UniqueConstraint(fields=["scope", "day"], name="snapshot_once")]
 
     def __str__(self) -> str:
         return f"{self.day}"

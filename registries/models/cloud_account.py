@@ -9,6 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.scope import Scope, ScopedManager
 from registries import secrets
 from registries.models.registry import Registry
 
@@ -41,6 +42,8 @@ class CloudAccount(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = ScopedManager["CloudAccount"]()
+
     class Meta:
         ordering = ["name", "id"]
         constraints = [
@@ -51,6 +54,11 @@ class CloudAccount(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """None: a key of a cloud lists whatever that account holds."""
+        return models.Q(pk__in=())
 
     def set_secret_key(self, key: str) -> None:
         """Encrypt ``key`` into this row (unsaved)."""

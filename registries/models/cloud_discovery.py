@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from console.jobs.models import Job, State
+from console.scope import Scope, ScopedManager
 from registries.models.sync_run import SyncRun
 
 
@@ -19,6 +20,8 @@ class CloudDiscovery(Job):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+
+    objects = ScopedManager["CloudDiscovery"]()
 
     class Meta(Job.Meta):
         abstract = False
@@ -34,3 +37,8 @@ class CloudDiscovery(Job):
 
     def __str__(self) -> str:
         return f"discovery {self.pk} by cloud account {self.account_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """None: a key of a cloud lists whatever that account holds."""
+        return models.Q(pk__in=())

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from console.scope import Scope, ScopedManager
+
 LIFE = timedelta(days=1)  # rows are kept so long
 LONGEST = timedelta(seconds=90)  # a test takes no longer
 LOST = timedelta(seconds=30)  # so long after that, one without an end has lost its process
@@ -26,11 +28,18 @@ class ConnectionTest(models.Model):
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
     ended_at = models.DateTimeField(null=True)
 
+    objects = ScopedManager["ConnectionTest"]()
+
     class Meta:
         ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"connection test {self.pk}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
 
     @property
     def lost(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from console.scope import Scope, ScopedManager
+
 
 class PullUnit(models.Model):
     """One unit of a registry's limit, in use for an hour from ``taken_at``. Only :mod:`registries.limit` writes it."""
@@ -12,8 +14,15 @@ class PullUnit(models.Model):
     image_id = models.CharField(max_length=140)  # config digest; pulled again within the hour it costs nothing more
     taken_at = models.DateTimeField()
 
+    objects = ScopedManager["PullUnit"]()
+
     class Meta:
         indexes = [models.Index(fields=["registry", "taken_at"], name="pullunit_window")]
 
     def __str__(self) -> str:
         return f"{self.image_id} of registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, State
+from console.scope import Scope, ScopedManager
 from registries import secrets
 
 
@@ -27,11 +28,18 @@ class PushAddress(models.Model):
     received_at = models.DateTimeField(null=True, blank=True, editable=False)  # last event with the right secret
     refused_at = models.DateTimeField(null=True, blank=True, editable=False)  # last one with a wrong one
 
+    objects = ScopedManager["PushAddress"]()
+
     class Meta:
         verbose_name_plural = "push addresses"
 
     def __str__(self) -> str:
         return f"push events of registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
 
     def new_secret(self) -> str:
         """Make a new secret, store it encrypted (unsaved) and return it, to be shown this once."""
@@ -55,6 +63,8 @@ class PushEvent(Job):
     tag = models.CharField(max_length=300, blank=True)  # "": the whole repository is listed anew, as after a delete
     images = models.PositiveIntegerField(default=0)  # tags that are new or point elsewhere now
 
+    objects = ScopedManager["PushEvent"]()
+
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
@@ -69,3 +79,8 @@ class PushEvent(Job):
 
     def __str__(self) -> str:
         return f"push event {self.pk} of registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)

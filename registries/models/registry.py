@@ -11,6 +11,7 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.scope import Scope, ScopedManager
 from registries import secrets
 
 if TYPE_CHECKING:
@@ -96,10 +97,11 @@ class Registry(models.Model):
     cloud_id = models.CharField(max_length=200, blank=True, editable=False)  # instance of TCR, namespace of CCR
     cloud_address = models.CharField(max_length=300, blank=True, editable=False)
     cloud_state = models.CharField(max_length=60, blank=True, editable=False)  # "" is running and listed
+    teams = models.ManyToManyField("console.Team", blank=True, editable=False, related_name="registries")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = RegistryQuerySet.as_manager()
+    objects = ScopedManager.from_queryset(RegistryQuerySet)()
 
     class Meta:
         verbose_name_plural = "registries"
@@ -115,6 +117,11 @@ class Registry(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """The registries themselves."""
+        return models.Q(pk__in=scope.registries)
 
     @property
     def host(self) -> str:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from console.jobs.models import Job
+from console.scope import Scope, ScopedManager
 
 
 class Removal(Job):
@@ -19,9 +20,16 @@ class Removal(Job):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
 
+    objects = ScopedManager["Removal"]()
+
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"removal {self.pk} of registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)

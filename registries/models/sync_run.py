@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, State
+from console.scope import Scope, ScopedManager
 
 
 class SyncRun(Job):
@@ -35,6 +36,8 @@ class SyncRun(Job):
     errors = models.PositiveIntegerField(default=0)  # tags and repositories that could not be read
     complete = models.BooleanField(default=False)  # the whole listing ended without an error
 
+    objects = ScopedManager["SyncRun"]()
+
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
@@ -52,6 +55,11 @@ class SyncRun(Job):
 
     def __str__(self) -> str:
         return f"sync {self.pk} of registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
 
     def state_changed(self, to: State) -> None:
         """Make an ended sync the last one of its registry, in the transaction that ends it."""

@@ -4,7 +4,14 @@ from scanning.models.database_update import DatabaseUpdate
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.packages import Package, PackageVulnerability, Vulnerability
 from scanning.models.quota import ScanSettings
-from scanning.models.reach import PackageReach, Recount, VulnerabilityReach
+from scanning.models.reach import (
+    HolderSet,
+    PackageReach,
+    PackageShared,
+    Recount,
+    VulnerabilityReach,
+    VulnerabilityShared,
+)
 from scanning.models.rematch import Rematch
 from scanning.models.run import ScanRun, Scope
 from scanning.models.scan import CategoryResult, LayerEvidence, Scan, Stage
@@ -15,11 +22,13 @@ __all__ = [
     "CategoryResult",
     "DatabaseUpdate",
     "Firing",
+    "HolderSet",
     "ImagePackage",
     "LayerEvidence",
     "MalwareFinding",
     "Package",
     "PackageReach",
+    "PackageShared",
     "PackageVulnerability",
     "Recount",
     "Rematch",
@@ -33,4 +42,5 @@ __all__ = [
     "Stage",
     "Vulnerability",
     "VulnerabilityReach",
+    "VulnerabilityShared",
 ]

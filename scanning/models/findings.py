@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from console.scope import Scope, ScopedManager
+from inventory.models.listing import tagged
 from scanning.models.packages import SeverityRank
 
 
@@ -21,12 +23,19 @@ class ImagePackage(models.Model):
     path = models.CharField(max_length=1000, blank=True)
     diff_id = models.CharField(max_length=140, blank=True)
 
+    objects = ScopedManager["ImagePackage"]()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["image", "package", "path"], name="imagepackage_unique")]
         indexes = [models.Index(fields=["package", "image"], name="imagepackage_holders")]
 
     def __str__(self) -> str:
         return f"package {self.package_id} in image {self.image_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of images in scope."""
+        return tagged(scope, "image")
 
 
 class SecretFinding(models.Model):
@@ -45,11 +54,18 @@ class SecretFinding(models.Model):
     diff_id = models.CharField(max_length=140, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
 
+    objects = ScopedManager["SecretFinding"]()
+
     class Meta:
         indexes = [models.Index(fields=["image", "-severity"], name="secretfinding_image")]
 
     def __str__(self) -> str:
         return f"{self.rule} in {self.path}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of images in scope."""
+        return tagged(scope, "image")
 
 
 class MalwareFinding(models.Model):
@@ -73,8 +89,15 @@ class MalwareFinding(models.Model):
     diff_id = models.CharField(max_length=140)
     first_seen = models.DateTimeField(auto_now_add=True)
 
+    objects = ScopedManager["MalwareFinding"]()
+
     class Meta:
         indexes = [models.Index(fields=["image", "-severity"], name="malwarefinding_image")]
 
     def __str__(self) -> str:
         return f"{self.rule} in {self.path}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of images in scope."""
+        return tagged(scope, "image")

@@ -6,8 +6,13 @@ tag names it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from console.scope import Scope, ScopedManager
+from scanning.models.reach import PackageReach, VulnerabilityReach
 
 
 class SeverityRank(models.IntegerChoices):
@@ -44,6 +49,8 @@ class Package(models.Model):
     system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
     matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
 
+    objects = ScopedManager["Package"]()
+
     class Meta:
         indexes = [
             models.Index(fields=["-images", "id"], name="package_reach"),
@@ -52,6 +59,11 @@ class Package(models.Model):
 
     def __str__(self) -> str:
         return self.purl
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those that were counted in a registry in scope."""
+        return _reaching(PackageReach, scope, package="pk")
 
 
 class Vulnerability(models.Model):
@@ -78,6 +90,8 @@ class Vulnerability(models.Model):
     package_types = models.CharField(max_length=200, blank=True)  # in use, each between spaces
     fixed_versions = models.TextField(blank=True)  # "name version" of packages in use, one a line, some of them
 
+    objects = ScopedManager["Vulnerability"]()
+
     class Meta:
         verbose_name_plural = "vulnerabilities"
         indexes = [
@@ -87,6 +101,11 @@ class Vulnerability(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those that were counted in a registry in scope."""
+        return _reaching(VulnerabilityReach, scope, vulnerability="pk")
 
 
 class PackageVulnerability(models.Model):
@@ -105,6 +124,8 @@ class PackageVulnerability(models.Model):
         "scanning.Rematch", null=True, blank=True, on_delete=models.SET_NULL, related_name="matches", editable=False
     )
 
+    objects = ScopedManager["PackageVulnerability"]()
+
     class Meta:
         verbose_name_plural = "package vulnerabilities"
         constraints = [models.UniqueConstraint(fields=["package", "vulnerability"], name="packagevulnerability_unique")]
@@ -112,3 +133,14 @@ class PackageVulnerability(models.Model):
 
     def __str__(self) -> str:
         return f"{self.package_id} has {self.vulnerability_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of packages in scope."""
+        return _reaching(PackageReach, scope, package="package")
+
+
+def _reaching(reach: type[models.Model], scope: Scope, **thing: str) -> models.Q:
+    """Return where a registry in ``scope`` has a row in ``reach`` for the thing."""
+    outer: dict[str, Any] = {name: models.OuterRef(path) for name, path in thing.items()}
+    return models.Q(models.Exists(reach._base_manager.filter(registry__in=scope.registries, **outer)))

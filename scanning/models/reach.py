@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from console.jobs.models import Job, State
+from console.scope import Scope, ScopedManager
 
 
 class PackageReach(models.Model):
@@ -16,6 +17,8 @@ class PackageReach(models.Model):
     images = models.PositiveIntegerField()
     tags = models.PositiveIntegerField()
 
+    objects = ScopedManager["PackageReach"]()
+
     class Meta:
         verbose_name_plural = "package reaches"
         constraints = [models.UniqueConstraint(fields=["package", "registry"], name="packagereach_unique")]
@@ -23,9 +26,17 @@ class PackageReach(models.Model):
     def __str__(self) -> str:
         return f"package {self.package_id} in registry {self.registry_id}"
 
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
+
 
 class VulnerabilityReach(models.Model):
-    """In how many images and tags of one registry a vulnerability is. No row: in none."""
+    """In how many images and tags of one registry a vulnerability is. No row: in none.
+
+    The fields after ``tags`` are those of Vulnerability, of the packages in use in this registry.
+    """
 
     vulnerability = models.ForeignKey(
         "scanning.Vulnerability", on_delete=models.CASCADE, related_name="reaches", db_index=False
@@ -33,6 +44,13 @@ class VulnerabilityReach(models.Model):
     registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="+")
     images = models.PositiveIntegerField()
     tags = models.PositiveIntegerField()
+    highest = models.PositiveSmallIntegerField(default=1)
+    fixable = models.BooleanField(default=False)
+    package_names = models.TextField(blank=True)
+    package_types = models.CharField(max_length=200, blank=True)
+    fixed_versions = models.TextField(blank=True)
+
+    objects = ScopedManager["VulnerabilityReach"]()
 
     class Meta:
         verbose_name_plural = "vulnerability reaches"
@@ -40,6 +58,60 @@ class VulnerabilityReach(models.Model):
 
     def __str__(self) -> str:
         return f"vulnerability {self.vulnerability_id} in registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
+
+
+class HolderSet(models.Model):
+    """Two registries or more that hold the same images: their ids in order, with commas between."""
+
+    registries = models.TextField(unique=True)
+
+    def __str__(self) -> str:
+        return self.registries
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The ids, as a set."""
+        return frozenset(map(int, self.registries.split(",")))
+
+
+class PackageShared(models.Model):
+    """How many images with a package are held by all of some registries and by no other. No row: none are.
+
+    With it the images of any registries together can be told from those of each.
+    """
+
+    package = models.ForeignKey("scanning.Package", on_delete=models.CASCADE, related_name="+", db_index=False)
+    holders = models.ForeignKey(HolderSet, on_delete=models.CASCADE, related_name="+")
+    images = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "package shared"
+        constraints = [models.UniqueConstraint(fields=["package", "holders"], name="packageshared_unique")]
+
+    def __str__(self) -> str:
+        return f"package {self.package_id} in registries {self.holders_id}"
+
+
+class VulnerabilityShared(models.Model):
+    """The same of a vulnerability."""
+
+    vulnerability = models.ForeignKey(
+        "scanning.Vulnerability", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    holders = models.ForeignKey(HolderSet, on_delete=models.CASCADE, related_name="+")
+    images = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "vulnerability shared"
+        constraints = [models.UniqueConstraint(fields=["vulnerability", "holders"], name="vulnerabilityshared_unique")]
+
+    def __str__(self) -> str:
+        return f"vulnerability {self.vulnerability_id} in registries {self.holders_id}"
 
 
 class Recount(Job):

@@ -9,6 +9,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, State
+from console.scope import Scope as Seen
+from console.scope import ScopedManager, current, within
 
 ACTIVE = (State.QUEUED, State.RUNNING)
 REASONS_KEPT = 20  # of the failures of a run, those that are most common
@@ -78,6 +80,8 @@ class ScanRun(Job):
     tags = models.PositiveIntegerField(default=0)  # tags that get results
     images = models.PositiveIntegerField(default=0)  # scans queued, one an image ID
     skipped = models.JSONField(default=dict, blank=True)  # reason → number of tags for which no scan was started
+    # Ids of the registries that whoever started it saw, where that were not all: no others are scanned.
+    registries = models.JSONField(null=True, blank=True, editable=False)
     cursor = models.BigIntegerField(default=0, editable=False)  # the last tag looked at, where queueing goes on
     finished_at = models.DateTimeField(null=True, blank=True)  # when the last of its scans ended
     succeeded = models.PositiveIntegerField(default=0)  # counts of ended scans, written when the run is over
@@ -85,7 +89,7 @@ class ScanRun(Job):
     cancelled = models.PositiveIntegerField(default=0)
     failures = models.JSONField(default=list, blank=True)  # [{reason, remedy, scans}], the most common first
 
-    objects = ScanRunQuerySet.as_manager()
+    objects = ScopedManager.from_queryset(ScanRunQuerySet)()
 
     class Meta(Job.Meta):
         abstract = False
@@ -101,7 +105,21 @@ class ScanRun(Job):
     def state_changed(self, to: State) -> None:
         """A run without scans is over when its job is."""
         if to in FINAL_STATES:
-            ScanRun.objects.filter(pk=self.pk).close()
+            with within(None):
+                ScanRun.objects.filter(pk=self.pk).close()
+
+    @classmethod
+    def in_scope(cls, scope: Seen) -> models.Q:
+        """Those with a scan in scope, and own ones. How many scans they have is counted from those in scope."""
+        from scanning.models.scan import Scan
+
+        scans = Scan._base_manager.filter(Scan.in_scope(scope), run=OuterRef("pk"))
+        return models.Q(models.Exists(scans)) | models.Q(requested_by__in=[scope.person])
+
+    @property
+    def seen_from(self) -> Seen | None:
+        """What it may scan: everything where None."""
+        return None if self.registries is None else Seen(frozenset(self.registries), self.requested_by_id)
 
     @property
     def is_over(self) -> bool:
@@ -115,7 +133,7 @@ class ScanRun(Job):
 
     def counts(self) -> dict[str, int]:
         """Return how many of its scans stand where: succeeded, failed, cancelled, queued, running."""
-        if self.is_over:
+        if self.is_over and current() is None:
             return {"succeeded": self.succeeded, "failed": self.failed, "cancelled": self.cancelled} | dict.fromkeys(
                 ACTIVE, 0
             )
@@ -124,7 +142,7 @@ class ScanRun(Job):
 
     def failures_now(self) -> list[dict[str, str | int]]:
         """Return why scans failed: ``reason``, ``remedy`` and number of ``scans``, the most common first."""
-        if self.is_over:
+        if self.is_over and current() is None:
             found: list[dict[str, str | int]] = self.failures
             return found
         failed = self.scans.filter(state=State.FAILED).order_by().values("reason")

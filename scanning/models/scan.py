@@ -16,8 +16,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, Lane, State
+from console.scope import Scope, ScopedManager, within
 from inventory import summary
 from inventory.models import Image
+from inventory.models.listing import tagged
 from registries.models import Registry
 from registries.models.registry import IS_SLOW
 from scanning.models.run import ScanRun
@@ -70,6 +72,8 @@ class Scan(Job):
     layers_pulled = models.PositiveSmallIntegerField(default=0)
     layers_known = models.PositiveSmallIntegerField(default=0)  # neither pulled nor read again
 
+    objects = ScopedManager["Scan"]()
+
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
@@ -91,6 +95,11 @@ class Scan(Job):
 
     def __str__(self) -> str:
         return f"scan {self.pk} of image {self.image_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those that pull from a registry in scope, whoever else holds the image."""
+        return models.Q(registry__in=scope.registries)
 
     @classmethod
     def next_in_line(cls, queue: models.QuerySet[Scan], *, lane: Lane | None) -> Scan | None:
@@ -146,6 +155,10 @@ class Scan(Job):
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
+        with within(None):
+            self._write(to)
+
+    def _write(self, to: State) -> None:
         ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
         summary.record_state(
             image_id=self.image_id,
@@ -154,6 +167,7 @@ class Scan(Job):
             remedy=self.remedy,
             started_at=timezone.now() if to is State.RUNNING else None,
             ended_at=ended,
+            registry_id=self.registry_id,
         )
         if to in FINAL_STATES and self.run_id is not None:
             ScanRun.objects.filter(pk=self.run_id).close()
@@ -179,8 +193,9 @@ class Scan(Job):
         if to is not State.CANCELLED:
             super().states_changed(jobs, to)
             return
-        summary.record_states(image_ids=[scan.image_id for scan in jobs], state=SUMMARY[to])
-        ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
+        with within(None):
+            summary.record_states(image_ids=[scan.image_id for scan in jobs], state=SUMMARY[to])
+            ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:
         """Show the stage on the image's row, and how far it is where that can be told."""
@@ -226,11 +241,18 @@ class CategoryResult(models.Model):
     looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
 
+    objects = ScopedManager["CategoryResult"]()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["image", "category"], name="categoryresult_unique")]
 
     def __str__(self) -> str:
         return f"{self.category} of image {self.image_id}: {self.outcome}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of images in scope."""
+        return tagged(scope, "image")
 
 
 class LayerEvidence(models.Model):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from console.scope import Scope as Seen
+from console.scope import ScopedManager
+from inventory.models import Tag
 from scanning.models.run import Scope
 
 
@@ -35,11 +38,20 @@ class ScanSchedule(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = ScopedManager["ScanSchedule"]()
+
     class Meta:
         ordering = ["name", "id"]
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def in_scope(cls, scope: Seen) -> models.Q:
+        """Those of all or of recommended images, and those in which an image in scope is chosen."""
+        tags = Tag._base_manager.filter(Tag.in_scope(scope))
+        chosen = cls.chosen.through._base_manager.filter(scanschedule=models.OuterRef("pk"), tag__in=tags.values("pk"))
+        return ~models.Q(scope=Scope.CHOSEN) | models.Q(models.Exists(chosen))
 
 
 class Firing(models.Model):
@@ -56,9 +68,16 @@ class Firing(models.Model):
     run = models.ForeignKey("scanning.ScanRun", null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
+    objects = ScopedManager["Firing"]()
+
     class Meta:
         ordering = ["-due_at"]
         constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="firing_once")]
 
     def __str__(self) -> str:
         return f"{self.schedule_id} at {self.due_at}: {self.outcome}"
+
+    @classmethod
+    def in_scope(cls, scope: Seen) -> models.Q:
+        """Those of schedules in scope."""
+        return models.Q(schedule__in=ScanSchedule._base_manager.filter(ScanSchedule.in_scope(scope)).values("pk"))

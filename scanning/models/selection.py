@@ -11,6 +11,7 @@ from django.db import connection, models
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.utils import timezone
 
+from console.scope import Scope, ScopedManager
 from inventory.models import Tag
 
 LIFE = timedelta(days=7)
@@ -44,11 +45,18 @@ class Selection(models.Model):
     tags = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")
     used_at = models.DateTimeField(auto_now=True)
 
+    objects = ScopedManager["Selection"]()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["owner", "purpose"], name="selection_unique")]
 
     def __str__(self) -> str:
         return f"selection {self.pk} for {self.purpose}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Own ones."""
+        return models.Q(owner__in=[scope.person])
 
     def chosen(self) -> QuerySet[Tag]:
         """Return the tags that are in it."""

@@ -13,9 +13,9 @@ from console.accounts import operator
 from console.listing import Listing
 from console.listing import views as lists
 from inventory.models import Tag
-from scanning import reach, reach_listings
+from scanning import reach, reach_listings, seen
 from scanning.kinds import kinds, type_label
-from scanning.models import Package, PackageVulnerability, Vulnerability
+from scanning.models import Package, Vulnerability
 
 MATCHES_SHOWN = 20
 
@@ -62,12 +62,9 @@ def package_export(request: HttpRequest) -> HttpResponse:
 def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
     """One vulnerability: what it is, which packages have it, and the images that hold them."""
     found = get_object_or_404(Vulnerability, name=name)
-    matches = (
-        PackageVulnerability.objects.filter(vulnerability=found, package__images__gt=0)
-        .select_related("package")
-        .order_by("-package__images", "package__name", "pk")
-    )
-    shown = list(matches[: MATCHES_SHOWN + 1])
+    shown = list(seen.matches(found)[: MATCHES_SHOWN + 1])
+    seen.as_seen([found])
+    seen.as_seen([match.package for match in shown])
     context = {
         "vulnerability": found,
         "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
@@ -84,6 +81,8 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Package, pk=pk)
     matches = found.matches.select_related("vulnerability").order_by("-severity", "vulnerability__name")
     shown = list(matches[: MATCHES_SHOWN + 1])
+    seen.as_seen([found])
+    seen.as_seen([match.vulnerability for match in shown])
     context = {
         "package": found,
         "type": type_label(found.type),

@@ -21,7 +21,7 @@ from console.listing.listing import PAGE_SIZES
 from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope
-from scanning.run_listings import RUNS, SCANS, categories_of, result_label, result_of, started_by
+from scanning.run_listings import RUNS, SCANS, as_seen, categories_of, result_label, result_of, started_by
 from scanning.views.started import say_started
 
 
@@ -125,6 +125,7 @@ def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> 
 
 
 def _facts(found: ScanRun) -> dict[str, object]:
+    as_seen([found])
     return {
         "run": found,
         "counts": found.counts(),

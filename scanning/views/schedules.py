@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from django.contrib import messages
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,11 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console import audit, kept, undo
 from console.accounts import administrator, operator, person
+from console.scope import current
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
 from scanning.forms import ScheduleForm
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
-from scanning.run_listings import result_label, result_of
+from scanning.run_listings import as_seen, result_label, result_of
 from scanning.views.settings import reasons
 from scanning.views.started import say_started
 
@@ -135,7 +136,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         is_on = found.is_on and found.next_due_at is not None
         context |= {
             "upcoming": list(islice(due.due_times(found, after=now), NEXT)) if is_on else [],
-            "firings": found.firings.select_related("run")[:FIRINGS],
+            "firings": _firings(found),
         }
     if person(request).may_administer:
         selection = _selection(request, found)
@@ -145,20 +146,30 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
     return render(request, "scanning/schedules.html", context, status=422 if form.errors else 200)
 
 
+def _firings(found: ScanSchedule) -> list[Firing]:
+    """Return its last due times, each with its run as far as that is seen."""
+    firings = list(found.firings.all()[:FIRINGS])
+    runs = ScanRun.objects.in_bulk([firing.run_id for firing in firings if firing.run_id])
+    as_seen(runs.values())
+    for firing in firings:
+        firing.run = runs.get(firing.run_id or 0)
+    return firings
+
+
 def _selection(request: HttpRequest, found: ScanSchedule) -> Selection:
     return choosing.selection_of(person(request), f"schedule-{found.pk or 'new'}")
 
 
 def _lines() -> list[Line]:
-    """Return all schedules with what came of them last, in a constant number of queries."""
+    """Return the schedules that are seen with what came of them last, in a constant number of queries."""
     runs = ScanRun.objects.filter(schedule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     firings = Firing.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
+    chosen = Count("chosen") if current() is None else Count("chosen", filter=Q(chosen__in=Tag.objects.values("pk")))
     schedules = list(
-        ScanSchedule.objects.annotate(
-            chosen_count=Count("chosen"), last_run=Subquery(runs), last_firing=Subquery(firings)
-        )
+        ScanSchedule.objects.annotate(chosen_count=chosen, last_run=Subquery(runs), last_firing=Subquery(firings))
     )
     by_run = ScanRun.objects.in_bulk([one.last_run for one in schedules if one.last_run])
+    as_seen(by_run.values())
     by_firing = Firing.objects.in_bulk([one.last_firing for one in schedules if one.last_firing])
     lines = []
     for one in schedules:

@@ -139,6 +139,11 @@ def actions_of(module: ast.Module) -> set[str]:
             words = {text for node in classes if "subject" in ast.unparse(node) for text in texts(node)}
         assert words, ast.unparse(call)
         found |= words
+    for kept in (node for node in ast.walk(module) if isinstance(node, ast.ClassDef)):  # they record elsewhere
+        for line in kept.body:
+            plain = isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
+            if plain and ast.unparse(line.targets[0]) == "subject":
+                found |= texts(line)
     return found
 
 

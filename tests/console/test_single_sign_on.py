@@ -11,7 +11,8 @@ import pytest
 from django.test import Client
 
 from console import single_sign_on
-from console.models import AuditEvent, User
+from console.models import AuditEvent, Team, User
+from tests import factories
 from tests.fakes import oidc
 from tests.people import person
 
@@ -179,3 +180,19 @@ def test_it_is_off_until_it_is_configured() -> None:
     assert Client().post("/sign-in/sso/").status_code == 404
     assert Client().get("/sign-in/sso/callback/?code=x&state=y").status_code == 404
     assert "/sign-in/sso/" not in Client().get("/sign-in/").content.decode()
+
+
+def test_groups_of_the_provider_limit_to_the_registries_of_teams_from_the_first_page_on(
+    provider: oidc.Provider,
+) -> None:
+    team = Team.objects.create(name="payments", groups="dev")
+    team.registries.add(factories.registry(name="seen"))
+    factories.registry(name="unseen")
+    provider.person["groups"] = ["dev"]
+    client = Client()
+    sign_on(provider, client)
+    html = client.get("/registries/").content.decode()
+    assert ("seen" in html, "unseen" in html) == (True, False)
+    provider.person["groups"] = ["admins", "dev"]
+    sign_on(provider, client)
+    assert "unseen" in client.get("/registries/").content.decode()

@@ -26,7 +26,7 @@ def image(**fields: Any) -> SimpleNamespace:
     counts = dict.fromkeys(["critical", "high", "medium", "low", "unknown", "malware", "sensitive"])
     states = {
         "scan_state": "scanned",
-        "scan_reason": "",
+        "reason": "",
         "scan_stage": "",
         "scan_percent": None,
         "scan_started_at": None,
@@ -105,7 +105,7 @@ def test_a_status_tells_stage_and_percent_and_why_it_failed() -> None:
     at = timezone.now() - timedelta(minutes=12, seconds=5)
     assert "pulling · 61 % · 12 min<" in render("{% status image %}", image=image(**running, scan_started_at=at))
     assert " min" not in render("{% status image %}", image=image(scan_state="scanned", scan_started_at=at))
-    assert "no space" in render("{% status image %}", image=image(scan_state="failed", scan_reason="no space"))
+    assert "no space" in render("{% status image %}", image=image(scan_state="failed", reason="no space"))
     assert 'data-state="not-scanned"' in render("{% status image %}", image=None)
 
 
@@ -142,7 +142,7 @@ def test_whatever_a_registry_says_is_escaped() -> None:
     hostile = '"><script>alert(1)</script>'
     html = render(
         "{% status image %}{% digest text %}{{ text|middle:10 }}",
-        image=image(scan_state="failed", scan_reason=hostile),
+        image=image(scan_state="failed", reason=hostile),
         text=hostile,
     )
     assert "<script>" not in html

@@ -1,0 +1,110 @@
+"""What somebody may see: everything, or what belongs to some registries alone.
+
+While a request of somebody who is limited is answered, the managers of our models leave out all rows that do not belong
+to these registries: whichever view asks, hidden rows are not there. Whoever is not limited asks the database exactly
+what was asked before. Jobs see everything, but those that work for somebody (an export, a run): they say so.
+
+A model names by ``in_scope`` which of its rows belong to a scope, and takes :class:`ScopedManager`. Django's
+``_base_manager`` sees everything; it is for what must be right whoever asks, such as the states of jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from console.models import User
+
+M = TypeVar("M", bound=models.Model, covariant=True)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What somebody is limited to: ids of registries, and of the person."""
+
+    registries: frozenset[int]
+    person: int | None = None
+
+    @property
+    def key(self) -> str:
+        """A name of exactly these registries: the same for everybody who sees the same."""
+        ids = ",".join(map(str, sorted(self.registries)))
+        return hashlib.sha256(f"registries:{ids}".encode()).hexdigest()
+
+
+EVERYTHING = ""  # the key of no limit
+_current: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+def current() -> Scope | None:
+    """Return what is limited to now; None where everything is seen."""
+    return _current.get()
+
+
+def key() -> str:
+    """Return the key of what is seen now."""
+    scope = current()
+    return scope.key if scope else EVERYTHING
+
+
+def sees(registry_id: int | None) -> bool:
+    """Whether what belongs to this registry is seen now. What belongs to none is not seen by the limited."""
+    scope = current()
+    return scope is None or registry_id in scope.registries
+
+
+def of(user: User | None) -> Scope | None:
+    """Return what ``user`` is limited to, in one query; None, without one, where ``user`` sees everything."""
+    if user is None or (found := registries_of(user)) is None:
+        return None
+    return Scope(registries=frozenset(found), person=user.pk)
+
+
+def registries_of(user: User) -> dict[int, str] | None:
+    """Return the registries that ``user`` is limited to, id → name; None where there is no limit."""
+    if not user.is_limited:
+        return None
+    found: dict[int, str] = import_string(settings.REGISTRIES_OF)(user)
+    return found
+
+
+@contextmanager
+def within(scope: Scope | None) -> Iterator[None]:
+    """See what belongs to ``scope`` alone; everything where it is None."""
+    token = _current.set(scope)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class ScopedManager(models.Manager[M]):
+    """The rows of a model that belong to what is seen now."""
+
+    def get_queryset(self) -> models.QuerySet[M]:
+        rows = super().get_queryset()
+        scope = current()
+        return rows if scope is None else rows.filter(self.model.in_scope(scope))  # type: ignore[attr-defined]
+
+
+class Seen(F):
+    """A field to sort or filter by whose value depends on what is seen: ``seen_<name>`` where the query has that."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.path = name
+
+    def resolve_expression(self, query: Any = None, *args: Any, **kwargs: Any) -> Any:
+        seen = f"seen_{self.path}"
+        field = F(seen if seen in query.annotations else self.path)
+        return field.resolve_expression(query, *args, **kwargs)

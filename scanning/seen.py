@@ -1,0 +1,136 @@
+"""Packages and vulnerabilities as somebody sees them who is limited to some registries: the figures of these alone.
+
+Images and tags are counted by registry, and images again by each set of registries that hold the same ones: what all
+registries of a person hold together is the sum of what each holds, less what was counted twice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Count, Exists, IntegerField, Max, Min, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+
+from console.scope import Scope, current
+from scanning.models import (
+    HolderSet,
+    Package,
+    PackageReach,
+    PackageShared,
+    PackageVulnerability,
+    Vulnerability,
+    VulnerabilityReach,
+    VulnerabilityShared,
+)
+from scanning.reach import FIXES_KEPT
+
+PARTS: dict[type[Any], tuple[type[Any], type[Any], str]] = {
+    Package: (PackageReach, PackageShared, "package"),
+    Vulnerability: (VulnerabilityReach, VulnerabilityShared, "vulnerability"),
+}
+
+
+def packages() -> QuerySet[Package]:
+    """Return the packages that are in an image, to sort by what is seen of them."""
+    return _in_an_image(Package)
+
+
+def vulnerabilities() -> QuerySet[Vulnerability]:
+    """Return the vulnerabilities that are in an image, to sort by what is seen of them."""
+    rows: QuerySet[Vulnerability] = _in_an_image(Vulnerability)
+    if current() is None:
+        return rows
+    here = VulnerabilityReach.objects.filter(vulnerability=OuterRef("pk")).order_by().values("vulnerability")
+    return rows.annotate(
+        seen_highest=Subquery(here.annotate(n=Max("highest")).values("n")),
+        seen_package_names=Subquery(here.annotate(n=Min("package_names")).values("n")),
+        seen_package_types=Subquery(here.annotate(n=Min("package_types")).values("n")),
+    )
+
+
+def here(**conditions: Any) -> Exists:
+    """Return where any registry that is seen has a row for a vulnerability which meets ``conditions``."""
+    return Exists(VulnerabilityReach.objects.filter(vulnerability=OuterRef("pk"), **conditions))
+
+
+def matches(vulnerability: Vulnerability) -> QuerySet[PackageVulnerability]:
+    """Return the packages in use that have ``vulnerability``, those in most images first."""
+    rows = PackageVulnerability.objects.filter(vulnerability=vulnerability, package__images__gt=0)
+    rows = rows.select_related("package")
+    if current() is None:
+        return rows.order_by("-package__images", "package__name", "pk")
+    held = PackageReach.objects.filter(package=OuterRef("package")).order_by().values("package")
+    most = Subquery(held.annotate(n=Sum("images")).values("n"))
+    return rows.annotate(held=most).order_by("-held", "package__name", "pk")
+
+
+def as_seen(rows: Iterable[Package] | Iterable[Vulnerability]) -> None:
+    """Set on ``rows`` (unsaved), all of one model, what is seen of them, in three queries; nothing without a limit."""
+    scope = current()
+    found: dict[int, Any] = {row.pk: row for row in rows}
+    if scope is None or not found:
+        return
+    model = type(next(iter(found.values())))
+    reach, shared, thing = PARTS[model]
+    parts: dict[int, list[Any]] = defaultdict(list)
+    for part in reach.objects.filter(**{f"{thing}__in": list(found)}):
+        parts[getattr(part, f"{thing}_id")].append(part)
+    twice: dict[int, int] = defaultdict(int)
+    for weight, holders in _counted_twice(scope).items():
+        rows_of = shared.objects.filter(**{f"{thing}__in": list(found)}, holders__in=holders)
+        for key, images in rows_of.values_list(f"{thing}_id").annotate(n=Sum("images")):
+            twice[key] += weight * images
+    for key, row in found.items():
+        row.images = sum(part.images for part in parts[key]) - twice[key]
+        row.tags = sum(part.tags for part in parts[key])
+        if model is Vulnerability:
+            _describe(row, parts[key])
+
+
+def _describe(row: Vulnerability, parts: Sequence[VulnerabilityReach]) -> None:
+    row.highest = max((part.highest for part in parts), default=1)
+    row.fixable = any(part.fixable for part in parts)
+    row.package_names = "\n".join(_together(part.package_names.splitlines() for part in parts))
+    row.package_types = " ".join(_together(part.package_types.split() for part in parts))
+    row.fixed_versions = "\n".join(_together(part.fixed_versions.splitlines() for part in parts)[:FIXES_KEPT])
+
+
+def _together(lists: Iterable[Iterable[str]]) -> list[str]:
+    return sorted({each for one in lists for each in one})
+
+
+def _in_an_image(model: type[Any]) -> QuerySet[Any]:
+    rows: QuerySet[Any] = model.objects.filter(images__gt=0)
+    scope = current()
+    if scope is None:
+        return rows
+    reach, shared, thing = PARTS[model]
+
+    def total(of: QuerySet[Any], name: str) -> Combinable:
+        counted = of.filter(**{thing: OuterRef("pk")}).order_by().values(thing).annotate(n=Sum(name)).values("n")
+        return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+
+    images = total(reach.objects.all(), "images")
+    for weight, holders in _counted_twice(scope).items():
+        images = images - Value(weight) * total(shared.objects.filter(holders__in=holders), "images")
+    annotated: QuerySet[Any] = rows.annotate(seen_images=images, seen_tags=total(reach.objects.all(), "tags"))
+    return annotated
+
+
+def _counted_twice(scope: Scope) -> dict[int, list[int]]:
+    """Return how many times too often images are counted → the sets of registries that hold them."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for holders in HolderSet.objects.all():
+        if (times := len(holders.ids & scope.registries) - 1) > 0:
+            found[times].append(holders.pk)
+    return found
+
+
+def versions() -> Subquery:
+    """Return how many versions of packages in use have a vulnerability."""
+    rows = PackageVulnerability.objects.filter(vulnerability=OuterRef("pk"), package__images__gt=0).order_by()
+    counted = rows.values("vulnerability").annotate(n=Count("pk")).values("n")
+    return Subquery(counted, output_field=IntegerField())
