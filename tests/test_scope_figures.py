@@ -166,6 +166,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     with within(of(other)):
         assert trend.read()["vulnerabilities"].last.value == images.count(), "who sees the same shares the days"
     assert trend.read()["vulnerabilities"].last.value == Image.objects.count()
+    assert overview.read().images == Image.objects.count(), "nobody is shown what was kept for others"
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:
