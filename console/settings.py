@@ -143,6 +143,7 @@ REDIS_URL: str = env.str("REDIS_URL", "")
 
 # --- jobs --------------------------------------------------------------------------------------------------------
 SCAN_WORKERS: int = env.int("TALLYMAN_SCAN_WORKERS", 2)
+SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 8)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
@@ -151,7 +152,13 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
     "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
     "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
-    "scan": {"model": "scanning.Scan", "task": "scanning.tasks.scan", "cluster": "scan", "places": SCAN_WORKERS},
+    "scan": {
+        "model": "scanning.Scan",
+        "task": "scanning.tasks.scan",
+        "cluster": "scan",
+        "places": SCAN_WORKERS,
+        "at_once": SCANS_PER_WORKER,
+    },
     "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
@@ -161,6 +168,9 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
+
+# cluster → functions that it calls once before it starts its workers, which have then what those have made.
+JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.installed.prepare"]}
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [

@@ -18,7 +18,17 @@ from scanning.engines.yara import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
 
-__all__ = ["MalwareEngine", "Readiness", "clamav", "fingerprint_key", "layer_store", "malware", "trivy", "yara"]
+__all__ = [
+    "MalwareEngine",
+    "Readiness",
+    "clamav",
+    "fingerprint_key",
+    "layer_store",
+    "malware",
+    "prepare",
+    "trivy",
+    "yara",
+]
 
 RULES = Path(__file__).parent / "rules"
 
@@ -71,6 +81,12 @@ def layer_store() -> LayerStore:
         max_bytes=settings.LAYER_STORE_BYTES,
         still_seconds=settings.SCAN_STALL_SECONDS,
     )
+
+
+def prepare() -> None:
+    """Do what every process that scans would do once: verify the executable, compile the rules. Raises nothing."""
+    trivy().ready()
+    yara().ready()
 
 
 def fingerprint_key() -> bytes:

@@ -7,13 +7,13 @@ after our own layers and with nothing held.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import TypedDict, TypeVar
 
 from django.utils.translation import gettext_lazy
 
@@ -26,7 +26,9 @@ from registries.oci.errors import NotFound
 from scanning import evidence, installed
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, StoredLayer
 from scanning.engines.trivy import LayersMissing, TrivySession
+from scanning.engines.trivy_turn import config_of
 from scanning.layers import CorruptLayer, LayerLease, StoredFile
+from scanning.layers.claims import Claims
 from scanning.models import Scan
 from scanning.models.scan import Stage
 from scanning.stopping import Stopping
@@ -37,7 +39,14 @@ V = TypeVar("V")
 PULLS = 3  # layers of one image at once
 _ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
 _ELSEWHERE = gettext_lazy("A layer lies outside of the registry and was not looked at.")
+PATIENCE_SECONDS = 2.0  # without a further layer, before Trivy looks at those that are here
 LOOK_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
+
+
+class _Options(TypedDict):
+    scratch: Path
+    check: Stopping
+    timeout: float
 
 
 @dataclass(frozen=True)
@@ -132,25 +141,35 @@ class Look:
         )
 
     def _see(self) -> ImageReport | None:
-        while unknown := self._unknown():
-            with installed.layer_store().claims(layer.digest for layer in unknown) as claimed:
-                self._check.let_go = claimed.let_go
-                unknown = self._unknown()  # another scan may have ended its look just before the claim
-                mine = [layer for layer in unknown if layer.digest in claimed]
-                self._pull(mine)
-                whole, report = len(mine) == len(unknown), None
-                if self._session and mine:
-                    report = self._analyse(self._layers() if whole else mine)
-                self._read_to_the_end()
-                if self._session and whole:
-                    return report
-            if not mine and unknown:
+        unknown = self._unknown()
+        while unknown:
+            with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+                self._check.let_go = claims.let_go
+                if claims.held:
+                    unknown = self._unknown()  # another scan may have ended its look just before the claim
+                mine = [layer for layer in unknown if layer.digest in claims.held]
+                left = self._pull(mine, claims)
+                if len(mine) == len(unknown):
+                    return self._conclude()
+                self._look_at(left, claims)
+            if mine:
+                unknown = self._unknown()
+            else:
                 self._run.progress(Stage.WAITING)
                 self._check()
                 time.sleep(LOOK_SECONDS)
+                unknown = self._still_claimed(unknown) or self._unknown()
+        return self._conclude()
+
+    def _conclude(self) -> ImageReport | None:
         report = self._analyse(self._layers()) if self._session else None
         self._read_to_the_end()
         return report
+
+    def _still_claimed(self, unknown: list[_Layer]) -> list[_Layer]:
+        """Return ``unknown`` where others hold all of it still; [] where it is time to ask what is known by now."""
+        with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+            return [] if claims.held else unknown
 
     def _unknown(self) -> list[_Layer]:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
@@ -168,13 +187,25 @@ class Look:
             known &= reports.keys()
         return [layer for layer in absent if layer not in proven or self._diff_id(layer) not in known]
 
-    def _pull(self, layers: Sequence[_Layer]) -> None:
-        """Pull the layers, and have the malware engines read each as soon as it is there."""
+    def _pull(self, layers: Sequence[_Layer], claims: Claims) -> list[_Layer]:
+        """Pull the layers, and have the malware engines read each as soon as it is there.
+
+        Where some take long, Trivy looks at those that are there, and others may go on with them. Returns what Trivy
+        has not looked at.
+        """
         sizes = [layer.descriptor.size if layer.descriptor.size_known else None for layer in layers]
         known = [size for size in sizes if size is not None]
         self._total = sum(self._pulled.values()) + sum(known) if len(known) == len(sizes) else None
+        here: list[_Layer] = []
+        came = time.monotonic()
         with self._threads(PULLS, "pull") as pool:
             for layer, file in self._as_they_come({pool.submit(self._fetch, layer): layer for layer in layers}):
+                if layer is None:
+                    if here and time.monotonic() - came > PATIENCE_SECONDS:
+                        self._look_at(here, claims)
+                        here = []
+                    continue
+                came = time.monotonic()
                 if file is None:
                     self._unseen[layer.digest] = _ELSEWHERE
                     continue
@@ -182,22 +213,34 @@ class Look:
                 self._proven[layer.digest] = file.diff_id
                 resolve.record_diff_id(digest=layer.digest, diff_id=file.diff_id)
                 self._read(file)
+                here.append(layer)
+        return here
+
+    def _look_at(self, layers: Sequence[_Layer], claims: Claims) -> None:
+        """Have all engines look at layers that are here, and let other scans have what is known of them then."""
+        if layers and self._session:
+            stored = [self._stored(position, layer) for position, layer in enumerate(layers)]
+            options = self._options()
+            self._ask(lambda session: session.read(stored, **options))
+        self._read_to_the_end()
+        for layer in layers:
+            claims.release(layer.digest)
 
     def _read(self, file: StoredFile) -> None:
         """Have the malware engines that do not know the layer read it, in their thread."""
-        for engine, version in self._engines.items():
+        for engine in self._engines:
             key = engine.name, file.diff_id
-            known = evidence.malware([file.diff_id], engine=engine.name, version=version)
-            if file.diff_id in known:
-                self._reports[key] = known[file.diff_id]
-            elif key not in self._readings.values():
+            if key not in self._reports and key not in self._readings.values():
                 self._readings[self._reader.submit(engine.scan_layer, file.path, check=self._check)] = key
 
     def _read_to_the_end(self) -> None:
         """Wait for the malware engines and keep what they have seen."""
         self._stage = Stage.READING
         versions = {engine.name: version for engine, version in self._engines.items()}
-        for (engine, diff_id), report in self._as_they_come(self._readings):
+        for key, report in self._as_they_come(self._readings):
+            if key is None or report is None:
+                continue
+            engine, diff_id = key
             evidence.keep_malware(diff_id, report, engine=engine, version=versions[engine])
             self._reports[engine, diff_id] = report
         self._readings, self._stage = {}, Stage.ANALYSING
@@ -213,13 +256,16 @@ class Look:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _as_they_come(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K, V]]:
+    def _as_they_come(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K | None, V | None]]:
+        """Yield what the futures return, with what each is for; (None, None) now and then while none is done."""
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
             self._look_up()
             for future in done:
                 yield futures[future], future.result()
+            if not done:
+                yield None, None
 
     def _fetch(self, layer: _Layer) -> StoredFile | None:
         """Bring one layer into the store, verified and uncompressed; None where it lies elsewhere.
@@ -255,27 +301,34 @@ class Look:
             self._run.progress(self._stage)
 
     def _analyse(self, layers: Sequence[_Layer]) -> ImageReport | None:
-        """Have Trivy look at the layers, of the image or of a part of it, and remember what is new in them.
+        """Have Trivy look at the image of these layers, and remember what is new in them."""
+        assert self._session is not None  # noqa: S101 (narrows the type)
+        known = self._session.known({self._diff_id(layer) for layer in layers})
+        stored = [self._stored(position, layer, known) for position, layer in enumerate(layers)]
+        image = ImageInput(config=config_of(stored), layers=stored, history=self._run.job.image.history)
+        options = self._options()
+        return self._ask(lambda session: session.analyse(image, **options))
 
-        Where it fails for good it is asked no more, and the malware engines go on.
-        """
+    def _ask(self, ask: Callable[[TrivySession], V]) -> V | None:
+        """Ask Trivy. Where it fails for good it is asked no more, and the malware engines go on."""
         assert self._session is not None  # noqa: S101 (narrows the type)
         self._run.progress(Stage.ANALYSING)
-        known = self._session.known({self._diff_id(layer) for layer in layers})
-        stored = []
-        for position, layer in enumerate(layers):
-            file, diff_id = self._files.get(layer.digest), self._diff_id(layer)
-            path = file.path if file and diff_id not in known else None
-            stored.append(StoredLayer(position, diff_id, path, file.size if file else 0))
-        image = ImageInput(config=_config(stored), layers=stored, history=self._run.job.image.history)
-        timeout = float(self._run.job.timeout)
         try:
-            return self._session.analyse(image, scratch=self._run.scratch, check=self._check, timeout=timeout)
+            return ask(self._session)
         except EngineError as error:
             if error.retry:
                 raise
             self._session, self._failure = None, error
             return None
+
+    def _options(self) -> _Options:
+        return {"scratch": self._run.scratch, "check": self._check, "timeout": float(self._run.job.timeout)}
+
+    def _stored(self, position: int, layer: _Layer, known: Collection[str] = ()) -> StoredLayer:
+        """Return a layer as Trivy gets it: without its path where it is ``known``."""
+        file, diff_id = self._files.get(layer.digest), self._diff_id(layer)
+        path = file.path if file and diff_id not in known else None
+        return StoredLayer(position, diff_id, path, file.size if file else 0)
 
     def _diff_id(self, layer: _Layer) -> str:
         return self._proven[layer.digest]
@@ -287,9 +340,3 @@ class Look:
     def _layers(self) -> list[_Layer]:
         """Return the layers that can be looked at, from the base upwards."""
         return [layer for layer in self._all if layer.digest not in self._unseen]
-
-
-def _config(layers: Sequence[StoredLayer]) -> bytes:
-    """Return a config with these layers, of an image or a part of it."""
-    rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
-    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs, "config": {}}).encode()

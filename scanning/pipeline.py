@@ -99,6 +99,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
         owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
         lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))
         session = installed.trivy().session(categories=analysed) if analysed else None
+        if session:
+            stack.enter_context(session.coming())
         malware = RiskCategory.MALWARE in categories
         look = Look(run, source, lease, session=session, malware=malware, check=check)
         seen = look.see()
@@ -110,6 +112,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
 
 def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
     """Count this image against the registry's hourly limit, or go back into the queue until there is room."""
+    if registry.limit is None:
+        return
     until = limit.take(
         registry_id=registry.pk, image_id=run.job.image.image_id, waiting=_waiting(registry, run.job.lane)
     )

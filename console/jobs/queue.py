@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -86,12 +86,20 @@ def run_cluster() -> None:
     """Run the django-q2 cluster that ``Q_CLUSTER_NAME`` names until SIGTERM. Every process in it dies with its parent.
 
     django-q2 leaves workers behind when their parent is killed; here the kernel ends them. What the tasks import is
-    imported before the workers are forked: once, and in memory that they share.
+    imported before the workers are forked: once, and in memory that they share. So is what settings.JOB_PREPARATIONS
+    names.
     """
     die_with_parent_after_fork()
+    name = os.environ.get(presence.CLUSTER_VARIABLE, "")
     for kind in settings.JOB_KINDS.values():
-        if kind["cluster"] == os.environ.get(presence.CLUSTER_VARIABLE):
+        if kind["cluster"] == name:
             import_string(kind["task"])
+    for preparation in settings.JOB_PREPARATIONS.get(name, ()):
+        try:
+            import_string(preparation)()
+        except Exception:
+            log.exception("%s failed; the workers do it where they need it", preparation)
+    connection.close()  # no worker may inherit it
     cluster = Cluster()
     cluster.start()
 

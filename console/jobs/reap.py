@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from pathlib import Path
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -97,16 +98,23 @@ def hint_again(model: type[Job]) -> None:
             return
 
 
+OF_A_PROCESS = "process"  # first part of the name of a folder that several jobs of one process share
+
+
 def sweep_scratch() -> None:
-    """Remove the scratch folders on this machine whose attempt is over."""
+    """Remove the scratch folders on this machine whose attempt is over, and those of processes that have ended."""
     models = {model.kind: model for model in job_models()}
     for folder in sorted(scratch_root().glob("*")):
         kind, _dash, rest = folder.name.rpartition("-")[0].rpartition("-")
         attempt = folder.name.rpartition("-")[2]
-        if kind not in models or not rest.isdigit() or not attempt.isdigit():
+        if kind not in (*models, OF_A_PROCESS) or not rest.isdigit() or not attempt.isdigit():
             continue  # not ours
-        running = models[kind]._base_manager.filter(pk=int(rest), attempt=int(attempt), state=State.RUNNING)
-        if not running.exists():
+        if kind == OF_A_PROCESS:
+            alive = Path(f"/proc/{rest}").exists()
+        else:
+            running = models[kind]._base_manager.filter(pk=int(rest), attempt=int(attempt), state=State.RUNNING)
+            alive = running.exists()
+        if not alive:
             shutil.rmtree(folder, ignore_errors=True)
             log.info("Removed the scratch folder %s, left by a lost worker", folder.name)
 

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from console.jobs import presence, queue
 from console.jobs.advance import advance, from_now
+from console.jobs.crew import work_off
 from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
@@ -32,6 +33,7 @@ J = TypeVar("J", bound=Job)
 
 PROGRESS_SECONDS = 1.0  # progress is written no more often, unless the stage changes
 CLAIM_TRIES = 100
+BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
 def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
@@ -50,11 +52,15 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
     with place(model.kind) as placed:
-        while job := _claim(model, urgent=not placed):
-            count += 1
-            _run(job, handler)
-            if not (placed and _has_places(model)) or presence.draining() or time.monotonic() >= ends:
-                break
+        hands = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
+        if placed and hands > 1:
+            count = _several(model, handler, hands=hands, ends=ends)
+        else:
+            while job := _claim(model, urgent=not placed):
+                count += 1
+                _run(JobRun(job), handler)
+                if not (placed and _has_places(model)) or presence.draining() or time.monotonic() >= ends:
+                    break
     if not count:
         log.info("A hint for %s %s found no such job to take", model.kind, job_id)
     if count or placed:  # whoever found no place must not hint: it would find none again
@@ -91,8 +97,37 @@ def _has_places(model: type[J]) -> bool:
     return "places" in settings.JOB_KINDS[model.kind]
 
 
-def _run(job: J, handler: Callable[[JobRun[J]], None]) -> None:
-    run = JobRun(job)
+def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, hands: int, ends: float) -> int:
+    """Do jobs one after the other, so many at once as there are ``hands``; return how many."""
+    runs: set[JobRun[J]] = set()
+
+    def take() -> Callable[[], None] | None:
+        job = _claim(model, urgent=False)
+        if job is None:
+            return None
+        run = JobRun(job)
+        runs.add(run)
+
+        def do() -> None:
+            try:
+                _run(run, handler)
+            finally:
+                runs.discard(run)
+
+        return do
+
+    def break_off() -> None:
+        for run in list(runs):
+            run.break_off()
+
+    def go_on(busy: bool) -> bool:
+        left = ends - time.monotonic() + (BESIDE_SECONDS if busy else 0)
+        return not presence.draining() and left > 0
+
+    return work_off(take, hands=hands, go_on=go_on, break_off=break_off)
+
+
+def _run(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
     try:
         with run.lease:
             _settle(run, handler)
@@ -126,14 +161,18 @@ def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
             _fail(run, error)
         except BaseException:  # the queue's own time limit, or an exit from within the work
             if not run.ended:
-                run._end(
-                    State.FAILED,
-                    reason=_("The work was broken off from outside, perhaps because it ran for more than an hour."),
-                    remedy=_("Start it again. If it happens again, look into the log of the worker."),
-                )
+                broken_off = _broken_off()
+                run._end(State.FAILED, reason=broken_off.reason, remedy=broken_off.remedy)
             raise
     except LeaseLost:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
+
+
+def _broken_off() -> JobFailure:
+    return JobFailure(
+        _("The work was broken off from outside, perhaps because it ran for more than an hour."),
+        _("Start it again. If it happens again, look into the log of the worker."),
+    )
 
 
 def _stop(run: JobRun[J], interruption: Interrupted) -> None:
@@ -193,6 +232,7 @@ class JobRun(Generic[J]):
         self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
         self.lease = Lease(job, job.attempt)
         self.ended = False
+        self._broken_off: JobFailure | None = None
         self._deadline: tuple[float, str, str] | None = None
         self._written_at = 0.0
         self._unwritten: dict[str, Any] = {}
@@ -205,8 +245,14 @@ class JobRun(Generic[J]):
             raise Cancelled
         if presence.draining():
             raise Draining
+        if self._broken_off is not None:
+            raise self._broken_off
         if self._deadline is not None and time.monotonic() >= self._deadline[0]:
             raise JobFailure(self._deadline[1], self._deadline[2])
+
+    def break_off(self) -> None:
+        """Let ``check()`` raise, for what the process itself was told to end."""
+        self._broken_off = _broken_off()
 
     def set_deadline(self, seconds: float, *, reason: str, remedy: str) -> None:
         """Let ``check()`` raise ``JobFailure(reason, remedy)`` from ``seconds`` on, counted from now."""

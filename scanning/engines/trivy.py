@@ -9,60 +9,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from console.jobs import process
-from scanning.engines.base import (
-    Check,
-    EngineError,
-    ImageInput,
-    ImageReport,
-    Readiness,
-    RiskCategory,
-    SecretFact,
-    StoredLayer,
-)
+from scanning.engines.base import Check, EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StoredLayer
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
-from scanning.engines.trivy_cache import (
-    LayerNote,
-    Memory,
-    Shown,
-    make_cache,
-    make_java_index,
-    read_cache,
-    without_files,
-)
-from scanning.engines.trivy_command import (
-    FLAGS,
-    SCANNERS,
-    VERSION_SECONDS,
-    Runner,
-    failure,
-    is_cache_damaged,
-    scanners,
-    start,
-)
+from scanning.engines.trivy_cache import Memory, make_java_index
+from scanning.engines.trivy_command import SCANNERS, VERSION_SECONDS, Runner, scanners, start
 from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
-from scanning.engines.trivy_layout import write_layout
-from scanning.engines.trivy_match import MARK, Matcher, matched_with, system_of
-from scanning.engines.trivy_report import Report, read_report, read_secrets
-from scanning.engines.trivy_secrets import FoundSecret, show
+from scanning.engines.trivy_match import Matcher, matched_with
+from scanning.engines.trivy_together import Together
+from scanning.engines.trivy_turn import CacheDamaged, LayersMissing, Told, Tool, Turn, alone, config_of
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 
 OLD_DATABASE_DAYS = 7
-
-
-class LayersMissing(EngineError):
-    """Layers that were believed to be known are not. Pull them and analyse again."""
-
-    def __init__(self, diff_ids: Collection[str]) -> None:
-        super().__init__(
-            "What Trivy had told of a layer is lost.", "Scan again: the layers will be pulled.", retry=True
-        )
-        self.diff_ids = frozenset(diff_ids)
 
 
 class Trivy:
@@ -88,6 +50,8 @@ class Trivy:
         self._binary = Binary(executable, expected_sha256)
         self._home, self._memory, self._database, self._key, self._run = home, memory, database, fingerprint_key, run
         self._versions: dict[str, str] = {}  # by SHA-256 of the executable
+        self._asking = threading.Lock()
+        self._gathering = Together()
 
     def executable(self) -> Path:
         """Return the executable, verified. Raises EngineError."""
@@ -107,23 +71,21 @@ class Trivy:
     def engine_version(self) -> str:
         """Return the version of the executable alone, such as "0.76.0". Raises EngineError."""
         path, digest = self._binary.verified()
-        if digest not in self._versions:
-            self._make_home()
-            finished = start(
-                self._run,
-                [path, "--version", "--format", "json"],
-                check=_never,
-                timeout=VERSION_SECONDS,
-                cwd=self._home,
-            )
-            try:
-                version = str(json.loads(finished.stdout)["Version"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise EngineError(
-                    f"{path} does not tell its version as Trivy does.", "Set TALLYMAN_TRIVY to an executable of Trivy."
-                ) from error
-            self._versions[digest] = version
-        return self._versions[digest]
+        with self._asking:
+            if digest not in self._versions:
+                self._versions[digest] = self._ask_version(path)
+            return self._versions[digest]
+
+    def _ask_version(self, path: Path) -> str:
+        self._make_home()
+        argv: list[str | Path] = [path, "--version", "--format", "json"]
+        finished = start(self._run, argv, check=_never, timeout=VERSION_SECONDS, cwd=self._home)
+        try:
+            return str(json.loads(finished.stdout)["Version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                f"{path} does not tell its version as Trivy does.", "Set TALLYMAN_TRIVY to an executable of Trivy."
+            ) from error
 
     def ready(self, categories: Collection[RiskCategory] = frozenset(SCANNERS)) -> Readiness:
         """Return whether ``categories`` can be looked for, with what is known of executable and database.
@@ -156,33 +118,31 @@ class Trivy:
         Raises EngineError where the engine cannot work, or where ``categories`` hold vulnerabilities and there is no
         database.
         """
-        path, _digest = self._binary.verified()
         wanted = frozenset(categories) & self.categories
-        database = read_facts(self._database) if RiskCategory.VULNERABILITIES in wanted else None
+        tool = self._tool(wanted)
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
-        variant = hashlib.sha256(f"{self.engine_version()} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
+        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
+        return TrivySession(tool, self._memory, variant, self._gathering)
+
+    def _tool(self, categories: frozenset[RiskCategory]) -> Tool:
+        path, _digest = self._binary.verified()
+        database = read_facts(self._database) if RiskCategory.VULNERABILITIES in categories else None
+        version = self.engine_version()
         self._make_home()
-        return TrivySession(
-            self._run,
-            self._memory,
-            variant,
+        return Tool(
             executable=path,
+            run=self._run,
             key=self._key,
-            categories=wanted,
+            categories=categories,
             database=database,
             java_index=make_java_index(self._home),
-            matched_with=matched_with(self.engine_version(), database),
+            matched_with=matched_with(version, database),
+            version=version,
         )
 
     def matcher(self) -> Matcher:
         """Return what matches stored packages with the database as it is now. Raises EngineError."""
-        path, _digest = self._binary.verified()
-        database = read_facts(self._database)
-        version = self.engine_version()
-        self._make_home()
-        return Matcher(
-            self._run, executable=path, version=version, database=database, java_index=make_java_index(self._home)
-        )
+        return self._tool(frozenset({RiskCategory.VULNERABILITIES})).matcher()
 
     def _make_home(self) -> None:
         try:
@@ -194,25 +154,15 @@ class Trivy:
 
 
 class TrivySession:
-    """One image's turn with Trivy: a database fixed, and what is known of layers for these categories."""
+    """One image's turn with Trivy: a database fixed, and what is known of layers for these categories.
 
-    def __init__(
-        self,
-        run: Runner,
-        memory: Memory,
-        variant: str,
-        *,
-        executable: Path,
-        key: bytes,
-        categories: frozenset[RiskCategory],
-        database: DatabaseFacts | None,
-        java_index: Path,
-        matched_with: str,
-    ) -> None:
-        self._run, self._memory, self._variant = run, memory, variant
-        self._executable, self._key, self._categories = executable, key, categories
-        self._java_index, self._matched_with = java_index, matched_with
-        self.database = database  # that findings are matched with; None where no vulnerabilities are looked for
+    Within ``coming()`` images that are looked at meanwhile may share its runs.
+    """
+
+    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together) -> None:
+        self._tool, self._memory, self._variant, self._gathering = tool, memory, variant, gathering
+        self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
+        self.coming = gathering.coming
 
     def known(self, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers that need not be pulled for the categories of this session."""
@@ -225,96 +175,31 @@ class TrivySession:
         empty where vulnerabilities are not looked for. Raises LayersMissing where a layer without a path is needed
         after all, else EngineError.
         """
+        report = self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=True).report
+        assert report is not None  # noqa: S101 (asked for)
+        return report
+
+    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: Check, timeout: float) -> None:
+        """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
+        image = ImageInput(config=config_of(layers), layers=layers)
+        self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=False)
+
+    def _ask(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float, whole: bool) -> Told:
         absent = {layer.diff_id for layer in image.layers if layer.path is None}
         notes = self._memory.recall(self._variant, absent)
-        if lost := absent - notes.keys():
-            self._memory.forget(self._variant, lost)
-            raise LayersMissing(lost)
-        work = scratch / "trivy"
         try:
-            work.mkdir()
-            write_layout(work / "layout", image, check=check)
-            make_cache(
-                work / "cache",
-                notes=list(notes.values()),
-                database=self.database.folder if self.database else None,
-                java_index=self._java_index,
-            )
-            report = self._scan(absent, work, check=check, timeout=timeout)
-            records = read_cache(work / "cache", known={note.key for note in notes.values()})
-            known = {**notes, **self._learn(report.secrets, image.layers, records, check)}
-            secrets = self._secrets(report.secrets, known)
-        except OSError as error:
-            raise EngineError(
-                f"The image's layers could not be read or laid out: {error.strerror}.",
-                "Check the free space and the rights of the data folder, then scan again.",
-                retry=True,
-            ) from error
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        looked_up = RiskCategory.VULNERABILITIES in self._categories
-        return ImageReport(
-            os_name=report.os_name,
-            os_end_of_life=report.os_end_of_life,
-            os_listed=report.os_listed,
-            packages=tuple(report.packages.values()) if looked_up else (),
-            vulnerabilities=tuple(report.vulnerabilities.values()),
-            matches=tuple(report.matches.values()),
-            secrets=secrets if RiskCategory.SENSITIVE in self._categories else (),
-            system=system_of(report, [known[layer.diff_id].record for layer in image.layers]),
-            matched_with=self._matched_with,
-        )
-
-    def _scan(self, absent: set[str], work: Path, *, check: Check, timeout: float) -> Report:
-        argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", work / "cache"]
-        argv += ["--scanners", scanners(self._categories), "--timeout", f"{int(timeout) + 60}s", *FLAGS]
-        finished = start(self._run, argv, check=check, timeout=timeout, cwd=work)
-        if finished.returncode != 0:
-            self._fail(finished, absent)
-        return read_report(finished.stdout)
-
-    def _fail(self, finished: process.Finished, absent: set[str]) -> None:
-        """Raise what the end of a failed run means."""
-        said = finished.stderr_tail
-        if "unable to get uncompressed layer" in said and "no such file or directory" in said and absent:
-            named = {diff_id for diff_id in absent if diff_id in said}
+            if lost := absent - notes.keys():
+                raise LayersMissing(lost)
+            turn = Turn(image, notes, scratch, timeout, whole)
+            told = self._gathering.ask(self._tool, turn, check=check) or alone(self._tool, turn, check=check)
+        except LayersMissing as missing:
+            self._memory.forget(self._variant, absent | missing.diff_ids)
+            raise
+        except CacheDamaged:
             self._memory.forget(self._variant, absent)
-            raise LayersMissing(named or absent)
-        if is_cache_damaged(finished):
-            self._memory.forget(self._variant, absent)
-        raise failure(finished)
-
-    def _learn(
-        self,
-        found: Sequence[FoundSecret],
-        layers: Sequence[StoredLayer],
-        records: Mapping[str, tuple[str, bytes]],
-        check: Check,
-    ) -> dict[str, LayerNote]:
-        """Keep what Trivy has told of the layers that it has read, with their secrets masked and hashed.
-
-        All of a layer's secrets, also those that a layer above hides in this image: another image may show them.
-        """
-        new: dict[str, LayerNote] = {}
-        for layer in layers:
-            if layer.path is None or layer.diff_id in new:
-                continue
-            key, record = records.get(layer.diff_id, ("", b""))
-            secrets = [secret for secret in found if secret.diff_id == layer.diff_id]
-            secrets += read_secrets(record, layer.diff_id)
-            shown = show(secrets, layer.path, key=self._key, check=check) if secrets else {}
-            new[layer.diff_id] = LayerNote(key, record if MARK in record else without_files(record), shown)
-        self._memory.keep(self._variant, {diff_id: note for diff_id, note in new.items() if note.record})
-        return new
-
-    def _secrets(self, found: Sequence[FoundSecret], notes: Mapping[str, LayerNote]) -> tuple[SecretFact, ...]:
-        """Return the secrets of a report as they are shown."""
-        known = [secret for secret in found if secret.diff_id in notes]
-        missing = {secret.diff_id for secret in known if secret.key not in notes[secret.diff_id].secrets}
-        if missing:
-            self._memory.forget(self._variant, missing)
-            raise LayersMissing(missing)
-        return tuple(_secret_fact(secret, notes[secret.diff_id].secrets[secret.key]) for secret in known)
+            raise
+        self._memory.keep(self._variant, {diff_id: note for diff_id, note in told.learnt.items() if note.record})
+        return told
 
 
 def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:
@@ -326,21 +211,6 @@ def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:
         yield "Warning", "This is the small database that the project makes itself, not the public one."
     elif age > OLD_DATABASE_DAYS:
         yield "Warning", f"The database is more than {OLD_DATABASE_DAYS} days old. Update it."
-
-
-def _secret_fact(secret: FoundSecret, shown: Shown) -> SecretFact:
-    return SecretFact(
-        rule=secret.rule,
-        category=secret.category,
-        title=secret.title,
-        severity=secret.severity,
-        path=secret.path,
-        start_line=secret.start_line,
-        end_line=secret.end_line,
-        masked=shown.masked,
-        fingerprint=shown.fingerprint,
-        diff_id=secret.diff_id,
-    )
 
 
 def _never() -> None:

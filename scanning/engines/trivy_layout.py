@@ -34,7 +34,7 @@ def write_layout(folder: Path, image: ImageInput, *, check: Check) -> None:
         size = layer.size
         if layer.path is not None:
             size = layer.path.stat().st_size
-            _link(layer.path, blobs / layer.diff_id.removeprefix("sha256:"), check)
+            _link(layer.path, layer_path(folder, layer.diff_id), check)
         layers.append({"mediaType": LAYER_TYPE, "digest": layer.diff_id, "size": size})
     rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in image.layers]}
     config = _put(blobs, {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs})
@@ -43,6 +43,11 @@ def write_layout(folder: Path, image: ImageInput, *, check: Check) -> None:
     index = {"schemaVersion": 2, "manifests": [{"mediaType": MANIFEST_TYPE, **described}]}
     (folder / "index.json").write_text(json.dumps(index))
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+
+def layer_path(folder: Path, diff_id: str) -> Path:
+    """Return where a layer lies in the layout in ``folder``."""
+    return folder / "blobs" / "sha256" / diff_id.removeprefix("sha256:")
 
 
 def _check_config(image: ImageInput) -> None:

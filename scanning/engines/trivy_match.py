@@ -22,7 +22,6 @@ from scanning.engines.base import (
     EngineError,
     ImageInput,
     MatchFact,
-    PackageFact,
     RiskCategory,
     StoredLayer,
     VulnerabilityFact,
@@ -31,11 +30,11 @@ from scanning.engines.trivy_cache import LayerNote, make_cache, read_cache
 from scanning.engines.trivy_command import FLAGS, Runner, failure, scanners, start
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_layout import write_layout
-from scanning.engines.trivy_report import Report, read_match
+from scanning.engines.trivy_report import Report, read_match, read_report
 
 LAYER = bytes(10240)  # an empty tar
 DIFF_ID = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
-REPOSITORY = re.compile(rb'"Repository":(\{[^{}]{0,400}\})')
+REPOSITORY = re.compile(rb'"Repository":(\{"Family"[^{}]{0,400}\})')  # of a layer; packages have a member of that name
 # Makers who patch a distribution's packages. Trivy takes their advisories for all packages of an image in which it sees
 # one of theirs, or their mark: there a package alone does not say what it is matched with.
 PATCHED_VERSION, PATCHED_NAME = ("root.io", "roo7"), "seal-"
@@ -64,10 +63,10 @@ class Matcher:
     """Matches packages with one database. Make one where the work starts: the database stays the same for it."""
 
     def __init__(
-        self, run: Runner, *, executable: Path, version: str, database: DatabaseFacts, java_index: Path
+        self, run: Runner, *, executable: Path, version: str, database: DatabaseFacts, java_index: Path, key: str = ""
     ) -> None:
         self._run, self._executable, self._java_index = run, executable, java_index
-        self._key = ""
+        self._key = key
         self.database = database
         self.matched_with = matched_with(version, database)
         self.version = version
@@ -86,27 +85,52 @@ class Matcher:
         ``system`` is the ImageReport's; "" for packages of programming languages. Of the vulnerabilities whose names
         are in ``known`` no description is read. May run in several threads. Raises EngineError and what ``check`` does.
         """
-        if not self._key:
-            self._key = self._learn_key(scratch, check)
         told = " ".join(f'"{name}" 1' for name in known if PLAIN.fullmatch(name))
         flags = ["--format", "template", "--template", "@tell.tpl"]
         found = Matches([], [])
-        for some in _distinct(packages):
-            note = LayerNote(self._key, json.dumps(_record(some, system)).encode())
-            out, _cache = self._start(scratch, [note], flags=flags, template=TELL % told, check=check)
+        for some, out in self._matched(packages, system, flags, TELL % told, scratch=scratch, check=check):
             _read(out, some, into=found)
         return found
 
-    def _learn_key(self, scratch: Path, check: Check) -> str:
-        """Return the name under which this Trivy keeps the record of our layer."""
-        _out, cache = self._start(scratch, [], flags=["--format", "json"], template="", check=check)
-        try:
-            return cache[DIFF_ID][0]
-        except KeyError as error:
-            raise EngineError(
-                "Trivy does not keep what it knows of layers as this console expects.",
-                "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
-            ) from error
+    def reports(
+        self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: Check
+    ) -> Iterator[Report]:
+        """Yield reports on ``packages``, as of ``match``, in which the path of each is its number.
+
+        Where ``system`` is one, all packages of the reports are told of with it, those of languages too.
+        """
+        for _some, out in self._matched(packages, system, FLAGS[:3], "", scratch=scratch, check=check):
+            yield read_report(out)
+
+    def key(self, scratch: Path, check: Check) -> str:
+        """Return the name under which this Trivy keeps the record of our layer; it may be given to a new Matcher."""
+        if not self._key:
+            _out, cache = self._start(scratch, [], flags=["--format", "json"], template="", check=check)
+            try:
+                self._key = cache[DIFF_ID][0]
+            except KeyError as error:
+                raise EngineError(
+                    "Trivy does not keep what it knows of layers as this console expects.",
+                    "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+                ) from error
+        return self._key
+
+    def _matched(
+        self,
+        packages: Mapping[int, Mapping[str, object]],
+        system: str,
+        flags: Sequence[str],
+        template: str,
+        *,
+        scratch: Path,
+        check: Check,
+    ) -> Iterator[tuple[dict[int, Mapping[str, object]], bytes]]:
+        """Yield the packages in parts, each with what Trivy writes of it."""
+        key = self.key(scratch, check)
+        for some in _distinct(packages):
+            note = LayerNote(key, json.dumps(_record(some, system)).encode())
+            out, _cache = self._start(scratch, [note], flags=flags, template=template, check=check)
+            yield some, out
 
     def _start(
         self, scratch: Path, notes: Sequence[LayerNote], *, flags: Sequence[str], template: str, check: Check
@@ -150,7 +174,8 @@ def system_of(report: Report, records: Sequence[bytes]) -> str | None:
     """
     if not report.os_name:
         return ""
-    if any(_is_patched(fact) for fact in report.packages.values() if fact.record and "Type" not in fact.record):
+    own = [fact for fact in report.packages.values() if fact.record and "Type" not in fact.record]
+    if any(is_patched(fact.name, fact.version, fact.source_name) for fact in own):
         return None
     described: dict[str, Any] = {"OS": report.system}
     for record in records:
@@ -161,9 +186,10 @@ def system_of(report: Report, records: Sequence[bytes]) -> str | None:
     return json.dumps(described, sort_keys=True, separators=(",", ":"))
 
 
-def _is_patched(fact: PackageFact) -> bool:
-    return any(part in fact.version for part in PATCHED_VERSION) or any(
-        name.lower().startswith(PATCHED_NAME) for name in (fact.name, fact.source_name)
+def is_patched(name: str, version: str, source_name: str) -> bool:
+    """Return whether a package is of a maker who patches those of a distribution."""
+    return any(part in version for part in PATCHED_VERSION) or any(
+        each.lower().startswith(PATCHED_NAME) for each in (name, source_name)
     )
 
 

@@ -4,43 +4,53 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scanning.layers.locks import acquire
 
 
 class Claims:
-    """Blobs that one scan has the right to look at. Held until the end of its block, or until it lets them go."""
+    """What one scan has claimed, each until it is released. Locks are files in ``folder``."""
 
-    def __init__(self, names: Iterable[str], held: ExitStack) -> None:
-        self.names, self._held = frozenset(names), held
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptors: dict[str, int] = {}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
+    @property
+    def held(self) -> frozenset[str]:
+        """The names that are claimed."""
+        return frozenset(self._descriptors)
+
+    def take(self, name: str) -> None:
+        """Claim ``name`` unless somebody else holds it."""
+        if (descriptor := acquire(self._path(name))) is not None:
+            self._descriptors[name] = descriptor
+
+    def release(self, name: str) -> None:
+        """Let others have ``name``; nothing where it is not held."""
+        if (descriptor := self._descriptors.pop(name, None)) is not None:
+            with suppress(FileNotFoundError):
+                self._path(name).unlink()
+            os.close(descriptor)
 
     def let_go(self) -> None:
-        """Let other scans look at them. Those of this one's layers that are here by then need not be pulled by them."""
-        self._held.close()
+        """Let others have all. Those of this one's layers that are here by then need not be pulled by them."""
+        for name in self.held:
+            self.release(name)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name.replace(":", "-")
 
 
 @contextmanager
 def claimed(folder: Path, names: Iterable[str]) -> Iterator[Claims]:
-    """Hold those of ``names`` that nobody else holds, and give them; never waits. Locks are files in ``folder``."""
+    """Claim those of ``names`` that nobody else holds, until the end at the latest; never waits."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
-        yield Claims([name for name in names if _take(folder / name.replace(":", "-"), held)], held)
-
-
-def _take(path: Path, held: ExitStack) -> bool:
-    descriptor = acquire(path)
-    if descriptor is None:
-        return False
-
-    def give_back() -> None:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        os.close(descriptor)
-
-    held.callback(give_back)
-    return True
+    claims = Claims(folder)
+    try:
+        for name in dict.fromkeys(names):
+            claims.take(name)
+        yield claims
+    finally:
+        claims.let_go()

@@ -45,8 +45,8 @@ class Stage(models.TextChoices):
 
 
 def share() -> int:
-    """Return how many places of a machine registries that do not answer may hold: at most half of them."""
-    return settings.SCAN_WORKERS // 2
+    """Return how many scans of registries that do not answer a machine may have at work: at most half of all."""
+    return settings.SCAN_WORKERS * settings.SCANS_PER_WORKER // 2
 
 
 class Scan(Job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import stat
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -124,6 +125,16 @@ def analyse(
     session = trivy.session(categories=frozenset(categories))
     known = session.known(diff_ids(image)) if use_cache else ()
     return session.analyse(without(image, known), scratch=scratch, check=check, timeout=timeout)
+
+
+def as_told(report: ImageReport) -> dict[str, object]:
+    """A report without the order of its members, and with what a package is matched again by."""
+    told = dataclasses.asdict(report)
+    told["packages"] = sorted((dataclasses.asdict(fact) for fact in report.packages), key=repr)
+    for name in ("vulnerabilities", "matches", "secrets"):
+        told[name] = sorted(told[name], key=repr)
+    told["system"] = json.loads(report.system) if report.system else report.system
+    return told
 
 
 @pytest.fixture(scope="session")
