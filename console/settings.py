@@ -143,7 +143,7 @@ REDIS_URL: str = env.str("REDIS_URL", "")
 
 # --- jobs --------------------------------------------------------------------------------------------------------
 SCAN_WORKERS: int = env.int("TALLYMAN_SCAN_WORKERS", 2)
-SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 8)
+SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 5)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with

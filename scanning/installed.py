@@ -11,7 +11,7 @@ from console import keys
 from console.jobs import process
 from scanning import database
 from scanning.engines.base import MalwareEngine, Readiness
-from scanning.engines.caged import Caged
+from scanning.engines.caged_pool import CagedPool
 from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.yara import Yara
@@ -62,9 +62,9 @@ def clamav() -> ClamAv | None:
 
 
 @lru_cache(maxsize=1)
-def _caged() -> Caged:
-    """Return what reads layers for the engines against malware: one process beside each that scans."""
-    return Caged()
+def _caged() -> CagedPool:
+    """Return what reads layers for the engines against malware: beside each process that scans."""
+    return CagedPool()
 
 
 def malware() -> tuple[MalwareEngine, ...]:

@@ -139,4 +139,5 @@ def _end(images: int, starts: datetime, now: datetime) -> datetime | None:
     if took is None:
         return None
     before = Scan.objects.filter(state__in=ACTIVE).count()
-    return max(starts + took, now + took * (images + before) / settings.SCAN_WORKERS)
+    at_once = settings.SCAN_WORKERS * settings.SCANS_PER_WORKER
+    return max(starts + took, now + took * (images + before) / at_once)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings

@@ -14,6 +14,7 @@ from pathlib import Path
 from scanning.engines.answers import File
 from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity
 from scanning.engines.caged import Caged
+from scanning.engines.caged_pool import CagedPool
 from scanning.engines.clamd import Clamd, TooLong, Version
 from scanning.engines.notes import Notes
 from scanning.engines.tar import Data
@@ -35,7 +36,7 @@ class ClamAv:
     name = "clamav"
     categories = frozenset({RiskCategory.MALWARE})
 
-    def __init__(self, *, address: str, max_file_bytes: int, caged: Caged | None = None) -> None:
+    def __init__(self, *, address: str, max_file_bytes: int, caged: Caged | CagedPool | None = None) -> None:
         self._address, self._max_file_bytes = address, max_file_bytes
         self._caged = caged or Caged()
         self._version = ""
@@ -100,7 +101,7 @@ class _Look:
         self._clamd, self._check, self._max_file_bytes = clamd, check, max_file_bytes
         self._limit = f"over {max_file_bytes / 1024**2:.0f} MiB, not given to ClamAV"
 
-    def layer(self, path: Path, caged: Caged) -> None:
+    def layer(self, path: Path, caged: Caged | CagedPool) -> None:
         """Look at all files of the layer."""
         data, touched = None, 0
         for found in caged.walk(path, check=self._check):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory
 from scanning.engines.caged import Caged
+from scanning.engines.caged_pool import CagedPool
 from scanning.engines.notes import Notes
 from scanning.engines.ruleset import RuleSet, compile_rules, engine_version, read_sources, rules_version
 from scanning.engines.yara_look import MAX_FILE_BYTES
@@ -29,7 +30,7 @@ class Yara:
         rules: Path,
         extra: Path | None = None,
         max_file_bytes: int = MAX_FILE_BYTES,
-        caged: Caged | None = None,
+        caged: Caged | CagedPool | None = None,
     ) -> None:
         self._folder, self._extra, self._max_file_bytes = rules, extra, max_file_bytes
         self._caged = caged or Caged()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scanning.engines.base import ImageInput
+from console.jobs import process
+from scanning.engines.base import EngineError, ImageInput, ImageReport
 from scanning.engines.trivy import Trivy
 from scanning.engines.trivy_known import KnownPackages
 from scanning.engines.trivy_turn import Told, Tool, Turn, alone, together
@@ -22,13 +27,17 @@ from tests.scanning.engines.conftest import (
     DEBIAN,
     GITHUB_TOKEN,
     SLACK_TOKEN,
+    Notes,
+    analyse,
     apk,
     as_told,
+    diff_ids,
     dpkg,
     never,
     npm_package,
     on_disk,
     python_package,
+    without,
 )
 
 Files = Mapping[str, str | bytes]
@@ -187,3 +196,123 @@ def test_each_image_gets_what_it_would_get_alone(
     # What several layers say of the system is Trivy's to put together.
     assert by_name["debian", "debian released anew", "django"] is None
     assert by_name["system unknown", "packages one by one"] is None
+
+
+def test_any_stack_of_these_layers_gives_what_trivy_makes_of_it(
+    tool: Tool, build: Callable[[Sequence[str]], ImageInput], scratch: Path
+) -> None:
+    chance = random.Random(20261123)
+    # With namesakes of two architectures it is chance which of them Trivy tells of.
+    names = [name for name in LAYERS if name != "two architectures"]
+    bases = ["debian", "alpine", "ubuntu", "system unknown", "nothing"]
+    stacks = [[chance.choice(bases), *chance.choices(names, k=chance.randint(1, 6))] for _ in range(24)]
+    images = [build(stack) for stack in stacks]
+    shared = look(tool, images, scratch)
+    assert sum(told is not None for told in shared) >= 12
+    for stack, image, told in zip(stacks, images, shared, strict=True):
+        if told and told.report:
+            own = alone(tool, Turn(image, {}, scratch, 60), check=never).report
+            assert own
+            assert as_told(told.report) == as_told(own), stack
+
+
+def runs_of(make_trivy: Callable[..., Trivy]) -> tuple[Trivy, list[str]]:
+    """An engine, and the runs it makes: "read" where it is given layers, else "match"."""
+    runs: list[str] = []
+
+    def run(argv: Sequence[object], **options: Any) -> process.Finished:
+        if "image" in argv:
+            blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
+            runs.append("read" if any(blob.stat().st_nlink > 1 for blob in blobs) else "match")
+        return process.run(argv, **options)  # type: ignore[arg-type]
+
+    return make_trivy(run=run), runs
+
+
+def at_once(trivy: Trivy, images: Sequence[ImageInput], scratch: Path) -> list[ImageReport]:
+    """Analyse images as the threads of a worker do that come at the same time."""
+    all_here = threading.Barrier(len(images))
+
+    def one(number: int) -> ImageReport:
+        own = scratch / str(number)
+        own.mkdir(exist_ok=True)
+        session = trivy.session(categories=BOTH)
+        with session.coming():
+            all_here.wait(60)
+            known = session.known(diff_ids(images[number]))
+            return session.analyse(without(images[number], known), scratch=own, check=never, timeout=60)
+
+    with ThreadPoolExecutor(len(images)) as pool:
+        return list(pool.map(one, range(len(images))))
+
+
+def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_need_none(
+    make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
+) -> None:
+    trivy, runs = runs_of(make_trivy)
+    tops = [
+        {**python_package("requests", f"2.{number}.0"), f"srv/{number}/.env": APP["app/.env"]} for number in range(6)
+    ]
+    images = [on_disk(tmp_path / "layers", BASE, top) for top in tops]
+    first = at_once(trivy, images, scratch)
+    assert len(runs) <= 4, runs  # one to learn how Trivy names records, one to read, one to match; one more by chance
+    for report, image in zip(first, images, strict=True):
+        alone_ = make_trivy(memory=Notes())
+        assert as_told(report) == as_told(analyse(alone_, image, scratch))
+    runs.clear()
+    assert list(map(as_told, at_once(trivy, images, scratch))) == list(map(as_told, first))
+    mixed = on_disk(tmp_path / "layers", BASE, tops[0], tops[5])
+    assert analyse(trivy, mixed, scratch).secrets
+    assert runs == []
+
+
+def test_a_layer_that_breaks_trivy_fails_its_own_image_alone(
+    make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
+) -> None:
+    images = [on_disk(tmp_path / "layers", BASE, python_package("requests", f"2.{number}.0")) for number in range(3)]
+    broken = images[1].layers[1]
+    assert broken.path
+    broken.path.write_bytes(b"\x1f\x8b\x08 no archive")
+    trivy = make_trivy()
+
+    def one(image: ImageInput, own: Path) -> ImageReport | EngineError:
+        own.mkdir()
+        session = trivy.session(categories=BOTH)
+        with session.coming():
+            all_here.wait(60)
+            try:
+                return session.analyse(image, scratch=own, check=never, timeout=60)
+            except EngineError as error:
+                return error
+
+    all_here = threading.Barrier(3)
+    with ThreadPoolExecutor(3) as pool:
+        told = list(pool.map(one, images, [scratch / str(number) for number in range(3)]))
+    assert isinstance(told[1], EngineError)
+    for number in (0, 2):
+        report = told[number]
+        assert isinstance(report, ImageReport)
+        assert f"2.{number}.0" in {fact.version for fact in report.packages}
+
+
+def test_layers_alone_are_read_and_remembered(
+    make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path
+) -> None:
+    trivy = make_trivy()
+    session = trivy.session(categories=BOTH)
+    session.read(image.layers[1:], scratch=scratch, check=never, timeout=60)
+    assert session.known(diff_ids(image)) == {image.layers[1].diff_id}
+    report = analyse(trivy, image, scratch)
+    assert as_told(report) == as_told(analyse(make_trivy(memory=Notes()), image, scratch))
+
+
+def test_what_the_cache_says_is_checked_before_it_is_believed(
+    make_trivy: Callable[..., Trivy], notes: Notes, image: ImageInput, scratch: Path
+) -> None:
+    """A record of another layer under the name of this one would be findings of another image."""
+    trivy = make_trivy()
+    analyse(trivy, image, scratch)
+    (variant, base), (_variant, top) = notes.kept
+    notes.kept[variant, top] = notes.kept[variant, base]
+    with pytest.raises(EngineError):
+        analyse(trivy, image, scratch)

@@ -1,0 +1,140 @@
+"""Several jobs at once in one process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+
+from console.jobs import presence
+from console.jobs.configuration import Times
+from console.jobs.crew import work_off
+from console.jobs.models import Lane, State
+from console.jobs.work import JobRun, work
+from console.models import Canary
+from tests.console.jobs.test_work import Settings, queued
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Outside(BaseException):
+    """What the queue's own time limit raises."""
+
+
+@pytest.fixture
+def at_once(settings: Settings) -> None:
+    """Three canaries at once in a worker with a place."""
+    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1, "at_once": 3}}
+    settings.JOB_TIMES = Times(poll=0.02, chain=60)
+
+
+def states() -> list[str]:
+    return list(Canary.objects.order_by("pk").values_list("state", flat=True))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_as_many_as_there_are_hands_are_at_work_at_once_and_all_are_done() -> None:
+    for _ in range(7):
+        queued(lane=Lane.SCHEDULE)
+    together = threading.Barrier(3)
+    first = iter(range(3))
+
+    def handler(run: JobRun[Canary]) -> None:
+        if next(first, None) is not None:
+            together.wait(60)  # breaks unless three are here
+
+    work(Canary, 0, handler)
+    assert states() == [State.SUCCEEDED] * 7
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
+    queued(lane=Lane.SCHEDULE)
+    late: list[int] = []
+    done = threading.Event()
+
+    def handler(run: JobRun[Canary]) -> None:
+        if not late:
+            late.append(queued(lane=Lane.SCHEDULE).pk)
+            assert done.wait(60)
+        else:
+            done.set()
+
+    work(Canary, 0, handler)
+    assert states() == [State.SUCCEEDED] * 2
+
+
+@pytest.mark.usefixtures("at_once")
+def test_one_that_fails_or_is_cancelled_touches_none_of_the_others() -> None:
+    jobs = [queued(lane=Lane.SCHEDULE) for _ in range(3)]
+    cancelled = threading.Event()
+
+    def handler(run: JobRun[Canary]) -> None:
+        if run.job.pk == jobs[0].pk:
+            raise ValueError
+        if run.job.pk == jobs[1].pk:
+            Canary.objects.filter(pk=jobs[1].pk).update(cancel_requested_at=timezone.now())
+            try:
+                while True:
+                    run.check()
+                    time.sleep(0.01)
+            finally:
+                cancelled.set()
+        assert cancelled.wait(60)
+
+    work(Canary, 0, handler)
+    assert states() == [State.FAILED, State.CANCELLED, State.SUCCEEDED]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_worker_that_goes_down_takes_no_more_and_gives_back_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        queued(lane=Lane.SCHEDULE)
+    begun = threading.Barrier(3)
+    down = threading.Event()
+    monkeypatch.setattr(presence, "draining", down.is_set)
+
+    def handler(run: JobRun[Canary]) -> None:
+        begun.wait(60)
+        down.set()
+        run.check()
+
+    work(Canary, 0, handler)
+    assert states() == [State.QUEUED] * 5
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_ends_the_worker_from_outside_ends_its_jobs_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(lane=Lane.SCHEDULE), queued(lane=Lane.SCHEDULE)
+    begun = threading.Barrier(3)
+
+    def handler(run: JobRun[Canary]) -> None:
+        begun.wait(60)
+        while True:
+            run.check()
+            time.sleep(0.01)
+
+    def alarm(*_: object) -> None:
+        raise Outside
+
+    before = signal.signal(signal.SIGUSR1, alarm)
+    threading.Thread(target=lambda: (begun.wait(60), signal.pthread_kill(main, signal.SIGUSR1))).start()
+    main = threading.main_thread().ident or 0
+    try:
+        with pytest.raises(Outside):
+            work(Canary, 0, handler)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert states() == [State.FAILED] * 2
+    assert all("broken off from outside" in reason for reason in Canary.objects.values_list("reason", flat=True))
+
+
+def test_nobody_is_left_behind_when_there_is_nothing_to_do() -> None:
+    def nothing() -> Callable[[], None] | None:
+        return None
+
+    assert work_off(nothing, hands=4, go_on=lambda busy: True, break_off=lambda: None) == 0
