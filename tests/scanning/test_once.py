@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
+from console.jobs import queue
 from console.jobs.models import State
 from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
@@ -146,6 +148,33 @@ def test_other_rules_have_every_layer_read_again_once(
     again, third = scan(tag), scan(tag)
     assert (again.layers_pulled, third.layers_pulled) == (2, 0)
     assert len(read) == 4
+
+
+def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
+    fake: FakeRegistry, registry: Registry, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanning.look.PATIENCE_SECONDS", 0.1)
+    slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers[1]
+    sync(registry)
+    fake.fail(blob(slow.digest), Drip(pause=60.0), times=1)
+    first = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued[0]
+    stuck = threading.Thread(target=lambda: (tasks.scan(first.pk), connection.close()))
+    stuck.start()
+    try:
+        while not LayerEvidence.objects.filter(engine="trivy").exists():
+            time.sleep(0.05)
+        put(fake, DEBIAN, {"b": b"b"}, tag="b")
+        sync(registry)
+        ended = scan(Tag.objects.get(name="b"))
+        assert (ended.state, ended.layers_pulled, ended.layers_known) == (State.SUCCEEDED, 1, 1)
+        first.refresh_from_db()
+        assert first.state == State.RUNNING
+    finally:
+        queue.request_cancel(first)
+        stuck.join(60)
+    assert not stuck.is_alive()
+    assert len(read) == 2
+    assert not layer_files()
 
 
 def test_two_workers_look_at_a_shared_layer_once(fake: FakeRegistry, registry: Registry, read: list[Path]) -> None:
