@@ -24,7 +24,7 @@ from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest
 from registries.oci.errors import NotFound
 from scanning import evidence, installed
-from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, StoredLayer
+from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy import LayersMissing, TrivySession
 from scanning.engines.trivy_turn import config_of
 from scanning.layers import CorruptLayer, LayerLease, StoredFile
@@ -65,6 +65,7 @@ class Seen:
 
     report: ImageReport | None = None  # of Trivy; None where it was not asked, or failed
     failure: EngineError | None = None  # why Trivy failed
+    malware_failure: EngineError | None = None  # why an engine against malware failed
     malware: list[tuple[str, LayerReport]] = field(default_factory=list)  # diff ID, report; for each layer and engine
     bytes_pulled: int = 0
     layers_pulled: int = 0
@@ -116,11 +117,14 @@ class Look:
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
         self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
-        self._readings: dict[Future[LayerReport], tuple[str, str]] = {}  # what it reads, as keys of _reports
+        self._readings: dict[
+            Future[LayerReport | EngineError], tuple[str, str]
+        ] = {}  # what it reads, as keys of _reports
         self._pulled: dict[str, int] = {}  # bytes by digest of the blob
         self._total: int | None = None
         self._stage = Stage.ANALYSING  # once all has been pulled
         self._failure: EngineError | None = None
+        self._malware_failure: EngineError | None = None
 
     def see(self) -> Seen:
         """Return what there is to see. Raises RegistryError, LayerError, EngineError, and what ``check`` raises."""
@@ -129,11 +133,12 @@ class Look:
                 report = self._see()
             except LayersMissing:  # they are forgotten by now, and pulled
                 report = self._see()
-        malware = [(self._diff_id(layer), engine.name) for layer in self._layers() for engine in self._engines]
+        keys = [(engine.name, self._diff_id(layer)) for layer in self._layers() for engine in self._engines]
         return Seen(
             report=report,
             failure=self._failure,
-            malware=[(diff_id, self._reports[name, diff_id]) for diff_id, name in malware],
+            malware_failure=self._malware_failure,
+            malware=[(key[1], self._reports[key]) for key in keys if key in self._reports],
             bytes_pulled=sum(self._pulled.values()),
             layers_pulled=len(self._pulled),
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
@@ -231,7 +236,16 @@ class Look:
         for engine in self._engines:
             key = engine.name, file.diff_id
             if key not in self._reports and key not in self._readings.values():
-                self._readings[self._reader.submit(engine.scan_layer, file.path, check=self._check)] = key
+                self._readings[self._reader.submit(self._look_for_malware, engine, file.path)] = key
+
+    def _look_for_malware(self, engine: MalwareEngine, path: Path) -> LayerReport | EngineError:
+        """Return what the engine sees, or why it fails for good at this layer: Trivy's results are kept then."""
+        try:
+            return engine.scan_layer(path, check=self._check)
+        except EngineError as error:
+            if error.retry:
+                raise
+            return error
 
     def _read_to_the_end(self) -> None:
         """Wait for the malware engines and keep what they have seen."""
@@ -239,6 +253,9 @@ class Look:
         versions = {engine.name: version for engine, version in self._engines.items()}
         for key, report in self._as_they_come(self._readings):
             if key is None or report is None:
+                continue
+            if isinstance(report, EngineError):
+                self._malware_failure, self._engines = report, {}
                 continue
             engine, diff_id = key
             evidence.keep_malware(diff_id, report, engine=engine, version=versions[engine])

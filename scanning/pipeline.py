@@ -107,6 +107,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
     if seen.failure:
         for category in analysed:
             findings.outcomes[category].fail(seen.failure.reason, seen.failure.remedy)
+    if seen.malware_failure:
+        findings.outcomes[RiskCategory.MALWARE].fail(seen.malware_failure.reason, seen.malware_failure.remedy)
     return seen
 
 

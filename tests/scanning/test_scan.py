@@ -15,6 +15,8 @@ from inventory.models import Image, Tag
 from registries.limit import WINDOW
 from registries.models import PullUnit, Registry
 from scanning import installed, tasks
+from scanning.engines.base import EngineError
+from scanning.engines.caged import Caged
 from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
@@ -152,6 +154,23 @@ def test_a_missing_trivy_fails_its_categories_and_keeps_the_result_of_the_other(
     assert (image.malware, image.vulnerabilities) == (1, None)
     outcomes = dict(CategoryResult.objects.values_list("category", "outcome"))
     assert outcomes == {"malware": "done", "vulnerabilities": "failed", "sensitive": "failed"}
+
+
+def test_a_layer_that_breaks_what_looks_for_malware_fails_that_alone(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(fake, DEBIAN, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"})
+    sync(registry)
+    monkeypatch.setattr(Caged, "_ready", lambda *_: broken())
+    image = exception(only_tag())
+    assert "took it over" in image.scan_reason
+    assert (image.malware, image.sensitive) == (None, 1)
+    outcomes = dict(CategoryResult.objects.values_list("category", "outcome"))
+    assert outcomes == {"malware": "failed", "vulnerabilities": "done", "sensitive": "done"}
+
+
+def broken() -> None:
+    raise EngineError("The layer took it over.", "Find out who pushed it.")
 
 
 def test_a_missing_database_is_a_scan_exception_of_vulnerabilities_alone(
