@@ -161,9 +161,11 @@ class Look:
                 unknown = self._unknown()
             else:
                 self._run.progress(Stage.WAITING)
-                self._check()
-                time.sleep(LOOK_SECONDS)
-                unknown = self._still_claimed(unknown) or self._unknown()
+                with self._run.waiting():
+                    while self._still_claimed(unknown):
+                        self._check()
+                        time.sleep(LOOK_SECONDS)
+                unknown = self._unknown()
         return self._conclude()
 
     def _conclude(self) -> ImageReport | None:
@@ -171,10 +173,10 @@ class Look:
         self._read_to_the_end()
         return report
 
-    def _still_claimed(self, unknown: list[_Layer]) -> list[_Layer]:
-        """Return ``unknown`` where others hold all of it still; [] where it is time to ask what is known by now."""
+    def _still_claimed(self, unknown: list[_Layer]) -> bool:
+        """Whether others hold all of it still: else it is time to ask what is known by now."""
         with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
-            return [] if claims.held else unknown
+            return not claims.held
 
     def _unknown(self) -> list[_Layer]:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
@@ -222,14 +224,21 @@ class Look:
         return here
 
     def _look_at(self, layers: Sequence[_Layer], claims: Claims) -> None:
-        """Have all engines look at layers that are here, and let other scans have what is known of them then."""
+        """Have all engines look at layers that are here, and let other scans have what is known of them then.
+
+        Nobody needs the files after that: who waits for other layers must not hold the room for them.
+        """
         if layers and self._session:
             stored = [self._stored(position, layer) for position, layer in enumerate(layers)]
             options = self._options()
             self._ask(lambda session: session.read(stored, **options))
         self._read_to_the_end()
+        diff_ids = {self._diff_id(layer) for layer in layers}
+        known = self._session.known(diff_ids) if self._session else diff_ids
         for layer in layers:
             claims.release(layer.digest)
+            if self._diff_id(layer) in known and (file := self._files.pop(layer.digest, None)):
+                self._lease.give_back(file)
 
     def _read(self, file: StoredFile) -> None:
         """Have the malware engines that do not know the layer read it, in their thread."""

@@ -10,6 +10,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -22,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from console.jobs import presence, queue
 from console.jobs.advance import advance, from_now
-from console.jobs.crew import work_off
+from console.jobs.crew import Waiting, work_off
 from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
@@ -101,11 +102,12 @@ def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, hands: int
     """Do jobs one after the other, so many at once as there are ``hands``; return how many."""
     runs: set[JobRun[J]] = set()
 
-    def take() -> Callable[[], None] | None:
+    def take(waiting: Waiting) -> Callable[[], None] | None:
         job = _claim(model, urgent=False)
         if job is None:
             return None
         run = JobRun(job)
+        run.waiting = waiting
         runs.add(run)
 
         def do() -> None:
@@ -232,6 +234,7 @@ class JobRun(Generic[J]):
         self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
         self.lease = Lease(job, job.attempt)
         self.ended = False
+        self.waiting: Waiting = nullcontext  # a block within which nothing is done but wait for other jobs
         self._broken_off: JobFailure | None = None
         self._deadline: tuple[float, str, str] | None = None
         self._written_at = 0.0

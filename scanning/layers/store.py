@@ -188,6 +188,12 @@ class LayerLease:
             finally:
                 (folder / "partial").unlink(missing_ok=True)
 
+    def give_back(self, file: StoredFile) -> None:
+        """Need the layer no more, whose file must not be read after that. It goes unless another lease needs it."""
+        key = file.path.parent.name
+        (self._folder / key).unlink(missing_ok=True)
+        self._store._drop(key)
+
     @contextmanager
     def _hold(self, key: str, check: Check) -> Iterator[Path]:
         """Hold the lock of a folder for the layer ``key``, and give the folder."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from console.jobs import presence
 from console.jobs.configuration import Times
-from console.jobs.crew import work_off
+from console.jobs.crew import Waiting, work_off
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun, work
 from console.models import Canary
@@ -66,6 +66,23 @@ def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
 
     work(Canary, 0, handler)
     assert states() == [State.SUCCEEDED] * 2
+
+
+@pytest.mark.usefixtures("at_once")
+def test_jobs_that_wait_for_another_lend_their_hands_so_that_it_is_done() -> None:
+    jobs = [queued(lane=Lane.SCHEDULE).pk for _ in range(9)]
+    done = threading.Event()
+
+    def handler(run: JobRun[Canary]) -> None:
+        if run.job.pk == jobs[-1]:
+            done.set()
+            return
+        if run.job.pk < jobs[5]:
+            with run.waiting():
+                assert done.wait(60)
+
+    work(Canary, 0, handler)
+    assert states() == [State.SUCCEEDED] * 9
 
 
 @pytest.mark.usefixtures("at_once")
@@ -134,7 +151,7 @@ def test_what_ends_the_worker_from_outside_ends_its_jobs_with_a_reason(monkeypat
 
 
 def test_nobody_is_left_behind_when_there_is_nothing_to_do() -> None:
-    def nothing() -> Callable[[], None] | None:
+    def nothing(waiting: Waiting) -> Callable[[], None] | None:
         return None
 
     assert work_off(nothing, hands=4, go_on=lambda busy: True, break_off=lambda: None) == 0
