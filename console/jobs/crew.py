@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5  # between looks for a job while others are still at work
 LOOK_SECONDS = 0.2  # of the thread that waits for the crew, so that signals are heard
-LENT = 4  # times as many jobs at once as there are hands, where most of them wait for each other
+LENT = 2  # times as many jobs at once as there are hands, where most of them wait for each other
 PARTING_SECONDS = 60.0  # for jobs that are broken off to end
 
 
