@@ -6,9 +6,12 @@ from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console import audit
+from console.accounts import person
 from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue
 from console.jobs.work import JobRun
@@ -24,18 +27,23 @@ from registries.tencent_account import keep_in_step, look
 def request_discoveries(
     accounts: Iterable[CloudAccount],
     *,
-    requested_by: User | None = None,
+    requested_by: User | HttpRequest | None = None,
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
 ) -> list[CloudDiscovery]:
-    """Queue a discovery by each of ``accounts`` that has none queued or running; return those queued."""
+    """Queue a discovery by each of ``accounts`` that has none queued or running; return those queued.
+
+    Each that is queued is one event of the audit trail, for it uses the key of the account.
+    """
+    user = person(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
     queued = []
     for account in accounts:
         try:
             with transaction.atomic():
                 job = CloudDiscovery.objects.create(
-                    account=account, requested_by=requested_by, trigger=trigger, lane=LANES[trigger]
+                    account=account, requested_by=user, trigger=trigger, lane=LANES[trigger]
                 )
                 enqueue(job)
+                audit.record(requested_by, "cloud-account.discover", account, {"by": trigger.value})
         except IntegrityError:  # clouddiscovery_one_at_a_time
             continue
         queued.append(job)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from console import audit
 from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from registries.events import MOST_CHANGES, Change
@@ -18,7 +19,10 @@ SETTLE = timedelta(seconds=3)  # the push of an index raises several events; Har
 
 
 def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
-    """Queue what was reported and return how many jobs that made. A flood of changes becomes one sync."""
+    """Queue what was reported and return how many jobs that made. A flood of changes becomes one sync.
+
+    What makes jobs is one event of the audit trail, for they ask the registry with its credentials.
+    """
     if len(found) > MOST_CHANGES:
         return len(start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).runs)
     made = 0
@@ -38,4 +42,6 @@ def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
         except IntegrityError:  # pushevent_collapsed
             continue
         made += 1
+    if made:
+        audit.record(None, "push-address.event", registry, {"changes": made, "first": found[0].names[0]})
     return made

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 
+from console import audit
+from console.accounts import person
 from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from console.models import User
@@ -30,14 +33,16 @@ class Started:
 def start_sync(
     *,
     registries: Iterable[Registry],
-    requested_by: User | None = None,
+    requested_by: User | HttpRequest | None = None,
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
     forget_unlisted: bool = False,
 ) -> Started:
     """Queue one sync for each registry that has none queued or running; the database itself holds it to one.
 
-    One that is being removed gets none, and is neither among those queued nor among those that were.
+    One that is being removed gets none, and is neither among those queued nor among those that were. Each that is
+    queued is one event of the audit trail, for it uses the credentials of the registry; a request says from where, too.
     """
+    user = person(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
     runs, already = [], []
     for registry in registries:
         if not Registry.objects.present().filter(pk=registry.pk).exists():
@@ -46,12 +51,13 @@ def start_sync(
             with transaction.atomic():
                 run = SyncRun.objects.create(
                     registry=registry,
-                    requested_by=requested_by,
+                    requested_by=user,
                     trigger=trigger,
                     lane=LANES[trigger],
                     forget_unlisted=forget_unlisted,
                 )
                 enqueue(run)
+                audit.record(requested_by, "sync.start", registry, {"by": trigger.value})
         except IntegrityError:  # syncrun_one_at_a_time
             already.append(registry)
         else:

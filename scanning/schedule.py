@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console import audit
 from console.jobs import queue
 from console.jobs.models import State
 from console.models import User
@@ -143,6 +144,8 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
         firing.outcome = Firing.Outcome.OVERLAP
     else:
         firing.run = _start(schedule, ScanRun.Trigger.SCHEDULE, None)
+        detail = {"by": "schedule", "schedule": schedule.name, "run": firing.run.pk}
+        audit.record(None, "scan.start", firing.run, detail)
     firing.save(update_fields=["outcome", "run"])
     return firing
 

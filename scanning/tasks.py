@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console import audit
 from console.jobs.models import Lane
 from console.jobs.work import JobRun, work
 from inventory.push import look_again
@@ -39,7 +40,10 @@ def _push_event(run: JobRun[PushEvent]) -> None:
     def write() -> None:
         PushEvent.objects.filter(pk=run.job.pk).update(images=len(changed))
         if PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
-            launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT)
+            made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT).run
+            if made.images:
+                detail = {"by": "event", "registry": run.job.registry.name, "run": made.pk}
+                audit.record(None, "scan.start", made, detail)
 
     run.finish(write=write)
 

@@ -57,8 +57,7 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     audit.record(request, action, saved, before=was, after=as_facts(saved) | changed)
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
-        start_sync(registries=[saved], requested_by=person(request))
-        audit.record(request, "sync.start", saved)
+        start_sync(registries=[saved], requested_by=request)
     url = reverse("registries:registry-list")
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": url})

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import operator, person
+from console.accounts import operator
 from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
@@ -53,7 +53,7 @@ def sync_export(request: HttpRequest) -> HttpResponse:
 def sync_all(request: HttpRequest) -> HttpResponse:
     """Sync all registries, or where a list of them asks, those chosen in it."""
     if "ids" not in request.POST:
-        request_discoveries(CloudAccount.objects.all(), requested_by=person(request))
+        request_discoveries(CloudAccount.objects.all(), requested_by=request)
     if "view" not in request.POST and "ids" not in request.POST:
         return _start(request, Registry.objects.present())
     try:
@@ -72,9 +72,7 @@ def sync(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _start(request: HttpRequest, chosen: QuerySet[Registry]) -> HttpResponse:
-    started = start_sync(registries=chosen, requested_by=person(request))
-    for run in started.runs:
-        audit.record(request, "sync.start", run.registry)
+    started = start_sync(registries=chosen, requested_by=request)
     text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(started.runs)) % {"n": len(started.runs)}
     if started.already:
         text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already)}

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import administrator, operator, person
+from console.accounts import administrator, operator
 from console.jobs.models import State
 from registries.discoveries import request_discoveries
 from registries.forms_tencent import AccountForm
@@ -56,7 +56,7 @@ def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
         action = "cloud-account.add" if added else "cloud-account.edit"
         secrets = {name: "changed" for name in ("secret_key", "pull_password") if name in form.changed_data}
         audit.record(request, action, saved, before=before, after=_facts(saved) | secrets)
-        request_discoveries([saved], requested_by=person(request))
+        request_discoveries([saved], requested_by=request)
         messages.success(request, _("“%(name)s” was saved. Its registries are looked for.") % {"name": saved.name})
         return redirect(LIST)
     context = {"form": form, "account": account, "title": title}
@@ -100,8 +100,7 @@ def account_restore(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _discover(request: HttpRequest, account: CloudAccount) -> HttpResponse:
-    if request_discoveries([account], requested_by=person(request)):
-        audit.record(request, "cloud-account.discover", account)
+    if request_discoveries([account], requested_by=request):
         messages.success(request, _("The registries of “%(name)s” are looked for.") % {"name": account.name})
     else:
         messages.info(request, _("The registries of “%(name)s” are being looked for already.") % {"name": account.name})
