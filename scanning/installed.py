@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 RULES = Path(__file__).parent / "rules"
+RULES_SHA256 = "35fdaedc2d49f937b16f59ee7e7dd951f07cb8b0e6daafb9c4cc533628e07e65"  # tests/scanning/test_rules.py tells what it must be
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +51,7 @@ def trivy() -> Trivy:
 @lru_cache(maxsize=1)
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
-    return Yara(rules=RULES, extra=Path(settings.RULES), caged=_caged())
+    return Yara(rules=RULES, extra=Path(settings.RULES), expected_sha256=RULES_SHA256, caged=_caged())
 
 
 @lru_cache(maxsize=1)

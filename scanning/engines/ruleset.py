@@ -81,6 +81,24 @@ def read_sources(ours: Path, team: Path | None) -> list[Source]:
     return sources
 
 
+def check_own(sources: Iterable[Source], *, expected: str) -> None:
+    """Raise EngineError unless the project's own files are those whose SHA-256 (see ``own_sha256``) is ``expected``."""
+    if (found := own_sha256(sources)) != expected:
+        raise EngineError(
+            f"The project's own rules are not those of this version: their SHA-256 is {found}, not {expected}.",
+            "Find out who changed them, and install Tallyman again. Rules of the team belong into the folder of its own.",
+        )
+
+
+def own_sha256(sources: Iterable[Source]) -> str:
+    """Return the SHA-256 (hex) over names and content of the project's own files."""
+    digest = hashlib.sha256()
+    for source in sources:
+        if source.ours:
+            digest.update(repr((source.name, len(source.content), source.problem)).encode() + source.content)
+    return digest.hexdigest()
+
+
 def rules_version(sources: Iterable[Source], *, look: object) -> str:
     """Return a version that changes with YARA-X, with any byte of any rule, and with ``look`` (how they are used)."""
     digest = hashlib.sha256(repr(look).encode())

@@ -9,7 +9,7 @@ from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, 
 from scanning.engines.caged import Caged
 from scanning.engines.caged_pool import CagedPool
 from scanning.engines.notes import Notes
-from scanning.engines.ruleset import RuleSet, compile_rules, engine_version, read_sources, rules_version
+from scanning.engines.ruleset import RuleSet, check_own, compile_rules, engine_version, read_sources, rules_version
 from scanning.engines.yara_look import MAX_FILE_BYTES
 
 REVISION = 1  # of how we look (yara_look.py); part of the version, so that raising it has every layer looked at again
@@ -17,6 +17,8 @@ REVISION = 1  # of how we look (yara_look.py); part of the version, so that rais
 
 class Yara:
     """The engine. ``rules`` is the project's folder of rules, ``extra`` the team's, which need not exist.
+
+    With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.own_sha256``.
 
     ``caged`` is where it looks; engines of a process may share one.
     """
@@ -29,11 +31,12 @@ class Yara:
         *,
         rules: Path,
         extra: Path | None = None,
+        expected_sha256: str | None = None,
         max_file_bytes: int = MAX_FILE_BYTES,
         caged: Caged | CagedPool | None = None,
     ) -> None:
         self._folder, self._extra, self._max_file_bytes = rules, extra, max_file_bytes
-        self._caged = caged or Caged()
+        self._expected, self._caged = expected_sha256, caged or Caged()
         self._lock = threading.Lock()
         self._set: RuleSet | None = None
 
@@ -89,6 +92,8 @@ class Yara:
         with self._lock:
             if self._set is None or refresh:
                 sources = read_sources(self._folder, self._extra)
+                if self._expected:
+                    check_own(sources, expected=self._expected)
                 version = rules_version(sources, look=(REVISION, self._max_file_bytes))
                 if self._set is None or self._set.version != version:
                     self._set = compile_rules(sources, version=version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import yara_x
 
 import scanning
 import tests.scanning
-from scanning.engines.base import LayerReport
-from scanning.engines.ruleset import VARIABLES
+from scanning import installed
+from scanning.engines.base import EngineError, LayerReport
+from scanning.engines.ruleset import VARIABLES, own_sha256, read_sources
 from scanning.engines.yara import Yara
 from tests.scanning.layer import layer
 from tests.scanning.malware_samples import SAMPLES
@@ -136,3 +138,19 @@ def test_no_rule_fires_on_a_text_that_explains_what_it_looks_for(yara: Yara, tmp
             )
     report = look(yara, tmp_path, files)
     assert [(found.rule, found.path) for found in report.findings] == []
+
+
+def test_rules_of_the_project_that_somebody_has_changed_are_refused(tmp_path: Path) -> None:
+    assert own_sha256(read_sources(RULES, None)) == installed.RULES_SHA256, "write the first into scanning/installed.py"
+    folder = tmp_path / "rules"
+    shutil.copytree(RULES, folder)
+    assert Yara(rules=folder, expected_sha256=installed.RULES_SHA256).ready().ready
+    changed = sorted(folder.glob("*.yar"))[0]
+    changed.write_bytes(changed.read_bytes() + b" ")
+    yara = Yara(rules=folder, expected_sha256=installed.RULES_SHA256)
+    readiness = yara.ready()
+    assert not readiness.ready
+    assert "not those of this version" in readiness.reason
+    assert "install Tallyman again" in readiness.remedy
+    with pytest.raises(EngineError):
+        yara.scan_layer(changed, check=lambda: None)
