@@ -86,7 +86,7 @@ def check_own(sources: Iterable[Source], *, expected: str) -> None:
     if (found := own_sha256(sources)) != expected:
         raise EngineError(
             f"The project's own rules are not those of this version: their SHA-256 is {found}, not {expected}.",
-            "Find out who changed them, and install Tallyman again. Rules of the team belong into the folder of its own.",
+            "Find out who changed them, and install Tallyman again. Rules of the team have a folder of their own.",
         )
 
 
