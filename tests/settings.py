@@ -16,6 +16,7 @@ os.environ.pop("TALLYMAN_DEBUG", None)
 from console.jobs.configuration import Times
 from console.settings import *  # noqa: F403
 
+SCANS_PER_WORKER = 1
 JOB_TIMES = Times(chain=0)  # tests call for one job at a time
 
 # A file, not memory: jobs renew their lease from a thread, and workers are processes.

@@ -22,6 +22,9 @@ class Claims:
         """The names that are claimed."""
         return frozenset(self._descriptors)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._descriptors
+
     def take(self, name: str) -> None:
         """Claim ``name`` unless somebody else holds it."""
         if (descriptor := acquire(self._path(name))) is not None:

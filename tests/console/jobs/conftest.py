@@ -223,7 +223,7 @@ def postgres_server() -> Iterator[Server]:
 def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RealWorker]:
     """A worker that is not started yet, on a migrated database. Fails where it leaves a process behind.
 
-    SQLite and the ORM broker, unless the test asks for one of the servers too.
+    SQLite and the ORM broker, unless the test asks for one of the servers too; one scan at a time in each process.
     """
     environment = os.environ | {
         "TALLYMAN_TEST_CHILD": "1",
@@ -231,6 +231,7 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
         "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
         "DATABASE_URL": "",
         "REDIS_URL": "",
+        "TALLYMAN_SCANS_PER_WORKER": "1",
     }
     for fixture, variable in (("postgres_server", "DATABASE_URL"), ("redis_server", "REDIS_URL")):
         if fixture in request.fixturenames:
