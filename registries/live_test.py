@@ -47,13 +47,10 @@ def begin(*, registry: Registry, user: User, saved: bool) -> ConnectionTest:
             raise NotNowError(_("%(n)d tests in a minute are enough. Try again in a moment.") % {"n": PER_MINUTE})
         if not _places.acquire(blocking=False):
             raise NotNowError(_("Several tests are running. Try again when they have ended."))
-        try:
-            known = registry if registry.pk else None
-            test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
-            transaction.on_commit(threading.Thread(target=_run, args=(test, registry), daemon=True).start)
-        except BaseException:
-            _places.release()
-            raise
+        _places.release()  # taken by the thread, which there is only if all this is committed
+        known = registry if registry.pk else None
+        test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
+        transaction.on_commit(threading.Thread(target=_run, args=(test, registry), daemon=True).start)
     return test
 
 
@@ -67,6 +64,11 @@ def steps_of(test: ConnectionTest) -> list[Step]:
 
 def _run(test: ConnectionTest, registry: Registry) -> None:
     """In a thread: do the test."""
+    with _places:
+        _do(test, registry)
+
+
+def _do(test: ConnectionTest, registry: Registry) -> None:
     deadline = time.monotonic() + LONGEST.total_seconds()
 
     def check() -> None:
@@ -94,7 +96,6 @@ def _run(test: ConnectionTest, registry: Registry) -> None:
             ConnectionTest.objects.filter(pk=test.pk).update(**ended)
         finally:
             connection.close()
-            _places.release()
 
 
 def _broken_off(steps: list[Step], reason: str, remedy: str) -> Step:

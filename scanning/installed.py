@@ -31,9 +31,7 @@ __all__ = [
 ]
 
 RULES = Path(__file__).parent / "rules"
-RULES_SHA256 = (
-    "35fdaedc2d49f937b16f59ee7e7dd951f07cb8b0e6daafb9c4cc533628e07e65"  # test_rules.py tells it
-)
+RULES_SHA256 = "35fdaedc2d49f937b16f59ee7e7dd951f07cb8b0e6daafb9c4cc533628e07e65"  # test_rules.py tells it
 
 
 @lru_cache(maxsize=1)

@@ -105,7 +105,7 @@ def test_numbers_and_times_are_written_as_the_language_does() -> None:
     ("kept", "told"),
     [
         ("Already scanning", "已在扫描"),
-        ("pulling 3 of 17 MB", "已拉取 3/17 MB"),
+        ("pulling 3 of 17 MiB", "已拉取 3 MiB，共 17 MiB"),
         ("The host name registry.example is not known.", "无法解析主机名 registry.example。"),
         ("The certificate of https://r.example has expired.", "https://r.example 的证书已过期。"),
         (

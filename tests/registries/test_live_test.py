@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.utils import timezone
 from console.models import AuditEvent
 from registries import live_test
 from registries.doctor import Result, Stage
+from registries.live_test import AT_ONCE, begin
 from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, anything, root, silence
@@ -219,3 +220,12 @@ def test_without_scripts_the_test_has_a_page_that_reloads_itself(server: FakeReg
     assert "http-equiv" not in html
     ConnectionTest.objects.update(ended_at=None)
     assert 'http-equiv="refresh"' in client.get(answer.headers["Location"]).content.decode()
+
+
+def test_a_test_that_is_rolled_back_keeps_no_place(server: FakeRegistry) -> None:
+    registry, user = stored(server), person("administrator")
+    for _ in range(AT_ONCE + 2):
+        with transaction.atomic():
+            begin(registry=registry, user=user, saved=True)
+            transaction.set_rollback(True)
+    assert ended(begin(registry=registry, user=user, saved=True)).steps
