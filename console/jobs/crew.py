@@ -17,7 +17,6 @@ LOOK_SECONDS = 0.2  # of the thread that waits for the crew, so that signals are
 LENT = 2  # times as many jobs at once as there are hands, where most of them wait for each other
 PARTING_SECONDS = 60.0  # for jobs that are broken off to end
 
-
 Waiting = Callable[[], AbstractContextManager[None]]
 
 
@@ -31,9 +30,8 @@ def work_off(
     """Take jobs and do them, up to ``hands`` at once, until there are none or not ``go_on``; return how many.
 
     ``take`` returns what does the next job, or None; within the block that it is given, the job waits for another and
-    lends its hand. ``go_on`` is told whether any job is at work: meanwhile others
-    that come are taken too. What is raised in this thread meanwhile, from outside, breaks the jobs off: ``break_off``
-    has them end, then it passes on.
+    lends its hand. ``go_on`` is told whether any job is at work: meanwhile others that come are taken too. What is
+    raised in this thread meanwhile, from outside, breaks the jobs off: ``break_off`` has them end, then it passes on.
     """
     crew = _Crew(take, hands, go_on)
     crew.call_one()

@@ -51,15 +51,9 @@ class KnownPackages:
     def missing(self, stacked: Stack) -> dict[str, Json]:
         """Return the records of those packages of which Trivy must be asked, by their canonical form."""
         with self._lock:
-            system = self._systems.get(stacked.system)
-            if system and time.monotonic() - system.asked_at > STALE_SECONDS:
-                system = None
+            system = self._fresh(stacked.system) or _Known()
             records = {_canonical(package.record): package.record for package in stacked.packages}
-            return {
-                form: record
-                for form, record in records.items()
-                if form not in (self._languages if "Type" in record else system or _Known()).facts
-            }
+            return {form: record for form, record in records.items() if form not in self._of(record, system).facts}
 
     def ask(self, matcher: Matcher, records: Mapping[str, Json], *, system: str, scratch: Path, check: Check) -> None:
         """Ask Trivy of packages. Raises EngineError, and what ``check`` raises."""
@@ -67,16 +61,15 @@ class KnownPackages:
         reports = list(matcher.reports(dict(enumerate(records.values())), system=system, scratch=scratch, check=check))
         with self._lock:
             self._make_room(len(forms))
-            told = _Known(report=replace(reports[-1], packages={}, vulnerabilities={}, matches={}, secrets=[]))
-            known = self._systems.setdefault(system, told)
-            if system and time.monotonic() - known.asked_at > STALE_SECONDS:
-                known = self._systems[system] = told
+            if (known := self._fresh(system)) is None:
+                told = replace(reports[-1], packages={}, vulnerabilities={}, matches={}, secrets=[])
+                known = self._systems[system] = _Known(report=told)
             for form, record in records.items():
-                (self._languages if "Type" in record else known).facts.setdefault(form, None)
+                self._of(record, known).facts.setdefault(form, None)
             for report in reports:
                 facts = {forms[int(fact.path)]: fact for fact in report.packages.values()}
                 for form, fact in facts.items():
-                    (self._languages if "Type" in records[form] else known).facts[form] = fact
+                    self._of(records[form], known).facts[form] = fact
                 self._take_over(report, facts.values(), known)
 
     def learn(self, report: Report, notes: Iterable[LayerNote]) -> None:
@@ -102,10 +95,10 @@ class KnownPackages:
         packages: dict[tuple[str, str], PackageFact] = {}
         matches: dict[tuple[str, str], MatchFact] = {}
         with self._lock:
-            if (system := self._systems.get(stacked.system)) is None:
+            if (system := self._fresh(stacked.system)) is None:
                 return None
             for package in stacked.packages:
-                known = self._languages if "Type" in package.record else system
+                known = self._of(package.record, system)
                 if (form := _canonical(package.record)) not in known.facts:
                     return None
                 if fact := known.facts[form]:
@@ -116,13 +109,22 @@ class KnownPackages:
             vulnerabilities = tuple(self._vulnerabilities[name] for name in names)
         return Matched(system.report, tuple(packages.values()), tuple(matches.values()), vulnerabilities)
 
+    def _fresh(self, system: str) -> _Known | None:
+        """Return what is known of a system, unless it was told too long ago."""
+        known = self._systems.get(system)
+        return known if known and time.monotonic() - known.asked_at <= STALE_SECONDS else None
+
+    def _of(self, record: Mapping[str, object], system: _Known) -> _Known:
+        """Return where a package belongs: to the languages, or to its system."""
+        return self._languages if "Type" in record else system
+
     def _take_over(self, report: Report, facts: Iterable[PackageFact], system: _Known) -> None:
         """Take over the vulnerabilities of packages; where several reports tell of one purl, those of all."""
         found: dict[str, dict[str, MatchFact]] = {}
         for match in report.matches.values():
             found.setdefault(match.purl, {})[match.vulnerability] = match
         for fact in facts:
-            known = self._languages if fact.record and "Type" in fact.record else system
+            known = self._of(fact.record or {}, system)
             before = {match.vulnerability: match for match in known.matches.get(fact.purl, ())}
             known.matches[fact.purl] = tuple((found.get(fact.purl, {}) | before).values())
             for match in known.matches[fact.purl]:

@@ -266,6 +266,20 @@ def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_nee
     assert runs == []
 
 
+def test_whether_a_system_gets_notices_is_asked_anew_after_a_while(
+    make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trivy, runs = runs_of(make_trivy)
+    first = analyse(trivy, image, scratch)
+    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    runs.clear()
+    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    assert runs == []
+    monkeypatch.setattr("scanning.engines.trivy_known.STALE_SECONDS", -1.0)
+    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    assert runs
+
+
 def test_a_layer_that_breaks_trivy_fails_its_own_image_alone(
     make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path
 ) -> None:
