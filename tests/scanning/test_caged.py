@@ -169,7 +169,7 @@ for name, answer in got.items():
 
 @needs_cage
 def test_it_has_no_network_no_files_no_processes_and_writes_nothing(
-    yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("TALLYMAN_PLANTED", "planted-canary")
     key = settings.DATA_DIR / "keys" / "planted"
@@ -178,6 +178,7 @@ def test_it_has_no_network_no_files_no_processes_and_writes_nothing(
     for path in (key, other):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("planted-canary")
+        request.addfinalizer(path.unlink)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as database:
         database.bind(str(server))
         database.listen()

@@ -135,7 +135,7 @@ def test_administrators_alone_start_and_cancel_a_rematch(name: str) -> None:
         ({"TRIVY": "/nowhere/trivy"}, "vulnerabilities", "/nowhere/trivy"),
         ({"TRIVY": "/nowhere/trivy"}, "sensitive", "/nowhere/trivy"),
         ({"CLAMD": "/nowhere/clamd.ctl"}, "malware", "/nowhere/clamd.ctl"),
-        ({"own": "rule Broken {"}, "malware", "rules are damaged"),
+        ({"own": "rule Broken {"}, "malware", "rules are not those of this version"),
     ],
 )
 def test_an_engine_that_is_not_ready_is_a_scan_exception_and_no_zero(
