@@ -39,7 +39,7 @@ def _push_event(run: JobRun[PushEvent]) -> None:
 
     def write() -> None:
         PushEvent.objects.filter(pk=run.job.pk).update(images=len(changed))
-        if PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
+        if changed and PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
             made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT).run
             if made.images:
                 detail = {"by": "event", "registry": run.job.registry.name, "run": made.pk}

@@ -10,7 +10,7 @@ from registries.events import Change
 from registries.models import PushAddress, PushEvent, Registry
 from registries.receive import take_up
 from scanning import tasks
-from scanning.models import Scan
+from scanning.models import Scan, ScanRun
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, manifests
 from tests.scanning.conftest import sync
@@ -47,6 +47,18 @@ def test_it_is_scanned_before_scheduled_ones_where_that_is_wanted(fake: FakeRegi
     assert Scan.objects.get().lane == Lane.EVENT
     assert report(registry, "team/app", "1.0").images == 0
     assert Scan.objects.count() == 1
+
+
+def test_a_push_that_changes_nothing_leaves_no_empty_run_behind(fake: FakeRegistry, registry: Registry) -> None:
+    address = PushAddress(registry=registry, scans=True)
+    address.new_secret()
+    address.save()
+    images.image({"app": b"1"}).put(fake, "team/app", "1.0")
+    sync(registry)
+    report(registry, "team/app", "1.0")  # known already
+    fake.store.remove_tag("team/app", "1.0")
+    report(registry, "team/app")  # a deletion
+    assert not ScanRun.objects.exists()
 
 
 def test_a_moved_tag_points_to_the_new_image(fake: FakeRegistry, registry: Registry) -> None:
