@@ -62,8 +62,8 @@ class _Crew:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             if len(self._threads) < self._wanted():
                 thread = threading.Thread(target=self._work, name=f"hand {len(self._threads) + 1}", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)  # not before: nobody can wait for one that has not begun
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
