@@ -386,7 +386,10 @@ RULES: str = env.str("TALLYMAN_RULES", str(DATA_DIR / "rules"))
 CLAMD: str = env.str("TALLYMAN_CLAMD", "")
 CLAMD_MAX_BYTES: int = env.int("TALLYMAN_CLAMD_MAX_BYTES", 100 * 1024**2)
 SCAN_STALL_SECONDS = 10.0  # a pull to which nothing comes for so long stands still: its registry is slow
+SCAN_SHARE_SECONDS = 30.0  # a scan that pulls for longer leaves its place to a registry that has fewer
 SCAN_TIMEOUT_SECONDS: int = env.int("TALLYMAN_SCAN_TIMEOUT", 1800)
+if not 60 <= SCAN_TIMEOUT_SECONDS <= 3600:  # the queue breaks off what takes much longer
+    raise ImproperlyConfigured("TALLYMAN_SCAN_TIMEOUT must be 60 to 3600 seconds.")
 LAYER_STORE_BYTES: int = env.int("TALLYMAN_LAYER_STORE_BYTES", 20 * 1024**3)
 
 # --- logs --------------------------------------------------------------------------------------------------------

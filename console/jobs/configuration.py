@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TIMEOUT = 4200  # seconds; our own deadlines end work long before
+TIMEOUT = 5400  # seconds; our own deadlines end work before, also that of a job which was taken late beside others
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from django_q.models import OrmQ, Schedule
 
 from console.jobs import queue
 from console.jobs.advance import advance
-from console.jobs.configuration import clusters, retry_seconds
+from console.jobs.configuration import TIMEOUT, Times, clusters, retry_seconds
 from console.jobs.models import Lane, State
 from console.jobs.reap import reap
+from console.jobs.work import BESIDE_SECONDS
 from console.models import Canary, JobEvent, ScanCanary
+from scanning.forms import MAX_MINUTES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,6 +150,11 @@ def test_the_configuration_keeps_clear_of_the_defects_of_django_q2(scan: int, qu
         assert one["retry"] > one["timeout"] * 2
         assert (one["timeout"] + 3) % one["guard_cycle"] == 0, "its timer would step over zero"
     assert retry_seconds(timeout=4200, queue_limit=1, workers=2) == 8460
+
+
+def test_the_longest_scan_has_its_time_also_where_it_was_taken_last_beside_others() -> None:
+    taken_at_latest = Times().chain + BESIDE_SECONDS
+    assert taken_at_latest + MAX_MINUTES * 60 + Times().settle < TIMEOUT
 
 
 def test_a_silent_redis_does_not_hold_up_the_pages() -> None:
