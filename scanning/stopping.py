@@ -1,7 +1,8 @@
-"""When a scan stops: because it must, or because its registry stands still and others wait for its place.
+"""When a scan stops: because it must, or because its registry stands still or takes long and others wait for its place.
 
 A registry is slow for some minutes after a pull has stood still or timed out. What a scan of it keeps others from is
-then let go: its claims on layers at once, its place where slow registries have more than their share of them.
+then let go: its claims on layers at once, its place where slow registries have more than their share of them. A pull
+that flows but takes long leaves its place where its registry has more of them than the one that waits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import NoReturn
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -20,6 +22,7 @@ from scanning.models import Scan
 
 GAP_SECONDS = 2.0  # connections that are waited for ask several times a second
 LOOK_SECONDS = 1.0  # between looks at who waits
+SHARE_LOOK_SECONDS = 10.0  # the same, while the registry answers
 
 
 class Stopping:
@@ -32,6 +35,7 @@ class Stopping:
     def __init__(self, run: JobRun[Scan]) -> None:
         self._run, self._stopped, self._thread = run, threading.Event(), threading.get_ident()
         self._since = self._asked = self._looked = 0.0
+        self._shares_at = time.monotonic() + settings.SCAN_SHARE_SECONDS
         self.let_go: Callable[[], None] = lambda: None
 
     def __call__(self) -> None:
@@ -39,8 +43,12 @@ class Stopping:
         if self._stopped.is_set():
             raise InterruptedError
         self._run.check()
-        if self._stands_still() and threading.get_ident() == self._thread:
+        if threading.get_ident() != self._thread:
+            return
+        if self._stands_still():
             self._make_room()
+        elif self._pulls() and time.monotonic() >= self._shares_at:
+            self._share()
 
     def stop(self) -> None:
         """Have everybody who asks stop."""
@@ -59,8 +67,10 @@ class Stopping:
         self._since = time.monotonic()
 
     def _stands_still(self) -> bool:
-        waited = self._asked - self._since
-        return waited >= settings.SCAN_STALL_SECONDS and time.monotonic() - self._asked <= GAP_SECONDS
+        return self._asked - self._since >= settings.SCAN_STALL_SECONDS and self._pulls()
+
+    def _pulls(self) -> bool:
+        return time.monotonic() - self._asked <= GAP_SECONDS
 
     def _make_room(self) -> None:
         now, registry = time.monotonic(), self._run.job.registry
@@ -70,6 +80,16 @@ class Stopping:
         registry.note_slow()
         self.let_go()
         if Scan.slow_ones_keep_others_waiting():
-            pause = timedelta(seconds=settings.JOB_TIMES.retry)
-            reason = _("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry}
-            self._run.postpone(until=limit.database_now() + pause, reason=reason)
+            self._leave(_("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry})
+
+    def _share(self) -> None:
+        """Leave the place to a registry that has fewer, where one waits."""
+        self._shares_at = time.monotonic() + SHARE_LOOK_SECONDS
+        registry = self._run.job.registry
+        if registry is not None and self._run.is_followed() and self._run.job.keeps_others_out():
+            reason = _("Pulls from %(registry)s take long. Scans of other registries go first.")
+            self._leave(reason % {"registry": registry})
+
+    def _leave(self, reason: str) -> NoReturn:
+        pause = timedelta(seconds=settings.JOB_TIMES.retry)
+        self._run.postpone(until=limit.database_now() + pause, reason=reason)

@@ -16,12 +16,28 @@ from pathlib import Path
 from django.conf import settings
 
 
+class Place:
+    """What :func:`place` gives: true where a place is held, or none is needed."""
+
+    def __init__(self, descriptor: int | None, *, held: bool) -> None:
+        self._descriptor, self._held = descriptor, held
+
+    def __bool__(self) -> bool:
+        return self._held
+
+    def give_up(self) -> None:
+        """Let another process have the place already."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 @contextmanager
-def place(kind: str) -> Iterator[bool]:
-    """Hold a free place for a job of ``kind`` and give True; False where all are taken."""
+def place(kind: str) -> Iterator[Place]:
+    """Hold a free place for a job of ``kind``; what it gives is false where all are taken."""
     count = settings.JOB_KINDS[kind].get("places")
     if count is None:
-        yield True
+        yield Place(None, held=True)
         return
     folder = Path(settings.DATA_DIR) / "run" / "places"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,9 +48,10 @@ def place(kind: str) -> Iterator[bool]:
         except BlockingIOError:
             os.close(descriptor)
             continue
+        taken = Place(descriptor, held=True)
         try:
-            yield True
+            yield taken
         finally:
-            os.close(descriptor)
+            taken.give_up()
         return
-    yield False
+    yield Place(None, held=False)

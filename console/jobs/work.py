@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -27,7 +28,7 @@ from console.jobs.crew import Waiting, work_off
 from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
-from console.jobs.places import place
+from console.jobs.places import Place, place
 
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
@@ -55,7 +56,7 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     with place(model.kind) as placed:
         hands = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
         if placed and hands > 1:
-            count = _several(model, handler, hands=hands, ends=ends)
+            count = _several(model, handler, place=placed, hands=hands, ends=ends)
         else:
             while job := _claim(model, urgent=not placed):
                 count += 1
@@ -98,9 +99,13 @@ def _has_places(model: type[J]) -> bool:
     return "places" in settings.JOB_KINDS[model.kind]
 
 
-def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, hands: int, ends: float) -> int:
-    """Do jobs one after the other, so many at once as there are ``hands``; return how many."""
+def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Place, hands: int, ends: float) -> int:
+    """Do jobs one after the other, so many at once as there are ``hands``; return how many.
+
+    Once no more are taken another worker gets the place: those that are at work may take long.
+    """
     runs: set[JobRun[J]] = set()
+    parting = threading.Lock()
 
     def take(waiting: Waiting) -> Callable[[], None] | None:
         job = _claim(model, urgent=False)
@@ -108,6 +113,7 @@ def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, hands: int
             return None
         run = JobRun(job)
         run.waiting = waiting
+        run.is_followed = lambda: go_on(True)
         runs.add(run)
 
         def do() -> None:
@@ -123,8 +129,14 @@ def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, hands: int
             run.break_off()
 
     def go_on(busy: bool) -> bool:
-        left = ends - time.monotonic() + (BESIDE_SECONDS if busy else 0)
-        return not presence.draining() and left > 0
+        if presence.draining():
+            return False
+        if time.monotonic() < ends + (BESIDE_SECONDS if busy else 0):
+            return True
+        if runs and parting.acquire(blocking=False):
+            place.give_up()
+            _pass_on(model)
+        return False
 
     return work_off(take, hands=hands, go_on=go_on, break_off=break_off)
 
@@ -235,6 +247,7 @@ class JobRun(Generic[J]):
         self.lease = Lease(job, job.attempt)
         self.ended = False
         self.waiting: Waiting = nullcontext  # a block within which nothing is done but wait for other jobs
+        self.is_followed: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
         self._broken_off: JobFailure | None = None
         self._deadline: tuple[float, str, str] | None = None
         self._written_at = 0.0

@@ -9,7 +9,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Exists, ExpressionWrapper, F, Min, OuterRef, Subquery, When
+from django.db.models import Case, Count, Exists, ExpressionWrapper, F, Min, OuterRef, Subquery, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -152,6 +152,23 @@ class Scan(Job):
         theirs = cls.objects.filter(state=State.QUEUED, registry=OuterRef("pk"))
         ready = Exists(theirs.filter(not_before=None)) | Exists(theirs.filter(not_before__lte=Now()))
         return Registry.objects.filter(ready).exclude(IS_SLOW).exists()
+
+    def keeps_others_out(self) -> bool:
+        """Whether this scan should leave its place on this machine to one of a registry that has fewer here.
+
+        That is so of one scan at a time, the last that was started of those that pull, and only for one that is next in
+        line and of no later lane. Afterwards the other registry has no more places than this one.
+        """
+        here = Scan.objects.filter(state=State.RUNNING, worker__startswith=HERE).order_by()
+        held = dict(here.values_list("registry").annotate(n=Count("pk")))
+        own = held.get(self.registry_id, 0)
+        if own < 2:
+            return False
+        pulling = here.filter(registry=self.registry_id, stage=Stage.PULLING).order_by("-lane", "-started_at", "-pk")
+        if pulling.values_list("pk", flat=True).first() != self.pk:
+            return False
+        first = Scan.next_in_line(Scan.objects.filter(state=State.QUEUED), lane=None)
+        return first is not None and first.lane <= self.lane and held.get(first.registry_id, 0) + 1 < own
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""

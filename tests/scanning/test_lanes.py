@@ -21,7 +21,7 @@ from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks
 from scanning.launch import launch
-from scanning.models import Scan
+from scanning.models import Scan, Stage
 from scanning.queueing import PROMPT
 from tests import factories
 from tests.fakes.registry import FakeRegistry
@@ -125,6 +125,64 @@ def test_it_gives_up_what_it_has_beyond_its_share_only_for_scans_that_can_go_on(
     assert Scan.slow_ones_keep_others_waiting()
     other.note_slow()
     assert not Scan.slow_ones_keep_others_waiting()
+
+
+PULLS = HERE | {"stage": Stage.PULLING, "started_at": timezone.now()}
+
+
+@pytest.fixture
+def held() -> list[Scan]:
+    """Scans of one registry at work in three places; the last but one has started last."""
+    registry, later = factories.registry(), PULLS["started_at"] + timedelta(seconds=9)
+    return [queued(registry, **PULLS), queued(registry, **PULLS | {"started_at": later}), queued(registry, **PULLS)]
+
+
+def leaving(scans: list[Scan]) -> list[Scan]:
+    return [scan for scan in scans if scan.keeps_others_out()]
+
+
+def test_the_last_pull_that_was_started_leaves_its_place_to_a_registry_that_has_none(held: list[Scan]) -> None:
+    queued(held[0].registry)  # type: ignore[arg-type]
+    assert leaving(held) == []
+    queued(factories.registry())
+    assert leaving(held) == [held[1]]
+    Scan.objects.filter(pk=held[1].pk).update(stage=Stage.ANALYSING)  # soon done
+    assert leaving(held) == [held[2]]
+
+
+def test_it_leaves_its_place_only_where_the_other_registry_gets_no_more_than_its_own(held: list[Scan]) -> None:
+    other = factories.registry()
+    queued(other)
+    queued(other, state=State.RUNNING, worker="elsewhere:1")
+    assert leaving(held) == [held[1]]  # each machine is judged for itself
+    queued(other, **PULLS)
+    assert leaving(held) == [held[1]]
+    queued(other, **PULLS)
+    assert leaving(held) == []
+
+
+def test_it_leaves_its_place_to_nobody_who_comes_later_in_line_or_cannot_go_on(held: list[Scan]) -> None:
+    waits = queued(factories.registry(), not_before=timezone.now() + timedelta(hours=1))
+    assert leaving(held) == []
+    Scan.objects.filter(pk=waits.pk).update(not_before=None)
+    assert leaving(held)
+    Scan.objects.filter(state=State.RUNNING).update(lane=Lane.EVENT)
+    assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == []
+    queued(held[0].registry, Lane.EVENT)  # type: ignore[arg-type]
+    Scan.objects.filter(pk=waits.pk).update(lane=Lane.BULK)
+    assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == [held[1]]
+
+
+def test_of_the_pulls_of_a_registry_those_of_the_last_lane_leave_first(held: list[Scan]) -> None:
+    Scan.objects.exclude(pk=held[0].pk).update(lane=Lane.EVENT)
+    queued(factories.registry(), Lane.MANUAL)
+    assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == [held[0]]
+
+
+def test_one_place_is_not_passed_to_and_fro() -> None:
+    (scan,) = [queued(factories.registry(), **PULLS)]
+    queued(factories.registry())
+    assert not scan.keeps_others_out()
 
 
 def test_nobody_is_woken_for_a_scan_that_may_not_be_taken(slow: Registry) -> None:

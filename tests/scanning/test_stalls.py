@@ -16,10 +16,11 @@ import pytest
 from django.utils import timezone
 
 from console.jobs.errors import Postponed
+from console.jobs.models import Lane
 from console.jobs.work import JobRun
 from registries.models import Registry
 from scanning.layers import LayerStore, StoredFile
-from scanning.models import Scan
+from scanning.models import Scan, Stage
 from scanning.stopping import Stopping
 from tests import factories
 from tests.scanning.test_lanes import HERE, queued
@@ -147,3 +148,20 @@ def test_a_pull_that_flows_and_work_without_the_network_are_no_stall(run: JobRun
     time.sleep(0.1)
     check()
     assert Registry.objects.filter(slow_until=None).count() == 2
+
+
+@pytest.mark.django_db
+def test_a_pull_that_takes_long_leaves_its_place_to_a_registry_that_has_none(run: JobRun[Scan], settings: Any) -> None:
+    settings.SCAN_STALL_SECONDS, settings.SCAN_SHARE_SECONDS = 60, 0.1
+    Scan.objects.filter(registry=run.job.registry).update(stage=Stage.PULLING)
+    Scan.objects.exclude(pk=run.job.pk).update(lane=Lane.MANUAL)  # not that one
+    check = Stopping(run)
+    wait_for_nothing(check)  # nobody waits
+    queued(factories.registry())
+    wait_for_nothing(check)  # it has looked a moment ago
+    run.is_followed = lambda: False  # the worker takes no more scans
+    wait_for_nothing(Stopping(run))
+    run.is_followed = lambda: True
+    with pytest.raises(Postponed, match="take long"):
+        wait_for_nothing(Stopping(run))
+    assert not Registry.objects.exclude(slow_until=None).exists()  # that is another thing

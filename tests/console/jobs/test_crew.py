@@ -14,8 +14,10 @@ from console.jobs import presence
 from console.jobs.configuration import Times
 from console.jobs.crew import Waiting, work_off
 from console.jobs.models import Lane, State
+from console.jobs.places import place
 from console.jobs.work import JobRun, work
 from console.models import Canary
+from tests.console.jobs.conftest import eventually
 from tests.console.jobs.test_work import Settings, queued
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,6 +68,42 @@ def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
 
     work(Canary, 0, handler)
     assert states() == [State.SUCCEEDED] * 2
+
+
+@pytest.mark.usefixtures("at_once")
+def test_who_takes_no_more_beside_a_job_that_takes_long_gives_the_place_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("console.jobs.work.BESIDE_SECONDS", -60.0)  # the time is over at once
+    queued(lane=Lane.SCHEDULE)
+
+    def another_has_it() -> bool:
+        with place("canary") as other:
+            return bool(other)
+
+    def handler(run: JobRun[Canary]) -> None:
+        assert run.is_followed() is False
+        queued(lane=Lane.SCHEDULE)
+        eventually(another_has_it, what="a free place")
+
+    work(Canary, 0, handler)
+    assert states()[0] == State.SUCCEEDED
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_hand_that_takes_long_to_begin_breaks_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        queued(lane=Lane.SCHEDULE)
+    start = threading.Thread.start
+
+    def late(thread: threading.Thread) -> None:
+        if thread.name.startswith("hand 2"):
+            time.sleep(0.5)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", late)
+    work(Canary, 0, lambda run: None)
+    assert states() == [State.SUCCEEDED] * 3
 
 
 @pytest.mark.usefixtures("at_once")
