@@ -295,6 +295,8 @@ KEPT: dict[str, str] = {
     "overview": "inventory.overview.count",
     "coverage": "scanning.signals.count",
     "recommended": "scanning.recommended.count",
+    "cost-all": "scanning.preview.count_all",
+    "cost-recommended": "scanning.preview.count_recommended",
 }
 KEPT_FROM_SECONDS = 0.02
 

@@ -5,23 +5,44 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Avg, Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models import (
+    Avg,
+    BooleanField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+)
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from console import kept
 from console.jobs.models import State
 from inventory.models import Layer, Manifest, ManifestLayer, Tag
 from registries import limit
 from registries.models import Registry
-from scanning import installed, quota
+from scanning import installed, quota, recommended
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
-from scanning.models import LayerEvidence, Scan
+from scanning.models import LayerEvidence, Scan, Scope
 from scanning.models.run import ACTIVE
 
 HOUR = timedelta(hours=1)
 SAMPLE = 100  # scans that the expected duration is taken from
+KEPT_AS = {Scope.ALL.value: "cost-all", Scope.RECOMMENDED.value: "cost-recommended"}  # the figures of whole scopes
+OF_REGISTRY = "images of registry "  # and its id: a name among figures
+EVIDENCE = {  # of what: which risk categories want it
+    "content": (RiskCategory.VULNERABILITIES.value, RiskCategory.SENSITIVE.value),
+    "malware": (RiskCategory.MALWARE.value,),
+}
+LOOKS = {"content": ("content",), "malware": ("malware",), "both": ("content", "malware")}  # what a scan looks for
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,7 @@ class Cost:
     waits: list[Wait]
     ends_at: datetime | None
     quota: quota.Quota | None
+    counted_at: datetime | None = None  # None: just now
 
     @property
     def layers_to_pull(self) -> int:
@@ -60,47 +82,90 @@ class Cost:
         return max(0, self.images - self.quota.left) if self.quota else 0
 
 
-def cost(tags: QuerySet[Tag], *, categories: Collection[str], now: datetime | None = None) -> Cost:
-    """Return what a scan of ``tags`` for ``categories`` takes; a constant number of queries."""
+def cost(tags: QuerySet[Tag], *, categories: Collection[str], kept_as: str = "", now: datetime | None = None) -> Cost:
+    """Return what a scan of ``tags`` for ``categories`` takes; a constant number of queries.
+
+    ``kept_as`` is the name in ``settings.KEPT`` of the figures of these tags, where they have one: of many tags they
+    are those of a short while ago. What is left of limits and of the quota is always that of now.
+    """
     now = now or timezone.now()
-    left_out = Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
-    tags = tags.order_by()
-    figures = tags.aggregate(
-        tags=Count("pk"),
-        left_out=Count("pk", filter=left_out),
-        images=Count("image", filter=~left_out, distinct=True),
+    look = _look(categories)
+    figures = kept.read(kept_as) if kept_as else kept.Figures(count(tags, looks=[look]))
+    values = figures.values
+    images = {int(name.removeprefix(OF_REGISTRY)): n for name, n in values.items() if name.startswith(OF_REGISTRY)}
+    waits, starts = _waits(images, now)
+    return Cost(
+        tags=values["tags"],
+        left_out=values["left_out"],
+        images=sum(images.values()),
+        layers=values["layers"],
+        layers_known=values[f"known_{look}"],
+        to_pull=values[f"to_pull_{look}"],
+        waits=waits,
+        ends_at=_end(sum(images.values()), starts, now),
+        quota=quota.read(now=now),
+        counted_at=figures.at,
     )
+
+
+def count_all() -> dict[str, int]:
+    """Count what a scan of all tags takes."""
+    return count(Tag.objects.all())
+
+
+def count_recommended() -> dict[str, int]:
+    """Count what a scan of the recommended tags takes."""
+    return count(recommended.recommended())
+
+
+def count(tags: QuerySet[Tag], *, looks: Collection[str] = tuple(LOOKS)) -> dict[str, int]:
+    """Count what a scan of ``tags`` takes: tags, images by registry, and layers for each of ``looks``."""
+    tags = tags.order_by()
+    left_out = Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
+    figures: dict[str, int] = tags.aggregate(tags=Count("pk"), left_out=Count("pk", filter=left_out))
     firsts = Tag.objects.filter(
         pk__in=tags.exclude(left_out).values("image").annotate(first=Min("pk")).values("first")
     ).order_by()
-    waits, starts = _waits(firsts, now)
-    return Cost(
-        **figures,
-        **_layers(firsts, categories),
-        waits=waits,
-        ends_at=_end(figures["images"], starts, now),
-        quota=quota.read(now=now),
-    )
+    by_registry = firsts.values_list("registry").annotate(n=Count("pk"))
+    return figures | {f"{OF_REGISTRY}{registry}": n for registry, n in by_registry} | _layers(firsts, looks)
 
 
-def _layers(firsts: QuerySet[Tag], categories: Collection[str]) -> dict[str, int]:
+def _layers(firsts: QuerySet[Tag], looks: Collection[str]) -> dict[str, int]:
+    """Count the layers of the images behind ``firsts``, and for each of ``looks`` those known and bytes of the others.
+
+    One query, in which each layer is looked up once.
+    """
     manifests = firsts.annotate(pulled=Coalesce("manifest__default_manifest", "manifest")).values("pulled")
+    layers = Layer.objects.filter(pk__in=ManifestLayer.objects.filter(manifest__in=manifests).values("layer"))
+    parts = {part: _known(EVIDENCE[part]) for look in looks for part in LOOKS[look]}
+    rows: list[Any] = list(layers.order_by().values(**parts).annotate(n=Count("pk"), bytes=Sum("size")))
+    figures = {"layers": sum(row["n"] for row in rows)}
+    for look in looks:
+        pulled = [row for row in rows if not all(row[part] for part in LOOKS[look])]
+        figures[f"known_{look}"] = figures["layers"] - sum(row["n"] for row in pulled)
+        figures[f"to_pull_{look}"] = sum(row["bytes"] for row in pulled)
+    return figures
+
+
+def _known(categories: Collection[str]) -> ExpressionWrapper[Q]:
+    """Whether evidence of a layer is known for all of ``categories``, so that it is not pulled."""
     known = Q(verified=True)
     for engine, version in _engines(categories):
         looked = LayerEvidence.objects.filter(diff_id=OuterRef("diff_id"), engine=engine)
         known &= Q(Exists(looked if version is None else looked.filter(engine_version=version)))
-    layers = Layer.objects.filter(pk__in=ManifestLayer.objects.filter(manifest__in=manifests).values("layer"))
-    return layers.aggregate(
-        layers=Count("pk"),
-        layers_known=Count("pk", filter=known),
-        to_pull=Sum("size", filter=~known, default=0),
-    )
+    return ExpressionWrapper(known, output_field=BooleanField())
+
+
+def _look(categories: Collection[str]) -> str:
+    """Return which of LOOKS is that for ``categories``."""
+    content, malware = (bool(set(wanted) & set(categories)) for wanted in EVIDENCE.values())
+    return "both" if content and malware else "content" if content else "malware"
 
 
 def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
     """Return the engines that look at layers for ``categories``, each with the version whose evidence counts."""
     engines: list[tuple[str, str | None]] = []
-    if {RiskCategory.VULNERABILITIES.value, RiskCategory.SENSITIVE.value} & set(categories):
+    if set(EVIDENCE["content"]) & set(categories):
         engines.append((installed.trivy().name, None))
     if RiskCategory.MALWARE.value in categories:
         engines += [(engine.name, _version(engine)) for engine in installed.malware()]
@@ -114,9 +179,8 @@ def _version(engine: MalwareEngine) -> str | None:
         return None
 
 
-def _waits(firsts: QuerySet[Tag], now: datetime) -> tuple[list[Wait], datetime]:
-    """Return which registries' limits are in the way, and when about the last image may start."""
-    wanted = dict(firsts.values_list("registry").annotate(n=Count("pk")))
+def _waits(wanted: dict[int, int], now: datetime) -> tuple[list[Wait], datetime]:
+    """Return which registries' limits are in the way of so many images each, and when about the last may start."""
     waits = []
     for registry in Registry.objects.filter(pk__in=wanted, limit__isnull=False).annotate(**limit.usage_columns(now)):
         usage = limit.usage_of_row(registry)

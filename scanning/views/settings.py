@@ -134,4 +134,5 @@ def _cost(form: ScanForm, selection: Selection) -> preview.Cost | None:
     scope = form["scope"].value()
     if scope not in Scope.values or not categories:
         return None
-    return preview.cost(tags_of(scope, selection), categories=categories)
+    kept_as = preview.KEPT_AS.get(scope, "")
+    return preview.cost(tags_of(scope, selection), categories=categories, kept_as=kept_as)

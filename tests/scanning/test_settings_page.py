@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,12 +13,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from console.jobs.models import State
-from console.models import AuditEvent, User
+from console.models import AuditEvent, Team, User
 from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
-from scanning import choosing, installed, preview, quota
+from scanning import choosing, installed, preview, quota, recommended
 from scanning.engines.clamav import ClamAv
 from scanning.models import LayerEvidence, Scan, ScanRun, Selection
 from scanning.runs import AT_ONCE
@@ -227,6 +229,60 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monk
         monkeypatch.setattr(installed, "malware", lambda engines=engines: engines)
         assert preview.cost(Tag.objects.all(), categories=["malware"]).layers_known == 0, "nor has ClamAV"
     assert preview.cost(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
+
+
+@pytest.mark.parametrize("categories", [["malware"], ["vulnerabilities"], ["sensitive"], ["sensitive", "malware"], ALL])
+@pytest.mark.parametrize("scope", ["all", "recommended"])
+def test_kept_figures_of_a_whole_scope_are_those_that_counting_gives(
+    settings: Settings, scope: str, categories: list[str]
+) -> None:
+    settings.KEPT_FROM_SECONDS = 0
+    engines = {"trivy": "", installed.yara().name: installed.yara().version()}
+    registries = [factories.registry(name=name) for name in ("one", "two")]
+    for number in range(12):
+        values = factories.scanned() if number % 3 else {"scan_state": "queued" if number == 3 else "not-scanned"}
+        image = factories.image(layers=1 + number % 3, **values)
+        for place in range(1 + number % 2):
+            factories.tag(f"{number}-{place}", of=image, in_=registries[(number + place) % 2])
+        layer = Layer.objects.order_by("-pk")[0]
+        Layer.objects.filter(pk=layer.pk).update(verified=number % 4 > 0)
+        for name, version in list(engines.items())[: number % 3]:
+            LayerEvidence.objects.get_or_create(diff_id=layer.diff_id, engine=name, engine_version=version)
+    tags = Tag.objects.all() if scope == "all" else recommended.recommended()
+    counted = preview.cost(tags, categories=categories)
+    first, again = (preview.cost(tags, categories=categories, kept_as=preview.KEPT_AS[scope]) for _n in range(2))
+    assert first.counted_at is None
+    assert again.counted_at is not None
+    for each in (first, again):
+        each = replace(each, counted_at=None, ends_at=counted.ends_at)
+        assert each == counted
+    assert 0 < counted.images < counted.tags
+    assert scope == "recommended" or 0 < counted.layers_known < counted.layers
+
+
+def test_the_page_says_when_kept_figures_were_counted_and_shows_the_limited_their_own(
+    client: Client, somebody: User, settings: Settings
+) -> None:
+    settings.KEPT_FROM_SECONDS = 0
+    here, there = factories.registry(name="here"), factories.registry(name="there")
+    for name in ("a", "b"):
+        factories.tag(name, in_=there, path=f"team/{name}")
+    factories.tag("c", in_=here)
+    url, form = reverse("scanning:cost"), {"scope": "all", "categories": ["malware"], "timeout": "30"}
+    assert "Counted" not in client.get(url, form).content.decode()
+    factories.tag("d", in_=here, path="later")
+    kept = client.get(url, form)
+    assert kept.context["cost"].tags == 3
+    assert "Counted <time" in kept.content.decode()
+    somebody.limited = True
+    somebody.save()
+    team = Team.objects.create(name="team")
+    team.registries.set([here])
+    somebody.teams.add(team)
+    own = client.get(url, form).context["cost"]
+    assert (own.tags, own.images, own.layers, own.counted_at) == (2, 2, Layer.objects.count() // 2, None)
+    chosen = client.get(url, form | {"scope": "chosen"}).context["cost"]
+    assert (chosen.tags, chosen.counted_at) == (0, None), "what is chosen is counted each time"
 
 
 def test_the_preview_says_what_the_limits_make_of_it() -> None:
