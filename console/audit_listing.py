@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Nee
 from console.models import AuditEvent
 
 PERIODS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
+OF_ADDRESS = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with
 REFUSED = Q(action__in=("access.denied", "sign-in.refused", "sign-in.code-refused", "sign-in.locked"))
 
 
@@ -62,13 +64,9 @@ class AuditFilters(ListingFilterSet):
         form = forms.Form
 
     def matches(self, word: str) -> Q:
-        """Return where ``word`` is in the actor, the action, the target or the network address."""
-        return (
-            Q(actor_name__icontains=word)
-            | Q(action__icontains=word)
-            | Q(target__icontains=word)
-            | Q(address__startswith=word)
-        )
+        """Return where ``word`` is in the actor, the action or the target, or begins the network address."""
+        found = Q(actor_name__icontains=word) | Q(action__icontains=word) | Q(target__icontains=word)
+        return found | Q(address__startswith=word.lower()) if OF_ADDRESS.fullmatch(word) else found
 
 
 def lines(event: AuditEvent) -> list[tuple[str, str, str]]:

@@ -300,6 +300,9 @@ KEPT: dict[str, str] = {
 }
 KEPT_FROM_SECONDS = 0.02
 
+# Indexes for searches on PostgreSQL, of each app: see console.search.
+SEARCHED = ["console.search.INDEXES", "inventory.search.INDEXES", "scanning.search.INDEXES"]
+
 # Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
 SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.

@@ -8,6 +8,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+from console import search
+
 
 class Migration(migrations.Migration):
 
@@ -242,4 +244,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(models.F('user'), models.F('listing'), django.db.models.functions.text.Lower('name'), name='view_name_once'), models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('user', 'listing'), name='view_one_default')],
             },
         ),
+        migrations.RunPython(search.migration(search.INDEXES), migrations.RunPython.noop),
     ]

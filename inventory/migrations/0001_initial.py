@@ -6,7 +6,8 @@ import django.db.models.functions.comparison
 import django.utils.timezone
 from django.db import migrations, models
 
-from inventory import search
+from console import search
+from inventory.search import INDEXES
 
 
 class Migration(migrations.Migration):
@@ -217,5 +218,5 @@ class Migration(migrations.Migration):
             model_name='tag',
             constraint=models.UniqueConstraint(fields=('repository', 'name'), name='tag_unique'),
         ),
-        migrations.RunPython(search.migrate, migrations.RunPython.noop),
+        migrations.RunPython(search.migration(INDEXES), migrations.RunPython.noop),
     ]

@@ -4,6 +4,9 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from console import search
+from scanning.search import INDEXES
+
 
 class Migration(migrations.Migration):
 
@@ -563,4 +566,5 @@ class Migration(migrations.Migration):
             model_name='vulnerabilityshared',
             constraint=models.UniqueConstraint(fields=('vulnerability', 'holders'), name='vulnerabilityshared_unique'),
         ),
+        migrations.RunPython(search.migration(INDEXES), migrations.RunPython.noop),
     ]

@@ -6,16 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from inventory import search
+from console import search
 
 
 class Command(BaseCommand):
     help = (
-        "Makes the indexes that searches in Repository images use on PostgreSQL. Migrations do so by themselves where "
-        "the extension pg_trgm can be added; where it could not, add it and run this."
+        "Makes the indexes that searches in images, scans and the audit trail use on PostgreSQL. Migrations do so by "
+        "themselves where the extension pg_trgm can be added; where it could not, add it and run this."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if why := search.make_indexes():
+        if why := search.make_indexes(search.every_index()):
             raise CommandError(f"{why} Searches work without the indexes, and read all rows.")
         self.stdout.write("The indexes for searches are there.")
