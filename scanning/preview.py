@@ -35,6 +35,7 @@ from scanning.models import LayerEvidence, Scan, Scope
 from scanning.models.run import ACTIVE
 
 HOUR = timedelta(hours=1)
+FEW = 5000  # images
 SAMPLE = 100  # scans that the expected duration is taken from
 KEPT_AS = {Scope.ALL.value: "cost-all", Scope.RECOMMENDED.value: "cost-recommended"}  # the figures of whole scopes
 OF_REGISTRY = "images of registry "  # and its id: a name among figures
@@ -122,12 +123,23 @@ def count(tags: QuerySet[Tag], *, looks: Collection[str] = tuple(LOOKS)) -> dict
     """Count what a scan of ``tags`` takes: tags, images by registry, and layers for each of ``looks``."""
     tags = tags.order_by()
     left_out = Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
-    figures: dict[str, int] = tags.aggregate(tags=Count("pk"), left_out=Count("pk", filter=left_out))
-    firsts = Tag.objects.filter(
-        pk__in=tags.exclude(left_out).values("image").annotate(first=Min("pk")).values("first")
-    ).order_by()
+    scanned = tags.exclude(left_out)
+    by_image = scanned.values("image").annotate(first=Min("pk"), n=Count("pk"))
+    few = list(by_image.values_list("first", "n")[: FEW + 1])
+    if len(few) <= FEW:  # looked up once for all that is asked of them
+        among: Any = [first for first, _n in few]
+        meant = sum(n for _first, n in few)
+    else:
+        among, meant = by_image.values("first"), scanned.count()
+    firsts = Tag.objects.filter(pk__in=among).order_by()
+    number = tags.count()
     by_registry = firsts.values_list("registry").annotate(n=Count("pk"))
-    return figures | {f"{OF_REGISTRY}{registry}": n for registry, n in by_registry} | _layers(firsts, looks)
+    return {
+        "tags": number,
+        "left_out": max(0, number - meant),
+        **{f"{OF_REGISTRY}{registry}": n for registry, n in by_registry},
+        **_layers(firsts, looks),
+    }
 
 
 def _layers(firsts: QuerySet[Tag], looks: Collection[str]) -> dict[str, int]:

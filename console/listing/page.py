@@ -106,7 +106,9 @@ class Page(Generic[Row]):
             self.number = last
         start = (self.number - 1) * self.size
         # Which rows is asked first, of as few columns as will do: so indexes can answer it, and joins are for these.
-        keys = listing.window(self._matching, sort=self.sort, start=start, stop=start + self.size + 1)
+        # Not where there is none: a database would read all rows again in their order to find that.
+        there = self.total.number > 0
+        keys = listing.window(self._matching, sort=self.sort, start=start, stop=start + self.size + 1) if there else []
         self.has_next, keys = len(keys) > self.size, keys[: self.size]
         shown = listing.rows(all_rows.filter(pk__in=keys), self.columns, sort=self.sort, row_parts=True)
         by_key = {row.pk: row for row in shown.order_by()}

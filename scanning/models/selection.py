@@ -77,9 +77,14 @@ class Selection(models.Model):
         self.save(update_fields=["used_at"])
 
     def replace(self, tags: QuerySet[Tag]) -> None:
-        """Hold ``tags`` and nothing else."""
-        self.tags.clear()
-        self.add(tags)
+        """Hold ``tags`` and nothing else. Rows are written only where that changes anything."""
+        held = Selection.tags.through._base_manager.filter(selection=self)
+        gone = held.exclude(tag__in=tags.order_by().values("pk"))
+        if gone.exists() or tags.order_by().filter(~self._held()).exists():
+            self.tags.clear()
+            self.add(tags)
+        else:
+            self.save(update_fields=["used_at"])
 
     def _held(self) -> Exists:
         return Exists(Selection.tags.through._base_manager.filter(selection=self, tag=OuterRef("pk")))

@@ -6,15 +6,18 @@ from datetime import timedelta
 from io import BytesIO
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
 
 from console.jobs.models import State
+from console.scope import Scope, within
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import reach, tasks
+from scanning import reach, reach_listings, tasks
 from scanning.kinds import kinds
 from scanning.models import (
     ImagePackage,
@@ -169,6 +172,34 @@ def test_behind_a_vulnerability_stand_its_packages_and_the_images_that_hold_them
     narrowed = operator.get(reverse("scanning:vulnerability", args=[LOG4SHELL]), {"q": "search"}).context["page"]
     assert [row.name for row in narrowed.rows] == ["2.0"]
     assert operator.get(reverse("scanning:vulnerability", args=["CVE-1999-0001"])).status_code == 404
+
+
+@pytest.mark.parametrize("way", ["few", "some", "many"])
+def test_the_images_behind_are_the_same_however_they_are_asked_for(
+    operator: Client, fleet: list[Image], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach_listings, "FEW", 500 if way == "few" else 0)
+    monkeypatch.setattr(reach_listings, "SHARE", 1000 if way == "many" else 0)
+    Image.objects.filter(pk=fleet[1].pk).update(scan_state="failed")
+    url = reverse("scanning:vulnerability", args=[LOG4SHELL])
+    for query, names in (
+        ({}, ["1.0", "1.1", "2.0", "latest"]),
+        ({"sort": "-version"}, ["latest", "2.0", "1.1", "1.0"]),
+        ({"sort": "-registry"}, ["latest", "2.0", "1.1", "1.0"]),
+        ({"status": "failed"}, ["2.0"]),
+        ({"q": "cart", "security": "at-risk"}, ["1.0", "1.1", "latest"]),
+        ({"coverage": "new"}, []),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            page = operator.get(url, query).context["page"]
+        assert ([tag.name for tag in page.rows], page.total.number, page.of.number) == (names, len(names), 4), query
+        assert any("CASE WHEN" in asked["sql"] and "imagepackage" in asked["sql"] for asked in queries) == (
+            way == "many"
+        )
+    with within(Scope(frozenset({Registry.objects.get(name="here").pk}))):
+        assert {tag.name for tag in reach_listings.AFFECTED.within_rows(Vulnerability.objects.get().pk)} == {
+            *("1.0", "1.1", "2.0")
+        }
 
 
 def test_behind_a_package_stand_the_images_that_hold_this_version(operator: Client, fleet: list[Image]) -> None:
