@@ -35,7 +35,8 @@ check: $(VENV)/.dev ## Check style, types and migrations
 test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=2)
 	@.ci/install-test-programs
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	@# Hundreds of processes are started: without bytecode each would compile the project.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light and dark (tests/e2e/screenshots)

@@ -1,12 +1,16 @@
-"""What every test shares: the data folder of the run goes when the run ends."""
+"""What every test shares: the order of the run, its data folder, and quick ways to what others test."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
+from typing import Any
 
 import pytest
+from django.apps import apps
+from django.core.management.commands import flush
+from django.db import transaction
 from django.test import Client
 
 from console import sessions
@@ -18,6 +22,49 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     root = os.environ.get("TALLYMAN_TEST_DATA", "")
     if "PYTEST_XDIST_WORKER" not in os.environ and "tallyman-tests-" in root:
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin the part of each process of a run with slow tests, so that none is left to the end, which it would stretch.
+
+    xdist gives each process as many tests that follow each other; who is done takes over from the end of another.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes == 1:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    slow.sort(key=_allowed_seconds, reverse=True)
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    left, items[:] = len(items), []
+    for number in range(processes):
+        first, count = slow[number::processes], left // (processes - number)
+        taken = max(count - len(first), 0)
+        items += first + others[:taken]
+        del others[:taken]
+        left -= len(first) + taken
+
+
+def _allowed_seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Have what migrating has made (types, permissions) written back as it was when a test has emptied the tables.
+
+    Django looks for each of these rows anew, with hundreds of queries.
+    """
+    with django_db_blocker.unblock():
+        made = [rows for model in apps.get_models() if (rows := list(model._base_manager.all()))]
+
+    def write_back(*_arguments: object, **_options: object) -> None:
+        with transaction.atomic():
+            for rows in made:
+                type(rows[0])._base_manager.bulk_create(rows)
+
+    flush.emit_post_migrate_signal = write_back
 
 
 @pytest.fixture(autouse=True)

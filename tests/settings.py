@@ -15,7 +15,9 @@ os.environ.pop("TALLYMAN_DEBUG", None)
 
 from console.jobs.configuration import Times
 from console.settings import *  # noqa: F403
+from registries.oci import transport
 
+transport.FIRST_PAUSE = 0.01  # between tries
 SCANS_PER_WORKER = 1
 JOB_TIMES = Times(chain=0)  # tests call for one job at a time
 

@@ -50,9 +50,8 @@ def staff(sign_in: Callable[[User], None]) -> User:
     return user
 
 
-def each_page(page: Page) -> Iterator[str]:
-    """Open each address that answers with a whole page, and yield its name."""
-    page.emulate_media(reduced_motion="reduce")
+def whole_pages(page: Page) -> Iterator[tuple[str, str]]:
+    """Yield name and path of each address that answers with a whole page."""
     for name, path in addresses():
         if name in LEAVE:
             continue
@@ -61,9 +60,16 @@ def each_page(page: Page) -> Iterator[str]:
         if answer.status != 200 or not answer.headers.get("content-type", "").startswith("text/html"):
             continue
         if "<html" in answer.text():
-            page.goto(path)
-            page.wait_for_function(LOADED)
-            yield name
+            yield name, path
+
+
+def each_page(page: Page) -> Iterator[str]:
+    """Open each whole page, and yield its name."""
+    page.emulate_media(reduced_motion="reduce")
+    for name, path in whole_pages(page):
+        page.goto(path)
+        page.wait_for_function(LOADED)
+        yield name
 
 
 def test_axe_finds_nothing_on_any_page_light_or_dark_and_none_scrolls_sideways_on_a_phone(
@@ -71,13 +77,14 @@ def test_axe_finds_nothing_on_any_page_light_or_dark_and_none_scrolls_sideways_o
 ) -> None:
     judge, wide = Judge(page), []
     for name in each_page(page):
-        page.set_viewport_size({"width": 1440, "height": 900})
-        if not name.endswith("columns") or name == "inventory:image-columns":  # one template, the most columns
-            judge.look(name)
         for width in (360, 320):
             page.set_viewport_size({"width": width, "height": 740})
             if (needed := page.evaluate("document.documentElement.scrollWidth")) > width:
                 wide.append((name, width, needed))
+        page.set_viewport_size({"width": 1440, "height": 900})
+        if not name.endswith("columns") or name == "inventory:image-columns":  # one template, the most columns
+            judge.thin()
+            judge.look(name)
     assert len(judge.seen) > 30
     assert not judge.wrong, judge.verdict()
     assert wide == []

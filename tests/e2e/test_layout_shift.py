@@ -11,8 +11,8 @@ from console.jobs.models import State
 from console.models import User
 from inventory.models import Image, Tag
 from scanning.models import Scan, ScanRun
-from tests.e2e.test_every_page import LEAVE, staff  # noqa: F401
-from tests.pages import addresses
+from tests.e2e.judge import LOADED
+from tests.e2e.test_every_page import staff, whole_pages  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MOST = 0.02  # of the window, as browsers count it; they call 0.1 good
@@ -22,7 +22,7 @@ SHIFTS = """() => new Promise(done => {
         value: one.value,
         what: one.sources.map(({node}) => node?.id || node?.className || node?.nodeName),
     }))).observe({type: 'layout-shift', buffered: true});
-    setTimeout(() => done(found), 300);
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(found), 50)));  // what has just come
 })"""
 WINDOWS = {"wide": (1440, 900), "phone": (390, 800)}
 
@@ -49,15 +49,12 @@ def test_no_page_moves_while_it_loads(page: Page, staff: User, window: str) -> N
     page.set_default_timeout(60_000)
     page.set_viewport_size({"width": width, "height": height})
     seen, wrong = 0, {}
-    for name, path in addresses():
-        if name in LEAVE or name == "console:styleguide":  # for those who make the console, in all its states
-            continue
-        answer = page.request.get(path, max_redirects=0)
-        if answer.status != 200 or "<html" not in answer.text():
+    for name, path in whole_pages(page):
+        if name == "console:styleguide":  # for those who make the console, in all its states
             continue
         page.goto(path)
-        page.wait_for_load_state("load")
-        page.wait_for_timeout(400)
+        page.wait_for_function(LOADED)
+        page.wait_for_timeout(100)  # what scripts do with it
         seen += 1
         if found := moved(page):
             wrong[name] = found
@@ -73,7 +70,7 @@ def test_the_tabs_of_an_image_arrive_where_nothing_moves(page: Page, staff: User
     for tab in ("Packages", "Sensitive data", "Viruses and trojans", "Image build history", "Vulnerabilities"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#findings")).to_have_attribute("aria-labelledby", f"tab-{NAMES[tab]}")
-        page.wait_for_timeout(600)
+        page.wait_for_function(LOADED)
     header = [
         one
         for one in page.evaluate(SHIFTS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from console.jobs import queue
 from console.jobs.models import State
@@ -175,6 +176,57 @@ def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
     assert not stuck.is_alive()
     assert len(read) == 2
     assert not layer_files()
+
+
+def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_that_scan_ends(
+    fake: FakeRegistry,
+    registry: Registry,
+    read: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+) -> None:
+    settings.SCAN_STALL_SECONDS = float("inf")  # a slow registry lets go of everything; this one is not slow
+    monkeypatch.setattr("scanning.look.PATIENCE_SECONDS", 0.1)
+    engine, waits, changed = installed.yara(), threading.Event(), Scan.progress_changed
+    reads = engine.scan_layer
+
+    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+        if not read:  # the shared layer, before anything is known of it
+            assert waits.wait(100)
+        return reads(path, check=check)
+
+    def progress_changed(scan: Scan) -> None:
+        changed(scan)
+        if scan.stage == "waiting":
+            waits.set()
+
+    monkeypatch.setattr(engine, "scan_layer", scan_layer)
+    monkeypatch.setattr(Scan, "progress_changed", progress_changed)
+    slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers
+    put(fake, DEBIAN, tag="waits")
+    sync(registry)
+    fake.fail(blob(slow[1].digest), Drip(pause=60.0), times=1)
+    first, second = (launch(tag_ids=[tag.pk], requested_by=None).queued[0] for tag in Tag.objects.order_by("name"))
+    threads = [
+        threading.Thread(target=lambda job=job: (tasks.scan(job.pk), connection.close())) for job in (first, second)
+    ]
+    threads[0].start()
+    try:
+        while not fake.requests(blob(slow[0].digest), method="GET"):
+            time.sleep(0.05)
+        threads[1].start()
+        threads[1].join(100)
+        second.refresh_from_db()
+        first.refresh_from_db()
+        assert (second.state, second.layers_pulled) == (State.SUCCEEDED, 0)
+        assert first.state == State.RUNNING
+    finally:
+        queue.request_cancel(first)
+        queue.request_cancel(second)
+        for thread in threads:
+            thread.join(60)
+    assert waits.is_set()
+    assert len(read) == 1
 
 
 def test_two_workers_look_at_a_shared_layer_once(fake: FakeRegistry, registry: Registry, read: list[Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ import pytest
 import redis
 
 ROOT = Path(__file__).resolve().parents[3]
+DATABASE = "tallyman.sqlite3"
 
 
 def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
@@ -83,7 +86,7 @@ class RealWorker:
         if url := self.environment["DATABASE_URL"]:
             with psycopg.connect(url) as postgres:
                 return postgres.execute(sql.encode()).fetchall()
-        connection = sqlite3.connect(f"file:{self.folder / 'tallyman.sqlite3'}?mode=ro", uri=True, timeout=20)
+        connection = sqlite3.connect(f"file:{self.folder / DATABASE}?mode=ro", uri=True, timeout=20)
         try:
             return connection.execute(sql).fetchall()
         finally:
@@ -201,10 +204,12 @@ def postgres_server() -> Iterator[Server]:
             "tallyman",
             "-A",
             "trust",
+            "--no-sync",
         ]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
         url = f"postgresql://tallyman@/postgres?host={folder}"
-        command = [*account, str(programs[-1]), "-D", f"{folder}/data", "-k", folder, "-c", "listen_addresses="]
+        options = ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]  # it may be killed, the machine not
+        command = [*account, str(programs[-1]), "-D", f"{folder}/data", *options]
 
         def answers() -> bool:
             try:
@@ -217,6 +222,26 @@ def postgres_server() -> Iterator[Server]:
         server.start()
         yield server
         server.stop(signal.SIGQUIT)
+
+
+def migrate(folder: Path, environment: dict[str, str]) -> None:
+    """Give a new console its database; SQLite's is made once for all processes of the run, and copied."""
+    worker = RealWorker(folder, environment)
+    if environment["DATABASE_URL"]:
+        worker.manage("migrate", "--verbosity", "0")
+        return
+    made = Path(os.environ["TALLYMAN_TEST_DATA"]) / "migrated"
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            worker.manage("migrate", "--verbosity", "0")
+            with (
+                contextlib.closing(sqlite3.connect(folder / DATABASE)) as source,
+                contextlib.closing(sqlite3.connect(made)) as target,
+            ):
+                source.backup(target)
+            return
+    shutil.copy(made, folder / DATABASE)
 
 
 @pytest.fixture
@@ -237,7 +262,7 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
         if fixture in request.fixturenames:
             environment[variable] = request.getfixturevalue(fixture).url
     worker = RealWorker(tmp_path, environment)
-    worker.manage("migrate", "--verbosity", "0")
+    migrate(tmp_path, environment)
     try:
         yield worker
     finally:

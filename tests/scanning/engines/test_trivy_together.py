@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,6 +265,25 @@ def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_nee
     mixed = on_disk(tmp_path / "layers", BASE, tops[0], tops[5])
     assert analyse(trivy, mixed, scratch).secrets
     assert runs == []
+
+
+def test_an_image_whose_parts_are_known_waits_for_none_of_those_that_come(
+    make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanning.engines.trivy_together.LINGER_SECONDS", 1000.0)
+    trivy = make_trivy()
+    analyse(trivy, image, scratch)
+    first = analyse(trivy, image, scratch)  # its packages are known from here on
+    ends = time.monotonic() + 60
+
+    def check() -> None:
+        assert time.monotonic() < ends, "it waits"
+
+    another, session = trivy.session(categories=BOTH), trivy.session(categories=BOTH)
+    with another.coming(), session.coming():
+        known = session.known(diff_ids(image))
+        again = session.analyse(without(image, known), scratch=scratch, check=check, timeout=60)
+    assert as_told(again) == as_told(first)
 
 
 def test_whether_a_system_gets_notices_is_asked_anew_after_a_while(
