@@ -11,7 +11,6 @@ from inventory import tasks
 from inventory.models import Manifest, Tag
 from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
-from registries.oci import transport
 from registries.start_sync import start_sync
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, artifacts, user, v1_tags
@@ -21,8 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["1.10.19", "2.5.0"])
-def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHarbor]:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
+def server(request: pytest.FixtureRequest) -> Iterator[FakeHarbor]:
     with FakeHarbor(version=request.param, accounts={"ann": user("secret")}, poison_cookies=True) as server:
         server.project("library", public=True)
         image("public").put(server, "library/app", "1")

@@ -18,7 +18,6 @@ from registries import tasks
 from registries.connectors import tencent_api
 from registries.discoveries import due, request_discoveries
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
-from registries.oci import transport
 from registries.start_sync import start_sync
 from registries.tencent_account import hand_over, let_go
 from tests.fakes import images
@@ -30,7 +29,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(tencent_api, "FIRST_PAUSE", 0.01)
 
 

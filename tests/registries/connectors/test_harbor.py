@@ -12,7 +12,6 @@ import pytest
 
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
-from registries.oci import transport
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -50,11 +49,6 @@ from tests.fakes.registry import (
 BOTH = pytest.mark.parametrize("version", ["1.10.19", "2.5.0"])
 ANN = {"username": "ann", "password": "pässword"}
 ACCOUNTS = {"ann": user("pässword")}
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -50,11 +50,6 @@ API_KEY = "AKCp5" + "k" * 68
 ACCESS_TOKEN = "eyJ2ZXIiOiIy.access.token"
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
-
-
 def login() -> Login:
     return Login(users={"ann": "pässword"}, bearers={ACCESS_TOKEN}, api_keys={API_KEY})
 

@@ -16,7 +16,6 @@ from registries.clients import RegistryClient, open_client
 from registries.connectors import quay
 from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
-from registries.oci import transport
 from registries.oci.errors import (
     AccessDenied,
     AccountLocked,
@@ -51,8 +50,7 @@ RIGHTS = {"ann": {"ann", "acme"}, "acme+tally": {"acme"}}
 
 
 @pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
+def _no_limit_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quay, "RATE", 10_000.0)
 
 

@@ -17,7 +17,6 @@ from registries.connectors import tencent_api, tencent_lists
 from registries.connectors.tencent_lists import when
 from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry
-from registries.oci import transport
 from registries.oci.errors import (
     AccessDenied,
     AddressForbidden,
@@ -41,7 +40,6 @@ from tests.registries.oci.conftest import until_error
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(tencent_api, "FIRST_PAUSE", 0.01)
 
 

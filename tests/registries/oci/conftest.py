@@ -8,16 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from registries.oci import DistributionClient, Endpoint, transport
+from registries.oci import DistributionClient, Endpoint
 from tests.fakes.registry import Canary, FakeRegistry
 
 T = TypeVar("T")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
