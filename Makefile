@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	&& { echo "$$python"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help
 help: ## List the targets
@@ -32,10 +32,11 @@ check: $(VENV)/.dev ## Check style, types and migrations
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings
 
 .PHONY: test
-test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=2)
+test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=3)
 	@.ci/install-test-programs
 	@$(MAKE) --no-print-directory check
-	@# Hundreds of processes are started: without bytecode each would compile the project.
+	@# Many tests wait rather than work, hence more WORKERS than processors. Hundreds of processes are started: without
+	@# bytecode each would compile the project.
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: screenshots

@@ -275,8 +275,9 @@ def test_django_admin_is_closed_to_all_roles_that_are_no_staff(role: str, rows: 
                 assert role == ANYBODY, url
                 continue
             assert answer.status_code == 302, url
-            answer = client.get(answer.headers["Location"])  # the sign-in of Django admin, which is none
-            assert sent_to_sign_in(answer) if role == ANYBODY else answer.status_code == 403, url
+            assert answer.headers["Location"] == f"/admin/login/?next={url}"
+        answer = client.get(f"/admin/login/?next={url}")  # the sign-in of Django admin, which is none
+        assert sent_to_sign_in(answer) if role == ANYBODY else answer.status_code == 403, url
 
 
 def test_django_admin_has_no_sign_in_of_its_own_that_would_leave_out_throttle_and_second_factor() -> None:

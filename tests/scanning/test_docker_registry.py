@@ -40,6 +40,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--quiet",
             "--variant=essential",
             "--include=curl",
+            "--dpkgopt=force-unsafe-io",
             "bookworm",
             str(folder / "root.tar"),
         ],

@@ -1,0 +1,93 @@
+"""The program that reads layers, of which a layer can take hold as if it had broken what reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scanning
+from console.jobs import process
+from scanning.engines import caged as module
+from scanning.engines.caged import Caged
+from scanning.engines.yara import Yara
+from tests.scanning.layer import EICAR, layer
+
+RULES = Path(scanning.__file__).parent / "rules"
+GOOD = {"srv/eicar.com": EICAR}
+TAKEN_OVER = """
+from scanning.engines import inside, wire
+class Look(inside.Look):
+    def layer(self, data):
+        if data[:9] == b"#!python\\n":
+            exec(data[9:].decode(), {"look": self, "wire": wire})
+        else:
+            super().layer(data)
+inside.Look = Look
+"""
+
+
+def go_on() -> None:
+    pass
+
+
+BEFORE: set[int] = set()  # what other tests have left below this process
+
+
+def ours() -> list[int]:
+    """Return the processes below this one that the test has started."""
+    return [pid for pid in descendants(os.getpid()) if pid not in BEFORE]
+
+
+@pytest.fixture(autouse=True)
+def _before() -> None:
+    BEFORE.clear()
+    BEFORE.update(ours())
+
+
+@pytest.fixture
+def caged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Caged]:
+    """The program, in which a layer of Python is executed as if it had taken over what reads it."""
+    start = module._START.replace("\nmain()", f"{TAKEN_OVER}\nmain()")
+    assert "exec" in start
+    monkeypatch.setattr(module, "_START", start)
+    program = Caged(memory_bytes=300 << 20)
+    yield program
+    program._kill()
+
+
+@pytest.fixture
+def yara(caged: Caged) -> Yara:
+    return Yara(rules=RULES, caged=caged)
+
+
+def attack(folder: Path, script: str) -> Path:
+    """Return a layer that does what ``script`` says where it is read."""
+    path = folder / "attack"
+    path.write_text(f"#!python\n{script}")
+    return path
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below ``pid``, those that have ended and are not collected left out."""
+    found = []
+    for child in process._children(pid):
+        found += [child, *descendants(child)]
+    return [each for each in found if not is_gone(each)]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def assert_reads(yara: Yara, folder: Path) -> None:
+    """The next layer is read as ever."""
+    report = yara.scan_layer(layer(folder, GOOD), check=go_on)
+    assert [(found.rule, found.path, report.files) for found in report.findings] == [
+        ("EICAR_Test_File", "srv/eicar.com", 1)
+    ]
