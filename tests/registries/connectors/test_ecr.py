@@ -208,6 +208,7 @@ def test_without_a_key_nothing_is_called(server: Ecr) -> None:
 def test_nothing_of_the_machine_this_runs_on_is_used(
     server: Ecr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    image("one").put(server, "team/app", "1.0")  # before moto, too, would find what is planted
     (tmp_path / ".aws").mkdir()
     profile = "aws_access_key_id = AKIAFILE\naws_secret_access_key = file\nrole_arn = arn:aws:iam::1:role/x\n"
     (tmp_path / ".aws/credentials").write_text(f"[default]\n{profile}")
@@ -233,7 +234,6 @@ def test_nothing_of_the_machine_this_runs_on_is_used(
         for name, value in ambient.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(os.path, "expanduser", lambda path: str(path).replace("~", str(tmp_path)))
-        image("one").put(server, "team/app", "1.0")
         with open_client(row(server)) as client:
             client.ping()
             assert list(client.repositories()) == ["team/app"]
