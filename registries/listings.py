@@ -165,10 +165,24 @@ REGISTRIES = Listing[Registry](
                 Lower("name"),
             ),
             needs=Needs(
-                fields=("connection", "connection_reason", "connection_remedy", "connection_checked_at"),
+                fields=(
+                    *("connection", "connection_reason", "connection_remedy", "connection_checked_at"),
+                    "slow_until",
+                ),
             ),
             template="registries/cells/connection.html",
             slot="connection",
+            group=STANDARD,
+        ),
+        Column(
+            name="slow",
+            label=gettext_lazy("Slow until"),
+            value=lambda row: row.slow_until if row.slow_since else None,
+            sort=("slow_until",),
+            needs=Needs(fields=("slow_until",)),
+            template="console/listing/time.html",
+            default=False,
+            descending_first=True,
             group=STANDARD,
         ),
         Column(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -178,6 +178,12 @@ class Registry(models.Model):
     def _login(self) -> str:
         parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def slow_since(self) -> datetime | None:
+        """Since when it counts as slow: when a pull from it last stood still or timed out; None where it does not."""
+        until = self.slow_until
+        return until - SLOW if until is not None and until > timezone.now() else None
 
     def note_slow(self) -> None:
         """Note that a pull from it stands still or has timed out. By the database's clock; touches no other field."""

@@ -399,3 +399,29 @@ def test_names_are_escaped_everywhere(lab: Registry) -> None:
         assert "<script>alert" not in html
         assert "<img" not in html
     assert "<script>alert" not in client.get(LIST).content.decode()
+
+
+def test_a_slow_registry_is_marked_with_the_reason_and_until_when_in_the_list_and_on_its_page(lab: Registry) -> None:
+    client, page = signed_in("viewer"), f"{LIST}{lab.pk}/"
+    for path in (LIST, page):
+        assert "Slow until" not in client.get(path).text
+    lab.note_slow()
+    lab.refresh_from_db()
+    until = f"{timezone.localtime(lab.slow_until):%H:%M}"
+    for path in (LIST, page):
+        text = client.get(path).text
+        assert "Slow until <time" in text
+        assert f">{until}</time>" in text
+        assert "A pull stood still; scans of other registries go first." in text
+    assert "A pull from it stood still or timed out" in client.get(page).text
+    Registry.objects.update(slow_until=timezone.now() - timedelta(seconds=1))
+    for path in (LIST, page):
+        assert "Slow until" not in client.get(path).text
+
+
+def test_a_slow_registry_does_not_hide_why_its_connection_failed(lab: Registry) -> None:
+    lab.record_connection(state="failed", reason="It said no.", remedy="Ask again.")
+    lab.note_slow()
+    text = signed_in("viewer").get(LIST).text
+    assert "Slow until" in text
+    assert "It said no." in text
