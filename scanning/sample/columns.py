@@ -22,7 +22,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
         "image": table(
             Image,
             *("id", "image_id", "os", "architecture", "created", "history", "config_known", "layer_count"),
-            *("scan_state", "scan_reason", "scan_remedy", "last_scanned_at", "os_name"),
+            *("scan_state", "scan_reason", "scan_remedy", "scanned_from", "last_scanned_at", "os_name"),
             *(*counts, "malware_highest", "sensitive_highest", "highest"),
         ),
         "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_id", "seen_at"),
@@ -31,23 +31,14 @@ def tables_of(now: datetime) -> dict[str, Table]:
         "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
         "tag": table(
             Tag,
-            *(
-                "repository_id",
-                "registry_id",
-                "name",
-                "digest",
-                "manifest_id",
-                "image_id",
-                "address",
-                "size",
-                "pushed_at",
-            ),
-            "first_seen",
+            *("id", "repository_id", "registry_id", "name", "digest", "manifest_id", "image_id", "address", "size"),
+            *("pushed_at", "first_seen"),
         ),
         "held": table(ImagePackage, "image_id", "package_id", "path", "diff_id", plain=True),
         "result": table(
             CategoryResult,
-            *("image_id", "category", "outcome", "reason", "engine_version", "ended_at", "looked_at"),
+            *("image_id", "category", "outcome", "reason", "remedy", "engine_version", "ended_at", "looked_at"),
+            "scan_id",
         ),
         "secret": table(
             SecretFinding,
@@ -61,23 +52,11 @@ def tables_of(now: datetime) -> dict[str, Table]:
         ),
         "run": table(
             ScanRun,
-            *(
-                "id",
-                "state",
-                "created_at",
-                "started_at",
-                "ended_at",
-                "trigger",
-                "scope",
-                "categories",
-                "tags",
-                "images",
-            ),
-            *("finished_at", "succeeded", "failed", "failures"),
+            *("id", "state", "created_at", "started_at", "ended_at", "trigger", "scope", "categories"),
         ),
         "scan": table(
             Scan,
-            *("image_id", "manifest_digest", "address", "categories", "state", "created_at", "not_before"),
-            *("started_at", "ended_at", "reason", "remedy", "bytes_pulled", "run_id"),
+            *("id", "image_id", "manifest_digest", "registry_id", "tag_id", "address", "categories"),
+            *("state", "created_at", "started_at", "ended_at", "run_id", "reason", "remedy", "bytes_pulled"),
         ),
     }

@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from console.jobs.models import Lane, State
 from inventory.models import Snapshot
-from registries.models import Registry, SyncRun
+from registries.models import Registry
 from scanning import reach
-from scanning.engines.base import RiskCategory
 from scanning.models import Recount
-from scanning.sample import names
+from scanning.sample import names, syncs
 from scanning.sample.catalogue import Catalogue, Known
 from scanning.sample.columns import tables_of
+from scanning.sample.runs import CATEGORIES, Place, Runs
 from scanning.sample.tables import Quickly, reset_sequences
 
 COMMIT_EVERY = 100  # repositories
@@ -51,7 +51,6 @@ MALWARE = (
     ("PHP_WebShell_Generic", "WebShell", "trojan", 4),
     ("EICAR_Test_File", "EICAR", "virus", 2),
 )
-CATEGORIES = tuple(category.value for category in RiskCategory)
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,17 @@ class Build:
     digest: str
     size: int
     at: datetime
+    scans: tuple[Scanned, ...]
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A scan of a build: it pulls from a tag that is made later. One without a place waits."""
+
+    key: int
+    place: Place | None
+    reason: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,9 @@ class _Maker:
         self.made_tags = self.made_images = self.made_repositories = 0
         self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
         self._builds: list[list[Build]] = []  # of some repositories, for mirrors
-        self._run = 0
-        self._queued: list[tuple[int, str, str]] = []  # scans that have not begun, the youngest of all
+        self._runs = Runs(table, images=images, rng=self.rng, now=now)
+        self._waiting = 0  # the run of the scans that wait
+        self._synced: dict[int, datetime] = {}  # registry → when its last sync ended
 
     # --- the whole ---------------------------------------------------------------------------------------------------
     def run(self, say: Callable[[str], None]) -> Made:
@@ -136,18 +147,18 @@ class _Maker:
         made = []
         for name, kind, version, host, region, _weight in names.REGISTRIES:
             free = next(one for n in range(1, 1000) if (one := name if n == 1 else f"{name} {n}") not in taken)
-            made.append(
-                Registry.objects.create(
-                    name=free,
-                    type=kind,
-                    version=version,
-                    address=f"https://{host}",
-                    region=region,
-                    limit=self.rng.choice((None, None, 100, 500)),
-                    connection=Registry.Connection.CONNECTED,
-                    connection_checked_at=self.now,
-                )
+            row = Registry.objects.create(
+                name=free,
+                type=kind,
+                version=version,
+                address=f"https://{host}",
+                region=region,
+                limit=self.rng.choice((None, None, 100, 500)),
+                connection=Registry.Connection.CONNECTED,
+                connection_checked_at=self.now,
             )
+            self._synced[row.pk] = self.now - timedelta(minutes=self.rng.randrange(180))
+            made.append(row)
         return made
 
     def _names(self) -> Iterator[str]:
@@ -164,31 +175,27 @@ class _Maker:
         count = min(int(3 * rng.paretovariate(0.85)), 3000, self.tags - self.made_tags)
         key = self.repository.key()
         first_seen = self.now - timedelta(days=rng.randrange(30, 400), seconds=rng.randrange(86_400))
-        self.repository.add(key, registry.pk, name, first_seen, self.now - timedelta(hours=rng.randrange(1, 20)))
+        self.repository.add(key, registry.pk, name, first_seen, self._synced[registry.pk])
         self.made_repositories += 1
+        unscanned: list[Build] = []
         if self._builds and rng.random() < MIRRORED:
             builds = rng.choice(self._builds)[-count:]
         else:
             due = round(self.images * (self.made_tags + count) / self.tags) - self.made_images
             builds = self._builds_of(registry, name, max(1, min(due, count)), first_seen)
+            unscanned = builds[::-1]
             if len(builds) < 40:
                 self._builds = [*self._builds[-50:], builds]
         address = f"{registry.host}/{name}"
         for n in range(count):
             build = builds[n * len(builds) // count]
+            tag, called = self.tag.key(), names.tag_name(n, count, build.at, rng)
             self.tag.add(
-                *(
-                    key,
-                    registry.pk,
-                    names.tag_name(n, count, build.at, rng),
-                    build.digest,
-                    build.manifest,
-                    build.image,
-                    address,
-                    build.size,
-                ),
+                *(tag, key, registry.pk, called, build.digest, build.manifest, build.image, address, build.size),
                 *(build.at, max(build.at, first_seen)),
             )
+            if unscanned and build is unscanned[-1]:
+                self._scans(unscanned.pop(), registry, tag, f"{address}:{called}")
         self.made_tags += count
 
     def _builds_of(self, registry: Registry, name: str, count: int, since: datetime) -> list[Build]:
@@ -237,6 +244,7 @@ class _Maker:
             builds.append(
                 self._build(
                     f"{registry.pk}/{name}/{n}",
+                    registry=registry,
                     at=since + span * (n + 1),
                     os=f"{base.os} {base.releases[place]}".strip(),
                     layers=layers,
@@ -273,6 +281,7 @@ class _Maker:
         self,
         seed: str,
         *,
+        registry: Registry,
         at: datetime,
         os: str,
         layers: list[tuple[int, str, int]],
@@ -286,7 +295,11 @@ class _Maker:
         state = rng.choices([name for name, _weight in STATES], [weight for _name, weight in STATES])[0]
         pk, manifest = self.image.key(), self.manifest.key()
         layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(2))]
-        known = state == "scanned" or (state in {"cancelled", "queued"} and rng.random() < 0.6)
+        reason, remedy = rng.choice(FAILURES) if state == "failed" else ("", "")
+        state, scans = self._scans_of(state, at, reason, remedy)
+        last = next((scan for scan in reversed(scans) if scan.place and scan.place.state != State.CANCELLED), None)
+        scanned_at = last.place.ended if last and last.place else None
+        known = scanned_at is not None and state != "failed"
         top = layers[-1][1]
         if known:
             bottom = layers[0][1]
@@ -296,14 +309,15 @@ class _Maker:
                 self.held.add(pk, one.key, path, top)
         secrets = rng.choices((0, 1, 2, 5), (92, 5, 2, 1))[0] if known else 0
         malware = rng.choices((0, 1), (995, 5))[0] if known else 0
-        scanned_at = self.now - timedelta(minutes=rng.randrange(5, 43_000)) if state not in {"not-scanned"} else None
         worst_secret, worst_malware, kinds = self._findings(pk, top, secrets, malware, scanned_at)
         found = [rank for rank, count in zip((5, 4, 3, 2, 1), counts, strict=False) if count]
-        reason, remedy = rng.choice(FAILURES) if state == "failed" else ("", "")
+        if state != "failed":
+            reason = remedy = ""
         values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
         self.image.add(
             *(pk, self._digest("image", seed), "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
-            *(history, True, len(layers), state, reason, remedy, scanned_at, os if known else ""),
+            *(history, True, len(layers), state, reason, remedy, registry.pk if last else None, scanned_at),
+            os if known else "",
             *(values if known else [None] * len(values)),
             max([*found[:1], worst_malware, worst_secret], default=0) if known else None,
         )
@@ -313,15 +327,37 @@ class _Maker:
         for position, (key, diff_id, _size) in enumerate(layers):
             self._tables["manifest_layer"].add(manifest, position, key)
             self._tables["image_layer"].add(pk, position, diff_id, position * 2)
-        if scanned_at is not None:
-            self._scan(pk, digest, seed, state, scanned_at, reason, remedy, size=size)
-        if known and scanned_at:
-            for category in CATEGORIES:
-                outcome = "partial" if rng.random() < 0.02 else "done"
-                told = "One archive in it is larger than is looked into." if outcome == "partial" else ""
-                self._tables["result"].add(pk, category, outcome, told, "sample", scanned_at, scanned_at)
+        for category in CATEGORIES if last else ():
+            outcome, told = "failed" if state == "failed" else "done", (reason, remedy)
+            if known and rng.random() < 0.02:
+                outcome, told = "partial", ("One archive in it is larger than is looked into.", "")
+            looked = (scanned_at, scanned_at if known else None, last.key if last else None)
+            self._tables["result"].add(pk, category, outcome, *told, "sample", *looked)
         self.made_images += 1
-        return Build(pk, manifest, digest, size, at)
+        return Build(pk, manifest, digest, size, at, scans)
+
+    def _scans_of(self, state: str, at: datetime, reason: str, remedy: str) -> tuple[str, tuple[Scanned, ...]]:
+        """Return the scans of an image made ``at`` that is to be in ``state``, and the state that they leave it in."""
+        scans: list[Scanned] = []
+
+        def scanned(as_: State, *why: str) -> bool:
+            before = scans[-1].place if scans else None
+            place = self._runs.place(as_, after=before.ended if before else at)
+            if place:
+                scans.append(Scanned(self._tables["scan"].key(), place, *why))
+            return place is not None
+
+        if state == "scanned" or (state in {"cancelled", "queued"} and self.rng.random() < 0.6):
+            scanned(State.SUCCEEDED)
+        left = "scanned" if scans else "not-scanned"
+        if state == "failed" and scanned(State.FAILED, reason, remedy):
+            left = "failed"
+        elif state == "cancelled" and scanned(State.CANCELLED):
+            left = "cancelled"
+        elif state == "queued":
+            scans.append(Scanned(self._tables["scan"].key(), None))
+            left = "queued"
+        return left, tuple(scans)
 
     def _findings(
         self, image: int, diff_id: str, secrets: int, malware: int, at: datetime | None
@@ -347,74 +383,30 @@ class _Maker:
             )
         return worst_secret, worst_malware, kinds
 
-    def _scan(
-        self, image: int, digest: str, seed: str, state: str, at: datetime, reason: str, remedy: str, *, size: int
-    ) -> None:
-        to = {"scanned": State.SUCCEEDED, "failed": State.FAILED, "cancelled": State.CANCELLED}.get(state)
-        took = timedelta(seconds=self.rng.randrange(4, 90))
-        address = f"{seed.split('/', 1)[1].rsplit('/', 1)[0]}@{digest}"
-        if to is None:
-            self._queued.append((image, digest, address))
-            return
-        self._tables["scan"].add(
-            *(image, digest, address, json.dumps(CATEGORIES), to.value, at - took * 2, None, at - took, at),
-            *(reason, remedy, size // 3, self._run_id()),
-        )
-
-    def _run_id(self) -> int:
-        """Return the run that the next scan belongs to; some hundreds share one."""
-        if not self._run or self.rng.random() < 0.002:
-            at = self.now - timedelta(hours=self.rng.randrange(1, 700))
-            images = self.rng.randrange(20, 800)
-            failed = int(images * self.rng.betavariate(1, 20))
-            run = self._tables["run"]
-            self._run = run.key()
-            run.add(
-                *(self._run, State.SUCCEEDED.value, at, at, at + timedelta(seconds=4)),
-                *(self.rng.choice(("manual", "schedule", "event")), "recommended", json.dumps(CATEGORIES)),
-                *(images * 3, images, at + timedelta(minutes=images // 10 + 1), images - failed, failed),
-                json.dumps([{"reason": FAILURES[0][0], "remedy": FAILURES[0][1], "scans": failed}] if failed else []),
+    def _scans(self, build: Build, registry: Registry, tag: int, address: str) -> None:
+        """Add the scans of ``build``, which pull from a tag of it."""
+        for scan in build.scans:
+            if scan.place is None:
+                self._waiting = self._waiting or self._runs.waiting()
+                times: tuple[Any, ...] = (State.QUEUED.value, self.now, None, None, self._waiting)
+            else:
+                times = (scan.place.state.value, scan.place.created, scan.place.started, scan.place.ended)
+                times += (scan.place.run,)
+            pulled = build.size // 3 if scan.place else 0
+            self._tables["scan"].add(
+                *(scan.key, build.image, build.digest, registry.pk, tag, address, json.dumps(CATEGORIES)),
+                *(*times, scan.reason, scan.remedy, pulled),
             )
-        return self._run
 
     # --- what stands beside ------------------------------------------------------------------------------------------
     def _ends(self, registries: list[Registry]) -> None:
-        """Add the scans that wait, and the records of syncs and of the trend."""
-        if self._queued:
-            run = self._tables["run"]
-            self._run = run.key()
-            run.add(
-                *(self._run, State.SUCCEEDED.value, self.now, self.now, self.now, "manual", "chosen"),
-                *(json.dumps(CATEGORIES), len(self._queued), len(self._queued), None, 0, 0, "[]"),
-            )
-        for image, digest, address in self._queued:
-            self._tables["scan"].add(
-                *(image, digest, address, json.dumps(CATEGORIES), State.QUEUED.value, self.now),
-                *(self.now + timedelta(hours=1), None, None, "", "", 0, self._run),
-            )
+        """Count the runs, and add the records of syncs and of the trend."""
+        self._flush()
+        self._runs.count()
         for registry in registries:
-            held = self.tags // len(registries)
-            for day in range(30, -1, -1):
-                at = self.now - timedelta(days=day, minutes=self.rng.randrange(180))
-                failed = self.rng.random() < 0.03
-                synced = SyncRun.objects.create(
-                    registry=registry,
-                    trigger=SyncRun.Trigger.NIGHTLY,
-                    state=State.FAILED if failed else State.SUCCEEDED,
-                    started_at=at - timedelta(seconds=40),
-                    ended_at=at,
-                    repositories=held // 10,
-                    tags=held,
-                    tags_new=self.rng.randrange(1 + held // 200),
-                    complete=not failed,
-                    reason="The registry did not answer in time." if failed else "",
-                    remedy="Look whether it is up; the next sync goes on by itself." if failed else "",
-                )
-                SyncRun.objects.filter(pk=synced.pk).update(created_at=at - timedelta(seconds=45))
-            registry.record_sync(synced)
+            syncs.record(registry, last=self._synced[registry.pk], rng=self.rng)
         from inventory import overview, trend
 
-        self._flush()
         trend.tick(now=self.now)
         figures = overview.read(now=True)
         last = Snapshot.objects.order_by("-day").first()

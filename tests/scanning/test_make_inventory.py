@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import StringIO
@@ -14,7 +15,7 @@ from django.db.models import Count
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
 from scanning import counts, reach
-from scanning.models import ImagePackage, Package, PackageVulnerability, Scan, Vulnerability
+from scanning.models import ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
 from scanning.sample.make import make
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,17 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 def prints() -> str:
     """Return a digest of what the database holds."""
-    tables: tuple[Any, ...] = (Repository, Tag, Image, ImagePackage, Package, Vulnerability, PackageVulnerability, Scan)
+    tables: tuple[Any, ...] = (
+        Repository,
+        Tag,
+        Image,
+        ImagePackage,
+        Package,
+        Vulnerability,
+        PackageVulnerability,
+        Scan,
+        ScanRun,
+    )
     text = "".join(str(list(model.objects.order_by("pk").values_list())) for model in tables)
     return sha256(text.encode()).hexdigest()
 
@@ -53,6 +64,56 @@ def test_its_figures_are_those_that_counting_gives() -> None:
     for was, now in zip(before, Image.objects.order_by("pk").values(), strict=True):
         assert {name for name, value in was.items() if now[name] != value} == set()
     assert reach.recount()[1] == 0
+
+
+def test_each_scan_names_what_it_pulled_and_each_run_tells_of_its_own_scans() -> None:
+    make(tags=1500, images=500, seed=3, now=NOW)
+    scans = list(Scan.objects.select_related("tag__repository__registry", "run", "image"))
+    assert scans
+    for scan in scans:
+        assert scan.tag
+        assert scan.run
+        assert scan.address == str(scan.tag)
+        assert scan.address.startswith(f"{scan.registry.host}/")  # type: ignore[union-attr]
+        assert scan.registry == scan.tag.repository.registry
+        assert (scan.image, scan.manifest_digest) == (scan.tag.image, scan.tag.digest)
+        times = [at for at in (scan.image.created, scan.run.created_at, scan.created_at, scan.started_at) if at]
+        assert [*times, scan.ended_at or NOW, scan.run.finished_at or NOW, NOW] == sorted(
+            [*times, scan.ended_at or NOW, scan.run.finished_at or NOW, NOW]
+        )
+    told = {run.pk: (run.images, run.counts(), run.failures_now(), run.tags) for run in ScanRun.objects.all()}
+    assert {one[1]["failed"] > 0 for one in told.values()} == {True, False}
+    ScanRun.objects.update(finished_at=None)  # from now on they are counted
+    for run in ScanRun.objects.all():
+        tags = Tag.objects.filter(image__scans__run=run).count()
+        assert told[run.pk] == (run.scans.count(), run.counts(), run.failures_now(), tags)
+
+
+def test_each_image_is_in_the_state_that_its_last_scan_left_it_in() -> None:
+    make(tags=1500, images=500, seed=3, now=NOW)
+    states: dict[str, str | None] = {"scanned": "succeeded", "not-scanned": None}
+    for image in Image.objects.prefetch_related("scans", "category_results"):
+        scans = sorted(image.scans.all(), key=lambda scan: scan.pk)
+        assert (scans[-1].state if scans else None) == states.get(image.scan_state, image.scan_state)
+        ended = [scan.ended_at for scan in scans if scan.state in {"succeeded", "failed"}]
+        assert image.last_scanned_at == (ended[-1] if ended else None)
+        outcomes = {result.outcome for result in image.category_results.all()}
+        assert ("failed" in outcomes) is (image.scan_state == "failed")
+        assert bool(outcomes) is bool(ended)
+
+
+def test_the_last_sync_of_a_registry_has_found_what_it_holds() -> None:
+    make(tags=600, images=200, seed=4, now=NOW)
+    for registry in Registry.objects.select_related("last_sync"):
+        run = registry.last_sync
+        assert run
+        held = Tag.objects.filter(repository__registry=registry)
+        assert (run.tags, run.repositories) == (held.count(), registry.repository_set.count())
+        assert {repository.synced_at for repository in registry.repository_set.all()} <= {run.ended_at}
+        runs = list(registry.sync_runs.order_by("pk"))
+        assert runs == sorted(runs, key=lambda one: one.created_at)
+        for earlier, later in itertools.pairwise(runs):
+            assert later.tags - later.tags_new == earlier.tags
 
 
 def test_the_same_seed_makes_the_same_and_another_one_something_else(
