@@ -2,6 +2,7 @@
 
    data-copy="text"           a button that copies
    data-open="id", data-close open and close a <dialog>; a dialog with data-shown opens by itself
+   data-dialog                a link whose page opens in #dialog
    data-drawer                a link whose page opens in the drawer; data-drawer-step="next|previous" inside it
    data-poll="url"            asked for again and again; the answer replaces the element, and without data-poll it ends
    data-select                a form with rows to select (see "Selection")
@@ -45,6 +46,7 @@ function offerRetry(element, request) {
   button.addEventListener("click", () => {
     element.remove();
     if (target === drawer) openDrawer(pathInfo.finalRequestPath);
+    else if (target === box) openBox(pathInfo.finalRequestPath);
     else htmx.ajax("GET", pathInfo.finalRequestPath, { target, swap: elt.getAttribute("hx-swap") ?? "outerHTML" });
   });
 }
@@ -234,6 +236,52 @@ on("click", "[data-toggle]", (event, button) => {
   button.setAttribute("aria-expanded", String(!part.hidden));
 });
 
+/* What comes from the server opens with its content, or in outline where that takes long. */
+const opening = new WeakMap(); // dialog → a number for each page that is asked for; what was closed or asked for anew is left
+const supersede = (dialog) => opening.set(dialog, (opening.get(dialog) ?? 0) + 1).get(dialog);
+
+/* Return whether the page at url is in the dialog now, and still wanted there. */
+async function load(dialog, url, title = "") {
+  const mine = supersede(dialog);
+  const late = setTimeout(() => {
+    if (!dialog.open) {
+      dialog.replaceChildren(find(`#${dialog.id}-skeleton`).content.cloneNode(true));
+      const heading = find("h2", dialog);
+      if (heading) heading.textContent = title;
+    } else dialog.classList.add("waiting");
+    show(dialog);
+  }, SKELETON_MS);
+  await htmx.ajax("GET", url, { target: dialog, swap: "innerHTML", source: dialog }).catch(() => {});
+  clearTimeout(late);
+  if (mine !== opening.get(dialog)) {
+    if (!dialog.open) dialog.replaceChildren();
+    return false;
+  }
+  dialog.classList.remove("waiting");
+  if (!dialog.childElementCount || find(".loading[data-skeleton]", dialog)) {
+    if (dialog.open) dialog.close(); // it could not be loaded
+    return false;
+  }
+  return true;
+}
+
+const box = find("#dialog");
+
+async function openBox(url, title) {
+  if (!(await load(box, url, title))) return;
+  if (!box.open) box.showModal();
+  else if (!box.contains(document.activeElement)) find("a[href], button", box)?.focus();
+}
+on("click", "a[data-dialog]", (event, link) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  openBox(link.href, link.title || link.textContent.trim());
+});
+box?.addEventListener("close", () => {
+  supersede(box);
+  box.replaceChildren();
+});
+
 /* --- Drawer: the page of an image, beside the list; it has its own address ----------------------------------- */
 
 const drawer = find("#drawer");
@@ -241,27 +289,9 @@ let list = null; // address of the list below the drawer
 const path = (url) => new URL(url, location.href).pathname;
 const rowOf = (url) => all("main a[data-drawer]").find((link) => path(link.href) === path(url));
 
-let opening = 0; // a number for each page that is asked for; what was closed or asked for anew meanwhile is left
-
 async function openDrawer(url, { push = true } = {}) {
   if (!drawer.open && push) list = location.href; // going back to a drawer, one comes from the list below it
-  const mine = ++opening;
-  const late = setTimeout(() => {
-    if (!drawer.open) drawer.replaceChildren(find("#drawer-skeleton").content.cloneNode(true));
-    else drawer.classList.add("waiting");
-    show(drawer);
-  }, SKELETON_MS);
-  await htmx.ajax("GET", url, { target: "#drawer", swap: "innerHTML", source: drawer }).catch(() => {});
-  clearTimeout(late);
-  if (mine !== opening) {
-    if (!drawer.open) drawer.replaceChildren();
-    return;
-  }
-  drawer.classList.remove("waiting");
-  if (!drawer.childElementCount || find(".loading[data-skeleton]", drawer)) {
-    if (drawer.open) drawer.close(); // it could not be loaded
-    return;
-  }
+  if (!(await load(drawer, url))) return;
   if (push) history[path(list) === path(location.href) ? "pushState" : "replaceState"]({ drawer: true }, "", url);
   show(drawer);
   drawer.scrollTop = 0;
@@ -286,7 +316,7 @@ on("click", "a[data-drawer]", (event, link) => {
 });
 on("click", "[data-drawer-step]", (event, button) => stepDrawer(button.dataset.drawerStep));
 drawer?.addEventListener("close", () => {
-  opening++;
+  supersede(drawer);
   drawer.classList.remove("waiting");
   const row = rowOf(location.href);
   const back = list ?? drawer.dataset.back;

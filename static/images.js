@@ -1,7 +1,6 @@
 /* Repository images, beyond what console.js does for every page.
 
    data-why="id"              a button that opens the row with reason and remedy
-   data-dialog                a link whose page opens in #dialog
    data-needs="state …"       a bulk button; disabled while no selected row is in one of these states */
 
 const find = (selector, root = document) => root.querySelector(selector);
@@ -101,16 +100,8 @@ document.addEventListener(
   true,
 );
 
-/* --- Dialogs ------------------------------------------------------------------------------------------------- */
+/* --- Custom list management: columns move in the dialog; the form is sent by Save and Reset alone --------------- */
 
-on("click", "a[data-dialog]", async (event, link) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  const dialog = find("#dialog");
-  await htmx.ajax("GET", link.href, { target: dialog, swap: "innerHTML", source: dialog });
-  if (dialog.childElementCount && !dialog.open) dialog.showModal();
-});
-/* Custom list management: columns move in the dialog; the form is sent by Save and Reset alone. */
 function move(line, step) {
   const lines = all("[data-column]:not([hidden])", line.parentElement).filter((one) => find("input", one));
   const other = lines[lines.indexOf(line) + step];

@@ -241,6 +241,12 @@ def test_what_could_not_be_loaded_is_told_stays_and_is_tried_again(
         retry.click()
         expect(page.locator("th[aria-sort]")).to_contain_text("Image version")
         expect(page.locator(".toast")).to_have_count(0)
+        page.route("**/images/columns/**", lambda route: route.fulfill(status=503), times=1)
+        page.get_by_role("link", name="Custom list management").click()
+        expect(retry).to_be_visible()
+        expect(page.locator("#dialog")).to_be_hidden()
+        retry.click()
+        expect(page.locator("#dialog").get_by_role("checkbox", name="Region")).to_be_visible()
     finally:
         unwatched.close()
 
@@ -347,6 +353,30 @@ def test_a_drawer_that_takes_long_opens_in_outline_and_can_be_closed_before_it_c
     page.keyboard.press("Escape")
     expect(page).to_have_url("/images/")
     expect(first).to_be_focused()
+
+
+def test_a_dialog_that_takes_long_opens_in_outline_and_can_be_closed_before_it_comes(
+    page: Page, tags: list[Tag]
+) -> None:
+    page.goto("/images/")
+    dialog, link = page.locator("#dialog"), page.get_by_role("link", name="Custom list management")
+    with held(page, "**/images/columns/**") as let_go:
+        link.click()
+        expect(dialog.locator(".skel").first).to_be_visible()
+        expect(dialog.get_by_role("heading", name="Custom list management")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        let_go()
+    page.wait_for_load_state("networkidle")
+    expect(dialog).to_be_hidden()
+    with held(page, "**/images/columns/**") as let_go:
+        link.click()
+        expect(dialog.locator(".skel").first).to_be_visible()
+        let_go()
+        expect(dialog.get_by_role("checkbox", name="Region")).to_be_visible()
+    page.wait_for_function("() => document.querySelector('#dialog').contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    expect(link).to_be_focused()
 
 
 def test_a_moment_shows_no_outline(page: Page, tags: list[Tag]) -> None:
