@@ -120,7 +120,7 @@ AUDIT = Listing[AuditEvent](
             sort=("actor_name", "at"),
             needs=Needs(fields=("actor_name",)),
             template="console/audit/actor.html",
-            slot="risks",
+            slot="addr",
         ),
         Column(
             name="action",
@@ -139,7 +139,7 @@ AUDIT = Listing[AuditEvent](
             needs=Needs(fields=("target",)),
             template="console/audit/target.html",
             css="grow",
-            slot="addr",
+            slot="risks",
         ),
         Column(
             name="change",

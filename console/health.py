@@ -34,6 +34,8 @@ class Notice:
     level: Literal["", "fault", "wait"]
     title: Text
     text: Text
+    url: str = ""  # of the page where something can be done about it
+    link: Text = ""
 
 
 @dataclass(frozen=True)

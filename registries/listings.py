@@ -56,7 +56,7 @@ def used(row: Registry) -> str:
     return _("%(used)s of %(limit)s") % {"used": f"{usage.used:,}", "limit": f"{usage.limit:,}"}
 
 
-def _number(name: str, label: str | object, *, default: bool = True) -> Column[SyncRun]:
+def _number(name: str, label: str | object, *, default: bool = True, slot: str = "") -> Column[SyncRun]:
     return Column(
         name=name,
         label=label,  # type: ignore[arg-type]
@@ -67,6 +67,7 @@ def _number(name: str, label: str | object, *, default: bool = True) -> Column[S
         default=default,
         descending_first=True,
         css="num",
+        slot=slot,
     )
 
 
@@ -153,7 +154,7 @@ REGISTRIES = Listing[Registry](
             template="registries/cells/images.html",
             descending_first=True,
             css="num",
-            slot="images",
+            slot="fact",
             group=STANDARD,
         ),
         Column(
@@ -193,7 +194,7 @@ REGISTRIES = Listing[Registry](
             needs=SYNCING,
             template="registries/cells/sync.html",
             descending_first=True,
-            slot="sync",
+            slot="fact",
             group=SYNC,
         ),
         Column(
@@ -218,7 +219,6 @@ REGISTRIES = Listing[Registry](
             sort=(Mod(F("pk") * STEP, Value(SECONDS)),),
             needs=Needs(fields=("nightly_on",)),
             template="registries/cells/next_sync.html",
-            slot="next",
             group=SYNC,
         ),
         Column(
@@ -228,7 +228,7 @@ REGISTRIES = Listing[Registry](
             sort=("limit", Lower("name")),
             needs=Needs(fields=("limit",), annotate=usage_columns()),
             template="registries/cells/limit.html",
-            slot="limit",
+            slot="fact",
             group=STANDARD,
         ),
         Column(
@@ -335,10 +335,10 @@ SYNCS = Listing[SyncRun](
             needs=Needs(fields=("trigger", "requested_by__username")),
         ),
         _number("repositories", gettext_lazy("Repositories")),
-        _number("tags", gettext_lazy("Images")),
-        _number("tags_new", gettext_lazy("New")),
+        _number("tags", gettext_lazy("Images"), slot="fact"),
+        _number("tags_new", gettext_lazy("New"), slot="fact"),
         _number("tags_changed", gettext_lazy("Changed")),
-        _number("tags_gone", gettext_lazy("Gone")),
+        _number("tags_gone", gettext_lazy("Gone"), slot="fact"),
         _number("not_images", gettext_lazy("Not images"), default=False),
         _number("errors", gettext_lazy("Unreadable"), default=False),
         Column(

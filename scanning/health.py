@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -28,8 +29,8 @@ def vulnerability_database() -> Iterable[Fact]:
     label = _("Vulnerability database")
     facts = database.current()
     if facts is None:
-        text = _("No vulnerabilities can be found. Download it with “manage.py update_vulnerability_db”.")
-        notice = Notice("fault", _("There is no vulnerability database"), text)
+        text = _("No vulnerabilities can be found until an administrator downloads one.")
+        notice = Notice("fault", _("There is no vulnerability database"), text, **_engines())
         return [Fact("fault", label, _("none"), notice=notice)]
     if facts.is_demo:
         text = _("It knows a few vulnerabilities of the sample images; other images look safer than they are.")
@@ -44,10 +45,13 @@ def vulnerability_database() -> Iterable[Fact]:
     title = ngettext(
         "The vulnerability database is %(n)d day old", "The vulnerability database is %(n)d days old", days
     ) % {"n": days}
-    notice = Notice(
-        "fault", title, _("What was published since is not found. Update it with “manage.py update_vulnerability_db”.")
-    )
+    text = _("What was published since is not found until an administrator updates it.")
+    notice = Notice("fault", title, text, **_engines())
     return [Fact("fault", label, age, built, notice)]
+
+
+def _engines() -> dict[str, str]:
+    return {"url": reverse("scanning:engines"), "link": _("Engines")}
 
 
 def malware_rules() -> Iterable[Fact]:
@@ -56,7 +60,8 @@ def malware_rules() -> Iterable[Fact]:
     label = _("Malware rules")
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
-    notice = Notice("fault", _("Viruses and trojans cannot be looked for"), f"{readiness.reason} {readiness.remedy}")
+    why = f"{readiness.reason} {readiness.remedy}"
+    notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines())
     return [Fact("fault", label, _("not usable"), readiness.reason, notice)]
 
 
@@ -104,7 +109,8 @@ def antivirus() -> Iterable[Fact]:
         return [Fact("fault", "ClamAV", _("does not answer"), _("It has not said anything yet."))]
     why, remedy = tell(readiness.reason), tell(readiness.remedy)
     if not readiness.ready:
-        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), f"{why} {remedy}")
+        text = f"{why} {remedy}"
+        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), text, **_engines())
         return [Fact("fault", "ClamAV", _("not ready"), why, notice)]
     if readiness.reason:
         return [
@@ -113,7 +119,7 @@ def antivirus() -> Iterable[Fact]:
                 "ClamAV",
                 _("old"),
                 why,
-                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}"),
+                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}", **_engines()),
             )
         ]
     return [Fact("ok", "ClamAV", _("ready"), readiness.version)]

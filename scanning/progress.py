@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from console.jobs.models import State
 from console.told import tell
@@ -47,9 +48,17 @@ class Progress:
         return 100 * (self.ended - self.failed) / self.total if self.total else 0.0
 
     @property
-    def minutes(self) -> int | None:
-        """The remaining time in minutes, rounded up."""
-        return None if self.remaining is None else max(1, -int(-self.remaining.total_seconds() // 60))
+    def left(self) -> str:
+        """The remaining time in words, "" where it cannot be told."""
+        return "" if self.remaining is None else left(self.remaining)
+
+
+def left(remaining: timedelta) -> str:
+    """Return how long it still takes in words, rounded up to minutes, and from two hours on to hours."""
+    minutes = max(1, -int(-remaining.total_seconds() // 60))
+    if minutes < 120:
+        return _("about %(n)d min remaining") % {"n": minutes}
+    return _("about %(n)d h remaining") % {"n": -(-minutes // 60)}
 
 
 def read(now: datetime | None = None) -> Progress | None:

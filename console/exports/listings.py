@@ -78,6 +78,7 @@ EXPORTS = Listing[Export](
             needs=Needs(fields=("rows", "cut")),
             template="console/exports/cells/rows.html",
             css="num",
+            slot="fact",
             descending_first=True,
         ),
         Column(
@@ -98,6 +99,7 @@ EXPORTS = Listing[Export](
             needs=Needs(fields=("created_at",)),
             template="console/listing/time.html",
             descending_first=True,
+            slot="fact",
         ),
         Column(
             name="expires",
@@ -106,6 +108,7 @@ EXPORTS = Listing[Export](
             sort=("expires_at",),
             needs=Needs(fields=("expires_at",)),
             template="console/exports/cells/expires.html",
+            slot="fact",
         ),
         Column(
             name="state",
@@ -125,7 +128,7 @@ EXPORTS = Listing[Export](
             needs=Needs(fields=("file", "state", "cancel_requested_at")),
             template="console/exports/cells/act.html",
             css="act",
-            slot="risks",
+            slot="act",
         ),
     ),
     detail="console/exports/cells/why.html",

@@ -69,7 +69,7 @@ class Column(Generic[Row]):
     live: bool = False
     descending_first: bool = False  # the first click on the header gives the largest first
     css: str = ""
-    slot: str = ""  # place in the card that a row becomes on narrow screens; without one it is not in the card
+    slot: str = ""  # place in the card that a row becomes on narrow screens ("fact": a line with its label), or in none
     group: Text = ""
 
 

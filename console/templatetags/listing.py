@@ -36,7 +36,7 @@ def cells(context: Context, found: Sequence[Cell]) -> SafeString:
     with context.push():
         for cell in found:
             column = cell.column
-            parts.append(_opened(column.css, column.slot))
+            parts.append(_opened(column.css, column.slot, str(column.label) if column.slot == "fact" else ""))
             if column.live:
                 context["cell"] = cell
                 parts.append(_template("console/listing/live_cell.html").render(context))
@@ -50,8 +50,10 @@ def cells(context: Context, found: Sequence[Cell]) -> SafeString:
 
 
 @lru_cache(maxsize=200)
-def _opened(css: str, slot: str) -> SafeString:
+def _opened(css: str, slot: str, label: str) -> SafeString:
     place = format_html(' data-c="{}"', slot) if slot else ""
+    if label:
+        place += format_html(' data-label="{}"', label)
     return format_html('<td role="cell"{}{}>', format_html(' class="{}"', css) if css else "", place)
 
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from scanning import rematch, run_listings
+from scanning import progress, rematch, run_listings
 from scanning.models import Rematch, ScanRun
 from scanning.models.packages import SeverityRank
 from scanning.recommended import Reason
@@ -53,11 +53,8 @@ def run_left(run: ScanRun) -> str:
     if run.is_over:
         return ""
     told = _("%(n)s of %(of)s") % {"n": f"{run_listings.ended(run):,}", "of": f"{run.images:,}"}
-    left = run_listings.remaining(run)
-    if left is None:
-        return told
-    minutes = max(1, -int(-left.total_seconds() // 60))
-    return f"{told}, " + _("about %(n)d min remaining") % {"n": minutes}
+    remaining = run_listings.remaining(run)
+    return told if remaining is None else f"{told}, {progress.left(remaining)}"
 
 
 @register.filter

@@ -40,7 +40,7 @@ def staff(sign_in: Callable[[User], None]) -> User:
     )
     recent = Tag.objects.filter(image__scan_state="scanned").order_by("address", "name").values_list("pk", flat=True)
     queued = launch(tag_ids=list(recent[:9]), requested_by=user).queued
-    for scan, stage in zip(queued, ("pulling", "analysing"), strict=False):
+    for scan, stage in zip(queued, ("pulling", "analysing", "waiting"), strict=False):
         advance(scan, State.RUNNING)
         working = Scan.objects.get(pk=scan.pk)
         working.stage, working.progress_done, working.progress_total = stage, 12 * 2**20, 48 * 2**20

@@ -209,3 +209,11 @@ def test_the_row_shows_what_is_used_and_when_the_next_unit_is_free(client: Clien
     assert "next free" in html
     assert "in 9 min" in html or "in 10 min" in html
     assert "Unlimited" in html
+
+
+def test_a_card_on_a_phone_says_what_its_facts_are(client: Client) -> None:
+    registry("r1")
+    client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    text = client.get(reverse("registries:registry-list")).text
+    for label in ("Images", "Last sync", "Limit used this hour"):
+        assert f'data-c="fact" data-label="{label}"' in text

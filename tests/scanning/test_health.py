@@ -54,10 +54,20 @@ def test_the_demo_database_is_never_used_silently(folder: Path) -> None:
     assert "other images look safer than they are" in html
 
 
+@pytest.mark.django_db
+def test_a_notice_leads_to_the_engines_from_every_page_but_theirs() -> None:
+    client = Client()
+    client.force_login(person())
+    link = '<a class="btn small" href="/scans/engines/">'
+    assert "There is no vulnerability database" in client.get("/registries/").text
+    assert link in client.get("/registries/").text
+    assert link not in client.get("/scans/engines/").text
+
+
 def test_no_database_and_an_old_one_say_what_to_do(folder: Path) -> None:
     notice = told().notice
     assert notice is not None
-    assert "update_vulnerability_db" in str(notice.text)
+    assert notice.url == "/scans/engines/"
     put(folder, days=9)
     notice = told().notice
     assert notice is not None

@@ -203,7 +203,9 @@ def test_progress_counts_what_was_started_together() -> None:
     assert (found.total, found.ended, found.failed, found.running, found.queued) == (7, 4, 1, 1, 2)
     assert found.percent == 57
     assert found.stages == [("pulling", 1)]
-    assert found.minutes == 6
+    assert found.left == "about 6 min remaining"
+    assert progress.left(timedelta(minutes=119, seconds=59)) == "about 2 h remaining"
+    assert progress.left(timedelta(minutes=119)) == "about 119 min remaining"
     assert waiting
     Scan.objects.filter(pk=waiting.pk).update(not_before=now + timedelta(minutes=12))
     found = progress.read(now)
