@@ -69,7 +69,7 @@ class Build:
 class Scanned:
     """A scan of a build: it pulls from a tag that is made later. One without a place waits."""
 
-    key: int
+    key: int  # 0 where it waits
     place: Place | None
     reason: str = ""
     remedy: str = ""
@@ -116,7 +116,7 @@ class _Maker:
         self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
         self._builds: list[list[Build]] = []  # of some repositories, for mirrors
         self._runs = Runs(table, images=images, rng=self.rng, now=now)
-        self._waiting = 0  # the run of the scans that wait
+        self._waiting: list[tuple[Build, Registry, int, str]] = []  # what scans wait to pull, the youngest of all
         self._synced: dict[int, datetime] = {}  # registry → when its last sync ended
 
     # --- the whole ---------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ class _Maker:
         elif state == "cancelled" and scanned(State.CANCELLED):
             left = "cancelled"
         elif state == "queued":
-            scans.append(Scanned(self._tables["scan"].key(), None))
+            scans.append(Scanned(0, None))
             left = "queued"
         return left, tuple(scans)
 
@@ -387,20 +387,24 @@ class _Maker:
         """Add the scans of ``build``, which pull from a tag of it."""
         for scan in build.scans:
             if scan.place is None:
-                self._waiting = self._waiting or self._runs.waiting()
-                times: tuple[Any, ...] = (State.QUEUED.value, self.now, None, None, self._waiting)
-            else:
-                times = (scan.place.state.value, scan.place.created, scan.place.started, scan.place.ended)
-                times += (scan.place.run,)
-            pulled = build.size // 3 if scan.place else 0
+                self._waiting.append((build, registry, tag, address))
+                continue
+            place = scan.place
             self._tables["scan"].add(
                 *(scan.key, build.image, build.digest, registry.pk, tag, address, json.dumps(CATEGORIES)),
-                *(*times, scan.reason, scan.remedy, pulled),
+                *(place.state.value, place.created, place.started, place.ended, place.run),
+                *(scan.reason, scan.remedy, build.size // 3),
             )
 
     # --- what stands beside ------------------------------------------------------------------------------------------
     def _ends(self, registries: list[Registry]) -> None:
         """Count the runs, and add the records of syncs and of the trend."""
+        run = self._runs.waiting() if self._waiting else None
+        for build, registry, tag, address in self._waiting:
+            self._tables["scan"].add(
+                *(self._tables["scan"].key(), build.image, build.digest, registry.pk, tag, address),
+                *(json.dumps(CATEGORIES), State.QUEUED.value, self.now, None, None, run, "", "", 0),
+            )
         self._flush()
         self._runs.count()
         for registry in registries:

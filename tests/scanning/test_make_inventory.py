@@ -14,7 +14,7 @@ from django.db.models import Count
 
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
-from scanning import counts, reach
+from scanning import counts, progress, reach
 from scanning.models import ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
 from scanning.sample.make import make
 
@@ -100,6 +100,14 @@ def test_each_image_is_in_the_state_that_its_last_scan_left_it_in() -> None:
         outcomes = {result.outcome for result in image.category_results.all()}
         assert ("failed" in outcomes) is (image.scan_state == "failed")
         assert bool(outcomes) is bool(ended)
+
+
+def test_what_waits_is_told_as_the_youngest_scans() -> None:
+    make(tags=1500, images=500, seed=3, now=NOW)
+    waiting = Image.objects.filter(scan_state="queued").count()
+    found = progress.read(NOW)
+    assert found
+    assert (found.total, found.queued, found.ended) == (waiting, waiting, 0)
 
 
 def test_the_last_sync_of_a_registry_has_found_what_it_holds() -> None:
