@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console import health, scope
+from console.models import User
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Item:
     view: str  # URL name
     icon: str
     key: str = ""  # g and this key go there
-    staff: bool = False  # a page of Django admin
+    permission: str = ""  # of Django, for a page of Django admin
     administrators: bool = False  # a page for administrators alone
 
 
@@ -50,8 +51,8 @@ SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
             Item(_("Engines"), "scanning:engines", "shield", key="e"),
             Item(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
             Item(_("Security"), "console:security", "lock", administrators=True),
-            Item(_("Users"), "admin:console_user_changelist", "users", staff=True),
-            Item(_("Teams"), "admin:console_team_changelist", "eye", staff=True),
+            Item(_("Users"), "admin:console_user_changelist", "users", permission="console.view_user"),
+            Item(_("Teams"), "admin:console_team_changelist", "eye", permission="console.view_team"),
         ),
     ),
 )
@@ -63,7 +64,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     for label, items in SECTIONS:
         links = []
         for item in items:
-            if item.staff and not getattr(request.user, "is_staff", False):
+            if item.permission and not _admits(request, item.permission):
                 continue
             if item.administrators and not getattr(request.user, "may_administer", False):
                 continue
@@ -78,6 +79,11 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
         if links:
             found.append({"label": label, "links": links})
     return found
+
+
+def _admits(request: HttpRequest, permission: str) -> bool:
+    """Whether Django admin lets who is signed in see the page of ``permission``."""
+    return isinstance(request.user, User) and request.user.is_staff and request.user.has_perm(permission)
 
 
 def context(request: HttpRequest) -> dict[str, Any]:

@@ -43,6 +43,11 @@ def test_pages_of_django_admin_stand_only_before_its_staff() -> None:
     assert not [url for url in links() if url.startswith("/admin/")]
 
 
+def test_a_page_of_django_admin_stands_before_staff_that_it_lets_in() -> None:
+    assert "/admin/console/user/" not in links(username="staff", is_staff=True)
+    assert "/admin/console/user/" in links(username="root", is_staff=True, is_superuser=True)
+
+
 def test_a_page_that_does_not_exist_yet_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     sections = (("Images", (navigation.Item("Moon", "moon:list", "moon"),)),)  # type: ignore[arg-type]
     monkeypatch.setattr(navigation, "SECTIONS", sections)
