@@ -170,6 +170,7 @@ def _page(
         "switch_off": switch_off or ProofForm(user=user),
         "codes": codes,
         "registries": scope.registries_of(user),
+        "teams": user.teams.all(),
     }
     if not context["is_on"]:
         secret = request.session.get(second_factor.FRESH) or second_factor.new_secret()

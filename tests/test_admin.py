@@ -38,6 +38,10 @@ def address(model: type[Model], page: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
+def test_it_wears_the_colours_of_the_console(staff: Client) -> None:
+    assert 'href="/static/admin.css"' in staff.get("/admin/").text
+
+
 def filled(model: type[Model]) -> Model:
     """Return a row of ``model``, made with whatever its columns take."""
     values: dict[str, Any] = {}

@@ -167,6 +167,7 @@ def test_the_account_page_says_what_somebody_sees(team: Team, limited: bool, tea
     lea.teams.set([team][:teams])
     html = signed_in(lea).get("/account/").content.decode()
     assert told in html
+    assert ("<dt>Teams</dt>" in html) == bool(teams)
     assert ("Limited to" in html) == limited
     if limited:
         assert f"Limited to {teams} " in html
