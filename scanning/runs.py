@@ -28,6 +28,7 @@ from scanning.recommended import recommended
 T = TypeVar("T")
 
 AT_ONCE = BATCH  # so many chosen tags are queued in the request itself
+CANCEL_AGAIN = 10  # looks at what a cancel has missed
 CHUNK = 10_000  # ids of tags that the job holds at a time
 LANES = {
     ScanRun.Trigger.MANUAL: Lane.MANUAL,
@@ -156,6 +157,13 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
     for scan in scans.filter(state=State.RUNNING):
         queue.request_cancel(scan)
         count += 1
+    for _again in range(CANCEL_AGAIN):  # some may have been taken or put back between the two looks
+        left = list(scans.filter(state__in=ACTIVE, cancel_requested_at=None)[:BATCH])
+        if not left:
+            break
+        for scan in left:
+            queue.request_cancel(scan)
+        count += len(left)
     return count
 
 

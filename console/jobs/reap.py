@@ -73,8 +73,9 @@ def recover(model: type[Job]) -> None:
         else:
             to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
         lost = {"losses": F("losses") + 1}
+        still = expired & Q(cancel_requested_at=job.cancel_requested_at)
         if advance(
-            job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=expired
+            job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=still
         ):
             log.warning("%s: worker %s was lost at attempt %s, now %s", job, job.worker, job.attempt, to.value)
 

@@ -352,7 +352,11 @@ class JobRun(Generic[J]):
                     remedy=remedy,
                     also=write,
                     fields=values,
+                    where=Q(cancel_requested_at=None) if to is State.QUEUED else None,
                 )
+                if not moved and to is State.QUEUED and self.cancel_requested():  # a moment ago
+                    to, reason, remedy, values = State.CANCELLED, "", "", self._unwritten
+                    continue
                 if not moved and not (tries > 1 and self._is_at(to)):
                     self.lease.lose()
                     raise LeaseLost

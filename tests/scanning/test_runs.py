@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ from inventory.models import Image, Manifest, Tag
 from scanning import quota, runs, tasks
 from scanning.launch import launch
 from scanning.models import Scan, ScanRun, Scope
-from scanning.runs import start_run
+from scanning.runs import cancel_run, start_run
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -211,6 +212,24 @@ def test_thousands_of_queued_scans_are_cancelled_in_a_handful_of_queries_a_batch
             assert cancel_queued(Scan.objects.all()) == number
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(scope=Scope.CHOSEN, tag_ids=[factories.tag("a").pk, factories.tag("b").pk])
+    back, taken = run.scans.order_by("pk")
+    assert advance(back, State.RUNNING)
+
+    def meanwhile(scans: QuerySet[Scan]) -> int:
+        assert advance(taken, State.RUNNING)  # before its look …
+        count = cancel_queued(scans)
+        assert advance(back, State.QUEUED)  # … and after it
+        return count
+
+    monkeypatch.setattr(runs, "cancel_queued", meanwhile)
+    assert cancel_run(run) == 2
+    back.refresh_from_db()
+    taken.refresh_from_db()
+    assert (back.state, taken.cancel_requested_at is not None) == (State.CANCELLED, True)
 
 
 def test_row_actions_go_through_a_run() -> None:

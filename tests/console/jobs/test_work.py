@@ -7,6 +7,7 @@ import errno
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -326,6 +327,22 @@ def test_a_deadline_fails_with_its_own_words() -> None:
     work(Canary, job.pk, slow)
     job.refresh_from_db()
     assert (job.state, job.reason, job.remedy) == (State.FAILED, "Too slow.", "Allow more.")
+
+
+def test_a_cancel_that_comes_while_a_job_is_put_back_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = queued()
+    real = work_module.advance
+
+    def after_a_cancel(moved: Canary, to: State, **values: Any) -> bool:
+        if to is State.QUEUED:
+            request_cancel(Canary.objects.get(pk=job.pk))
+        return real(moved, to, **values)
+
+    monkeypatch.setattr(work_module, "advance", after_a_cancel)
+    later = timezone.now() + timedelta(hours=1)
+    work(Canary, job.pk, lambda run: run.postpone(until=later, reason="Waiting for the hourly limit."))
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.not_before) == (State.CANCELLED, "", None)
 
 
 def test_a_postponed_job_waits_with_its_reason() -> None:
