@@ -73,7 +73,7 @@ def recover(model: type[Job]) -> None:
         else:
             to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
         lost = {"losses": F("losses") + 1}
-        still = expired & Q(cancel_requested_at=job.cancel_requested_at)
+        still = expired & Q(cancel_requested_at=None) if to is State.QUEUED else expired
         if advance(
             job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=still
         ):

@@ -13,6 +13,7 @@ from django_q.models import OrmQ
 from console.jobs import queue, reap
 from console.jobs.advance import advance
 from console.jobs.models import State
+from console.jobs.queue import request_cancel
 from console.jobs.work import scratch_root
 from console.models import Canary, JobEvent, ScanCanary
 
@@ -58,7 +59,26 @@ def test_the_second_loss_is_the_end() -> None:
 
 
 def test_a_lost_job_that_was_to_be_cancelled_is_cancelled() -> None:
-    job = running(lease=EXPIRED, cancel_requested_at=timezone.now())
+    job = running(lease=EXPIRED)
+    request_cancel(job)
+    reap.reap()
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_a_lost_job_that_is_to_be_cancelled_meanwhile_does_not_return_to_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = running(lease=EXPIRED)
+
+    def late(*arguments: Any, **keywords: Any) -> bool:
+        request_cancel(Canary.objects.get(pk=job.pk))
+        return advance(*arguments, **keywords)
+
+    monkeypatch.setattr(reap, "advance", late)
+    reap.reap()
+    job.refresh_from_db()
+    assert job.state == State.RUNNING  # the next round sees to it
     reap.reap()
     job.refresh_from_db()
     assert job.state == State.CANCELLED
