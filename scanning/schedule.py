@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from console import audit
 from console.jobs import queue
-from console.jobs.models import State
+from console.jobs.models import Lane, State
 from console.models import User
 from console.scope import current
 from inventory import summary
@@ -116,7 +116,7 @@ def hold(*, now: datetime | None = None) -> None:
             continue
         opens = due.next_opening(schedule, now)
         early = Q(not_before=None) | Q(not_before__lt=opens)
-        scans = Scan.objects.filter(early, run__in=going_on.filter(schedule=schedule))
+        scans = Scan.objects.filter(early, lane=Lane.SCHEDULE, run__in=going_on.filter(schedule=schedule))
         _wait(scans, until=opens, reason=_("Waiting for the time range of %(name)s.") % {"name": schedule.name})
 
 

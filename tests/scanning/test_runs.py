@@ -134,6 +134,30 @@ def test_what_is_skipped_is_counted_by_reason() -> None:
     }
 
 
+def test_what_waits_for_another_run_is_looked_at_for_this_one_too_and_no_later() -> None:
+    tag = factories.tag()
+    first = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["malware"], trigger=ScanRun.Trigger.SCHEDULE)
+    later = timezone.now() + timedelta(hours=1)
+    Scan.objects.update(not_before=later, reason="Waiting for the time range of Nightly.")
+    again = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["malware"], trigger=ScanRun.Trigger.SCHEDULE)
+    assert (again.images, Scan.objects.get().not_before) == (0, later)
+    by_hand = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["vulnerabilities"])
+    assert by_hand.skipped == {"Already scanning": 1}
+    scan = Scan.objects.get()
+    assert (scan.run, scan.lane, scan.categories) == (first, Lane.MANUAL, ["vulnerabilities", "malware"])
+    assert (scan.not_before, scan.reason, scan.image.scan_reason) == (None, "", "")
+
+
+def test_what_is_being_scanned_for_something_else_is_told() -> None:
+    tag = factories.tag()
+    start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["malware"])
+    assert advance(Scan.objects.get(), State.RUNNING)
+    assert start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["malware"]).skipped == {"Already scanning": 1}
+    other = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk], categories=["malware", "sensitive"])
+    assert other.skipped == {"Being scanned for other risk categories; scan it again afterwards": 1}
+    assert Scan.objects.get().categories == ["malware"]
+
+
 def test_a_run_is_over_when_its_last_scan_has_ended_and_keeps_what_came_of_it() -> None:
     tags = [factories.tag(f"v{index}") for index in range(4)]
     run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags])
