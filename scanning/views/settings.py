@@ -102,7 +102,8 @@ def _may_start(form: ScanForm, selection: Selection) -> bool:
         Scope.ALL: _("There are no images yet. Sync a registry first."),
         Scope.RECOMMENDED: _("No image is recommended now: all results are there and fresh."),
     }
-    form.add_error("scope", empty[Scope(form.cleaned_data["scope"])])
+    scope = Scope(form.cleaned_data["scope"])
+    form.add_error("scope", empty[scope if Tag.objects.exists() else Scope.ALL])
     return False
 
 

@@ -199,6 +199,17 @@ def test_what_is_not_right_is_said_and_starts_nothing(
     assert not ScanRun.objects.exists()
 
 
+def test_where_there_are_no_images_the_page_does_not_say_that_all_results_are_fresh(
+    client: Client, somebody: User
+) -> None:
+    for html in (
+        client.get(PAGE).text,
+        client.post(PAGE, {"scope": "recommended", "categories": ALL, "timeout": "30"}).text,
+    ):
+        assert "There are no images yet. Sync a registry first." in html
+        assert "all results are there and fresh" not in html
+
+
 def test_viewers_see_neither_settings_nor_lists(client: Client) -> None:
     client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
     for url in (PAGE, reverse("scanning:cost"), reverse("scanning:quota"), reverse("scanning:chooser", args=[1])):
