@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,26 +29,32 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin the part of each process of a run with slow tests, so that none is left to the end, which it would stretch.
 
-    xdist gives each process as many tests that follow each other; who is done takes over from the end of another.
+    xdist gives each process as many tests that follow each other; who is done takes over from the end of another. The
+    slow tests of a file stay together, for what is made for all of them may be what is slow.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     if processes == 1:
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    slow.sort(key=_allowed_seconds, reverse=True)
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            files.setdefault(item.path, []).append(item)
+    parts: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for slow in sorted(files.values(), key=_allowed_seconds, reverse=True):
+        min(parts, key=_allowed_seconds).extend(slow)
     others = [item for item in items if not item.get_closest_marker("slow")]
     left, items[:] = len(items), []
-    for number in range(processes):
-        first, count = slow[number::processes], left // (processes - number)
-        taken = max(count - len(first), 0)
-        items += first + others[:taken]
+    for number, part in enumerate(parts):
+        taken = max(left // (processes - number) - len(part), 0)
+        items += part + others[:taken]
         del others[:taken]
-        left -= len(first) + taken
+        left -= len(part) + taken
 
 
-def _allowed_seconds(item: pytest.Item) -> float:
-    marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker else 0.0
+def _allowed_seconds(items: list[pytest.Item]) -> float:
+    """Return how long these tests may take, which tells which of them do take long."""
+    markers = (item.get_closest_marker("timeout") for item in items)
+    return sum(float(marker.args[0]) for marker in markers if marker)
 
 
 @pytest.fixture(scope="session")
