@@ -72,9 +72,11 @@ def test_it_waits_for_those_who_are_known_to_come() -> None:
     work = Doubling()
     work.go_on.set()
     gathering = Gathering(work, most=10, linger=60)
+    all_come = threading.Barrier(3)
 
     def come(number: int) -> int:
         with gathering.coming():
+            all_come.wait(60)
             time.sleep(0.05 * number)
             return gathering.ask(number, check=never)
 
