@@ -323,4 +323,5 @@ IMAGES = Listing[Tag](
     above="inventory/_progress.html",
     empty="inventory/_no_images.html",
     columns_view="inventory:image-columns",
+    act="scanning:scan",
 )

@@ -1,6 +1,6 @@
 /* Repository images, beyond what console.js does for every page.
 
-   data-why="id"              a button that opens the row with reason and remedy
+   data-why                   a button that opens the row with reason and remedy, which it controls
    data-needs="state …"       a bulk button; disabled while no selected row is in one of these states */
 
 const find = (selector, root = document) => root.querySelector(selector);
@@ -14,7 +14,7 @@ const on = (type, selector, act) =>
 /* --- Reason and remedy --------------------------------------------------------------------------------------- */
 
 on("click", "[data-why]", (event, button) => {
-  const row = document.getElementById(button.dataset.why);
+  const row = document.getElementById(button.getAttribute("aria-controls"));
   row.hidden = !row.hidden;
   button.setAttribute("aria-expanded", String(!row.hidden));
 });

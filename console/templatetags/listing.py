@@ -17,13 +17,16 @@ register = template.Library()
 
 
 @register.simple_tag(takes_context=True)
-def to_view(context: Context, url: str, target: str) -> SafeString:
+def to_view(context: Context, url: str, target: str = "") -> SafeString:
     """Return the attributes of a link to another view of the list in the element ``target``; without scripts it loads.
 
-    The answer tells htmx which address to show. A list that is part of another page has an address of its own.
+    The answer tells htmx which address to show. A list that is part of another page has an address of its own. Without
+    ``target`` an element around the link says what is swapped.
     """
     page = context.get("page")
     url = f"{page.path if page else ''}{url}"
+    if not target:
+        return format_html('href="{}" hx-get="{}"', url, url)
     return format_html(
         'href="{}" hx-get="{}" hx-target="#{}" hx-swap="outerHTML" hx-sync="#{}:queue last"', url, url, target, target
     )
@@ -54,7 +57,7 @@ def _opened(css: str, slot: str, label: str) -> SafeString:
     place = format_html(' data-c="{}"', slot) if slot else ""
     if label:
         place += format_html(' data-label="{}"', label)
-    return format_html('<td role="cell"{}{}>', format_html(' class="{}"', css) if css else "", place)
+    return format_html("<td{}{}>", format_html(' class="{}"', css) if css else "", place)
 
 
 def _template(name: str) -> Template:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from django import forms, template
+from django.conf import settings
 from django.contrib.messages.storage.base import Message
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -37,6 +38,8 @@ STATES = {
     "failed": ("exception", "alert", "", gettext_lazy("Scan exception")),
     "cancelled": ("cancelled", "stop", "", gettext_lazy("Cancelled")),
 }
+# Icons of which each row of a list may have one: in the page and not behind a long address, see row_icon.
+ROW_ICONS = ("todo", "clock", "ring", "done", "alert", "stop", "scan", "down", "shield", "bug", "key")
 SEVERITIES = (  # name, letter in a narrow place, label
     ("critical", gettext_lazy("C"), gettext_lazy("Critical")),
     ("high", gettext_lazy("H"), gettext_lazy("High")),
@@ -70,6 +73,24 @@ def icon(name: str, style: str = "") -> SafeString:
     )
 
 
+@register.simple_tag
+@lru_cache(maxsize=1000)
+def row_icon(name: str, style: str = "") -> SafeString:
+    """Return one of ROW_ICONS as ``icon`` does, for where there are many: it is drawn by what the page holds."""
+    drawn = format_html('<use href="#i-{}"/>', name)
+    return format_html('<svg class="icon{}" aria-hidden="true">{}</svg>', f" {style}" if style else "", drawn)
+
+
+@register.simple_tag
+@lru_cache(maxsize=1)
+def row_icons() -> SafeString:
+    """Return the drawings of ROW_ICONS from icons.svg, which ``row_icon`` refers to."""
+    sprite = (settings.BASE_DIR / "static/icons.svg").read_text()
+    drawings = dict(re.findall(r'<symbol id="([^"]+)"(.*?</symbol>)', sprite, re.DOTALL))
+    symbols = "".join(f'<symbol id="i-{name}"{drawings[name]}' for name in ROW_ICONS)
+    return mark_safe(f'<svg class="sprite" aria-hidden="true">{symbols}</svg>')  # noqa: S308  # nosec B308  # a file of our own
+
+
 def relative(at: datetime, now: datetime) -> str:
     """Return how long before or after ``now`` the time ``at`` is; from a week on its date."""
     seconds = (now - at).total_seconds()
@@ -92,11 +113,14 @@ def span(seconds: float) -> str:
 
 
 @register.simple_tag
-def when(at: datetime | None, never: str = "") -> SafeString:
-    """Return ``at`` as a <time>: relative text, exact time with its zone on hover and focus."""
+def when(at: datetime | None, never: str = "", plain: bool = False) -> SafeString:
+    """Return ``at`` as a <time>: relative text, exact time with its zone on hover and focus.
+
+    Where there are many of them, ``plain`` leaves it to rows.js to tell the exact time by ``datetime``.
+    """
     if at is None:
         return format_html('<span class="faint">{}</span>', never or _("Never"))
-    return _time(at, relative(at, timezone.now()))
+    return _time(at, relative(at, timezone.now()), plain=plain)
 
 
 @register.filter
@@ -111,8 +135,10 @@ def exact(at: datetime) -> str:
     return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S} {timezone.get_current_timezone_name()}"
 
 
-def _time(at: datetime, text: str) -> SafeString:
+def _time(at: datetime, text: str, *, plain: bool = False) -> SafeString:
     local = timezone.localtime(at).isoformat(timespec="seconds")
+    if plain:
+        return format_html('<time datetime="{}">{}</time>', local, text)
     return format_html('<time datetime="{}" title="{}" tabindex="0">{}</time>', local, exact(at), text)
 
 
@@ -204,32 +230,29 @@ def risks(image: Any) -> SafeString:
 def _risks(
     severities: tuple[int | None, ...], malware: int | None, sensitive: int | None, busy: bool, _language: str
 ) -> SafeString:
-    counts = {name: count for (name, _letter, _label), count in zip(SEVERITIES, severities, strict=True)}
+    found = list(zip(SEVERITIES, severities, strict=True))
     everything = [*severities, malware, sensitive]
-    slots = [
-        {"name": name, "letter": letter, "label": label, "count": count, "shown": compact(count), "exact": f"{count:,}"}
-        if (count := counts[name]) is not None
-        else {"name": name, "letter": letter, "label": label, "count": None, "shown": "–"}
-        for name, letter, label in SEVERITIES
-    ]
+    marks = [(_("Viruses and trojans"), malware), (_("Sensitive data"), sensitive)]
+    told = [(label, count) for (_name, _letter, label), count in found] + marks
     context = {
         "known": any(count is not None for count in everything),
         "busy": busy,
         "clean": all(count == 0 for count in everything),
-        "slots": slots,
+        "title": ", ".join(f"{label}: {_counted(count)}" for label, count in told),
+        "slots": [
+            {"name": name, "letter": letter, "count": count, "shown": compact(count)}
+            for (name, letter, _label), count in found
+        ],
         "marks": [
-            _mark("bug", _("Viruses and trojans"), malware, bad=True),
-            _mark("key", _("Sensitive data"), sensitive, bad=False),
+            {"icon": symbol, "shown": compact(count), "kind": "zero" if not count else kind}
+            for symbol, count, kind in (("bug", malware, "bad"), ("key", sensitive, ""))
         ],
     }
     return render_to_string("components/risks.html", context)
 
 
-def _mark(symbol: str, label: str, count: int | None, *, bad: bool) -> dict[str, Any]:
-    found = _("not looked for") if count is None else f"{count:,}"  # gettext reads no calls in f-strings
-    title = f"{label}: {found}"
-    kind = "zero" if not count else ("bad" if bad else "")
-    return {"icon": symbol, "label": label, "title": title, "shown": compact(count), "kind": kind}
+def _counted(count: int | None) -> str:
+    return _("not looked for") if count is None else f"{count:,}"
 
 
 @register.inclusion_tag("components/field.html")

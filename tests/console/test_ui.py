@@ -63,6 +63,9 @@ def test_the_exact_time_with_its_zone_is_there_for_mouse_and_keyboard(settings: 
     assert 'title="2026-11-23 13:00:00 Europe/Vienna"' in html
     assert 'tabindex="0"' in html
     assert "Never" in render("{% when at %}", at=None)
+    many = render("{% when at plain=True %}", at=NOW)
+    assert 'datetime="2026-11-23T13:00:00+01:00"' in many
+    assert "title" not in many, "rows.js tells it where there are many"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_sizes_are_binary_with_exact_bytes_on_hover(size: int, text: str) -> Non
 def test_a_digest_shows_twelve_digits_and_copies_all() -> None:
     value = "sha256:" + "ab" * 32
     html = render("{% digest value %}", value=value)
-    assert f'data-copy="{value}"' in html
+    assert f'title="{value}"' in html, "which rows.js has a button copy"
     assert ">abababababab<" in html
     assert ">sha256:abababababab<" in render("{% digest value algorithm=True %}", value=value)
 
@@ -116,7 +119,8 @@ def test_not_known_nothing_found_and_a_counted_zero_never_look_alike() -> None:
     assert "0 found" in render("{% risks image %}", image=image(**CLEAN))
     some = render("{% risks image %}", image=image(**{**CLEAN, "high": 2}))
     assert "0 found" not in some
-    assert re.search(r"Critical </i>0<", some)
+    assert 'title="Critical: 0, High: 2, Medium: 0' in some
+    assert re.search(r'class="sev critical zero">0<', some)
 
 
 def test_the_letter_of_a_severity_is_of_the_language_of_the_page() -> None:
@@ -129,13 +133,13 @@ def test_the_letter_of_a_severity_is_of_the_language_of_the_page() -> None:
 def test_a_category_not_looked_for_is_not_a_zero() -> None:
     html = render("{% risks image %}", image=image(**{**CLEAN, "malware": None}))
     assert "0 found" not in html
-    assert "Viruses and trojans: not looked for" in html
-    assert re.search(r"Viruses and trojans </i>–", html)
+    assert "Viruses and trojans: not looked for, Sensitive data: 0" in html
+    assert re.search(r"#i-bug.*?</svg>–<", html)
 
 
 def test_large_counts_fit_their_slot_and_stay_exact_on_hover() -> None:
     assert [ui.compact(n) for n in (999, 1000, 1204, 9999, 12345, None)] == ["999", "1.0k", "1.2k", "9k", "12k", "–"]
-    assert 'title="1,204"' in render("{% risks image %}", image=image(**{**CLEAN, "low": 1204}))
+    assert "Low: 1,204," in render("{% risks image %}", image=image(**{**CLEAN, "low": 1204}))
 
 
 def test_whatever_a_registry_says_is_escaped() -> None:
@@ -154,7 +158,11 @@ def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
     used = set(re.findall(r'{% icon "([^"]+)"', "".join(p.read_text() for p in _templates())))
     used |= set(re.findall(r'icon_name="([^"]+)"', "".join(p.read_text() for p in _templates())))
     used |= {symbol for _kind, symbol, _spin, _label in ui.STATES.values()}
-    assert used <= known
+    in_rows = {symbol for _kind, symbol, _spin, _label in ui.STATES.values()} | {"bug", "key"}
+    in_rows |= set(re.findall(r'{% row_icon "([^"]+)"', "".join(p.read_text() for p in _templates())))
+    assert used | set(ui.ROW_ICONS) <= known
+    assert in_rows == set(ui.ROW_ICONS)
+    assert all(f'<symbol id="i-{name}" viewBox' in ui.row_icons() for name in in_rows)
 
 
 def test_no_template_has_inline_style_or_script() -> None:
