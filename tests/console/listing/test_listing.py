@@ -261,9 +261,12 @@ def agrees(name: str, value: Any, text: str) -> bool:
     """Whether the text of a cell says what the workbook holds."""
     if value is None:
         return text in {"–", "Never", "Not known", ""}
+    if name == "address":
+        host, _slash, path = value.partition("/")
+        return text.replace(" ", "") == path + host
     if name == "risks" and value not in {"Not known", "0 found"}:
         numbers = {part.split()[0] for part in value.split(", ")}
-        return all(number in text.split() for number in numbers)
+        return all(number in text.replace(",", " ").split() for number in numbers)
     if hasattr(value, "isoformat"):
         return value.isoformat(timespec="seconds") in text
     if isinstance(value, int):
