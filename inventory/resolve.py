@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from django.db.models import Case, Value, When
 from django.utils.translation import gettext as _
 
 from inventory.configs import record_configs
@@ -39,9 +41,11 @@ def record_config(image: Image, content: bytes) -> None:
     image.refresh_from_db()
 
 
-def record_diff_id(*, digest: str, diff_id: str) -> None:
-    """Write that a pull of layer ``digest`` has unpacked to ``diff_id``, whatever a config had claimed before."""
-    Layer.objects.filter(digest=digest).update(diff_id=diff_id, verified=True)
+def record_diff_ids(shown: Mapping[str, str]) -> None:
+    """Write to which diff IDs pulls of an image's layers have unpacked, by digest, whatever a config had claimed."""
+    if shown:
+        diff_id = Case(*(When(digest=digest, then=Value(found)) for digest, found in shown.items()))
+        Layer.objects.filter(digest__in=shown).update(diff_id=diff_id, verified=True)
 
 
 def fetch(client: RegistryClient, *, repository: str, digest: str) -> ManifestFact:

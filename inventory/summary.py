@@ -76,22 +76,23 @@ def record_waiting(image_ids: Iterable[int], *, reason: str) -> None:
     Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED).update(scan_reason=reason)
 
 
-def record_findings(*, image_id: int, counts: Counts, os_name: str | None = None) -> None:
-    """Write what is known to be in an image; ``os_name`` None keeps the one known.
+def held(image_id: int) -> Image | None:
+    """Return the image as it is now, for this transaction alone to change; None where it is gone."""
+    return Image.objects.select_for_update().filter(pk=image_id).first()
 
-    Belongs into the transaction that writes the findings themselves. An image that is gone is no error.
+
+def record_findings(image: Image, counts: Counts, *, os_name: str | None = None) -> None:
+    """Write what is known to be in an image, on its row that is :func:`held`; ``os_name`` None keeps the one known.
+
+    Belongs into the transaction that writes the findings themselves.
     """
     values: dict[str, object] = {name: value for name, value in dataclasses.asdict(counts).items() if value is not None}
     if os_name is not None:
         values["os_name"] = os_name[:80]
-    with transaction.atomic():
-        image = Image.objects.select_for_update().filter(pk=image_id).first()
-        if image is None:
-            return
-        for name, value in values.items():
-            setattr(image, name, value)
-        image.highest = highest(image)
-        image.save(update_fields=[*values, "highest"])
+    for name, value in values.items():
+        setattr(image, name, value)
+    image.highest = highest(image)
+    image.save(update_fields=[*values, "highest"])
 
 
 def record_differences(tallies: Mapping[int, Counts]) -> dict[int, int]:

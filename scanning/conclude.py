@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 
 from console.jobs.models import State
 from console.jobs.work import JobRun
-from scanning import counts, fall, record
+from inventory import summary
+from scanning import fall, record
+from scanning.counts import images_with, recount
 from scanning.engines.base import RiskCategory
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
@@ -65,8 +67,9 @@ def finish(run: JobRun[Scan], findings: Findings) -> None:
         reason=" ".join(reasons),
         remedy=" ".join(remedies),
         write=lambda: _write(run.job, findings),
+        fields={name: getattr(findings.seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")},
     )
-    counts.recount(counts.images_with(findings.changed_packages, but=run.job.image_id))
+    recount(images_with(findings.changed_packages, but=run.job.image_id))
 
 
 def _judge_coverage(findings: Findings) -> None:
@@ -107,29 +110,30 @@ def _judge_coverage(findings: Findings) -> None:
 
 def _write(scan: Scan, findings: Findings) -> None:
     now = timezone.now()
-    image, seen = scan.image, findings.seen
+    seen, report = findings.seen, findings.seen.report
+    image = summary.held(scan.image_id)
+    assert image is not None  # noqa: S101 (its scan would be gone with it)
     before = fall.before(image)
     looked = {
-        category
+        category: outcome
         for category, outcome in findings.outcomes.items()
         if outcome.outcome is not CategoryResult.Outcome.FAILED
     }
-    report = seen.report
+    counts: dict[str, int] = {}
     if report is not None and RiskCategory.VULNERABILITIES in looked:
-        findings.changed_packages = record.record_packages(image=image, report=report)
+        changes = record.record_packages(image=image, report=report)
+        findings.changed_packages = changes.packages
+        counts |= changes.counts
     if report is not None and RiskCategory.SENSITIVE in looked:
-        record.record_secrets(image=image, secrets=report.secrets)
+        counts |= record.record_secrets(image=image, secrets=report.secrets)
     if RiskCategory.MALWARE in looked:
         facts = [(diff_id, fact) for diff_id, layer in seen.malware for fact in layer.findings]
-        record.record_malware(image=image, findings=facts)
-    for some in (looked, findings.outcomes.keys() - looked):
-        _write_results(
-            scan, {category: findings.outcomes[category] for category in some}, at=now, looked=some is looked
-        )
-    pulled = {name: getattr(seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")}
-    Scan.objects.filter(pk=scan.pk).update(**pulled)
-    counts.recount([image.pk], os_name=report.os_name if report else None)
-    fall.note(before)
+        counts |= record.record_malware(image=image, findings=facts)
+    for some in (looked, {key: outcome for key, outcome in findings.outcomes.items() if key not in looked}):
+        if some:
+            _write_results(scan, some, at=now, looked=some is looked)
+    summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report else None)
+    fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
 
 
 def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Aggregate, Count, Max, Q
 
 from inventory import summary
@@ -25,15 +26,17 @@ TALLY_BATCH = 500
 TALLIED = ("critical", "high", "medium", "low", "unknown", "fixable")
 
 
-def recount(image_ids: Iterable[int], *, os_name: str | None = None) -> None:
+def recount(image_ids: Iterable[int]) -> None:
     """Write the counts of these images anew from their findings, in a constant number of queries per batch.
 
-    A category that never gave a result counts None ("not known"), never zero.
+    A category that never gave a result counts None ("not known"), never zero. An image that is gone is no error.
     """
     iterator = iter(image_ids)
     while batch := list(islice(iterator, BATCH)):
         for image_id, counts in _counts(batch):
-            summary.record_findings(image_id=image_id, counts=counts, os_name=os_name)
+            with transaction.atomic():
+                if image := summary.held(image_id):
+                    summary.record_findings(image, counts)
 
 
 def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from scanning import record
@@ -30,18 +30,19 @@ def malware(diff_ids: Collection[str], *, engine: str, version: str) -> dict[str
     }
 
 
-def keep_malware(diff_id: str, report: LayerReport, *, engine: str, version: str) -> None:
-    """Keep what a malware engine has seen in a layer."""
+def keep_malware(reports: Mapping[tuple[str, str], LayerReport], versions: Mapping[str, str]) -> None:
+    """Keep what malware engines have seen in layers, by name of the engine and diff ID; ``versions`` are theirs."""
     _keep(
         LayerEvidence(
             diff_id=diff_id,
             engine=engine,
-            engine_version=version,
+            engine_version=versions[engine],
             findings=[record.plain(asdict(fact)) for fact in report.findings],
             files=report.files,
             bytes=report.bytes,
             skipped=list(report.skipped),
         )
+        for (engine, diff_id), report in reports.items()
     )
 
 
@@ -65,10 +66,8 @@ class LayerMemory:
     def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
         """Keep notes by diff ID, in place of older ones."""
         _keep(
-            *(
-                LayerEvidence(diff_id=diff_id, engine=TRIVY, engine_version=variant, record=_packed(note))
-                for diff_id, note in notes.items()
-            )
+            LayerEvidence(diff_id=diff_id, engine=TRIVY, engine_version=variant, record=_packed(note))
+            for diff_id, note in notes.items()
         )
 
     def forget(self, variant: str, diff_ids: Collection[str]) -> None:
@@ -76,9 +75,11 @@ class LayerMemory:
         LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=TRIVY, engine_version=variant).delete()
 
 
-def _keep(*rows: LayerEvidence) -> None:
+def _keep(rows: Iterable[LayerEvidence]) -> None:
+    if not (new := list(rows)):
+        return
     LayerEvidence.objects.bulk_create(
-        rows,
+        new,
         update_conflicts=True,
         unique_fields=["diff_id", "engine", "engine_version"],
         update_fields=["findings", "files", "bytes", "skipped", "record", "seen_at"],

@@ -25,21 +25,24 @@ class Before:
 
 
 def before(image: Image) -> Before:
-    """Remember what is known of ``image`` now. Call it in the transaction that changes it."""
-    found = findings(Image.objects.get(pk=image.pk))
+    """Remember what is known of ``image``, a fresh row. Call it in the transaction that changes it."""
+    found = findings(image)
     rows = CategoryResult.objects.filter(image=image, looked_at__isnull=False)
     told = rows.values_list("category", "engine_version", "fell_from")
     return Before(image.pk, {category: (found[category] or 0, version, fell) for category, version, fell in told})
 
 
-def note(known: Before) -> None:
-    """Note of each category whether its findings fell to zero for no visible reason; a second zero clears that."""
-    now = findings(Image.objects.get(pk=known.image_id))
-    for result in CategoryResult.objects.filter(image=known.image_id):
-        number, version, fell = known.known.get(result.category, (0, "", 0))
-        fallen = number if unexplained(number, now[result.category], changed=version != result.engine_version) else 0
+def note(known: Before, image: Image, versions: Mapping[str, str]) -> None:
+    """Note of categories whether their findings fell to zero for no visible reason; a second zero clears that.
+
+    ``image`` has the counts of now; ``versions`` are those of the engines by the categories that were looked at.
+    """
+    now = findings(image)
+    for category, version in versions.items():
+        number, before, fell = known.known.get(category, (0, "", 0))
+        fallen = number if unexplained(number, now[category], changed=version != before) else 0
         if fallen != fell:
-            CategoryResult.objects.filter(pk=result.pk).update(fell_from=fallen)
+            CategoryResult.objects.filter(image=known.image_id, category=category).update(fell_from=fallen)
 
 
 def note_rematched(before: Mapping[int, int], left: Mapping[int, int]) -> None:

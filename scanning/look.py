@@ -115,6 +115,8 @@ class Look:
         self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
         self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
+        self._shown: dict[str, str] = {}  # of those what our pulls have shown and is not written yet
+        self._noted: set[str] = set()  # diff IDs of layers that Trivy has told of
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
         self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
         self._readings: dict[
@@ -132,6 +134,7 @@ class Look:
             try:
                 report = self._see()
             except LayersMissing:  # they are forgotten by now, and pulled
+                self._noted.clear()
                 report = self._see()
         keys = [(engine.name, self._diff_id(layer)) for layer in self._layers() for engine in self._engines]
         return Seen(
@@ -169,6 +172,7 @@ class Look:
         return self._conclude()
 
     def _conclude(self) -> ImageReport | None:
+        self._write_shown()
         report = self._analyse(self._layers()) if self._session else None
         self._read_to_the_end()
         return report
@@ -188,6 +192,7 @@ class Look:
         known = {self._diff_id(layer) for layer in proven}
         if self._session:
             known &= self._session.known(known)
+            self._noted |= known
         for engine, version in self._engines.items():
             reports = evidence.malware(known, engine=engine.name, version=version)
             self._reports |= {(engine.name, diff_id): report for diff_id, report in reports.items()}
@@ -217,8 +222,7 @@ class Look:
                     self._unseen[layer.digest] = _ELSEWHERE
                     continue
                 self._files[layer.digest] = file
-                self._proven[layer.digest] = file.diff_id
-                resolve.record_diff_id(digest=layer.digest, diff_id=file.diff_id)
+                self._proven[layer.digest] = self._shown[layer.digest] = file.diff_id
                 self._read(file)
                 here.append(layer)
         return here
@@ -228,6 +232,7 @@ class Look:
 
         Nobody needs the files after that: who waits for other layers must not hold the room for them.
         """
+        self._write_shown()
         if layers and self._session:
             stored = [self._stored(position, layer) for position, layer in enumerate(layers)]
             options = self._options()
@@ -239,6 +244,10 @@ class Look:
             claims.release(layer.digest)
             if self._diff_id(layer) in known and (file := self._files.pop(layer.digest, None)):
                 self._lease.give_back(file)
+
+    def _write_shown(self) -> None:
+        resolve.record_diff_ids(self._shown)
+        self._shown = {}
 
     def _read(self, file: StoredFile) -> None:
         """Have the malware engines that do not know the layer read it, in their thread."""
@@ -260,15 +269,16 @@ class Look:
         """Wait for the malware engines and keep what they have seen."""
         self._stage = Stage.READING
         versions = {engine.name: version for engine, version in self._engines.items()}
+        unkept: dict[tuple[str, str], LayerReport] = {}
         for key, report in self._as_they_come(self._readings):
             if key is None or report is None:
-                continue
-            if isinstance(report, EngineError):
+                evidence.keep_malware(unkept, versions)
+                unkept = {}
+            elif isinstance(report, EngineError):
                 self._malware_failure, self._engines = report, {}
-                continue
-            engine, diff_id = key
-            evidence.keep_malware(diff_id, report, engine=engine, version=versions[engine])
-            self._reports[engine, diff_id] = report
+            else:
+                self._reports[key] = unkept[key] = report
+        evidence.keep_malware(unkept, versions)
         self._readings, self._stage = {}, Stage.ANALYSING
 
     @contextmanager
@@ -329,8 +339,7 @@ class Look:
     def _analyse(self, layers: Sequence[_Layer]) -> ImageReport | None:
         """Have Trivy look at the image of these layers, and remember what is new in them."""
         assert self._session is not None  # noqa: S101 (narrows the type)
-        known = self._session.known({self._diff_id(layer) for layer in layers})
-        stored = [self._stored(position, layer, known) for position, layer in enumerate(layers)]
+        stored = [self._stored(position, layer, self._noted) for position, layer in enumerate(layers)]
         image = ImageInput(config=config_of(stored), layers=stored, history=self._run.job.image.history)
         options = self._options()
         return self._ask(lambda session: session.analyse(image, **options))

@@ -16,7 +16,8 @@ from console.jobs.work import JobRun
 from inventory import resolve, summary
 from inventory.models import Image
 from registries import limit
-from registries.clients import RegistryClient, open_client
+from registries.clients import RegistryClient
+from registries.kept_clients import reading_client
 from registries.models import Registry
 from registries.oci import ImageManifest, parse_manifest
 from registries.oci.errors import RateLimited, Unreachable
@@ -24,7 +25,7 @@ from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
 from scanning.look import Look, Seen, Source
-from scanning.models import Scan, Stage
+from scanning.models import Scan
 from scanning.stopping import Stopping
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
@@ -83,6 +84,8 @@ def _ready(findings: Findings) -> set[RiskCategory]:
 
 def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) -> Seen:
     scan = run.job
+    whole = Scan._base_manager.select_related("image", "registry", "tag__repository").get(pk=scan.pk)
+    scan.image, scan.registry, scan.tag = whole.image, whole.registry, whole.tag
     registry, tag = scan.registry, scan.tag
     if registry is None or tag is None:
         raise JobFailure(
@@ -93,8 +96,7 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
     analysed = categories & ANALYSED_BY_TRIVY
     check = Stopping(run)
     with ExitStack() as stack:
-        run.progress(Stage.PULLING)
-        client = stack.enter_context(open_client(registry, check=check.on_network))
+        client = stack.enter_context(reading_client(registry, check=check.on_network))
         source = _open(client, repository=tag.repository.name, digest=scan.manifest_digest, image=scan.image)
         owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
         lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
+from inventory import summary
 from inventory.models import Image
 from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFact, SecretFact, VulnerabilityFact
 from scanning.models import (
@@ -20,23 +22,13 @@ from scanning.models import (
     SecretFinding,
     Vulnerability,
 )
+from scanning.models.packages import SeverityRank
 
 T = TypeVar("T")
 PURL_LENGTH = SYSTEM_LENGTH = 600
 MATCH_KEY = ("package_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
 CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
-
-
-def record_packages(*, image: Image, report: ImageReport) -> set[int]:
-    """Write packages and vulnerabilities of ``image``. Returns ids of packages whose vulnerabilities changed."""
-    packages = _packages(report)
-    _image_packages(image, report.packages, packages)
-    known = record_vulnerabilities(report.vulnerabilities)
-    matches = [(package, match) for match in report.matches if (package := packages.get(_purl(match.purl)))]
-    changes = record_matches(packages=packages.values(), known=known, matches=matches)
-    mark_matched(packages.values(), matched_with=report.matched_with)
-    return changes.packages
 
 
 @dataclass
@@ -46,6 +38,20 @@ class Changes:
     packages: set[int] = field(default_factory=set)  # ids of those with a difference
     added: int = 0
     gone: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # of all there are now, by name in summary.Counts
+
+
+def record_packages(*, image: Image, report: ImageReport) -> Changes:
+    """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image."""
+    packages, stale = _packages(report)
+    _image_packages(image, report.packages, packages)
+    known = record_vulnerabilities(report.vulnerabilities)
+    matches = [(package, match) for match in report.matches if (package := packages.get(_purl(match.purl)))]
+    changes = record_matches(packages=packages.values(), known=known, matches=matches)
+    if stale:
+        mark_matched(packages.values(), matched_with=report.matched_with)
+    changes.counts["packages"] = len(set(packages.values()))
+    return changes
 
 
 def record_matches(
@@ -80,13 +86,22 @@ def record_matches(
             row.pk = there[-1]
             changed.append(row)
     gone = [(key, row[-1]) for key, row in present.items() if key not in wanted]
-    PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
+    if added:
+        PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
     if changed:
         PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
     for some in _chunks(pk for _key, pk in gone):
         PackageVulnerability.objects.filter(pk__in=some).delete()
     differing = {row.package_id for row in (*added, *changed)} | {package for (package, _other), _pk in gone}
-    return Changes(differing, len(added), len(gone))
+    return Changes(differing, len(added), len(gone), _counted(wanted.values()))
+
+
+def _counted(matches: Iterable[MatchFact]) -> dict[str, int]:
+    counts = dict.fromkeys((*summary.SEVERITIES, "fixable"), 0)
+    for match in matches:
+        counts[SeverityRank(match.severity).name.lower()] += 1
+        counts["fixable"] += bool(match.fixed_version)
+    return counts
 
 
 def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
@@ -95,8 +110,8 @@ def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
         Package.objects.filter(pk__in=chunk).exclude(matched_with=matched_with).update(matched_with=matched_with)
 
 
-def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> None:
-    """Make ``secrets`` the sensitive data of ``image``."""
+def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, int]:
+    """Make ``secrets`` the sensitive data of ``image``, and return the counts by their names in summary.Counts."""
     wanted = {
         (fact.rule, fact.path, fact.start_line, fact.fingerprint): _clean(
             SecretFinding,
@@ -114,11 +129,12 @@ def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> None:
         for fact in secrets
     }
     present = SecretFinding.objects.filter(image=image)
-    _replace(SecretFinding, present, ["rule", "path", "start_line", "fingerprint"], wanted, image)
+    kept = _replace(SecretFinding, present, ["rule", "path", "start_line", "fingerprint"], wanted, image)
+    return {"sensitive": len(kept), "sensitive_highest": _worst(kept)}
 
 
-def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> None:
-    """Make ``findings``, pairs of diff ID and fact, the viruses and trojans of ``image``."""
+def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> dict[str, int]:
+    """Make ``findings``, pairs of diff ID and fact, the viruses and trojans of ``image``, and return their counts."""
     wanted = {
         (fact.engine, fact.rule, fact.path, diff_id): _clean(
             MalwareFinding, diff_id=diff_id, **{part.name: getattr(fact, part.name) for part in fields(fact)}
@@ -126,11 +142,21 @@ def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]])
         for diff_id, fact in findings
     }
     present = MalwareFinding.objects.filter(image=image)
-    _replace(MalwareFinding, present, ["engine", "rule", "path", "diff_id"], wanted, image)
+    kept = _replace(MalwareFinding, present, ["engine", "rule", "path", "diff_id"], wanted, image)
+    kinds = Counter(values["kind"] for values in kept)
+    viruses, trojans = kinds[MalwareFinding.Kind.VIRUS], kinds[MalwareFinding.Kind.TROJAN]
+    return {"viruses": viruses, "trojans": trojans, "malware_highest": _worst(kept)}
 
 
-def _packages(report: ImageReport) -> dict[str, int]:
-    """Return the ids of the packages by purl, adding those that no image had before."""
+def _worst(kept: Iterable[Mapping[str, Any]]) -> int:
+    return max((int(values["severity"]) for values in kept), default=0)
+
+
+def _packages(report: ImageReport) -> tuple[dict[str, int], bool]:
+    """Return the ids of the packages by purl, adding those that no image had before.
+
+    And whether of any it is not known that it was matched last by what the report was.
+    """
     wanted = {_purl(fact.purl): fact for fact in report.packages}
     ids: dict[str, int] = {}
     stale = []  # not known to be of this engine, database and system
@@ -169,7 +195,7 @@ def _packages(report: ImageReport) -> dict[str, int]:
     if new:
         Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
         ids |= _ids(Package, "purl", (row.purl for row in new))
-    return ids
+    return ids, bool(stale or new)
 
 
 def _matched_by(fact: PackageFact, report: ImageReport) -> dict[str, Any]:
@@ -245,19 +271,18 @@ def _replace(
     key: Sequence[str],
     wanted: dict[tuple[Any, ...], dict[str, Any]],
     image: Image,
-) -> None:
-    """Make the rows of ``present`` those of ``wanted`` with as few writes as it takes."""
+) -> list[dict[str, Any]]:
+    """Make the rows of ``present`` those of ``wanted`` with as few writes as it takes, and return what they hold."""
     rows = {tuple(getattr(row, name) for name in key): row for row in present}
     wanted = {tuple(values[name] for name in key): values for values in wanted.values()}
-    model.objects.bulk_create(
-        [model(image=image, **values) for identity, values in wanted.items() if identity not in rows],
-        batch_size=CHUNK,
-    )
+    if new := [model(image=image, **values) for identity, values in wanted.items() if identity not in rows]:
+        model.objects.bulk_create(new, batch_size=CHUNK)
     changed = [row for identity, row in rows.items() if identity in wanted and _differs(row, wanted[identity])]
     if changed:
         names = [name for name in next(iter(wanted.values())) if name not in key]
         model.objects.bulk_update(changed, names, batch_size=CHUNK)
     _delete(model.objects, [row for identity, row in rows.items() if identity not in wanted])
+    return list(wanted.values())
 
 
 def _differs(row: models.Model, values: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -20,11 +21,14 @@ log = logging.getLogger(__name__)
 class Lease:
     """Holds ``attempt`` of ``job`` for this process. Its thread uses a database connection of its own.
 
+    ``also`` is called in it at each look.
+
     ``lost`` and ``cancelled`` are facts to read at any time. A database that does not answer for the length of the
     lease means lost: by then another worker may have the job.
     """
 
-    def __init__(self, job: Job, attempt: int) -> None:
+    def __init__(self, job: Job, attempt: int, *, also: Callable[[], None] = lambda: None) -> None:
+        self._also = also
         self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
         self._renewed = time.monotonic()
         self._end = threading.Event()
@@ -53,6 +57,7 @@ class Lease:
         while not self._end.wait(settings.JOB_TIMES.poll):
             try:
                 self._look()
+                self._also()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("The database did not answer a heartbeat: %s", type(error).__name__)
                 connection.close()

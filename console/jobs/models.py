@@ -44,6 +44,7 @@ class Job(models.Model):
 
     kind: ClassVar[str]  # key of settings.JOB_KINDS
     max_losses: ClassVar[int] = 2  # so many lost workers make the job fail
+    first_stage: ClassVar[str] = ""  # what each attempt begins with
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED, editable=False)
     lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.MANUAL)

@@ -10,7 +10,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +33,8 @@ from console.jobs.places import Place, place
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
 
-PROGRESS_SECONDS = 1.0  # progress is written no more often, unless the stage changes
+PROGRESS_SECONDS = 1.0  # progress is written no more often …
+STAGE_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
 CLAIM_TRIES = 100
 BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
@@ -89,7 +90,7 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
         job = model.next_in_line(eligible(model), lane=Lane.MANUAL if urgent else None)
         if job is None:
             return None
-        fields = {"worker": f"{socket.gethostname()}:{os.getpid()}"[:120]}
+        fields = {"worker": f"{socket.gethostname()}:{os.getpid()}"[:120], "stage": model.first_stage}
         if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
             return job
     return None
@@ -244,14 +245,15 @@ class JobRun(Generic[J]):
         self.job = job
         self.attempt = job.attempt
         self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
-        self.lease = Lease(job, job.attempt)
+        self.lease = Lease(job, job.attempt, also=self._catch_up)
         self.ended = False
         self.waiting: Waiting = nullcontext  # a block within which nothing is done but wait for other jobs
         self.is_followed: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
         self._broken_off: JobFailure | None = None
         self._deadline: tuple[float, str, str] | None = None
-        self._written_at = 0.0
+        self._written_at = time.monotonic() if job.stage else 0.0
         self._unwritten: dict[str, Any] = {}
+        self._writing = threading.Lock()  # of all of it; the lease's thread writes, too
 
     def check(self) -> None:
         """Raise if the work must stop: Cancelled, Draining, LeaseLost, or the JobFailure of the deadline. Cheap."""
@@ -277,15 +279,30 @@ class JobRun(Generic[J]):
     def progress(self, stage: str, done: int = 0, total: int | None = None, **counters: Any) -> None:
         """Show how far the work is; ``counters`` are further columns of the job.
 
-        Written once a second at most and when the stage changes; what was held back is written with the next state.
-        Raises LeaseLost where this attempt no longer counts.
+        Written once a second at most, and soon when the stage changes; what was held back is written with the next
+        state. Raises LeaseLost where this attempt no longer counts.
         """
-        changed = stage != self.job.stage
-        self._unwritten |= {"stage": stage[:60], "progress_done": done, "progress_total": total, **counters}
-        if not changed and time.monotonic() - self._written_at < PROGRESS_SECONDS:
+        with self._writing:
+            self._unwritten |= {"stage": stage[:60], "progress_done": done, "progress_total": total, **counters}
+            pause = PROGRESS_SECONDS if stage == self.job.stage else STAGE_SECONDS
+            if time.monotonic() - self._written_at >= pause:
+                self._write_progress()
+
+    def _catch_up(self) -> None:
+        """Write the stage that was held back, from the thread of the lease: the work itself may be busy for long."""
+        if not self._writing.acquire(blocking=False):
             return
         try:
-            self._write_progress()
+            if not self.ended and self._unwritten.get("stage", self.job.stage) != self.job.stage:
+                self._write_progress()
+        except LeaseLost:
+            pass  # noted
+        finally:
+            self._writing.release()
+
+    def _write_progress(self) -> None:
+        try:
+            self._save_progress()
         except (OperationalError, InterfaceError) as error:
             if connection.in_atomic_block:
                 raise
@@ -293,7 +310,7 @@ class JobRun(Generic[J]):
             connection.close()
         self._written_at = time.monotonic()
 
-    def _write_progress(self) -> None:
+    def _save_progress(self) -> None:
         with transaction.atomic():
             rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=State.RUNNING)
             if not rows.update(**self._unwritten):
@@ -311,12 +328,14 @@ class JobRun(Generic[J]):
         reason: str = "",
         remedy: str = "",
         write: Callable[[], None] | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """End the job, and do ``write()`` in the same transaction. Raises LeaseLost (nothing written) when stale.
+        """End the job with ``fields`` (further columns), and do ``write()`` in the same transaction.
 
-        ``write`` may be called again, after a rollback, while the database does not answer.
+        Raises LeaseLost (nothing written) when stale. ``write`` may be called again, after a rollback, while the
+        database does not answer.
         """
-        self._end(to, reason=reason, remedy=remedy, write=write)
+        self._end(to, reason=reason, remedy=remedy, write=write, fields=fields)
 
     def postpone(self, *, until: datetime, reason: str) -> NoReturn:
         """Put the job back in the queue until ``until``, showing ``reason`` while it waits."""
@@ -334,11 +353,17 @@ class JobRun(Generic[J]):
         reason: str = "",
         remedy: str = "",
         write: Callable[[], None] | None = None,
-        fields: dict[str, Any] | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
         """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away."""
+        with self._writing:
+            self._leave(to, reason, remedy, write, fields or {})
+
+    def _leave(
+        self, to: State, reason: str, remedy: str, write: Callable[[], None] | None, fields: Mapping[str, Any]
+    ) -> None:
         give_up = time.monotonic() + settings.JOB_TIMES.settle
-        values = (self._unwritten if to is not State.QUEUED else {}) | (fields or {})
+        values = (self._unwritten if to is not State.QUEUED else {}) | dict(fields)
         tries = 0
         while True:
             tries += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -16,13 +16,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, Lane, State
+from console.prepared import Prepared
 from console.scope import Scope, ScopedManager, within
 from inventory import summary
 from inventory.models import Image
 from inventory.models.listing import tagged
 from registries.models import Registry
 from registries.models.registry import IS_SLOW
-from scanning.models.run import ScanRun
+from scanning.models.run import ACTIVE, ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
 HERE = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
@@ -53,6 +54,7 @@ class Scan(Job):
     """A scan of an image for some categories, a job while it runs and a record afterwards."""
 
     kind = "scan"
+    first_stage = Stage.PULLING.value
 
     image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="scans")
     # Where to pull from: a tag at the time of the start. Kept as text too, for the record when the tag is gone.
@@ -109,25 +111,12 @@ class Scan(Job):
         not answer get no more than theirs, all together, even while nobody waits: others could not get the places back
         soon. Each registry costs two looks into the index ``scan_line``, however long the queue is.
         """
-        line = cls.objects.filter(state=State.QUEUED)
-        if lane is not None:
-            line = line.filter(lane=lane)
-        at_once = line.filter(not_before=None).order_by("lane", "pk").values("pk")
-        # Of those whose time has come the least of lane and id in one number: by ORDER BY, SQLite takes another index.
-        place = ExpressionWrapper(F("lane") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
-        due = line.filter(not_before__lte=Now()).order_by().values("registry").annotate(least=Min(place))
-        heads = Registry.objects.order_by().values_list(
-            Subquery(at_once.filter(registry=OuterRef("pk"))[:1]),
-            Subquery(due.filter(registry=OuterRef("pk")).values("least")),
-            Case(When(IS_SLOW, then=F("pk"))),
-        )
         first, slow = set[int](), set[int | None]()
-        for *found, slow_one in heads:
+        for *found, slow_one in _HEADS.rows(lane):
             first |= {pk % LANE_STEP for pk in found if pk}
             slow |= {slow_one} - {None}
-        first |= set(at_once.filter(registry=None).values_list("pk", flat=True)[:1])
-        first |= {least % LANE_STEP for least in due.filter(registry=None).values_list("least", flat=True)}
-        at_work = list(cls.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane"))
+        first |= {place % LANE_STEP for query in (_HEAD_OF_NONE, _DUE_OF_NONE) for (place,) in query.rows(lane)}
+        at_work = _AT_WORK.rows()
         busy = Counter(registry for registry, _worker, _lane in at_work)
         held = Counter(lane for registry, worker, lane in at_work if registry in slow and worker.startswith(HERE))
 
@@ -182,11 +171,16 @@ class Scan(Job):
             state=SUMMARY[to],
             reason=self.reason,
             remedy=self.remedy,
+            stage=self.stage_text if to is State.RUNNING else "",
             started_at=timezone.now() if to is State.RUNNING else None,
             ended_at=ended,
             registry_id=self.registry_id,
         )
-        if to in FINAL_STATES and self.run_id is not None:
+        if (
+            to in FINAL_STATES
+            and self.run_id is not None
+            and not Scan.objects.filter(run=self.run_id, state__in=ACTIVE).exists()
+        ):
             ScanRun.objects.filter(pk=self.run_id).close()
         if to is not State.FAILED:
             return
@@ -235,6 +229,40 @@ class Scan(Job):
             return label
         figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
         return gettext("pulling %(done)d of %(total)d MiB") % figures
+
+
+def _line(lane: Lane | None) -> models.QuerySet[Scan]:
+    queued = Scan.objects.filter(state=State.QUEUED)
+    return queued if lane is None else queued.filter(lane=lane)
+
+
+def _at_once(lane: Lane | None) -> models.QuerySet[Any, Any]:
+    """Those that wait for nothing, the first one first."""
+    return _line(lane).filter(not_before=None).order_by("lane", "pk").values("pk")
+
+
+def _due(lane: Lane | None) -> models.QuerySet[Any, Any]:
+    """The first of those whose time has come, for each registry.
+
+    By the least of lane and id in one number: by ORDER BY, SQLite takes another index.
+    """
+    place = ExpressionWrapper(F("lane") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
+    return _line(lane).filter(not_before__lte=Now()).order_by().values("registry").annotate(least=Min(place))
+
+
+# Asked at each claim, with other figures in none: making the SQL takes several times as long as the database does.
+_HEADS = Prepared(
+    lambda lane: Registry.objects.order_by().values_list(
+        Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
+        Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
+        Case(When(IS_SLOW, then=F("pk"))),
+    )
+)
+_HEAD_OF_NONE = Prepared(lambda lane: _at_once(lane).filter(registry=None).values_list("pk")[:1])
+_DUE_OF_NONE = Prepared(lambda lane: _due(lane).filter(registry=None).values_list("least"))
+_AT_WORK = Prepared(
+    lambda: Scan.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane")
+)
 
 
 class CategoryResult(models.Model):

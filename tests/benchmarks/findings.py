@@ -32,7 +32,8 @@ def measure(count: int) -> None:
     from django.db import connection, transaction
     from django.test.utils import CaptureQueriesContext
 
-    from scanning import counts, record
+    from inventory import summary
+    from scanning import record
     from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
     from tests import factories
 
@@ -56,8 +57,8 @@ def measure(count: int) -> None:
         with CaptureQueriesContext(connection) as seen:
             began, used = time.monotonic(), time.process_time()
             with transaction.atomic():
-                record.record_packages(image=image, report=report)
-                counts.recount([image.pk], os_name=report.os_name)
+                changes = record.record_packages(image=image, report=report)
+                summary.record_findings(image, summary.Counts(**changes.counts), os_name=report.os_name)
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
         written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest
-from inventory.resolve import MAX_FETCHES, record_config, record_diff_id, resolve
+from inventory.resolve import MAX_FETCHES, record_config, record_diff_ids, resolve
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci.errors import MalformedAnswer, NotFound
@@ -201,7 +201,7 @@ def test_what_a_pull_has_proven_is_not_changed_by_a_config_that_lies(
     config["rootfs"]["diff_ids"] = [lie]
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(lie, False)]
-    record_diff_id(digest=layer.digest, diff_id=layer.diff_id)
+    record_diff_ids({layer.digest: layer.diff_id})
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(layer.diff_id, True)]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from inventory.models import Image
-from inventory.summary import Counts, record_findings, record_state
+from inventory.summary import Counts, held, record_findings, record_state
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ def image() -> Image:
 
 
 def found(image: Image, counts: Counts, os_name: str | None = None) -> Image:
-    record_findings(image_id=image.pk, os_name=os_name, counts=counts)
+    record_findings(image, counts, os_name=os_name)
     image.refresh_from_db()
     return image
 
@@ -79,4 +79,4 @@ def test_the_start_of_a_scan_stays_while_it_runs_and_goes_with_its_end(image: Im
 
 def test_an_image_that_is_gone_is_no_error() -> None:
     record_state(image_id=999, state=Image.ScanState.SCANNED)
-    record_findings(image_id=999, os_name="", counts=NO_VULNERABILITIES)
+    assert held(999) is None

@@ -105,11 +105,12 @@ def test_a_fall_to_zero_needs_a_reason(number: int, left: int | None, changed: b
 
 def test_a_second_scan_without_findings_clears_the_warning() -> None:
     made = image("x")
-    Image.objects.filter(pk=made.pk).update(sensitive=2)
+    made.sensitive = 2
+    version = CategoryResult.objects.get(category="sensitive").engine_version
     for expected in (2, 0):
         before = fall.before(made)
-        Image.objects.filter(pk=made.pk).update(sensitive=0)
-        fall.note(before)
+        made.sensitive = 0
+        fall.note(before, made, {"sensitive": version})
         assert CategoryResult.objects.get(category="sensitive").fell_from == expected
 
 

@@ -299,7 +299,11 @@ def test_a_result_waits_for_a_database_that_does_not_answer(monkeypatch: pytest.
     assert (job.state, len(tries)) == (State.SUCCEEDED, 2)
 
 
-def test_progress_is_written_at_a_new_stage_and_what_was_held_back_at_the_end() -> None:
+def test_progress_is_written_at_a_new_stage_and_what_was_held_back_at_the_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_TIMES = Times(poll=60)
+    monkeypatch.setattr(work_module, "STAGE_SECONDS", 0)
     job = queued()
 
     def count(run: JobRun[Canary]) -> None:
@@ -315,6 +319,30 @@ def test_progress_is_written_at_a_new_stage_and_what_was_held_back_at_the_end() 
     work(Canary, job.pk, count)
     job.refresh_from_db()
     assert (job.state, job.progress_done) == (State.SUCCEEDED, 10)
+
+
+def test_stages_that_last_a_moment_are_not_written_and_one_that_lasts_is_though_the_work_says_no_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_module, "STAGE_SECONDS", 60)
+    job = queued()
+    seen: list[str] = []
+
+    def look(run: JobRun[Canary]) -> None:
+        run.progress("pull")
+        run.lease._end.set()  # nobody catches up
+        run.lease._thread.join()
+        for stage in ("unpack", "read"):
+            run.progress(stage)
+            job.refresh_from_db()
+            seen.append(job.stage)
+        run._catch_up()
+        job.refresh_from_db()
+        seen.append(job.stage)
+
+    work(Canary, job.pk, look)
+    assert seen == ["pull", "pull", "read"]
+    assert Times().poll <= 1, "so soon does the lease's thread catch up"
 
 
 def test_a_deadline_fails_with_its_own_words() -> None:

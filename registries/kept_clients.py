@@ -1,0 +1,79 @@
+"""Clients that outlive their use: whoever reads from the same registry next has connection and token already.
+
+A scan asks a registry for little; without this most of its requests would be to connect and to sign in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from registries.clients import RegistryClient, open_client, server
+from registries.models import Registry
+
+IDLE_SECONDS = 30.0  # so long is a client kept that nobody uses; tokens hold for a minute at least
+MOST = 16  # clients that nobody uses
+READ_BY = (  # beside the address and what is trusted there
+    *("type", "version", "network", "region", "role", "endpoint", "cloud_id", "cloud_address"),
+    *("username", "password_token", "pull_username", "pull_password_token"),
+)
+
+
+class _Client:
+    """A client with the ``check`` of whoever uses it now."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.check: Callable[[], None] = lambda: None
+        self.idle_since = 0.0
+        self._opened = ExitStack()
+        self.client: RegistryClient = self._opened.enter_context(open_client(registry, check=lambda: self.check()))
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+_lock = threading.Lock()
+_idle: list[tuple[Hashable, _Client]] = []
+
+
+@contextmanager
+def reading_client(registry: Registry, *, check: Callable[[], None]) -> Iterator[RegistryClient]:
+    """Open the way to ``registry`` as :func:`open_client` does, to read manifests and blobs.
+
+    Each client has one user at a time. One in whose use anything was raised is kept no longer, and none is used again
+    whose registry has changed.
+    """
+    key = registry.pk, server(registry, registry.address), *(getattr(registry, name) for name in READ_BY)
+    found = _take(key) or _Client(registry)
+    found.check = check
+    try:
+        yield found.client
+    except BaseException:
+        found.close()
+        raise
+    found.check, found.idle_since = lambda: None, time.monotonic()
+    with _lock:
+        _idle.append((key, found))
+    _tidy()
+
+
+def _take(key: Hashable) -> _Client | None:
+    _tidy()
+    with _lock:
+        for place, (of, client) in enumerate(_idle):
+            if of == key:
+                del _idle[place]
+                return client
+    return None
+
+
+def _tidy() -> None:
+    """Close those that nobody has used for long, and the oldest where there are many."""
+    since = time.monotonic() - IDLE_SECONDS
+    with _lock:
+        late = [each for place, each in enumerate(reversed(_idle)) if place >= MOST or each[1].idle_since < since]
+        _idle[:] = [each for each in _idle if each not in late]
+    for _key, client in late:
+        client.close()

@@ -1,0 +1,83 @@
+"""What a scan counts while it writes is what counting the rows gives afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from django.utils import timezone
+
+from inventory import summary
+from inventory.models import Image
+from scanning import record
+from scanning.counts import recount
+from scanning.engines.base import (
+    ImageReport,
+    MalwareFact,
+    MatchFact,
+    PackageFact,
+    RiskCategory,
+    SecretFact,
+    Severity,
+    VulnerabilityFact,
+)
+from scanning.models import CategoryResult
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+COUNTS = [part.name for part in dataclasses.fields(summary.Counts)]
+LONG = "pkg:golang/example.com/" + "x" * 700  # longer than its column
+
+
+def report() -> ImageReport:
+    return ImageReport(
+        os_name="debian 12.6",
+        os_end_of_life=False,
+        packages=(
+            PackageFact("pkg:deb/debian/curl@8", "deb", "curl", "8"),
+            PackageFact("pkg:npm/left-pad@1", "npm", "left-pad", "1", path="a/package.json"),
+            PackageFact("pkg:npm/left-pad@1", "npm", "left-pad", "1", path="b/package.json"),
+            PackageFact(LONG, "golang", "x", "1"),
+        ),
+        vulnerabilities=tuple(VulnerabilityFact(f"CVE-2026-{number}") for number in range(4)),
+        matches=(
+            MatchFact("pkg:deb/debian/curl@8", "CVE-2026-0", Severity.CRITICAL, fixed_version="8.1"),
+            MatchFact("pkg:deb/debian/curl@8", "CVE-2026-1", Severity.UNKNOWN),
+            MatchFact("pkg:npm/left-pad@1", "CVE-2026-1", Severity.LOW, fixed_version="2"),
+            MatchFact("pkg:npm/left-pad@1", "CVE-2026-1", Severity.LOW, fixed_version="2"),
+            MatchFact(LONG, "CVE-2026-2", Severity.HIGH),
+            MatchFact("pkg:deb/debian/elsewhere@1", "CVE-2026-3", Severity.HIGH),
+        ),
+        secrets=(
+            SecretFact("token", "GitHub", "A token", Severity.HIGH, "a.env", 1, 1, "ghp_…", "f" * 64),
+            SecretFact("token", "GitHub", "A token", Severity.HIGH, "a.env", 1, 1, "ghp_…", "f" * 64),
+            SecretFact("token", "GitHub", "A token", Severity.MEDIUM, "a.env", 2, 2, "ghp_…", "f" * 64),
+        ),
+    )
+
+
+def malware() -> list[tuple[str, MalwareFact]]:
+    fact = MalwareFact("yara", "Eicar", "test", "virus", Severity.CRITICAL, "", "", "a.com", 68, "0" * 64)
+    trojan = dataclasses.replace(fact, kind="trojan", rule="Shell", severity=Severity.HIGH)
+    return [("sha256:1", fact), ("sha256:1", fact), ("sha256:2", fact), ("sha256:2", trojan)]
+
+
+def test_what_is_counted_in_writing_is_what_is_there() -> None:
+    image = factories.image()
+    for category in RiskCategory:
+        now = timezone.now()
+        CategoryResult.objects.create(image=image, category=category, outcome="done", ended_at=now, looked_at=now)
+    counts = (
+        record.record_packages(image=image, report=report()).counts
+        | record.record_secrets(image=image, secrets=report().secrets)
+        | record.record_malware(image=image, findings=malware())
+    )
+    assert set(counts) == set(COUNTS)
+    summary.record_findings(image, summary.Counts(**counts))
+    written = Image.objects.values(*COUNTS, "highest").get()
+    assert written["packages"] == 3
+    assert (written["critical"], written["high"], written["low"], written["fixable"]) == (1, 1, 1, 2)
+    assert (written["sensitive"], written["viruses"], written["trojans"]) == (2, 2, 1)
+    Image.objects.update(**dict.fromkeys(COUNTS, 99))
+    recount([image.pk])
+    assert Image.objects.values(*COUNTS, "highest").get() == written
