@@ -13,8 +13,9 @@ from scanning.models.reach import (
     VulnerabilityShared,
 )
 from scanning.models.rematch import Rematch
+from scanning.models.results import CategoryResult, LayerEvidence
 from scanning.models.run import ScanRun, Scope
-from scanning.models.scan import CategoryResult, LayerEvidence, Scan, Stage
+from scanning.models.scan import Scan, Stage
 from scanning.models.schedule import Firing, ScanSchedule
 from scanning.models.selection import Selection
 

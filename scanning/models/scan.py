@@ -1,4 +1,4 @@
-"""Scan: one look at one image; and what is known of each of its categories and layers."""
+"""Scan: one look at one image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from console.prepared import Prepared
 from console.scope import Scope, ScopedManager, within
 from inventory import summary
 from inventory.models import Image
-from inventory.models.listing import tagged
 from registries.models import Registry
 from registries.models.registry import IS_SLOW
 from scanning.models.run import ACTIVE, ScanRun
@@ -184,6 +183,8 @@ class Scan(Job):
             ScanRun.objects.filter(pk=self.run_id).close()
         if to is not State.FAILED:
             return
+        from scanning.models.results import CategoryResult
+
         told = CategoryResult.objects.filter(image_id=self.image_id, scan=self).values_list("category", flat=True)
         for category in set(self.categories) - set(told):
             CategoryResult.objects.update_or_create(
@@ -263,64 +264,3 @@ _DUE_OF_NONE = Prepared(lambda lane: _due(lane).filter(registry=None).values_lis
 _AT_WORK = Prepared(
     lambda: Scan.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane")
 )
-
-
-class CategoryResult(models.Model):
-    """The last result of one category for one image: nothing is blank, and a failure is not a zero."""
-
-    class Outcome(models.TextChoices):
-        DONE = "done", _("Done")
-        PARTIAL = "partial", _("Partial")
-        FAILED = "failed", _("Failed")
-        UNSUPPORTED = "unsupported", _("Unsupported")
-
-    image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="category_results")
-    category = models.CharField(max_length=20)  # value of RiskCategory
-    outcome = models.CharField(max_length=12, choices=Outcome.choices)
-    reason = models.TextField(blank=True)
-    remedy = models.TextField(blank=True)
-    engine_version = models.CharField(max_length=200, blank=True)
-    database_updated_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField()
-    fell_from = models.PositiveIntegerField(default=0)  # findings before, where for no visible reason none are left
-    looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
-    scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
-
-    objects = ScopedManager["CategoryResult"]()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["image", "category"], name="categoryresult_unique")]
-
-    def __str__(self) -> str:
-        return f"{self.category} of image {self.image_id}: {self.outcome}"
-
-    @classmethod
-    def in_scope(cls, scope: Scope) -> models.Q:
-        """Those of images in scope."""
-        return tagged(scope, "image")
-
-
-class LayerEvidence(models.Model):
-    """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
-
-    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.evidence.
-    """
-
-    diff_id = models.CharField(max_length=140)
-    engine = models.CharField(max_length=20)
-    engine_version = models.CharField(max_length=200)
-    findings = models.JSONField(default=list)
-    files = models.PositiveIntegerField(default=0)
-    bytes = models.BigIntegerField(default=0)
-    skipped = models.JSONField(default=list)
-    record = models.BinaryField(null=True)
-    seen_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        verbose_name_plural = "layer evidence"
-        constraints = [
-            models.UniqueConstraint(fields=["diff_id", "engine", "engine_version"], name="layerevidence_unique")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.engine} on {self.diff_id}"
