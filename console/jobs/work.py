@@ -363,7 +363,8 @@ class JobRun(Generic[J]):
         self, to: State, reason: str, remedy: str, write: Callable[[], None] | None, fields: Mapping[str, Any]
     ) -> None:
         give_up = time.monotonic() + settings.JOB_TIMES.settle
-        values = (self._unwritten if to is not State.QUEUED else {}) | dict(fields)
+        left = set() if to is not State.QUEUED else {"stage", "progress_done", "progress_total"}
+        values = {name: value for name, value in self._unwritten.items() if name not in left} | dict(fields)
         tries = 0
         while True:
             tries += 1

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from console.jobs import queue
+from console.jobs import queue, work
 from console.jobs.models import State
 from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
@@ -68,6 +68,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
 
     monkeypatch.setattr(engine, "scan_layer", scan_layer)
     monkeypatch.setattr(Scan, "progress_changed", progress_changed)
+    monkeypatch.setattr(work, "STAGE_SECONDS", 0)
     put(fake, DEBIAN)
     sync(registry)
     assert scan(Tag.objects.get()).state == State.SUCCEEDED
