@@ -13,6 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.turns import turn_to_write
 
 J = TypeVar("J", bound=Job)
 
@@ -56,7 +57,7 @@ def advance(
         rows = rows.filter(where)
     before = {field.attname: getattr(job, field.attname) for field in job._meta.concrete_fields}
     try:
-        with transaction.atomic(using=rows.db):
+        with turn_to_write(), transaction.atomic(using=rows.db):
             values = {"state": to, "reason": reason, "remedy": remedy} | _columns(to) | dict(fields or {})
             if not rows.update(**values):
                 return False

@@ -52,7 +52,7 @@ def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[s
             "recycle": 50,
             "max_rss": 600_000,
             "guard_cycle": 0.5,
-            "poll": 1.0,
+            "poll": 0.3,
             "save_limit": 200,
             "label": "Queue",
         }

@@ -96,13 +96,18 @@ def read_report(text: bytes) -> Report:
 def read_secrets(record: bytes, diff_id: str) -> list[FoundSecret]:
     """Return the secrets in Trivy's own record of the layer ``diff_id``, as a report would name them."""
     try:
-        return [
-            replace(_secret(finding), path=_str(file, "FilePath").lstrip("/"), diff_id=diff_id)
-            for file in json.loads(record).get("Secrets") or []
-            for finding in file.get("Findings") or []
-        ]
+        return secrets_in(json.loads(record), diff_id)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return []
+
+
+def secrets_in(record: Json, diff_id: str) -> list[FoundSecret]:
+    """Return the same of a record that is parsed. Raises TypeError or AttributeError where it is of another form."""
+    return [
+        replace(_secret(finding), path=_str(file, "FilePath").lstrip("/"), diff_id=diff_id)
+        for file in record.get("Secrets") or []
+        for finding in file.get("Findings") or []
+    ]
 
 
 def read_match(value: Json) -> tuple[MatchFact, VulnerabilityFact | None]:

@@ -8,23 +8,55 @@ image that takes more is not stacked, and Trivy itself is asked.
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scanning.engines.trivy_cache import LayerNote
 from scanning.engines.trivy_match import MARK, is_patched
-from scanning.engines.trivy_report import read_secrets
+from scanning.engines.trivy_report import secrets_in
 from scanning.engines.trivy_secrets import FoundSecret
 
 # Types of packages of which Trivy makes one list for an image; the packages themselves say where they lie.
 AGGREGATED = frozenset(("python-pkg", "conda-pkg", "gemspec", "node-pkg", "jar"))
+KEPT_BYTES = 2 * 1024**2  # of records that are kept parsed, which takes some ten times as much memory
 SCHEMA = 2  # of Trivy's records of layers
 _OS_PACKAGES = "type:ospkg"
 _DPKG_LICENSES = "dpkg"
 _TOLD_APART = ("ID", "Layer", "FilePath", "Licenses", "DependsOn", "InstalledFiles", "Locations", "Digest")
 
 Json = dict[str, Any]
+
+
+class _Parsed:
+    """Records as they are parsed, to be read alone: those of bases are needed again and again. For all threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Json] = OrderedDict()  # the last one used at the end
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def of(self, record: bytes) -> Json:
+        """Return ``record`` parsed. Raises ValueError or RecursionError where it is no JSON."""
+        with self._lock:
+            if (parsed := self._kept.get(record)) is not None:
+                self._kept.move_to_end(record)
+                return parsed
+        parsed = json.loads(record)
+        if isinstance(parsed, dict) and len(record) <= KEPT_BYTES // 2:
+            with self._lock:
+                if record not in self._kept:
+                    self._kept[record] = parsed
+                    self._bytes += len(record)
+                while self._bytes > KEPT_BYTES:
+                    gone, _parsed = self._kept.popitem(last=False)
+                    self._bytes -= len(gone)
+        return parsed
+
+
+_parsed = _Parsed()
 
 
 class NotStackable(Exception):
@@ -56,7 +88,7 @@ def stack(layers: Sequence[tuple[str, LayerNote]]) -> Stack:
     Raises NotStackable where only Trivy can tell.
     """
     try:
-        return _stack([(diff_id, note.record, json.loads(note.record)) for diff_id, note in layers])
+        return _stack([(diff_id, note.record, _parsed.of(note.record)) for diff_id, note in layers])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotStackable("a record of a form that is not known") from error
 
@@ -88,8 +120,8 @@ def _stack(layers: Sequence[tuple[str, bytes, Json]]) -> Stack:
                 origins.setdefault((group.get("FilePath") or "", *_named(package)), diff_id)
         for found in record.get("Licenses") or ():
             _put(files, f"{found.get('FilePath') or ''}/type:license,{found.get('Type')}", found)
-    for diff_id, raw in {diff_id: raw for diff_id, raw, _record in layers}.items():
-        for secret in read_secrets(raw, diff_id):
+    for diff_id, record in {diff_id: record for diff_id, _raw, record in layers}.items():
+        for secret in secrets_in(record, diff_id):
             secrets.setdefault(secret.path, []).append(secret)
     held = list(_held(files))
     system_packages = list(_system_packages(held, origins))
@@ -183,7 +215,7 @@ def _applications(
 def languages(note: LayerNote) -> Iterator[tuple[str, Json]]:
     """Yield the packages of programming languages in a layer: where each lies, and its record."""
     try:
-        for group in json.loads(note.record).get("Applications") or ():
+        for group in _parsed.of(note.record).get("Applications") or ():
             for _package, path, record in _packages_of(group):
                 yield path, record
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from scanning.engines.base import Check, EngineError, RiskCategory
 from scanning.engines.gathering import Gathering
@@ -50,6 +51,7 @@ class Together:
                 return None
             if report := report_of(tool, turn, stacked, self._packages(tool)):
                 return Told(report, {})
+            turn = replace(turn, stacked=stacked)
             if not self._gathering.others:
                 return self._work([(tool, turn)], check)[0]
         if size > SMALL_BYTES or not self._gathering.others:

@@ -85,6 +85,7 @@ class Turn:
     scratch: Path
     timeout: float
     whole: bool = True
+    stacked: Stack | None = None  # what the image holds, where that is known already
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def together(
 
 def stack_of(turn: Turn) -> Stack | None:
     """Return what the image holds, by the notes of its layers; None where only Trivy can tell."""
+    if turn.stacked:
+        return turn.stacked
     try:
         return stack([(layer.diff_id, turn.notes[layer.diff_id]) for layer in turn.image.layers])
     except (NotStackable, KeyError):

@@ -119,7 +119,7 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._end.wait(0.15):
+        while not self._end.wait(0.5):
             for pid in descendants(self._pid):
                 with contextlib.suppress(OSError, IndexError):
                     if b"cluster" in Path(f"/proc/{pid}/cmdline").read_bytes():

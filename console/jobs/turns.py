@@ -1,0 +1,34 @@
+"""Turns to write: SQLite lets one write at a time and has the others look again after a while, at random.
+
+Who waits in a line instead goes on the moment that the one before is done. PostgreSQL needs none of this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+
+@contextmanager
+def turn_to_write() -> Iterator[None]:
+    """Hold the turn of this machine's writers, for one short transaction that begins and ends within.
+
+    Within a transaction there is nothing to wait for: it may have the right to write already.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    folder = Path(settings.DATA_DIR) / "run"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
