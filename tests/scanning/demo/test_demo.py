@@ -92,9 +92,9 @@ def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
     assert "charts/storefront" not in rows
     assert ".sig" not in rows
 
-    tags = {
-        name: tag for tag, name in re.findall(r'value="(\d+)"[^>]*aria-label="Select 127\.0\.0\.1:\d+/(\S+)"', rows)
-    }
+    link = r'<a class="addr" href="[^"]*?(\d+)/?"[^>]* data-tag="([^"]+)">'
+    link += '<span class="mid"><span>([^<]*)</span><span>([^<]*)<'
+    tags = {f"{folders}{last}:{tag}": key for key, tag, folders, last in re.findall(link, rows)}
     for name, tab, shown in SHOWN:
         page = session.get(f"{address}/scans/images/{tags[name]}/{tab}", timeout=30).text
         assert [words for words in shown if words not in page] == [], (name, tab)
