@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from console.jobs import process
+from scanning.engines import trivy_stack
 from scanning.engines.base import EngineError, ImageInput, ImageReport
 from scanning.engines.trivy import Trivy
 from scanning.engines.trivy_known import KnownPackages
@@ -350,3 +351,19 @@ def test_what_the_cache_says_is_checked_before_it_is_believed(
     notes.kept[variant, top] = notes.kept[variant, base]
     with pytest.raises(EngineError):
         analyse(trivy, image, scratch)
+
+
+def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = trivy_stack._Parsed()
+    base, large = b'{"DiffID": "sha256:1"}', b'{"x": "' + b"x" * 600 + b'"}'
+    monkeypatch.setattr(trivy_stack, "KEPT_BYTES", 1000)
+    assert parsed.of(base) == {"DiffID": "sha256:1"}
+    assert parsed.of(bytes(bytearray(base))) is parsed.of(base)
+    assert parsed.of(large) is not parsed.of(large), "one that takes more than half of the room is not kept"
+    others = [b'{"y": "' + b"%d" % number * 40 + b'"}' for number in range(40)]
+    for other in others:
+        parsed.of(other)
+    assert sum(map(len, parsed._kept)) == parsed._bytes <= 1000
+    assert base not in parsed._kept
+    with pytest.raises(ValueError, match="Expecting"):
+        parsed.of(b"{")
