@@ -50,7 +50,7 @@ def test_one_at_a_time_and_those_who_wait_go_on_when_it_is_done() -> None:
 def test_another_process_is_waited_for_even_if_it_dies() -> None:
     with turn_to_write():
         pass  # the file is there now
-    turn = Path(settings.DATA_DIR) / "run" / "turn"
+    turn = Path(settings.DATA_DIR) / "turn"
     entered = threading.Event()
 
     def write() -> None:
