@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.template import Context, Engine, Template
 from django.template.base import render_value_in_context
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from console.listing.page import Cell
+from console.templatetags.ui import when
 
 register = template.Library()
 
@@ -40,16 +43,36 @@ def cells(context: Context, found: Sequence[Cell]) -> SafeString:
         for cell in found:
             column = cell.column
             parts.append(_opened(column.css, column.slot, str(column.label) if column.slot == "fact" else ""))
-            if column.live:
-                context["cell"] = cell
-                parts.append(_template("console/listing/live_cell.html").render(context))
-            elif column.template:
-                context["column"], context["value"] = column, cell.value
-                parts.append(_template(column.template).render(context))
-            else:
-                parts.append(render_value_in_context("–" if cell.value is None else cell.value, context))
-            parts.append("</td>")
+            if column.live:  # as live_cell.html has it
+                parts.append(f'<div id="{context["listing"].name}-{column.name}-{context["row"].pk}">')
+            parts.append(_content(context, cell))
+            parts.append("</div></td>" if column.live else "</td>")
     return mark_safe("".join(parts))  # noqa: S308 (each part is escaped)
+
+
+def _content(context: Context, cell: Cell) -> str:
+    column, value = cell.column, cell.value
+    if column.template in _MADE:
+        return _MADE[column.template](value)
+    if column.template:
+        context["column"], context["value"] = column, value
+        return _template(column.template).render(context)
+    return render_value_in_context("–" if value is None else value, context)
+
+
+def _number(value: Any) -> str:
+    return '<span class="faint">–</span>' if value is None else conditional_escape(intcomma(value))
+
+
+def _time(value: Any) -> str:
+    return when(value, "–", plain=True)
+
+
+# The simplest templates of cells are the most common ones: what they say is said here without their rendering.
+_MADE: dict[str, Callable[[Any], str]] = {
+    "console/listing/number.html": _number,
+    "console/listing/time.html": _time,
+}
 
 
 @lru_cache(maxsize=200)
