@@ -80,3 +80,8 @@ def test_unsafe_code_is_found_where_no_reason_stands_beside_it(tmp_path: Path) -
     for name, code in (("unsafe.py", 1), ("reasoned.py", 0)):
         done = subprocess.run([*options, str(tmp_path / name)], cwd=ROOT, capture_output=True, text=True, timeout=100)
         assert done.returncode == code, done.stdout
+
+
+def test_all_code_is_clean_or_has_its_reason_beside_it() -> None:
+    done = subprocess.run(command("bandit"), cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
