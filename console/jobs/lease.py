@@ -21,8 +21,7 @@ log = logging.getLogger(__name__)
 class Lease:
     """Holds ``attempt`` of ``job`` for this process. Its thread uses a database connection of its own.
 
-    ``also`` is called in it at each look.
-
+    ``also`` is called in that thread, after each look at the job.
     ``lost`` and ``cancelled`` are facts to read at any time. A database that does not answer for the length of the
     lease means lost: by then another worker may have the job.
     """

@@ -345,6 +345,25 @@ def test_stages_that_last_a_moment_are_not_written_and_one_that_lasts_is_though_
     assert Times().poll <= 1, "so soon does the lease's thread catch up"
 
 
+def test_the_thread_of_the_lease_writes_a_stage_that_was_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_module, "STAGE_SECONDS", 600)
+    job = queued()
+
+    def busy(run: JobRun[Canary]) -> None:
+        run.progress("pull")
+        run.progress("unpack")
+        for _ in range(500):
+            time.sleep(0.01)
+            job.refresh_from_db()
+            if job.stage == "unpack":
+                return
+        pytest.fail("the stage was never written")
+
+    work(Canary, job.pk, busy)
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
 def test_a_deadline_fails_with_its_own_words() -> None:
     job = queued()
 
