@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from console.admin_rows import BoundedPaginator, found
+
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
 HIDDEN = {"password", "key", "login", "connection_login", "fingerprint", "secret", "session_key", "session_hash"}
 DIGEST = re.compile(r"(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{20,}")  # too long for a list
@@ -43,6 +45,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     page: tuple[str, str] | None = None
     show_full_result_count = False
     list_per_page = 50
+    paginator = BoundedPaginator
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         first, *others = super().get_list_display(request)
@@ -57,6 +60,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if isinstance(field, models.ForeignKey) and field.related_model in self.admin_site._registry:
             return _told(field, _linked if link else _short)
         return _told(field, _short) if isinstance(field, models.CharField) and not field.choices else name
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        term = search_term.strip()
+        return found(queryset, tuple(self.get_search_fields(request)), term) if term else queryset, False
 
     def view_on_site(self, obj: Any) -> str | None:
         """Return the address of the page of ``obj`` in the console, None where it has none."""

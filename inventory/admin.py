@@ -33,7 +33,7 @@ class TagAdmin(ReadOnlyAdmin):
     list_display = ("address", "name", "digest", "image", "size", "first_seen", "changed_at")
     list_filter = ("registry",)
     list_select_related = ("image",)
-    search_fields = ("address", "name", "=digest")
+    search_fields = ("address", "name", "digest__startswith")
 
 
 @admin.register(Image)

@@ -44,7 +44,7 @@ class ScanRunAdmin(JobAdmin):
 class ScanAdmin(JobAdmin):
     list_display = ("id", "address", "state", "stage", "lane", "attempt", "worker", "created_at", "ended_at", "reason")
     list_filter = ("state", "lane", "registry")
-    search_fields = ("address", "=manifest_digest", "worker")
+    search_fields = ("=id", "address", "reason", "image__image_id__startswith")
     date_hierarchy = None
 
 

@@ -11,9 +11,13 @@ from django.contrib import admin
 from django.db.models import Field, Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from console.listing import listing
 from console.models import Team, User
 from console.read_only_admin import ReadOnlyAdmin, is_hidden
+from inventory.models import Tag
+from scanning.models import ImagePackage
 from scanning.sample.make import make
 from tests import factories
 from tests.people import person
@@ -61,8 +65,6 @@ def filled(model: type[Model]) -> Model:
 
 
 def _value(field: Field[Any, Any]) -> Any:
-    from django.utils import timezone
-
     now = timezone.now()
     kinds: dict[str, Any] = {
         "DateTimeField": now,
@@ -129,8 +131,6 @@ def test_no_page_shows_a_credential_of(staff: Client, model: type[Model]) -> Non
 
 
 def test_lists_take_as_many_queries_for_many_rows_as_for_few(staff: Client, django_assert_max_num_queries: Any) -> None:
-    from django.utils import timezone
-
     make(tags=60, images=20, seed=3, now=timezone.now())
     for model in OURS:
         staff.get(address(model, "changelist"))
@@ -170,3 +170,34 @@ def test_a_row_leads_to_its_page_in_the_console(staff: Client) -> None:
         )
         assert staff.get(page).status_code == 200
     assert "viewsitelink" not in staff.get(address(type(of), "change", of.pk)).content.decode()
+
+
+def test_staff_search_by_what_belongs_to_a_row_and_by_the_beginning_of_a_digest(staff: Client) -> None:
+    make(tags=30, images=10, seed=3, now=timezone.now())
+    held = ImagePackage.objects.select_related("package", "image").first()
+    assert held is not None
+    for term, expected in (
+        (held.package.name, {held.package.name}),
+        (f" {held.image.image_id[:20]} ", None),
+        ("nothing-is-called-this", set()),
+    ):
+        rows = staff.get(address(ImagePackage, "changelist"), {"q": term}).context["cl"].queryset
+        found = {row.package.name for row in rows}
+        if expected is None:
+            assert {row.image_id for row in rows} == {held.image_id}
+        else:
+            assert all(name.startswith(term) for name in found)
+            assert bool(found) == bool(expected)
+    tag = Tag.objects.latest("pk")
+    rows = staff.get(address(Tag, "changelist"), {"q": tag.digest[:19]}).context["cl"].queryset
+    assert tag in rows
+    assert {row.digest for row in rows} == {tag.digest}
+
+
+def test_a_long_list_counts_no_further_than_it_must_and_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tags=120, images=10, seed=3, now=timezone.now())
+    assert "120 tags" in staff.get(address(Tag, "changelist")).text
+    monkeypatch.setattr(listing, "COUNTED_EXACTLY", 100)
+    page = staff.get(address(Tag, "changelist"))
+    assert "100+ tags: search or filter" in page.text
+    assert page.context["cl"].paginator.num_pages == 2
