@@ -114,12 +114,12 @@ def outdated() -> Q:
     found = Q(pk__in=[])
     if facts is not None:
         found |= looked & Q(category=RiskCategory.VULNERABILITIES, database_updated_at__lt=facts.built_at)
-    for category, version in _versions().items():
+    for category, version in versions().items():
         found |= looked & Q(category=category) & ~Q(engine_version__startswith=version)
     return found
 
 
-def _versions() -> dict[RiskCategory, str]:
+def versions() -> dict[RiskCategory, str]:
     """Return how the version begins that a result of today has, for each category whose engine works."""
     versions: dict[RiskCategory, str] = {}
     try:

@@ -99,7 +99,11 @@ class PackageFilters(ListingFilterSet):
 
 RUN_RESULTS = {  # word in the address → what it says on screen, and which runs are meant
     "running": (_("Going on"), Q(finished_at=None)),
-    "done": (_("Done"), Q(finished_at__isnull=False, state=State.SUCCEEDED, failed=0, cancelled=0)),
+    "done": (_("Done"), Q(finished_at__isnull=False, state=State.SUCCEEDED, images__gt=0, failed=0, cancelled=0)),
+    "nothing": (
+        _("Nothing queued"),
+        Q(finished_at__isnull=False, state=State.SUCCEEDED, images=0, failed=0, cancelled=0),
+    ),
     "exceptions": (
         _("Scan exceptions"),
         Q(finished_at__isnull=False, state=State.SUCCEEDED, failed__gt=0, cancelled=0),
@@ -118,11 +122,13 @@ def run_conditions() -> dict[str, Q]:
         return {name: condition for name, (_label, condition) in RUN_RESULTS.items()}
     scans = Scan.objects.filter(run=OuterRef("pk"))
     failed, cancelled = (Q(Exists(scans.filter(state=state))) for state in (State.FAILED, State.CANCELLED))
+    queued = Q(Exists(scans))
     over = Q(finished_at__isnull=False)
     ended = over & Q(state=State.SUCCEEDED)
     return {
         "running": Q(finished_at=None),
-        "done": ended & ~failed & ~cancelled,
+        "done": ended & queued & ~failed & ~cancelled,
+        "nothing": ended & ~queued,
         "exceptions": ended & failed & ~cancelled,
         "cancelled": over & (Q(state=State.CANCELLED) | (Q(state=State.SUCCEEDED) & cancelled)),
         "failed": over & Q(state=State.FAILED),

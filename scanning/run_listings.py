@@ -105,7 +105,9 @@ def result_of(run: ScanRun) -> str:
         return "failed"
     if run.state == State.CANCELLED or run.cancelled:
         return "cancelled"
-    return "exceptions" if run.failed else "done"
+    if run.failed:
+        return "exceptions"
+    return "done" if run.images else "nothing"
 
 
 def result_label(run: ScanRun) -> str:
@@ -243,6 +245,7 @@ RUNS = Listing[ScanRun](
             template="console/listing/number.html",
             descending_first=True,
             css="num",
+            slot="fact",
         ),
         _ended_number("succeeded", gettext_lazy("Scanned")),
         _ended_number(

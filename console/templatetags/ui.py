@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 from django import forms, template
@@ -17,7 +18,7 @@ from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
@@ -28,6 +29,7 @@ from console.told import tell
 register = template.Library()
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*(?: [A-Z]+\b)?)")  # of a command, with its value
 
 # state of an image → CSS class, icon, class of the icon, word
 STATES = {
@@ -160,6 +162,14 @@ def binary_size(size: int | None) -> str:
 def told(text: object) -> str:
     """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
     return tell(str(text or ""))
+
+
+@register.filter
+def unbroken(text: str) -> SafeString:
+    """Return ``text`` so that no line ends within an option of a command, such as ``--from FILE``."""
+    parts = OPTION.split(str(text))
+    options = (format_html('<span class="nobr">{}</span>', part) for part in parts[1::2])
+    return format_html_join("", "{}{}", zip_longest(parts[::2], options, fillvalue=""))
 
 
 @register.filter

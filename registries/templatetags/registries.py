@@ -22,13 +22,17 @@ MINUTE, HOUR = 60, 3600
 
 
 @register.inclusion_tag("registries/_running.html", takes_context=True)
-def moving(context: dict[str, Any]) -> dict[str, Any]:
-    """Show the bar of all syncs and removals in progress; the page asks for it again while there are any."""
-    active = list(SyncRun.objects.filter(state__in=ACTIVE))
+def moving(context: dict[str, Any], only: int | None = None) -> dict[str, Any]:
+    """Show the bar of all syncs and removals in progress; the page asks for it again while there are any.
+
+    ``only`` is the key of the registry whose page this is: the syncs of others are not told there.
+    """
+    runs = SyncRun.objects.filter(state__in=ACTIVE)
+    active = list(runs if only is None else runs.filter(registry=only))
     running = [run for run in active if run.state == State.RUNNING]
     total = sum(run.progress_total or 0 for run in running)
     known = bool(running) and all(run.progress_total for run in running)
-    removals = unfinished()
+    removals = unfinished() if only is None else []
     return {
         "repositories": sum(run.repositories for run in running),
         "tags": sum(run.tags for run in running),
@@ -38,6 +42,7 @@ def moving(context: dict[str, Any]) -> dict[str, Any]:
         "left": max((seconds_left(run) or 0 for run in running), default=0) if known else 0,
         "removals": removals,
         "user": context["user"],
+        "only": only,
         "poll": bool(active) or any(not removal.is_final for removal in removals),
     }
 

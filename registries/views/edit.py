@@ -151,7 +151,7 @@ def delete_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def what_goes(registries: list[Registry]) -> dict[str, int]:
-    """Return how many repositories, tags and images ``registries`` hold, and how many images nobody else does."""
+    """Return what goes with ``registries``: "alone" counts the images that no other registry holds."""
     chosen, image = (
         Registry.objects.filter(pk__in=[registry.pk for registry in registries]),
         "repository_set__tags__image",
@@ -164,4 +164,5 @@ def what_goes(registries: list[Registry]) -> dict[str, int]:
     records = SyncRun.objects.filter(registry__in=registries).count()  # joined above, each would multiply the tags
     others = Registry.objects.exclude(pk__in=chosen.values("pk")).filter(**{f"{image}__in": chosen.values(image)})
     shared = others.aggregate(number=Count(image, distinct=True))["number"]
-    return {**counts, "records": records, "alone": counts["images"] - shared}
+    passwords = sum(registry.has_password + registry.has_pull_password for registry in registries)
+    return {**counts, "records": records, "alone": counts["images"] - shared, "passwords": passwords}

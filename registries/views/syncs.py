@@ -110,15 +110,24 @@ def progress(request: HttpRequest) -> HttpResponse:
     return moving(request)
 
 
+def keys(named: str) -> list[int]:
+    """Return the keys that stand in ``named``, separated by commas; what can be none is left out."""
+    return [int(key) for key in named.split(",") if key.isdecimal() and len(key) < 19]
+
+
 def moving(request: HttpRequest) -> HttpResponse:
     """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
     asked = request.POST if request.method == "POST" else request.GET
-    visible = [int(key) for key in asked.get("visible", "").split(",") if key.isdecimal() and len(key) < 19]
+    visible, only = keys(asked.get("visible", "")), keys(asked.get("only", ""))
     shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
     lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
     changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
     cells = asked.get("cells", "").split(",") if "cells" in asked else shown
-    return render(request, "registries/_progress.html", {"rows": changing, "cells": cells, "oob": True})
+    return render(
+        request,
+        "registries/_progress.html",
+        {"rows": changing, "cells": cells, "only": only[0] if only else None, "oob": True},
+    )
 
 
 def after(request: HttpRequest) -> HttpResponse:

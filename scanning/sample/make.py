@@ -16,7 +16,8 @@ from django.utils import timezone
 from console.jobs.models import Lane, State
 from inventory.models import Snapshot
 from registries.models import Registry
-from scanning import reach
+from scanning import coverage, reach
+from scanning.engines.base import RiskCategory
 from scanning.models import Recount
 from scanning.sample import names, syncs
 from scanning.sample.catalogue import Catalogue, Known
@@ -33,6 +34,7 @@ STATES = (  # of images: state, weight
     ("cancelled", 22),
     ("queued", 3),
 )
+UPGRADED = timedelta(days=24)  # so long ago the engines were renewed; what was scanned before is out of date
 FAILURES = (
     ("The registry does not have the layer any more.", "Push the image again, or delete the tag."),
     ("The scan took longer than its timeout of 30 min.", "Scan again with a longer timeout."),
@@ -118,6 +120,7 @@ class _Maker:
         self._runs = Runs(table, images=images, rng=self.rng, now=now)
         self._waiting: list[tuple[Build, Registry, int, str]] = []  # what scans wait to pull, the youngest of all
         self._synced: dict[int, datetime] = {}  # registry → when its last sync ended
+        self._engines = coverage.versions()
 
     # --- the whole ---------------------------------------------------------------------------------------------------
     def run(self, say: Callable[[str], None]) -> Made:
@@ -332,9 +335,16 @@ class _Maker:
             if known and rng.random() < 0.02:
                 outcome, told = "partial", ("One archive in it is larger than is looked into.", "")
             looked = (scanned_at, scanned_at if known else None, last.key if last else None)
-            self._tables["result"].add(pk, category, outcome, *told, "sample", *looked)
+            self._tables["result"].add(pk, category, outcome, *told, self._engine(category, scanned_at), *looked)
         self.made_images += 1
         return Build(pk, manifest, digest, size, at, scans)
+
+    def _engine(self, category: str, scanned_at: datetime | None) -> str:
+        """Return the version of the engine that looked at ``scanned_at``: that of today, or one before it."""
+        today = self._engines.get(RiskCategory(category))
+        if today is None or scanned_at is None or scanned_at < self.now - UPGRADED:
+            return "trivy 0.60.0" if category != RiskCategory.MALWARE else "yara-x 1.0.0"
+        return f"{today} made up" if today.endswith(",") else today
 
     def _scans_of(self, state: str, at: datetime, reason: str, remedy: str) -> tuple[str, tuple[Scanned, ...]]:
         """Return the scans of an image made ``at`` that is to be in ``state``, and the state that they leave it in."""

@@ -173,3 +173,10 @@ def test_no_template_has_inline_style_or_script() -> None:
 
 def _templates() -> list[Path]:
     return list((settings.BASE_DIR / "templates").rglob("*.html"))
+
+
+def test_no_line_ends_within_an_option_of_a_command() -> None:
+    text = "Run <b> --from FILE, --now or 3--4 and --two-words. (--x)"
+    shown = render("{{ text|unbroken }}", text=text)
+    assert re.sub("</?span[^>]*>", "", shown) == text.replace("<", "&lt;").replace(">", "&gt;")
+    assert re.findall('<span class="nobr">(.*?)</span>', shown) == ["--from FILE", "--now", "--two-words"]

@@ -219,6 +219,21 @@ def test_what_goes_with_a_registry_is_counted_before(lab: Registry) -> None:
     assert "the findings of 1 distinct image that no other registry holds (of 2)" in html
 
 
+def test_deleting_names_the_registry_above_and_speaks_of_a_password_only_where_there_is_one(lab: Registry) -> None:
+    client, url = signed_in("administrator"), reverse("registries:registry-delete", args=[lab.pk])
+    Registry.objects.update(password_token="", pull_password_token="")
+    html = client.get(url).content.decode()
+    crumbs = html[html.index('class="crumbs"') :].split("</nav>")[0]
+    assert f'href="{reverse("registries:registry-detail", args=[lab.pk])}">lab</a>' in crumbs
+    assert "password" not in html
+    lab.set_password("secret")
+    lab.save()
+    assert "the stored password<" in client.get(url).content.decode()
+    lab.set_pull_password("another")
+    lab.save()
+    assert "the stored passwords<" in client.get(url).content.decode()
+
+
 def test_several_are_deleted_together_after_their_number_is_typed(lab: Registry) -> None:
     two, three = (factories.registry() for _ in range(2))
     client, url = signed_in("administrator"), reverse("registries:delete-chosen")
@@ -307,6 +322,27 @@ def test_the_poll_brings_only_cells_that_the_page_has(lab: Registry) -> None:
     html = poll(client, lab)
     assert f'id="sync-{lab.pk}"' in html
     assert f'id="images-{lab.pk}"' not in html
+
+
+def test_the_page_of_a_registry_tells_and_cancels_its_own_sync_alone(lab: Registry) -> None:
+    client, page = signed_in("operator"), reverse("registries:registry-detail", args=[lab.pk])
+    other = SyncRun.objects.create(registry=factories.registry(), state=State.RUNNING)
+    html = client.get(page).content.decode()
+    assert "data-poll" not in html
+    assert "Running syncs" not in html
+    mine = SyncRun.objects.create(registry=lab, state=State.RUNNING)
+    asked = {"visible": lab.pk, "cells": "connection,last_sync", "only": lab.pk}
+    for html in (
+        client.get(page).content.decode(),
+        client.get(reverse("registries:progress"), asked).content.decode(),
+    ):
+        assert "Syncing</span>" in html
+        assert "syncing" not in html
+        assert reverse("registries:cancel-all") not in html
+    client.post(reverse("registries:cancel-sync", args=[lab.pk]))
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert (mine.cancel_requested_at is None, other.cancel_requested_at is None) == (False, True)
 
 
 def test_images_are_the_tags_that_a_registry_holds(lab: Registry) -> None:

@@ -14,9 +14,9 @@ from django.db.models import Count
 
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
-from scanning import counts, progress, reach
-from scanning.models import ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
-from scanning.sample.make import make
+from scanning import counts, coverage, progress, reach
+from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
+from scanning.sample.make import UPGRADED, make
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -100,6 +100,14 @@ def test_each_image_is_in_the_state_that_its_last_scan_left_it_in() -> None:
         outcomes = {result.outcome for result in image.category_results.all()}
         assert ("failed" in outcomes) is (image.scan_state == "failed")
         assert bool(outcomes) is bool(ended)
+
+
+def test_only_what_was_scanned_before_the_engines_were_renewed_is_out_of_date() -> None:
+    make(tags=1500, images=500, seed=3, now=NOW)
+    results = CategoryResult.objects.exclude(looked_at=None)
+    old = set(results.filter(coverage.outdated()).values_list("pk", flat=True))
+    assert old == set(results.filter(looked_at__lt=NOW - UPGRADED).values_list("pk", flat=True))
+    assert 0 < len(old) < results.count() / 2
 
 
 def test_what_waits_is_told_as_the_youngest_scans() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -60,14 +62,33 @@ def test_every_run_has_one_result() -> None:
     from scanning.run_listings import result_of
 
     now = timezone.now()
-    states = [(state, failed, cancelled) for state in State for failed in (0, 1) for cancelled in (0, 1)]
-    for state, failed, cancelled in states:
+    for state, images, failed, cancelled in itertools.product(State, (0, 2), (0, 1), (0, 1)):
         ended = now if state not in {State.QUEUED, State.RUNNING} else None
-        ScanRun.objects.create(scope=Scope.ALL, state=state, failed=failed, cancelled=cancelled, finished_at=ended)
+        ScanRun.objects.create(
+            scope=Scope.ALL, state=state, images=images, failed=failed, cancelled=cancelled, finished_at=ended
+        )
     for name, (_label, condition) in RUN_RESULTS.items():
         assert {run.pk for run in ScanRun.objects.filter(condition)} == {
             run.pk for run in ScanRun.objects.all() if result_of(run) == name
         }
+
+
+def test_a_run_that_queued_nothing_says_so_and_not_that_it_is_done(client: Client) -> None:
+    busy = factories.tag("busy")
+    start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
+    run = start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
+    assert run.skipped == {"Already scanning": 1}
+    page = client.get(reverse("scanning:run", args=[run.pk])).content.decode()
+    assert "Nothing queued" in page
+    assert "Done" not in page
+    for result, found in (("nothing", 1), ("done", 0), ("running", 0)):
+        html = client.get(LIST, {"result": result}).content.decode()
+        assert html.count(f'href="{reverse("scanning:run", args=[run.pk])}"') == found, result
+
+
+def test_the_card_of_a_run_says_how_many_scans_it_has(client: Client) -> None:
+    run_of(3)
+    assert '<td class="num" data-c="fact" data-label="Scans">' in client.get(LIST).content.decode()
 
 
 def test_the_list_has_a_constant_number_of_queries(client: Client) -> None:
