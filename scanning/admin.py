@@ -11,6 +11,7 @@ from scanning.models import (
     Firing,
     HolderSet,
     ImagePackage,
+    JoinedScan,
     LayerEvidence,
     MalwareFinding,
     Package,
@@ -46,6 +47,13 @@ class ScanAdmin(JobAdmin):
     list_filter = ("state", "lane", "registry")
     search_fields = ("=id", "address", "reason", "image__image_id__startswith")
     date_hierarchy = None
+
+
+@admin.register(JoinedScan)
+class JoinedScanAdmin(ReadOnlyAdmin):
+    list_display = ("scan", "run", "tags")
+    list_select_related = ("scan", "run")
+    search_fields = ("=scan__id", "=run__id")
 
 
 @admin.register(ScanSchedule)

@@ -97,20 +97,16 @@ class PackageFilters(ListingFilterSet):
         return Q(package__name__icontains=word) | Q(package__version__icontains=word) | Q(path__icontains=word)
 
 
+STOPPED = Q(cancel_requested_at__isnull=False)  # by a person, after all its scans were queued
+_ENDED = Q(finished_at__isnull=False, state=State.SUCCEEDED)
 RUN_RESULTS = {  # word in the address → what it says on screen, and which runs are meant
     "running": (_("Going on"), Q(finished_at=None)),
-    "done": (_("Done"), Q(finished_at__isnull=False, state=State.SUCCEEDED, images__gt=0, failed=0, cancelled=0)),
-    "nothing": (
-        _("Nothing queued"),
-        Q(finished_at__isnull=False, state=State.SUCCEEDED, images=0, failed=0, cancelled=0),
-    ),
-    "exceptions": (
-        _("Scan exceptions"),
-        Q(finished_at__isnull=False, state=State.SUCCEEDED, failed__gt=0, cancelled=0),
-    ),
+    "done": (_("Done"), _ENDED & ~STOPPED & Q(images__gt=0, failed=0, cancelled=0)),
+    "nothing": (_("Nothing queued"), _ENDED & ~STOPPED & Q(images=0, failed=0, cancelled=0)),
+    "exceptions": (_("Scan exceptions"), _ENDED & ~STOPPED & Q(failed__gt=0, cancelled=0)),
     "cancelled": (
         _("Cancelled"),
-        Q(finished_at__isnull=False) & (Q(state=State.CANCELLED) | Q(state=State.SUCCEEDED, cancelled__gt=0)),
+        Q(finished_at__isnull=False, state=State.CANCELLED) | (_ENDED & (STOPPED | Q(cancelled__gt=0))),
     ),
     "failed": (_("Failed"), Q(finished_at__isnull=False, state=State.FAILED)),
 }
@@ -122,16 +118,14 @@ def run_conditions() -> dict[str, Q]:
         return {name: condition for name, (_label, condition) in RUN_RESULTS.items()}
     scans = Scan.objects.filter(run=OuterRef("pk"))
     failed, cancelled = (Q(Exists(scans.filter(state=state))) for state in (State.FAILED, State.CANCELLED))
-    queued = Q(Exists(scans))
-    over = Q(finished_at__isnull=False)
-    ended = over & Q(state=State.SUCCEEDED)
+    queued, cancelled = Q(Exists(scans)), cancelled | STOPPED
     return {
         "running": Q(finished_at=None),
-        "done": ended & queued & ~failed & ~cancelled,
-        "nothing": ended & ~queued,
-        "exceptions": ended & failed & ~cancelled,
-        "cancelled": over & (Q(state=State.CANCELLED) | (Q(state=State.SUCCEEDED) & cancelled)),
-        "failed": over & Q(state=State.FAILED),
+        "done": _ENDED & queued & ~failed & ~cancelled,
+        "nothing": _ENDED & ~queued & ~STOPPED,
+        "exceptions": _ENDED & failed & ~cancelled,
+        "cancelled": Q(finished_at__isnull=False, state=State.CANCELLED) | (_ENDED & cancelled),
+        "failed": Q(finished_at__isnull=False, state=State.FAILED),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,12 @@ from inventory import summary
 from inventory.models import Manifest, Tag
 from scanning import quota
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun
+from scanning.models import JoinedScan, Scan, ScanRun
 from scanning.models.run import ACTIVE
 
 PROMPT = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
 ALREADY = _("Already scanning")
+ENDING = _("Its scan is being cancelled; scan it again afterwards")
 OTHERWISE = _("Being scanned for other risk categories; scan it again afterwards")
 BATCH = 200  # tags a transaction; keeps the database's write lock short
 
@@ -45,8 +47,9 @@ class Queued:
 def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
     """Queue one scan for each image behind these tags (at most BATCH) that has none, and return what became of them.
 
-    An image that the run has scanned already gets no second scan; its tag counts. One that waits in the queue for
-    another run is skipped, but looked at for what this run is to look for too, and no later than for this run.
+    An image that the run has scanned already gets no second scan; its tag counts. One whose scan another run has
+    started is skipped, but that scan goes on for as long as this run wants it, and while it waits it is made to look
+    for what this run is to look for too, no later than for this run.
     ``run`` is not saved. Belongs into the transaction that saves it.
     """
     tags = list(
@@ -59,12 +62,11 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         images = {tag.image_id for tag in tags if tag.image_id is not None}
         scans = Scan._base_manager.filter(image_id__in=images)  # of others too: an image is scanned once at a time
         ours = set(scans.filter(run=run).values_list("image_id", flat=True))
-        busy = {scan.image_id: scan for scan in scans.filter(state__in=ACTIVE)}
-        joined: dict[int, Scan] = {}
         # Locked in one order, as by those who cancel or hold back, so that no two wait for each other.
-        late = [scan.pk for scan in busy.values() if scan.lane > run.lane or set(run.categories) - set(scan.categories)]
-        locked = scans.filter(pk__in=late, state=State.QUEUED).order_by("pk").select_for_update(of=("self",))
-        held = {scan.pk: scan for scan in locked} if late else {}
+        active = scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",))
+        busy = {scan.image_id: scan for scan in active}
+        joined: Counter[int] = Counter()
+        changed: dict[int, Scan] = {}
         for tag in tags:
             if tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
                 why = _("The image behind this tag could not be read; sync its registry first")
@@ -73,11 +75,12 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 continue
             elif tag.image_id in busy:
                 scan = busy[tag.image_id]
-                before = run.images + len(done.scans) + len(joined)
-                if scan.pk in held and scan.pk not in joined and _join(run, held[scan.pk], before=before):
-                    joined[scan.pk] = held[scan.pk]
-                lacks = scan.state == State.RUNNING and set(run.categories) - set(scan.categories)
-                why = OTHERWISE if lacks else ALREADY
+                before = run.images + len(done.scans) + len(changed)
+                if scan.state == State.QUEUED and scan.pk not in joined and _join(run, scan, before=before):
+                    changed[scan.pk] = scan
+                why = _why(run, scan)
+                if why is ALREADY:
+                    joined[scan.pk] += 1
             elif limit is not None and room is not None and len(done.scans) >= room:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
             elif (made := _create(run, tag, tag.image_id, before=run.images + len(done.scans))) is None:
@@ -88,9 +91,30 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 done.tags += 1
                 continue
             done.skipped.append(Skipped(tag_id=tag.pk, address=str(tag), why=why))
+        _note_joined(run, joined)
         queue.enqueue_many(done.scans)
-        queue.enqueue_many(list(joined.values()))
+        queue.enqueue_many(list(changed.values()))
     return done
+
+
+def _why(run: ScanRun, scan: Scan) -> str:
+    """Return why ``run`` starts no scan of its own beside ``scan``; for ALREADY it takes that one's results."""
+    if scan.cancel_requested_at is not None:
+        return ENDING
+    return OTHERWISE if scan.state == State.RUNNING and set(run.categories) - set(scan.categories) else ALREADY
+
+
+def _note_joined(run: ScanRun, joined: Mapping[int, int]) -> None:
+    """Keep that ``run`` wants these scans, each for so many more of its tags."""
+    if not joined:
+        return
+    known = {row.scan_id: row for row in JoinedScan._base_manager.filter(run=run, scan__in=joined)}
+    for scan_id, number in joined.items():
+        row = known.get(scan_id) or JoinedScan(run=run, scan_id=scan_id)
+        row.tags += number
+        known[scan_id] = row
+    JoinedScan._base_manager.bulk_create([row for row in known.values() if row.pk is None])
+    JoinedScan._base_manager.bulk_update([row for row in known.values() if row.pk is not None], ["tags"])
 
 
 def _lane(run: ScanRun, before: int) -> int:
@@ -109,8 +133,8 @@ def _join(run: ScanRun, scan: Scan, *, before: int) -> bool:
     values: dict[str, Any] = {"categories": wanted, "lane": lane}
     if lane != scan.lane:
         values |= {"not_before": None, "reason": ""}
-    if not Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values):
-        return False  # it has begun a moment ago
+    Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values)
+    scan.categories = wanted
     if lane != scan.lane:
         summary.record_waiting([scan.image_id], reason="")
     return True

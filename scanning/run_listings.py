@@ -103,7 +103,7 @@ def result_of(run: ScanRun) -> str:
         return "running"
     if run.state == State.FAILED:
         return "failed"
-    if run.state == State.CANCELLED or run.cancelled:
+    if run.state == State.CANCELLED or run.cancelled or run.cancel_requested_at is not None:
         return "cancelled"
     if run.failed:
         return "exceptions"
@@ -197,7 +197,8 @@ RUNS = Listing[ScanRun](
             label=gettext_lazy("Result"),
             value=result_label,
             needs=Needs(
-                fields=("state", "finished_at", "failed", "cancelled", "images", "reason"), annotate=progress_now
+                fields=("state", "finished_at", "failed", "cancelled", "cancel_requested_at", "images", "reason"),
+                annotate=progress_now,
             ),
             template="scanning/cells/run_result.html",
             slot="status",

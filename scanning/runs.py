@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 
 from console.jobs import queue
 from console.jobs.advance import advance, cancel_queued
@@ -19,7 +20,8 @@ from console.models import User
 from console.scope import current, within
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun, ScanSchedule, Scope, Selection
+from scanning.leave import Left, leave
+from scanning.models import JoinedScan, Scan, ScanRun, ScanSchedule, Scope, Selection
 from scanning.models.run import ACTIVE
 from scanning.models.selection import put_in
 from scanning.queueing import BATCH, Queued, queue_scans
@@ -131,18 +133,25 @@ def _queue(job: JobRun[ScanRun]) -> None:
                     total = _tags(run).count()
                 job.progress("queueing", run.tags + run.skipped_tags, total)
     except Cancelled:
-        cancel_scans(run.scans.all())
+        _leave(run)
         raise
 
 
-def cancel_run(run: ScanRun) -> int:
+def cancel_run(run: ScanRun) -> Left:
     """Cancel what is left of a run: no more scans are queued, queued ones end at once, running ones within seconds.
 
-    Returns how many scans were meant. Of a run that scans more than is seen now, the scans that are seen are cancelled.
+    Returns how many scans were meant. Those that another run wants too go on for that one. Of a run that scans more
+    than is seen now, the scans that are seen are cancelled.
     """
     if _is_whole(run):
         queue.request_cancel(run)
-    return cancel_scans(run.scans.all())
+        ScanRun.objects.filter(pk=run.pk, cancel_requested_at=None).update(cancel_requested_at=Now())
+    return _leave(run)
+
+
+def _leave(run: ScanRun) -> Left:
+    """Leave the scans of ``run``; an earlier look at its tags may have gone as far as its cursor alone."""
+    return leave(run, lambda: _tags(run).filter(pk__lte=run.cursor) if run.cursor else _tags(run))
 
 
 def _is_whole(run: ScanRun) -> bool:
@@ -178,8 +187,9 @@ def cancel_everything() -> int:
 def tick() -> None:
     """Cancel scans that were queued while their run was cancelled, and close the runs that are over."""
     for run in ScanRun.objects.going_on().filter(state=State.CANCELLED):
-        cancel_queued(run.scans.all())
+        _leave(run)
     ScanRun.objects.all().close()
+    JoinedScan.prune()
     Selection.prune()
 
 
@@ -214,6 +224,9 @@ def _queue_batch(job: JobRun[ScanRun], tag_ids: list[int]) -> None:
     run = job.job
     with transaction.atomic():
         queued = queue_scans(run, tag_ids)
+        # A scan that this run had joined may have become its own since the batch before.
+        now = ScanRun._base_manager.select_for_update().get(pk=run.pk)
+        run.tags, run.images, run.skipped = now.tags, now.images, now.skipped
         _count(run, queued)
         run.cursor = tag_ids[-1]
         values = {name: getattr(run, name) for name in ("tags", "images", "skipped", "cursor")}

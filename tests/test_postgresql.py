@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 FILES = (
     "tests/registries/test_limit_workers.py",
     "tests/scanning/test_lanes.py",
+    "tests/scanning/test_leave.py",
     "tests/scanning/test_rematch.py",
     "tests/scanning/test_settings_page.py",
     "tests/test_odd_values.py::test_a_stranger_with_odd_values_gets_no_error",

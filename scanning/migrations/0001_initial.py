@@ -502,6 +502,18 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('image', 'category'), name='categoryresult_unique')],
             },
         ),
+        migrations.CreateModel(
+            name='JoinedScan',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('tags', models.PositiveIntegerField(default=0)),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='joined', to='scanning.scanrun')),
+                ('scan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='joined', to='scanning.scan')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('run', 'scan'), name='joinedscan_unique')],
+            },
+        ),
         migrations.AddIndex(
             model_name='scan',
             index=models.Index(fields=['state', 'lane', 'id'], name='scan_queue'),

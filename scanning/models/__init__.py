@@ -2,6 +2,7 @@
 
 from scanning.models.database_update import DatabaseUpdate
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
+from scanning.models.joined import JoinedScan
 from scanning.models.packages import Package, PackageVulnerability, Vulnerability
 from scanning.models.quota import ScanSettings
 from scanning.models.reach import (
@@ -25,6 +26,7 @@ __all__ = [
     "Firing",
     "HolderSet",
     "ImagePackage",
+    "JoinedScan",
     "LayerEvidence",
     "MalwareFinding",
     "Package",

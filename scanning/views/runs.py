@@ -83,12 +83,14 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     if found.is_over:
         messages.info(request, _("This run is over already."))
         return redirect("scanning:run", pk=pk)
-    count = runs.cancel_run(found)
-    audit.record(request, "run.cancel", found, {"scans": count})
-    messages.success(
-        request,
-        ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": f"{count:,}"},
-    )
+    left = runs.cancel_run(found)
+    audit.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
+    told = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", left.cancelled)
+    text = told % {"n": f"{left.cancelled:,}"}
+    if left.passed_on:
+        told = ngettext("%(n)s goes on for another run", "%(n)s go on for other runs", left.passed_on)
+        text += ", " + told % {"n": f"{left.passed_on:,}"}
+    messages.success(request, text)
     return redirect("scanning:run", pk=pk)
 
 

@@ -21,6 +21,8 @@ from inventory.listings import IMAGES
 from inventory.models import Tag
 from scanning import launch
 from scanning import progress as scans
+from scanning.leave import runs_that_want
+from scanning.models import Scan
 from scanning.views.started import say_started
 
 
@@ -45,18 +47,22 @@ def scan(request: HttpRequest) -> HttpResponse:
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the scans of the selected images, or all scans where the bar of running scans asks for it."""
     if request.POST.get("everything"):
+        wanted = runs_that_want(Scan.objects.all())
         count = launch.cancel()
     else:
         try:
-            count = launch.cancel(tag_ids=_selected(request).values_list("pk", flat=True).iterator())
+            selected = _selected(request)
         except SelectionError as error:
             messages.error(request, str(error) or _("Nothing is selected."))
             return _answer(request)
+        wanted = runs_that_want(Scan.objects.filter(image__in=selected.order_by().values("image")))
+        count = launch.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
     audit.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
-        messages.success(
-            request, ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
-        )
+        text = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
+        if wanted:
+            text += "; " + ngettext("%(n)s runs wanted it", "%(n)s runs wanted them", count) % {"n": wanted}
+        messages.success(request, text)
     else:
         messages.warning(request, _("None of the selected is being scanned."))
     return _answer(request)

@@ -23,6 +23,11 @@ CANCEL_SECONDS = 3
 IMPORTS = "from inventory.models import Tag\nfrom scanning.launch import cancel, launch\n"
 CANCEL = IMPORTS + "cancel()"
 AGAIN = IMPORTS + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)"
+CANCEL_THE_FIRST_RUN = """
+from scanning import runs
+from scanning.models import ScanRun
+assert runs.cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
+"""
 HANGING_TRIVY = """#!/bin/bash
 PATH=/usr/bin:/bin
 [ "$1" = --version ] && { echo '{"Version": "0.0.1"}'; exit; }
@@ -94,7 +99,13 @@ def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_sca
     assert 0 < done < total == sum(len(layer.content) for layer in image.layers)
     (shown,) = real_worker.rows("SELECT scan_stage FROM inventory_image")[0]
     assert shown.startswith("pulling 0 of ")
+    real_worker.shell(AGAIN + CANCEL_THE_FIRST_RUN)
+    assert real_worker.rows("SELECT run_id, state FROM scanning_scan") == [(2, "running")]
+    time.sleep(CANCEL_SECONDS + 1)  # by then a scan that is to end has
+    assert real_worker.rows("SELECT state, attempt, cancel_requested_at FROM scanning_scan") == [("running", 1, None)]
     cancelled_in_time(real_worker)
+    counts = "SELECT images, cancelled, finished_at IS NOT NULL FROM scanning_scanrun ORDER BY id"
+    assert real_worker.rows(counts) == [(0, 0, 1), (1, 1, 1)]
     scanned_again(real_worker)
 
 

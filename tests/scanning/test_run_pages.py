@@ -141,7 +141,7 @@ def test_a_run_is_cancelled_by_operators_only(client: Client) -> None:
     client.post(url)
     run.refresh_from_db()
     assert (run.is_over, run.cancelled) == (True, 2)
-    assert AuditEvent.objects.get(action="run.cancel").detail == {"scans": 2}
+    assert AuditEvent.objects.get(action="run.cancel").detail == {"scans": 2, "passed_on": 0}
     client.post(url)
     assert AuditEvent.objects.filter(action="run.cancel").count() == 1
     client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")

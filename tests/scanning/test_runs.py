@@ -17,8 +17,9 @@ from console.models import JobEvent
 from inventory.models import Image, Manifest, Tag
 from scanning import quota, runs, tasks
 from scanning.launch import launch
+from scanning.leave import Left
 from scanning.models import Scan, ScanRun, Scope
-from scanning.runs import cancel_run, start_run
+from scanning.runs import start_run
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -197,7 +198,7 @@ def test_cancelling_a_run_ends_its_queued_scans_at_once_and_asks_the_running_one
     run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     running = run.scans.order_by("pk").first()
     advance(running, State.RUNNING)
-    assert runs.cancel_run(run) == 3
+    assert runs.cancel_run(run) == Left(cancelled=3)
     running.refresh_from_db()
     assert running.cancel_requested_at is not None
     assert run.scans.filter(state=State.CANCELLED).count() == 2
@@ -250,7 +251,7 @@ def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkey
         return count
 
     monkeypatch.setattr(runs, "cancel_queued", meanwhile)
-    assert cancel_run(run) == 2
+    assert runs.cancel_scans(run.scans.all()) == 2
     back.refresh_from_db()
     taken.refresh_from_db()
     assert (back.state, taken.cancel_requested_at is not None) == (State.CANCELLED, True)

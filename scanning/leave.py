@@ -1,0 +1,148 @@
+"""What becomes of the scans of a run that is cancelled: those that another run wants too go on for that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _  # kept in English: see console.told
+
+from console.jobs.advance import cancel_queued
+from console.jobs.models import Lane, State
+from inventory.models import Tag
+from scanning.engines.base import RiskCategory
+from scanning.models import JoinedScan, Scan, ScanRun
+from scanning.models.run import ACTIVE
+from scanning.queueing import ALREADY
+
+PASSED_ON = _("Cancelled here; the scan goes on for another run")
+BATCH = 200  # scans a transaction
+LOOKS = 10  # at what has missed a cancel
+
+
+@dataclass
+class Left:
+    """What a run has left behind, in scans."""
+
+    cancelled: int = 0
+    passed_on: int = 0
+
+
+def leave(run: ScanRun, tags: Callable[[], QuerySet[Tag]]) -> Left:
+    """Take from all scans that are seen what ``run`` wants of them; ``tags`` are those that it means.
+
+    A scan of its own that nobody else wants is cancelled. One that another run wants becomes that one's: while it waits
+    only for what is wanted still, and in the lane of that. The counts of both runs are those as if the other had
+    started it.
+    """
+    _withdraw(run)
+    left = Left()
+    for _look in range(LOOKS):
+        found = False
+        for batch in _batches(run.scans.filter(state__in=ACTIVE, cancel_requested_at=None)):
+            found = True
+            left.cancelled += _cancel_unwanted(run, batch)
+            left.passed_on += _pass_on(run, batch, tags)
+        if not found:
+            break
+    if left.passed_on:
+        ScanRun.objects.filter(pk=run.pk).close()
+        run.refresh_from_db()
+    return left
+
+
+def _batches(scans: QuerySet[Scan]) -> Iterator[list[int]]:
+    last = 0
+    while batch := list(scans.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        yield batch
+        last = batch[-1]
+
+
+def _held(scan_ids: Iterable[int]) -> list[Scan]:
+    """Return the active ones of these scans, locked in one order: nobody joins them before the transaction is over."""
+    rows = Scan._base_manager.filter(pk__in=list(scan_ids), state__in=ACTIVE)
+    return list(rows.order_by("pk").select_for_update(of=("self",)))
+
+
+def _cancel_unwanted(run: ScanRun, scan_ids: list[int]) -> int:
+    """Cancel those that no other run wants; return how many."""
+    with transaction.atomic():
+        held = [scan for scan in _held(scan_ids) if scan.run_id == run.pk]
+        wanted = JoinedScan.wanted([scan.pk for scan in held])
+        mine = [scan for scan in held if scan.pk not in wanted]
+        cancel_queued(Scan._base_manager.filter(pk__in=[scan.pk for scan in mine]))
+        running = Scan._base_manager.filter(pk__in=[scan.pk for scan in mine], state=State.RUNNING)
+        running.filter(cancel_requested_at=None).update(cancel_requested_at=Now())
+        return len(mine)
+
+
+def _pass_on(run: ScanRun, scan_ids: list[int], tags: Callable[[], QuerySet[Tag]]) -> int:
+    """Give those that other runs want to the first of these; return how many."""
+    with transaction.atomic():
+        held = [scan for scan in _held(scan_ids) if scan.run_id == run.pk]
+        wanted = JoinedScan.wanted([scan.pk for scan in held])
+        given = [scan for scan in held if scan.pk in wanted]
+        if not given:
+            return 0
+        mine = tags().filter(image__in=[scan.image_id for scan in given]).count()
+        runs = {run.pk, *(wanted[scan.pk][0].run_id for scan in given)}
+        locked = {row.pk: row for row in ScanRun._base_manager.filter(pk__in=runs).order_by("pk").select_for_update()}
+        for scan in given:
+            heir, *others = wanted[scan.pk]
+            _lessen(scan, [heir.run, *(row.run for row in others)])
+            Scan._base_manager.filter(pk=scan.pk).update(run=heir.run, requested_by=heir.run.requested_by_id)
+            Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(timeout=heir.run.timeout)
+            _take_over(locked[heir.run_id], heir.tags)
+            heir.delete()
+        giver = locked[run.pk]
+        mine = min(mine, giver.tags)
+        giver.images -= len(given)
+        giver.tags -= mine
+        giver.skipped[PASSED_ON] = giver.skipped.get(PASSED_ON, 0) + mine
+        for row in locked.values():
+            row.save(update_fields=["images", "tags", "skipped", "finished_at"])
+        return len(given)
+
+
+def _take_over(run: ScanRun, tags: int) -> None:
+    """Count (unsaved) that a scan which ``run`` had joined is its own, and that it goes on if it was over."""
+    run.images += 1
+    run.tags += tags
+    run.skipped[ALREADY] = run.skipped.get(ALREADY, 0) - tags
+    if run.skipped[ALREADY] <= 0:
+        del run.skipped[ALREADY]
+    run.finished_at = None
+
+
+def _withdraw(run: ScanRun) -> None:
+    """Have scans that other runs have started do no more for ``run``."""
+    joined = Scan.objects.filter(joined__run=run, state__in=ACTIVE)
+    for batch in _batches(joined):
+        with transaction.atomic():
+            held = _held(batch)
+            JoinedScan._base_manager.filter(run=run, scan__in=batch).delete()
+            wanted = JoinedScan.wanted(batch)
+            owners = ScanRun._base_manager.in_bulk([scan.run_id for scan in held if scan.run_id is not None])
+            for scan in held:
+                if scan.run_id in owners:
+                    _lessen(scan, [owners[scan.run_id], *(row.run for row in wanted.get(scan.pk, ()))])
+
+
+def _lessen(scan: Scan, runs: list[ScanRun]) -> None:
+    """Have ``scan`` look for what ``runs`` want, no earlier than for them; one that has begun goes on as it is."""
+    lane = min(run.lane for run in runs)
+    Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(
+        categories=[one.value for one in RiskCategory if any(one in run.categories for run in runs)],
+        lane=scan.lane if lane == Lane.MANUAL else lane,  # of many images those after the first go behind
+    )
+
+
+def runs_that_want(scans: QuerySet[Scan]) -> int:
+    """Return how many runs want some of ``scans``, where more than one wants one of these; else 0."""
+    ids = list(scans.filter(state__in=ACTIVE, joined__isnull=False).values_list("pk", flat=True))
+    wanted = JoinedScan.wanted(ids)
+    starters = Scan._base_manager.filter(pk__in=wanted, run__isnull=False).values_list("run", flat=True)
+    return len({*starters, *(row.run_id for rows in wanted.values() for row in rows)})

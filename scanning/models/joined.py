@@ -1,0 +1,48 @@
+"""JoinedScan: a run that wants a scan which another run has started, for an image is scanned once at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from console.jobs.models import FINAL_STATES, State
+from console.scope import Scope, ScopedManager
+
+
+class JoinedScan(models.Model):
+    """What ``run`` wants of ``scan`` beside the run that has started it: its categories, no later than in its lane.
+
+    Counts while the scan goes on; afterwards it goes.
+    """
+
+    run = models.ForeignKey("scanning.ScanRun", on_delete=models.CASCADE, related_name="joined", db_index=False)
+    scan = models.ForeignKey("scanning.Scan", on_delete=models.CASCADE, related_name="joined")
+    tags = models.PositiveIntegerField(default=0)  # of this run; it counts them as skipped
+
+    objects = ScopedManager["JoinedScan"]()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "scan"], name="joinedscan_unique")]
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} in scan {self.scan_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of scans that pull from a registry in scope."""
+        return models.Q(scan__registry__in=scope.registries)
+
+    @classmethod
+    def wanted(cls, scan_ids: Any) -> dict[int, list[JoinedScan]]:
+        """Return by scan who wants it besides, with the runs, the first first. Cancelled runs want nothing."""
+        found: dict[int, list[JoinedScan]] = {}
+        rows = cls._base_manager.filter(scan__in=scan_ids, run__cancel_requested_at=None)
+        for row in rows.exclude(run__state=State.CANCELLED).select_related("run").order_by("pk"):
+            found.setdefault(row.scan_id, []).append(row)
+        return found
+
+    @classmethod
+    def prune(cls) -> None:
+        """Delete those whose scan has ended."""
+        cls._base_manager.filter(scan__state__in=FINAL_STATES).delete()
