@@ -12,9 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
 from console.scope import current
+from scanning.kinds import PACKAGE_TYPES
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
+HAS_VULNERABILITIES = [("yes", _("Has vulnerabilities")), ("no", _("Has none that are known"))]
 SEVERITIES = [(rank.name.lower(), rank.label) for rank in sorted(SeverityRank, reverse=True)]
 
 
@@ -86,8 +88,18 @@ class SecretFilters(ListingFilterSet):
         )
 
 
+VULNERABLE = PackageVulnerability._base_manager.filter(package=OuterRef("package"))
+
+
 class PackageFilters(ListingFilterSet):
+    risk = AnyCondition(
+        label=_("Vulnerabilities"),
+        choices=HAS_VULNERABILITIES,
+        conditions={"yes": Q(Exists(VULNERABLE)), "no": ~Q(Exists(VULNERABLE))},
+    )
+    type = AnyOf(label=_("Package type"), choices=list(PACKAGE_TYPES.items()), field_name="package__type")
     placeholder = _("Name, version or path")
+    prominent = ("risk", "type")
 
     class Meta:
         model = ImagePackage

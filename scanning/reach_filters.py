@@ -13,7 +13,7 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from console.scope import current
 from registries.filters import RegistryFilter
 from scanning import seen
-from scanning.filters import SEVERITIES
+from scanning.filters import HAS_VULNERABILITIES, SEVERITIES
 from scanning.kinds import PACKAGE_TYPES
 from scanning.models import Package, PackageReach, Vulnerability, VulnerabilityReach
 from scanning.models.packages import SeverityRank
@@ -104,7 +104,7 @@ class PackageReachFilters(ListingFilterSet):
     severity = Highest()
     risk = AnyCondition(
         label=_("Vulnerabilities"),
-        choices=[("yes", _("Has vulnerabilities")), ("no", _("Has none that are known"))],
+        choices=HAS_VULNERABILITIES,
         conditions={"yes": Q(findings__gt=0), "no": Q(findings=0)},
     )
     type = AnyOf(label=_("Package type"), choices=TYPES, field_name="type")

@@ -132,6 +132,31 @@ def test_malware_sensitive_data_and_packages_show_their_facts(viewer: Client) ->
         assert part in text
 
 
+def test_packages_are_filtered_by_type_and_by_whether_they_have_vulnerabilities(viewer: Client) -> None:
+    image = factories.image()
+    tag = factories.tag(of=image)
+    factories.vulnerability(image, package="zlib")
+    factories.vulnerability(image, package="requests", type="pypi")
+    factories.vulnerability(image, package="curl").delete()
+
+    def found(**query: object) -> list[str]:
+        return re.findall(r"<b[^>]*>(zlib|requests|curl)</b>", tab(viewer, "packages", tag, **query))
+
+    assert found() == ["curl", "requests", "zlib"]
+    assert found(type="deb") == ["curl", "zlib"]
+    assert found(risk="yes") == ["requests", "zlib"]
+    assert found(risk="no", type="deb") == ["curl"]
+
+
+def test_the_build_history_tells_a_layer_without_findings_from_one_that_nobody_looked_at(viewer: Client) -> None:
+    for values, told in (({}, 0), (factories.scanned(critical=1), 1)):
+        image = factories.image(layers=2, **values)
+        tag = factories.tag(of=image)
+        if values:
+            factories.vulnerability(image)
+        assert tab(viewer, "history", tag).count("0 found") == told
+
+
 def test_the_build_history_shows_what_each_step_brought(viewer: Client) -> None:
     image = factories.image(layers=3)
     factories.malware(image, diff_id=image.image_layers.all()[1].diff_id)
