@@ -20,6 +20,7 @@ from scanning.reach_filters import PackageReachFilters, ReachFilters
 
 FEW = 500  # images
 SHARE = 35  # looking up the tags of an image takes about as long as passing over so many tags
+SHOWN = ("address", "version", "registry", "last_scanned", "status")  # of the columns of images
 RISK, REACH, ORIGIN = _("Risk"), _("Where it is"), _("Origin")
 
 
@@ -163,7 +164,8 @@ VULNERABILITIES = Listing[Vulnerability](
         _time("published_at", _("Published"), default=False),
         _time("modified_at", _("Changed"), default=False),
     ),
-    tools="scanning/_reach_tools.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
     empty="scanning/_no_vulnerabilities.html",
     columns_view="scanning:vulnerability-columns",
 )
@@ -237,7 +239,8 @@ PACKAGES = Listing[Package](
             group=ORIGIN,
         ),
     ),
-    tools="scanning/_reach_tools.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
     empty="scanning/_no_packages.html",
     columns_view="scanning:package-columns",
 )
@@ -249,10 +252,10 @@ def held(tag: Tag) -> str:
     return ", ".join(dict.fromkeys(f"{row.package.name} {row.package.version}" for row in rows))
 
 
-def _of_images(name: str, **changes: Any) -> Column[Tag]:
+def _of_images(name: str) -> Column[Tag]:
     column = IMAGES.column(name)
     assert column is not None, name  # noqa: S101
-    return replace(column, default=True, **changes)
+    return replace(column, default=True)
 
 
 def _affected(packages: QuerySet[Package], *, images: int) -> QuerySet[Tag]:
@@ -295,8 +298,7 @@ AFFECTED = Listing[Tag](
     filterset=ImageFilters,
     default_sort="address",
     columns=(
-        _of_images("address"),
-        _of_images("version"),
+        *map(_of_images, SHOWN[:2]),
         Column(
             name="held",
             label=_("Installed"),
@@ -305,13 +307,13 @@ AFFECTED = Listing[Tag](
             template="scanning/cells/held.html",
             slot="risks",
         ),
-        _of_images("registry"),
-        _of_images("last_scanned"),
-        _of_images("status"),
+        *map(_of_images, SHOWN[2:]),
+        *(replace(column, default=False) for column in IMAGES.columns if column.name not in SHOWN),
     ),
     needs=IMAGES.needs,
     detail="inventory/cells/why.html",
-    tools="scanning/_reach_tools.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
 )
 
 

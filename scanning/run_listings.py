@@ -368,4 +368,7 @@ SCANS = Listing[Scan](
     ),
     needs=Needs(fields=("state", "reason", "remedy", "run")),  # "run": else Django asks for it row by row
     detail="scanning/cells/run_why.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
+    within=lambda pk: Scan.objects.filter(run=pk),
 )

@@ -56,6 +56,9 @@ HIDDEN_ROWS: dict[str, tuple[str, ...] | str] = {
     "scanning:run-progress": ("run",),
     "scanning:run-cancel": ("run",),
     "scanning:run-again": ("run",),
+    "scanning:scan-columns": ("run",),
+    "scanning:affected-columns": ("vulnerability",),
+    "scanning:holder-columns": ("package",),
     "scanning:vulnerability-images": ("vulnerability",),
     "scanning:vulnerability": ("name",),
     "scanning:package": ("package",),
@@ -232,6 +235,7 @@ def test_a_part_of_something_hidden_is_as_empty_as_one_of_nothing(world: World) 
     client = client_of(world.limited("operator"))
     for listing, key in (
         *((name, "tag") for name in ("vulnerabilities", "malware", "sensitive", "packages")),
+        ("scans", "run"),
         ("affected", "vulnerability"),
         ("holders", "package"),
     ):

@@ -58,7 +58,7 @@ def progress(request: HttpRequest) -> HttpResponse:
 @require_POST
 @operator
 def start(request: HttpRequest, listing: str, within: int | None = None) -> HttpResponse:
-    """Export a list that is part of the page of one thing; ``back`` in the form is the address of that page."""
+    """Export a list that is part of the page of one thing."""
     try:
         found = declared(listing)
         found.within_rows(within)

@@ -53,7 +53,9 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
 
     The form carries the order as repeated ``shown``; its buttons move, hide or show one column and send it back, so
     that it works without scripts as well. Where a saved view of this person is open, the choice becomes part of it.
+    ``back`` is the URL name of the list, or its address.
     """
+    back = back if back.startswith("/") else reverse(back)
     if request.method == "POST":
         names = _arranged(listing, request.POST)
         if "save" in request.POST or "reset" in request.POST:
@@ -67,7 +69,7 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
             groups.setdefault(str(column.group), []).append(column)
     template = "_columns.html" if getattr(request, "htmx", None) else "columns.html"
     others = [column for column in listing.columns if column not in shown]
-    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": reverse(back)}
+    context = {"listing": listing, "shown": shown, "others": others, "groups": groups, "back": back}
     return render(request, f"console/listing/{template}", context)
 
 
@@ -84,7 +86,7 @@ def _keep(request: HttpRequest, listing: Listing[Any], names: list[str] | None, 
     text = _("The columns are the standard ones again.") if names is None else _("Your columns are kept.")
     undo.offer(request, text, action="columns.change", values=before)
     query = request.META["QUERY_STRING"]
-    return redirect(f"{reverse(back)}{query and '?'}{query}")
+    return redirect(f"{back}{query and '?'}{query}")
 
 
 def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:

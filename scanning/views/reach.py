@@ -70,6 +70,7 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
         "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
         "matches": shown[:MATCHES_SHOWN],
         "more_matches": len(shown) > MATCHES_SHOWN,
+        "columns_url": reverse("scanning:affected-columns", args=[found.pk]),
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
     }
     return _behind(request, reach_listings.AFFECTED, found.pk, "scanning/vulnerability.html", context)
@@ -88,9 +89,24 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
         "type": type_label(found.type),
         "matches": shown[:MATCHES_SHOWN],
         "more_matches": len(shown) > MATCHES_SHOWN,
+        "columns_url": reverse("scanning:holder-columns", args=[found.pk]),
         "export_url": reverse("scanning:package-images", args=[found.pk]),
     }
     return _behind(request, reach_listings.HOLDERS, found.pk, "scanning/package.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def affected_columns(request: HttpRequest, pk: int) -> HttpResponse:
+    """Custom list management of the images that have a vulnerability."""
+    found = get_object_or_404(Vulnerability, pk=pk)
+    return lists.choose(request, reach_listings.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name]))
+
+
+@require_http_methods(["GET", "POST"])
+def holder_columns(request: HttpRequest, pk: int) -> HttpResponse:
+    """Custom list management of the images that hold a package."""
+    get_object_or_404(Package, pk=pk)
+    return lists.choose(request, reach_listings.HOLDERS, back=reverse("scanning:package", args=[pk]))
 
 
 @require_POST

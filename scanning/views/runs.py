@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -55,13 +56,25 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     """One run: how it goes or went, why scans failed, and its scans."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
     partial = lists.is_partial(request, "list")
-    page = Page(SCANS, request.GET, path=request.path, rows=found.scans.all())
-    context = {"page": page} if partial else {"page": page} | _facts(found)
+    chosen = lists.chosen_columns(request, SCANS)
+    page = Page(SCANS, request.GET, path=request.path, rows=found.scans.all(), chosen=chosen)
+    context = {
+        "page": page,
+        "columns_url": reverse("scanning:scan-columns", args=[pk]),
+        "export_url": reverse("console:export-start", args=[SCANS.name, pk]),
+        **({} if partial else _facts(found)),
+    }
     response = render(request, "console/listing/list.html" if partial else "scanning/run.html", context)
     if partial:
         response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+@require_http_methods(["GET", "POST"])
+def scan_columns(request: HttpRequest, pk: int) -> HttpResponse:
+    """Custom list management of the scans of a run."""
+    return lists.choose(request, SCANS, back=reverse("scanning:run", args=[get_object_or_404(ScanRun, pk=pk).pk]))
 
 
 @require_GET

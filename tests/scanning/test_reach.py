@@ -220,6 +220,36 @@ def test_the_workbook_holds_what_the_page_shows(operator: Client, fleet: list[Im
     assert sum("log4j-core 2.11.1" in str(row) for row in rows) == 1
 
 
+def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_for_them(
+    operator: Client, fleet: list[Image]
+) -> None:
+    found = Vulnerability.objects.get(name=LOG4SHELL)
+    page, columns = (
+        reverse("scanning:vulnerability", args=[LOG4SHELL]),
+        reverse("scanning:affected-columns", args=[found.pk]),
+    )
+    html = operator.get(page).content.decode()
+    assert f'href="{columns}?"' in html
+    answer = operator.post(f"{columns}?q=shop", {"box": ["digest", "held"], "shown": ["digest", "held"], "save": "1"})
+    assert answer.headers["Location"] == f"{page}?q=shop"
+    chosen = list(Tag.objects.filter(name__in=["1.1", "2.0"]).order_by("address"))
+    asked = {"ids": [tag.pk for tag in chosen], "view": "?"}
+    file = operator.post(reverse("scanning:vulnerability-images", args=[found.pk]), asked)
+    rows = list(load_workbook(BytesIO(file.content)).worksheets[0].iter_rows(values_only=True))
+    assert rows[0] == ("Image repository address", "Digest", "Installed")
+    assert [row[:2] for row in rows[1:]] == [(tag.address, tag.digest) for tag in chosen]
+    every = {"box": [column.name for column in reach_listings.AFFECTED.columns], "save": "1"}
+    for column_page, shown in (
+        (columns, page),
+        (
+            reverse("scanning:holder-columns", args=[(package := found.matches.all()[0].package).pk]),
+            reverse("scanning:package", args=[package.pk]),
+        ),
+    ):
+        assert operator.post(column_page, every).headers["Location"] == shown
+        assert operator.get(shown).content.decode().count('<th scope="col"') >= len(reach_listings.AFFECTED.columns)
+
+
 def test_viewers_see_and_do_not_export(client: Client, fleet: list[Image]) -> None:
     client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
     assert shown(client, q="log4j") == [LOG4SHELL]

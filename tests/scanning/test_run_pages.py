@@ -115,6 +115,26 @@ def test_every_column_can_be_shown_sorted_by_and_exported(client: Client) -> Non
     assert client.post(reverse("scanning:run-export"), {"all": "1", "view": ""}).status_code == 200
 
 
+def test_the_scans_of_a_run_have_columns_and_an_export_of_their_own(client: Client) -> None:
+    run, other = run_of(3), run_of()
+    page, columns = reverse("scanning:run", args=[run.pk]), reverse("scanning:scan-columns", args=[run.pk])
+    kept = client.post(f"{columns}?state=queued", {"box": ["state", "pulled"], "save": "1"})
+    assert kept.headers["Location"] == f"{page}?state=queued"
+    html = client.get(page).content.decode()
+    assert f'href="{columns}?"' in html
+    assert 'id="sort-pulled"' in html
+    assert 'id="sort-took"' not in html
+    export = reverse("console:export-start", args=["scans", run.pk])
+    first = run.scans.order_by("pk").first()
+    for asked, wanted in (
+        ({"all": "1", "view": "", "format": "csv"}, set(run.scans.values_list("address", flat=True))),
+        ({"ids": [first.pk, other.scans.first().pk], "format": "csv"}, {first.address}),
+    ):
+        lines = client.post(export, asked).content.decode("utf-8-sig").splitlines()
+        assert lines[0] == "Image,Result,Pulled"
+        assert {line.split(",")[0] for line in lines[1:]} == wanted
+
+
 def test_one_run_shows_its_scans_failures_by_reason_and_what_was_not_queued(client: Client) -> None:
     busy = factories.tag("busy")
     start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
