@@ -23,7 +23,8 @@ function finish(root) {
   for (const link of all("a.addr[data-tag]:not([title])", root)) {
     link.title = `${find("small", link).textContent}/${find(".mid", link).textContent}:${link.dataset.tag}`;
     const box = find("[data-row]", link.closest("tr"));
-    box?.setAttribute("aria-label", box.closest("table").dataset.select.replace("{name}", link.title));
+    const select = box?.closest("table").dataset.select; // of a list that leaves it to this script
+    if (select) box.setAttribute("aria-label", select.replace("{name}", link.title));
   }
   for (const button of all("table[data-act] .act button:not([hx-post])", root)) {
     const link = find("a.addr", button.closest("tr"));

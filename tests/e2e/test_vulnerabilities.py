@@ -6,8 +6,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from console.models import User
+from inventory.models import Tag
 from scanning import reach
+from scanning.models import Package, Scope
 from scanning.models.packages import SeverityRank
+from scanning.runs import start_run
 from tests import factories
 
 
@@ -69,3 +72,24 @@ def test_on_a_phone_the_tables_beside_the_images_are_cards_with_all_they_say(
     page.get_by_role("link", name="log4j-core").first.click()
     expect(page.get_by_role("heading", name="Its vulnerabilities")).to_be_visible()
     assert not page.locator(".scroll").evaluate_all(hidden)
+
+
+def test_rows_are_chosen_and_columns_changed_where_a_list_is_part_of_a_page(
+    page: Page, administrator: User, log4j: None
+) -> None:
+    run = start_run(scope=Scope.CHOSEN, tag_ids=Tag.objects.values_list("pk", flat=True))
+    held = Package.objects.get(name="log4j-core")
+    for path in (f"/scans/runs/{run.pk}/", "/scans/vulnerabilities/CVE-2021-44228/", f"/scans/packages/{held.pk}/"):
+        page.goto(path)
+        page.get_by_role("link", name="Custom list management").click()
+        dialog = page.get_by_role("dialog", name="Custom list management")
+        shown = page.locator("#list thead th").count()
+        dialog.get_by_role("checkbox").last.set_checked(not dialog.get_by_role("checkbox").last.is_checked())
+        dialog.get_by_role("button", name="Save", exact=True).click()
+        expect(dialog).to_be_hidden()
+        expect(page.locator("#list thead th")).not_to_have_count(shown)
+        expect(page).to_have_url(path)
+        page.locator("input[data-row]").first.check()
+        with page.expect_download() as download:
+            page.locator(".bulk").get_by_role("button", name="CSV").click()
+        assert len(download.value.path().read_text("utf-8-sig").splitlines()) == 2
