@@ -208,6 +208,14 @@ LISTINGS: dict[str, dict[str, str]] = {
     "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
 }
 
+# Pages whose rows open in the drawer, which then keeps their address: see console.listing.beside.
+LISTS_WITH_DRAWER = (
+    "inventory:image-list",
+    "registries:registry-list",
+    "scanning:vulnerability",
+    "scanning:package",
+)
+
 # What a toast may offer to take back: see console.undo.
 UNDO: dict[str, str] = {
     "view.remove": "console.listing.saved.restore",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.utils.cache import patch_vary_headers
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts import operator
+from console.listing import beside
 from console.listing import views as lists
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
@@ -38,10 +38,7 @@ def image_export(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def image(request: HttpRequest, tag_id: int) -> HttpResponse:
-    """One image: a page by itself, or the content of the drawer. ``tab`` says which findings it opens with."""
+    """One image: a page by itself, or in the drawer of a list. ``tab`` says which findings it opens with."""
     tag = get_object_or_404(details.tags(), pk=tag_id)
     context = details.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
-    template = "inventory/_image.html" if lists.is_partial(request, "drawer") else "inventory/image.html"
-    response = render(request, template, context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    return beside.answer(request, page="inventory/image.html", content="inventory/_image.html", context=context)

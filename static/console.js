@@ -282,30 +282,45 @@ box?.addEventListener("close", () => {
   box.replaceChildren();
 });
 
-/* --- Drawer: the page of an image, beside the list; it has its own address ----------------------------------- */
+/* --- Drawer: the page of a row, beside the list. Its address holds that of the list (console/listing/beside.py) ----- */
 
 const drawer = find("#drawer");
-let list = null; // address of the list below the drawer
 const path = (url) => new URL(url, location.href).pathname;
-const rowOf = (url) => all("main a[data-drawer]").find((link) => path(link.href) === path(url));
+const whole = (url) => new URL(url, location.href).href.split("#")[0];
+const listOf = (url) => {
+  const below = new URL(url, location.href).searchParams.get("list");
+  return below && whole(below);
+};
+let below = whole(drawer?.dataset.list ?? location.href); // address of what the page shows, a drawer aside
+let opened = location.href; // address of what the drawer shows, or will
+
+/* Return the address of a drawer with what url shows, over the list that the page shows. */
+function beside(url) {
+  const [address, list] = [new URL(url, location.href), new URL(below)];
+  address.searchParams.delete("list");
+  const own = address.search ? `${address.search}&` : "?";
+  return `${address.pathname}${own}list=${encodeURIComponent(list.pathname + list.search).replaceAll("%2F", "/")}`;
+}
+const links = () => all("main a[data-drawer]");
+const rowOf = (url) => links().find((link) => path(link.href) === path(url));
+const neighbour = (url, step) => {
+  const at = links().indexOf(rowOf(url));
+  return at < 0 ? undefined : links()[at + (step === "next" ? 1 : -1)];
+};
 
 async function openDrawer(url, { push = true } = {}) {
-  if (!drawer.open && push) list = location.href; // going back to a drawer, one comes from the list below it
+  opened = url;
   if (!(await load(drawer, url))) return;
-  if (push) history[path(list) === path(location.href) ? "pushState" : "replaceState"]({ drawer: true }, "", url);
+  if (push) history[listOf(location.href) ? "replaceState" : "pushState"]({}, "", beside(url));
   show(drawer);
   drawer.scrollTop = 0;
-  const row = rowOf(url);
-  const at = all("main a[data-drawer]").indexOf(row);
-  for (const button of all("[data-drawer-step]", drawer)) {
-    button.disabled = at < 0 || !neighbour(at, button.dataset.drawerStep);
-  }
+  showSteps();
 }
-const neighbour = (at, step) => all("main a[data-drawer]")[at + (step === "next" ? 1 : -1)];
-
+function showSteps() {
+  for (const button of all("[data-drawer-step]", drawer)) button.disabled = !neighbour(opened, button.dataset.drawerStep);
+}
 function stepDrawer(step) {
-  const at = all("main a[data-drawer]").indexOf(rowOf(location.href));
-  const link = at < 0 ? null : neighbour(at, step);
+  const link = neighbour(opened, step);
   if (link) openDrawer(link.href);
 }
 
@@ -318,26 +333,38 @@ on("click", "[data-drawer-step]", (event, button) => stepDrawer(button.dataset.d
 drawer?.addEventListener("close", () => {
   supersede(drawer);
   drawer.classList.remove("waiting");
-  const row = rowOf(location.href);
-  const back = list ?? drawer.dataset.back;
-  if (back && path(back) !== path(location.href)) history.pushState({}, "", back);
+  if (listOf(location.href) === below) history.pushState({}, "", below);
   drawer.replaceChildren();
-  row?.focus();
+  rowOf(opened)?.focus();
 });
 drawer?.addEventListener("click", (event) => event.target === drawer && drawer.close());
-/* Back to the list only closes the drawer: htmx must not load the list again. */
-window.addEventListener("popstate", (event) => {
-  if (drawer?.open && list && path(list) === path(location.href)) {
-    event.stopImmediatePropagation();
-    drawer.close();
-  } else if (event.state?.drawer) {
-    event.stopImmediatePropagation();
-    openDrawer(location.href, { push: false });
+if (drawer?.open) {
+  drawer.removeAttribute("open"); // so it is seen without scripts; with them it is a modal dialog
+  show(drawer);
+  showSteps();
+}
+all("dialog[data-shown]").forEach(show);
+
+/* --- History: what is shown is what the address says, whichever way one came to it --------------------------------- */
+
+/* An address that stays the same is no step back, and a tab that comes after its drawer was closed is no address. */
+document.addEventListener("htmx:beforeHistoryUpdate", ({ detail: { history: update, target } }) => {
+  if (!target.isConnected) update.path = location.href;
+  else if (drawer?.contains(target)) update.path = beside(update.path);
+  else {
+    below = whole(update.path);
+    if (drawer?.open) [update.type, update.path] = ["replace", beside(opened)]; // it was opened meanwhile
   }
+  if (whole(update.path) === whole(location.href)) update.type = "replace";
 });
-const openShown = () => all("dialog[data-shown]").forEach(show);
-document.addEventListener("htmx:historyRestore", openShown);
-openShown();
+/* A drawer opens and closes over the list that is there; whatever else history leads to is loaded anew. */
+window.addEventListener("popstate", (event) => {
+  event.stopImmediatePropagation(); // htmx would do the last of these, and that for its own addresses alone
+  if (whole(location.href) === below) {
+    if (drawer?.open) drawer.close();
+  } else if (listOf(location.href) === below) openDrawer(location.href, { push: false });
+  else location.reload();
+});
 
 /* --- Polling: one request for the page, 2 s to 10 s, none while nobody looks ---------------------------------- */
 

@@ -10,6 +10,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts import operator
+from console.listing import beside
 from console.listing import views as lists
 from registries.connectors import DECLARATIONS
 from registries.listings import REGISTRIES
@@ -46,7 +47,7 @@ def registry_export(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One registry: a page by itself, or the content of the drawer."""
+    """One registry: a page by itself, or in the drawer of the list."""
     registry = get_object_or_404(rows().defer(None), pk=pk)
     test = registry.tests.filter(saved=True).first()
     context = {
@@ -55,10 +56,8 @@ def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "test": test,
         "steps": steps_of(test) if test else [],
     }
-    template = "registries/_registry.html" if lists.is_partial(request, "drawer") else "registries/registry_detail.html"
-    response = render(request, template, context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    page, content = "registries/registry_detail.html", "registries/_registry.html"
+    return beside.answer(request, page=page, content=content, context=context)
 
 
 @require_GET
