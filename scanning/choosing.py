@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import QueryDict
 
-from console.listing.listing import Total, count
+from console.listing.listing import Total, count, counted
 from console.models import User
 from inventory.filters import ImageFilters
 from inventory.models import Tag
@@ -65,11 +65,12 @@ def selection_of(user: User, purpose: str) -> Selection:
 def read(selection: Selection, params: Mapping[str, str]) -> Chooser:
     """Return the lists as ``params`` ask for them: ``left-q``, ``left-page``, and the same of the right one."""
     chosen = selection.chosen()
+    held = chosen.order_by().aggregate(tags=Count("pk"), images=Count("image", distinct=True))
     return Chooser(
         selection=selection,
         left=_side("left", selection.others(), params),
-        right=_side("right", chosen, params),
-        images=chosen.order_by().values("image").distinct().count(),
+        right=_side("right", chosen, params, of=held["tags"]),
+        images=held["images"],
     )
 
 
@@ -86,10 +87,11 @@ def _searched(rows: QuerySet[Tag], search: str) -> QuerySet[Tag]:
     return found
 
 
-def _side(name: str, rows: QuerySet[Tag], params: Mapping[str, str]) -> Side:
+def _side(name: str, rows: QuerySet[Tag], params: Mapping[str, str], *, of: int | None = None) -> Side:
+    """Read a page of ``rows``, which are ``of`` in number where that is known."""
     search = params.get(f"{name}-q", "").strip()[:SEARCH]
     rows = _searched(rows, search)
-    total = count(rows)
+    total = count(rows) if of is None or search else counted(of)
     text = params.get(f"{name}-page", "")
     page = max(1, int(text)) if text.isdecimal() and len(text) < 7 else 1
     if not total.more:

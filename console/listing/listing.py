@@ -32,7 +32,11 @@ class Total:
 
 def count(rows: QuerySet[Any]) -> Total:
     """Count ``rows``, exactly up to COUNTED_EXACTLY."""
-    number = rows.order_by()[: COUNTED_EXACTLY + 1].count()
+    return counted(rows.order_by()[: COUNTED_EXACTLY + 1].count())
+
+
+def counted(number: int) -> Total:
+    """Return how ``number`` rows are told."""
     return Total(min(number, COUNTED_EXACTLY), more=number > COUNTED_EXACTLY)
 
 
