@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -123,31 +124,39 @@ def count(tags: QuerySet[Tag], *, looks: Collection[str] = tuple(LOOKS)) -> dict
     """Count what a scan of ``tags`` takes: tags, images by registry, and layers for each of ``looks``."""
     tags = tags.order_by()
     left_out = Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
-    scanned = tags.exclude(left_out)
-    by_image = scanned.values("image").annotate(first=Min("pk"), n=Count("pk"))
-    few = list(by_image.values_list("first", "n")[: FEW + 1])
+    by_image = tags.values("image").annotate(
+        first=Min("pk", filter=~left_out), meant=Count("pk", filter=~left_out), number=Count("pk")
+    )
+    few = list(by_image.values_list("first", "meant", "number")[: FEW + 1])
     if len(few) <= FEW:  # looked up once for all that is asked of them
-        among: Any = [first for first, _n in few]
-        meant = sum(n for _first, n in few)
+        found = [first for first, _meant, _number in few if first]
+        firsts = list(Tag.objects.filter(pk__in=found).values_list("registry", "manifest"))
+        meant, number = (sum(row[column] for row in few) for column in (1, 2))
+        by_registry = Counter(registry for registry, _manifest in firsts)
+        manifests: Any = {manifest for _registry, manifest in firsts}
     else:
-        among, meant = by_image.values("first"), scanned.count()
-    firsts = Tag.objects.filter(pk__in=among).order_by()
-    number = tags.count()
-    by_registry = firsts.values_list("registry").annotate(n=Count("pk"))
+        scanned = tags.exclude(left_out)
+        first_ones = Tag.objects.filter(
+            pk__in=scanned.values("image").annotate(first=Min("pk")).values("first")
+        ).order_by()
+        meant, number = scanned.count(), tags.count()
+        by_registry = Counter(dict(first_ones.values_list("registry").annotate(n=Count("pk"))))
+        manifests = first_ones.values("manifest")
     return {
         "tags": number,
         "left_out": max(0, number - meant),
-        **{f"{OF_REGISTRY}{registry}": n for registry, n in by_registry},
-        **_layers(firsts, looks),
+        **{f"{OF_REGISTRY}{registry}": n for registry, n in by_registry.items()},
+        **_layers(Manifest.objects.filter(pk__in=manifests), looks),
     }
 
 
-def _layers(firsts: QuerySet[Tag], looks: Collection[str]) -> dict[str, int]:
-    """Count the layers of the images behind ``firsts``, and for each of ``looks`` those known and bytes of the others.
+def _layers(named: QuerySet[Manifest], looks: Collection[str]) -> dict[str, int]:
+    """Count the layers of the images that tags of ``named`` mean, and for each of ``looks`` those known and the bytes
+    of the others.
 
     One query, in which each layer is looked up once.
     """
-    manifests = firsts.annotate(pulled=Coalesce("manifest__default_manifest", "manifest")).values("pulled")
+    manifests = named.order_by().values(pulled=Coalesce("default_manifest", "pk"))
     layers = Layer.objects.filter(pk__in=ManifestLayer.objects.filter(manifest__in=manifests).values("layer"))
     parts = {part: _known(EVIDENCE[part]) for look in looks for part in LOOKS[look]}
     rows: list[Any] = list(layers.order_by().values(**parts).annotate(n=Count("pk"), bytes=Sum("size")))
