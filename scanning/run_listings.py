@@ -367,7 +367,7 @@ SCANS = Listing[Scan](
         ),
     ),
     needs=Needs(fields=("state", "reason", "remedy", "run")),  # "run": else Django asks for it row by row
-    detail="scanning/cells/run_why.html",
+    detail="scanning/cells/scan_why.html",
     bulk="scanning/_export_bulk.html",
     tools="scanning/_export_tools.html",
     within=lambda pk: Scan.objects.filter(run=pk),

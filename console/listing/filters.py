@@ -55,6 +55,9 @@ class ValuesOf(AnyOf):
 
     @property
     def field(self) -> forms.Field:
+        if hasattr(self, "_field"):  # where django-filter keeps it
+            kept: forms.Field = self._field
+            return kept
         values = self.parent.queryset.order_by(self.field_name).values_list(self.field_name, flat=True).distinct()
         self.extra["choices"] = [(value, value) for value in values[:MAX_VALUES] if value]
         found: forms.Field = super().field
@@ -106,7 +109,8 @@ def read(
     filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[Any]
 ) -> tuple[ListingFilterSet, list[str]]:
     """Return the filters that ``params`` ask for, and a notice for each value that was left out. Raises nothing."""
-    fields = filterset(QueryDict(), queryset=rows).form.fields
+    filters = filterset(QueryDict(), queryset=rows)
+    fields = filters.form.fields
     good = QueryDict(mutable=True)
     notices = []
     for name, form_field in fields.items():
@@ -122,7 +126,9 @@ def read(
                 )
             else:
                 good.appendlist(name, value)
-    return filterset(good, queryset=rows), notices
+    chosen = filterset(good, queryset=rows)
+    chosen.filters = filters.filters  # these know their choices already, which may be a query each
+    return chosen, notices
 
 
 def active(filters: ListingFilterSet) -> Iterable[Active]:

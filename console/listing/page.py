@@ -146,6 +146,16 @@ class Page(Generic[Row]):
     def _last(self) -> int:
         return max(1, -(-self.total.number // self.size))
 
+    @cached_property
+    def visible(self) -> str:
+        """The ids of the rows, with commas between them."""
+        return ",".join(str(row.pk) for row in self.rows)
+
+    @property
+    def visible_query(self) -> str:
+        """The ids of the rows as a query: "ids=1&ids=2"."""
+        return "&".join(f"ids={row.pk}" for row in self.rows)
+
     # --- writing addresses -----------------------------------------------------------------------------------------
     def query(self, *, without: tuple[str, str] | None = None, filters: bool = True, **changes: str | int) -> str:
         """Return the query of this view with ``changes``, without what is the default anyway; "?" where it is empty."""

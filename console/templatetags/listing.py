@@ -8,6 +8,8 @@ from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.forms.boundfield import BoundWidget
+from django.forms.utils import flatatt
 from django.template import Context, Engine, Template
 from django.template.base import render_value_in_context
 from django.utils.html import conditional_escape, format_html
@@ -33,6 +35,15 @@ def to_view(context: Context, url: str, target: str = "") -> SafeString:
     return format_html(
         'href="{}" hx-get="{}" hx-target="#{}" hx-swap="outerHTML" hx-sync="#{}:queue last"', url, url, target, target
     )
+
+
+@register.simple_tag
+def box(choice: BoundWidget) -> SafeString:
+    """Return the box of a choice of a filter, as Django's templates would: a tag and no template, for they are many."""
+    data = choice.data
+    attributes = {"type": data["type"], "name": data["name"], "value": data["value"], **data["attrs"]}
+    shown = {name: value for name, value in attributes.items() if value is not None and value is not False}
+    return format_html("<input{}>", flatatt(shown))
 
 
 @register.simple_tag(takes_context=True)

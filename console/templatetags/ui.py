@@ -6,7 +6,7 @@ They take plain values or anything shaped like ``inventory.Image``; nothing here
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
@@ -100,9 +100,14 @@ def relative(at: datetime, now: datetime) -> str:
     if distance < MINUTE:
         return _("in a moment") if seconds < -1 else _("just now")  # clocks of two machines are never quite the same
     if distance >= 7 * DAY:
-        local, here = timezone.localtime(at), timezone.localtime(now)
-        return date_format(local, _("j M") if local.year == here.year else _("j M Y"))
+        local, here = timezone.localtime(at).date(), timezone.localtime(now).date()
+        return _day(local, local.year == here.year, get_language())
     return (_("in %(span)s") if ahead else _("%(span)s ago")) % {"span": span(distance)}
+
+
+@lru_cache(maxsize=2000)
+def _day(day: date, this_year: bool, _language: str) -> str:
+    return date_format(day, _("j M") if this_year else _("j M Y"))
 
 
 def span(seconds: float) -> str:

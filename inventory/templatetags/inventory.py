@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from django import template
+from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from inventory.trend import Line
 
 register = template.Library()
 
@@ -23,3 +29,22 @@ def address_parts(address: str) -> AddressParts:
     host, _slash, rest = address.partition("/")
     path, slash, name = rest.rpartition("/")
     return AddressParts(host, path + slash, name or host)
+
+
+@register.simple_tag
+def strip(line: Line) -> SafeString:
+    """Return the part of a trend that answers the pointer: a strip a day, each with its figure."""
+    width, form = f"{line.step:.2f}", _("j M")
+    return format_html_join(
+        "",
+        '<rect x="{}" width="{}"><title>{}: {}</title></rect>',
+        (
+            (
+                f"{point.left:.2f}",
+                width,
+                date_format(point.day, form),
+                _("no data") if point.value is None else f"{point.value:,}",
+            )
+            for point in line.points
+        ),
+    )

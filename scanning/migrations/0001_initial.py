@@ -532,7 +532,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='scan',
-            index=models.Index(fields=['run', 'started_at'], name='scan_run_started'),
+            index=models.Index(fields=['run', 'started_at', 'id'], name='scan_run_started'),
         ),
         migrations.AddIndex(
             model_name='scan',

@@ -83,7 +83,7 @@ class Scan(Job):
             models.Index(fields=["state", "registry", "not_before", "lane", "id"], name="scan_line"),
             models.Index(fields=["image", "-id"], name="scan_image"),
             models.Index(fields=["run", "state", "id"], name="scan_run"),
-            models.Index(fields=["run", "started_at"], name="scan_run_started"),
+            models.Index(fields=["run", "started_at", "id"], name="scan_run_started"),
             models.Index(fields=["started_at"], name="scan_started"),  # for the quota
         ]
         constraints = [
