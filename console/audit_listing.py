@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from console import audit
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
+from console.listing.declared import declared
 from console.models import AuditEvent
 
 PERIODS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
@@ -65,7 +67,9 @@ class AuditFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         """Return where ``word`` is in the actor, the action or the target, or begins the network address."""
-        found = Q(actor_name__icontains=word) | Q(action__icontains=word) | Q(target__icontains=word)
+        said = [action for action, label in audit.ACTIONS.items() if word.lower() in str(label).lower()]
+        found = Q(actor_name__icontains=word) | Q(target__icontains=word) | Q(action__icontains=word)
+        found |= Q(action__in=said)
         return found | Q(address__startswith=word.lower()) if OF_ADDRESS.fullmatch(word) else found
 
 
@@ -83,8 +87,15 @@ def told(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     return str(value) if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+
+
+def target(event: AuditEvent) -> str | None:
+    """Return what an event was about, a list by its title; None where it was nothing."""
+    if event.action.startswith("export") and event.target in settings.LISTINGS:
+        return str(declared(event.target).title)
+    return event.target or None
 
 
 def summary(event: AuditEvent) -> str:
@@ -125,7 +136,7 @@ AUDIT = Listing[AuditEvent](
         Column(
             name="action",
             label=gettext_lazy("Action"),
-            value=lambda event: event.action,
+            value=lambda event: str(audit.ACTIONS.get(event.action, event.action)),
             sort=("action", "at"),
             needs=Needs(fields=("action",)),
             template="console/audit/action.html",
@@ -134,7 +145,7 @@ AUDIT = Listing[AuditEvent](
         Column(
             name="target",
             label=gettext_lazy("What"),
-            value=lambda event: event.target or None,
+            value=target,
             sort=("target", "at"),
             needs=Needs(fields=("target",)),
             template="console/audit/target.html",

@@ -2,7 +2,7 @@
 
 The rule is the house's own: in these packages a string that begins with a capital letter, a quotation mark or a
 placeholder, and ends with a full stop (or with a placeholder behind one or behind a colon), is a sentence for a person.
-Docstrings and what is logged are not.
+Docstrings and what is logged are not. What is noted as not looked at (``notes.add``) is the middle of two of them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 PACKAGES = ("console/jobs/process.py", "registries/oci", "scanning/engines", "scanning/layers")
 PLACEHOLDER = re.compile(r"\{\w+\}")
+NOTES = ("1 file {why}: {path}", "{count} files {why}, e.g. {path}")
 LEAST_LETTERS = 8  # outside of placeholders
 SENTENCE = re.compile(r"(?=.* )[A-Z“{].*(?:\.|[.:] \{\w+\})", re.DOTALL)
 
@@ -33,12 +35,24 @@ def _found(node: ast.AST) -> Iterator[str]:
         return  # a docstring
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func.value) == "log":
         return
+    if _is_note(node) and (why := _text(node.args[0])):
+        yield from (form.replace("{why}", why) for form in NOTES)
+        return
     if (text := _text(node)) is not None:
         if SENTENCE.fullmatch(text) and sum(map(str.isalpha, PLACEHOLDER.sub("", text))) >= LEAST_LETTERS:
             yield text
         return
     for child in ast.iter_child_nodes(node):
         yield from _found(child)
+
+
+def _is_note(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether ``node`` notes what was not looked at: scanning.engines.notes makes NOTES of it."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (_name(node.func.value), node.func.attr) == ("notes", "add")
+    )
 
 
 def _text(node: ast.AST) -> str | None:

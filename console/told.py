@@ -19,6 +19,7 @@ from django.utils.translation import gettext_noop
 
 PLACEHOLDER = re.compile(r"%\((?P<named>\w+)\)(?P<kind>[sd])|\{(?P<braced>\w+)\}")
 SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z“])")
+SWALLOWED = re.compile(rf"{SENTENCE.pattern}|; \d")  # by a name: the next sentence, or the next note
 WORDS = {"reason", "what", "why", "subject", "install", "error"}  # placeholders of words; others are names
 CLAUSES = (  # what the sentences of registries.oci and scanning.layers are filled with, and facts on engines
     gettext_noop("{at} UTC ({days} days ago)"),
@@ -49,6 +50,7 @@ CLAUSES = (  # what the sentences of registries.oci and scanning.layers are fill
     gettext_noop("it is larger than {size}"),
     gettext_noop("it unpacks to more than {ratio} times its packed size"),
     gettext_noop("it is longer than the {size} bytes that the manifest says"),
+    gettext_noop("{count} more for other reasons"),  # of scanning.engines.notes
 )
 LEAST_LETTERS = 8  # in what stands around placeholders: less would recognise what it is not
 
@@ -116,8 +118,8 @@ def _known(text: str, language: str) -> str | None:
     for pattern in catalogue.patterns:
         if text.startswith(pattern.start) and (match := pattern.found.fullmatch(text)):
             values = {name[2:]: value for name, value in match.groupdict().items()}
-            if any(SENTENCE.search(value) for name, value in values.items() if name not in WORDS):
-                continue  # it swallowed a sentence
+            if any(SWALLOWED.search(value) for name, value in values.items() if name not in WORDS):
+                continue
             told = {name: _tell(value, language) if name in WORDS else value for name, value in values.items()}
             return PLACEHOLDER.sub(partial(_filled, told), pattern.told)
     return None
@@ -135,9 +137,14 @@ def _tell(text: str, language: str) -> str:
             if known := _known(" ".join(sentences[:count]), language):
                 break
         else:
-            count, known = 1, f"{' ' if told else ''}{sentences[0]}"
+            count, known = 1, f"{' ' if told else ''}{_in_parts(sentences[0], language)}"
         told, sentences = told + known, sentences[count:]
     return told
+
+
+def _in_parts(text: str, language: str) -> str:
+    """Return ``text`` with those of its parts told that are known, as in "1 file …; 2 files …"."""
+    return "; ".join(_known(part, language) or part for part in text.split("; "))
 
 
 def tell(text: str) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.listing import Column, Listing, Needs, Ranks
+from console.words import listed
 from inventory.filters import ImageFilters
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -40,7 +41,7 @@ def risks(tag: Tag) -> str:
         "trojans": _("trojans"),
         "sensitive": _("sensitive data"),
     }
-    return ", ".join(f"{counts[name]} {words[name]}" for name in RISKS if counts[name]) or _("0 found")
+    return listed(f"{counts[name]} {words[name]}" for name in RISKS if counts[name]) or _("0 found")
 
 
 def status(tag: Tag) -> str:

@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from console.listing import Column, Listing, Needs
 from console.scope import Seen
+from console.words import listed
 from inventory.filters import ImageFilters
-from inventory.listings import IMAGES
+from inventory.listings import IMAGES, STANDARD
 from inventory.models import Tag
 from scanning import seen
 from scanning.kinds import kinds, type_label
@@ -129,7 +130,7 @@ VULNERABILITIES = Listing[Vulnerability](
         Column(
             name="kinds",
             label=_("Kind of risk"),
-            value=lambda row: ", ".join(kinds(cwes=row.cwes, vector=row.cvss_vector)),
+            value=lambda row: listed(kinds(cwes=row.cwes, vector=row.cvss_vector)),
             needs=Needs(fields=("cwes", "cvss_vector")),
             template="scanning/cells/kinds.html",
             group=RISK,
@@ -137,7 +138,7 @@ VULNERABILITIES = Listing[Vulnerability](
         Column(
             name="types",
             label=_("Package types"),
-            value=lambda row: ", ".join(type_label(kind) for kind in row.package_types.split()),
+            value=lambda row: listed(type_label(kind) for kind in row.package_types.split()),
             sort=(Seen("package_types"),),
             needs=Needs(fields=("package_types",)),
             default=False,
@@ -302,6 +303,7 @@ AFFECTED = Listing[Tag](
         Column(
             name="held",
             label=_("Installed"),
+            group=STANDARD,
             value=held,
             needs=Needs(fields=("image__id",)),
             template="scanning/cells/held.html",

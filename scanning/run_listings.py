@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
 from console.scope import Seen, current
+from console.words import listed
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.forms import CATEGORIES
@@ -133,7 +134,7 @@ def remaining(run: ScanRun) -> timedelta | None:
 
 def categories_of(run: ScanRun) -> str:
     """Return what ``run`` looks for, in words."""
-    return ", ".join(str(CATEGORIES[name][0]) if name in CATEGORIES else name for name in run.categories)
+    return listed(CATEGORIES[name][0] if name in CATEGORIES else name for name in run.categories)
 
 
 def started_by(run: ScanRun) -> str:
@@ -303,7 +304,7 @@ RUNS = Listing[ScanRun](
 
 SCANS = Listing[Scan](
     name="scans",
-    title=gettext_lazy("Scans"),
+    title=gettext_lazy("Scans of the run"),
     noun=gettext_lazy("scans"),
     singular=gettext_lazy("scan"),
     queryset=Scan.objects.all,

@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 
 from console import toasts
 from console.told import tell
+from console.words import listed
 
 register = template.Library()
 
@@ -253,7 +254,7 @@ def _risks(
         "known": any(count is not None for count in everything),
         "busy": busy,
         "clean": all(count == 0 for count in everything),
-        "title": ", ".join(f"{label}: {_counted(count)}" for label, count in told),
+        "title": listed(f"{label}: {_counted(count)}" for label, count in told),
         "slots": [
             {"name": name, "letter": letter, "count": count, "shown": compact(count)}
             for (name, letter, _label), count in found

@@ -99,7 +99,7 @@ class _Look:
         self.files = self.bytes = 0
         self.notes = Notes()
         self._clamd, self._check, self._max_file_bytes = clamd, check, max_file_bytes
-        self._limit = f"over {max_file_bytes / 1024**2:.0f} MiB, not given to ClamAV"
+        self._mebibytes = max_file_bytes / 1024**2
 
     def layer(self, path: Path, caged: Caged | CagedPool) -> None:
         """Look at all files of the layer."""
@@ -109,7 +109,7 @@ class _Look:
                 self.notes.add("of this layer is damaged, and what follows was not looked at", found)
                 continue
             if found.size > self._max_file_bytes:
-                self.notes.add(self._limit, found.path)
+                self.notes.add(f"over {self._mebibytes:.0f} MiB, not given to ClamAV", found.path)
                 continue
             if data is None:
                 with path.open("rb") as file:

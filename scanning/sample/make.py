@@ -35,11 +35,18 @@ STATES = (  # of images: state, weight
     ("queued", 3),
 )
 UPGRADED = timedelta(days=24)  # so long ago the engines were renewed; what was scanned before is out of date
-FAILURES = (
-    ("The registry does not have the layer any more.", "Push the image again, or delete the tag."),
-    ("The scan took longer than its timeout of 30 min.", "Scan again with a longer timeout."),
-    ("The registry refused the credentials.", "Enter them anew in Image repository management, then scan again."),
+FAILURES = (  # as the console itself tells them
+    ("Timed out after 30 min.", "Raise the timeout in Scanning settings, or scan again when the registry is faster."),
+    (
+        "The registry answered with something that is no image manifest.",
+        "Sync the registry; if that does not help, push the image again.",
+    ),
+    (
+        "The tag this scan was to pull is no longer in the inventory.",
+        "Sync the registry and scan the image again by another of its tags.",
+    ),
 )
+PARTIAL = "1 file in archives nested deeper than 5: app/vendor.zip!/inner.zip"
 SECRETS = (
     ("aws-access-key-id", "AWS", "AWS Access Key ID", 5, "AWS_ACCESS_KEY_ID=AKIA**************EX"),
     ("private-key", "AsymmetricPrivateKey", "Asymmetric Private Key", 4, "-----BEGIN RSA PRIVATE KEY-----****"),
@@ -333,7 +340,7 @@ class _Maker:
         for category in CATEGORIES if last else ():
             outcome, told = "failed" if state == "failed" else "done", (reason, remedy)
             if known and rng.random() < 0.02:
-                outcome, told = "partial", ("One archive in it is larger than is looked into.", "")
+                outcome, told = "partial", (PARTIAL, "")
             looked = (scanned_at, scanned_at if known else None, last.key if last else None)
             self._tables["result"].add(pk, category, outcome, *told, self._engine(category, scanned_at), *looked)
         self.made_images += 1

@@ -16,6 +16,7 @@ from console import audit
 from console.accounts import administrator
 from console.jobs import process, queue
 from console.jobs.models import State
+from console.words import listed
 from scanning import daily, database, installed
 from scanning.health import OLD_DAYS
 from scanning.installed import Readiness
@@ -90,9 +91,9 @@ def _held(cage: process.Cage, *, clamd: bool) -> str:
     parts = {_("no network"): cage.network, _("no files but its own"): cage.files, _("few system calls"): cage.calls}
     granted = [part for part, is_granted in parts.items() if is_granted]
     missing = [part for part, is_granted in parts.items() if not is_granted]
-    text = ", ".join(granted) if granted else _("none")
+    text = listed(granted) if granted else _("none")
     if missing:
-        text = _("%(granted)s; not granted here: %(missing)s") % {"granted": text, "missing": ", ".join(missing)}
+        text = _("%(granted)s; not granted here: %(missing)s") % {"granted": text, "missing": listed(missing)}
     return (
         _("around what reads layers: %(text)s. clamd itself runs as it was set up.") % {"text": text} if clamd else text
     )

@@ -125,6 +125,25 @@ def test_every_action_that_is_recorded_has_a_subject_to_filter_by() -> None:
     assert {action.partition(".")[0] for action in found} == audit.SUBJECTS.keys(), "none is missing, and none is idle"
 
 
+def test_every_action_says_on_screen_what_it_was() -> None:
+    found = set()
+    for app in ("console", "registries", "inventory", "scanning"):
+        for path in (ROOT / app).rglob("*.py"):
+            found |= actions_of(ast.parse(path.read_text()))
+    by_admin = {f"{subject}.{verb}" for subject in ("admin", "team", "user") for verb in ("add", "edit", "delete")}
+    assert (found - {"admin", "team", "user"}) | by_admin == audit.ACTIONS.keys(), "none is missing, and none is idle"
+    client = Client()
+    client.force_login(person("administrator", username="root", language="zh-hans"))
+    audit.record(None, "schedule.change", "Nightly", {"on": True})
+    audit.record(None, "export", "reach")
+    html = client.get("/audit/").content.decode()
+    assert 'title="schedule.change">更改定时任务<' in html
+    assert ">漏洞<" in html
+    assert "on: 是" in html
+    assert client.get("/audit/?q=更改定时").context["page"].total.number == 1
+    assert client.get("/audit/?q=schedule.ch").context["page"].total.number == 1
+
+
 def actions_of(module: ast.Module) -> set[str]:
     """The actions that the code of ``module`` records: what stands in the call, or else what may be in its variable."""
     found = set()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 from django.utils.translation import to_locale
 from django.utils.translation.template import templatize
 
 from console import sentences
-from console.told import pairs
+from console.told import pairs, tell
+from scanning.engines.notes import Notes
 
 ROOT = Path(settings.BASE_DIR)
 OURS = ("console", "registries", "inventory", "scanning", "templates")
@@ -155,3 +157,15 @@ def test_every_text_of_the_templates_is_marked_for_translation() -> None:
     templates = {str(path.relative_to(ROOT / "templates")): path for path in (ROOT / "templates").rglob("*.html")}
     found = {name: unmarked(path.read_text("utf-8")) for name, path in templates.items() if name not in SAMPLES}
     assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_what_was_not_looked_at_is_told_in_chinese_with_its_path() -> None:
+    notes = Notes()
+    notes.add("in archives encrypted with a password", "srv/a; b.zip")
+    for n in range(3):
+        notes.add(f"over {4.5:.1f} GiB", f"var/disk-{n}.img")
+    with translation.override("zh-hans"):
+        assert tell("; ".join(notes.lines())) == (
+            "1 个文件位于加密的压缩包中：srv/a; b.zip; 3 个文件超过 4.5 GiB，例如 var/disk-0.img"
+        )
+        assert tell("Something new; 2 more for other reasons") == "Something new; 另有 2 个文件因其他原因未检查"

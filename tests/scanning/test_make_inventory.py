@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import StringIO
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count
+from django.utils import translation
 
+from console.told import tell
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
 from scanning import counts, coverage, progress, reach
@@ -108,6 +111,15 @@ def test_only_what_was_scanned_before_the_engines_were_renewed_is_out_of_date() 
     old = set(results.filter(coverage.outdated()).values_list("pk", flat=True))
     assert old == set(results.filter(looked_at__lt=NOW - UPGRADED).values_list("pk", flat=True))
     assert 0 < len(old) < results.count() / 2
+
+
+def test_why_something_failed_is_told_in_the_language_of_who_reads_it() -> None:
+    make(tags=300, images=100, seed=3, now=NOW)
+    told = set(CategoryResult.objects.exclude(reason="").values_list("reason", "remedy"))
+    assert told
+    with translation.override("zh-hans"):
+        for reason, remedy in told:
+            assert not re.search("[a-z]{2,} [a-z]{2,} [a-z]{2,}", tell(reason) + tell(remedy)), tell(reason)
 
 
 def test_what_waits_is_told_as_the_youngest_scans() -> None:
