@@ -12,12 +12,16 @@ from console.listing import views as lists
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Image
+from registries.models import Registry
 
 
 @require_GET
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
-    context: dict[str, object] = {"scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists()}
+    context: dict[str, object] = {
+        "scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists(),
+        "has_registries": Registry.objects.present().exists,  # asked where there is no image
+    }
     if not lists.is_partial(request, "list"):
         context |= {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()}
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -192,3 +194,32 @@ def test_a_tag_whose_image_could_not_be_read_is_shown_all_the_same(viewer: Clien
 def tab_urls(tag: Tag) -> list[str]:
     tabs = ("vulnerabilities", "malware", "sensitive", "packages", "history")
     return [reverse(f"scanning:{name}", args=[tag.pk]) for name in tabs]
+
+
+@pytest.mark.parametrize(
+    ("role", "registries", "told", "link"),
+    [
+        ("administrator", 0, "Add an image repository; its images appear", "registries:registry-add"),
+        ("operator", 0, "Registries are added by administrators.", None),
+        ("operator", 1, "Sync assets lists what the registries hold", "registries:registry-list"),
+    ],
+)
+def test_without_images_the_page_says_what_this_person_can_do_next(
+    client: Client, role: str, registries: int, told: str, link: str | None
+) -> None:
+    client.force_login(person(role), backend="django.contrib.auth.backends.ModelBackend")
+    for _n in range(registries):
+        factories.registry()
+    html = client.get("/images/").content.decode()
+    empty = html[html.index('class="empty"') :].split("</section>")[0]
+    assert told in empty
+    assert re.findall('<a [^>]*href="([^"]*)"', empty) == ([reverse(link)] if link else [])
+
+
+@pytest.mark.parametrize("name", ["vulnerability-list", "package-list", "run-list"])
+def test_an_empty_list_offers_a_scan_to_those_who_may_start_one(client: Client, name: str) -> None:
+    for role, offered in (("viewer", False), ("operator", True)):
+        client.force_login(person(role), backend="django.contrib.auth.backends.ModelBackend")
+        html = client.get(reverse(f"scanning:{name}")).content.decode()
+        empty = html[html.index('class="empty"') :].split("</section>")[0]
+        assert (f'href="{reverse("scanning:settings")}"' in empty) is offered, role
