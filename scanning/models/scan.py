@@ -95,7 +95,7 @@ class Scan(Job):
         ]
 
     def __str__(self) -> str:
-        return f"scan {self.pk} of image {self.image_id}"
+        return f"scan {self.pk} of {self.address}"
 
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
