@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.clock import database_now
 from console.jobs.models import FINAL_STATES
 from console.jobs.queue import request_cancel
 from console.jobs.work import JobRun
@@ -26,7 +26,7 @@ def remove_registry(run: JobRun[Removal]) -> None:
         for sync in syncs:
             request_cancel(sync)
         if syncs.all().exists():  # a queued one has ended already
-            run.postpone(until=timezone.now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
+            run.postpone(until=database_now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
         total = Tag.objects.filter(registry=registry).count()
         gone = 0
         while keys := list(Repository.objects.filter(registry=registry).values_list("pk", flat=True)[:BATCH]):

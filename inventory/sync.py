@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.work import JobRun
 from inventory.configs import record_configs
@@ -65,7 +66,7 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
     except RateLimited as error:
         if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
             raise
-        run.postpone(until=error.retry_at, reason=error.reason)
+        run.postpone(until=by_database(error.retry_at), reason=error.reason)
 
 
 def _prove_credentials(registry: Registry, crew: Crew, client: RegistryClient) -> None:
@@ -99,7 +100,7 @@ class _Sync:
             if time.monotonic() > self.give_way_at:
                 self._show(_("Making way for others"))
                 self.run.postpone(
-                    until=timezone.now(), reason=_("The registry is large; the sync goes on in a moment.")
+                    until=database_now(), reason=_("The registry is large; the sync goes on in a moment.")
                 )
         self._stop_if_broken()
         self._finish()

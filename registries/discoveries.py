@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from console import audit
 from console.accounts import person
+from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue
 from console.jobs.work import JobRun
@@ -55,7 +56,7 @@ def due() -> None:
 
     To be called with every tick: one UPDATE claims the night of an account, so it has one however often that is.
     """
-    now = timezone.localtime(timezone.now(), timezone.get_default_timezone())
+    now = timezone.localtime(database_now(), timezone.get_default_timezone())
     if not OPENS <= now.time() < CLOSES:
         return
     waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=now.date())

@@ -23,6 +23,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Now, RowNumber
 
+from console.clock import database_now
 from registries.models import PullUnit, Registry
 
 WINDOW = timedelta(hours=1)
@@ -103,11 +104,3 @@ def _free_at(units: list[PullUnit], limit: int, waiting: int) -> datetime:
     surplus = len(units) - limit
     rounds, position = divmod(waiting, limit)
     return units[surplus + position].taken_at + WINDOW * (rounds + 1)
-
-
-def database_now() -> datetime:
-    """Return the time by the database's clock, which all workers share."""
-    row = Registry.objects.annotate(clock=Now()).values_list("clock", flat=True).first()
-    if row is None:
-        raise LookupError("There is no registry to have a limit.")
-    return row

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from console.clock import database_now
 from registries.models import Registry, SyncRun
 from registries.start_sync import start_sync
 
@@ -23,7 +24,7 @@ STEP = 6673  # seconds between neighbouring ids, modulo SECONDS and prime to it:
 
 def due(*, now: datetime | None = None) -> None:
     """Queue the sync of each registry whose time has come in this night."""
-    now = now or timezone.now()
+    now = now or database_now()
     night = _date(now)
     opens, closes = _window(night)
     if not opens <= now < closes:

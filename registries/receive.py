@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from console import audit
+from console.clock import database_now
 from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from registries.events import MOST_CHANGES, Change
@@ -33,7 +33,7 @@ def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
             repository=change.names[0],
             tag=change.tag,
             lane=Lane.EVENT,
-            not_before=timezone.now() + SETTLE,
+            not_before=database_now() + SETTLE,
         )
         try:
             with transaction.atomic():

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from console.clock import database_now
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from scanning.models import DatabaseUpdate
@@ -18,7 +19,7 @@ OFF = "off"
 
 def tick(*, now: datetime | None = None) -> None:
     """Queue the update of today once its time has come, by any number of workers once. Late is better than not."""
-    now = timezone.localtime(now)
+    now = timezone.localtime(now or database_now())
     at = time_of_day()
     if at is None or now.time() < at or DatabaseUpdate.objects.filter(day=now.date()).exists():
         return

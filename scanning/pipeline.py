@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
@@ -53,7 +54,7 @@ def scan_image(run: JobRun[Scan]) -> None:
         except RateLimited as error:  # the place goes to another registry meanwhile
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
-            run.postpone(until=error.retry_at, reason=error.reason)
+            run.postpone(until=by_database(error.retry_at), reason=error.reason)
         except Unreachable:
             if scan.registry:
                 scan.registry.note_slow()
@@ -132,7 +133,7 @@ def _hold_back(registry: Registry, reason: str) -> None:
 
     The next of them get times of their own, one for each unit that becomes free; the others the time of the last.
     """
-    now = limit.database_now()
+    now = database_now()
     ready = Q(not_before=None) | Q(not_before__lte=now)
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED)
     times = limit.free_times(registry_id=registry.pk, waiting=_waiting(registry, Lane.SCHEDULE) + 1, count=HELD_BACK)
@@ -151,7 +152,7 @@ def _hold_back(registry: Registry, reason: str) -> None:
 def _waiting(registry: Registry, lane: int) -> int:
     """Return how many scans of the registry wait for its limit that go before one in this lane."""
     line = Scan.objects.filter(registry=registry, state=State.QUEUED, lane__lte=lane)
-    return line.filter(not_before__gt=limit.database_now()).count()
+    return line.filter(not_before__gt=database_now()).count()
 
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:

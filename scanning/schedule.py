@@ -13,10 +13,10 @@ from itertools import takewhile
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console import audit
+from console.clock import database_now
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from console.models import User
@@ -38,7 +38,7 @@ ROWS = 500
 
 def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: datetime | None = None) -> None:
     """Save ``schedule`` with its images (None: as they were) and have it carried from now on, or no more where off."""
-    now = now or timezone.now()
+    now = now or database_now()
     with transaction.atomic():
         schedule.next_due_at = due.first_due(schedule, after=now) if schedule.is_on else None
         schedule.save()
@@ -63,7 +63,7 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
 
     Of several due times that have passed only the last one starts a run, and only before its range or its day is over.
     """
-    now = now or timezone.now()
+    now = now or database_now()
     with transaction.atomic():
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id).first()
         if schedule is None or not schedule.is_on or schedule.next_due_at is None or schedule.next_due_at > now:
@@ -93,7 +93,7 @@ def run_now(schedule: ScanSchedule, *, requested_by: User) -> tuple[ScanRun, boo
 
 def tick(*, now: datetime | None = None) -> None:
     """Mend the rows of django-q2, fire what it has not fired, and hold scans back outside of their time range."""
-    now = now or timezone.now()
+    now = now or database_now()
     for schedule in ScanSchedule.objects.filter(is_on=True):
         try:
             if schedule.next_due_at is not None and schedule.next_due_at <= now - GRACE:
@@ -109,7 +109,7 @@ def tick(*, now: datetime | None = None) -> None:
 
 def hold(*, now: datetime | None = None) -> None:
     """Have queued scans of schedules whose time range is over wait for the next one, and say so."""
-    now = now or timezone.now()
+    now = now or database_now()
     going_on = ScanRun.objects.going_on().filter(trigger=ScanRun.Trigger.SCHEDULE)
     for schedule in ScanSchedule.objects.filter(until__isnull=False, runs__in=going_on).distinct():
         if due.is_open(schedule, now):

@@ -16,8 +16,8 @@ from typing import NoReturn
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from console.clock import database_now
 from console.jobs.work import JobRun
-from registries import limit
 from scanning.models import Scan
 
 GAP_SECONDS = 2.0  # connections that are waited for ask several times a second
@@ -92,4 +92,4 @@ class Stopping:
 
     def _leave(self, reason: str) -> NoReturn:
         pause = timedelta(seconds=settings.JOB_TIMES.retry)
-        self._run.postpone(until=limit.database_now() + pause, reason=reason)
+        self._run.postpone(until=database_now() + pause, reason=reason)

@@ -338,7 +338,7 @@ class JobRun(Generic[J]):
         self._end(to, reason=reason, remedy=remedy, write=write, fields=fields)
 
     def postpone(self, *, until: datetime, reason: str) -> NoReturn:
-        """Put the job back in the queue until ``until``, showing ``reason`` while it waits."""
+        """Put the job back in the queue until ``until`` by the database's clock, with ``reason`` while it waits."""
         raise Postponed(until, reason)
 
     def cancel_requested(self) -> bool:

@@ -219,6 +219,28 @@ def test_a_clock_that_is_set_back_starts_nothing_twice() -> None:
     assert made.next_due_at == ONE + timedelta(days=1)
 
 
+@pytest.mark.parametrize(
+    "first", ["2028-02-28T12:00", "2027-03-27T12:00", "2027-10-30T12:00"]
+)  # a leap day, and both changes of clocks
+def test_clocks_hours_apart_start_each_due_time_once_also_on_a_leap_day_and_where_clocks_change(
+    settings: object, first: str
+) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"  # type: ignore[attr-defined]
+    began = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    made = make(now=began, at=time(2, 30))
+    for hour in range(48):
+        for apart in (2, -2, 0):
+            now = began + timedelta(hours=hour + apart)
+            schedules.tick(now=now)
+            schedules.fire(made.pk, now=now)
+            for run in made.runs.filter(finished_at=None):
+                end(run)
+    days = [timezone.localtime(firing.due_at).date() for firing in made.firings.order_by("due_at")]
+    assert days == [began.date() + timedelta(days=1), began.date() + timedelta(days=2)]
+    assert outcomes(made) == ["started"] * 2
+    assert made.runs.count() == 2
+
+
 def test_another_time_zone_moves_the_next_time(settings: object) -> None:
     made = make()
     settings.TIME_ZONE = "Asia/Tokyo"  # type: ignore[attr-defined]

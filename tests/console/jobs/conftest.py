@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +145,15 @@ class RealWorker:
 class Server:
     """A database or broker that tests may kill and start again."""
 
-    def __init__(self, command: list[str], url: str, answers: Callable[[], bool]) -> None:
+    def __init__(self, command: list[str], url: str, answers: Callable[[], bool], account: Sequence[str] = ()) -> None:
         self.url = url
-        self._command, self._answers = command, answers
+        self._command, self._answers, self._account = command, answers, account
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, *prefix: str) -> None:
+        """Start it, by the command ``prefix`` where there is one, and wait until it answers."""
+        command = [*self._account, *prefix, *self._command]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(self._answers, what=self._command[0])
 
     def stop(self, number: int) -> None:
@@ -209,7 +210,7 @@ def postgres_server() -> Iterator[Server]:
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
         url = f"postgresql://tallyman@/postgres?host={folder}"
         options = ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]  # it may be killed, the machine not
-        command = [*account, str(programs[-1]), "-D", f"{folder}/data", *options]
+        command = [str(programs[-1]), "-D", f"{folder}/data", *options]
 
         def answers() -> bool:
             try:
@@ -218,7 +219,7 @@ def postgres_server() -> Iterator[Server]:
                 return False
             return True
 
-        server = Server(command, url, answers)
+        server = Server(command, url, answers, account)
         server.start()
         yield server
         server.stop(signal.SIGQUIT)
