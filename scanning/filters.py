@@ -92,14 +92,14 @@ VULNERABLE = PackageVulnerability._base_manager.filter(package=OuterRef("package
 
 
 class PackageFilters(ListingFilterSet):
+    type = AnyOf(label=_("Package type"), choices=list(PACKAGE_TYPES.items()), field_name="package__type")
     risk = AnyCondition(
         label=_("Vulnerabilities"),
         choices=HAS_VULNERABILITIES,
         conditions={"yes": Q(Exists(VULNERABLE)), "no": ~Q(Exists(VULNERABLE))},
     )
-    type = AnyOf(label=_("Package type"), choices=list(PACKAGE_TYPES.items()), field_name="package__type")
     placeholder = _("Name, version or path")
-    prominent = ("risk", "type")
+    prominent = ("type", "risk")
 
     class Meta:
         model = ImagePackage

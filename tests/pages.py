@@ -21,7 +21,11 @@ ROWS: dict[str, Any] = {
     "scanning:chooser": "scanning.Selection",
     "scanning:vulnerability": "scanning.Vulnerability",
     "scanning:package": "scanning.Package",
+    "scanning:scan-columns": "scanning.ScanRun",
+    "scanning:affected": "scanning.Vulnerability",
+    "scanning:holder": "scanning.Package",
 }
+EXAMPLES = {"type": "harbor", "listing": "images"}
 MOST = {"scanning.Vulnerability": "-images", "scanning.Package": "-images", "scanning.ScanRun": "-pk"}
 
 
@@ -61,8 +65,8 @@ def _value(name: str, parameter: str) -> Any:
     if name == "scanning:vulnerability" and parameter == "name":
         found = apps.get_model("scanning.Vulnerability")._default_manager.order_by("-images").first()
         return found.name if found else None
-    if parameter == "type":
-        return "harbor"
+    if parameter in EXAMPLES:
+        return EXAMPLES[parameter]
     known = max((key for key in ROWS if name.startswith(key)), key=len, default=None)
     if known is None:
         return None

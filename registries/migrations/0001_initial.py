@@ -228,6 +228,7 @@ class Migration(migrations.Migration):
                 ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name_plural': 'cloud discoveries',
                 'ordering': ['-id'],
                 'abstract': False,
                 'indexes': [models.Index(fields=['state', 'lane', 'id'], name='clouddiscovery_queue')],

@@ -25,6 +25,7 @@ class CloudDiscovery(Job):
 
     class Meta(Job.Meta):
         abstract = False
+        verbose_name_plural = "cloud discoveries"
         ordering = ["-id"]
         indexes = [models.Index(fields=["state", "lane", "id"], name="clouddiscovery_queue")]
         constraints = [
