@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from console import schema
 from console.jobs import presence, queue
 from console.jobs.configuration import Times
 from console.jobs.models import Job, State
@@ -93,9 +94,11 @@ class Worker:
         self._times = times
         self._signals = 0
         self._reaped_at = 0.0
+        self._wrong = ""
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life (1)."""
+        """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life or the database
+        is of another version (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
         folder, lock = _make_folder(Path(settings.DATA_DIR) / "run")
@@ -105,6 +108,9 @@ class Worker:
             log.info("The worker is up: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
             while not self._signals:
                 self._reap_if_due()
+                if self._wrong:
+                    log.error("The worker ends: %s", self._wrong)
+                    return 1
                 for cluster in clusters:
                     if not self._look_after(cluster):
                         log.error("The cluster %s does not come to life; the worker gives up", cluster.name)
@@ -124,6 +130,9 @@ class Worker:
         if self._reaped_at and time.monotonic() - self._reaped_at < self._times.tick:
             return
         try:
+            self._wrong = schema.what_is_wrong()
+            if self._wrong:
+                return
             queue.ensure_tick_schedule()
             reap()
             do_ticks()

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console import schema
 from console.models import User
 from console.serving import FOLDER, programs
 from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
@@ -33,6 +34,8 @@ class Command(BaseCommand):
 
     def _serve(self, listen: str) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        if wrong := schema.what_is_wrong():
+            raise CommandError(wrong)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not User.objects.exists():
             call_command("create_administrator", "admin", stdout=self.stdout)

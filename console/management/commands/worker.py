@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from console import schema
 from console.jobs.worker import Worker
 
 
@@ -16,9 +17,11 @@ class Command(BaseCommand):
 
     help = (
         "Runs syncs and scans until it gets SIGTERM or SIGINT; then every job returns itself to the queue, within"
-        " 30 seconds. Ends with code 1 where its workers cannot be kept alive: have it started again then."
+        " 30 seconds. Ends with code 1 where its workers cannot be kept alive, or where the database is of another"
+        " version: have it started again then."
     )
-    requires_migrations_checks = True
 
     def handle(self, *_args: Any, **_options: Any) -> None:
+        if wrong := schema.what_is_wrong():
+            raise CommandError(wrong)
         sys.exit(Worker(settings.JOB_TIMES).run())

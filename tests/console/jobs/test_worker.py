@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,26 @@ def test_sigterm_returns_running_jobs_to_the_queue_and_ends_their_engines(real_w
         assert real_worker.job(job)["losses"] == 0
     assert real_worker.job(last)["state"] == "queued"
     assert list((real_worker.folder / "scratch").iterdir()) == []
+
+
+def test_a_worker_lets_go_of_its_jobs_and_ends_when_the_database_is_upgraded(real_worker: RealWorker) -> None:
+    (job,) = real_worker.add("engine")
+    real_worker.start()
+    real_worker.wait(job, "running", stage="engine")
+    with contextlib.closing(sqlite3.connect(real_worker.folder / "tallyman.sqlite3", timeout=20)) as database:
+        newer = (
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('scanning', '0002_of_tomorrow', '2027-01-01')"
+        )
+        database.execute(newer)
+        database.commit()
+    assert real_worker.process is not None
+    assert real_worker.process.wait(60) == 1
+    assert tree(real_worker.folder) == {}
+    assert (real_worker.job(job)["state"], real_worker.job(job)["losses"]) == ("queued", 0)
+    assert "newer version of Tallyman (scanning.0002_of_tomorrow)" in real_worker.log()
+    real_worker.start()
+    assert real_worker.process.wait(60) == 1, "it does not begin either"
+    assert real_worker.job(job)["attempt"] == 1
 
 
 def test_a_worker_killed_in_the_middle_costs_one_attempt_and_leaves_no_engine(real_worker: RealWorker) -> None:
