@@ -93,3 +93,20 @@ def test_rows_are_chosen_and_columns_changed_where_a_list_is_part_of_a_page(
         with page.expect_download() as download:
             page.locator(".bulk").get_by_role("button", name="CSV").click()
         assert len(download.value.path().read_text("utf-8-sig").splitlines()) == 2
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_installed_version_can_be_read_however_long_the_name_of_the_package_is(
+    page: Page, administrator: User, width: int
+) -> None:
+    image = factories.image(**factories.scanned(critical=1))
+    factories.tag("1.0", of=image, path="shop/cart")
+    factories.vulnerability(
+        image, package="org.apache.logging.log4j:log4j-core", name="CVE-2021-44228", type="maven", version="2.14.1"
+    )
+    reach.recount()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/scans/vulnerabilities/CVE-2021-44228/")
+    held = page.locator("#list .held")
+    expect(held).to_have_text("org.apache.logging.log4j:log4j-core 2.14.1")
+    assert held.evaluate("one => one.scrollWidth <= one.clientWidth && one.scrollHeight <= one.clientHeight + 1")
