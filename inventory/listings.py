@@ -318,10 +318,9 @@ IMAGES = Listing[Tag](
         )
     ),
     actions="inventory/cells/actions.html",
-    detail="inventory/cells/why.html",
     bulk="inventory/_bulk.html",
     tools="inventory/_tools.html",
-    above="inventory/_progress.html",
+    above="inventory/_above.html",
     empty="inventory/_no_images.html",
     columns_view="inventory:image-columns",
     act="scanning:scan",

@@ -313,7 +313,7 @@ AFFECTED = Listing[Tag](
         *(replace(column, default=False) for column in IMAGES.columns if column.name not in SHOWN),
     ),
     needs=IMAGES.needs,
-    detail="inventory/cells/why.html",
+    above="inventory/_whys.html",
     bulk="scanning/_export_bulk.html",
     tools="scanning/_export_tools.html",
 )

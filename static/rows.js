@@ -5,6 +5,7 @@
    .ver                       gets its text as title, for where it is cut
    time without title         gets the exact time on hover and focus
    a.addr[data-tag]           gets address and tag as title, and the check box of its row says them too
+   .state[data-told="3"]      gets the fourth of the reasons in #whys in a row below its own, and the button to open it
    table[data-act]            has buttons in its rows that say what the row is, and act without loading the page anew
    table.cards                gets the roles that its cards would lose in a narrow window */
 
@@ -13,6 +14,14 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const ROLES = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", th: "columnheader", td: "cell" };
 
 function finish(root) {
+  const [opens, ...whys] = document.getElementById("whys")?.content.children ?? [];
+  for (const state of all(".state[data-told]", root)) {
+    const key = state.id.replace("status-", "");
+    below(state.closest("tr"), key, whys[state.dataset.told].cloneNode(true));
+    state.append(opens.cloneNode(true));
+    state.lastElementChild.setAttribute("aria-controls", `why-${key}`);
+    delete state.dataset.told;
+  }
   for (const part of all("table.cards, table.cards :is(thead, tbody, tr, th, td)", root)) {
     if (!part.hasAttribute("role")) part.setAttribute("role", ROLES[part.localName]);
   }
@@ -44,6 +53,20 @@ function finish(root) {
   }
 }
 
+/* Puts a row with a reason and its remedy below the row of an image, hidden until it is asked for. */
+function below(row, key, why) {
+  const made = document.createElement("tr");
+  made.className = "why";
+  made.id = `why-${key}`;
+  made.hidden = true;
+  made.insertCell().className = "pin";
+  const cell = made.insertCell();
+  cell.colSpan = row.cells.length - 1;
+  why.id = `why-in-${key}`;
+  cell.append(why);
+  row.after(made);
+}
+
 finish(document);
 document.addEventListener("htmx:load", ({ detail: { elt } }) => finish(elt.parentElement ?? elt));
 
@@ -58,15 +81,7 @@ document.addEventListener(
       const key = id.replace("why-in-", "");
       const row = document.getElementById(`status-${key}`)?.closest("tr");
       if (!row || document.getElementById(id)) continue;
-      const below = document.createElement("tr");
-      below.className = "why";
-      below.id = `why-${key}`;
-      below.hidden = true;
-      below.insertCell().className = "pin";
-      const cell = below.insertCell();
-      cell.colSpan = row.cells.length - 1;
-      cell.append(Object.assign(document.createElement("dl"), { className: "why-in", id }));
-      row.after(below);
+      below(row, key, Object.assign(document.createElement("dl"), { className: "why-in" }));
       finish(row.parentElement);
     }
   },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from django import template
@@ -10,6 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from inventory.models import Image, Tag
 from inventory.trend import Line
 
 register = template.Library()
@@ -29,6 +31,30 @@ def address_parts(address: str) -> AddressParts:
     host, _slash, rest = address.partition("/")
     path, slash, name = rest.rpartition("/")
     return AddressParts(host, path + slash, name or host)
+
+
+class Reason(NamedTuple):
+    """Why the scan of an image failed; ``earlier`` where what is shown was found by a scan before it."""
+
+    reason: str
+    remedy: str
+    earlier: bool
+
+
+@register.filter
+def reason(image: Image) -> Reason:
+    """Return why the scan of ``image`` failed."""
+    return Reason(image.reason, image.remedy, image.highest is not None)
+
+
+@register.inclusion_tag("inventory/_reasons.html")
+def reasons(rows: Iterable[Tag]) -> dict[str, list[Reason]]:
+    """Give each reason why scans of ``rows`` failed once, and its number to the rows, as ``told``."""
+    numbers: dict[Reason, int] = {}
+    for row in rows:
+        if row.image and row.image.scan_state == Image.ScanState.FAILED:
+            row.told = numbers.setdefault(reason(row.image), len(numbers))  # type: ignore[attr-defined]  # for its cell
+    return {"reasons": list(numbers)}
 
 
 @register.simple_tag

@@ -23,10 +23,11 @@ FAILED = {
     "scan_remedy": "Set an hourly limit for this registry, or scan again later.",
     **dict.fromkeys((*RISKS, "highest"), None),
 }
+EARLIER = FAILED | dict.fromkeys(RISKS, 1234) | {"highest": Image.Severity.CRITICAL}  # and what was found before it
 AT_RISK = dict.fromkeys(RISKS, 1234) | {"highest": Image.Severity.CRITICAL}
 
 
-@pytest.mark.parametrize("state", [{}, AT_RISK, FAILED])
+@pytest.mark.parametrize("state", [{}, AT_RISK, FAILED, EARLIER])
 def test_a_page_of_100_images_with_all_columns_weighs_less_than_300_kb(client: Client, state: dict[str, Any]) -> None:
     make(tags=400, images=200, seed=1, now=timezone.now())
     Image.objects.update(**state)
