@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template import loader
+from django.views import defaults
+
+AWAY = ("08", "53", "57")  # PostgreSQL's classes of errors: connection, resources, shut down by somebody
+PAUSE = 5  # seconds after which asking again makes sense
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer where a page has failed: that the database does not answer, or that the fault is the console's."""
+    if not _is_away(sys.exc_info()[1]):
+        return defaults.server_error(request)
+    page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
+    return HttpResponse(page, status=503, headers={"Retry-After": str(PAUSE)})
+
+
+def _is_away(error: BaseException | None) -> bool:
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    if connection.vendor == "sqlite":
+        return "locked" in str(error)
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state.startswith(AWAY)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -9,6 +9,8 @@ from console import accounts
 for _model in [model for model in admin.site._registry if model.__module__.startswith("allauth.")]:
     admin.site.unregister(_model)
 
+handler500 = "console.errors.server_error"
+
 urlpatterns = [
     path("", include("console.pages")),
     path("registries/", include("registries.urls")),
