@@ -8,7 +8,9 @@ import hashlib
 import io
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -255,6 +257,32 @@ def test_a_disk_that_fills_up_meanwhile_is_named_as_such(store: LayerStore, monk
     monkeypatch.setattr(os, "ftruncate", full)
     with store.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="no space left"):
         get(lease, Blob(gzip.compress(CONTENT)))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 100 MB; room is taken in steps of 64."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_fails_the_layer_and_is_empty_for_the_next_one(small_disk: Path) -> None:
+    full = LayerStore(small_disk / "store", max_bytes=1 << 30, min_free_ratio=0.0, wait_seconds=0.3)
+    content = bytes(160 << 20)
+    blob = Blob(gzip.compress(content, 1))
+    with full.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="no space"):
+        get(lease, blob, digest(content))
+    assert left(full) == []
+    assert shutil.disk_usage(small_disk).used < 1 << 20
+    with full.lease("scan-2-1") as lease:
+        assert get(lease, Blob(gzip.compress(CONTENT))).size == len(CONTENT)
 
 
 @pytest.mark.parametrize(

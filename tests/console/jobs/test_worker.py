@@ -91,7 +91,7 @@ def test_a_job_that_kills_its_worker_fails_at_the_second_loss(real_worker: RealW
 
 
 def test_killing_the_worker_outright_leaves_no_process_and_loses_no_job(real_worker: RealWorker) -> None:
-    jobs = real_worker.add("engine", *["finish"] * 5)
+    jobs = real_worker.add("engine", *["finish"] * 20)
     real_worker.start()
     real_worker.wait(jobs[0], "running", stage="engine")
     assert real_worker.stop(signal.SIGKILL) == -signal.SIGKILL

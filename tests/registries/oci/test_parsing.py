@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -292,7 +293,10 @@ keys = st.sampled_from(
         *["fsLayers", "history", "signatures", "architecture", "rootfs", "created", "os", "digest", "size", "platform"],
     ]
 )
-fuzz = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+# TALLYMAN_FUZZ=20000 for a night of it.
+fuzz = settings(
+    max_examples=int(os.environ.get("TALLYMAN_FUZZ", "400")), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def use(content, media_type):
