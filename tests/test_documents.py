@@ -29,5 +29,16 @@ def test_the_lock_files_hash_everything_and_name_no_index() -> None:
         assert not [line for line in lines if "://" in line or line.startswith("--")]
 
 
+def test_every_test_and_command_that_the_table_of_faults_names_is_there() -> None:
+    tests = ROOT / "tests"
+    lines = (ROOT / "docs" / "faults.md").read_text().splitlines()
+    cells = [line.split("|")[2] for line in lines if line.startswith("|")]
+    named = [name for cell in cells for name in re.findall(r"`([a-z_/]+(?:\.py)?)`", cell)]
+    assert len(named) > 50
+    assert not [
+        name for name in named if not (tests / name if "." in name else tests / "benchmarks" / f"{name}.py").exists()
+    ]
+
+
 def run_make(*arguments: str) -> str:
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
