@@ -44,5 +44,8 @@ class JoinedScan(models.Model):
 
     @classmethod
     def prune(cls) -> None:
-        """Delete those whose scan has ended."""
-        cls._base_manager.filter(scan__state__in=FINAL_STATES).delete()
+        """Delete those whose scan has ended. A look at these few rows, not at all scans there ever were."""
+        from scanning.models.scan import Scan
+
+        ended = Scan._base_manager.filter(pk=models.OuterRef("scan"), state__in=FINAL_STATES)
+        cls._base_manager.filter(models.Exists(ended)).delete()
