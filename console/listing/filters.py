@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 MAX_VALUES = 100  # of one filter; more is no use of a form
+LONGEST_KEY = 18  # digits of the id of a row
 MAX_WORDS = 8  # of a search
 
 
@@ -118,6 +119,8 @@ def read(
         many = isinstance(form_field, forms.MultipleChoiceField | forms.ModelMultipleChoiceField)
         for value in dict.fromkeys(given) if many else given[-1:]:
             try:
+                if isinstance(form_field, forms.ModelMultipleChoiceField) and len(value) > LONGEST_KEY:
+                    raise ValidationError("")  # databases take no number like it
                 form_field.clean([value] if many else value)
             except ValidationError:
                 notices.append(

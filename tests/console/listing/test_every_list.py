@@ -51,6 +51,18 @@ def rows_of(listing: Listing[Any]) -> QuerySet[Any]:
     return listing.within_rows(Tag.objects.filter(image=most).values_list("pk", flat=True)[0])
 
 
+@pytest.mark.parametrize("value", ["9" * 18, "9" * 20, f"-{'9' * 20}", "1e99", "\x00", "٣", " ", "a" * 5000])
+@pytest.mark.parametrize("name", settings.LISTINGS)
+def test_no_value_of_a_filter_breaks_a_list(name: str, value: str) -> None:
+    listing = declared(name)
+    params = QueryDict(mutable=True)
+    for filter_name in listing.filterset.base_filters:
+        params[filter_name] = value
+    found = Page(listing, params, rows=None if listing.within is None else listing.within_rows(1))
+    assert found.total.number == 0
+    assert list(found.menus)
+
+
 def test_every_list_takes_as_many_queries_for_many_rows_as_for_few() -> None:
     user = person("administrator")
     taken: list[dict[str, int]] = []
