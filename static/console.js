@@ -47,7 +47,10 @@ function offerRetry(element, request) {
     element.remove();
     if (target === drawer) openDrawer(pathInfo.finalRequestPath);
     else if (target === box) openBox(pathInfo.finalRequestPath);
-    else htmx.ajax("GET", pathInfo.finalRequestPath, { target, swap: elt.getAttribute("hx-swap") ?? "outerHTML" });
+    else {
+      const again = htmx.ajax("GET", pathInfo.finalRequestPath, { target, swap: elt.getAttribute("hx-swap") ?? "outerHTML" });
+      again.then(() => document.getElementById(`${target.id}-title`)?.focus());
+    }
   });
 }
 /* A session that has ended answers a fragment with the sign-in page: show that as a page. */
@@ -78,10 +81,20 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 const say = (name) => document.body.dataset[name];
 
+/* While a modal dialog is open, all outside of it lies below it, cannot be reached and is not read out: toasts and what
+   is announced move into it. What is swapped there may take them away, hence the names for them. */
+const [toasts, told] = [find("#toasts"), find("#announce")];
+function place() {
+  const over = all("dialog:modal").at(-1) ?? document.body;
+  if (toasts.parentElement !== over) over.append(toasts, told);
+}
+document.addEventListener("close", place, true);
+document.addEventListener("htmx:afterSwap", place);
+
 function announce(text) {
-  const region = find("#announce");
-  region.textContent = "";
-  requestAnimationFrame(() => (region.textContent = text));
+  place();
+  told.textContent = "";
+  requestAnimationFrame(() => (told.textContent = text));
 }
 
 /* --- What takes longer than a moment shows the shape of what comes, without moving anything ------------------- */
@@ -147,7 +160,8 @@ function toast(level, text, { undo = "", links = [] } = {}) {
   find(".undo", element).hidden = !undo;
   find(".undo [name=token]", element).value = undo;
   find(".undo [name=csrfmiddlewaretoken]", element).value = token();
-  find("#toasts").append(element);
+  place();
+  toasts.append(element);
   arm(element);
   return element;
 }
@@ -224,7 +238,10 @@ document.addEventListener("keydown", (event) => {
 
 /* --- Dialogs ------------------------------------------------------------------------------------------------- */
 
-const show = (dialog) => dialog.open || dialog.showModal();
+function show(dialog) {
+  if (!dialog.open) dialog.showModal();
+  place();
+}
 on("click", "[data-open]", (event, button) => show(document.getElementById(button.dataset.open)));
 on("click", "[data-close]", (event, button) => {
   event.preventDefault();
@@ -243,6 +260,9 @@ const supersede = (dialog) => opening.set(dialog, (opening.get(dialog) ?? 0) + 1
 /* Return whether the page at url is in the dialog now, and still wanted there. */
 async function load(dialog, url, title = "") {
   const mine = supersede(dialog);
+  let came = false;
+  const hear = ({ target, detail }) => target === dialog && (came = detail.successful);
+  dialog.addEventListener("htmx:afterRequest", hear);
   const late = setTimeout(() => {
     if (!dialog.open) {
       dialog.replaceChildren(find(`#${dialog.id}-skeleton`).content.cloneNode(true));
@@ -253,23 +273,22 @@ async function load(dialog, url, title = "") {
   }, SKELETON_MS);
   await htmx.ajax("GET", url, { target: dialog, swap: "innerHTML", source: dialog }).catch(() => {});
   clearTimeout(late);
+  dialog.removeEventListener("htmx:afterRequest", hear);
   if (mine !== opening.get(dialog)) {
     if (!dialog.open) dialog.replaceChildren();
     return false;
   }
   dialog.classList.remove("waiting");
-  if (!dialog.childElementCount || find(".loading[data-skeleton]", dialog)) {
-    if (dialog.open) dialog.close(); // it could not be loaded
-    return false;
-  }
-  return true;
+  // What could not be loaded leaves what was there, and no outline of what does not come.
+  if (!came && dialog.open && find(".loading[data-skeleton]", dialog)) dialog.close();
+  return came;
 }
 
 const box = find("#dialog");
 
 async function openBox(url, title) {
   if (!(await load(box, url, title))) return;
-  if (!box.open) box.showModal();
+  if (!box.open) show(box);
   else if (!box.contains(document.activeElement)) find("a[href], button", box)?.focus();
 }
 on("click", "a[data-dialog]", (event, link) => {
@@ -309,8 +328,12 @@ const neighbour = (url, step) => {
 };
 
 async function openDrawer(url, { push = true } = {}) {
+  const before = opened;
   opened = url;
-  if (!(await load(drawer, url))) return;
+  if (!(await load(drawer, url))) {
+    if (opened === url && drawer.open) opened = before;
+    return;
+  }
   if (push) history[listOf(location.href) ? "replaceState" : "pushState"]({}, "", beside(url));
   show(drawer);
   drawer.scrollTop = 0;
@@ -406,6 +429,7 @@ plan();
        [data-count] in it, input[type=hidden][data-matching] and a button [data-select-matching] for "all N" ------- */
 
 let last = null; // the row selected last, where a range starts
+const said = new WeakMap(); // form → the count that was announced
 
 function tally(form) {
   const rows = all("input[data-row]", form);
@@ -422,7 +446,9 @@ function tally(form) {
   const bar = find("[data-bulk]", form);
   if (bar) bar.hidden = !chosen && !everything;
   all("[data-count]", form).forEach((place) => (place.textContent = count));
-  if (chosen || everything) announce(say("selected").replace("{n}", count));
+  // Cells that are renewed settle too: what has been said already is not said at each of them.
+  if (count !== (said.get(form) ?? "0")) announce(say("selected").replace("{n}", count));
+  said.set(form, count);
 }
 function unmatch(form) {
   const matching = find("input[data-matching]", form);
@@ -451,6 +477,7 @@ on("keydown", "form[data-select] input[data-row]", (event, row) => {
   row.checked = !row.checked;
   range(row.form, row);
   last = row;
+  unmatch(row.form);
   tally(row.form);
 });
 on("click", "[data-select-matching]", (event, button) => {

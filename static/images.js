@@ -5,6 +5,7 @@
 
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const told = find("#announce");
 const on = (type, selector, act) =>
   document.addEventListener(type, (event) => {
     const element = event.target.closest?.(selector);
@@ -106,7 +107,7 @@ function move(line, step) {
   const lines = all("[data-column]:not([hidden])", line.parentElement).filter((one) => find("input", one));
   const other = lines[lines.indexOf(line) + step];
   if (other) other[step < 0 ? "before" : "after"](line);
-  find("#announce").textContent = `${line.textContent.trim()}: ${lines.indexOf(line) + 1 + (other ? step : 0)}`;
+  told.textContent = `${line.textContent.trim()}: ${lines.indexOf(line) + 1 + (other ? step : 0)}`;
 }
 function showColumn(form, name, shown) {
   const line = find(`[data-column="${name}"]`, form);
@@ -146,7 +147,7 @@ on("pointerdown", ".order [data-grip]", (event, grip) => {
   const drop = () => {
     over.abort();
     line.classList.remove("lift");
-    find("#announce").textContent = `${line.textContent.trim()}: ${lines().indexOf(line) + 1}`;
+    told.textContent = `${line.textContent.trim()}: ${lines().indexOf(line) + 1}`;
   };
   document.addEventListener("pointermove", drag, { signal: over.signal });
   for (const type of ["pointerup", "pointercancel"]) document.addEventListener(type, drop, { signal: over.signal });

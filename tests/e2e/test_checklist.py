@@ -77,6 +77,35 @@ def test_the_bar_of_a_selection_covers_no_row_that_has_the_focus(page: Page, tag
         assert row["y"] + row["height"] <= over["y"] or row["y"] >= over["y"] + over["height"], index
 
 
+def test_what_is_taken_out_of_all_that_match_is_not_meant_and_each_count_is_said_once(
+    page: Page, tags: list[Tag]
+) -> None:
+    page.goto("/images/")
+    page.evaluate("""() => { window.said = []; new MutationObserver(() => {
+        const text = document.querySelector('#announce').textContent; if (text) window.said.push(text);
+    }).observe(document.querySelector('#announce'), {childList: true}); }""")
+    told, bar, boxes = page.locator("#announce"), page.locator(".bulk"), page.locator("input[data-row]")
+    page.get_by_label("Select all on this page").check()
+    expect(told).to_have_text("20 selected")
+    for key in ("Space", "Shift+Space"):
+        bar.get_by_role("button", name="Select all 40 that match").click()
+        expect(told).to_have_text("40 selected")
+        boxes.nth(4).focus()
+        page.keyboard.press(key)
+        expect(boxes.nth(4)).to_be_checked(checked=False)
+        expect(told).to_have_text(re.compile("^1?[0-9] selected"))
+        expect(page.locator("#chosen [data-matching]")).to_have_value("")
+    bar.get_by_role("button", name="Clear selection").click()
+    expect(told).to_have_text("0 selected")
+    boxes.nth(7).check()
+    expect(told).to_have_text("1 selected")
+    before = len(page.evaluate("said"))
+    page.get_by_role("button", name=f"Scan now: {tags[6]}").click()  # its answer renews cells
+    expect(page.locator("#progress")).to_contain_text("Scanning 0 of 1")
+    page.wait_for_timeout(100)
+    assert page.evaluate("said")[before:] == []
+
+
 def test_each_of_a_mixed_selection_is_judged_alone_and_the_answer_says_so(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/")
     page.locator("input[data-row]").nth(0).check()
