@@ -60,6 +60,11 @@ def test_the_heads_and_the_first_column_stay_in_sight(page: Page, tags: list[Tag
     assert box is not None
     assert around is not None
     assert box["x"] >= around["x"]
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    over, below = page.locator(".topbar").bounding_box(), head.bounding_box()
+    assert over is not None
+    assert below is not None
+    assert below["y"] >= over["y"] + over["height"], "at the end of the page, too"
 
 
 def test_the_bar_of_a_selection_covers_no_row_that_has_the_focus(page: Page, tags: list[Tag]) -> None:
