@@ -196,6 +196,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
     "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
     "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "schedules": {"declared": "scanning.schedule_listing.SCHEDULES", "page": "scanning:schedule-list"},
     "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
     "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
     "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},

@@ -134,6 +134,8 @@ ADDRESSES: dict[str, May] = {
     "scanning:holder-columns": May(VIEWER, VIEWER, ("package",)),
     "scanning:package-images": May(NEVER, OPERATOR, ("package",)),
     "scanning:schedule-list": PAGE,
+    "scanning:schedule-columns": CHOOSER,
+    "scanning:schedule-export": May(NEVER, OPERATOR),
     "scanning:schedule-add": May(ADMINISTRATOR, ADMINISTRATOR),
     "scanning:schedule": May(VIEWER, ADMINISTRATOR, ("schedule",)),
     "scanning:schedule-run": May(NEVER, OPERATOR, ("schedule",)),

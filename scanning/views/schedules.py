@@ -1,12 +1,10 @@
-"""The page "Scheduled scan settings": the schedules on the left, one of them on the right."""
+"""The page "Scheduled scan settings": the list of schedules; and one of them, beside the others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 
 from django.contrib import messages
-from django.db.models import Count, OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,12 +14,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console import audit, kept, undo
 from console.accounts import administrator, operator, person
-from console.scope import current
+from console.listing import views as lists
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
 from scanning.forms import ScheduleForm
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
-from scanning.run_listings import as_seen, result_label, result_of
+from scanning.run_listings import as_seen
+from scanning.schedule_listing import SCHEDULES, with_last
 from scanning.views.settings import reasons
 from scanning.views.started import say_started
 
@@ -29,29 +28,23 @@ NEXT = 3  # due times shown
 FIRINGS = 10  # past due times shown
 
 
-@dataclass(frozen=True)
-class Line:
-    """A schedule in the list: what it says, and how it went last."""
-
-    schedule: ScanSchedule
-    run: ScanRun | None
-    result: str
-    label: str
-    skipped: Firing | None  # its last due time, where that started no run
-
-    @property
-    def images(self) -> int:
-        """Chosen images, of a schedule of specified ones."""
-        return getattr(self.schedule, "chosen_count", 0)
-
-
 @require_GET
 def schedule_list(request: HttpRequest) -> HttpResponse:
-    """The first schedule, or what schedules are for where there is none."""
-    first = ScanSchedule.objects.first()
-    if first is not None:
-        return redirect("scanning:schedule", pk=first.pk)
-    return render(request, "scanning/schedules.html", {"lines": [], "zone": timezone.get_default_timezone_name()})
+    """All schedules."""
+    return lists.show(request, SCHEDULES, template="scanning/schedule_list.html")
+
+
+@require_http_methods(["GET", "POST"])
+def schedule_columns(request: HttpRequest) -> HttpResponse:
+    """Custom list management."""
+    return lists.choose(request, SCHEDULES, back="scanning:schedule-list")
+
+
+@require_POST
+@operator
+def schedule_export(request: HttpRequest) -> HttpResponse:
+    """A workbook of the selected schedules, or of all that match."""
+    return lists.export(request, SCHEDULES, back="scanning:schedule-list")
 
 
 @require_http_methods(["GET", "POST"])
@@ -126,7 +119,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
     context = {
         "form": form,
         "schedule": found,
-        "lines": _lines(),
+        "schedules": with_last(),
         "zone": timezone.get_default_timezone_name(),
         "recommended": reasons(),
         "everything": kept.read("overview").values["tags"],
@@ -143,7 +136,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         if not keep:
             selection.replace(found.chosen.all() if found.pk else Tag.objects.none())
         context["chooser"] = choosing.read(selection, request.GET.dict())
-    return render(request, "scanning/schedules.html", context, status=422 if form.errors else 200)
+    return render(request, "scanning/schedule.html", context, status=422 if form.errors else 200)
 
 
 def _firings(found: ScanSchedule) -> list[Firing]:
@@ -158,25 +151,6 @@ def _firings(found: ScanSchedule) -> list[Firing]:
 
 def _selection(request: HttpRequest, found: ScanSchedule) -> Selection:
     return choosing.selection_of(person(request), f"schedule-{found.pk or 'new'}")
-
-
-def _lines() -> list[Line]:
-    """Return the schedules that are seen with what came of them last, in a constant number of queries."""
-    runs = ScanRun.objects.filter(schedule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    firings = Firing.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
-    chosen = Count("chosen") if current() is None else Count("chosen", filter=Q(chosen__in=Tag.objects.values("pk")))
-    schedules = list(
-        ScanSchedule.objects.annotate(chosen_count=chosen, last_run=Subquery(runs), last_firing=Subquery(firings))
-    )
-    by_run = ScanRun.objects.in_bulk([one.last_run for one in schedules if one.last_run])
-    as_seen(by_run.values())
-    by_firing = Firing.objects.in_bulk([one.last_firing for one in schedules if one.last_firing])
-    lines = []
-    for one in schedules:
-        run, firing = by_run.get(one.last_run), by_firing.get(one.last_firing)
-        skipped = firing if firing and firing.outcome != Firing.Outcome.STARTED else None
-        lines.append(Line(one, run, result_of(run) if run else "", result_label(run) if run else "", skipped))
-    return lines
 
 
 def _described(found: ScanSchedule) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from datetime import date, time, timedelta
@@ -9,6 +10,7 @@ from datetime import date, time, timedelta
 import pytest
 from django.utils import timezone
 from django_q.models import Schedule
+from openpyxl import load_workbook
 from playwright.sync_api import Page, expect
 
 from console.models import User
@@ -70,6 +72,7 @@ def test_a_schedule_of_specified_images_in_a_time_range_is_made(page: Page, tags
 
 def test_a_schedule_is_edited_and_switched_off_and_on(page: Page, nightly: ScanSchedule) -> None:
     page.goto("/scans/schedules/")
+    page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     page.get_by_label("Name").fill("Every night")
     page.get_by_label("Timeout in minutes").fill("12")
     page.get_by_role("switch", name="On").uncheck()
@@ -89,6 +92,7 @@ def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSch
     now = timezone.now()
     Firing.objects.create(schedule=nightly, due_at=now - timedelta(days=1), outcome=Firing.Outcome.OVERLAP)
     page.goto("/scans/schedules/")
+    page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     expect(page.locator(".told")).to_contain_text("Skipped: the run before was still going on")
     page.get_by_role("button", name="Run now").click()
     expect(page.locator(".toast")).to_contain_text("The scan has started")
@@ -102,6 +106,7 @@ def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSch
 def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, nightly: ScanSchedule) -> None:
     schedules.fire(nightly.pk, now=nightly.next_due_at)
     page.goto("/scans/schedules/")
+    page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     page.get_by_role("link", name="Delete schedule").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Delete “Nightly”?")
     page.get_by_role("link", name="Cancel").click()
@@ -113,8 +118,27 @@ def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, ni
     assert not Schedule.objects.filter(func=schedules.TASK).exists()
     assert ScanRun.objects.count() == 1
     page.locator(".toast").get_by_role("button", name="Undo").click()
-    expect(page.locator(".schedules")).to_contain_text("Nightly")
+    expect(page.locator("#list tbody")).to_contain_text("Nightly")
     assert ScanSchedule.objects.get().runs.count() == 1
+
+
+def test_schedules_are_found_narrowed_and_exported(page: Page, nightly: ScanSchedule) -> None:
+    other = ScanSchedule.objects.get(pk=nightly.pk)
+    other.pk, other.name, other.is_on, other.every_days, other.next_due_at = None, "Weekly", False, 7, None
+    other.save()
+    page.goto("/scans/schedules/")
+    expect(page.locator("#list tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Frequency").click()
+    page.get_by_label("Every 7 days").check()
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"every=7"))
+    expect(page.locator("#list tbody")).to_contain_text("Off")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").first.click()
+    sheet = load_workbook(io.BytesIO(download.value.path().read_bytes())).worksheets[0]
+    rows = list(sheet.iter_rows(values_only=True))
+    assert rows[0][:3] == ("Name", "On/Off", "Frequency")
+    assert [row[:3] for row in rows[1:]] == [("Weekly", "Off", f"Every 7 days, {nightly.at:%H:%M}")]
 
 
 def test_pages_about_scans_do_not_scroll_sideways_on_a_phone(page: Page, nightly: ScanSchedule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from console.listing import Listing, Page
 from console.listing.declared import declared
 from console.models import AuditEvent, Export, User
 from inventory.models import Image, Tag
-from scanning.models import MalwareFinding, Package, Scan, ScanRun, Vulnerability
+from scanning.models import MalwareFinding, Package, Scan, ScanRun, ScanSchedule, Vulnerability
 from scanning.sample.make import make
 from tests import factories
 from tests.people import person
@@ -34,7 +35,14 @@ def fill(user: User, rows: int, seed: int) -> None:
         run = ScanRun.objects.create(categories=["malware"], requested_by=user)
         Scan.objects.create(image=largest, run=run, state="failed", address="a", reason="gone")
         Export.objects.create(requested_by=user, listing="images", time_zone="UTC", language="en")
-    for _n in range(rows):
+    for n in range(rows):
+        schedule = ScanSchedule.objects.create(
+            name=f"{seed} {n}", at=time(3), starts_on=date(2026, 1, 1), scope="chosen"
+        )
+        schedule.chosen.set(Tag.objects.all()[: n + 1])
+        run = ScanRun.objects.create(categories=["malware"], schedule=schedule)
+        for days, outcome in enumerate(("started", "overlap")):
+            schedule.firings.create(due_at=timezone.now() + timedelta(days=days), outcome=outcome, run=run)
         factories.malware(largest)
         factories.secret(largest)
         factories.registry()
