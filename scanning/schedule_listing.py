@@ -181,7 +181,7 @@ SCHEDULES = Listing[ScanSchedule](
             sort=("next_due_at",),
             needs=Needs(fields=("next_due_at",)),
             template="console/listing/time.html",
-            slot="ver",
+            slot="fact",
         ),
         Column(
             name="last",
