@@ -21,6 +21,7 @@ WORDS = {
     "syncs": ("harbor",),
     "runs": ("nobody",),
     "scans": ("app", "nowhere-at-all"),
+    "schedules": ("all",),
     "vulnerabilities": ("CVE-2023", "openssl"),
     "malware": ("xmrig",),
     "sensitive": ("env",),
