@@ -119,7 +119,7 @@ AUDIT = Listing[AuditEvent](
             value=lambda event: event.at,
             sort=("at",),
             needs=Needs(fields=("at",)),
-            template="console/audit/when.html",
+            template="console/listing/time.html",
             locked=True,
             descending_first=True,
             slot="ver",

@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
 from console.listing import Listing, Page
+from console.listing import views as lists
 from inventory import build, details
 from inventory.models import Image, Tag
 from scanning import coverage, listings
@@ -44,6 +45,18 @@ def sensitive(request: HttpRequest, tag_id: int) -> HttpResponse:
 def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Packages in an image, with how many vulnerabilities each has."""
     return _tab(request, _tag(tag_id), listings.PACKAGES, "vulnerabilities")
+
+
+CHOOSERS = {
+    listing.name: listing
+    for listing in (listings.VULNERABILITIES, listings.MALWARE, listings.SENSITIVE, listings.PACKAGES)
+}
+
+
+@require_http_methods(["GET", "POST"])
+def columns(request: HttpRequest, tag_id: int, name: str) -> HttpResponse:
+    """Custom list management of the findings of one kind: what is exported of each, and what they are sorted by."""
+    return lists.choose(request, CHOOSERS[name], back=reverse(f"scanning:{name}", args=[_tag(tag_id).pk]))
 
 
 @require_GET
@@ -102,7 +115,8 @@ def _tag(tag_id: int) -> Tag:
 
 def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -> HttpResponse:
     rows = listing.within_rows(tag.pk)
-    page = Page(listing, request.GET, rows=rows, target=TARGET, path=reverse(f"scanning:{listing.name}", args=[tag.pk]))
+    path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), lists.chosen_columns(request, listing)
+    page = Page(listing, request.GET, chosen=chosen, rows=rows, target=TARGET, path=path)
     layers = {layer.diff_id: layer for layer in build.layers(tag)}
     for row in page.rows:
         diff_ids = (
@@ -112,7 +126,8 @@ def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -
         )
         row.layer = next((layers[one] for one in diff_ids if one in layers), None)
     known = coverage.of(tag.image, category) if tag.image else coverage.Coverage("not-scanned", busy=False)
-    return _answer(request, tag, listing.name, {"page": page, "listing": listing, "coverage": known})
+    context = {"listing": listing, "columns_url": reverse(f"scanning:{listing.name}-columns", args=[tag.pk])}
+    return _answer(request, tag, listing.name, context | {"page": page, "coverage": known})
 
 
 def _answer(request: HttpRequest, tag: Tag, name: str, context: dict[str, Any]) -> HttpResponse:

@@ -53,5 +53,14 @@ urlpatterns = [
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),
     path("images/<int:tag_id>/sensitive/", tabs.sensitive, name="sensitive"),
     path("images/<int:tag_id>/packages/", tabs.packages, name="packages"),
+    path(
+        "images/<int:tag_id>/vulnerabilities/columns/",
+        tabs.columns,
+        {"name": "vulnerabilities"},
+        name="vulnerabilities-columns",
+    ),
+    path("images/<int:tag_id>/malware/columns/", tabs.columns, {"name": "malware"}, name="malware-columns"),
+    path("images/<int:tag_id>/sensitive/columns/", tabs.columns, {"name": "sensitive"}, name="sensitive-columns"),
+    path("images/<int:tag_id>/packages/columns/", tabs.columns, {"name": "packages"}, name="packages-columns"),
     path("images/<int:tag_id>/history/", tabs.history, name="history"),
 ]

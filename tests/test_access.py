@@ -151,6 +151,10 @@ ADDRESSES: dict[str, May] = {
     "scanning:malware": May(VIEWER, NEVER, ("tag",)),
     "scanning:sensitive": May(VIEWER, NEVER, ("tag",)),
     "scanning:packages": May(VIEWER, NEVER, ("tag",)),
+    "scanning:vulnerabilities-columns": May(VIEWER, VIEWER, ("tag",)),
+    "scanning:malware-columns": May(VIEWER, VIEWER, ("tag",)),
+    "scanning:sensitive-columns": May(VIEWER, VIEWER, ("tag",)),
+    "scanning:packages-columns": May(VIEWER, VIEWER, ("tag",)),
     "scanning:history": May(VIEWER, NEVER, ("tag",)),
 }
 # Registries report pushes here, with a secret of their own in place of a session: tests/registries/test_events.py.

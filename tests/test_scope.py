@@ -71,6 +71,10 @@ HIDDEN_ROWS: dict[str, tuple[str, ...] | str] = {
     "scanning:malware": ("tag",),
     "scanning:sensitive": ("tag",),
     "scanning:packages": ("tag",),
+    "scanning:vulnerabilities-columns": ("tag",),
+    "scanning:malware-columns": ("tag",),
+    "scanning:sensitive-columns": ("tag",),
+    "scanning:packages-columns": ("tag",),
     "scanning:history": ("tag",),
 }
 LEAVING = {"console:sign-out", "console:end-sessions", "console:sso", "console:sso-callback"}
