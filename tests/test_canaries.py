@@ -93,7 +93,8 @@ def lived(caplog: pytest.LogCaptureFixture) -> Iterator[Registry]:
         account.set_secret_key(CLOUD)
         account.save()
         assert sync(registry).state == "succeeded"
-        assert scan(Tag.objects.get()).state == "succeeded"
+        scanned = scan(Tag.objects.get())
+        assert scanned.state == "succeeded", (scanned.reason, scanned.remedy)
         url = f"/registries/{registry.pk}/edit/"
         administrator.post(url, form | {"address": "https://elsewhere.test", "password": CREDENTIAL, "limit": "7"})
         administrator.post(url, form | {"name": "", "password": CREDENTIAL})
