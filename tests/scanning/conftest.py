@@ -20,9 +20,11 @@ from scanning.models import Scan
 from tests.fakes.registry import FakeRegistry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def vulnerability_database(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The small database that the project makes itself, installed in the data folder of this process."""
+    """The small database that the project makes itself, in the data folder of this process: there for each test anew,
+    since a test before it may have taken it away.
+    """
     if database.current() is None:
         folder = tmp_path_factory.mktemp("database")
         build_demo_database(folder)

@@ -114,7 +114,8 @@ sys.path.insert(0, {root!r})
 from scanning.engines import caged
 caged._START = {start!r}
 from scanning.engines.yara import Yara
-Yara(rules=Path({rules!r}), caged=caged.Caged()).scan_layer(Path({layer!r}), check=lambda: None)
+engine = Yara(rules=Path({rules!r}), caged=caged.Caged())  # named: the program ends with it
+engine.scan_layer(Path({layer!r}), check=lambda: None)
 """
 
 

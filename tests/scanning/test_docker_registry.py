@@ -100,7 +100,7 @@ def server(debian: Path, authority: Authority) -> Iterator[DockerRegistry]:
         yield running
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def chosen_database(vulnerability_database: None) -> None:
     if folder := os.environ.get("TALLYMAN_TEST_DATABASE"):
         database.install(Path(folder))
