@@ -164,7 +164,11 @@ const unfinished = () =>
 document.addEventListener("htmx:configRequest", (event) => {
   const { elt, parameters, verb } = event.detail;
   const summary = find("#image-summary");
-  if (summary && (verb === "post" || elt.matches("[data-poll], #progress"))) parameters.drawer = summary.dataset.image;
+  if (summary && (verb === "post" || elt.matches("[data-poll], #progress"))) {
+    const { image, scanned } = summary.dataset;
+    const state = find("[data-state]", summary)?.dataset.state ?? "";
+    Object.assign(parameters, { drawer: image, drawer_state: state, drawer_scanned: scanned });
+  }
   if (verb === "post") parameters.live = unfinished().join(",");
 });
 /* The rows of runs and their scans that go on are renewed with what is told of them above the list. */

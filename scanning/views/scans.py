@@ -92,7 +92,8 @@ def progress(request: HttpRequest) -> HttpResponse:
     """The bar of running scans with, out of band, the cells of the rows on the page that have changed.
 
     ``ids`` are the rows shown, ``live`` those of them that the page shows as unfinished, ``drawer`` the image that is
-    open. A page asks again while anything is unfinished.
+    open, which is left alone while it is over and looks like ``drawer_state`` and ``drawer_scanned`` (seconds): what a
+    person has marked or reached by keyboard in it stays. A page asks again while anything is unfinished.
     """
     return _progress(request, request.GET, ids=_ids(request.GET.getlist("ids")))
 
@@ -105,6 +106,8 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
     bar = scans.read()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)
+    if drawer and drawer.pk not in live and not answer and _looks(drawer, told):
+        drawer = None
     context = {
         "progress": bar,
         "answer": answer,
@@ -117,6 +120,13 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)
+
+
+def _looks(row: Tag, told: QueryDict) -> bool:
+    """Return whether the page shows the image of ``row`` as it is."""
+    state, at = (row.image.scan_state, row.image.last_scanned_at) if row.image else ("", None)
+    told_at = told.get("drawer_scanned", "")
+    return told.get("drawer_state") == state and told_at == (str(int(at.timestamp())) if at else "")
 
 
 def _ids(texts: list[str]) -> list[int]:

@@ -49,7 +49,10 @@ def test_some_findings_are_selected_by_range_and_exported(
 ) -> None:
     page.goto("/images/")
     page.locator("a[data-drawer]").first.click()
-    page.locator(f"#tab-{tab}").click()
+    if (
+        tab != "vulnerabilities"
+    ):  # the drawer opens with this one; asked for again it would come anew, without its boxes
+        page.locator(f"#tab-{tab}").click()
     found = page.locator("#findings")
     expect(found).to_have_attribute("data-tab", tab)
     bar = found.locator("[data-bulk]")

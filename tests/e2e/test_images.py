@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from console.jobs.models import State
 from console.models import User
 from inventory.models import Image, Tag
+from scanning.launch import launch
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
 from tests import factories
@@ -234,6 +235,16 @@ def test_the_drawer_follows_its_scan_too(page: Page, tags: list[Tag]) -> None:
     factories.vulnerability(tag.image, name="CVE-2024-7", severity=SeverityRank.CRITICAL)
     expect(page.locator("#image-summary [data-state=scanned]")).to_be_visible(timeout=15_000)
     expect(page.locator("#findings")).to_contain_text("CVE-2024-7")
+
+
+def test_what_has_the_focus_in_the_drawer_keeps_it_while_others_are_scanned(page: Page, tags: list[Tag]) -> None:
+    launch(tag_ids=[tags[1].pk], requested_by=None)
+    page.goto(f"/images/{tags[25].pk}/")
+    page.locator("#image-summary .copy").first.focus()
+    with page.expect_response(re.compile("/scans/progress/.*drawer"), timeout=15_000):
+        pass
+    page.evaluate("new Promise((done) => document.addEventListener('htmx:afterSettle', done, { once: true }))")
+    expect(page.locator("#image-summary .copy").first).to_be_focused()
 
 
 def test_columns_are_chosen_and_ordered_by_keyboard_and_stay(page: Page, tags: list[Tag]) -> None:

@@ -102,7 +102,7 @@ def test_an_image_is_found_and_its_findings_are_read(page: Page, tags: list[Tag]
     page.keyboard.press("Enter")
     drawer = page.locator("#drawer")
     expect(drawer.locator(".finding")).to_have_count(1)
-    assert page.evaluate("document.activeElement.closest('#drawer') !== null")
+    expect(page.locator("#drawer:focus-within")).to_be_visible()
     tab_to(page, "Vulnerabilities 1")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")

@@ -176,6 +176,23 @@ def test_a_page_asks_until_all_it_shows_has_ended(operator: Client) -> None:
     assert "data-poll" not in html
 
 
+def test_the_open_image_is_left_alone_until_it_looks_otherwise(operator: Client) -> None:
+    tag = factories.tag(of=factories.image(**factories.scanned()))
+    assert tag.image
+    page = operator.get(reverse("inventory:image", args=[tag.pk])).content.decode()
+    scanned = re.search(r'data-was="scanned" data-scanned="(\d+)"', page)
+    assert scanned
+    shown = {"ids": tag.pk, "drawer": tag.pk, "drawer_state": "scanned", "drawer_scanned": scanned[1]}
+    summary = 'id="image-summary"'
+    assert summary not in operator.get(reverse(PROGRESS), shown).content.decode()
+    assert summary in operator.get(reverse(PROGRESS), {**shown, "drawer_state": "running"}).content.decode()
+    assert summary in operator.post(reverse(CANCEL), {**shown, "ids": []}, headers=HTMX).content.decode()
+    Image.objects.filter(pk=tag.image_id).update(last_scanned_at=tag.image.last_scanned_at + timedelta(minutes=1))
+    assert summary in operator.get(reverse(PROGRESS), shown).content.decode(), "it was scanned again meanwhile"
+    Image.objects.filter(pk=tag.image_id).update(scan_state="running")
+    assert summary in operator.get(reverse(PROGRESS), {**shown, "drawer_state": "running"}).content.decode()
+
+
 def test_the_poll_has_a_constant_number_of_queries(operator: Client) -> None:
     counts = []
     for number in (2, 20):
