@@ -51,7 +51,7 @@ def test_some_findings_are_selected_by_range_and_exported(
     page.locator("a[data-drawer]").first.click()
     if (
         tab != "vulnerabilities"
-    ):  # the drawer opens with this one; asked for again it would come anew, without its boxes
+    ):  # with which the drawer opens; asked for again it would come anew
         page.locator(f"#tab-{tab}").click()
     found = page.locator("#findings")
     expect(found).to_have_attribute("data-tab", tab)
