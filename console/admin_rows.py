@@ -10,8 +10,10 @@ from django.db import models
 from django.db.models import Q, QuerySet
 
 from console.listing.listing import Total, count
+from console.row_keys import key
 
 OF_A_TABLE = 1_000  # rows of another table that a search follows
+NONE = Q(pk__in=[])
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -34,21 +36,21 @@ def found(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> QuerySet[A
     ("package__name__startswith") is looked up there first, for at most OF_A_TABLE rows of it: a database that joins
     both reads the larger one whole.
     """
-    fits = Q(pk__in=[])
+    fits = NONE
     for field in fields:
-        name, _, rest = field.removeprefix("=").partition("__")
-        column = rows.model._meta.get_field(name)
-        if isinstance(column, models.ForeignKey):
-            theirs = column.remote_field.model._default_manager.filter(_fits(rest, term))
-            fits |= Q(**{f"{name}__in": list(theirs.values_list("pk", flat=True)[:OF_A_TABLE])})
-        elif not isinstance(column, models.IntegerField):
-            fits |= _fits(field, term)
-        elif term.isdecimal() and len(term) < 19:
-            fits |= Q(**{name: int(term)})
+        fits |= _fits(rows.model, field, term)
     return rows.filter(fits)
 
 
-def _fits(field: str, term: str) -> Q:
-    if field.startswith("="):
-        return Q(**{field[1:]: term})
-    return Q(**{field if "__" in field else f"{field}__icontains": term})
+def _fits(model: type[models.Model], field: str, term: str) -> Q:
+    whole = field.startswith("=")
+    name, _, rest = field.removeprefix("=").partition("__")
+    column = model._meta.get_field(name)
+    if isinstance(column, models.ForeignKey):
+        other = column.remote_field.model
+        theirs = other._default_manager.filter(_fits(other, f"={rest}" if whole else rest, term))
+        return Q(**{f"{name}__in": list(theirs.values_list("pk", flat=True)[:OF_A_TABLE])})
+    if isinstance(column, models.IntegerField):
+        number = key(term)
+        return NONE if number is None else Q(**{name: number})
+    return Q(**{name if whole else f"{name}__{rest or 'icontains'}": term})

@@ -296,8 +296,8 @@ RUNS = Listing[ScanRun](
     ),
     needs=Needs(fields=("state", "finished_at", "reason", "remedy", "failures", "skipped", "registries")),
     detail="scanning/cells/run_why.html",
-    bulk="scanning/_run_bulk.html",
-    tools="scanning/_run_tools.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
     empty="scanning/_no_runs.html",
     columns_view="scanning:run-columns",
 )

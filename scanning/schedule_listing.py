@@ -21,8 +21,6 @@ from scanning.forms import CATEGORIES
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope
 from scanning.run_listings import as_seen, result_label, result_of
 
-NOTHING_YET = "never"
-
 
 @dataclass(frozen=True)
 class Last:
@@ -89,9 +87,9 @@ def _frequency(schedule: ScanSchedule) -> str:
     return f"{schedule.get_every_days_display()}, {schedule.at:%H:%M}{until}"
 
 
-def _images(schedule: ScanSchedule) -> str:
-    what = schedule.get_scope_display()
-    return f"{what}, {getattr(schedule, 'chosen_count', 0):,}" if schedule.scope == Scope.CHOSEN else what
+def _images(schedule: Any) -> str:
+    what: str = schedule.get_scope_display()
+    return f"{what}, {schedule.chosen_count:,}" if schedule.scope == Scope.CHOSEN else what
 
 
 def _last_of(schedule: Any) -> Last:
@@ -222,8 +220,8 @@ SCHEDULES = Listing[ScanSchedule](
         ),
     ),
     needs=Needs(fields=("name",)),
-    bulk="scanning/_schedule_bulk.html",
-    tools="scanning/_schedule_tools.html",
+    bulk="scanning/_export_bulk.html",
+    tools="scanning/_export_tools.html",
     empty="scanning/_no_schedules.html",
     columns_view="scanning:schedule-columns",
 )

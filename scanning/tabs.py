@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from console.listing import Listing, Page
 from console.listing import views as lists
+from console.listing.declared import declared
 from inventory import build, details
 from inventory.models import Image, Tag
 from scanning import coverage, listings
@@ -47,16 +48,10 @@ def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
     return _tab(request, _tag(tag_id), listings.PACKAGES, "vulnerabilities")
 
 
-CHOOSERS = {
-    listing.name: listing
-    for listing in (listings.VULNERABILITIES, listings.MALWARE, listings.SENSITIVE, listings.PACKAGES)
-}
-
-
 @require_http_methods(["GET", "POST"])
 def columns(request: HttpRequest, tag_id: int, name: str) -> HttpResponse:
     """Custom list management of the findings of one kind: what is exported of each, and what they are sorted by."""
-    return lists.choose(request, CHOOSERS[name], back=reverse(f"scanning:{name}", args=[_tag(tag_id).pk]))
+    return lists.choose(request, declared(name), back=reverse(f"scanning:{name}", args=[_tag(tag_id).pk]))
 
 
 @require_GET

@@ -5,7 +5,7 @@
 
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const told = find("#announce");
+const told = find("#announce"); // kept, for it moves: console.js puts it into the dialog that is open
 const on = (type, selector, act) =>
   document.addEventListener(type, (event) => {
     const element = event.target.closest?.(selector);

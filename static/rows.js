@@ -5,7 +5,7 @@
    .ver                       gets its text as title, for where it is cut
    time without title         gets the exact time on hover and focus
    a.addr[data-tag]           gets address and tag as title, and the check box of its row says them too
-   .state[data-told="3"]      gets the fourth of the reasons in #whys in a row below its own, and the button to open it
+   .state[data-reason="3"]      gets the fourth of the reasons in #whys in a row below its own, and the button to open it
    table[data-act]            has buttons in its rows that say what the row is, and act without loading the page anew
    table.cards                gets the roles that its cards would lose in a narrow window */
 
@@ -15,12 +15,12 @@ const ROLES = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row",
 
 function finish(root) {
   const [opens, ...whys] = document.getElementById("whys")?.content.children ?? [];
-  for (const state of all(".state[data-told]", root)) {
+  for (const state of all(".state[data-reason]", root)) {
     const key = state.id.replace("status-", "");
-    below(state.closest("tr"), key, whys[state.dataset.told].cloneNode(true));
+    below(state.closest("tr"), key, whys[state.dataset.reason].cloneNode(true));
     state.append(opens.cloneNode(true));
     state.lastElementChild.setAttribute("aria-controls", `why-${key}`);
-    delete state.dataset.told;
+    delete state.dataset.reason;
   }
   for (const part of all("table.cards, table.cards :is(thead, tbody, tr, th, td)", root)) {
     if (!part.hasAttribute("role")) part.setAttribute("role", ROLES[part.localName]);

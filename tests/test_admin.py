@@ -17,7 +17,7 @@ from console.listing import listing
 from console.models import Team, User
 from console.read_only_admin import ReadOnlyAdmin, is_hidden
 from inventory.models import Tag
-from scanning.models import ImagePackage
+from scanning.models import ImagePackage, JoinedScan, Scan, ScanRun
 from scanning.sample.make import make
 from tests import factories
 from tests.people import person
@@ -192,6 +192,21 @@ def test_staff_search_by_what_belongs_to_a_row_and_by_the_beginning_of_a_digest(
     rows = staff.get(address(Tag, "changelist"), {"q": tag.digest[:19]}).context["cl"].queryset
     assert tag in rows
     assert {row.digest for row in rows} == {tag.digest}
+
+
+def found(staff: Client, model: type[Model], term: str) -> list[Model]:
+    return list(staff.get(address(model, "changelist"), {"q": term}).context["cl"].queryset)
+
+
+def test_staff_search_numbers_of_what_a_row_belongs_to_as_a_whole(staff: Client) -> None:
+    runs = [ScanRun.objects.create() for _ in range(12)]
+    tag = factories.tag()
+    scan = Scan.objects.create(pk=500, image=tag.image, tag=tag, manifest_digest=tag.digest, run=runs[0])
+    first, last = (JoinedScan.objects.create(run=run, scan=scan) for run in (runs[1], runs[-1]))
+    assert found(staff, JoinedScan, str(runs[1].pk)) == [first]
+    assert set(found(staff, JoinedScan, "500")) == {first, last}
+    assert found(staff, JoinedScan, "50") == []
+    assert found(staff, JoinedScan, "5" * 30) == []
 
 
 def test_a_long_list_counts_no_further_than_it_must_and_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.declared import declared
 from console.models import Export
+from console.row_keys import keys
 
 VISIBLE = 101  # rows of the longest page, and one
 
@@ -50,7 +51,7 @@ def export_columns(request: HttpRequest) -> HttpResponse:
 @require_GET
 def progress(request: HttpRequest) -> HttpResponse:
     """The cells of the exports that were unfinished; asked for again and again while one is."""
-    asked = [int(key) for key in request.GET.getlist("ids")[:VISIBLE] if key.isdecimal() and len(key) < 19]
+    asked = keys(request.GET.getlist("ids")[:VISIBLE])
     rows = list(mine(request).filter(pk__in=asked))
     return render(request, "console/exports/_moving.html", {"rows": rows, "oob": True})
 

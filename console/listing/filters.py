@@ -16,8 +16,9 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.row_keys import key
+
 MAX_VALUES = 100  # of one filter; more is no use of a form
-LONGEST_KEY = 18  # digits of the id of a row
 MAX_WORDS = 8  # of a search
 
 
@@ -119,7 +120,7 @@ def read(
         many = isinstance(form_field, forms.MultipleChoiceField | forms.ModelMultipleChoiceField)
         for value in dict.fromkeys(given) if many else given[-1:]:
             try:
-                if isinstance(form_field, forms.ModelMultipleChoiceField) and len(value) > LONGEST_KEY:
+                if isinstance(form_field, forms.ModelMultipleChoiceField) and key(value) is None:
                     raise ValidationError("")  # databases take no number like it
                 form_field.clean([value] if many else value)
             except ValidationError:

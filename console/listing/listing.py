@@ -11,6 +11,7 @@ from django.http import QueryDict
 
 from console.listing import filters as filtering
 from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
+from console.row_keys import keys
 from console.scope import Seen, current
 
 PAGE_SIZES = (20, 50, 100)
@@ -167,7 +168,7 @@ class Listing(Generic[Row]):
                 raise SelectionError(" ".join(notices))
             matching: QuerySet[Row] = filters.qs
             return matching
-        ids = [int(text) for text in chosen.getlist("ids") if text.isdecimal() and len(text) < 19]
+        ids = keys(chosen.getlist("ids"))
         if not ids:
             raise SelectionError("")
         return rows.filter(pk__in=ids)

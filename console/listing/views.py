@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
-from console import audit, statements
+from console import audit, row_keys, statements
 from console.accounts import person
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
@@ -93,7 +93,7 @@ def export(
     asked = request.POST.get("format", "")
     format = Export.Format(asked) if asked in Export.Format.values else Export.Format.XLSX
     columns = listing.chosen(chosen_columns(request, listing, view=view))
-    ids = [] if request.POST.get("all") else [int(key) for key in request.POST.getlist("ids") if key.isdecimal()]
+    ids = [] if request.POST.get("all") else row_keys.keys(request.POST.getlist("ids"))
     detail = {"view": view.urlencode(), "format": format.value, "columns": [column.name for column in columns]}
     try:
         rows = listing.selected(view=view, chosen=request.POST, within=within)

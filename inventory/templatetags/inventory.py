@@ -49,11 +49,11 @@ def reason(image: Image) -> Reason:
 
 @register.inclusion_tag("inventory/_reasons.html")
 def reasons(rows: Iterable[Tag]) -> dict[str, list[Reason]]:
-    """Give each reason why scans of ``rows`` failed once, and its number to the rows, as ``told``."""
+    """Give each reason why scans of ``rows`` failed once, and its number to the rows, as ``reason_number``."""
     numbers: dict[Reason, int] = {}
     for row in rows:
         if row.image and row.image.scan_state == Image.ScanState.FAILED:
-            row.told = numbers.setdefault(reason(row.image), len(numbers))  # type: ignore[attr-defined]  # for its cell
+            row.reason_number = numbers.setdefault(reason(row.image), len(numbers))  # type: ignore[attr-defined]  # for its cell
     return {"reasons": list(numbers)}
 
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
 from console.accounts import administrator, operator, person
+from console.row_keys import key
 from registries.doctor import LABELS, Result, Stage, Step
 from registries.forms import RegistryForm
 from registries.live_test import NotNowError, begin, steps_of
@@ -33,8 +34,8 @@ def registry_test(request: HttpRequest, pk: int) -> HttpResponse:
 @administrator
 def form_test(request: HttpRequest) -> HttpResponse:
     """Test what somebody has typed into the form; nothing of it is saved."""
-    but = request.POST.get("but", "")
-    stored = Registry.objects.present().filter(pk=int(but)).first() if but.isdecimal() and len(but) < 18 else None
+    but = key(request.POST.get("but", ""))
+    stored = Registry.objects.present().filter(pk=but).first() if but else None
     form = RegistryForm(request.POST, instance=stored or Registry(), testing=True)
     if not form.is_valid():
         response = render_form(request, form, status=422, testing=True)

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console import audit
 from console.accounts import administrator, person
 from console.listing.listing import SelectionError
+from console.row_keys import key
 from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.listings import REGISTRIES
 from registries.models import Registry, SyncRun
@@ -96,9 +97,8 @@ def _save(form: RegistryForm) -> Registry | None:
 @administrator
 def check_name(request: HttpRequest) -> HttpResponse:
     """Say beside the field whether the name that somebody is typing is free."""
-    but = request.GET.get("but", "")
     name = " ".join(request.GET.get("name", "").split())
-    taken = name_is_taken(name, but=int(but) if but.isdecimal() and len(but) < 18 else None)
+    taken = name_is_taken(name, but=key(request.GET.get("but", "")))
     return render(request, "registries/_name_message.html", {"name": name, "taken": taken})
 
 

@@ -18,6 +18,7 @@ from console.accounts import operator
 from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
+from console.row_keys import keys
 from registries.discoveries import request_discoveries
 from registries.filters import ACTIVE
 from registries.listings import REGISTRIES, SYNCS
@@ -110,15 +111,10 @@ def progress(request: HttpRequest) -> HttpResponse:
     return moving(request)
 
 
-def keys(named: str) -> list[int]:
-    """Return the keys that stand in ``named``, separated by commas; what can be none is left out."""
-    return [int(key) for key in named.split(",") if key.isdecimal() and len(key) < 19]
-
-
 def moving(request: HttpRequest) -> HttpResponse:
     """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
     asked = request.POST if request.method == "POST" else request.GET
-    visible, only = keys(asked.get("visible", "")), keys(asked.get("only", ""))
+    visible, only = keys(asked.get("visible", "").split(",")), keys(asked.get("only", "").split(","))
     shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
     lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
     changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))

@@ -10,6 +10,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from console.accounts import operator, person
+from console.row_keys import keys
 from inventory.models import Tag
 from scanning import choosing
 from scanning.models import Selection
@@ -48,7 +49,7 @@ def _move(request: HttpRequest, selection: Selection) -> None:
     if request.POST.get("all") or request.GET.get("all"):
         rows = choosing.matching(selection, side, request.POST.get(f"{side}-q", ""))
     else:
-        ids = [int(text) for text in request.POST.getlist("ids") if text.isdecimal() and len(text) < 19]
+        ids = keys(request.POST.getlist("ids"))
         rows = Tag.objects.filter(pk__in=ids[: choosing.PAGE * 2])
     if direction == "right":
         selection.add(rows)

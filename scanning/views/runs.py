@@ -19,6 +19,7 @@ from console.listing import Listing, Page
 from console.listing import views as lists
 from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
+from console.row_keys import keys
 from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope
@@ -29,7 +30,12 @@ from scanning.views.started import say_started
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, the newest first."""
-    return lists.show(request, RUNS, template="scanning/runs.html", context={"going": _going()})
+    return lists.show(
+        request,
+        RUNS,
+        template="scanning/runs.html",
+        context={"going": _going(), "export_url": reverse("scanning:run-export")},
+    )
 
 
 @require_GET
@@ -132,7 +138,7 @@ def _going() -> bool:
 def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> Page[Row] | None:
     """Return those of ``rows`` that went on when the page that asks was last told of them; at most a page of them."""
     named = request.GET.get("going", "").split(",")[: max(PAGE_SIZES)]
-    asked = [int(pk) for pk in named if pk.isdecimal() and len(pk) < 19]
+    asked = keys(named)
     if not asked:
         return None
     size = QueryDict(f"size={max(PAGE_SIZES)}")

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import audit
 from console.accounts import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
+from console.row_keys import key, keys
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Tag
@@ -82,8 +83,8 @@ def _answer(request: HttpRequest) -> HttpResponse:
         shown = _ids(request.POST.get("visible", "").split(",") + request.POST.getlist("ids"))
         return _progress(request, request.POST, ids=shown, answer=True)
     query = _view(request).urlencode()
-    if (drawer := request.POST.get("drawer", "")).isdecimal():
-        return redirect("inventory:image", tag_id=int(drawer))
+    if drawer := key(request.POST.get("drawer", "")):
+        return redirect("inventory:image", tag_id=drawer)
     return redirect(f"{reverse('inventory:image-list')}{query and '?'}{query}")
 
 
@@ -131,5 +132,4 @@ def _looks(row: Tag, told: QueryDict) -> bool:
 
 def _ids(texts: list[str]) -> list[int]:
     """Return the numbers among ``texts``, as many as a page can show."""
-    found = dict.fromkeys(int(text) for text in texts if text.isdecimal() and len(text) < 19)
-    return list(found)[: max(PAGE_SIZES) + 1]
+    return list(dict.fromkeys(keys(texts)))[: max(PAGE_SIZES) + 1]

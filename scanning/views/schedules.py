@@ -31,7 +31,8 @@ FIRINGS = 10  # past due times shown
 @require_GET
 def schedule_list(request: HttpRequest) -> HttpResponse:
     """All schedules."""
-    return lists.show(request, SCHEDULES, template="scanning/schedule_list.html")
+    context = {"export_url": reverse("scanning:schedule-export")}
+    return lists.show(request, SCHEDULES, template="scanning/schedule_list.html", context=context)
 
 
 @require_http_methods(["GET", "POST"])

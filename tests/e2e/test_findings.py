@@ -49,9 +49,7 @@ def test_some_findings_are_selected_by_range_and_exported(
 ) -> None:
     page.goto("/images/")
     page.locator("a[data-drawer]").first.click()
-    if (
-        tab != "vulnerabilities"
-    ):  # with which the drawer opens; asked for again it would come anew
+    if tab != "vulnerabilities":  # with which the drawer opens; asked for again it would come anew
         page.locator(f"#tab-{tab}").click()
     found = page.locator("#findings")
     expect(found).to_have_attribute("data-tab", tab)
