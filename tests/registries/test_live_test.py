@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,7 +19,7 @@ from registries.live_test import AT_ONCE, begin
 from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, anything, root, silence
-from tests.people import person
+from tests.people import person, signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,12 +29,6 @@ def server() -> Iterator[FakeRegistry]:
     with FakeRegistry(method="basic", users={"reader": "planted-s3cret"}) as server:
         images.image({"a": b"1"}).put(server, "team/app", "1.0")
         yield server
-
-
-def signed_in(role: str = "administrator") -> Client:
-    client = Client()
-    client.force_login(person(role))
-    return client
 
 
 def form(server: FakeRegistry, **changes: str) -> dict[str, str]:

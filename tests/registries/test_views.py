@@ -10,32 +10,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.jobs.models import State
-from console.models import AuditEvent, User
+from console.models import AuditEvent
 from registries.connectors import DECLARATIONS
-from registries.models import ConnectionTest, Registry, Removal, SyncRun
+from registries.models import ConnectionTest, Registry, SyncRun
 from registries.urls import urlpatterns
 from tests import factories
-from tests.people import person
+from tests.people import actions, signed_in
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/registries/"
 VALUES = {"name": "lab", "type": "oci", "network": "public", "address": "https://registry.example.com"}
-
-
-@pytest.fixture
-def lab() -> Registry:
-    return Registry.objects.create(name="lab", address="https://registry.example.com")
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(User.objects.filter(username=role).first() or person(role))
-    return client
-
-
-def actions() -> list[str]:
-    return list(AuditEvent.objects.order_by("id").values_list("action", flat=True))
 
 
 def test_who_is_not_signed_in_is_led_to_the_sign_in() -> None:
@@ -48,6 +33,8 @@ ALL, OPERATORS, ADMINISTRATORS = (
     {"operator", "administrator"},
     {"administrator"},
 )
+
+
 MATRIX = [
     ("registry-list", "get", ALL),
     ("registry-columns", "get", ALL),
@@ -79,6 +66,8 @@ MATRIX = [
     ("push-events", "get", ADMINISTRATORS),
     ("push-events", "post", ADMINISTRATORS),
 ]
+
+
 WITHOUT_SIGN_IN = {"receive-event", "receive-event-with-secret"}  # registries report there: see test_events
 
 
@@ -175,176 +164,6 @@ def test_editing_never_shows_the_stored_password(lab: Registry) -> None:
         assert lab.password_token not in html
 
 
-def test_deleting_needs_the_name_typed_and_takes_the_registry_off_at_once(lab: Registry) -> None:
-    lab.set_password("planted-s3cret")
-    lab.save()
-    client, url = signed_in("administrator"), reverse("registries:registry-delete", args=[lab.pk])
-    assert client.post(url, {"typed": "la"}).status_code == 422
-    assert Registry.objects.present().exists()
-    assert client.post(url, {"typed": "lab"}).status_code == 302
-    assert not Registry.objects.present().exists()
-    assert not Registry.objects.get().has_password
-    assert Removal.objects.get().state == State.QUEUED
-    html = client.get(LIST).content.decode()
-    assert "“lab” is being deleted" in html
-    assert "data-poll" in html
-    assert client.get(reverse("registries:registry-edit", args=[lab.pk])).status_code == 404
-    assert actions() == ["registry.delete"]
-
-
-def test_the_name_of_a_registry_that_is_being_deleted_is_free(lab: Registry) -> None:
-    client = signed_in("administrator")
-    client.post(reverse("registries:registry-delete", args=[lab.pk]), {"typed": "lab"})
-    client.post(reverse("registries:registry-add"), {**VALUES, "verify_tls": "on"})
-    assert Registry.objects.present().get().name == "lab"
-
-
-def test_a_registry_that_is_being_deleted_syncs_no_more(lab: Registry) -> None:
-    client = signed_in("administrator")
-    client.post(reverse("registries:registry-delete", args=[lab.pk]), {"typed": "lab"})
-    client.post(reverse("registries:sync-all"))
-    assert client.post(reverse("registries:sync", args=[lab.pk])).status_code == 404
-    assert not SyncRun.objects.exists()
-
-
-def test_what_goes_with_a_registry_is_counted_before(lab: Registry) -> None:
-    shared, own = factories.image(), factories.image()
-    other = factories.registry()
-    factories.tag("1", of=shared, path="team/a", in_=lab)
-    factories.tag("2", of=shared, path="team/a", in_=lab)
-    factories.tag("1", of=own, path="team/b", in_=lab)
-    factories.tag("1", of=shared, in_=other)
-    html = signed_in("administrator").get(reverse("registries:registry-delete", args=[lab.pk])).content.decode()
-    assert "3 images in 2 repositories" in html
-    assert "the findings of 1 distinct image that no other registry holds (of 2)" in html
-
-
-def test_deleting_names_the_registry_above_and_speaks_of_a_password_only_where_there_is_one(lab: Registry) -> None:
-    client, url = signed_in("administrator"), reverse("registries:registry-delete", args=[lab.pk])
-    Registry.objects.update(password_token="", pull_password_token="")
-    html = client.get(url).content.decode()
-    crumbs = html[html.index('class="crumbs"') :].split("</nav>")[0]
-    assert f'href="{reverse("registries:registry-detail", args=[lab.pk])}">lab</a>' in crumbs
-    assert "password" not in html
-    lab.set_password("secret")
-    lab.save()
-    assert "the stored password<" in client.get(url).content.decode()
-    lab.set_pull_password("another")
-    lab.save()
-    assert "the stored passwords<" in client.get(url).content.decode()
-
-
-def test_several_are_deleted_together_after_their_number_is_typed(lab: Registry) -> None:
-    two, three = (factories.registry() for _ in range(2))
-    client, url = signed_in("administrator"), reverse("registries:delete-chosen")
-    asked = client.post(url, {"ids": [lab.pk, two.pk], "view": "?"})
-    assert "Delete 2 registries?" in asked.content.decode()
-    assert Registry.objects.present().count() == 3
-    assert client.post(url, {"ids": [lab.pk, two.pk], "typed": "lab"}).status_code == 422
-    client.post(url, {"ids": [lab.pk, two.pk], "typed": "2 registries"})
-    assert list(Registry.objects.present()) == [three]
-
-
-def test_a_removal_that_failed_says_why_and_is_taken_up_again(lab: Registry) -> None:
-    client = signed_in("administrator")
-    client.post(reverse("registries:registry-delete", args=[lab.pk]), {"typed": "lab"})
-    Removal.objects.update(state=State.FAILED, reason="The disk is full.")
-    assert "The disk is full." in client.get(LIST).content.decode()
-    client.post(reverse("registries:delete-again", args=[lab.pk]))
-    assert sorted(removal.state for removal in Removal.objects.all()) == [State.FAILED, State.QUEUED]
-
-
-def test_a_second_sync_is_not_doubled(lab: Registry) -> None:
-    Registry.objects.create(name="other", address="https://other.example.com")
-    client = signed_in("operator")
-    client.post(reverse("registries:sync", args=[lab.pk]))
-    answer = client.post(reverse("registries:sync-all"), follow=True)
-    assert SyncRun.objects.filter(registry=lab).count() == 1
-    assert "1 sync queued, 1 skipped (already syncing)" in answer.content.decode()
-    run = SyncRun.objects.filter(registry=lab).get()
-    assert run.queued_at is not None
-    assert run.requested_by == User.objects.get(username="operator")
-
-
-def test_only_the_chosen_registries_sync(lab: Registry) -> None:
-    Registry.objects.create(name="other", address="https://other.example.com")
-    signed_in("operator").post(reverse("registries:sync-all"), {"ids": [lab.pk, "rubbish", "9" * 400]})
-    assert [run.registry for run in SyncRun.objects.all()] == [lab]
-
-
-def test_a_queued_sync_is_cancelled_at_once(lab: Registry) -> None:
-    client = signed_in("operator")
-    client.post(reverse("registries:sync", args=[lab.pk]))
-    client.post(reverse("registries:cancel-sync", args=[lab.pk]))
-    assert SyncRun.objects.get().state == State.CANCELLED
-    assert actions() == ["sync.start", "sync.cancel"]
-
-
-def test_a_page_elsewhere_that_starts_a_sync_gets_a_toast(lab: Registry) -> None:
-    answer = signed_in("operator").post(reverse("registries:sync-all"), headers={"HX-Request": "true"})
-    assert answer.status_code == 204
-    assert "1 sync queued" in answer.headers["HX-Trigger"]
-
-
-def poll(client: Client, *registries: Registry) -> str:
-    visible = ",".join(str(registry.pk) for registry in registries)
-    return client.get(reverse("registries:progress"), {"visible": visible}).content.decode()
-
-
-def test_the_list_polls_only_while_a_sync_runs(lab: Registry) -> None:
-    client = signed_in("viewer")
-    assert "data-poll" not in client.get(LIST).content.decode()
-    run = SyncRun.objects.create(registry=lab, state=State.RUNNING, repositories=3, tags=41, progress_done=1)
-    assert "data-poll" in client.get(LIST).content.decode()
-    moving = poll(client, lab)
-    assert "41 images in 3 repositories" in moving
-    assert f'id="sync-{lab.pk}"' in moving
-    SyncRun.objects.filter(pk=run.pk).update(state=State.FAILED, ended_at=timezone.now(), reason="It said no.")
-    lab.record_sync(run)
-    ended = poll(client, lab)
-    assert "data-poll" not in ended
-    assert "It said no." in ended
-    assert f'id="next-{lab.pk}"' in ended
-    SyncRun.objects.update(ended_at=timezone.now() - timedelta(hours=1))
-    assert f'id="sync-{lab.pk}"' not in poll(client, lab)
-
-
-def test_the_poll_brings_only_cells_that_the_page_has(lab: Registry) -> None:
-    client = signed_in("viewer")
-    other = factories.registry()
-    for registry in (lab, other):
-        SyncRun.objects.create(registry=registry, state=State.RUNNING)
-    html = poll(client, lab)
-    assert f'id="images-{lab.pk}"' in html
-    assert f"-{other.pk}" not in html
-    assert "2 registries are syncing" in html
-    User.objects.update(columns={"registries": ["type", "last_sync"]})
-    html = poll(client, lab)
-    assert f'id="sync-{lab.pk}"' in html
-    assert f'id="images-{lab.pk}"' not in html
-
-
-def test_the_page_of_a_registry_tells_and_cancels_its_own_sync_alone(lab: Registry) -> None:
-    client, page = signed_in("operator"), reverse("registries:registry-detail", args=[lab.pk])
-    other = SyncRun.objects.create(registry=factories.registry(), state=State.RUNNING)
-    html = client.get(page).content.decode()
-    assert "data-poll" not in html
-    assert "Running syncs" not in html
-    mine = SyncRun.objects.create(registry=lab, state=State.RUNNING)
-    asked = {"visible": lab.pk, "cells": "connection,last_sync", "only": lab.pk}
-    for html in (
-        client.get(page).content.decode(),
-        client.get(reverse("registries:progress"), asked).content.decode(),
-    ):
-        assert "Syncing</span>" in html
-        assert "syncing" not in html
-        assert reverse("registries:cancel-all") not in html
-    client.post(reverse("registries:cancel-sync", args=[lab.pk]))
-    mine.refresh_from_db()
-    other.refresh_from_db()
-    assert (mine.cancel_requested_at is None, other.cancel_requested_at is None) == (False, True)
-
-
 def test_images_are_the_tags_that_a_registry_holds(lab: Registry) -> None:
     factories.tag("1", in_=lab)
     factories.tag("2", in_=lab)
@@ -356,17 +175,6 @@ def test_a_search_finds_names_and_addresses(lab: Registry) -> None:
     client = signed_in("viewer")
     assert "registry.example.com" in client.get(LIST, {"q": "LAB"}).content.decode()
     assert "No registries match" in client.get(LIST, {"q": "nothing" * 40}).content.decode()
-
-
-def test_records_tell_reason_and_remedy(lab: Registry) -> None:
-    for number in range(25):
-        SyncRun.objects.create(registry=lab, state=State.FAILED, reason=f"Reason {number}.", remedy="Do this.")
-    html = signed_in("viewer").get(reverse("registries:sync-list"), {"page": "rubbish"}).content.decode()
-    assert "Reason 24." in html
-    assert "Reason 4." not in html
-    one = signed_in("viewer").get(reverse("registries:registry-detail", args=[lab.pk])).content.decode()
-    assert "Reason 24." in one
-    assert "Reason 19." not in one
 
 
 def test_the_drawer_gets_the_content_alone(lab: Registry) -> None:
@@ -401,28 +209,6 @@ def test_the_guide_of_each_type_says_what_must_be_open_and_which_rights_suffice(
     html = signed_in("viewer").get(reverse("registries:guide"), {"type": kind}).content.decode()
     for heading in ("Reachable from here", "Account with the least rights", "Good to know"):
         assert heading in html
-
-
-def test_only_the_sync_that_is_asked_for_is_cancelled_unless_all_are(lab: Registry) -> None:
-    other = factories.registry()
-    client = signed_in("operator")
-    client.post(reverse("registries:sync-all"))
-    client.post(reverse("registries:cancel-sync", args=[lab.pk]))
-    assert {run.registry: run.state for run in SyncRun.objects.all()} == {lab: State.CANCELLED, other: State.QUEUED}
-    client.post(reverse("registries:cancel-all"))
-    assert {run.state for run in SyncRun.objects.all()} == {State.CANCELLED}
-
-
-def test_a_list_with_nothing_chosen_syncs_nothing(lab: Registry) -> None:
-    answer = signed_in("operator").post(reverse("registries:sync-all"), {"view": "?"}, follow=True)
-    assert "Nothing is selected." in answer.content.decode()
-    assert not SyncRun.objects.exists()
-
-
-def test_all_that_match_are_synced_by_the_filters_of_the_view(lab: Registry) -> None:
-    factories.registry(type="harbor")
-    signed_in("operator").post(reverse("registries:sync-all"), {"view": "?type=harbor", "all": "1"})
-    assert [run.registry.type for run in SyncRun.objects.all()] == ["harbor"]
 
 
 def test_names_are_escaped_everywhere(lab: Registry) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
-from console.models import AuditEvent, User
+from console.models import AuditEvent
 from registries.models import CloudAccount, CloudDiscovery, Registry
 from registries.urls import urlpatterns
-from tests.people import person
+from tests.people import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -24,12 +23,6 @@ def account() -> CloudAccount:
     made.set_secret_key(SECRET)
     made.save()
     return made
-
-
-def signed_in(role: str = "administrator") -> Client:
-    client = Client()
-    client.force_login(User.objects.filter(username=role).first() or person(role))
-    return client
 
 
 def url(name: str, *args: int) -> str:
