@@ -370,6 +370,13 @@ all("dialog[data-shown]").forEach(show);
 
 /* --- History: what is shown is what the address says, whichever way one came to it --------------------------------- */
 
+/* Who moves in the history while a page is on its way gets that page under another address: what this says is loaded,
+   once. */
+const [came] = performance.getEntriesByType("navigation");
+if (came && whole(came.name) !== whole(location.href) && history.state?.again !== location.href) {
+  history.replaceState({ again: location.href }, "");
+  location.reload();
+}
 /* An address that stays the same is no step back, and a tab that comes after its drawer was closed is no address. */
 document.addEventListener("htmx:beforeHistoryUpdate", ({ detail: { history: update, target } }) => {
   if (!target.isConnected) update.path = location.href;

@@ -89,6 +89,22 @@ def test_a_leap_over_several_steps_shows_the_rows_of_its_address(page: Page, tag
     expect_drawer(page, "app-29:v29", "Vulnerabilities", "v29")
 
 
+def test_who_leaps_while_a_page_is_on_its_way_gets_what_the_address_says(page: Page, tags: list[Tag]) -> None:
+    page.goto(LIST)
+    page.get_by_role("link", name="Next page").click()
+    expect(page).to_have_url(f"{LIST}&page=2")
+    page.locator("a[data-drawer]").first.click()
+    expect(page.locator("#drawer-title")).to_contain_text("app-29:v29")
+    held: list[Route] = []
+    page.route("**/console.js", lambda route: route.fallback() if held else held.append(route))
+    with page.expect_request("**/console.js"):
+        page.evaluate("history.go(-2)")
+    page.evaluate("history.go(2)")
+    expect(page).to_have_url(re.compile("list="))
+    held[0].continue_()
+    expect_drawer(page, "app-29:v29", "Vulnerabilities", "v29")
+
+
 def test_a_tab_that_comes_after_its_drawer_was_closed_changes_no_address(page: Page, tags: list[Tag]) -> None:
     held: list[Route] = []
     page.goto(LIST)
