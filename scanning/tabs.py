@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Model, QuerySet, Value
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_GET, require_http_methods
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from console import audit
+from console.accounts import operator
+from console.exports import make
 from console.listing import Listing, Page
 from console.listing import views as lists
 from console.listing.declared import declared
 from inventory import build, details
-from inventory.models import Image, Tag
+from inventory.models import Tag
 from scanning import coverage, listings
-from scanning.models import ImagePackage, MalwareFinding, SecretFinding
+from scanning.build_steps import COLUMNS, StepPage
 
 TARGET = "findings"  # id of the element that holds the open tab
-STEPS_SHOWN = 500
 
 
 @require_GET
@@ -58,50 +61,21 @@ def columns(request: HttpRequest, tag_id: int, name: str) -> HttpResponse:
 def history(request: HttpRequest, tag_id: int) -> HttpResponse:
     """The steps that built an image, each with its layer, its size and what was found in it."""
     tag = _tag(tag_id)
-    layers = build.layers(tag)
-    by_step = {layer.step: layer for layer in layers if layer.step}
-    found = _found_by_layer(tag.image) if tag.image else {}
-    image_history = tag.image.history if tag.image else []
-    steps = [
-        {
-            "number": number,
-            "command": build.command(tag.image, number - 1) if tag.image else "",
-            "layer": (layer := by_step.get(number)),
-            "found": found.get(layer.diff_id) if layer else None,
-        }
-        for number in range(1, min(len(image_history), STEPS_SHOWN) + 1)
-    ]
-    untold = [{"layer": layer, "found": found.get(layer.diff_id)} for layer in layers if not layer.step]
-    hidden = max(0, len(image_history) - STEPS_SHOWN)
-    return _answer(request, tag, "history", {"steps": steps, "untold": untold, "hidden": hidden})
+    page = StepPage(tag, request.GET, path=reverse("scanning:history", args=[tag.pk]), target=TARGET)
+    return _answer(request, tag, "history", {"page": page})
 
 
-def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
-    """Return what was found in each layer of ``image``: diff ID → kind of finding → how many."""
-    found: dict[str, dict[str, int]] = {}
-    queries: list[tuple[QuerySet[Any], str]] = [
-        (
-            ImagePackage.objects.filter(image=image, package__matches__isnull=False)
-            .values("diff_id", "package__matches__severity")
-            .annotate(n=Count("package__matches", distinct=True))
-            .values_list("diff_id", "package__matches__severity", "n"),
-            "",
-        ),
-        (_counted(MalwareFinding, image, "malware"), "malware"),
-        (_counted(SecretFinding, image, "sensitive"), "sensitive"),
-    ]
-    for rows, name in queries:
-        for diff_id, severity, n in rows:
-            kind = name or Image.Severity(severity).name.lower()
-            kinds = found.setdefault(diff_id, dict.fromkeys(("critical", "high", "medium", "low", "unknown"), 0))
-            kinds[kind] = kinds.get(kind, 0) + n
-    return found
-
-
-def _counted(model: type[Model], image: Image, kind: str) -> QuerySet[Any]:
-    rows = model._default_manager.filter(image=image).order_by().values("diff_id")
-    counted: QuerySet[Any] = rows.annotate(n=Count("pk")).values_list("diff_id", Value(kind), "n")
-    return counted
+@require_POST
+@operator
+def history_export(request: HttpRequest, tag_id: int) -> HttpResponse:
+    """A file of the steps that match, all of them."""
+    tag, view = _tag(tag_id), QueryDict(request.POST.get("view", "").removeprefix("?"))
+    page, format = StepPage(tag, view, path="", target=TARGET), lists.format_of(request)
+    file = BytesIO()
+    make.write(file, format, title=_("Image build history"), columns=COLUMNS, rows=page.lines)
+    detail = {"view": page.here.removeprefix("?"), "format": format.value, "columns": [each.name for each in COLUMNS]}
+    audit.record(request, "export", f"history {tag.pk}", detail | {"background": False})
+    return lists.as_file(file, "history", format)
 
 
 def _tag(tag_id: int) -> Tag:
@@ -128,11 +102,11 @@ def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -
 def _answer(request: HttpRequest, tag: Tag, name: str, context: dict[str, Any]) -> HttpResponse:
     """Answer htmx with the tab alone, anybody else with the page of the image that has this tab open."""
     context |= {"tab_template": f"scanning/_{name}.html", "image": tag.image, "row": tag, "tab": name}
-    page: Page[Any] | None = context.get("page")
+    page: Page[Any] | StepPage = context["page"]
     if getattr(request, "htmx", None) and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
         response = render(request, "scanning/_tab.html", context)
         if request.htmx.trigger != TARGET:  # type: ignore[attr-defined]
-            state = page.here.removeprefix("?") if page else ""
+            state = page.here.removeprefix("?")
             address = f"{reverse('inventory:image', args=[tag.pk])}?{urlencode({'tab': name})}"
             response["HX-Replace-Url"] = f"{address}{state and '&'}{state}"
     else:

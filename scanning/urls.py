@@ -63,4 +63,5 @@ urlpatterns = [
     path("images/<int:tag_id>/sensitive/columns/", tabs.columns, {"name": "sensitive"}, name="sensitive-columns"),
     path("images/<int:tag_id>/packages/columns/", tabs.columns, {"name": "packages"}, name="packages-columns"),
     path("images/<int:tag_id>/history/", tabs.history, name="history"),
+    path("images/<int:tag_id>/history/export/", tabs.history_export, name="history-export"),
 ]

@@ -156,6 +156,7 @@ ADDRESSES: dict[str, May] = {
     "scanning:sensitive-columns": May(VIEWER, VIEWER, ("tag",)),
     "scanning:packages-columns": May(VIEWER, VIEWER, ("tag",)),
     "scanning:history": May(VIEWER, NEVER, ("tag",)),
+    "scanning:history-export": May(NEVER, OPERATOR, ("tag",)),
 }
 # Registries report pushes here, with a secret of their own in place of a session: tests/registries/test_events.py.
 LEAD_TO_SIGN_IN = {"console:sign-out", "console:end-sessions", "console:sign-in-code"}

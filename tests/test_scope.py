@@ -76,6 +76,7 @@ HIDDEN_ROWS: dict[str, tuple[str, ...] | str] = {
     "scanning:sensitive-columns": ("tag",),
     "scanning:packages-columns": ("tag",),
     "scanning:history": ("tag",),
+    "scanning:history-export": ("tag",),
 }
 LEAVING = {"console:sign-out", "console:end-sessions", "console:sso", "console:sso-callback"}
 # Models that have no rows of a registry, or are reached through an image or a package that is seen alone.

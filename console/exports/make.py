@@ -48,7 +48,7 @@ def make_export(run: JobRun[Export]) -> None:
         rows = _watched(run, values(listing, keys, columns, within=export.within), total=len(keys))
         draft = run.scratch / f"export.{export.format}"
         with draft.open("wb") as file:
-            written = write(file, export.format, listing=listing, columns=columns, rows=rows, run=run)
+            written = write(file, export.format, title=str(listing.title), columns=columns, rows=rows, run=run)
     name = f"{export.pk}-{run.attempt}.{export.format}"  # an attempt that was overtaken has a file of its own
     final = files.folder() / name
     draft.replace(final)
@@ -74,17 +74,17 @@ def write(
     file: IO[bytes],
     format: str,
     *,
-    listing: Listing[Any],
+    title: str,
     columns: Sequence[Column[Any]],
     rows: Iterator[list[Value]],
     run: JobRun[Export] | None = None,
 ) -> Written:
-    """Write ``rows`` of ``listing`` into ``file``, in the current time zone and language."""
+    """Write ``rows`` of a list of that title into ``file``, in the current time zone and language."""
     labels = [str(column.label) for column in columns]
     if format == Export.Format.CSV:
         return comma_separated.write(file, labels=labels, rows=rows)
     scratch = run.scratch if run else None
-    return workbook.write(file, title=str(listing.title), labels=labels, rows=rows, scratch=scratch)
+    return workbook.write(file, title=title, labels=labels, rows=rows, scratch=scratch)
 
 
 def keys_of(listing: Listing[Any], rows: QuerySet[Any], *, sort: str | None) -> array[int]:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Protocol
 
 import django_filters
 from django import forms
@@ -135,7 +135,19 @@ def read(
     return chosen, notices
 
 
-def active(filters: ListingFilterSet) -> Iterable[Active]:
+class Filled(Protocol):
+    """Filters and their values."""
+
+    @property
+    def data(self) -> QueryDict:
+        """The values in force."""
+
+    @property
+    def form(self) -> forms.Form:
+        """The form of the filters."""
+
+
+def active(filters: Filled) -> Iterable[Active]:
     """Yield the values in force, the search first, in the order of the form."""
     for name, form_field in filters.form.fields.items():
         choices = {str(key): str(text) for key, text in getattr(form_field, "choices", ())}

@@ -30,7 +30,7 @@ from console.listing.listing import Listing, SelectionError
 from console.listing.page import Page
 from console.models import Export
 
-__all__ = ["choose", "chosen_columns", "export", "is_partial", "page_of", "show"]
+__all__ = ["as_file", "choose", "chosen_columns", "export", "format_of", "is_partial", "page_of", "show"]
 
 EXPORTED_AT_ONCE = 5_000  # rows; more are written in the background
 
@@ -90,8 +90,7 @@ def export(
     the list, or its address. ``within`` narrows the list to the rows of one thing; ``target`` names that in the trail.
     """
     view = QueryDict(request.POST.get("view", "").removeprefix("?"))
-    asked = request.POST.get("format", "")
-    format = Export.Format(asked) if asked in Export.Format.values else Export.Format.XLSX
+    format = format_of(request)
     columns = listing.chosen(chosen_columns(request, listing, view=view))
     ids = [] if request.POST.get("all") else row_keys.keys(request.POST.getlist("ids"))
     detail = {"view": view.urlencode(), "format": format.value, "columns": [column.name for column in columns]}
@@ -126,12 +125,23 @@ def export(
     with statements.longer():
         keys = make.keys_of(listing, rows, sort=view.get("sort"))
         values = make.values(listing, keys, columns, within=within)
-        make.write(file, format, listing=listing, columns=columns, rows=values)
-    name = f"{listing.name}-{timezone.localtime():%Y-%m-%d-%H%M}.{format.value}"
+        make.write(file, format, title=str(listing.title), columns=columns, rows=values)
+    return as_file(file, listing.name, format)
+
+
+def format_of(request: HttpRequest) -> Export.Format:
+    """Return the format that an export is asked for in, Excel where that is none."""
+    asked = request.POST.get("format", "")
+    return Export.Format(asked) if asked in Export.Format.values else Export.Format.XLSX
+
+
+def as_file(file: BytesIO, name: str, format: Export.Format) -> HttpResponse:
+    """Answer with what an export has written, under ``name`` and the time."""
+    whole = f"{name}-{timezone.localtime():%Y-%m-%d-%H%M}.{format.value}"
     return HttpResponse(
         file.getvalue(),
         content_type=CONTENT_TYPES[format],
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{whole}"'},
     )
 
 
