@@ -497,7 +497,8 @@ on("click", "[data-select-none]", (event, button) => {
   unmatch(button.form);
   tally(button.form);
 });
-document.addEventListener("htmx:afterSettle", () => all("form[data-select]").forEach(tally));
+for (const type of ["htmx:afterSwap", "htmx:afterSettle"]) // at once, that no empty bar is seen; cells renewed later count
+  document.addEventListener(type, () => all("form[data-select]").forEach(tally));
 all("form[data-select]").forEach(tally);
 
 /* --- Keys ---------------------------------------------------------------------------------------------------- */

@@ -84,3 +84,16 @@ def test_the_columns_of_findings_are_chosen_and_exported(page: Page, tag: Tag) -
     assert len(cells(download.value, "Name")) == 5
     with pytest.raises(ValueError, match="not in"):
         cells(download.value, "Version")
+
+
+def test_the_bar_of_a_selection_is_not_seen_for_a_moment_where_nothing_is_selected(page: Page, tag: Tag) -> None:
+    page.goto(f"/images/{tag.pk}/?tab=vulnerabilities")
+    expect(page.locator("#findings .finding")).to_have_count(5)
+    page.evaluate(
+        """document.addEventListener("htmx:afterSwap", () => {
+            document.body.dataset.barHidden = document.querySelector("#findings [data-bulk]").hidden;
+        })"""
+    )
+    page.locator("#tab-packages").click()
+    expect(page.locator("#findings thead")).to_contain_text("Version")
+    expect(page.locator("body")).to_have_attribute("data-bar-hidden", "true")
