@@ -238,8 +238,10 @@ document.addEventListener("keydown", (event) => {
 
 /* --- Dialogs ------------------------------------------------------------------------------------------------- */
 
+/* Opens a dialog; where it is open already and what had the focus in it has gone, the focus comes back. */
 function show(dialog) {
   if (!dialog.open) dialog.showModal();
+  else if (!dialog.contains(document.activeElement)) find("a[href], button", dialog)?.focus();
   place();
 }
 on("click", "[data-open]", (event, button) => show(document.getElementById(button.dataset.open)));
@@ -257,8 +259,9 @@ on("click", "[data-toggle]", (event, button) => {
 const opening = new WeakMap(); // dialog → a number for each page that is asked for; what was closed or asked for anew is left
 const supersede = (dialog) => opening.set(dialog, (opening.get(dialog) ?? 0) + 1).get(dialog);
 
-/* Return whether the page at url is in the dialog now, and still wanted there. */
-async function load(dialog, url, title = "") {
+/* Return whether the page at url is in the dialog now, and still wanted there. outlined() is called where an outline of it
+   opens before. */
+async function load(dialog, url, { title = "", outlined } = {}) {
   const mine = supersede(dialog);
   let came = false;
   const hear = ({ target, detail }) => target === dialog && (came = detail.successful);
@@ -268,6 +271,7 @@ async function load(dialog, url, title = "") {
       dialog.replaceChildren(find(`#${dialog.id}-skeleton`).content.cloneNode(true));
       const heading = find("h2", dialog);
       if (heading) heading.textContent = title;
+      outlined?.();
     } else dialog.classList.add("waiting");
     show(dialog);
   }, SKELETON_MS);
@@ -287,9 +291,7 @@ async function load(dialog, url, title = "") {
 const box = find("#dialog");
 
 async function openBox(url, title) {
-  if (!(await load(box, url, title))) return;
-  if (!box.open) show(box);
-  else if (!box.contains(document.activeElement)) find("a[href], button", box)?.focus();
+  if (await load(box, url, { title })) show(box);
 }
 on("click", "a[data-dialog]", (event, link) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -330,11 +332,12 @@ const neighbour = (url, step) => {
 async function openDrawer(url, { push = true } = {}) {
   const before = opened;
   opened = url;
-  if (!(await load(drawer, url))) {
+  const address = () => push && history[listOf(location.href) ? "replaceState" : "pushState"]({}, "", beside(url));
+  if (!(await load(drawer, url, { outlined: address }))) {
     if (opened === url && drawer.open) opened = before;
     return;
   }
-  if (push) history[listOf(location.href) ? "replaceState" : "pushState"]({}, "", beside(url));
+  address();
   show(drawer);
   drawer.scrollTop = 0;
   showSteps();

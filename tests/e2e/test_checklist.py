@@ -378,6 +378,7 @@ def test_a_drawer_that_takes_long_opens_in_outline_and_can_be_closed_before_it_c
         expect(drawer.locator(".skel").first).to_be_visible()
         let_go()
         expect(drawer.get_by_role("tab").first).to_be_visible()
+    expect(page.locator("#drawer:focus-within")).to_be_visible()
     expect(page).to_have_url(re.compile(r"/images/\d+/\?list=/images/$"))
     with held(page, "**/packages/**") as let_go:
         drawer.get_by_role("tab", name="Packages").click()

@@ -121,6 +121,23 @@ def test_a_tab_that_comes_after_its_drawer_was_closed_changes_no_address(page: P
     expect(page).to_have_url(LIST)
 
 
+def test_back_closes_a_drawer_that_is_in_outline_still_and_forward_opens_it(page: Page, tags: list[Tag]) -> None:
+    held: list[Route] = []
+    page.goto("/images/?q=app-0")
+    page.route("**/images/*/", lambda route: held.append(route))
+    page.locator("a[data-drawer]").nth(2).click()
+    expect(page.locator("#drawer .skel").first).to_be_visible()
+    expect(page).to_have_url(f"/images/{tags[2].pk}/?list=/images/%3Fq%3Dapp-0")
+    page.go_back()
+    expect_list(page, "/images/?q=app-0", "v00")
+    held.pop().continue_()
+    page.unroute("**/images/*/")
+    page.wait_for_load_state("networkidle")
+    expect_list(page, "/images/?q=app-0", "v00")
+    page.go_forward()
+    expect_drawer(page, "app-02:v02", "Vulnerabilities", "v00")
+
+
 def test_rows_that_come_after_a_drawer_was_opened_stay_below_it(page: Page, tags: list[Tag]) -> None:
     held: list[Route] = []
     page.goto("/images/")
