@@ -5,7 +5,7 @@
    .ver                       gets its text as title, for where it is cut
    time without title         gets the exact time on hover and focus
    a.addr[data-tag]           gets address and tag as title, and the check box of its row says them too
-   .state[data-reason="3"]      gets the fourth of the reasons in #whys in a row below its own, and the button to open it
+   .state[data-reason="3"]    gets the fourth of the reasons in #whys in a row below its own, and the button to open it
    table[data-act]            has buttons in its rows that say what the row is, and act without loading the page anew
    table.cards                gets the roles that its cards would lose in a narrow window */
 
