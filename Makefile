@@ -37,7 +37,10 @@ test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=
 	@$(MAKE) --no-print-directory check
 	@# Many tests wait rather than work, hence more WORKERS than processors. Hundreds of processes are started: without
 	@# bytecode each would compile the project.
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal
+	@# Browsers and workers share the machine: what fails is asked once more, alone, so that a moment's load fails nothing.
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal || { \
+		echo "Failed with others beside; once more, alone:" >&2; \
+		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 10; }
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light and dark (tests/e2e/screenshots)

@@ -23,6 +23,7 @@ def test_the_first_registry_is_added(page: Page, administrator: User) -> None:
     page.goto("/registries/")
     expect(page.get_by_role("heading", name="No registry yet")).to_be_visible()
     page.get_by_role("main").get_by_role("link", name="Add image repository").last.click()
+    page.wait_for_url("**/add/")  # scripts have run: what is typed is heard
     page.get_by_label("Instance name").fill("lab")
     page.keyboard.press("Tab")
     expect(page.get_by_text("This name is free")).to_be_visible()
