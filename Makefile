@@ -38,7 +38,9 @@ test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=
 	@# Many tests wait rather than work, hence more WORKERS than processors. Hundreds of processes are started: without
 	@# bytecode each would compile the project.
 	@# Browsers and workers share the machine: what fails is asked once more, alone, so that a moment's load fails nothing.
+	@# A run that did not come to its end (any code but 1) stays failed.
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal || { \
+		[ $$? -eq 1 ] || exit 2; \
 		echo "Failed with others beside; once more, alone:" >&2; \
 		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 10; }
 

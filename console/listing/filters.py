@@ -150,6 +150,6 @@ class Filled(Protocol):
 def active(filters: Filled) -> Iterable[Active]:
     """Yield the values in force, the search first, in the order of the form."""
     for name, form_field in filters.form.fields.items():
-        choices = {str(key): str(text) for key, text in getattr(form_field, "choices", ())}
+        choices = {str(choice): str(text) for choice, text in getattr(form_field, "choices", ())}
         for value in filters.data.getlist(name):
             yield Active(name, str(form_field.label), value, choices.get(value, value))

@@ -30,12 +30,8 @@ from scanning.views.started import say_started
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, the newest first."""
-    return lists.show(
-        request,
-        RUNS,
-        template="scanning/runs.html",
-        context={"going": _going(), "export_url": reverse("scanning:run-export")},
-    )
+    context = {"going": _going(), "export_url": reverse("scanning:run-export")}
+    return lists.show(request, RUNS, template="scanning/runs.html", context=context)
 
 
 @require_GET
