@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol, TypeGuard
 
+from django.db import InterfaceError, OperationalError
+
 
 class JobFailure(Exception):
     """The work cannot be done. ``reason`` and ``remedy`` are for a person; ``retry`` asks for one second try later."""
@@ -48,3 +50,17 @@ class Explained(Protocol):
 def is_explained(error: BaseException) -> TypeGuard[Explained]:
     """Whether ``error`` carries a reason and a remedy for a person (``reason`` alone is no sign: URLError has one)."""
     return isinstance(getattr(error, "reason", None), str) and isinstance(getattr(error, "remedy", None), str)
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether the database did not do what it was asked, so that the same work may succeed later.
+
+    True for a lost or refused connection, a restart, a lock that was not had in time, a deadlock or a statement that
+    was cancelled, also where one of these is the cause or the context of ``error`` (a transaction that it has broken).
+    """
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OperationalError | InterfaceError):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False

@@ -48,6 +48,11 @@ class Lease:
         """Whether the job may be somebody else's by now."""
         return self._lost or time.monotonic() - self._renewed >= settings.JOB_TIMES.lease
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether a look at the job has found it to be somebody else's; False where the time alone has run out."""
+        return self._lost
+
     def lose(self) -> None:
         """Note that a guarded write found another attempt or state."""
         self._lost = True

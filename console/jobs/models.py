@@ -50,6 +50,8 @@ class Job(models.Model):
     lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.MANUAL)
     attempt = models.PositiveIntegerField(default=0, editable=False)  # fencing token: +1 at each claim
     losses = models.PositiveSmallIntegerField(default=0, editable=False)  # claims whose worker was lost
+    # claims in a row that ended because the database did not answer
+    database_errors = models.PositiveSmallIntegerField(default=0, editable=False)
     retried = models.BooleanField(default=False, editable=False)  # its one second try after a failure is used up
 
     created_at = models.DateTimeField(auto_now_add=True)

@@ -6,13 +6,16 @@ It runs every minute by the schedule ``tick`` and every 30 s in each ``manage.py
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
+from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -33,11 +36,34 @@ EVENT_LIFE = timedelta(days=90)
 
 def reap() -> None:
     """Recover expired leases, hint at waiting jobs again, remove stale scratch folders and old records."""
+    away = _was_away()
     for model in job_models():
-        recover(model)
+        if not away:
+            recover(model)
         hint_again(model)
     sweep_scratch()
     prune()
+
+
+def note_failure() -> None:
+    """Note that the database did not answer this process: leases that ran out meanwhile are not lost at once."""
+    global _failed_at
+    _failed_at = time.monotonic()
+
+
+_failed_at = -math.inf  # by the clock of time.monotonic()
+
+
+def _was_away() -> bool:
+    """Whether the database was not there a moment ago: then nobody could renew a lease, and no worker need be lost."""
+    if time.monotonic() - _failed_at < settings.JOB_TIMES.lease:
+        return True
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
+        (seconds,) = cursor.fetchone()
+    return float(seconds) < settings.JOB_TIMES.lease
 
 
 def do_ticks() -> None:

@@ -25,7 +25,16 @@ from django.utils.translation import gettext as _
 from console.jobs import presence, queue
 from console.jobs.advance import advance, from_now
 from console.jobs.crew import Waiting, work_off
-from console.jobs.errors import Cancelled, Draining, Interrupted, JobFailure, LeaseLost, Postponed, is_explained
+from console.jobs.errors import (
+    Cancelled,
+    Draining,
+    Interrupted,
+    JobFailure,
+    LeaseLost,
+    Postponed,
+    is_database_error,
+    is_explained,
+)
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
 from console.jobs.places import Place, place
@@ -36,6 +45,8 @@ J = TypeVar("J", bound=Job)
 PROGRESS_SECONDS = 1.0  # progress is written no more often …
 STAGE_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
 CLAIM_TRIES = 100
+DATABASE_TRIES = 12  # so often a job starts again because the database did not answer, before it fails
+DATABASE_PAUSE_SECONDS = (2.0, 300.0)  # before the second attempt, doubled for each further one; and the longest pause
 BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
@@ -180,7 +191,23 @@ def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
                 run._end(State.FAILED, reason=broken_off.reason, remedy=broken_off.remedy)
             raise
     except LeaseLost:
+        _release(run)
+
+
+def _release(run: JobRun[J]) -> None:
+    """Put back a job whose lease ran out while the database did not answer, unless somebody else has taken it since.
+
+    That is no loss of the worker: without this the reaper would count one.
+    """
+    if run.lease.is_taken:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
+        return
+    try:
+        run._end(State.QUEUED, reason=_("The database did not answer; the work starts again."))
+    except LeaseLost:
+        log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
+    except (OperationalError, InterfaceError):
+        log.warning("%s, attempt %s: the database does not answer, the reaper takes it back", run.job, run.attempt)
 
 
 def _broken_off() -> JobFailure:
@@ -195,11 +222,11 @@ def _stop(run: JobRun[J], interruption: Interrupted) -> None:
         return
     if isinstance(interruption, LeaseLost):
         raise interruption
-    if isinstance(interruption, Cancelled) or run.cancel_requested():
+    if isinstance(interruption, Cancelled):
         run._end(State.CANCELLED)
     elif isinstance(interruption, Postponed):
         run._end(State.QUEUED, reason=interruption.reason, fields={"not_before": interruption.until})
-    else:  # no hint: this worker would only turn it down; the next tick of any other worker sends one
+    else:  # without a hint: this worker would only turn it down; the next tick of any other worker sends one
         run._end(State.QUEUED)
 
 
@@ -213,7 +240,9 @@ def _fail(run: JobRun[J], error: Exception) -> None:
             _("Free space where %(folder)s lies, or move the data folder to a larger disk; then start it again.")
             % {"folder": settings.DATA_DIR},
         )
-    if not is_explained(error):
+    if is_database_error(error) and run.job.database_errors < DATABASE_TRIES:
+        _start_again(run, error)
+    elif not is_explained(error):
         number = secrets.token_hex(4)
         log.error("Error %s in %s, attempt %s", number, run.job, run.attempt, exc_info=error)
         run._end(
@@ -224,9 +253,6 @@ def _fail(run: JobRun[J], error: Exception) -> None:
             % {"number": number},
         )
     elif getattr(error, "retry", False) and not run.job.retried:
-        if run.cancel_requested():
-            run._end(State.CANCELLED)
-            return
         run._end(
             State.QUEUED,
             reason=error.reason,
@@ -236,6 +262,19 @@ def _fail(run: JobRun[J], error: Exception) -> None:
     else:
         log.info("%s failed: %s", run.job, error.reason)
         run._end(State.FAILED, reason=error.reason, remedy=error.remedy)
+
+
+def _start_again(run: JobRun[J], error: Exception) -> None:
+    """Put the job back for another attempt: that the database did not answer says nothing about the work."""
+    connection.close()  # it may be broken
+    log.warning("%s, attempt %s: the database did not answer", run.job, run.attempt, exc_info=error)
+    count = run.job.database_errors + 1
+    first, longest = DATABASE_PAUSE_SECONDS
+    run._end(
+        State.QUEUED,
+        reason=_("The database did not answer; the work starts again."),
+        fields={"not_before": from_now(min(first * 2 ** (count - 1), longest)), "database_errors": count},
+    )
 
 
 class JobRun(Generic[J]):
@@ -355,7 +394,11 @@ class JobRun(Generic[J]):
         write: Callable[[], None] | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away."""
+        """Leave RUNNING for ``to``, fenced by the attempt; hold on to the result while the database is away.
+
+        A job that goes back to the queue has no result to lose: its attempt waits for the database as long as the
+        worker lives, so that the reaper does not count it as lost.
+        """
         with self._writing:
             self._leave(to, reason, remedy, write, fields or {})
 
@@ -387,7 +430,8 @@ class JobRun(Generic[J]):
                     self.lease.lose()
                     raise LeaseLost
             except (OperationalError, InterfaceError):
-                if connection.in_atomic_block or time.monotonic() >= give_up:
+                waits = to is State.QUEUED and not presence.draining()
+                if connection.in_atomic_block or (time.monotonic() >= give_up and not waits):
                     raise
                 log.warning("%s: the database does not answer, its result is kept and tried again", self.job)
                 connection.close()

@@ -24,8 +24,9 @@ from django.db.models.functions import Now
 from console import schema
 from console.jobs import presence, queue
 from console.jobs.configuration import Times
+from console.jobs.errors import is_database_error
 from console.jobs.models import Job, State
-from console.jobs.reap import do_ticks, reap
+from console.jobs.reap import do_ticks, note_failure, reap
 from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
@@ -136,8 +137,10 @@ class Worker:
             queue.ensure_tick_schedule()
             reap()
             do_ticks()
-        except Exception:
+        except Exception as error:
             log.exception("The reaper could not do its round")
+            if is_database_error(error):
+                note_failure()
         finally:
             connection.close()
             self._reaped_at = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,15 +11,24 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
+from pytest_django import Settings
 
 from console.jobs import queue, reap
 from console.jobs.advance import advance
+from console.jobs.configuration import Times
 from console.jobs.models import State
 from console.jobs.queue import request_cancel
 from console.jobs.work import scratch_root
 from console.models import Canary, JobEvent, ScanCanary
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def database_was_there() -> Iterator[None]:
+    reap._failed_at = float("-inf")
+    yield
+    reap._failed_at = float("-inf")
 
 
 def running(*, lease: timedelta, **fields: Any) -> Canary:
@@ -47,6 +58,19 @@ def test_an_expired_lease_goes_back_to_the_queue_and_is_hinted() -> None:
     assert (job.state, job.losses, job.lease_until) == (State.QUEUED, 1, None)
     assert job.hinted_at is not None
     assert OrmQ.objects.count() == 1
+
+
+def test_no_lease_counts_as_lost_right_after_the_database_was_away(settings: Settings) -> None:
+    settings.JOB_TIMES = Times(lease=0.3)
+    job = running(lease=EXPIRED)
+    reap.note_failure()
+    reap.reap()
+    job.refresh_from_db()
+    assert (job.state, job.losses) == (State.RUNNING, 0), "its worker may live and renew it now"
+    time.sleep(0.35)
+    reap.reap()
+    job.refresh_from_db()
+    assert (job.state, job.losses) == (State.QUEUED, 1)
 
 
 def test_the_second_loss_is_the_end() -> None:

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
+from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -33,6 +35,11 @@ def quick_polls(settings: Settings) -> None:
 
 def queued(**fields: object) -> Canary:
     return Canary.objects.create(**fields)
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 def until(run: JobRun[Canary]) -> None:
@@ -238,17 +245,6 @@ def test_a_worker_notices_that_its_lease_is_gone() -> None:
     assert job.state == State.QUEUED
 
 
-def test_a_database_that_stays_silent_for_a_lease_means_lost(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.JOB_TIMES = Times(poll=0.02, lease=0.1)
-    monkeypatch.setattr(lease.Lease, "_look", lambda self: None)
-    job = queued()
-    work(Canary, job.pk, until)
-    job.refresh_from_db()
-    assert job.state == State.RUNNING, "only the reaper may judge it now"
-
-
 def test_heartbeats_extend_the_lease(settings: Settings) -> None:
     settings.JOB_TIMES = Times(poll=0.02, heartbeat=0)
     job = queued()
@@ -284,8 +280,6 @@ def test_the_result_and_the_state_are_one() -> None:
 
 
 def test_a_result_waits_for_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import OperationalError
-
     job = queued()
     tries: list[int] = []
 
@@ -297,6 +291,104 @@ def test_a_result_waits_for_a_database_that_does_not_answer(monkeypatch: pytest.
     work(Canary, job.pk, lambda run: run.finish(write=write))
     job.refresh_from_db()
     assert (job.state, len(tries)) == (State.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("terminating connection due to administrator command"),
+        InterfaceError("connection already closed"),
+        _caused(TransactionManagementError("the transaction is broken"), OperationalError("database is locked")),
+        _caused(JobFailure("Trivy could not keep a layer.", "Try again."), OperationalError("deadlock detected")),
+    ],
+)
+def test_a_database_that_does_not_answer_is_no_result(error: Exception) -> None:
+    job = queued()
+
+    def fails_once(run: JobRun[Canary]) -> None:
+        if run.attempt == 1:
+            raise error
+
+    work(Canary, job.pk, fails_once)
+    job.refresh_from_db()
+    assert (job.state, job.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
+    assert (job.losses, job.retried, job.database_errors) == (0, False, 1)
+    assert job.not_before is not None
+    Canary.objects.update(not_before=None)
+    work(Canary, job.pk, fails_once)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
+
+
+def test_a_database_that_never_answers_ends_the_job_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    job = queued()
+
+    def fails(_run: JobRun[Canary]) -> None:
+        raise OperationalError("no such table: canary")
+
+    pauses = []
+    for _attempt in range(work_module.DATABASE_TRIES + 1):
+        work(Canary, job.pk, fails)
+        job.refresh_from_db()
+        if job.not_before:
+            pauses.append(round((job.not_before - timezone.now()).total_seconds()))
+        Canary.objects.update(not_before=None)
+    assert (job.state, job.attempt) == (State.FAILED, work_module.DATABASE_TRIES + 1)
+    assert "An error that the console does not know" in job.reason
+    assert "no such table" in caplog.text
+    assert pauses[:3] == [2, 4, 8]
+    assert max(pauses) == 300
+
+
+def test_a_lease_that_ran_out_while_the_database_was_away_is_no_loss(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_TIMES = Times(poll=0.02, heartbeat=0.02, lease=0.2, chain=0)
+    job = queued()
+
+    def no_answer(_lease: lease.Lease) -> None:
+        raise OperationalError("no answer")
+
+    monkeypatch.setattr(lease.Lease, "_look", no_answer)
+    work(Canary, job.pk, until)
+    job.refresh_from_db()
+    assert (job.state, job.losses, job.attempt) == (State.QUEUED, 0, 1)
+
+
+def test_a_lease_that_another_worker_has_by_now_is_left_to_it() -> None:
+    job = queued()
+
+    def taken(run: JobRun[Canary]) -> None:
+        Canary.objects.filter(pk=job.pk).update(attempt=2, worker="another:1")
+        until(run)
+
+    work(Canary, job.pk, taken)
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.worker) == (State.RUNNING, 2, "another:1")
+
+
+def test_a_job_is_put_back_however_long_the_database_is_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_TIMES = Times(poll=0.02, chain=0, settle=0)
+    monkeypatch.setattr(work_module.time, "sleep", lambda _seconds: None)
+    job = queued()
+    real, tries = work_module.advance, []
+
+    def away(moved: Canary, to: State, **values: Any) -> bool:
+        if to is State.QUEUED and len(tries) < 5:
+            tries.append(to)
+            raise OperationalError("no answer")
+        return real(moved, to, **values)
+
+    monkeypatch.setattr(work_module, "advance", away)
+
+    def fails(_run: JobRun[Canary]) -> None:
+        raise OperationalError("no answer")
+
+    work(Canary, job.pk, fails)
+    job.refresh_from_db()
+    assert (job.state, len(tries)) == (State.QUEUED, 5)
 
 
 def test_a_deadline_fails_with_its_own_words() -> None:
