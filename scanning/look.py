@@ -331,7 +331,9 @@ class Look:
         """Show how far the pull is. Raises where the work must stop."""
         self._check()
         done = sum(list(self._pulled.values()))
-        if self._total is None or done < self._total:
+        if self._lease.waits_for_room:
+            self._run.progress(Stage.ROOM, done, self._total)
+        elif self._total is None or done < self._total:
             self._run.progress(Stage.PULLING, done, self._total)
         else:
             self._run.progress(self._stage)

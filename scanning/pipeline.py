@@ -25,12 +25,14 @@ from registries.oci.errors import RateLimited, Unreachable
 from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
+from scanning.layers import StoreFull
 from scanning.look import Look, Seen, Source
 from scanning.models import Scan
 from scanning.stopping import Stopping
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
 LONGEST_PAUSE = timedelta(hours=24)  # that a registry may ask for
+ROOM_PAUSE = timedelta(seconds=15)  # before a scan asks again for room that others hold
 HELD_BACK = 200  # scans that get a time of their own when a registry is at its limit
 ANALYSED_BY_TRIVY = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
 
@@ -55,6 +57,10 @@ def scan_image(run: JobRun[Scan]) -> None:
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
             run.postpone(until=by_database(error.retry_at), reason=error.reason)
+        except StoreFull as error:
+            if not error.waits:
+                raise
+            run.postpone(until=database_now() + ROOM_PAUSE, reason=_("Waiting for room in the layer store."))
         except Unreachable:
             if scan.registry:
                 scan.registry.note_slow()

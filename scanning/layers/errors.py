@@ -58,6 +58,10 @@ class CorruptLayer(LayerError):
 
 
 class StoreFull(LayerError):
-    """There is no room for the layer."""
+    """There is no room for the layer. ``waits`` says that other scans hold room which they will give back."""
 
     retry = True
+
+    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None, waits: bool = False) -> None:
+        super().__init__(reason, remedy, retry=retry)
+        self.waits = waits

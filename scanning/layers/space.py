@@ -1,4 +1,10 @@
-"""Room for layers: a bound on what the store holds, and disk that must stay free for everything else."""
+"""Room for layers: a bound on what the store holds, and disk that must stay free for everything else.
+
+Scans take room bit by bit, since how large a layer unpacks is known at its end only. Scans that each hold some and need
+more could wait for each other for ever. So of all that wait with room in their hands the oldest lease alone goes on
+waiting; the younger ones give back what they hold (:class:`StoreFull` with ``waits``) and begin again later. The oldest
+therefore gets all the room there is, and one after the other comes to its end.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +20,15 @@ from scanning.engines.base import Check
 from scanning.layers.errors import StoreFull
 from scanning.layers.locks import locked
 
-WAIT_SECONDS = 600.0  # for room that other scans will give back
+WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
+EMPTY_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of the scan is better given to another
 POLL_SECONDS = 0.2
+WAITING = "waiting"  # file in the folder of a lease that waits for room
+NEEDED_BY_ANOTHER = (
+    "The layer store is full, and an older scan needs what this one holds.",
+    "Nothing to do: it begins again when there is room.",
+)
+BOOKKEEPING = frozenset(("lock", WAITING))  # files in the folder of a lease that are no keys of layers
 
 
 class Space:
@@ -25,22 +38,40 @@ class Space:
         self.root, self.layers, self.max_bytes = root, root / "layers", max_bytes
         self.min_free_ratio, self.wait_seconds = min_free_ratio, wait_seconds
 
-    def take(self, file: BinaryIO, size: int, *, check: Check, own: frozenset[str]) -> None:
-        """Make the partial file ``file`` ``size`` bytes long, once there is room; ``own`` are the keys of its lease.
+    def take(self, file: BinaryIO, size: int, *, check: Check, lease: Path) -> None:
+        """Make the partial file ``file`` ``size`` bytes long, once there is room; ``lease`` is the folder of its lease.
 
-        Raises StoreFull when there is none in time, at once where no other scan could give any back.
+        Raises StoreFull where there is none in time, where an older lease needs what this one holds (both with
+        ``waits``), and at once where no other scan could give any back.
         """
-        deadline = time.monotonic() + self.wait_seconds
+        started = time.monotonic()
         while True:
             with locked(self.root / "space.lock", check=check):
-                shortage = self._shortage(size - os.fstat(file.fileno()).st_size, size, own)
-                if shortage is None:
+                shortage = self._shortage(size - os.fstat(file.fileno()).st_size, size, keys_of(lease))
+                yields = self.must_give_way(lease)
+                if shortage is None and not yields:
                     os.ftruncate(file.fileno(), size)
                     return
-            if not shortage.retry or time.monotonic() >= deadline:
-                raise shortage
+                holds = self.holds_room(lease)
+                wait_seconds = self.wait_seconds if holds else min(self.wait_seconds, EMPTY_WAIT_SECONDS)
+                if shortage is not None and not shortage.waits:
+                    raise shortage
+                if (yields and holds) or time.monotonic() - started >= wait_seconds:
+                    raise shortage or StoreFull(*NEEDED_BY_ANOTHER, waits=True)
+                if holds:
+                    (lease / WAITING).touch()
             check()
             time.sleep(POLL_SECONDS)
+
+    def holds_room(self, lease: Path) -> bool:
+        """Whether layers of the lease take room."""
+        return any(_sizes(self.layers / key)[0] for key in keys_of(lease))
+
+    def must_give_way(self, lease: Path) -> bool:
+        """Whether an older lease waits for room, so that this one must not wait with room in hand."""
+        mine = _age_key(lease)
+        others = (other for other in folders(lease.parent) if other != lease and (other / WAITING).exists())
+        return mine is not None and any((age := _age_key(other)) is not None and age < mine for other in others)
 
     def _shortage(self, more: int, size: int, own: frozenset[str]) -> StoreFull | None:
         mine = others = unwritten = 0
@@ -61,6 +92,7 @@ class Space:
             return StoreFull(
                 f"The layer store is full: other scans hold {gib(others)} of {gib(self.max_bytes)}.",
                 "Wait for them to end, scan fewer images at a time, or raise TALLYMAN_LAYER_STORE_BYTES.",
+                waits=True,
             )
         disk = os.statvfs(self.root)
         free = disk.f_bavail * disk.f_frsize - unwritten
@@ -70,6 +102,7 @@ class Space:
                 f"and {self.min_free_ratio:.0%} of it must stay free.",
                 f"Make room on the disk that holds {self.root}, and scan again.",
                 retry=others > 0,
+                waits=others > 0,
             )
         return None
 
@@ -96,6 +129,19 @@ def folders(parent: Path) -> list[Path]:
         return []
 
 
+def keys_of(lease: Path) -> frozenset[str]:
+    """Return the keys of the layers that the lease in this folder needs."""
+    return frozenset(marker.name for marker in lease.iterdir()) - BOOKKEEPING
+
+
+def _age_key(lease: Path) -> tuple[int, str] | None:
+    """Return what orders leases by age, the oldest first; None where this one is gone."""
+    try:
+        return int((lease / "lock").read_text() or 0), lease.name
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
 def _sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes that a layer takes, and how many of them are taken but not yet written."""
     try:
@@ -105,7 +151,7 @@ def _sizes(folder: Path) -> tuple[int, int]:
         return 0, 0
     partial = found.get("partial")
     unwritten = max(0, partial.st_size - partial.st_blocks * 512) if partial else 0
-    return sum(file.st_size for file in found.values()), unwritten
+    return sum(file.st_size for name, file in found.items() if name != "lock"), unwritten
 
 
 def gib(size: int) -> str:

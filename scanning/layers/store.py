@@ -2,7 +2,8 @@
 
     <root>/lock                              short: for the making and the sweeping of leases
     <root>/space.lock                        short: for taking room
-    <root>/leases/<owner>-<random>/lock      held by the owner while it lives
+    <root>/leases/<owner>-<random>/lock      held by the owner while it lives; says when it began (ns)
+    <root>/leases/<owner>-<random>/waiting   this lease waits for room, and holds some
     <root>/leases/<owner>-<random>/<key>     this lease needs the layer <key>
     <root>/looks/<blob>                      held by the scan whose engines look at the layer
     <root>/layers/<key>/lock                 held while the layer is pulled, and for short to take or leave it
@@ -20,6 +21,7 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -30,9 +32,9 @@ from typing import BinaryIO
 from scanning.engines.base import Check
 from scanning.layers.claims import Claims, claimed
 from scanning.layers.decompress import plain
-from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge
+from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
-from scanning.layers.space import WAIT_SECONDS, Space, folders, gib, no_space
+from scanning.layers.space import NEEDED_BY_ANOTHER, WAIT_SECONDS, WAITING, Space, folders, gib, keys_of, no_space
 
 DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -89,6 +91,7 @@ class LayerStore:
             folder = self.leases / f"{owner}-{secrets.token_hex(4)}"
             folder.mkdir(parents=True)
             descriptor = acquire(folder / "lock")
+            (folder / "lock").write_text(str(time.time_ns()))
         if descriptor is None:
             raise RuntimeError(f"somebody else holds the new lease {folder}")
         try:
@@ -122,7 +125,8 @@ class LayerStore:
         return removed + sum(self._drop(folder.name) for folder in folders(self.layers))
 
     def _end(self, folder: Path) -> None:
-        keys = [marker.name for marker in folder.iterdir() if marker.name != "lock"]
+        (folder / WAITING).unlink(missing_ok=True)
+        keys = sorted(keys_of(folder))
         for key in keys:
             (folder / key).unlink()
         for key in keys:
@@ -157,6 +161,13 @@ class LayerLease:
 
     def __init__(self, store: LayerStore, folder: Path, source: str) -> None:
         self._store, self._folder, self._source = store, folder, source
+        self._counting = threading.Lock()
+        self._waiting = 0  # threads that wait for room
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a pull of this lease waits for room now."""
+        return self._waiting > 0
 
     def get(
         self,
@@ -200,6 +211,8 @@ class LayerLease:
         while (held := self._take(key)) is None:
             check()
             time.sleep(POLL_SECONDS)
+            if self._store.space.must_give_way(self._folder) and self._store.space.holds_room(self._folder):
+                raise StoreFull(*NEEDED_BY_ANOTHER, waits=True)
         folder, descriptor = held
         try:
             yield folder
@@ -260,8 +273,26 @@ class LayerLease:
         return StoredFile(complete, found, written)
 
     def _room(self, file: BinaryIO, size: int, check: Check) -> None:
-        own = frozenset(marker.name for marker in self._folder.iterdir())
-        self._store.space.take(file, size, check=check, own=own)
+        first = True
+
+        def waits() -> None:
+            nonlocal first
+            if first:
+                first = False
+                self._count_waiting(1)
+            check()
+
+        try:
+            self._store.space.take(file, size, check=waits, lease=self._folder)
+        finally:
+            if not first:
+                self._count_waiting(-1)
+
+    def _count_waiting(self, more: int) -> None:
+        with self._counting:
+            self._waiting += more
+            if not self._waiting:
+                (self._folder / WAITING).unlink(missing_ok=True)
 
     def _bound(self, written: int, read: int) -> None:
         if written > self._store.max_layer_bytes:

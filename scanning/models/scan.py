@@ -40,6 +40,7 @@ class Stage(models.TextChoices):
 
     WAITING = "waiting", _("waiting for another scan of the same layers")
     PULLING = "pulling", _("pulling")
+    ROOM = "room", _("waiting for room in the layer store")
     ANALYSING = "analysing", _("analysing")
     READING = "reading", _("looking for viruses and trojans")  # all else has been looked for
 

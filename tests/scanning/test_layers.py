@@ -241,6 +241,89 @@ def test_a_store_filled_by_other_scans_is_waited_for(tmp_path: Path) -> None:
     assert left(store) == []
 
 
+def test_scans_that_each_hold_room_and_need_more_come_to_their_end_one_after_the_other(tmp_path: Path) -> None:
+    store = LayerStore(tmp_path, max_bytes=300_000, min_free_ratio=0, wait_seconds=600)
+    blobs = [(Blob(os.urandom(29_000)), Blob(os.urandom(100_000))) for _scan in range(10)]
+    meet = threading.Barrier(10)
+    done: list[int] = []
+    refusals: list[StoreFull] = []
+
+    def scan(number: int) -> None:
+        first = True
+        while True:
+            try:
+                with store.lease(f"scan-{number}-1") as lease:
+                    get(lease, blobs[number][0], "")
+                    if first:
+                        meet.wait(30)
+                        first = False
+                    get(lease, blobs[number][1], "")
+                    done.append(number)
+                    return
+            except StoreFull as error:
+                refusals.append(error)
+                first = False
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=scan, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(done) == list(range(10))
+    assert refusals, "somebody had to give way"
+    assert all(refusal.waits for refusal in refusals)
+    assert left(store) == []
+
+
+def test_the_oldest_scan_that_waits_for_room_is_not_overtaken(tmp_path: Path) -> None:
+    store = LayerStore(tmp_path, max_bytes=100_000, min_free_ratio=0, wait_seconds=600)
+    blob, small, large = Blob(os.urandom(50_000)), Blob(os.urandom(10_000)), Blob(os.urandom(80_000))
+    waiting, got = threading.Event(), threading.Event()
+
+    def oldest() -> None:
+        with store.lease("scan-1-1") as lease:
+            get(lease, small, "")
+            get(lease, large, "", check=waiting.set)
+            got.set()
+
+    thread = threading.Thread(target=oldest)
+    with store.lease("scan-0-1") as running:
+        get(running, blob, "")
+        thread.start()
+        assert waiting.wait(10)
+        with store.lease("scan-2-1") as younger:
+            asked: list[int] = []
+
+            def give_up() -> None:
+                asked.append(1)
+                if len(asked) > 2:
+                    raise Stopped
+
+            with pytest.raises(Stopped):  # there is room for 10,000 bytes, but it is the older one's
+                get(younger, Blob(os.urandom(10_000)), "", check=give_up)
+            assert not younger.waits_for_room
+    assert got.wait(30)
+    thread.join(30)
+    assert left(store) == []
+
+
+def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
+    store = LayerStore(tmp_path, max_bytes=100_000, min_free_ratio=0, wait_seconds=600)
+    said: list[bool] = []
+    with store.lease("scan-1-1") as other, store.lease("scan-2-1") as lease:
+        held = get(other, Blob(os.urandom(90_000)), "")
+
+        def look() -> None:
+            said.append(lease.waits_for_room)
+            if len(said) == 2:
+                other.give_back(held)
+
+        get(lease, Blob(os.urandom(50_000)), "", check=look)
+        assert said[:2] == [True, True]
+        assert not lease.waits_for_room
+
+
 def test_a_disk_that_must_stay_free_is_left_alone(tmp_path: Path) -> None:
     store = LayerStore(tmp_path, max_bytes=1 << 30, min_free_ratio=1.0, wait_seconds=60)
     blob = Blob(gzip.compress(CONTENT))
