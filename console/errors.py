@@ -10,15 +10,21 @@ from django.shortcuts import render
 from django.template import loader
 from django.views import defaults
 
+from console.exhaustion import exhausted_by
+
 AWAY = ("08", "53", "57")  # PostgreSQL's classes of errors: connection, resources, shut down by somebody
 PAUSE = 5  # seconds after which asking again makes sense
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer where a page has failed: that the database does not answer, or that the fault is the console's."""
-    if not _is_away(sys.exc_info()[1]):
+    """Answer where a page has failed: what the machine lacks, that the database is away, or that the fault is ours."""
+    error = sys.exc_info()[1]
+    if exhausted := exhausted_by(error):
+        page = loader.get_template("exhausted.html").render({"reason": exhausted.reason, "remedy": exhausted.remedy})
+    elif _is_away(error):
+        page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
+    else:
         return defaults.server_error(request)
-    page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
     return HttpResponse(page, status=503, headers={"Retry-After": str(PAUSE)})
 
 
@@ -26,7 +32,7 @@ def _is_away(error: BaseException | None) -> bool:
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":
-        return "locked" in str(error)
+        return "locked" in str(error) or "unable to open" in str(error)
     state = getattr(error.__cause__, "sqlstate", None)
     return state is None or state.startswith(AWAY)
 

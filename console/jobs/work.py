@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
@@ -22,6 +21,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from console.exhaustion import exhausted_by
 from console.jobs import presence, queue
 from console.jobs.advance import advance, from_now
 from console.jobs.crew import Waiting, work_off
@@ -234,12 +234,10 @@ def _fail(run: JobRun[J], error: Exception) -> None:
     if run.ended:
         log.error("%s had ended when this was raised", run.job, exc_info=error)
         return
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        error = JobFailure(
-            _("There is no space left on the disk of the worker."),
-            _("Free space where %(folder)s lies, or move the data folder to a larger disk; then start it again.")
-            % {"folder": settings.DATA_DIR},
-        )
+    exhausted = None if is_explained(error) else exhausted_by(error)
+    if exhausted is not None:
+        log.warning("%s, attempt %s: %s", run.job, run.attempt, exhausted.value, exc_info=error)
+        error = JobFailure(str(exhausted.reason), str(exhausted.remedy), retry=True)
     if is_database_error(error) and run.job.database_errors < DATABASE_TRIES:
         _start_again(run, error)
     elif not is_explained(error):

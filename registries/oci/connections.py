@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import os
 import socket
 import ssl
 import time
@@ -218,6 +219,7 @@ def look_up(host: str, port: int) -> list[tuple[Any, ...]]:
     try:
         return list(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
     except socket.gaierror as error:
+        _require_open_files()
         raise NameNotResolved(
             f"The host name {host} is not known.",
             "Check its spelling, and that the name servers of this machine know it.",
@@ -227,6 +229,11 @@ def look_up(host: str, port: int) -> list[tuple[Any, ...]]:
         raise AddressInvalid(
             "The address holds a host name that cannot exist.", "Write it as https://host[:port][/prefix]."
         ) from None
+
+
+def _require_open_files() -> None:
+    """Raise OSError (EMFILE, ENFILE) where no more files can be opened: a resolver says then that it knows no name."""
+    os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def forbidden(host: str) -> AddressForbidden:

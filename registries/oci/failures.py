@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import ssl
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ def translated(origin: Origin) -> Iterator[None]:
 def _translate(error: BaseException, origin: Origin) -> RegistryError:
     causes = tuple(_causes(error))
     for cause in causes:
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            return RegistryError(  # no word about the registry, which was not reached
+                "The console has too many files and connections open.",
+                "Raise the number of open files that the service may have (LimitNOFILE of systemd, ulimit -n), and"
+                " restart it.",
+                retry=True,
+            )
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, origin)
     for cause in causes:

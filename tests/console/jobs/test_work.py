@@ -124,15 +124,28 @@ def test_an_unknown_error_names_the_log_line_and_nothing_of_itself(caplog: pytes
     assert str(number) in job.remedy
 
 
-def test_a_full_disk_is_called_a_full_disk() -> None:
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "There is no space left on a disk of the console."),
+        (errno.EDQUOT, "There is no space left on a disk of the console."),
+        (errno.EMFILE, "The console has too many files and connections open."),
+        (errno.ENFILE, "The console has too many files and connections open."),
+    ],
+)
+def test_what_the_machine_lacks_is_named_and_tried_once_more(number: int, reason: str) -> None:
     def fill(run: JobRun[Canary]) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, "no more")
 
     job = queued()
     work(Canary, job.pk, fill)
     job.refresh_from_db()
-    assert job.state == State.FAILED
-    assert "no space" in job.reason
+    assert (job.state, job.reason) == (State.QUEUED, reason)
+    Canary.objects.update(not_before=None)
+    work(Canary, job.pk, fill)
+    job.refresh_from_db()
+    assert (job.state, job.reason) == (State.FAILED, reason)
+    assert job.remedy
 
 
 def test_a_failure_that_may_pass_is_tried_once_more_and_never_again() -> None:

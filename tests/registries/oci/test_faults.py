@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from registries.oci import (
     NotARegistry,
     NotFound,
     RateLimited,
+    RegistryError,
     ServerError,
     TimedOut,
     TooLarge,
@@ -326,3 +328,22 @@ def test_a_call_that_may_take_long_may_be_silent_for_long(registry, connect, mon
     api = connect(registry).api("/api", scheme="none")
     registry.fail(anything, late)
     assert api.get("/x", patience=5).status == 404
+
+
+def test_a_machine_without_file_handles_is_not_taken_for_a_registry_that_is_away(filled, connect):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(socket.socket())
+        with pytest.raises(RegistryError, match="too many files and connections open") as caught:
+            connect(filled).ping()
+    finally:
+        for each in held:
+            each.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.retry
