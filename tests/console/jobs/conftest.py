@@ -22,6 +22,7 @@ import redis
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "tallyman.sqlite3"
+POSTGRES_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
 
 def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
@@ -166,9 +167,16 @@ class Server:
 @pytest.fixture
 def redis_server() -> Iterator[Server]:
     """An own Redis on a socket file."""
-    program = shutil.which("redis-server")
-    if program is None:
+    if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
+    with run_redis() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def run_redis() -> Iterator[Server]:
+    """Run a Redis on a socket file. It keeps nothing on disk."""
+    program = shutil.which("redis-server") or "redis-server"
     with tempfile.TemporaryDirectory(prefix="tallyman-redis-") as folder:
         socket = f"{folder}/redis.sock"
         command = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
@@ -188,9 +196,16 @@ def redis_server() -> Iterator[Server]:
 @pytest.fixture
 def postgres_server() -> Iterator[Server]:
     """An own PostgreSQL on a socket file."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not programs:
+    if not POSTGRES_PROGRAMS:
         pytest.skip("PostgreSQL is not installed")
+    with run_postgres() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def run_postgres() -> Iterator[Server]:
+    """Run a PostgreSQL on a socket file, with an empty cluster of databases."""
+    programs = POSTGRES_PROGRAMS
     # It refuses to run as root.
     account = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="tallyman-pg-") as folder:
