@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 240.0
 AWAY_SECONDS = 14.0
 LOCK_SECONDS = 40.0
 ROUND_SCANS = 8
+TRIVY_WAIT_SECONDS = 3.0  # for a run of it, which lasts a moment
 PARTS = ("worker", "cluster", "process", "web", "trivy", "postgresql", "redis")
 
 
@@ -211,6 +212,9 @@ class _Outages:
             part, ["manage.py", "cluster"]
         )
         pids = self.serve.pids(*words)
+        ends = time.monotonic() + TRIVY_WAIT_SECONDS
+        while part == "trivy" and not pids and time.monotonic() < ends:
+            pids = self.serve.pids(*words)
         if part == "web":
             pids = [pid for pid in pids if pid not in self.serve.pids("worker")] or self.serve.pids("gunicorn")
         if part == "process":
