@@ -14,9 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from registries.clients import RegistryClient, endpoint_of, open_client
+from registries.login_guard import StoredLogin
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import AccessDenied, CredentialsRefused, RegistryError, Unreachable
+from registries.oci.errors import AccessDenied, CredentialsRefused, RegistryError, TokensRefused, Unreachable
 from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
@@ -105,11 +106,17 @@ def diagnose(
 
 def _record(registry: Registry, steps: list[Step]) -> None:
     failed = next((step for step in steps if step.result is Result.FAILED), None)
+    proven = any(step.stage is Stage.CREDENTIALS and step.result is Result.PASSED for step in steps)
+    login = StoredLogin(registry, check=lambda: None)
     if failed is None:
         registry.record_connection(state=Registry.Connection.CONNECTED)
+    elif failed.refused and registry.type != Registry.Type.CCR:  # which has two passwords
+        login.refused(CredentialsRefused(failed.reason, failed.remedy))
     else:
         state = Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED
-        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy)
+        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy, proven=proven)
+    if proven:
+        login.confirmed()
 
 
 def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
@@ -122,7 +129,7 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
         else:
             yield from _way(endpoint, here, check)
         here.at(Stage.API)
-        with open_client(registry, check=check) as client:
+        with open_client(registry, check=check, by_hand=True) as client:
             client.ping()
             yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
             anonymous = not (registry.username or registry.has_password)
@@ -131,7 +138,7 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
     except SecretUnreadableError as error:
         yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
-        if isinstance(error, CredentialsRefused | AccessDenied) and here.stage is Stage.API:
+        if isinstance(error, CredentialsRefused | AccessDenied | TokensRefused) and here.stage is Stage.API:
             yield Step(Stage.API)
             here.stage = Stage.CREDENTIALS
         yield here.failed(error)

@@ -245,7 +245,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> Registry:
         registry: Registry = super().save(commit=False)
-        if ACCESS.intersection(self.changed_data):
+        if ACCESS.intersection(self.changed_data) and not registry.credentials_refused:
+            registry.refused_login = ""
             registry.connection = Registry.Connection.UNKNOWN
             registry.connection_reason = registry.connection_remedy = ""
             registry.connection_checked_at = None

@@ -16,13 +16,14 @@ from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from inventory import resolve, summary
 from inventory.models import Image
-from registries import limit
+from registries import limit, login_guard
 from registries.clients import RegistryClient
 from registries.kept_clients import reading_client
 from registries.models import Registry
+from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import RateLimited, Unreachable
-from scanning import installed
+from registries.oci.errors import CredentialsRefused, RateLimited, Unreachable
+from scanning import installed, refused
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
 from scanning.look import Look, Seen, Source
@@ -55,6 +56,11 @@ def scan_image(run: JobRun[Scan]) -> None:
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
             run.postpone(until=by_database(error.retry_at), reason=error.reason)
+        except CredentialsRefused:
+            if scan.registry is None or not Registry.objects.filter(IS_REFUSED, pk=scan.registry.pk).exists():
+                raise  # nothing would keep it from being tried again
+            refused.mark(scan.registry)
+            run.postpone(until=database_now(), reason=refused.WAITING)
         except Unreachable:
             if scan.registry:
                 scan.registry.note_slow()
@@ -93,6 +99,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _("The tag this scan was to pull is no longer in the inventory."),
             _("Sync the registry and scan the image again by another of its tags."),
         )
+    if registry.credentials_refused:
+        raise login_guard.refused()
     _take_unit(run, registry)
     analysed = categories & ANALYSED_BY_TRIVY
     check = Stopping(run)

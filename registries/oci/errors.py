@@ -82,6 +82,16 @@ class AccessDenied(RegistryError):
     """The credentials are right (or none are needed to get in), and they do not suffice for this."""
 
 
+class TokensRefused(RegistryError):
+    """The registry does not take the tokens of its own token service. That says nothing of the password."""
+
+
+class CredentialsChanged(RegistryError):
+    """The credentials were changed while they were in use; the work can go on with the new ones."""
+
+    retries = True
+
+
 class PolicyBlocked(AccessDenied):
     """A policy of the registry blocks this pull."""
 
