@@ -85,6 +85,8 @@ class AccessDenied(RegistryError):
 class TokensRefused(RegistryError):
     """The registry does not take the tokens of its own token service. That says nothing of the password."""
 
+    retries = True
+
 
 class CredentialsChanged(RegistryError):
     """The credentials were changed while they were in use; the work can go on with the new ones."""

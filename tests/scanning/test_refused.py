@@ -162,20 +162,35 @@ def test_credentials_that_no_request_can_hold_end_a_scan_and_do_not_spin(
 
 
 # --- with real workers --------------------------------------------------------------------------------------------
-MANY = 5000
-QUEUE = """
-from django.db import transaction
+PARTS, PART = 5, 1000
+MANY = PARTS * PART
+ADD = """
 from registries.models import Registry
 from scanning import database
-from scanning.launch import launch
-from tests import factories
 database.install_demo()
 registry = Registry(name="fake", address="{url}", username="ada")
 registry.set_password("wrong")
 registry.save()
-with transaction.atomic():
-    tags = [factories.tag("1", of=factories.image(layers=1), in_=registry).pk for _ in range({number})]
-launch(tag_ids=tags, requested_by=None, lane=30, categories=["malware"])
+"""
+QUEUE = """
+from inventory.models import Image, Manifest, Repository, Tag
+from registries.models import Registry
+from scanning.launch import launch
+from tests.factories import digest
+registry = Registry.objects.get()
+repository = Repository.objects.create(registry=registry, name="team/app-{part}")
+made = Image.objects.bulk_create(
+    Image(image_id=digest(f"image {part} {{n}}"), os="linux", architecture="amd64", layer_count=1) for n in range({count})
+)
+manifests = Manifest.objects.bulk_create(
+    Manifest(digest=digest(f"manifest {part} {{n}}"), kind="image", image=image, size=9) for n, image in enumerate(made)
+)
+tags = Tag.objects.bulk_create(
+    Tag(repository=repository, registry=registry, name=str(n), manifest=manifest, image=manifest.image,
+        digest=manifest.digest, address=f"{{registry.host}}/team/app-{part}", size=9)
+    for n, manifest in enumerate(manifests)
+)
+launch(tag_ids=[tag.pk for tag in tags], requested_by=None, lane=30, categories=["malware"])
 """
 WAITING = "SELECT count(*) FROM scanning_scan WHERE state = 'queued' AND reason LIKE '%refused its credentials%'"
 BUSY = "SELECT count(*) FROM scanning_scan WHERE state = 'running'"
@@ -190,7 +205,9 @@ def test_five_thousand_scans_and_two_worker_processes_send_it_twice_at_most(
     real_worker.environment["TALLYMAN_SCANS_PER_WORKER"] = "4"
     real_worker.environment["TALLYMAN_SCAN_WORKERS"] = "2"
     with FakeRegistry(method=method, users={"ada": "right"}) as server:  # type: ignore[arg-type]
-        real_worker.shell(QUEUE.format(url=server.url, number=MANY))
+        real_worker.shell(ADD.format(url=server.url))
+        for part in range(PARTS):
+            real_worker.shell(QUEUE.format(part=part, count=PART))
         real_worker.start()
         eventually(lambda: real_worker.rows(WAITING) == [(MANY,)], what="the scans that wait", seconds=300)
         eventually(lambda: real_worker.rows(BUSY) == [(0,)], what="quiet")
