@@ -74,9 +74,7 @@ class RegistryClient(Protocol):
 
 
 @contextmanager
-def open_client(
-    registry: Registry, *, check: Check = lambda: None, by_hand: bool = False
-) -> Iterator[RegistryClient]:
+def open_client(registry: Registry, *, check: Check = lambda: None, by_hand: bool = False) -> Iterator[RegistryClient]:
     """Open the way to ``registry`` with its stored credentials, as the settings of the console allow.
 
     Credentials that were refused are not sent again, and those that are not proven by one at a time; ``by_hand``, for

@@ -17,7 +17,14 @@ from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.login_guard import StoredLogin
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import AccessDenied, CredentialsRefused, RegistryError, TokensRefused, Unreachable
+from registries.oci.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    RegistryError,
+    TokenServiceElsewhere,
+    TokensRefused,
+    Unreachable,
+)
 from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
@@ -75,6 +82,7 @@ class Step:
     reason: str = ""
     remedy: str = ""
     refused: bool = False  # the credentials were: they must not be tried again unasked
+    token_service: str = ""  # host that the registry wants the password sent to, which a person may allow
 
     @property
     def label(self) -> str:
@@ -162,7 +170,16 @@ class _Position:
             # One text, and no time, for closed and filtered ports: nobody maps the network with this.
             return Step(self.stage, Result.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE))
         refused = isinstance(error, CredentialsRefused)
-        return Step(self.stage, Result.FAILED, seconds, reason=reason, remedy=remedy, refused=refused)
+        elsewhere = error.host if isinstance(error, TokenServiceElsewhere) else ""
+        return Step(
+            self.stage,
+            Result.FAILED,
+            seconds,
+            reason=reason,
+            remedy=remedy,
+            refused=refused,
+            token_service=elsewhere,
+        )
 
 
 UNREACHABLE = gettext_lazy(

@@ -176,9 +176,7 @@ class Registry(models.Model):
         they pass."""
         return bool(self.refused_login) and self.refused_login == self.current_login
 
-    def record_connection(
-        self, *, state: str, reason: str = "", remedy: str = "", proven: bool | None = None
-    ) -> None:
+    def record_connection(self, *, state: str, reason: str = "", remedy: str = "", proven: bool | None = None) -> None:
         """Keep what the last attempt to talk to this registry has shown, if it has the same credentials still.
 
         A refusal holds until the credentials have ``proven`` right (None: where CONNECTED is recorded) or are changed:

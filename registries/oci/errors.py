@@ -132,6 +132,14 @@ class RedirectRefused(RegistryError):
     """The registry redirects in a loop, too often, or to where no request may go."""
 
 
+class TokenServiceElsewhere(RedirectRefused):
+    """The registry names a token service at another ``host``, which nobody has allowed to be sent the password."""
+
+    def __init__(self, reason: str, remedy: str, *, host: str) -> None:
+        super().__init__(reason, remedy)
+        self.host = host
+
+
 class MalformedAnswer(RegistryError):
     """The registry answered what no registry may answer: broken JSON, contradictions, wrong types."""
 

@@ -23,6 +23,7 @@ from registries.oci.errors import (
     RedirectRefused,
     RegistryError,
     ServerError,
+    TokenServiceElsewhere,
     TokensRefused,
 )
 from registries.oci.headers import Challenge, parse_challenges
@@ -293,9 +294,11 @@ class SignIn:
             url = urlunsplit(urlsplit(url)._replace(scheme="https", netloc=str(home).partition("://")[2]))
         known = {home.host, _KNOWN_TOKEN_HOSTS.get(home.host), *self._endpoint.token_hosts}
         if self._has_login and origin.host not in known:
-            raise RedirectRefused(
+            raise TokenServiceElsewhere(
                 f"The registry wants the password sent to another host, {origin.host}.",
-                "If that is its token service, allow it for this registry; else somebody may be after the password.",
+                "If that is its token service, enter it as “Token service” of this registry; else somebody may be after"
+                " the password.",
+                host=origin.host,
             )
         return url
 

@@ -254,10 +254,14 @@ def _due(lane: Lane | None) -> models.QuerySet[Any, Any]:
 
 # Asked at each claim, with other figures in none: making the SQL takes several times as long as the database does.
 _HEADS = Prepared(
-    lambda lane: Registry.objects.exclude(IS_REFUSED).order_by().values_list(
-        Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
-        Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
-        Case(When(IS_SLOW, then=F("pk"))),
+    lambda lane: (
+        Registry.objects.exclude(IS_REFUSED)
+        .order_by()
+        .values_list(
+            Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
+            Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
+            Case(When(IS_SLOW, then=F("pk"))),
+        )
     )
 )
 _HEAD_OF_NONE = Prepared(lambda lane: _at_once(lane).filter(registry=None).values_list("pk")[:1])
