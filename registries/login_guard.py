@@ -48,7 +48,12 @@ def note_refusal(registry: Registry, error: CredentialsRefused) -> None:
     """Keep that the credentials of ``registry`` were refused, unless that is known: most refusals are noted as they
     come, but credentials that no request can hold come to none."""
     if not registry.credentials_refused:
-        registry.record_connection(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
+        record_refusal(registry, error)
+
+
+def record_refusal(registry: Registry, error: CredentialsRefused) -> None:
+    """Mark ``registry``: its credentials are not sent again until a person has changed or confirmed them."""
+    registry.record_connection(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
 
 
 class StoredLogin:
@@ -94,14 +99,13 @@ class StoredLogin:
     def refused(self, error: CredentialsRefused) -> None:
         """As :meth:`registries.oci.login_guard.LoginGuard.refused`."""
         self._proven_until = self._marked_at = 0.0
-        told = {"state": Registry.Connection.REFUSED, "reason": error.reason, "remedy": error.remedy}
         with _database():
-            self._registry.record_connection(**told)
+            record_refusal(self._registry, error)
             for other in self._of_same_account().exclude(pk=self._registry.pk):
                 if self._has_same_password(other):
-                    other.record_connection(**told)
+                    record_refusal(other, error)
             for account in self._accounts():
-                account.record(**told)
+                account.record(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
 
     def confirmed(self) -> None:
         """Lift the refusal from all that have the same credentials: they have proven right."""
