@@ -22,7 +22,7 @@ from registries.kept_clients import reading_client
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import CredentialsRefused, RateLimited, Unreachable
+from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, Unreachable
 from scanning import installed, refused
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
@@ -55,7 +55,10 @@ def scan_image(run: JobRun[Scan]) -> None:
         except RateLimited as error:  # the place goes to another registry meanwhile
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
-            run.postpone(until=by_database(error.retry_at), reason=error.reason)
+            until = by_database(error.retry_at)
+            if isinstance(error, AccountLocked) and scan.registry is not None:
+                refused.hold_back(scan.registry, until=until, reason=error.reason)
+            run.postpone(until=until, reason=error.reason)
         except CredentialsRefused:
             if scan.registry is None or not Registry.objects.filter(IS_REFUSED, pk=scan.registry.pk).exists():
                 raise  # nothing would keep it from being tried again

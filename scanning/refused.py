@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_noop as _  # kept in English: see console.told
 
 from console.jobs.models import State
@@ -24,6 +26,15 @@ BATCH = 500
 def mark(registry: Registry) -> None:
     """Say of all queued scans of ``registry`` why they wait."""
     _write(Scan.objects.filter(registry=registry).exclude(reason=WAITING), WAITING)
+
+
+def hold_back(registry: Registry, *, until: datetime, reason: str) -> None:
+    """Have all queued scans of ``registry`` wait: it has locked the account, and each would only prolong that."""
+    ready = Q(not_before=None) | Q(not_before__lt=until)
+    line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
+    while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
+        Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
+        summary.record_waiting(batch.values(), reason=reason)
 
 
 def tick() -> None:

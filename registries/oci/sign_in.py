@@ -6,6 +6,7 @@ import base64
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -72,7 +73,9 @@ class SignIn:
         self._transport, self._endpoint = transport, transport.endpoint
         self._root = f"{base or transport.endpoint.base}/v2/"
         self._plainly = of is not None
-        self._lock = threading.RLock()
+        # One for all of a server, and always taken before the guard: else who holds the guard could wait for who waits
+        # for the guard.
+        self._lock: threading.RLock = of._lock if of else threading.RLock()
         self._method: Method = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
@@ -193,9 +196,14 @@ class SignIn:
         """As :meth:`sending`, for the header that :meth:`plain` has given."""
         return self._guard.sending() if authorization or self._endpoint.headers else nullcontext()
 
-    def proving(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def proving(self) -> Iterator[None]:
         """Return a block in which nobody else tries the same credentials, to find out whether they are right."""
-        return self._guard.sending(alone=True) if self._is_known and self._logins is None else nullcontext()
+        if not self._is_known or self._logins is not None:
+            yield
+            return
+        with self._lock, self._guard.sending(alone=True):
+            yield
 
     def accept(self) -> None:
         """Note that a vendor's own API has taken the credentials."""

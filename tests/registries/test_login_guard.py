@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from registries import kept_clients
-from registries.clients import open_client
+from registries.clients import endpoint_of, open_client
 from registries.doctor import Result, diagnose
 from registries.kept_clients import reading_client
 from registries.login_guard import StoredLogin, forget_outdated
 from registries.models import CloudAccount, Registry
 from registries.models.registry import IS_REFUSED
+from registries.oci.client import DistributionClient
 from registries.oci.errors import CredentialsChanged, CredentialsRefused, RegistryError, Unreachable
 from tests.fakes import images
 from tests.fakes.ecr import Ecr
@@ -356,3 +358,33 @@ def test_a_process_that_was_killed_while_it_tried_is_not_waited_for_for_ever(ser
         client.ping()
     registry.refresh_from_db()
     assert registry.login_by == ""
+
+
+def test_who_proves_the_password_and_who_needs_a_token_do_not_wait_for_each_other(serve: Callable[..., Any]) -> None:
+    server = serve(FakeQuay, users=USERS)
+    images.image({"a": b"a"}).put(server, "team/app", "1")
+    registry = stored(server, type="quay")
+    guard = StoredLogin(registry, check=lambda: None)
+    endpoint = endpoint_of(registry)
+    proving, asking = threading.Event(), threading.Event()
+
+    def prove() -> None:
+        with client.proving():
+            proving.set()
+            assert asking.wait(30)
+            time.sleep(0.3)  # until it waits
+            client.ping()
+
+    def ask() -> None:
+        assert proving.wait(30)
+        asking.set()
+        client.manifest("team/app", "1")
+
+    with DistributionClient(endpoint, guard=guard) as client:
+        client.ping()
+        threads = [threading.Thread(target=each, daemon=True) for each in (prove, ask)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in threads)

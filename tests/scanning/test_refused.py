@@ -19,6 +19,7 @@ from scanning.launch import launch
 from scanning.models import Scan
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
+from tests.fakes.quay import FakeQuay
 from tests.fakes.registry import FakeRegistry
 from tests.registries.test_login_guard import AT_MOST, stored, wrong_logins
 from tests.scanning.conftest import sync
@@ -161,6 +162,25 @@ def test_credentials_that_no_request_can_hold_end_a_scan_and_do_not_spin(
     assert wrong_logins(server) == 0
 
 
+def test_an_account_that_somebody_has_locked_is_asked_once_and_no_scan_is_lost() -> None:
+    with FakeQuay(users={"ada": "right"}) as quay:
+        for number in range(5):
+            images.image({"a": str(number).encode()}).put(quay, f"team/app-{number}", "1")
+        registry = stored(quay, type="quay")
+        sync(registry)
+        launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None, categories=["malware"])
+        quay.lock("ada")
+        quay.logins.clear()
+        work_off()
+        assert 1 <= len(quay.logins) <= THREADS
+        work_off()
+        assert len(quay.logins) <= THREADS
+        assert states() == {State.QUEUED: 5}
+        assert all("locked" in reason for reason in Scan.objects.values_list("reason", flat=True))
+        registry.refresh_from_db()
+        assert not registry.credentials_refused
+
+
 # --- with real workers --------------------------------------------------------------------------------------------
 PARTS, PART = 5, 1000
 MANY = PARTS * PART
@@ -180,7 +200,8 @@ from tests.factories import digest
 registry = Registry.objects.get()
 repository = Repository.objects.create(registry=registry, name="team/app-{part}")
 made = Image.objects.bulk_create(
-    Image(image_id=digest(f"image {part} {{n}}"), os="linux", architecture="amd64", layer_count=1) for n in range({count})
+    Image(image_id=digest(f"image {part} {{n}}"), os="linux", architecture="amd64", layer_count=1)
+    for n in range({count})
 )
 manifests = Manifest.objects.bulk_create(
     Manifest(digest=digest(f"manifest {part} {{n}}"), kind="image", image=image, size=9) for n, image in enumerate(made)
