@@ -1,9 +1,10 @@
 """A Quay 3.18, as far as it is listed and pulled from; what is put into it by name is at once in its API.
 
 It holds to what was seen of a real one: the API knows OAuth tokens alone and takes any other credential for nobody, who
-gets 200 with what is public; the root of the registry gives ``true`` as text/html; the registry takes tokens of ``/v2/auth`` alone, which gives no ``expires_in`` and refuses
-the scope of the catalog; failed logins of a user lock it, for the right password too; pages hold 100 at most; the
-catalog does not know ``last``; and blobs come whole whatever Range was asked for.
+gets 200 with what is public; the root of the registry gives ``true`` as text/html; the registry takes tokens of
+``/v2/auth`` alone, which gives no ``expires_in`` and refuses the scope of the catalog; failed logins of a user lock it,
+for the right password too; pages hold 100 at most; the catalog does not know ``last``; and blobs come whole whatever
+Range was asked for.
 """
 
 from __future__ import annotations
