@@ -18,8 +18,10 @@ from console.models import AuditEvent, User
 
 log = logging.getLogger(__name__)
 
-# Whatever a caller hands over: a value under such a name is not kept.
-SECRET = re.compile(r"password|passwd|token|(^|_)secret(_key)?$|(^|_)key$|ca_bundle|credential", re.IGNORECASE)
+# Whatever a caller hands over: a value under such a name is not kept. The host of a token service is no secret.
+SECRET = re.compile(
+    r"password|passwd|token(?!_service$)|(^|_)secret(_key)?$|(^|_)key$|ca_bundle|credential", re.IGNORECASE
+)
 NOT_KEPT = "(not kept)"
 LONGEST = 2000  # characters of one value
 

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from console.admin_rows import BoundedPaginator, found
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
-HIDDEN = {"password", "key", "login", "connection_login", "fingerprint", "secret", "session_key", "session_hash"}
+HIDDEN = {"password", "key", "login", "refused_login", "fingerprint", "secret", "session_key", "session_hash"}
 DIGEST = re.compile(r"(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{20,}")  # too long for a list
 JOB = (
     *("state", "stage", "progress_done", "progress_total", "reason", "remedy", "attempt", "losses", "retried"),

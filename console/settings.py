@@ -179,6 +179,7 @@ JOB_TICKS: list[str] = [
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.daily.tick",
+    "scanning.refused.tick",
     "scanning.rematch.tick",
     "scanning.runs.tick",
     "scanning.schedule.tick",

@@ -14,6 +14,7 @@ from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch
 from inventory.retire import retire_tags
 from registries.clients import RegistryClient, open_client
+from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry
 from registries.oci.configs import ImageConfig, parse_config
 from registries.oci.errors import CredentialsRefused, NotFound, RegistryError
@@ -31,10 +32,7 @@ def look_again(run: JobRun[PushEvent]) -> list[Tag]:
     event = run.job
     registry = event.registry
     if registry.credentials_refused:
-        raise JobFailure(
-            _("The registry refused these credentials, so they are not tried again: that could lock the account."),
-            _("Edit the registry and type the password again, or test the connection."),
-        )
+        raise refused()
     try:
         with open_client(registry, check=run.check) as client:
             if not event.tag:
@@ -44,7 +42,7 @@ def look_again(run: JobRun[PushEvent]) -> list[Tag]:
                 return []
             return _look(registry, client, names=event.names, tag=event.tag)
     except CredentialsRefused as error:
-        registry.record_connection(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
+        note_refusal(registry, error)
         raise
 
 

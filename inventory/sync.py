@@ -29,6 +29,7 @@ from inventory.resolve import fetch, unreadable
 from inventory.retire import prune, retire_repositories, retire_tags
 from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
+from registries.login_guard import note_refusal, refused
 from registries.models import Registry, SyncRun
 from registries.oci.configs import ImageConfig, parse_config
 from registries.oci.errors import CredentialsRefused, NotFound, RateLimited, RegistryError
@@ -51,17 +52,14 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
     """
     registry = run.job.registry
     if registry.credentials_refused:
-        raise JobFailure(
-            _("The registry refused these credentials, so they are not tried again: that could lock the account."),
-            _("Edit the registry and type the password again, or test the connection."),
-        )
+        raise refused()
     try:
         with Crew(threads=THREADS, check=run.check) as crew, open_client(registry, check=crew.still_wanted) as client:
             run.progress(_("Connecting"))
             _prove_credentials(registry, crew, client)
             _Sync(run, crew, client).do()
     except CredentialsRefused as error:
-        registry.record_connection(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
+        note_refusal(registry, error)
         raise
     except RateLimited as error:
         if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:

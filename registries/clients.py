@@ -23,10 +23,12 @@ from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent import TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
 from registries.connectors.tencent_personal import CcrConnector
+from registries.login_guard import StoredLogin
 from registries.models import CloudAccount, Registry
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import CertificateError, RegistryError
+from registries.oci.login_guard import LoginGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 from registries.oci.transport import Transport
 
@@ -45,6 +47,9 @@ class RegistryClient(Protocol):
 
     fixed: bool  # see Connector
     about: str  # see Connector
+
+    def begin(self) -> None:
+        """Begin another use of the client, in which a stored password has to prove right again before all send it."""
 
     def ping(self) -> None:
         """Prove that the address answers and takes the credentials."""
@@ -69,15 +74,25 @@ class RegistryClient(Protocol):
 
 
 @contextmanager
-def open_client(registry: Registry, *, check: Check = lambda: None) -> Iterator[RegistryClient]:
+def open_client(registry: Registry, *, check: Check = lambda: None, by_hand: bool = False) -> Iterator[RegistryClient]:
     """Open the way to ``registry`` with its stored credentials, as the settings of the console allow.
+
+    Credentials that were refused are not sent again, and those that are not proven by one at a time; ``by_hand``, for
+    a test that a person has started, does without both.
 
     ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
     Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
     """
-    with DistributionClient(_signed_in(registry, endpoint_of(registry)), check=check) as distribution:
-        connector = _connector(registry, distribution)
-        yield _Client(connector, connector if isinstance(connector, JfrogConnector) else distribution)
+    stored = bool(registry.pk) and not by_hand
+    guard = StoredLogin(registry, check=check) if stored else None
+    pulling = guard
+    if stored and registry.type in CLOUDS:
+        pulling = StoredLogin(registry, check=check, pulling=True)
+    endpoint = _signed_in(registry, endpoint_of(registry))
+    with DistributionClient(endpoint, check=check, guard=pulling) as distribution:
+        connector = _connector(registry, distribution, guard)
+        reader = connector if isinstance(connector, JfrogConnector) else distribution
+        yield _Client(connector, reader, [each for each in (guard, pulling) if each is not None])
 
 
 def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
@@ -118,6 +133,7 @@ def endpoint_of(registry: Registry) -> Endpoint:
         username=registry.username,
         password=registry.reveal_password(),
         # Harbor names its token service by the external URL of its settings, which is often another than people use.
+        token_hosts=(registry.token_service,) if registry.token_service else (),
         token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
     )
 
@@ -159,7 +175,7 @@ def own_authorities() -> str:
         ) from None
 
 
-def _connector(registry: Registry, client: DistributionClient) -> Connector:
+def _connector(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> Connector:
     """Return the connector for the type of ``registry``: how each type is listed."""
     match registry.type:
         case Registry.Type.OCI:
@@ -184,14 +200,15 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
                 repositories=registry.repositories,
             )
         case Registry.Type.AWS:
-            return _ecr(registry, client)
+            return _ecr(registry, client, guard)
         case Registry.Type.TCR:
             vpc = registry.network == Registry.Network.VPC
-            return TcrConnector(client, _tencent(registry, client), host=registry.host, id=registry.cloud_id, vpc=vpc)
+            api = _tencent(registry, client, guard)
+            return TcrConnector(client, api, host=registry.host, id=registry.cloud_id, vpc=vpc)
         case Registry.Type.CCR:
             return CcrConnector(
                 client,
-                _tencent(registry, client),
+                _tencent(registry, client, guard),
                 region=registry.region or CCR_HOSTS.get(registry.host.partition(".")[0], DEFAULT_REGION),
                 namespace=registry.cloud_id,
                 can_pull=registry.has_pull_password,
@@ -204,7 +221,7 @@ def _connector(registry: Registry, client: DistributionClient) -> Connector:
             )
 
 
-def _ecr(registry: Registry, client: DistributionClient) -> Connector:
+def _ecr(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> Connector:
     place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
@@ -220,16 +237,17 @@ def _ecr(registry: Registry, client: DistributionClient) -> Connector:
         endpoint=registry.endpoint,
         fips=place.fips,
         dual_stack=place.dual_stack,
+        guard=guard,
     )
     return EcrConnector(client, aws, account=place.account)
 
 
-def _tencent(registry: Registry, client: DistributionClient) -> TencentApi:
+def _tencent(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> TencentApi:
     def transport(url: str) -> Transport:
         return client.transport_to(replace(server(registry, url), verify=registry.verify_tls or not registry.endpoint))
 
     key = SecretKey(registry.username, registry.reveal_password())
-    return TencentApi(key, transport=transport, endpoint=registry.endpoint)
+    return TencentApi(key, transport=transport, endpoint=registry.endpoint, guard=guard)
 
 
 def _bare(host: str) -> str:
@@ -240,7 +258,10 @@ def _bare(host: str) -> str:
 class _Client:
     """The connector lists, the distribution client reads."""
 
-    def __init__(self, connector: Connector, distribution: DistributionClient | JfrogConnector) -> None:
+    def __init__(
+        self, connector: Connector, distribution: DistributionClient | JfrogConnector, guards: list[StoredLogin]
+    ) -> None:
+        self._guards = guards
         self.fixed = connector.fixed
         self.about = ""
         self.repositories = connector.repositories
@@ -253,6 +274,10 @@ class _Client:
     def ping(self) -> None:
         self._connector.ping()
         self.about = getattr(self._connector, "about", "")
+
+    def begin(self) -> None:
+        for guard in self._guards:
+            guard.begin()
 
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
         return self._distribution.blob_bytes(repository, blob, limit=limit)

@@ -17,6 +17,7 @@ from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue
 from console.jobs.work import JobRun
 from console.models import User
+from registries.login_guard import record_refusal
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
 from registries.nightly import CLOSES, OPENS
 from registries.oci.errors import CredentialsRefused, RegistryError
@@ -80,10 +81,9 @@ def discover(run: JobRun[CloudDiscovery]) -> None:
     try:
         found = look(account, check=run.check)
     except CredentialsRefused as error:
-        told = {"state": Registry.Connection.REFUSED, "reason": error.reason, "remedy": error.remedy}
-        account.record(**told)
+        account.record(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
         for registry in account.registries.filter(username=account.secret_id):  # nor is it tried there
-            registry.record_connection(**told)
+            record_refusal(registry, error)
         raise
     except (RegistryError, SecretUnreadableError) as error:
         account.record(state=Registry.Connection.FAILED, reason=error.reason, remedy=error.remedy)

@@ -14,9 +14,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from registries.clients import RegistryClient, endpoint_of, open_client
+from registries.login_guard import StoredLogin
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import AccessDenied, CredentialsRefused, RegistryError, Unreachable
+from registries.oci.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    RegistryError,
+    TokenServiceElsewhere,
+    TokensRefused,
+    Unreachable,
+)
 from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
@@ -74,6 +82,7 @@ class Step:
     reason: str = ""
     remedy: str = ""
     refused: bool = False  # the credentials were: they must not be tried again unasked
+    token_service: str = ""  # host that the registry wants the password sent to, which a person may allow
 
     @property
     def label(self) -> str:
@@ -105,11 +114,17 @@ def diagnose(
 
 def _record(registry: Registry, steps: list[Step]) -> None:
     failed = next((step for step in steps if step.result is Result.FAILED), None)
+    proven = any(step.stage is Stage.CREDENTIALS and step.result is Result.PASSED for step in steps)
+    login = StoredLogin(registry, check=lambda: None)
     if failed is None:
         registry.record_connection(state=Registry.Connection.CONNECTED)
+    elif failed.refused and registry.type != Registry.Type.CCR:  # which has two passwords
+        login.refused(CredentialsRefused(failed.reason, failed.remedy))
     else:
         state = Registry.Connection.REFUSED if failed.refused else Registry.Connection.FAILED
-        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy)
+        registry.record_connection(state=state, reason=failed.reason, remedy=failed.remedy, proven=proven)
+    if proven:
+        login.confirmed()
 
 
 def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
@@ -122,7 +137,7 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
         else:
             yield from _way(endpoint, here, check)
         here.at(Stage.API)
-        with open_client(registry, check=check) as client:
+        with open_client(registry, check=check, by_hand=True) as client:
             client.ping()
             yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
             anonymous = not (registry.username or registry.has_password)
@@ -131,7 +146,7 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
     except SecretUnreadableError as error:
         yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
-        if isinstance(error, CredentialsRefused | AccessDenied) and here.stage is Stage.API:
+        if isinstance(error, CredentialsRefused | AccessDenied | TokensRefused) and here.stage is Stage.API:
             yield Step(Stage.API)
             here.stage = Stage.CREDENTIALS
         yield here.failed(error)
@@ -155,7 +170,16 @@ class _Position:
             # One text, and no time, for closed and filtered ports: nobody maps the network with this.
             return Step(self.stage, Result.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE))
         refused = isinstance(error, CredentialsRefused)
-        return Step(self.stage, Result.FAILED, seconds, reason=reason, remedy=remedy, refused=refused)
+        elsewhere = error.host if isinstance(error, TokenServiceElsewhere) else ""
+        return Step(
+            self.stage,
+            Result.FAILED,
+            seconds,
+            reason=reason,
+            remedy=remedy,
+            refused=refused,
+            token_service=elsewhere,
+        )
 
 
 UNREACHABLE = gettext_lazy(

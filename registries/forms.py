@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -22,11 +23,15 @@ from registries.connectors.ecr import ROLE
 from registries.models import Registry
 from registries.oci.errors import AddressInvalid
 
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 PEM_CHARACTERS = 200_000
 REPOSITORIES = 10_000
 # Fields that only some types have; those of all types are name, type, network, region, limit and the certificates.
-BY_TYPE = ("address", "username", "password", "pull_username", "pull_password", "role", "endpoint", "repositories")
+BY_TYPE = (
+    *("address", "username", "password", "pull_username", "pull_password", "token_service", "role", "endpoint"),
+    "repositories",
+)
 SECRETS: Mapping[str, Callable[[Registry], bool]] = {  # field → whether one is stored
     "password": lambda registry: registry.has_password,
     "pull_password": lambda registry: registry.has_pull_password,
@@ -65,13 +70,14 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Registry
         fields = (
             *("name", "type", "version", "network", "region", "address", "username", "pull_username"),
-            *("role", "endpoint", "limit", "verify_tls", "ca_bundle", "repositories"),
+            *("token_service", "role", "endpoint", "limit", "verify_tls", "ca_bundle", "repositories"),
         )
         widgets = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
             "address": forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
             "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "pull_username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "token_service": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "role": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "endpoint": forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
             "ca_bundle": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
@@ -80,6 +86,10 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "name": gettext_lazy("How the console calls it. Each name is used once, upper or lower case."),
             "address": gettext_lazy("https://host[:port][/prefix]"),
+            "token_service": gettext_lazy(
+                "Another host that may be sent the password, where the registry gives out its tokens. The connection"
+                " test names it."
+            ),
             "ca_bundle": gettext_lazy("In PEM, for a registry with certificates of your own authority."),
         }
         error_messages = {"name": {"required": gettext_lazy("Give it a name.")}}
@@ -144,6 +154,12 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_endpoint(self) -> str:
         typed = self.cleaned_data["endpoint"]
         return _address(typed) if typed else ""
+
+    def clean_token_service(self) -> str:
+        typed = str(self.cleaned_data["token_service"]).strip().lower().rstrip(".")
+        if typed and not HOST.fullmatch(typed):
+            raise forms.ValidationError(_("Enter the name of a host alone, such as git.example.com."))
+        return typed
 
     def clean_role(self) -> str:
         role = str(self.cleaned_data["role"]).strip()
@@ -245,7 +261,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> Registry:
         registry: Registry = super().save(commit=False)
-        if ACCESS.intersection(self.changed_data):
+        if ACCESS.intersection(self.changed_data) and not registry.credentials_refused:
+            registry.refused_login = ""
             registry.connection = Registry.Connection.UNKNOWN
             registry.connection_reason = registry.connection_remedy = ""
             registry.connection_checked_at = None
@@ -266,6 +283,8 @@ def leads_elsewhere(was: Registry, cleaned: Mapping[str, Any], *, type: str) -> 
         return ""
     address, verify = cleaned.get("address"), cleaned.get("verify_tls", True)
     elsewhere = address and addresses.origin(address) != addresses.origin(was.address)
+    host = cleaned.get("token_service", "")
+    elsewhere = elsewhere or (host and host != was.token_service)
     if elsewhere or cleaned.get("endpoint", "") != was.endpoint or type != was.type:
         return _("It would be sent elsewhere than before.")
     if (was.verify_tls and not verify) or (

@@ -17,7 +17,7 @@ IDLE_SECONDS = 30.0  # so long is a client kept that nobody uses; tokens hold fo
 MOST = 16  # clients that nobody uses
 READ_BY = (  # beside the address and what is trusted there
     *("type", "version", "network", "region", "role", "endpoint", "cloud_id", "cloud_address"),
-    *("username", "password_token", "pull_username", "pull_password_token"),
+    *("username", "password_token", "pull_username", "pull_password_token", "token_service"),
 )
 
 
@@ -48,6 +48,7 @@ def reading_client(registry: Registry, *, check: Callable[[], None]) -> Iterator
     key = registry.pk, server(registry, registry.address), *(getattr(registry, name) for name in READ_BY)
     found = _take(key) or _Client(registry)
     found.check = check
+    found.client.begin()
     try:
         yield found.client
     except BaseException:

@@ -16,13 +16,14 @@ from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from inventory import resolve, summary
 from inventory.models import Image
-from registries import limit
+from registries import limit, login_guard
 from registries.clients import RegistryClient
 from registries.kept_clients import reading_client
 from registries.models import Registry
+from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import RateLimited, Unreachable
-from scanning import installed
+from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, Unreachable
+from scanning import installed, refused
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
 from scanning.layers import StoreFull
@@ -56,7 +57,15 @@ def scan_image(run: JobRun[Scan]) -> None:
         except RateLimited as error:  # the place goes to another registry meanwhile
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
-            run.postpone(until=by_database(error.retry_at), reason=error.reason)
+            until = by_database(error.retry_at)
+            if isinstance(error, AccountLocked) and scan.registry is not None:
+                refused.hold_back(scan.registry, until=until, reason=error.reason)
+            run.postpone(until=until, reason=error.reason)
+        except CredentialsRefused:
+            if scan.registry is None or not Registry.objects.filter(IS_REFUSED, pk=scan.registry.pk).exists():
+                raise  # nothing would keep it from being tried again
+            refused.mark(scan.registry)
+            run.postpone(until=database_now(), reason=refused.WAITING)
         except StoreFull as error:
             if not error.waits:
                 raise
@@ -99,6 +108,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             _("The tag this scan was to pull is no longer in the inventory."),
             _("Sync the registry and scan the image again by another of its tags."),
         )
+    if registry.credentials_refused:
+        raise login_guard.refused()
     _take_unit(run, registry)
     analysed = categories & ANALYSED_BY_TRIVY
     check = Stopping(run)

@@ -14,7 +14,9 @@ from console.jobs import queue
 from console.jobs.models import Lane, State
 from inventory import summary
 from inventory.models import Manifest, Tag
-from scanning import quota
+from registries.models import Registry
+from registries.models.registry import IS_REFUSED
+from scanning import quota, refused
 from scanning.engines.base import RiskCategory
 from scanning.models import JoinedScan, Scan, ScanRun
 from scanning.models.run import ACTIVE
@@ -65,6 +67,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         # Locked in one order, as by those who cancel or hold back, so that no two wait for each other.
         active = scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",))
         busy = {scan.image_id: scan for scan in active}
+        refusing = set(Registry.objects.filter(IS_REFUSED).values_list("pk", flat=True))
         joined: Counter[int] = Counter()
         changed: dict[int, Scan] = {}
         for tag in tags:
@@ -83,7 +86,15 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                     joined[scan.pk] += 1
             elif limit is not None and room is not None and len(done.scans) >= room:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
-            elif (made := _create(run, tag, tag.image_id, before=run.images + len(done.scans))) is None:
+            elif (
+                made := _create(
+                    run,
+                    tag,
+                    tag.image_id,
+                    before=run.images + len(done.scans),
+                    reason=refused.WAITING if tag.registry_id in refusing else "",
+                )
+            ) is None:
                 why = ALREADY
             else:
                 ours.add(tag.image_id)
@@ -140,8 +151,11 @@ def _join(run: ScanRun, scan: Scan, *, before: int) -> bool:
     return True
 
 
-def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int) -> Scan | None:
-    """Save a scan of the image behind ``tag``, with so many ``before`` it; None where another process was first."""
+def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int, reason: str) -> Scan | None:
+    """Save a scan of the image behind ``tag``, with so many ``before`` it; None where another process was first.
+
+    ``reason`` is why it waits, if it has to.
+    """
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
         run=run,
@@ -154,6 +168,7 @@ def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int) -> Scan | Non
         timeout=run.timeout,
         requested_by_id=run.requested_by_id,
         lane=_lane(run, before),
+        reason=reason,
     )
     try:
         with transaction.atomic():

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 
 from registries.connectors.aws_errors import SessionEnded, explain, malformed
-from registries.oci.errors import AddressInvalid, CredentialsRefused, MalformedAnswer
+from registries.oci.errors import AccessDenied, AddressInvalid, CredentialsRefused, MalformedAnswer, NotFound
+from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class Aws:
         endpoint: str = "",
         fips: bool = False,
         dual_stack: bool = False,
+        guard: LoginGuard | None = None,
     ) -> None:
+        self._guard: LoginGuard = guard or NoGuard()
         self._key, self._role, self._region, self._endpoint = key, role, region, endpoint
         self._transport_to = transport
         self._variants = {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack}
@@ -75,6 +78,16 @@ class Aws:
 
     def call(self, operation: str, **parameters: object) -> dict[str, Any]:
         """Return what ECR answers to ``operation`` (as boto3 spells it). Raises RegistryError."""
+        with self._guard.sending():
+            try:
+                answer = self._call(operation, parameters)
+            except (AccessDenied, NotFound):
+                self._guard.accepted()
+                raise
+            self._guard.accepted()
+            return answer
+
+    def _call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         key, service = self._service()
         try:
             return service.call(operation, parameters)

@@ -37,7 +37,7 @@ HARBOR = Declaration(
 QUAY = Declaration(
     type="quay",
     label="Quay",
-    fields=("address", "username", "password", "repositories"),
+    fields=("address", "username", "password", "token_service", "repositories"),
     wording={
         "address": Wording(help=_("https://quay.io, or the host of a Red Hat Quay."), placeholder="https://quay.io"),
         "username": Wording(
@@ -55,7 +55,7 @@ QUAY = Declaration(
 JFROG = Declaration(
     type="jfrog",
     label="JFrog",
-    fields=("address", "username", "password", "repositories"),
+    fields=("address", "username", "password", "token_service", "repositories"),
     wording={
         "address": Wording(
             help=_(
@@ -143,7 +143,7 @@ CCR = Declaration(
 OCI = Declaration(
     type="oci",
     label="OCI",
-    fields=("address", "username", "password", "repositories"),
+    fields=("address", "username", "password", "token_service", "repositories"),
     wording={
         "address": Wording(placeholder="https://registry.example.com"),
         "username": Wording(help=_("Empty where the registry lets everybody read.")),

@@ -24,8 +24,7 @@ _IMAGE_TYPES = (
     | media_types.INDEXES
     | media_types.MANIFESTS
     | media_types.SCHEMA1S
-    | media_types.GENERIC
-    | {"text/html"}  # configs of old Docker pushes (docker/distribution#1621)
+    | media_types.GENERIC  # text/html: configs of old Docker pushes (docker/distribution#1621)
 )
 _KNOWN_CALLER = ("registry_url", "external_url", "current_time")  # Harbor tells these to those who are logged in
 

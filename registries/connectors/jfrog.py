@@ -119,7 +119,8 @@ class JfrogConnector:
     def _layout(self) -> _Layout:
         with self._turn:
             if self._found is None:
-                self._found = self._explore()
+                with self._client.proving():
+                    self._found = self._explore()
             return self._found
 
     def _explore(self) -> _Layout:
@@ -144,6 +145,8 @@ class JfrogConnector:
             if answer.status == 400 and package == "oci":
                 return []  # an Artifactory from before that type
             rows = answer.items(subject)
+            if self._login:
+                self._api(root).accept()
         except (NotARegistry, RedirectRefused, NotFound):
             return None
         kept = []

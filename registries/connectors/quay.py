@@ -63,9 +63,10 @@ class QuayConnector:
                 self._prove()
 
     def _prove(self) -> None:
-        self._namespaces = self._own_namespaces() if self._by_token else None
-        if self._namespaces is None:  # a token without user:read is refused by the API, and still lists and pulls
-            self._client.ping()
+        with self._client.proving():
+            self._namespaces = self._own_namespaces() if self._by_token else None
+            if self._namespaces is None:  # a token without user:read is refused by the API, and still lists and pulls
+                self._client.ping()
         self._proven = True
 
     def _own_namespaces(self) -> tuple[str, ...] | None:
@@ -80,6 +81,7 @@ class QuayConnector:
             )
         subject = _("the user of the token")
         user = answer.item(subject)
+        self._api.accept()
         names = [_text(user, "username", subject)]
         names += [_text(each, "name", subject) for each in objects(user.get("organizations"), subject)]
         return tuple(dict.fromkeys(names))

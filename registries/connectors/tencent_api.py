@@ -17,7 +17,15 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.tencent_errors import explain
 from registries.oci import media_types, strict_json
-from registries.oci.errors import CredentialsRefused, MalformedAnswer, NotARegistry, ServerError
+from registries.oci.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    MalformedAnswer,
+    NotARegistry,
+    NotFound,
+    ServerError,
+)
+from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
@@ -47,7 +55,15 @@ class TencentApi:
     public API; without one, the international site is asked where the mainland one does not know the key.
     """
 
-    def __init__(self, key: SecretKey, *, transport: Callable[[str], Transport], endpoint: str = "") -> None:
+    def __init__(
+        self,
+        key: SecretKey,
+        *,
+        transport: Callable[[str], Transport],
+        endpoint: str = "",
+        guard: LoginGuard | None = None,
+    ) -> None:
+        self._guard: LoginGuard = guard or NoGuard()
         logging.getLogger("tencentcloud_sdk_common").setLevel(logging.INFO)  # below that it logs tokens
         self._key, self._transport_to = key, transport
         self._lock = threading.Lock()
@@ -65,6 +81,16 @@ class TencentApi:
 
         A key that was refused is not sent again.
         """
+        with self._guard.sending():
+            try:
+                answer = self._call(action, region, parameters)
+            except (AccessDenied, NotFound):
+                self._guard.accepted()
+                raise
+            self._guard.accepted()
+            return answer
+
+    def _call(self, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         while self._refused is None:
             site = self._sites[0]
             try:
@@ -169,7 +195,7 @@ class _Carrier:
                 _("The API of Tencent Cloud failed (HTTP %(status)d).") % {"status": answer.status},
                 _("Try again later. If it goes on, look at the status page of Tencent Cloud."),
             )
-        if answer.status != 200 or answer.is_html:
+        if answer.status != 200 or answer.is_page:
             raise NotARegistry(
                 _("%(host)s does not answer as the API of Tencent Cloud does (HTTP %(status)d).")
                 % {"host": home, "status": answer.status},

@@ -80,16 +80,18 @@ class CloudAccount(models.Model):
     @property
     def credentials_refused(self) -> bool:
         """Whether exactly the credentials stored now were refused: they are not tried again unasked."""
-        return self.state == Registry.Connection.REFUSED and self.login == self._login()
+        return self.state == Registry.Connection.REFUSED and self.login == self.current_login
 
     def record(self, *, state: str, reason: str = "", remedy: str = "", **found: object) -> None:
         """Keep what the last discovery has shown; ``found`` are further columns. Touches no other field."""
         told = {"state": state, "reason": reason, "remedy": remedy, "checked_at": timezone.now(), **found}
-        told["login"] = self._login()
+        told["login"] = self.current_login
         for name, value in told.items():
             setattr(self, name, value)
         type(self)._default_manager.filter(pk=self.pk).update(**told)
 
-    def _login(self) -> str:
+    @property
+    def current_login(self) -> str:
+        """A digest of the stored key and where it goes; another one after every change of them."""
         parts = (self.endpoint, self.secret_id, self.secret_key_token)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

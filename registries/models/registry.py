@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
 
 SLOW = timedelta(minutes=10)  # a registry that did not answer counts as slow for so long
+# What credentials are and where they go.
+LOGIN = (
+    *("address", "endpoint", "username", "password_token", "role", "pull_username", "pull_password_token"),
+    "token_service",
+)
+IS_REFUSED = models.Q(refused_login__gt="")
 IS_SLOW = models.Q(slow_until__gt=Now())
 
 
@@ -70,6 +76,8 @@ class Registry(models.Model):
     role = models.CharField(_("Role"), max_length=300, blank=True)  # taken on after sign-in, as an ARN of AWS
     endpoint = models.CharField(_("API endpoint"), max_length=300, blank=True)  # scheme://host[:port]; "" is the usual
     limit = models.PositiveIntegerField(_("Limit"), null=True, blank=True)  # images an hour; None is unlimited
+    # Host that may be sent the password though it is not the registry's: see Endpoint.token_hosts. "": none.
+    token_service = models.CharField(_("Token service"), max_length=255, blank=True)
     verify_tls = models.BooleanField(_("Validate remote certificates"), default=True)
     ca_bundle = models.TextField(_("Certificate bundle"), blank=True)  # PEM, used in addition to the public ones
     repositories = models.TextField(_("Repositories"), blank=True)  # fixed list, one a line; empty: ask the catalog
@@ -81,7 +89,11 @@ class Registry(models.Model):
     connection_reason = models.TextField(blank=True, editable=False)
     connection_remedy = models.TextField(blank=True, editable=False)
     connection_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
-    connection_login = models.CharField(max_length=64, blank=True, editable=False)  # which settings that was said of
+    # Which credentials were refused, "" for none: they are sent by nothing but a test that a person starts.
+    refused_login = models.CharField(max_length=64, blank=True, editable=False)
+    # Who tries credentials that are not proven, and until when nobody else does: see registries.login_guard.
+    login_by = models.CharField(max_length=32, blank=True, editable=False)
+    login_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -160,23 +172,35 @@ class Registry(models.Model):
     @property
     def credentials_refused(self) -> bool:
         """Whether the registry refused exactly the credentials stored now. They must not be tried again unasked:
-        registries lock accounts for it. Any edit of what they are or where they go lifts this, and so does a test."""
-        return self.connection == self.Connection.REFUSED and self.connection_login == self._login()
+        registries lock accounts for it. Any edit of what they are or where they go lifts this, and so does a test that
+        they pass."""
+        return bool(self.refused_login) and self.refused_login == self.current_login
 
-    def record_connection(self, *, state: str, reason: str = "", remedy: str = "") -> None:
-        """Keep what the last attempt to talk to this registry has shown. Touches no other field."""
+    def record_connection(self, *, state: str, reason: str = "", remedy: str = "", proven: bool | None = None) -> None:
+        """Keep what the last attempt to talk to this registry has shown, if it has the same credentials still.
+
+        A refusal holds until the credentials have ``proven`` right (None: where CONNECTED is recorded) or are changed:
+        a registry that cannot be reached meanwhile has not taken them. Touches no other field.
+        """
         self.connection, self.connection_reason, self.connection_remedy = state, reason, remedy
-        self.connection_checked_at, self.connection_login = timezone.now(), self._login()
-        type(self)._default_manager.filter(pk=self.pk).update(
-            connection=state,
-            connection_reason=reason,
-            connection_remedy=remedy,
-            connection_checked_at=self.connection_checked_at,
-            connection_login=self.connection_login,
-        )
+        self.connection_checked_at = timezone.now()
+        told: dict[str, object] = {
+            "connection": state,
+            "connection_reason": reason,
+            "connection_remedy": remedy,
+            "connection_checked_at": self.connection_checked_at,
+        }
+        if state == self.Connection.REFUSED:
+            self.refused_login = told["refused_login"] = self.current_login
+        elif proven or (proven is None and state == self.Connection.CONNECTED):
+            self.refused_login = told["refused_login"] = ""
+        same = {name: getattr(self, name) for name in LOGIN}
+        type(self)._default_manager.filter(pk=self.pk, **same).update(**told)
 
-    def _login(self) -> str:
-        parts = (self.address, self.username, self.password_token, self.role, self.endpoint)
+    @property
+    def current_login(self) -> str:
+        """A digest of the stored credentials and where they go; another one after every change of them."""
+        parts = (str(getattr(self, name)) for name in LOGIN)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property

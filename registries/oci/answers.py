@@ -26,6 +26,7 @@ from registries.oci.errors import (
 from registries.oci.failures import translated
 
 _CODE = re.compile(r"[A-Z0-9_]{1,60}")
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before an answer: a byte order mark, white space
 
 What = Literal["repository", "manifest", "blob", "page"]
 
@@ -61,9 +62,17 @@ class Answer:
         return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
     @property
-    def is_html(self) -> bool:
-        """Whether a page for people came in place of an answer."""
-        return "html" in self.headers.get("Content-Type", "").lower()
+    def is_page(self) -> bool:
+        """Whether a page for people came in place of an answer: one whose body begins as HTML or XML does.
+
+        The declared type says nothing: Quay 3.18 gives ``true`` at its root, and some proxies JSON, as text/html.
+        """
+        return self.content.lstrip(_BLANK).startswith(b"<")
+
+    @property
+    def is_of_protocol(self) -> bool:
+        """Whether the server says by header that it speaks the distribution API (optional by distribution-spec)."""
+        return self.headers.get("Docker-Distribution-Api-Version", "").lower().startswith("registry/2")
 
 
 def no_access(has_login: bool) -> AccessDenied:
@@ -87,7 +96,9 @@ def must_be_registry(answer: Answer) -> None:
         raise ServerError(f"The registry failed (HTTP {answer.status}).", "Look at the registry's own logs.")
     if any(words in answer.content[:2000] for words in _PLAIN_ON_TLS):
         raise AddressInvalid("This port speaks TLS.", "Write the address with https.")
-    if answer.status != 200 or answer.is_html or answer.content.strip()[:1] not in (b"", b"{", b"[", b"n", b'"', b"t"):
+    body = answer.content.strip(_BLANK)
+    is_answer = body[:1] in (b"", b"{", b"[", b"n", b'"', b"t") or answer.is_of_protocol
+    if answer.status != 200 or answer.is_page or not is_answer:
         raise NotARegistry(
             f"No registry answers at this address (HTTP {answer.status}).",
             "Check type, port and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
@@ -99,7 +110,7 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
     answer.close()
     code, status = answer.error_code(), answer.status
     note = f" ({code})" if code else ""
-    if answer.is_html and status in {200, 404}:
+    if answer.is_page and status in {200, 404}:
         return no_registry(answer)
     if status == 401:
         return no_access(has_login)

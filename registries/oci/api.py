@@ -39,9 +39,9 @@ class ApiAnswer:
         return self._answer.headers
 
     @property
-    def is_html(self) -> bool:
+    def is_page(self) -> bool:
         """Whether a page for people came in place of an answer."""
-        return self._answer.is_html
+        return self._answer.is_page
 
     def error_code(self) -> str:
         """The code in ``{"errors": [{"code": …}]}``; "" where there is none."""
@@ -64,7 +64,7 @@ class ApiAnswer:
         """The JSON value of a 200, None for ``null``. Raises what :meth:`error` gives, NotARegistry for a web page."""
         if self.status != 200:
             raise self.error(subject)
-        if self.is_html:
+        if self.is_page:
             raise no_registry(self._answer)
         return strict_json.load(self._answer.content, "answer")
 
@@ -125,6 +125,10 @@ class JsonApi:
         """Remember, for the registry's own sign-in too, that the credentials are wrong; return the error to raise."""
         return self._sign_in.refuse()
 
+    def accept(self) -> None:
+        """Note that an answer has shown that the credentials are right; many APIs answer wrong ones like none."""
+        self._sign_in.accept()
+
     def _call(
         self,
         method: str,
@@ -139,9 +143,10 @@ class JsonApi:
         if authorization:
             sent["Authorization"] = authorization
         url = self._base + path + (f"?{urlencode(params)}" if params else "")
-        answer = self._transport.fetch(
-            method, url, headers=sent, limit=ANSWER_LIMIT, patience=patience, content=content
-        )
+        with self._sign_in.sending_plain(authorization):
+            answer = self._transport.fetch(
+                method, url, headers=sent, limit=ANSWER_LIMIT, patience=patience, content=content
+            )
         if answer.origin != self._transport.home:
             answer.close()
             raise RedirectRefused(

@@ -27,6 +27,7 @@ from registries.oci.errors import (
     TooLarge,
 )
 from registries.oci.headers import next_query
+from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
 from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
 from registries.oci.sign_in import Logins, SignIn
@@ -50,7 +51,11 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     Every method raises RegistryError with a reason and a remedy.
     """
 
-    def __init__(self, endpoint: Endpoint, *, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, check: Callable[[], None] = lambda: None, guard: LoginGuard | None = None
+    ) -> None:
+        """``guard`` is asked before the credentials of ``endpoint`` are sent."""
+        self._guard: LoginGuard = guard or NoGuard()
         self._others: dict[Endpoint, Transport] = {}
         self._lock = threading.Lock()
         self._correct: Callable[[Endpoint], Endpoint] | None = None
@@ -59,7 +64,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _open(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, check)
-        self._sign_in = SignIn(self._transport)
+        self._sign_in = SignIn(self._transport, guard=self._guard)
         self._base = f"{endpoint.base}/v2/"
 
     def __exit__(
@@ -108,6 +113,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         base = f"{self._endpoint.base}{path}"
         other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
         return other
+
+    def proving(self) -> AbstractContextManager[None]:
+        """Return a block in which nobody else tries the same credentials: for a vendor's own way to prove them."""
+        return self._sign_in.proving()
 
     def wait(self, seconds: float) -> None:
         """Wait, and raise what ``check`` raises meanwhile."""
@@ -189,7 +198,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         if answer.status != 200:
             raise self._failure(answer, "manifest", f"{repository}:{reference}")
         declared = media_types.bare(answer.headers.get("Content-Type"))
-        if answer.is_html:
+        if answer.is_page:
             raise no_registry(answer)
         if len(answer.content) > MANIFEST_LIMIT and declared not in media_types.SCHEMA1S:
             raise TooLarge(
@@ -258,7 +267,8 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
-            answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
+            with self._sign_in.sending(authorization):
+                answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
             if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
                 raise storage_refuses(answer)
             if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):
@@ -282,7 +292,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
 
 def _page(answer: Answer, key: str) -> list[str]:
-    if answer.is_html:
+    if answer.is_page:
         raise no_registry(answer)
     body: Any = strict_json.load(answer.content, "list")
     names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None

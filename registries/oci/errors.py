@@ -82,6 +82,18 @@ class AccessDenied(RegistryError):
     """The credentials are right (or none are needed to get in), and they do not suffice for this."""
 
 
+class TokensRefused(RegistryError):
+    """The registry does not take the tokens of its own token service. That says nothing of the password."""
+
+    retries = True
+
+
+class CredentialsChanged(RegistryError):
+    """The credentials were changed while they were in use; the work can go on with the new ones."""
+
+    retries = True
+
+
 class PolicyBlocked(AccessDenied):
     """A policy of the registry blocks this pull."""
 
@@ -118,6 +130,14 @@ class ServerError(RegistryError):
 
 class RedirectRefused(RegistryError):
     """The registry redirects in a loop, too often, or to where no request may go."""
+
+
+class TokenServiceElsewhere(RedirectRefused):
+    """The registry names a token service at another ``host``, which nobody has allowed to be sent the password."""
+
+    def __init__(self, reason: str, remedy: str, *, host: str) -> None:
+        super().__init__(reason, remedy)
+        self.host = host
 
 
 class MalformedAnswer(RegistryError):

@@ -24,7 +24,9 @@ LAYER_PREFIXES = ("application/vnd.oci.image.layer.", "application/vnd.docker.im
 ACCEPT_MANIFESTS = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST, SCHEMA1_SIGNED, SCHEMA1))
 
 # What servers and proxies say when they do not know: the body decides.
-GENERIC = frozenset({"", "text/plain", "application/json", "application/octet-stream", "binary/octet-stream"})
+GENERIC = frozenset(
+    {"", "text/plain", "text/html", "application/json", "application/octet-stream", "binary/octet-stream"}
+)
 
 
 def bare(content_type: str | None) -> str:

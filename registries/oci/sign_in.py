@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
@@ -17,11 +20,15 @@ from registries.oci.errors import (
     AddressInvalid,
     CredentialsRefused,
     MalformedAnswer,
+    NotARegistry,
     RedirectRefused,
     RegistryError,
     ServerError,
+    TokenServiceElsewhere,
+    TokensRefused,
 )
 from registries.oci.headers import Challenge, parse_challenges
+from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.transport import Transport
 
 DEFAULT_TOKEN_SECONDS = 60
@@ -29,6 +36,8 @@ LONGEST_TOKEN_SECONDS = 24 * 60 * 60
 TOKEN_ANSWER_LIMIT = 1024 * 1024
 TOKEN_LIMIT = 64 * 1024
 KEPT_TOKENS = 200
+PROVE_AGAIN_SECONDS = 60  # between two proofs of a password after requests that were refused
+TOKEN_TRIES = 2  # tokens that are asked for before the registry is said not to take any
 # Registries whose token service lives at another host, by their makers' own documentation.
 _KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
 
@@ -56,12 +65,17 @@ class Logins(Protocol):
 class SignIn:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
-    def __init__(self, transport: Transport, *, base: str = "", of: SignIn | None = None) -> None:
+    def __init__(
+        self, transport: Transport, *, base: str = "", of: SignIn | None = None, guard: LoginGuard | None = None
+    ) -> None:
         """``base`` is where ``/v2/`` lies, if not at the address of ``transport``; see :meth:`below`."""
+        self._guard: LoginGuard = guard or (of._guard if of else NoGuard())
         self._transport, self._endpoint = transport, transport.endpoint
         self._root = f"{base or transport.endpoint.base}/v2/"
         self._plainly = of is not None
-        self._lock = threading.RLock()
+        # One for all of a server, and always taken before the guard: else who holds the guard could wait for who waits
+        # for the guard.
+        self._lock: threading.RLock = of._lock if of else threading.RLock()
         self._method: Method = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
@@ -69,6 +83,7 @@ class SignIn:
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
         self._is_known = self._has_login or bool(transport.endpoint.headers)
         self._logins: Logins | None = None
+        self._prove_again_at = 0.0  # time.monotonic()
 
     def sign_in_by(self, logins: Logins) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
@@ -105,10 +120,22 @@ class SignIn:
             self._method = "unknown"
             self._tokens.clear()
             if self._prepare() == "bearer" and "" in self._tokens:
-                answer = self._get_root(f"Bearer {self._tokens[''].value}")
-                if answer.status == 401:
-                    raise self._not_taken()
+                self._try_tokens()
+
+    def _try_tokens(self) -> None:
+        """Find out that the registry takes the tokens of its token service, which has taken the password.
+
+        One may be refused behind load balancers whose clocks differ (docker/hub-feedback#647): another one is tried.
+        """
+        for left in reversed(range(TOKEN_TRIES)):
+            answer = self._get_root(f"Bearer {self._tokens[''].value}")
+            if answer.status != 401:
                 must_be_registry(answer)
+                return
+            if left:
+                self._keep("", self._fetch_token(""))
+        del self._tokens[""]
+        raise tokens_refused()
 
     def authorization(self, scope: str) -> str:
         """The value of the Authorization header for ``scope``, "" for none. Raises RegistryError."""
@@ -142,7 +169,45 @@ class SignIn:
                 if bearer and bearer.get("error").lower() == "insufficient_scope" and asked not in {"", scope}:
                     self._keep(scope, self._fetch_token(asked))
             elif not self.has_other_login(sent):
+                self._prove_again(sent)
                 raise no_access(self._has_login)
+
+    def _prove_again(self, sent: str) -> None:
+        """See after a 401 whether the password in ``sent`` still holds, or a right is missing.
+
+        Raises CredentialsRefused. Proven once more a moment ago, it is not sent again.
+        """
+        stored = self._has_login and self._logins is None and self._method in {"basic", "static"}
+        if not stored or time.monotonic() < self._prove_again_at:
+            return
+        self._prove_again_at = time.monotonic() + PROVE_AGAIN_SECONDS
+        with contextlib.suppress(NotARegistry, AccessDenied, ServerError):  # what these say is nothing of the password
+            self._prove(self._method, sent, {})
+
+    def sending(self, authorization: str) -> AbstractContextManager[None]:
+        """Return the block in which a request to the registry with this Authorization header may be sent.
+
+        One that carries the stored credentials, not a token, asks the guard. Raises as :meth:`LoginGuard.sending`.
+        """
+        stored = bool(authorization) and self._logins is None and self._method in {"basic", "static"}
+        return self._guard.sending() if stored or self._endpoint.headers else nullcontext()
+
+    def sending_plain(self, authorization: str) -> AbstractContextManager[None]:
+        """As :meth:`sending`, for the header that :meth:`plain` has given."""
+        return self._guard.sending() if authorization or self._endpoint.headers else nullcontext()
+
+    @contextlib.contextmanager
+    def proving(self) -> Iterator[None]:
+        """Return a block in which nobody else tries the same credentials, to find out whether they are right."""
+        if not self._is_known or self._logins is not None:
+            yield
+            return
+        with self._lock, self._guard.sending(alone=True):
+            yield
+
+    def accept(self) -> None:
+        """Note that a vendor's own API has taken the credentials."""
+        self._guard.accepted()
 
     def has_other_login(self, sent: str) -> bool:
         """Whether another login than the refused one in ``sent`` can be had: one handed out since, or one now."""
@@ -187,6 +252,13 @@ class SignIn:
             )
 
     def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
+        if self._logins is not None:
+            self._prove_by(method, authorization, offered)
+            return
+        with self._guard.sending(alone=True):
+            self._prove_by(method, authorization, offered)
+
+    def _prove_by(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
         answer = self._get_root(authorization)
         if self._logins is not None and answer.status in {401, 403}:
             raise self._not_taken()
@@ -198,6 +270,7 @@ class SignIn:
                 return
             raise self._not_taken()
         must_be_registry(answer)
+        self._guard.accepted()
         self._method = method
 
     def _adopt_bearer(self, challenge: Challenge) -> None:
@@ -229,14 +302,24 @@ class SignIn:
             url = urlunsplit(urlsplit(url)._replace(scheme="https", netloc=str(home).partition("://")[2]))
         known = {home.host, _KNOWN_TOKEN_HOSTS.get(home.host), *self._endpoint.token_hosts}
         if self._has_login and origin.host not in known:
-            raise RedirectRefused(
+            raise TokenServiceElsewhere(
                 f"The registry wants the password sent to another host, {origin.host}.",
-                "If that is its token service, allow it for this registry; else somebody may be after the password.",
+                "If that is its token service, enter it as “Token service” of this registry; else somebody may be after"
+                " the password.",
+                host=origin.host,
             )
         return url
 
     def _fetch_token(self, scope: str) -> _Token:
         """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedAnswer and what the transport raises."""
+        if not self._has_login or self._logins is not None:
+            return self._ask_token_service(scope)
+        with self._guard.sending(alone=True):
+            token = self._ask_token_service(scope)
+            self._guard.accepted()
+            return token
+
+    def _ask_token_service(self, scope: str) -> _Token:
         query = [("service", self._service)] if self._service else []
         query += [("scope", scope)] if scope else []
         url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
@@ -250,7 +333,7 @@ class SignIn:
         if answer.status == 403:
             raise no_access(self._has_login)
         if answer.status == 400 and scope.startswith("registry:"):
-            return self._fetch_token("")  # Quay refuses the catalog's scope and lists with a token that has none
+            return self._ask_token_service("")  # Quay refuses the catalog's scope and lists with a token that has none
         if answer.status >= 500:
             raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
         raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
@@ -268,7 +351,8 @@ class SignIn:
 
     def _get_root(self, authorization: str) -> Answer:
         headers = {"Authorization": authorization} if authorization else {}
-        answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
+        with self._guard.sending() if self._endpoint.headers else nullcontext():
+            answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
         if answer.origin != self._transport.home and (answer.status == 401 or self._is_known):
             raise RedirectRefused(
                 f"The address redirects to {answer.origin}, where no password is sent.",
@@ -311,7 +395,17 @@ class SignIn:
                 "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
             )
         ]
+        self._guard.refused(self._refusals[0])
         return self._refusals[0]
+
+
+def tokens_refused() -> TokensRefused:
+    """The error for a registry that refuses what its token service has given for a right password."""
+    return TokensRefused(
+        "The registry does not take its token service's tokens.",
+        "Check that the clocks of both agree, and that the registry trusts the token service's certificate and issuer."
+        " The credentials are not at fault; the next sync tries again.",
+    )
 
 
 def _parse_token(content: bytes) -> _Token:

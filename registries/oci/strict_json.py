@@ -14,9 +14,12 @@ DEPTH_LIMIT = 100
 
 
 def load(content: bytes, what: str) -> Any:
-    """Return the value of UTF-8 JSON. Raises MalformedAnswer, also for duplicate keys, NaN and great depth."""
+    """Return the value of UTF-8 JSON, with or without a byte order mark.
+
+    Raises MalformedAnswer, also for duplicate keys, NaN and great depth.
+    """
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise _broken(what) from None
     if _deeper_than(value, DEPTH_LIMIT):

@@ -201,7 +201,7 @@ class Transport:
         if response.status_code >= 400 or response.status_code in _REDIRECTS:
             answer.call = self._call(ERROR_SECONDS)
             with contextlib.suppress(RegistryError):  # the status alone will do
-                answer.content = _read_all(answer, ERROR_BODY)
+                _read_start(answer, ERROR_BODY)
         elif method == "HEAD":
             answer.read(1)  # nothing, which gives the connection back
         elif limit is not None:
@@ -242,6 +242,16 @@ def _read_all(answer: Answer, limit: int) -> bytes:
         answer.close()
         raise
     return b"".join(parts)
+
+
+def _read_start(answer: Answer, limit: int) -> None:
+    """Keep the first ``limit`` bytes of the decoded body, or as many as come before the connection breaks."""
+    try:
+        while len(answer.content) < limit and (part := answer.read(CHUNK, decode=True)):
+            answer.content = (answer.content + part)[:limit]
+    finally:
+        if len(answer.content) >= limit:
+            answer.close()
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -65,7 +67,9 @@ def _show(request: HttpRequest, test: ConnectionTest, *, answer: bool = False) -
     steps = steps_of(test)
     ended = test.ended_at is not None or test.lost
     fragment = bool(request.headers.get("HX-Request"))
-    context = {"test": test, "steps": steps, "missing": missing(steps, ended=ended), "poll": not ended}
+    offered = next((step.token_service for step in steps if step.token_service), "")
+    context: dict[str, Any] = {"offered": offered} if offered and person(request).may_administer else {}
+    context |= {"test": test, "steps": steps, "missing": missing(steps, ended=ended), "poll": not ended}
     if fragment and ended and test.saved:  # the list below shows what the test has found
         context["changed"] = test.registry
     return render(request, f"registries/{'_test' if fragment else 'test'}.html", context)

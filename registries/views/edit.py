@@ -26,7 +26,7 @@ from registries.start_sync import start_sync
 
 FACTS = (  # of a registry that the audit trail keeps
     *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),
-    *("limit", "verify_tls", "repositories"),
+    *("token_service", "limit", "verify_tls", "repositories"),
 )
 
 
@@ -50,6 +50,9 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     another = "show" in request.POST or "show" in request.GET  # another type was chosen: its fields, nothing is judged
     if request.method != "POST" or another:
         typed = as_typed(request.POST) if request.method == "POST" else {}
+        # What a connection test has offered: it is in the form then, and counts once somebody saves that.
+        if host := request.POST.get("allow") or request.GET.get("token_service"):
+            typed["token_service"] = host[:255]
         return render_form(request, RegistryForm(instance=registry, initial=typed), title=before)
     form = RegistryForm(request.POST, instance=registry)
     if not form.is_valid() or not (saved := _save(form)):

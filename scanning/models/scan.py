@@ -21,7 +21,7 @@ from console.scope import Scope, ScopedManager, within
 from inventory import summary
 from inventory.models import Image
 from registries.models import Registry
-from registries.models.registry import IS_SLOW
+from registries.models.registry import IS_REFUSED, IS_SLOW
 from scanning.models.run import ACTIVE, ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
@@ -109,7 +109,8 @@ class Scan(Job):
 
         So a registry that is merely large holds no more than its share of the workers while others wait. Those that do
         not answer get no more than theirs, all together, even while nobody waits: others could not get the places back
-        soon. Each registry costs two looks into the index ``scan_line``, however long the queue is.
+        soon. Those that have refused their credentials get none: one wrong password more may lock the account.
+        Each registry costs two looks into the index ``scan_line``, however long the queue is.
         """
         first, slow = set[int](), set[int | None]()
         for *found, slow_one in _HEADS.rows(lane):
@@ -140,7 +141,7 @@ class Scan(Job):
             return False
         theirs = cls.objects.filter(state=State.QUEUED, registry=OuterRef("pk"))
         ready = Exists(theirs.filter(not_before=None)) | Exists(theirs.filter(not_before__lte=Now()))
-        return Registry.objects.filter(ready).exclude(IS_SLOW).exists()
+        return Registry.objects.filter(ready).exclude(IS_SLOW).exclude(IS_REFUSED).exists()
 
     def keeps_others_out(self) -> bool:
         """Whether this scan should leave its place on this machine to one of a registry that has fewer here.
@@ -254,10 +255,14 @@ def _due(lane: Lane | None) -> models.QuerySet[Any, Any]:
 
 # Asked at each claim, with other figures in none: making the SQL takes several times as long as the database does.
 _HEADS = Prepared(
-    lambda lane: Registry.objects.order_by().values_list(
-        Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
-        Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
-        Case(When(IS_SLOW, then=F("pk"))),
+    lambda lane: (
+        Registry.objects.exclude(IS_REFUSED)
+        .order_by()
+        .values_list(
+            Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
+            Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
+            Case(When(IS_SLOW, then=F("pk"))),
+        )
     )
 )
 _HEAD_OF_NONE = Prepared(lambda lane: _at_once(lane).filter(registry=None).values_list("pk")[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from django.test import Client
@@ -12,7 +13,7 @@ from console.jobs.models import State
 from console.models import User
 from registries.models import Registry, SyncRun
 from tests.fakes import images
-from tests.fakes.registry import HTML, FakeRegistry, root
+from tests.fakes.registry import HTML, Canary, Challenge, FakeRegistry, root
 
 
 def lab() -> Registry:
@@ -294,3 +295,33 @@ def test_records_say_why_a_sync_failed(page: Page, administrator: User) -> None:
     page.get_by_role("button", name="Reason and remedy").click()
     expect(page.get_by_text("It said no.")).to_be_visible()
     expect(page.get_by_text("Ask again.")).to_be_visible()
+
+
+def test_a_token_service_on_another_host_is_offered_and_allowed_by_name(page: Page, administrator: User) -> None:
+    with Canary() as service, FakeRegistry(method="bearer", users={"ada": "right"}) as server:
+        images.image({"a": b"1"}).put(server, "app", "1")
+        token = server.sign_in.issue("ada", ["repository:app:pull", "registry:catalog:*"])
+        service._answer = (200, json.dumps({"token": token}).encode())
+        realm = service.url.replace("127.0.0.1", "localhost")
+        server.fail(
+            lambda request: root(request) and "Authorization" not in request.headers,
+            Challenge(f'Bearer realm="{realm}/token",service="x"'),
+        )
+        page.goto("/registries/add/")
+        page.get_by_label("Instance name").fill("lab")
+        page.get_by_label("Address").fill(server.url)
+        page.get_by_label("Username").fill("ada")
+        page.get_by_label("Password").fill("right")
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.locator("#test")).to_contain_text("wants the password sent to another host, localhost")
+        assert service.seen == []
+        page.get_by_role("button", name="Allow localhost as its token service").click()
+        expect(page.get_by_label("Token service")).to_have_value("localhost")
+        expect(page.get_by_label("Password")).to_have_value("right")
+        expect(page.get_by_label("Instance name")).to_have_value("lab")
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.locator("#test")).to_contain_text("All steps are done.")
+        page.get_by_label("Sync assets right after").uncheck()
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page).to_have_url("/registries/")
+        assert Registry.objects.get().token_service == "localhost"

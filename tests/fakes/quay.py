@@ -1,9 +1,10 @@
 """A Quay 3.18, as far as it is listed and pulled from; what is put into it by name is at once in its API.
 
 It holds to what was seen of a real one: the API knows OAuth tokens alone and takes any other credential for nobody, who
-gets 200 with what is public; the registry takes tokens of ``/v2/auth`` alone, which gives no ``expires_in`` and refuses
-the scope of the catalog; failed logins of a user lock it, for the right password too; pages hold 100 at most; the
-catalog does not know ``last``; and blobs come whole whatever Range was asked for.
+gets 200 with what is public; the root of the registry gives ``true`` as text/html; the registry takes tokens of
+``/v2/auth`` alone, which gives no ``expires_in`` and refuses the scope of the catalog; failed logins of a user lock it,
+for the right password too; pages hold 100 at most; the catalog does not know ``last``; and blobs come whole whatever
+Range was asked for.
 """
 
 from __future__ import annotations
@@ -237,6 +238,9 @@ class _Quay(RegistryServer):
             refusal.headers["WWW-Authenticate"] = challenge + (f',scope="{scope}"' if scope else "")
         return refusal
 
+    def _root(self, request: Request) -> Answer:
+        return Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"true")
+
     def _catalog(self, request: Request) -> Answer:
         token = request.headers.get("Authorization", "").partition(" ")[2]
         user = None
@@ -331,6 +335,7 @@ class _Quay(RegistryServer):
 
 # path, scope that a token needs, method: where Quay differs from other registries
 _OWN_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., Answer]], ...] = (
+    (re.compile(r"/v2/"), "", _Quay._root),
     (re.compile(r"/v2/_catalog"), "", _Quay._catalog),
     (re.compile(r"/v2/(?P<name>.+)/tags/list"), "repository:{name}:pull", _Quay._tags),
     (re.compile(r"/v2/(?P<name>.+)/manifests/(?P<reference>[^/]+)"), "repository:{name}:pull", _Quay._manifest),

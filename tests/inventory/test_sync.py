@@ -632,3 +632,24 @@ def test_the_command_leaves_the_work_to_the_workers_unless_told(server: FakeRegi
     call_command("sync_registries")
     assert SyncRun.objects.get().state == State.QUEUED
     assert not server.seen
+
+
+def test_a_registry_that_does_not_take_its_own_tokens_locks_nobody_out(server: FakeRegistry) -> None:
+    server.sign_in.method, server.sign_in.users = "bearer", {"ada": "right"}
+    image("one").put(server, "team/app", "1.0")
+    registry = Registry(name="fake", address=server.url, username="ada")
+    registry.set_password("right")
+    registry.save()
+    server.fail(lambda request: request.path == "/v2/" and "Authorization" in request.headers, Status(401))
+    run = sync(registry)
+    assert run.state == State.QUEUED, "it is tried again in a moment"
+    assert run.reason == "The registry does not take its token service's tokens."
+    assert run.remedy
+    assert registry.connection == Registry.Connection.FAILED
+    assert not registry.credentials_refused
+    server.heal()
+    SyncRun.objects.filter(pk=run.pk).update(not_before=None)
+    tasks.sync(run.pk)
+    run.refresh_from_db()
+    registry.refresh_from_db()
+    assert (run.state, registry.connection) == (State.SUCCEEDED, Registry.Connection.CONNECTED)

@@ -62,7 +62,7 @@ def test_nothing_can_be_added_changed_or_deleted(staff: Client, lab: Registry) -
 def test_columns_are_shown_one_by_one_so_that_a_new_one_is_not_by_itself() -> None:
     shown = {name for _, group in site.get_model_admin(Registry).fieldsets or () for name in group["fields"]}
     columns = {field.name for field in Registry._meta.concrete_fields}
-    assert {"password_token", "pull_password_token", "connection_login"} <= columns - shown
+    assert {"password_token", "pull_password_token", "refused_login"} <= columns - shown
 
 
 def test_support_staff_read_why_a_sync_failed(staff: Client, lab: Registry) -> None:

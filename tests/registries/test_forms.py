@@ -300,3 +300,14 @@ def test_changed_access_makes_the_connection_untested() -> None:
     registry = stored(connection="connected")
     assert filled(registry, username="robot", name="renamed").save().connection == "connected"
     assert filled(registry, username="robot", password="new").save().connection == "unknown"
+
+
+def test_a_refused_password_stays_refused_until_it_is_changed() -> None:
+    registry = stored(verify_tls=False)
+    registry.record_connection(state="refused", reason="No.", remedy="Type it again.")
+    assert filled(registry, username="robot").save().credentials_refused
+    registry = Registry.objects.get()
+    assert (registry.connection, registry.connection_reason) == ("refused", "No.")
+    retyped = filled(registry, username="robot", password="s3cret").save()
+    assert not retyped.credentials_refused
+    assert (retyped.connection, retyped.refused_login) == ("unknown", "")

@@ -17,7 +17,7 @@ from tests.fakes.registry import FakeRegistry, Status, manifests, root, tokens
 pytestmark = pytest.mark.django_db
 SAME_TO_READERS = {  # columns that say nothing of where and how manifests and blobs are read
     *("id", "name", "connection", "connection_reason", "connection_remedy", "connection_checked_at"),
-    *("connection_login", "repositories", "last_sync", "slow_until", "cloud_state", "limit"),
+    *("refused_login", "login_by", "login_until", "repositories", "last_sync", "slow_until", "cloud_state", "limit"),
     *("created_at", "updated_at", "deleting_at", "nightly_on", "cloud_account"),
 }
 
@@ -72,6 +72,7 @@ def test_two_at_a_time_have_one_each(fake: FakeRegistry, registry: Registry) -> 
 def test_another_password_or_address_is_another_client(fake: FakeRegistry, registry: Registry) -> None:
     read(registry)
     registry.set_password("wrong")
+    registry.save()
     with pytest.raises(CredentialsRefused):
         read(registry)
     with FakeRegistry() as other:

@@ -39,8 +39,9 @@ class Command(BaseCommand):
             except InvalidToken:
                 lost.append(str(row))
                 continue
+            values = {column: fresh} | refusals(row, column, fresh)
             # An edit in this moment wins: it was made with the new key already.
-            changed += model._default_manager.filter(pk=row.pk, **{column: token}).update(**{column: fresh})
+            changed += model._default_manager.filter(pk=row.pk, **{column: token}).update(**values)
         if lost:
             raise CommandError(
                 f"{changed} credentials are encrypted with the new key. These could not be read with any key: "
@@ -67,6 +68,14 @@ def tokens() -> Iterator[tuple[type[models.Model], str, models.Model, str]]:
     for model, column in COLUMNS:
         for row in model._default_manager.exclude(**{column: ""}).iterator():
             yield model, column, row, getattr(row, column)
+
+
+def refusals(row: models.Model, column: str, fresh: str) -> dict[str, str]:
+    """Return what says of ``row`` that its credentials were refused, once ``column`` is ``fresh``; nothing if not."""
+    if not isinstance(row, Registry | CloudAccount) or not row.credentials_refused:
+        return {}
+    setattr(row, column, fresh)
+    return {"refused_login" if isinstance(row, Registry) else "login": row.current_login}
 
 
 def readable(cipher: MultiFernet, token: str) -> bool:

@@ -24,6 +24,7 @@ from registries.oci import (
     TooLarge,
     Unreachable,
     connections,
+    parse_manifest,
     transport,
 )
 from tests.fakes import images
@@ -34,6 +35,7 @@ from tests.fakes.registry import (
     Bomb,
     Drip,
     Endless,
+    Headers,
     Status,
     Truncate,
     anything,
@@ -349,3 +351,65 @@ def test_a_machine_without_file_handles_is_not_taken_for_a_registry_that_is_away
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.retry
+
+
+ROOTS = [  # what a registry may say at its root to those whom it lets in: type, body
+    ("text/html; charset=utf-8", b"true"),  # Quay 3.18
+    ("text/html", b""),
+    ("text/plain", b""),
+    ("", b""),
+    ("application/json", b"{}"),
+    ("application/json", b"null"),
+    ("text/html", b"{}"),
+    ("text/plain; charset=utf-8", b"\xef\xbb\xbf{}"),
+    ("application/octet-stream", b" \r\n{}\n"),
+]
+PAGES = [
+    ("text/html", b"<!doctype html><title>Sign in</title>"),
+    ("text/plain", b"<html><body>It works!</body></html>"),
+    ("application/json", b" \n<!DOCTYPE html>"),
+    ("application/xhtml+xml", b'\xef\xbb\xbf<?xml version="1.0"?><html/>'),
+    ("text/html", b"Welcome"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), ROOTS)
+def test_no_type_of_a_right_answer_at_the_root_is_taken_for_a_page(filled, connect, kind, body):
+    filled.fail(root, Status(200, {"Content-Type": kind}, body=body))
+    client = connect(filled)
+    client.ping()
+    assert list(client.tags("app"))
+
+
+@pytest.mark.parametrize(("kind", "body"), PAGES)
+def test_a_page_is_known_by_its_looks_whatever_type_it_has(filled, connect, kind, body):
+    filled.fail(root, Status(200, {"Content-Type": kind}, body=body))
+    with pytest.raises(NotARegistry):
+        connect(filled).ping()
+
+
+def test_a_registry_that_says_by_header_what_it_speaks_may_say_anything_else(filled, connect):
+    headers = {"Content-Type": "text/plain", "Docker-Distribution-Api-Version": "registry/2.0"}
+    filled.fail(root, Status(200, headers, body=b"OK"))
+    connect(filled).ping()
+
+
+def test_lists_and_manifests_with_the_type_of_a_page_are_read(filled, connect):
+    filled.fail(tags, Headers({"Content-Type": "text/html"}))
+    filled.fail(manifests, Headers({"Content-Type": "text/html; charset=utf-8"}))
+    client = connect(filled)
+    (tag,) = client.tags("app")
+    assert parse_manifest(client.manifest("app", tag)).layers
+
+
+def test_a_missing_manifest_with_the_type_of_a_page_is_a_missing_manifest(filled, connect):
+    body = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
+    filled.fail(manifests, Status(404, {"Content-Type": "text/html"}, body=body))
+    with pytest.raises(NotFound):
+        connect(filled).manifest("app", "gone")
+
+
+def test_a_page_as_long_as_a_book_is_still_a_page(filled, connect):
+    filled.fail(manifests, Status(404, {"Content-Type": "text/html"}, body=b"<html>" + b"x" * 300_000))
+    with pytest.raises(NotARegistry):
+        connect(filled).manifest("app", "1")

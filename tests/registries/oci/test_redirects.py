@@ -69,7 +69,7 @@ def test_a_storage_that_sends_the_client_back_gets_no_login_either(closed, conne
         closed.fail(blobs, Redirect(other.url + "/x"))
         with pytest.raises(AccessDenied):
             client.blob_bytes("app", layer, limit=1000)
-    assert "authorization" not in closed.seen[-1].headers
+    assert "authorization" not in closed.requests(manifests)[-1].headers
 
 
 def test_the_same_host_on_another_port_is_another_origin(closed, canary, connect):

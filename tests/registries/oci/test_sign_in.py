@@ -15,8 +15,10 @@ from registries.oci import (
     RateLimited,
     RedirectRefused,
     ServerError,
+    TokensRefused,
     parse_manifest,
 )
+from scanning.demo.registry_server import error
 from tests.fakes import images
 from tests.fakes.registry import (
     Challenge,
@@ -283,4 +285,67 @@ def test_rights_for_one_repository_do_not_undo_the_sign_in(closed, connect):
     closed.fail(manifests, Status(403, code="DENIED"), times=1)
     with pytest.raises(AccessDenied, match="DENIED"):
         client.manifest("app", "1")
+    client.manifest("app", "1")
+
+
+def refuse_tokens(registry, times=None):
+    """Refuse the next tokens at the root; what comes without one gets the usual challenge."""
+    real, left = registry._refuse, [times]
+
+    def refuse(request, scope):
+        bears = request.headers.get("Authorization", "").startswith("Bearer")
+        if request.path == "/v2/" and bears and left[0] != 0:
+            left[0] = None if left[0] is None else left[0] - 1
+            answer = error(401, "UNAUTHORIZED", "token used before issued")
+            answer.headers["WWW-Authenticate"] = f'Bearer realm="{registry.url}/token",error="invalid_token"'
+            return answer
+        return real(request, scope)
+
+    registry._refuse = refuse
+    return lambda: setattr(registry, "_refuse", real)
+
+
+def test_a_fresh_token_that_is_refused_once_is_replaced(tokened, connect):
+    refuse_tokens(tokened, times=1)
+    client = connect(tokened, **LOGIN)
+    client.ping()
+    assert len(tokened.requests(tokens)) == 2
+    assert list(client.tags("app")) == ["1"]
+
+
+def test_a_registry_that_takes_no_token_says_nothing_of_the_password(tokened, connect):
+    heal = refuse_tokens(tokened)
+    client = connect(tokened, **LOGIN)
+    for _ in range(2):
+        with pytest.raises(TokensRefused, match="does not take its token service's tokens") as refused:
+            client.ping()
+    assert refused.value.remedy
+    assert len(tokened.requests(tokens)) == 4
+    heal()
+    client.ping()
+    assert list(client.tags("app")) == ["1"]
+
+
+def test_a_password_that_basic_requests_lose_in_between_is_found_to_be_refused(serve, connect):
+    registry = serve(method="basic", users=dict(ANN))
+    images.image({"a": b"1"}).put(registry, "app", "1")
+    client = connect(registry, **LOGIN)
+    client.manifest("app", "1")
+    registry.sign_in.users = {"ann": "another"}
+    registry.seen.clear()
+    for _ in range(3):
+        with pytest.raises(CredentialsRefused):
+            client.manifest("app", "1")
+    assert len(sent_passwords(registry)) == 2
+
+
+def test_a_right_that_is_lacking_is_no_wrong_password(serve, connect):
+    registry = serve(method="basic", users=dict(ANN))
+    images.image({"a": b"1"}).put(registry, "app", "1")
+    client = connect(registry, **LOGIN)
+    registry.fail(catalog, Challenge('Basic realm="x"'))
+    for _ in range(3):
+        with pytest.raises(AccessDenied):
+            list(client.repositories())
+    assert len(registry.requests(root)) == 3, "to learn how to sign in, to do it, and once to see that it still holds"
     client.manifest("app", "1")

@@ -1,0 +1,53 @@
+"""Scans of a registry that has refused its credentials: they wait without a request until a person has seen to these.
+
+``Scan.next_in_line`` leaves them out. What is written here only tells people why they wait.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_noop as _  # kept in English: see console.told
+
+from console.jobs.models import State
+from inventory import summary
+from registries.login_guard import forget_outdated
+from registries.models import Registry
+from registries.models.registry import IS_REFUSED
+from scanning.models import Scan
+
+WAITING = _(
+    "The registry refused its credentials: the scan waits until they are changed, or a connection test has passed."
+)
+BATCH = 500
+
+
+def mark(registry: Registry) -> None:
+    """Say of all queued scans of ``registry`` why they wait."""
+    _write(Scan.objects.filter(registry=registry).exclude(reason=WAITING), WAITING)
+
+
+def hold_back(registry: Registry, *, until: datetime, reason: str) -> None:
+    """Have all queued scans of ``registry`` wait: it has locked the account, and each would only prolong that."""
+    ready = Q(not_before=None) | Q(not_before__lt=until)
+    line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
+    while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
+        Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
+        summary.record_waiting(batch.values(), reason=reason)
+
+
+def tick() -> None:
+    """Say of queued scans that they wait for other credentials, or no longer."""
+    forget_outdated()
+    refused = Registry.objects.filter(IS_REFUSED)
+    _write(Scan.objects.filter(registry__in=refused).exclude(reason=WAITING), WAITING)
+    _write(Scan.objects.filter(reason=WAITING).exclude(registry__in=refused), "")
+
+
+def _write(scans: QuerySet[Scan], reason: str) -> None:
+    """Write ``reason`` to those of ``scans`` that are queued, some at a time."""
+    line = scans.filter(state=State.QUEUED).order_by("pk")
+    while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
+        Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(reason=reason)
+        summary.record_waiting(batch.values(), reason=reason)
