@@ -29,6 +29,18 @@ def check_sum(block: bytes, start: int) -> None:
     raise TarError(start, "something that is no header (its checksum is wrong)")
 
 
+def is_header(block: bytes) -> bool:
+    """Whether ``block`` is the header of a file, of whatever format: the oldest have nothing but their checksum."""
+    if len(block) < BLOCK or not block[0] or not block[148:156].strip(b" \x00").isdigit():
+        return False
+    try:
+        check_sum(block, 0)
+        number(block[124:136], 0)
+    except TarError:
+        return False
+    return True
+
+
 def number(field: bytes, start: int) -> int:
     """Return the number in a header field: octal digits, or base-256 where the highest bit is set."""
     if field[0] & 0x80:
