@@ -6,13 +6,13 @@ being seen, and what is recognised and not opened, is noted, so that it does not
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from isal import isal_zlib
 
 from scanning.engines import containers, streams, tar, zip_reader
-from scanning.engines.formats import OPENED, STREAMS, UNSURE, Found, recognise, search
+from scanning.engines.formats import OPENED, UNSURE, Found, is_program, recognise, search
 from scanning.engines.notes import Notes
 
 STORED, DEFLATED, BZIP2, LZMA, ZSTD, XZ = 0, 8, 12, 14, 93, 95  # methods of zip (APPNOTE 4.4.5)
@@ -29,8 +29,8 @@ class Bounds:
     depth: int = 3  # archives in archives
     member_bytes: int = 32 << 20  # of one file in an archive; of a larger one the first so many are looked at
     ratio: int = 200  # unpacked to packed, beyond 8 MiB
-    files: int = 200_000
-    entries: int = 1_000_000  # headers, also of folders and links
+    files: int = 500_000
+    entries: int = 2_000_000  # headers, also of folders and links
     bytes: int = 8 << 30
 
     @property
@@ -77,6 +77,7 @@ def _stream(found: str, data: tar.Data, path: str, bounds: Bounds, notes: Notes)
     content, error = _gather(streams.unpacked(found, data), len(data), path, bounds, notes)
     if error is not None:
         if found in UNSURE and len(content) < UNSURE_BYTES:
+            bounds.files += 1
             return
         notes.add(f"that cannot be unpacked ({_short(error)})", path)
     if not content:
@@ -175,7 +176,7 @@ def _zip(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[It
     covered = zip_reader.Covered()
     directories = zip_reader.find_directories(data)
     if any(directory.in_pieces for directory in directories):
-        notes.add("that are one piece of a zip archive in several, whose other pieces are not looked at", path)
+        notes.add("that are one piece of a zip archive of several, which is not looked into without the others", path)
     elif not directories and not zip_reader.is_empty(data):
         notes.add("whose zip directory is missing: only the files that their own headers name were looked at", path)
     for directory in directories:
@@ -219,7 +220,7 @@ def _zip_unlisted(
     data: tar.Data, path: str, bounds: Bounds, notes: Notes, covered: zip_reader.Covered
 ) -> Iterator[Item]:
     """Yield the files that stand in no directory, as readers of streams see them, and archives before the first one."""
-    program = not zip_reader.starts_as_zip(bytes(data[:8]))
+    program = is_program(bytes(data[:4]))
     chain = 0  # where a reader of streams comes to by what it has read
     for start, end in covered.gaps(len(data)):
         at = start
@@ -307,9 +308,7 @@ class _ZipMember:
         content, error = _gather(chunks, len(packed), path, bounds, notes)
         return content, error, len(content) == header.size
 
-    def _pretended(
-        self, packed: memoryview, path: str, bounds: Bounds, notes: Notes, *, sure: bool
-    ) -> Iterator[Item]:
+    def _pretended(self, packed: memoryview, path: str, bounds: Bounds, notes: Notes, *, sure: bool) -> Iterator[Item]:
         """Yield a file that is marked as encrypted or packed with an unknown method and is neither, as its CRC shows.
 
         Some readers go by the mark and some do not, so packers of malware set it. What is so, is noted.

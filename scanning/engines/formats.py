@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from scanning.engines.tar_fields import BLOCK, Data, is_header
-from scanning.engines.zip_reader import find, find_directories, starts_as_zip
+from scanning.engines.zip_reader import Directory, find, find_directories, starts_as_zip
 
 HEAD = BLOCK
 MAX_OVERLAY_GAP = 4096  # bytes between the end of a program and what is appended to it
@@ -24,7 +24,6 @@ MAX_SEARCH = 32 << 20  # bytes of a script or program that are searched for one
 OPENED = frozenset(
     {"zip", "tar", "ar", "cpio", "rpm", "gzip", "zstd", "bzip2", "xz", "lzma", "lzip", "zlib"}
 )  # everything else that is recognised is noted
-STREAMS = frozenset({"gzip", "zstd", "bzip2", "xz", "lzma", "lzip", "zlib"})  # one file or archive, packed
 UNSURE = frozenset({"zlib", "lzma"})  # a few bytes tell these; what does not unpack is none
 PYINSTALLER = b"MEI\x0c\x0b\x0a\x0b\x0e"  # near the end of a program that PyInstaller has made
 
@@ -40,7 +39,10 @@ Check = Callable[[bytes], bool]
 
 
 def _bzip2(head: bytes) -> bool:
-    return head[3:4] in b"123456789" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")  # a block, or the end of an empty one
+    return head[3:4] in b"123456789" and head[4:10] in (
+        b"1AY&SY",
+        b"\x17rE8P\x90",
+    )  # a block, or the end of an empty one
 
 
 def _zlib(head: bytes) -> bool:
@@ -157,11 +159,24 @@ def recognise(data: Data) -> list[Found]:
     found = []
     if name := _of(head, data):
         found.append(Found(name))
-    if name != "zip" and len(data) >= 22 and find_directories(data):
+    if name != "zip" and len(data) >= 22 and any(not _is_member(name, data, each) for each in find_directories(data)):
         found.append(Found("zip"))
-    elif not name and (head[:2] in (b"#!", b"MZ") or head[:4] == b"\x7fELF"):
+    elif not name and is_program(head):
         found += _appended(head, data)
     return found
+
+
+def _is_member(name: str, data: Data, directory: Directory) -> bool:
+    """Whether the zip archive of ``directory`` is a file in the archive ``name`` around it, and so read there."""
+    begin = directory.bases[0]
+    if name == "tar":
+        return begin >= BLOCK and is_header(bytes(data[begin - BLOCK : begin]))
+    return name == "ar" and begin >= 2 and bytes(data[begin - 2 : begin]) == b"`\n"
+
+
+def is_program(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is one that can unpack what is appended to it."""
+    return head[:2] in (b"#!", b"MZ") or head[:4] == b"\x7fELF"
 
 
 def _of(head: bytes, data: Data) -> str:
@@ -181,7 +196,7 @@ def _of(head: bytes, data: Data) -> str:
         return "ace"
     if not head[13] and _lzma(head):
         return "lzma"
-    return _of_sectors(head, data) if len(data) > 2048 and not head[0] or len(data) > _ISO else ""
+    return _of_sectors(head, data) if (len(data) > 2048 and not head[0]) or len(data) > _ISO else ""
 
 
 def _of_sectors(head: bytes, data: Data) -> str:
@@ -242,7 +257,9 @@ def _end_of_elf(head: bytes, data: Data) -> int | None:
         return None
     wide = head[4] == 2
     programs, sections = struct.unpack_from(order + ("QQ" if wide else "II"), head, 32 if wide else 28)
-    program_size, program_count, section_size, section_count = struct.unpack_from(order + "4H", head, 54 if wide else 42)
+    program_size, program_count, section_size, section_count = struct.unpack_from(
+        order + "4H", head, 54 if wide else 42
+    )
     end = sections + section_size * section_count if sections else 0
     table = bytes(data[programs : programs + program_size * min(program_count, 64)])
     for at in range(0, len(table) - program_size + 1, program_size or len(table) + 1):

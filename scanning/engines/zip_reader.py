@@ -107,7 +107,7 @@ def _directories(data: Data, at: int, end: bytes) -> Iterator[Directory]:
     for record_at, size, offset in reversed(records):
         for start in {record_at - size, offset}:
             if size and 0 <= start < len(data) and bytes(data[start : start + 4]) == CENTRAL:
-                bases = (start - offset, 0) if 0 < start - offset else (0,)
+                bases = (start - offset, 0) if start - offset > 0 else (0,)
                 nothing = False
                 yield Directory(start, size, bases, in_pieces)
     if nothing and in_pieces and at + 22 == len(data):

@@ -8,7 +8,7 @@ import pytest
 
 import scanning
 from scanning.engines.yara import Yara
-from tests.scanning.archive_samples import NOTED, OPENED
+from tests.scanning.archive_samples import NOTED, ODD, OPENED
 from tests.scanning.engines.conftest import never
 from tests.scanning.layer import EICAR, layer
 
@@ -25,6 +25,7 @@ def test_what_the_readers_of_a_format_open_is_opened(yara: Yara, tmp_path: Path,
     name, build, path = OPENED[kind]
     report = yara.scan_layer(layer(tmp_path, {f"srv/{name}": build(EICAR)}), check=never)
     assert path in {found.path.removeprefix("srv/") for found in report.findings}
+    assert [ODD[kind] in line and f"srv/{name}" in line for line in report.skipped] == [True] * (kind in ODD)
 
 
 @pytest.mark.parametrize("kind", NOTED)
