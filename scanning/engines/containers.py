@@ -1,4 +1,4 @@
-"""Reads what holds files bare: ``ar`` (Debian packages, static libraries), ``cpio`` (initramfs, RPM) and RPM packages."""
+"""Reads what holds files bare: ``ar`` (Debian packages, static libraries), ``cpio`` (initramfs), and RPM packages."""
 
 from __future__ import annotations
 

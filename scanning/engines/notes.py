@@ -26,9 +26,10 @@ class Notes:
             return
         self.counts[why] += 1
         examples = self.examples.setdefault(why, [])
-        if len(examples) < MAX_EXAMPLES and (path := shown(path)) not in examples:
-            if not examples or sum(map(len, examples)) + len(path) + 2 * len(examples) <= MAX_PATH:
-                examples.append(path)
+        path = shown(path)
+        room = not examples or sum(map(len, examples)) + len(path) + 2 * len(examples) <= MAX_PATH
+        if room and len(examples) < MAX_EXAMPLES and path not in examples:
+            examples.append(path)
 
     def lines(self) -> tuple[str, ...]:
         """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""

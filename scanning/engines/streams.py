@@ -1,4 +1,4 @@
-"""Unpacks streams: gzip, zstd, bzip2, xz, ``.lzma``, lzip, zlib, raw deflate. Output comes in chunks, memory is bounded."""
+"""Unpacks streams: gzip, zstd, bzip2, xz, ``.lzma``, lzip, zlib, raw deflate; in chunks, in bounded memory."""
 
 from __future__ import annotations
 

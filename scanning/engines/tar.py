@@ -104,8 +104,9 @@ class _CutOff(TarError):
 def walk_all(data: Data) -> Iterator[TarEntry]:
     """Yield the entries of an archive as the most lenient readers see them, for archives that are no layers.
 
-    Goes on behind the end and behind damage as GNU tar does (``--ignore-zeros``; "Skipping to next header"), yields what
-    is there of a file that is cut off, and what a folder of the oldest format holds. At last raises the first TarError.
+    Goes on behind the end and behind damage as GNU tar does (``--ignore-zeros``; "Skipping to next header"), yields
+    what is there of a file that is cut off, and what a folder of the oldest format holds. At last raises the first
+    TarError.
     """
     offset, first = 0, None
     while offset >= 0:

@@ -1,8 +1,8 @@
 """Finds the files in a zip archive in every way that its readers do; unpacks nothing.
 
 Java, Python, Go and unzip read the directory at the end, whose offsets count from the start of the archive, which need
-not be that of the file. Readers of streams (busybox, ``java.util.zip.ZipInputStream``, bsdtar) know nothing of it and go
-by the header before each file. What the two say can differ, and either can be made to hide a file from the other.
+not be that of the file. Readers of streams (busybox, ``java.util.zip.ZipInputStream``, bsdtar) know nothing of it and
+go by the header before each file. What the two say can differ, and either can be made to hide a file from the other.
 Sections are those of PKWARE's APPNOTE.TXT 6.3.10.
 """
 
@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: where it begins, what its offsets count from, and whether other files hold a part of the archive."""
+    """One directory: where it begins, what its offsets count from, and whether other files hold parts of the archive."""
 
     start: int
     size: int
