@@ -209,8 +209,8 @@ def _zip_listed(
     member = _ZipMember(data, header, local.data)
     yield from member.read(_named(path, header), bounds, notes)
     end = member.end
-    if header.differs(local):
-        other = _ZipMember(data, local, local.data)
+    if header.differs(local) or (local.packed == 0 and local.method == DEFLATED):
+        other = _ZipMember(data, local, local.data, streamed=True)
         yield from other.read(_named(path, local), bounds, notes)
         end = min(end, other.end)
     covered.add(local.at, end)
@@ -232,7 +232,7 @@ def _zip_unlisted(
             at += 4
             if header is None or header.data > len(data):
                 continue
-            member = _ZipMember(data, header, header.data)
+            member = _ZipMember(data, header, header.data, streamed=True)
             sure = 0 <= header.at - chain <= zip_reader.MAX_DESCRIPTOR
             yield from member.read(_named(path, header), bounds, notes, sure=sure)
             if member.good:
@@ -247,10 +247,14 @@ def _named(path: str, header: zip_reader.Header) -> str:
 
 
 class _ZipMember:
-    """One file of a zip archive, read as ``header`` says. ``end`` is where its bytes end, once they are read."""
+    """One file of a zip archive, read as ``header`` says. ``end`` is where its bytes end, once they are read.
 
-    def __init__(self, data: tar.Data, header: zip_reader.Header, begin: int) -> None:
+    ``streamed``: as readers of streams do, which inflate to the end of a deflate stream, whatever size is named.
+    """
+
+    def __init__(self, data: tar.Data, header: zip_reader.Header, begin: int, *, streamed: bool = False) -> None:
         self._data, self._header, self._begin = memoryview(data), header, begin
+        self._inflates = streamed and header.method == DEFLATED
         self.end = begin + (header.packed or 0)
         self.good = False  # whether something was read that is surely this file's
 
@@ -259,23 +263,27 @@ class _ZipMember:
         header = self._header
         if header.packed == 0 and not header.size:
             self.good = True
-            return
+            if not self._inflates:
+                return
+            sure = False
         packed = self._packed()
         if header.flags & zip_reader.ENCRYPTED or header.method not in (STORED, DEFLATED, LZMA, *ZIP_STREAMS):
             yield from self._pretended(packed, path, bounds, notes, sure=sure)
             return
         content, error, known = self._unpacked(packed, path, bounds, notes)
         known = known and len(content) <= bounds.member_bytes  # or reading it twice would take long
-        if error is None and known and header.crc is not None and isal_zlib.crc32(content) != header.crc:
+        if sure and error is None and known and header.crc is not None and isal_zlib.crc32(content) != header.crc:
             error = ValueError("its checksum is wrong")
-        self.good = bool(content) and (error is None or sure)
-        if error is not None and (content or sure):
+        if error is not None and not sure and len(content) < UNSURE_BYTES:
+            return
+        self.good |= bool(content) and (error is None or sure)
+        if error is not None:
             notes.add(f"that cannot be unpacked ({_short(error)})", path)
         if content:
             yield path, content
 
     def _packed(self) -> memoryview:
-        if self._header.packed is not None:
+        if self._header.packed is not None and not self._inflates:
             return self._data[self._begin : self._begin + self._header.packed]
         if self._header.method != STORED:
             return self._data[self._begin :]
@@ -298,7 +306,7 @@ class _ZipMember:
         if header.method == DEFLATED:
             stream = streams.Inflated(packed)
             content, error = _gather(stream, len(packed), path, bounds, notes)
-            if stream.ended or header.packed is None:
+            if stream.ended or self._header.packed is None:
                 self.end = self._begin + stream.used
             return content, error, stream.ended
         if header.method == LZMA:
@@ -319,6 +327,8 @@ class _ZipMember:
                 content: tar.Data = packed
             else:
                 content, _error = _gather(streams.Inflated(packed), len(packed), path, bounds, Notes())
+            if len(content) > bounds.member_bytes:
+                break
             if header.crc is not None and content and isal_zlib.crc32(content) == header.crc:
                 self.good = True
                 bounds.files -= 1

@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: where it begins, what its offsets count from, and whether other files hold parts of the archive."""
+    """One directory: where it begins, what its offsets count from, and whether other files hold parts of it."""
 
     start: int
     size: int

@@ -141,6 +141,13 @@ def differing(content: bytes) -> bytes:
     return put_together((local(b"x", content, packed=packed), central(b"x", packed, 0, method=0)))
 
 
+def sizes_of_nothing(content: bytes) -> bytes:
+    """Both headers say that the file is empty; a reader of streams inflates what is there all the same."""
+    before, directory = bytearray(local(b"x", content)), bytearray(central(b"x", content, 0))
+    before[14:26] = directory[16:28] = bytes(12)
+    return put_together((bytes(before), bytes(directory)))
+
+
 def behind_the_directory(content: bytes) -> bytes:
     return zipped({"good": b"good"}) + local(b"x", content)
 
@@ -290,6 +297,7 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
     "zip, in the extent of another": ("e.zip", hidden_in_extent, "e.zip!/x"),
     "zip, behind its directory": ("d.zip", behind_the_directory, "d.zip!/x"),
     "zip, directory and header differ": ("v.zip", differing, "v.zip!/x"),
+    "zip, sizes of nothing": ("n.zip", sizes_of_nothing, "n.zip!/x"),
     "zip with two ends": ("t.zip", two_ends, "t.zip!/x"),
     "jar member that claims to be a link": ("l.jar", lying(attributes=0o120777 << 16), "l.jar!/x"),
     "jar member that ends in a slash": ("f.jar", lying(b"x/"), "f.jar!/x"),
