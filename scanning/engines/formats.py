@@ -22,9 +22,9 @@ MAX_APPENDED = 16  # places in one file where an archive may begin
 MAX_SEARCH = 32 << 20  # bytes of a script or program that are searched for one
 
 OPENED = frozenset(
-    {"zip", "tar", "ar", "cpio", "rpm", "gzip", "zstd", "bzip2", "xz", "lzma", "lzip", "zlib"}
+    {"zip", "tar", "ar", "cpio", "rpm", "gzip", "zstd", "bzip2", "xz", "lzma", "lzip", "compress", "zlib"}
 )  # everything else that is recognised is noted
-UNSURE = frozenset({"zlib", "lzma"})  # a few bytes tell these; what does not unpack is none
+UNSURE = frozenset({"zlib", "lzma", "compress"})  # a few bytes tell these; what does not unpack is none
 PYINSTALLER = b"MEI\x0c\x0b\x0a\x0b\x0e"  # near the end of a program that PyInstaller has made
 
 
@@ -102,6 +102,7 @@ MAGICS: tuple[tuple[bytes, str, Check], ...] = (
     (b"BZh", "bzip2", _bzip2),
     (b"\xfd7zXZ\x00", "xz", _always),
     (b"LZIP", "lzip", lambda head: head[4:5] in (b"\x00", b"\x01")),
+    (b"\x1f\x9d", "compress", _compress),
     (b"!<arch>\n", "ar", _always),
     (b"\xed\xab\xee\xdb", "rpm", lambda head: head[4:5] in (b"\x03", b"\x04")),
     (b"07070", "cpio", lambda head: head[5:6] in (b"1", b"2", b"7")),
@@ -120,7 +121,6 @@ MAGICS: tuple[tuple[bytes, str, Check], ...] = (
     (b"\x89LZO\x00\r\n\x1a\n", "lzop", _always),
     (b"LRZI", "lrzip", lambda head: head[4:5] == b"\x00"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy", _always),
-    (b"\x1f\x9d", "compress", _compress),
     *((bytes([number]) + b"\xb5\x2f\xfd", "an old zstd", _always) for number in range(0x22, 0x28)),
     (b"\x60\xea", "arj", _arj),
     (b"ADBd", "apk 3", _always),
@@ -146,7 +146,7 @@ _BY_FIRST: dict[bytes, tuple[tuple[bytes, str, Check], ...]] = {
 # at other places: offset, bytes, what it is, and where the first byte of what is checked lies
 _ISO, _EXT, _EROFS, _BTRFS = 32769, 1080, 1024, 65600
 _APPENDED = re.compile(
-    rb"\x1f\x8b\x08[\x00-\x1f]|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
+    rb"\x1f\x8b\x08[\x00-\x1f]|\x1f\x9d[\x09-\x10\x89-\x90]|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
     rb"|\x04\x22\x4d\x18|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|MSCF\x00\x00\x00\x00|hsqs|07070[127]|!<arch>\n|\xed\xab\xee\xdb"
     rb"|\x89LZO\x00\r\n\x1a\n|\x5d\x00\x00[\x00-\xff]{10}\x00|ustar",
     re.DOTALL,

@@ -1,4 +1,4 @@
-"""Unpacks streams: gzip, zstd, bzip2, xz, ``.lzma``, lzip, zlib, raw deflate; in chunks, in bounded memory."""
+"""Unpacks streams: gzip, zstd, bzip2, xz, ``.lzma``, lzip, compress, zlib, deflate; in chunks, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scanning.layers.decompress import plain
 CHUNK = 1 << 16
 LZMA_MEMORY = 128 << 20  # for .xz and .lzma; ``xz -9`` needs 65 MiB
 MAX_DICTIONARY = 64 << 20  # where the decoder itself has no bound, which is lzip and LZMA in zip
+LZW_WIDTH, LZW_CLEAR = 9, 256  # bits of the first codes; the code that empties the table
 LZIP_TRAILER = {0: 12, 1: 20}  # bytes behind a stream, by version
 
 
@@ -88,6 +89,8 @@ def unpacked(name: str, data: Data) -> Iterator[bytes]:
         yield from plain(reader(data))
     elif name == "zlib":
         yield from Inflated(data, 15)
+    elif name == "compress":
+        yield from _lzw(data)
     elif name == "lzip":
         yield from _lzip(data)
     elif name == "bzip2":
@@ -136,6 +139,52 @@ def _lzip(data: Data) -> Iterator[bytes]:
         at += 6 + stream.used + LZIP_TRAILER[version]
     if at < len(view):
         raise ValueError("something that is not lzip follows its lzip stream")
+
+
+def _lzw(data: Data) -> Iterator[bytes]:
+    """Yield the content of a ``.Z`` file of compress(1).
+
+    Codes come in groups of eight. A group in which their width changes or the table is emptied is not read to its end.
+    """
+    view = memoryview(data)
+    most = 1 << (view[2] & 0x1F)
+    clear = LZW_CLEAR if view[2] & 0x80 else -1
+    prefixes, suffixes = [0] * most, bytearray(most)
+    free, width, at = LZW_CLEAR + (clear > 0), LZW_WIDTH, 3
+    last, first = -1, 0
+    content = bytearray()
+    while group := bytes(view[at : at + width]):
+        at += width
+        codes, wide = int.from_bytes(group, "little"), width
+        for _ in range(len(group) * 8 // width):
+            code, codes = codes & ((1 << wide) - 1), codes >> wide
+            if code == clear:
+                free, width = LZW_CLEAR, LZW_WIDTH
+                break
+            if code > free or (last < 0 and code > 255):
+                raise ValueError("its codes are malformed")
+            entry, text = code, bytearray()
+            if code == free and last >= 0:
+                text.append(first)
+                entry = last
+            while entry > 255:
+                text.append(suffixes[entry])
+                entry = prefixes[entry]
+            first = entry
+            text.append(first)
+            text.reverse()
+            content += text
+            if last >= 0 and free < most:
+                prefixes[free], suffixes[free] = last, first
+                free += 1
+            last = code
+            if free >= 1 << width and 1 << width < most:
+                width += 1
+                break
+        if len(content) >= CHUNK:
+            yield bytes(content)
+            content.clear()
+    yield bytes(content)
 
 
 def _members(data: Data, new: Callable[[], Decoder]) -> Iterator[bytes]:

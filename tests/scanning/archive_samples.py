@@ -217,6 +217,24 @@ def lzip(content: bytes) -> bytes:
     return b"LZIP\1\x10" + raw + trailer
 
 
+def compressed(content: bytes, bits: int = 16) -> bytes:
+    """As compress(1) packs it where it finds no repetition: each byte a code, which get wider as the table fills."""
+    out, width, free = bytearray([0x1F, 0x9D, 0x80 | bits]), 9, 257
+    group: list[int] = []
+    for number, byte in enumerate(content):
+        group.append(byte)
+        if number and free < 1 << bits:
+            free += 1
+        wider = free >= 1 << width and width < bits
+        if len(group) == 8 or wider or number == len(content) - 1:
+            packed = sum(code << place * width for place, code in enumerate(group))
+            last = number == len(content) - 1
+            out += packed.to_bytes(-(-len(group) * width // 8) if last else width, "little")
+            group = []
+        width += wider
+    return bytes(out)
+
+
 def lzma_alone(content: bytes) -> bytes:
     return lzma.compress(content, lzma.FORMAT_ALONE)
 
@@ -331,6 +349,8 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
     "xz, two streams": ("2.xz", lambda it: lzma.compress(b"") + bytes(4) + lzma.compress(it), "2.xz!/2"),
     "lzma": ("x.lzma", lzma_alone, "x.lzma!/x"),
     "lzma of a v7 tar": ("t.tlz", lambda it: lzma_alone(v7(it)), "t.tlz!/d/x"),
+    "compress": ("x.Z", compressed, "x.Z!/x"),
+    "compress of a tar": ("t.Z", lambda it: compressed(tar({"d/x": it})), "t.Z!/d/x"),
     "lzip": ("x.lz", lzip, "x.lz!/x"),
     "lzip, two members": ("2.lz", lambda it: lzip(b"") + lzip(it), "2.lz!/2"),
     "zstd": ("x.zst", zstandard.compress, "x.zst!/x"),
@@ -370,10 +390,6 @@ ISO = bytearray(40_000)
 ISO[32769:32774] = b"CD001"
 
 
-def compressed(content: bytes) -> bytes:
-    return b"\x1f\x9d\x90" + content
-
-
 # kind → name of the file, its bytes, and the words with which it is noted
 NOTED: dict[str, tuple[str, Builder, str]] = {
     "zip, encrypted": ("a.zip", encrypted, "encrypted with a password"),
@@ -404,7 +420,6 @@ NOTED: dict[str, tuple[str, Builder, str]] = {
     "cab": ("a.cab", lambda it: b"MSCF\0\0\0\0" + it, "packed with cab"),
     "lz4": ("a.lz4", lambda it: b"\x04\x22\x4d\x18" + it, "packed with lz4"),
     "lzop": ("a.lzo", lambda it: b"\x89LZO\0\r\n\x1a\n" + it, "packed with lzop"),
-    "compress": ("a.Z", compressed, "packed with compress"),
     "arj": (
         "a.arj",
         lambda it: b"\x60\xea" + struct.pack("<H", len(ARJ)) + ARJ + struct.pack("<I", zlib.crc32(ARJ)),

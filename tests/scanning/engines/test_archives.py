@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
 import tarfile
 import zipfile
 import zlib
@@ -20,7 +21,7 @@ import scanning
 from scanning.engines import archives, formats
 from scanning.engines.notes import MAX_PATH, Notes
 from scanning.engines.yara import Yara
-from tests.scanning.archive_samples import NOTED, ODD, OPENED, central, elf, end, local, zipped
+from tests.scanning.archive_samples import NOTED, ODD, OPENED, central, compressed, elf, end, local, zipped
 from tests.scanning.engines.conftest import never
 from tests.scanning.layer import EICAR, layer, tar
 
@@ -149,6 +150,19 @@ def test_rubbish_behind_the_first_bytes_of_a_format_makes_no_reader_fail(data: b
     for content in (magic + data, b"#!/bin/sh\n\0" + magic + data, data):
         for path, _content in archives.members(content, "a", archives.Bounds(), Notes()):
             assert path.startswith("a!/")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5000), st.integers(9, 16), st.integers(0, 5000))
+def test_what_compress_packs_is_read_as_gzip_reads_it(length: int, bits: int, flip: int) -> None:
+    packed = bytearray(compressed((MARK * 20)[:length], bits))
+    if flip < len(packed) - 3:
+        packed[3 + flip] ^= 1  # makes codes of the table of those of bytes
+    theirs = subprocess.run(["gzip", "-dc"], input=bytes(packed), capture_output=True, check=False)
+    found = archives.members(bytes(packed), "a.Z", archives.Bounds(), Notes())
+    ours = b"".join(bytes(content) for _path, content in found)
+    if theirs.returncode == 0:
+        assert ours == theirs.stdout
 
 
 def test_the_same_file_named_without_number_in_a_directory_is_read_to_a_bound() -> None:
