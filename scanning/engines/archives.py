@@ -76,7 +76,7 @@ def _stream(found: str, data: tar.Data, path: str, bounds: Bounds, notes: Notes)
     """Yield what is packed in the stream ``data``: one file, or the files of the archive that it holds."""
     content, error = _gather(streams.unpacked(found, data), len(data), path, bounds, notes)
     if error is not None:
-        if found in UNSURE and len(content) < UNSURE_BYTES:
+        if found in UNSURE and len(content) < UNSURE_BYTES and not isinstance(error, streams.Behind):
             bounds.files += 1
             return
         notes.add(f"that cannot be unpacked ({_short(error)})", path)
@@ -175,6 +175,8 @@ def _zip(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[It
     """Yield the files that any reader of zip finds: those of the directory, and those that stand in none."""
     covered = zip_reader.Covered()
     directories = zip_reader.find_directories(data)
+    if any(directory.hidden for directory in directories):
+        notes.add("that cannot be unpacked (the zip archive has too many end records)", path)
     if any(directory.in_pieces for directory in directories):
         notes.add("that are one piece of a zip archive of several, which is not looked into without the others", path)
     elif not directories and not zip_reader.is_empty(data):

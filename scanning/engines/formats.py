@@ -97,6 +97,7 @@ def _always(head: bytes) -> bool:
 # first bytes, what it is, and what else must hold of the first 512 bytes
 MAGICS: tuple[tuple[bytes, str, Check], ...] = (
     (b"\x1f\x8b\x08", "gzip", _always),
+    (b"\x1f\x9e\x08", "gzip", _always),  # as gzip wrote before 1993, and reads to this day
     (b"\x28\xb5\x2f\xfd", "zstd", _always),
     *((bytes([number]) + b"\x2a\x4d\x18", "zstd", _always) for number in range(0x50, 0x60)),  # a frame to be skipped
     (b"BZh", "bzip2", _bzip2),
@@ -220,9 +221,10 @@ def _of_sectors(head: bytes, data: Data) -> str:
 def _appended(head: bytes, data: Data) -> Iterator[Found]:
     """Yield what is appended to a shell script or a program, each where it begins."""
     if head[:2] == b"#!":
-        binary = find(data, b"\x00", 2, min(len(data), MAX_SEARCH))
-        if binary >= 0:
+        if find(data, b"\x00", 2, min(len(data), MAX_SEARCH)) >= 0:
             yield from search(data, 2, len(data))
+        if len(data) > MAX_SEARCH:
+            yield Found("so much that not all of it is searched for archives")
         return
     end = _end_of_elf(head, data) if head[:4] == b"\x7fELF" else _end_of_pe(head, data)
     if end is None or not HEAD < end < len(data):
@@ -246,7 +248,10 @@ def search(data: Data, start: int, end: int) -> Iterator[Found]:
             continue
         yield Found(name, at)
         count += 1
-        if count >= MAX_APPENDED or name in ("tar", "cpio", "ar"):  # the next would be in this one
+        if name in ("tar", "cpio", "ar"):  # the next would be in this one
+            return
+        if count >= MAX_APPENDED:
+            yield Found("more archives than are tried", at)
             return
 
 

@@ -16,8 +16,13 @@ from scanning.layers.decompress import plain
 CHUNK = 1 << 16
 LZMA_MEMORY = 128 << 20  # for .xz and .lzma; ``xz -9`` needs 65 MiB
 MAX_DICTIONARY = 64 << 20  # where the decoder itself has no bound, which is lzip and LZMA in zip
+OLD_GZIP = b"\x1f\x9e"
 LZW_WIDTH, LZW_CLEAR = 9, 256  # bits of the first codes; the code that empties the table
 LZIP_TRAILER = {0: 12, 1: 20}  # bytes behind a stream, by version
+
+
+class Behind(Exception):
+    """A whole stream was unpacked, and what follows it is none."""
 
 
 class Decoder(Protocol):
@@ -86,7 +91,7 @@ class Decoded:
 def unpacked(name: str, data: Data) -> Iterator[bytes]:
     """Yield what the stream ``data`` in the format ``name`` holds. Raises whatever the decoder raises at damage."""
     if name in ("gzip", "zstd"):
-        yield from plain(reader(data))
+        yield from plain(_AsGzip(data) if bytes(data[:2]) == OLD_GZIP else reader(data))
     elif name == "zlib":
         yield from Inflated(data, 15)
     elif name == "compress":
@@ -189,7 +194,7 @@ def _lzw(data: Data) -> Iterator[bytes]:
 
 def _members(data: Data, new: Callable[[], Decoder]) -> Iterator[bytes]:
     """Yield the content of one stream behind the other; zeros may stand behind a stream."""
-    at, view = 0, memoryview(data)
+    at, view, ended = 0, memoryview(data), False
     while at < len(view):
         window = bytes(view[at : at + CHUNK])
         zeros = len(window) - len(window.lstrip(b"\0"))
@@ -197,13 +202,30 @@ def _members(data: Data, new: Callable[[], Decoder]) -> Iterator[bytes]:
         if zeros == len(window):
             continue
         stream = Decoded(view[at:], new())
-        yield from stream
-        at += stream.used
+        try:
+            yield from stream
+        except Exception as error:
+            if ended:
+                raise Behind("something that cannot be unpacked follows its stream") from error
+            raise
+        at, ended = at + stream.used, True
 
 
 def reader(data: Data) -> io.BytesIO | io.BufferedReader:
     """Return a file of ``data`` that copies no more than is read."""
     return io.BytesIO(data) if isinstance(data, bytes) else io.BufferedReader(_Window(memoryview(data)), CHUNK)
+
+
+class _AsGzip:
+    """A file of ``data``, which begins as gzip did before 1993, that begins as it does now."""
+
+    def __init__(self, data: Data) -> None:
+        self._source = reader(data)
+        self._head = b"\x1f\x8b"
+
+    def read(self, size: int = -1, /) -> bytes:
+        head, self._head = self._head, b""
+        return head + self._source.read(size)[len(head) :]
 
 
 class _Window(io.RawIOBase):

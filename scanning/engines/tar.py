@@ -129,7 +129,7 @@ def _next_header(data: Data, offset: int) -> int:
         window = bytes(data[offset : offset + WINDOW])
         if window.strip(b"\x00"):
             for at in range(0, len(window), BLOCK):
-                if window[at] and is_header(window[at : at + BLOCK]):
+                if is_header(window[at : at + BLOCK]):
                     return offset + at
         offset += len(window)
     return -1

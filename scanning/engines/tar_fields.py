@@ -7,6 +7,7 @@ import mmap
 Data = bytes | bytearray | memoryview | mmap.mmap
 
 BLOCK = 512
+CHECKSUM_BEGINS = tuple(b"%d" % digit for digit in range(8))
 MAX_NUMBER = (1 << 63) - 1
 
 
@@ -31,7 +32,7 @@ def check_sum(block: bytes, start: int) -> None:
 
 def is_header(block: bytes) -> bool:
     """Whether ``block`` is the header of a file, of whatever format: the oldest have nothing but their checksum."""
-    if len(block) < BLOCK or not block[0] or not block[148:156].strip(b" \x00").isdigit():
+    if len(block) < BLOCK or not (block[148] & 0x80 or block[148:156].lstrip(b" ")[:1] in CHECKSUM_BEGINS):
         return False
     try:
         check_sum(block, 0)

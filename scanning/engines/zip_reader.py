@@ -18,7 +18,8 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 END64, LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 SPANNED = (b"PK\x07\x08", b"PK00")  # stands before the first header of an archive in pieces, also where it is but one
 TAIL = 65_535 + 22  # of a file, in which the end record lies
-SEARCH = 1 << 20  # bytes that are searched at once
+SEARCH = 1 << 20  # bytes that are searched at once, at most
+MAX_ENDS = 1024  # end records that are tried
 ZIP64_FIELD = 1
 UNKNOWN_SIZE = 1 << 3  # flag: the sizes follow the file
 ENCRYPTED = 1
@@ -56,6 +57,7 @@ class Directory:
     size: int
     bases: tuple[int, ...]
     in_pieces: bool = False
+    hidden: bool = False  # among more end records than are tried, so that it is not looked for
 
 
 def starts_as_zip(head: bytes) -> bool:
@@ -81,8 +83,12 @@ def find_directories(data: Data) -> list[Directory]:
         return []
     origin = len(data) - len(tail)
     found: list[Directory] = []
-    at = len(tail)
-    while (at := tail.rfind(END, 0, at)) >= 0 and len(found) < 16:
+    at, tried = len(tail), 0
+    while (at := tail.rfind(END, 0, at)) >= 0:
+        tried += 1
+        if tried > MAX_ENDS:
+            found.append(Directory(len(data), 0, (0,), hidden=True))
+            break
         end = tail[at : at + 22]
         if len(end) < 22:
             continue
@@ -191,8 +197,10 @@ class Covered:
 
 def find(data: Data, what: bytes, start: int, end: int) -> int:
     """Return where ``what`` begins within these bounds, -1 where it is not there."""
-    for at in range(start, end, SEARCH):
-        window = bytes(data[at : min(at + SEARCH + len(what) - 1, end)])
+    at, size = start, 256  # small at first: what is searched for may follow at once, many times
+    while at < end:
+        window = bytes(data[at : min(at + size + len(what) - 1, end)])
         if (place := window.find(what)) >= 0:
             return at + place
+        at, size = at + size, min(size * 4, SEARCH)
     return -1

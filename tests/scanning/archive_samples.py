@@ -198,6 +198,12 @@ def v7(content: bytes, name: bytes = b"d/x", *, magic: bytes = b"", size: int | 
     return bytes(header) + content + bytes(-len(content) % 512) + bytes(1024)
 
 
+def binary_checksum(content: bytes) -> bytes:
+    data = bytearray(v7(content))
+    data[148:156] = b"\x80" + int(data[148:154], 8).to_bytes(7, "big")
+    return bytes(data)
+
+
 def tar_of(format: int) -> Builder:
     def build(content: bytes) -> bytes:
         out = io.BytesIO()
@@ -332,6 +338,7 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
     "tar, v7": ("v7.tar", v7, "v7.tar!/d/x"),
     "tar, blank magic": ("blank.tar", lambda it: v7(it, magic=b"     "), "blank.tar!/d/x"),
     "tar, magic of nobody": ("own.tar", lambda it: v7(it, magic=b"rstar\0"), "own.tar!/d/x"),
+    "tar, v7, checksum in base 256": ("c.tar", binary_checksum, "c.tar!/d/x"),
     "tar, ustar": ("u.tar", tar_of(tarfile.USTAR_FORMAT), "u.tar!/d/" + "long-" * 10 + "/x"),
     "tar, gnu": ("g.tar", tar_of(tarfile.GNU_FORMAT), "g.tar!/d/" + "long-" * 40 + "/x"),
     "tar, pax": ("x.tar", tar_of(tarfile.PAX_FORMAT), "x.tar!/d/" + "long-" * 40 + "/x"),
@@ -341,6 +348,7 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
     "gzip": ("x.gz", gzip.compress, "x.gz!/x"),
     "gzip of a tar": ("t.tgz", lambda it: gzip.compress(tar({"d/x": it})), "t.tgz!/d/x"),
     "gzip of a v7 tar": ("v7.tgz", lambda it: gzip.compress(v7(it)), "v7.tgz!/d/x"),
+    "gzip of 1992": ("92.gz", lambda it: b"\x1f\x9e" + gzip.compress(it)[2:], "92.gz!/92"),
     "gzip, two members": ("2.gz", lambda it: gzip.compress(b"") + gzip.compress(it), "2.gz!/2"),
     "zip behind gzip": ("gz.jar", lambda it: gzip.compress(b"good") + zipped({"x": it}), "gz.jar!/x"),
     "bzip2": ("x.bz2", bz2.compress, "x.bz2!/x"),
@@ -410,7 +418,23 @@ NOTED: dict[str, tuple[str, Builder, str]] = {
         lambda it: lzma.compress(bytes(range(256)) * 40, lzma.FORMAT_ALONE)[:-6] + b"",
         "cut off",
     ),
+    "lzma with something behind": ("a.lzma", lambda it: lzma_alone(it) + b"rest", "follows its stream"),
     "7z": ("a.7z", lambda it: b"7z\xbc\xaf\x27\x1c\0\4" + it, "packed with 7z"),
+    "7z behind decoys in a script": (
+        "a.run",
+        lambda it: SHELL + b"\x1f\x8b\x08\0 decoy " * 100 + b"7z\xbc\xaf\x27\x1c\0\4" + it,
+        "more archives than are tried",
+    ),
+    "zip with end records without number": (
+        "a.zip",
+        lambda it: put_together((local(b"x", it), central(b"x", it, 0)), comment=(b"PK\5\6" + b"x" * 18) * 2000)[1:],
+        "too many end records",
+    ),
+    "script with much behind it": (
+        "a.run",
+        lambda it: SHELL + bytes(33 << 20) + it,
+        "not all of it is searched",
+    ),
     "7z behind a script": ("a.run", lambda it: SHELL + b"7z\xbc\xaf\x27\x1c\0\4" + it, "packed with 7z"),
     "rar": ("a.rar", lambda it: b"Rar!\x1a\7\0" + it, "packed with rar"),
     "SquashFS": ("a.snap", lambda it: b"hsqs".ljust(28, b"\1") + b"\4\0" + it, "packed with SquashFS"),
