@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 MAX_PATH = 1000  # characters of a path
 MAX_LINES = 50
+MAX_EXAMPLES = 3  # paths that are named for one reason
 
 
 @dataclass
 class Notes:
-    """What was not looked at and why, counted, each with one path for an example."""
+    """What was not looked at and why, counted, each with the first paths for examples."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     others: int = 0
 
     def add(self, why: str, path: str) -> None:
@@ -24,13 +25,18 @@ class Notes:
             self.others += 1
             return
         self.counts[why] += 1
-        self.examples.setdefault(why, shown(path))
+        examples = self.examples.setdefault(why, [])
+        path = shown(path)
+        room = not examples or sum(map(len, examples)) + len(path) + 2 * len(examples) <= MAX_PATH
+        if room and len(examples) < MAX_EXAMPLES and path not in examples:
+            examples.append(path)
 
     def lines(self) -> tuple[str, ...]:
         """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""
         lines = [
-            f"1 file {why}: {self.examples[why]}" if count == 1 else f"{count} files {why}, e.g. {self.examples[why]}"
+            f"1 file {why}: {paths}" if count == 1 else f"{count} files {why}, e.g. {paths}"
             for why, count in self.counts.items()
+            for paths in [", ".join(self.examples[why])]
         ]
         return (*lines, *([f"{self.others} more for other reasons"] if self.others else []))
 

@@ -8,16 +8,28 @@ base-256 numbers, sparse files of all four kinds).
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from scanning.engines.tar_fields import BLOCK, Data, TarError, check_sum, decimal, number, padded, pax_records, span
+from scanning.engines.tar_fields import (
+    BLOCK,
+    Data,
+    TarError,
+    check_sum,
+    decimal,
+    is_header,
+    number,
+    padded,
+    pax_records,
+    span,
+)
 from scanning.engines.tar_sparse import Segment, check_segments, old_sparse, pax_sparse
 
-__all__ = ["BLOCK", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk"]
+__all__ = ["BLOCK", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk", "walk_all"]
 
 MAX_SPECIAL_BYTES = 1 << 20  # of a pax header or a long name, as in Go; a path needs 4 KiB
 MAX_SPECIAL = 100  # of them before one file; writers make three. Without a file nobody gets to stop the reader
+WINDOW = 128 * BLOCK  # that is searched at once for a header
 ZERO_BLOCK = bytes(BLOCK)
 
 USTAR_MAGIC, GNU_MAGIC, STAR_TRAILER = b"ustar\x00", b"ustar  \x00", b"tar\x00"
@@ -81,14 +93,60 @@ def rooted(name: bytes) -> bytes:
     return b"/".join(parts)
 
 
+class _CutOff(TarError):
+    """A file of which only the first bytes are there; ``entry`` is what there is of it."""
+
+    def __init__(self, offset: int, what: str, entry: TarEntry) -> None:
+        super().__init__(offset, what)
+        self.entry = entry
+
+
+def walk_all(data: Data) -> Iterator[TarEntry]:
+    """Yield the entries of an archive as the most lenient readers see them, for archives that are no layers.
+
+    Goes on behind the end and behind damage as GNU tar does (``--ignore-zeros``; "Skipping to next header"), yields
+    what is there of a file that is cut off, and what a folder of the oldest format holds. At last raises the first
+    TarError.
+    """
+    offset, first = 0, None
+    while offset >= 0:
+        try:
+            offset = yield from _walk(data, offset, lenient=True)
+        except TarError as error:
+            first = first or error
+            if isinstance(error, _CutOff):
+                yield error.entry
+                break
+            offset = error.offset + BLOCK
+        offset = _next_header(data, offset)
+    if first is not None:
+        raise first
+
+
+def _next_header(data: Data, offset: int) -> int:
+    """Return where the next header from ``offset`` lies, -1 where there is none."""
+    while offset < len(data):
+        window = bytes(data[offset : offset + WINDOW])
+        if window.strip(b"\x00"):
+            for at in range(0, len(window), BLOCK):
+                if is_header(window[at : at + BLOCK]):
+                    return offset + at
+        offset += len(window)
+    return -1
+
+
 def walk(data: Data) -> Iterator[TarEntry]:
     """Yield the entries of the archive in order; memory does not grow with their number.
 
     Ends at two zero blocks or at the end of ``data``. Raises TarError where the archive cannot be read on. Whatever
     the archive holds, little is read between two entries.
     """
+    yield from _walk(data, 0)
+
+
+def _walk(data: Data, offset: int, *, lenient: bool = False) -> Generator[TarEntry, None, int]:
+    """Yield the entries from ``offset`` on, and return where they end."""
     end = len(data)
-    offset = 0
     pax: dict[bytes, bytes] = {}
     long_name = long_link = b""
     special = 0  # extended headers since the last entry
@@ -98,7 +156,7 @@ def walk(data: Data) -> Iterator[TarEntry]:
         offset += BLOCK
         if block == ZERO_BLOCK:
             if bytes(data[offset : offset + BLOCK]) in (ZERO_BLOCK, b""):
-                return
+                return offset
             continue
         if len(block) < BLOCK:
             raise TarError(start, "a header that is cut off")
@@ -124,11 +182,12 @@ def walk(data: Data) -> Iterator[TarEntry]:
             else:
                 pax = pax_records(body, start)
             continue
-        entry, offset = _entry(data, block, offset, stored, pax, long_name, long_link, end)
+        entry, offset = _entry(data, block, offset, stored, pax, long_name, long_link, end, lenient=lenient)
         yield entry
         pax, long_name, long_link, special = {}, b"", b"", 0
     if pax or long_name or long_link:
         raise TarError(end, "an extended header without its file")
+    return end
 
 
 def read(data: Data, entry: TarEntry) -> bytes:
@@ -152,6 +211,8 @@ def _entry(
     long_name: bytes,
     long_link: bytes,
     end: int,
+    *,
+    lenient: bool,
 ) -> tuple[TarEntry, int]:
     """Return the entry of header ``block`` whose body begins at ``offset``, and the offset of the next header."""
     start = offset - BLOCK
@@ -177,8 +238,9 @@ def _entry(
     body = first if kind == b"S" else offset  # where its stored bytes begin, with the map of format 1.0 among them
     following = body + padded(stored)
     if body + stored > end:
-        raise TarError(start, f"a file of {stored} bytes that is cut off")
-    if kind == b"\x00" and name.endswith(b"/"):  # how v7 archives write a folder
+        part = TarEntry(name, type_, max(end - first, 0) if segments is None else 0, first, mode, linkname)
+        raise _CutOff(start, f"a file of {stored} bytes that is cut off", part)
+    if kind == b"\x00" and name.endswith(b"/") and not (lenient and stored):  # how v7 archives write a folder
         return TarEntry(name, EntryType.DIRECTORY, 0, offset, mode, linkname), following
     if segments is not None:
         check_segments(segments, size, body + stored, start)

@@ -7,6 +7,7 @@ import mmap
 Data = bytes | bytearray | memoryview | mmap.mmap
 
 BLOCK = 512
+CHECKSUM_BEGINS = tuple(b"%d" % digit for digit in range(8))
 MAX_NUMBER = (1 << 63) - 1
 
 
@@ -27,6 +28,18 @@ def check_sum(block: bytes, start: int) -> None:
     if unsigned - 256 * sum(byte > 127 for byte in block[:148] + block[156:]) == expected:  # as some old writers summed
         return
     raise TarError(start, "something that is no header (its checksum is wrong)")
+
+
+def is_header(block: bytes) -> bool:
+    """Whether ``block`` is the header of a file, of whatever format: the oldest have nothing but their checksum."""
+    if len(block) < BLOCK or not (block[148] & 0x80 or block[148:156].lstrip(b" ")[:1] in CHECKSUM_BEGINS):
+        return False
+    try:
+        check_sum(block, 0)
+        number(block[124:136], 0)
+    except TarError:
+        return False
+    return True
 
 
 def number(field: bytes, start: int) -> int:

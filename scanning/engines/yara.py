@@ -12,7 +12,7 @@ from scanning.engines.notes import Notes
 from scanning.engines.ruleset import RuleSet, check_own, compile_rules, engine_version, read_sources, rules_version
 from scanning.engines.yara_look import MAX_FILE_BYTES
 
-REVISION = 1  # of how we look (yara_look.py); part of the version, so that raising it has every layer looked at again
+REVISION = 2  # of how we look (yara_look.py); part of the version, so that raising it has every layer looked at again
 
 
 class Yara:

@@ -17,7 +17,8 @@ from typing import Any
 import yara_x
 
 from scanning.engines import tar
-from scanning.engines.archives import Bounds, kind, members
+from scanning.engines.archives import Bounds, members
+from scanning.engines.formats import Found, recognise
 from scanning.engines.notes import Notes, shown
 
 PIECE = 64 << 20
@@ -94,8 +95,8 @@ class Look:
             self._release(len(piece))
         if hits:
             self._found(path, content, list(hits))
-        if kind(content):
-            self._archive(path, content, depth)
+        if found := recognise(content):
+            self._archive(path, content, found, depth)
 
     def _release(self, count: int) -> None:
         """Give back the pages of the mmap after every so many bytes read, so that they do not count as our memory."""
@@ -104,11 +105,13 @@ class Look:
             self._data.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 
-    def _archive(self, path: str, content: tar.Data, depth: int) -> None:
+    def _archive(self, path: str, content: tar.Data, found: list[Found], depth: int) -> None:
         if depth >= self._bounds.depth:
+            if all(each.format == "zlib" for each in found):  # which two bytes tell, and nothing unpacks by itself
+                return
             self.notes.add(f"in archives nested deeper than {depth}", path)
             return
-        for inner, member in members(content, path, self._bounds, self.notes):
+        for inner, member in members(content, path, self._bounds, self.notes, found):
             if member:
                 self._file(inner, member, depth + 1)
 
