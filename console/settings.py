@@ -413,7 +413,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("TALLYMAN_LOG_LEVEL", "INFO")},
-    "loggers": {"django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+    "loggers": {
+        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "waitress": {"level": "WARNING"},
+        "waitress.queue": {"level": "ERROR"},  # it warns of each request that finds no thread free
+    },
 }
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
