@@ -16,7 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
 
-from console import keys
+from console import keys, proxies
 
 env = FileAwareEnv()
 
@@ -47,6 +47,17 @@ ALLOWED_HOSTS: list[str] = env.list("TALLYMAN_HOSTS", []) or [
 CSRF_TRUSTED_ORIGINS = [URL]
 LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
 WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
+# Networks (CIDR) of reverse proxies that are believed who their client is and whether it came by HTTPS; "unix": whoever
+# connects to the socket that is a file. TALLYMAN_BEHIND_PROXY is short for those of this machine.
+TRUSTED_PROXIES: list[str] = env.list("TALLYMAN_TRUSTED_PROXIES", []) or (
+    ["127.0.0.0/8", "::1/128", proxies.UNIX] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
+)
+try:
+    proxies.networks_of(TRUSTED_PROXIES)
+except ValueError as error:
+    raise ImproperlyConfigured(
+        'TALLYMAN_TRUSTED_PROXIES must be networks such as 10.0.0.0/8, or "unix", separated by commas.'
+    ) from error
 
 INSTALLED_APPS = [
     "django_q",
@@ -75,6 +86,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "console.proxies.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -241,6 +253,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "console.proxies.client_address"
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
@@ -348,7 +361,7 @@ if HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
+    SECURE_PROXY_SSL_HEADER = (proxies.FORWARDED_PROTO, "https") if TRUSTED_PROXIES else None
 
 # --- language and time -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
