@@ -14,8 +14,9 @@ import pytest
 from django.test import Client
 from django.urls import resolve, reverse
 
-from console import listing
-from console.listing import filters, page, saved, views  # noqa: F401  # as parts of ``listing``
+from console.listing import filters as listing_filters
+from console.listing import page as listing_page
+from console.listing import saved, views
 from registries.live_test import NotNowError
 from tests.people import person
 from tests.test_access import ADDRESSES, NEVER, client_of, rows, url_of
@@ -88,7 +89,7 @@ def test_an_odd_value_in_any_field_of_any_address_is_no_error(
 
 def names_read(view: Any) -> set[str]:
     """Return the words that the module of ``view``, and what lists share, may read from a request."""
-    modules = [inspect.getmodule(inspect.unwrap(view)), listing.views, listing.page, listing.saved, listing.filters]
+    modules = [inspect.getmodule(inspect.unwrap(view)), views, listing_page, saved, listing_filters]
     return {name for module in modules if module is not None for name in _words(module)}
 
 
@@ -99,8 +100,9 @@ def _words(module: ModuleType) -> frozenset[str]:
         match node:
             case ast.Call(func=ast.Attribute(attr=attr), args=[ast.Constant(value=value), *_]) if attr in READS:
                 found.add(value)
-            case ast.Subscript(slice=ast.Constant(value=value)) | ast.Compare(
-                left=ast.Constant(value=value), ops=[ast.In() | ast.NotIn()]
+            case (
+                ast.Subscript(slice=ast.Constant(value=value))
+                | ast.Compare(left=ast.Constant(value=value), ops=[ast.In() | ast.NotIn()])
             ):
                 found.add(value)
     return frozenset(each for each in found if isinstance(each, str) and each.isidentifier())
@@ -164,7 +166,7 @@ def test_a_body_of_any_kind_is_no_error(rows: dict[str, Any], monkeypatch: pytes
         (b"a=" + b"%00" * 50 + b"&%ff=%ff&=&&&a[]=1", "application/x-www-form-urlencoded; charset=no-such"),
         (b"&".join(b"ids=%d" % number for number in range(2000)), "application/x-www-form-urlencoded"),
         (b"x=1", "multipart/form-data"),
-        (b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"../x\"\r\n\r\nx\r\n", "multipart/form-data; boundary=b"),
+        (b'--b\r\nContent-Disposition: form-data; name="a"; filename="../x"\r\n\r\nx', "multipart/form-data; boundary=b"),
         (b"[[[[", "application/json"),
         (b"", "\0"),
     ]  # fmt: skip
