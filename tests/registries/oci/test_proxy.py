@@ -157,7 +157,7 @@ def test_a_registry_inside_may_lead_inside(filled, connect, proxy, canary, names
         connect(at(filled, "hub.corp"), proxy=proxy.url, no_proxy=no_proxy, allowed_networks=()).head_manifest(
             "app", "1"
         )
-    assert len(canary.seen) == 2
+    assert {"connection" in each.headers for each in canary.seen} == {True, False}, "by the proxy, and past it"
 
 
 def test_what_only_the_proxy_can_resolve_is_left_to_it_but_for_names_of_its_own_machine(
@@ -166,7 +166,8 @@ def test_what_only_the_proxy_can_resolve_is_left_to_it_but_for_names_of_its_own_
     client = connect(at(filled, "registry.unknown"), proxy=proxy.url, no_proxy=NO_PROXY, allowed_networks=())
     filled.fail(anything, Redirect(at(canary, "storage.unknown") + "{path}"))
     client.head_manifest("app", "1")
-    assert len(canary.seen) == 1
+    asked = len(canary.seen)
+    assert asked
     known = connections.socket.getaddrinfo
 
     def resolve(host, *given, **named):
@@ -176,7 +177,8 @@ def test_what_only_the_proxy_can_resolve_is_left_to_it_but_for_names_of_its_own_
 
     monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
     for name in ("metadata.google.internal", "METADATA.google.internal.", "a.localhost", "localhost"):
+        filled.heal()
         filled.fail(anything, Redirect(at(canary, name) + "{path}"))
         with pytest.raises(AddressForbidden):
             client.head_manifest("app", "1")
-    assert len(canary.seen) == 1
+    assert len(canary.seen) == asked
