@@ -30,6 +30,17 @@ class PasswordForm(PasswordChangeForm):
         del self.fields["old_password"].widget.attrs["autofocus"]
         for name in ("new_password1", "new_password2"):
             self.fields[name].help_text = ""
+        self.tried = False
+
+    def clean_old_password(self) -> str:
+        """Look at the proof, as often as the sign-in does."""
+        if second_factor.is_locked(self.user):
+            raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
+        try:
+            return super().clean_old_password()
+        except forms.ValidationError:
+            self.tried = True
+            raise
 
 
 class ProofForm(forms.Form):
@@ -79,6 +90,15 @@ class SwitchOnForm(ProofForm):
         return code
 
 
+def _is_proven(request: HttpRequest, form: ProofForm) -> bool:
+    """Return whether ``form`` holds what it asks for; a wrong proof is recorded, and counts."""
+    with second_factor.one_try(form.user):
+        proven = form.is_valid()
+        if form.tried:
+            audit.record(request, "sign-in.code-refused", form.user, {"for": "second factor"})
+    return proven
+
+
 @require_GET
 @never_cache
 def account(request: HttpRequest) -> HttpResponse:
@@ -92,11 +112,11 @@ def change_password(request: HttpRequest) -> HttpResponse:
     """Take a new password; it ends all other sessions."""
     user = person(request)
     form = PasswordForm(user, request.POST)
-    if second_factor.is_locked(user):
-        form.add_error(None, _("Too many wrong attempts. Try again in 15 minutes."))
-    if not user.has_usable_password() or not form.is_valid():
-        if "old_password" in form.errors:
+    with second_factor.one_try(user):
+        right = user.has_usable_password() and form.is_valid()
+        if form.tried:
             audit.record(request, "sign-in.code-refused", user, {"for": "password"})
+    if not right:
         return _page(request, password=form)
     form.save()
     user.end_sessions()
@@ -115,9 +135,7 @@ def second_factor_on(request: HttpRequest) -> HttpResponse:
     if not secret or second_factor.is_on(user):
         return redirect("console:account")
     form = SwitchOnForm(request.POST, user=user, secret=secret)
-    if not form.is_valid():
-        if form.tried:
-            audit.record(request, "sign-in.code-refused", user, {"for": "second factor"})
+    if not _is_proven(request, form):
         return _page(request, switch_on=form)
     codes = second_factor.switch_on(user, secret)
     del request.session[second_factor.FRESH]
@@ -133,9 +151,7 @@ def second_factor_off(request: HttpRequest) -> HttpResponse:
     """Ask for no codes any more."""
     user = person(request)
     form = ProofForm(request.POST, user=user)
-    if not form.is_valid():
-        if form.tried:
-            audit.record(request, "sign-in.code-refused", user, {"for": "second factor"})
+    if not _is_proven(request, form):
         return _page(request, switch_off=form)
     if second_factor.is_on(user):
         second_factor.switch_off(user)

@@ -127,19 +127,21 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
     if waiting is None:
         return redirect("console:sign-in")
     user, backend, leads_to = waiting
-    if second_factor.is_locked(user):
-        minutes = round(second_factor.LOCKED.total_seconds() / 60)
-        return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
-    wrong = False
-    if request.method == "POST":
-        if used := second_factor.take(user, request.POST.get("code", "")[:40]):
-            login(request, user, backend=backend)
-            request.session.pop(second_factor.PENDING, None)
-            audit.record(request, "sign-in", detail={"by": "password", "second_factor": used})
-            return redirect(leads_to)
-        wrong = True
-        audit.record(request, "sign-in.code-refused", user)
-    return render(request, "console/sign_in_code.html", {"wrong": wrong})
+    used = ""
+    with second_factor.one_try(user):
+        if second_factor.is_locked(user):
+            minutes = round(second_factor.LOCKED.total_seconds() / 60)
+            return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
+        if request.method == "POST":
+            used = second_factor.take(user, request.POST.get("code", "")[:40])
+            if not used:
+                audit.record(request, "sign-in.code-refused", user)
+    if not used:
+        return render(request, "console/sign_in_code.html", {"wrong": request.method == "POST"})
+    login(request, user, backend=backend)
+    request.session.pop(second_factor.PENDING, None)
+    audit.record(request, "sign-in", detail={"by": "password", "second_factor": used})
+    return redirect(leads_to)
 
 
 @login_not_required

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
 from django.views import defaults
 
+from console import schema
 from console.exhaustion import exhausted_by
+
+log = logging.getLogger(__name__)
 
 AWAY = ("08", "53", "57")  # PostgreSQL's classes of errors: connection, resources, shut down by somebody
 PAUSE = 5  # seconds after which asking again makes sense
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer where a page has failed: what the machine lacks, that the database is away, or that the fault is ours."""
+    """Answer where a page has failed: what the machine lacks, what the database is, or that the fault is ours."""
     error = sys.exc_info()[1]
     if exhausted := exhausted_by(error):
         page = loader.get_template("exhausted.html").render({"reason": exhausted.reason, "remedy": exhausted.remedy})
+    elif isinstance(error, DatabaseError) and (wrong := _wrong_with_schema()):
+        log.error("%s", wrong)
+        return HttpResponse(loader.get_template("database_of_another_version.html").render(), status=503)
     elif _is_away(error):
         page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
     else:
         return defaults.server_error(request)
     return HttpResponse(page, status=503, headers={"Retry-After": str(PAUSE)})
+
+
+def _wrong_with_schema() -> str:
+    """Return why this version cannot work with the database; "" where it can, and where nobody can tell."""
+    try:
+        return schema.what_is_wrong()
+    except DatabaseError:
+        return ""
 
 
 def _is_away(error: BaseException | None) -> bool:

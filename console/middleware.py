@@ -1,4 +1,4 @@
-"""What each person has chosen, and what the console tells that person after an action."""
+"""What each person has chosen, what the console tells that person after an action, and that no cache keeps it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ from django.utils import timezone, translation
 
 from console import scope, toasts
 from console.models import User
+
+
+class NoStoreMiddleware:
+    """Let no cache keep what a person may see: pages, fragments and files. Static files, which tell nothing, may be.
+
+    Stands after WhiteNoise, whose answers never come here.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if "no-store" not in response.headers.get("Cache-Control", ""):
+            response.headers["Cache-Control"] = "no-store, private"
+        return response
 
 
 class PreferencesMiddleware:

@@ -8,11 +8,18 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+
+SHOWN = 5  # names of tables and columns in a message
+_COLUMNS = {
+    "sqlite": "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'",
+    "postgresql": "SELECT table_name, column_name FROM information_schema.columns"
+    " WHERE table_schema = ANY (current_schemas(false))",
+}
 
 
 @cache
@@ -20,9 +27,13 @@ def _on_disk() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).disk_migrations or {})
 
 
+def _ours() -> list[AppConfig]:
+    return [app for app in apps.get_app_configs() if Path(app.path).parent == Path(settings.BASE_DIR)]
+
+
 def what_is_wrong() -> str:
     """Return why this version must not work with the database, and what to do; "" where it may."""
-    ours = {app.label for app in apps.get_app_configs() if Path(app.path).parent == Path(settings.BASE_DIR)}
+    ours = {app.label for app in _ours()}
     applied = {key for key in MigrationRecorder(connection).applied_migrations() if key[0] in ours}
     known = {key for key in _on_disk() if key[0] in ours}
     if newer := applied - known:
@@ -33,4 +44,54 @@ def what_is_wrong() -> str:
         )
     if known - applied:
         return "The database is of an older version of Tallyman. Run manage.py migrate once, then start this again."
-    return ""
+    return _of_another_age()
+
+
+def _of_another_age() -> str:
+    """Return what of the tables is not as this version has it, though all migrations say that they are applied."""
+    there = _columns()
+    lacks, odd = [], []
+    for table, columns in sorted(_tables().items()):
+        if table not in there:
+            lacks.append(table)
+            continue
+        lacks += [f"{table}.{column}" for column in sorted(columns - there[table])]
+        odd += [f"{table}.{column}" for column in sorted(there[table] - columns)]
+    if not lacks and not odd:
+        return ""
+    differences = [
+        f"{words} {', '.join(names[:SHOWN])}{' and more' if len(names) > SHOWN else ''}"
+        for words, names in (("it lacks", lacks), ("it has besides", odd))
+        if names
+    ]
+    return (
+        f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration leads"
+        " from there to here. Go back to the version that made it; or give this one an empty database"
+        f" ({_away()}), start it, and enter the registries again."
+    )
+
+
+def _tables() -> dict[str, set[str]]:
+    """Return the columns that this version reads and writes, by the names of their tables."""
+    return {
+        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields}
+        for app in _ours()
+        for model in app.get_models(include_auto_created=True)
+        if model._meta.managed and not model._meta.proxy
+    }
+
+
+def _columns() -> dict[str, set[str]]:
+    """Return the columns of all tables that are there, by one query."""
+    found: dict[str, set[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS[connection.vendor])
+        for table, column in cursor.fetchall():
+            found.setdefault(table, set()).add(column)
+    return found
+
+
+def _away() -> str:
+    if connection.vendor == "sqlite":
+        return f"move {connection.settings_dict['NAME']} away"
+    return "name a new one in DATABASE_URL"

@@ -7,6 +7,8 @@ tries) is kept in the database here, so that it holds for all processes of the c
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -99,6 +101,17 @@ def take(user: User, code: str) -> str:
             return "totp"
     paper = held.get(Authenticator.Type.RECOVERY_CODES)
     return "recovery" if paper is not None and RecoveryCodes(paper).validate_code(code) else ""
+
+
+@contextmanager
+def one_try(user: User) -> Iterator[None]:
+    """Let nobody else try at the proofs of ``user`` within the block, so that requests at the same time count too.
+
+    Ask ``is_locked`` and record what was refused within it.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        yield
 
 
 def is_locked(user: User) -> bool:

@@ -25,7 +25,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console import single_sign_on
+from console import proxies, single_sign_on
 from console.models import AuditEvent, User
 
 Text = str | Promise
@@ -69,6 +69,13 @@ def transport() -> Iterator[Check]:
             _("The console is reached without TLS"),
             _("Passwords and sessions can be read and taken over by whoever sees the traffic."),
             _("Put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
+        )
+    if any(network.prefixlen == 0 for network in proxies.networks_of(settings.TRUSTED_PROXIES)[0]):
+        yield Check(
+            "fault",
+            _("Anybody is believed to be a proxy"),
+            _("Whoever asks can write any address into the audit trail and get around the locks of the sign-in."),
+            _("Name only the addresses of your proxies in TALLYMAN_TRUSTED_PROXIES."),
         )
     if settings.DEBUG:
         yield Check(

@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import stat
 import sys
 from pathlib import Path
-from socket import socket
 
 from console.supervision import Program
 
 FOLDER = Path(__file__).resolve().parent.parent
+BACKLOG = 1024
 
 
-def programs(*, listen: str | socket, web_workers: int) -> list[Program]:
-    """Return what to supervise. ``listen`` is ``host:port``, ``unix:path``, or a socket that listens already."""
-    return [web_server(listen=listen, workers=web_workers), worker()]
+class ListenError(Exception):
+    """The console cannot listen where it should; the message says why, and what to do."""
 
 
-def web_server(*, listen: str | socket, workers: int) -> Program:
-    """gunicorn with threads: pages wait for the database, not for the processor."""
-    address, descriptors = (listen, ()) if isinstance(listen, str) else (f"fd://{listen.fileno()}", (listen.fileno(),))
-    # gunicorn's workers touch a file to show that they live; on a disk that can block for seconds (gunicorn FAQ).
-    memory = Path("/dev/shm")  # noqa: S108  # nosec B108  # a folder of the system, not a file in it
-    return Program(
-        "web server",
-        (
-            *(sys.executable, "-m", "gunicorn", "console.wsgi:application"),
-            *("--bind", address, "--worker-class", "gthread", "--workers", str(workers), "--threads", "4"),
-            *("--timeout", "60", "--graceful-timeout", "8", "--keep-alive", "5"),
-            *("--max-requests", "5000", "--max-requests-jitter", "500"),
-            *("--log-level", "warning", "--no-control-socket"),
-            *(("--worker-tmp-dir", str(memory)) if memory.is_dir() else ()),
-        ),
-        descriptors=descriptors,
-    )
+def listen_at(where: str) -> socket.socket:
+    """Return a socket that listens at ``host:port``, ``[address]:port`` or ``unix:/path``. Raises ListenError.
+
+    It belongs to the process that supervises the web servers, so no connection is refused while one of them starts.
+    """
+    try:
+        if where.startswith("unix:"):
+            return _listen_at_file(Path(where.removeprefix("unix:")))
+        host, separator, port = where.rpartition(":")
+        if not separator or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+            raise ListenError(f"TALLYMAN_LISTEN is {where!r}. Write host:port or unix:/path.")
+        host = host.strip("[]") or "0.0.0.0"  # noqa: S104  # nosec B104  # what ":8000" means everywhere
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(
+            f"The console cannot listen at {where}: {error.strerror or error}. End what listens there, or set"
+            " TALLYMAN_LISTEN to another host:port or unix:/path."
+        ) from error
+
+
+def _listen_at_file(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise ListenError(f"{path} is there and is no socket. Set TALLYMAN_LISTEN to another path.")
+        with socket.socket(socket.AF_UNIX) as other:
+            try:
+                other.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()  # of a console that was killed
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o666)  # who may connect is for the folder to say: the proxy is another user
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def programs(*, listener: socket.socket, web_workers: int) -> list[Program]:
+    """Return what to supervise: ``web_workers`` web servers at one socket that listens already, and the worker."""
+    servers = [web_server(listener=listener, number=number) for number in range(1, web_workers + 1)]
+    return [*servers, worker()]
+
+
+def web_server(*, listener: socket.socket, number: int) -> Program:
+    """One of the processes that serve pages."""
+    command = (sys.executable, "-m", "console.web_server", str(listener.fileno()))
+    return Program(f"web server {number}", command, restart=True, descriptors=(listener.fileno(),))
 
 
 def worker() -> Program:

@@ -16,7 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
 
-from console import keys
+from console import keys, proxies
 
 env = FileAwareEnv()
 
@@ -47,6 +47,17 @@ ALLOWED_HOSTS: list[str] = env.list("TALLYMAN_HOSTS", []) or [
 CSRF_TRUSTED_ORIGINS = [URL]
 LISTEN: str = env.str("TALLYMAN_LISTEN", "127.0.0.1:8000")
 WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
+# Networks (CIDR) of reverse proxies that are believed who their client is and whether it came by HTTPS; "unix": whoever
+# connects to the socket that is a file. TALLYMAN_BEHIND_PROXY is short for those of this machine.
+TRUSTED_PROXIES: list[str] = env.list("TALLYMAN_TRUSTED_PROXIES", []) or (
+    ["127.0.0.0/8", "::1/128", proxies.UNIX] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
+)
+try:
+    proxies.networks_of(TRUSTED_PROXIES)
+except ValueError as error:
+    raise ImproperlyConfigured(
+        'TALLYMAN_TRUSTED_PROXIES must be networks such as 10.0.0.0/8, or "unix", separated by commas.'
+    ) from error
 
 INSTALLED_APPS = [
     "django_q",
@@ -75,8 +86,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "console.proxies.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "console.middleware.NoStoreMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -242,6 +255,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "console.proxies.client_address"
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
 AXES_VERBOSE = False
@@ -349,7 +363,7 @@ if HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TALLYMAN_BEHIND_PROXY", False) else None
+    SECURE_PROXY_SSL_HEADER = (proxies.FORWARDED_PROTO, "https") if TRUSTED_PROXIES else None
 
 # --- language and time -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -414,7 +428,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("TALLYMAN_LOG_LEVEL", "INFO")},
-    "loggers": {"django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+    "loggers": {
+        "django-q": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "waitress": {"level": "WARNING"},
+        "waitress.queue": {"level": "ERROR"},  # it warns of each request that finds no thread free
+    },
 }
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")

@@ -23,7 +23,9 @@ from typing import Self
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
-RESTART_PAUSE = 3.0  # seconds between the end of a program and its next start
+# Seconds between the end of a program and its next start: twice as many each time that it ended soon after its start.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+SOON = 60.0  # seconds
 
 
 class Stopped(BaseException):
@@ -90,7 +92,9 @@ class Supervisor:
     ) -> None:
         self._programs, self._folder, self._grace, self._say, self._log = programs, folder, grace, say, log
         self._running: dict[Program, subprocess.Popen[bytes]] = {}
-        self._start_again: dict[Program, float] = {}  # when, by the monotonic clock
+        self._started: dict[Program, float] = {}  # when, by the monotonic clock
+        self._start_again: dict[Program, float] = {}  # likewise
+        self._pauses: dict[Program, float] = {}  # seconds before the last start
         self._foreground = _in_foreground()
 
     def __enter__(self) -> Self:
@@ -122,14 +126,22 @@ class Supervisor:
                 if not program.restart:
                     raise ProgramEndedError(f"The {program.name} ended by itself (exit code {code}).")
                 self._say(f"The {program.name} ended (exit code {code}) and is started again.")
-                self._start_again[program] = time.monotonic() + RESTART_PAUSE
+                self._start_again[program] = time.monotonic() + self._pause(program)
         for program, due in list(self._start_again.items()):
             if time.monotonic() >= due:
                 del self._start_again[program]
                 self._start(program)
         self._bury_strangers()
 
+    def _pause(self, program: Program) -> float:
+        """Return how many seconds to wait before ``program``, which has ended, is started again."""
+        soon = time.monotonic() - self._started[program] < SOON
+        self._pauses[program] = min(2 * self._pauses[program], LONGEST_PAUSE) if soon else FIRST_PAUSE
+        return self._pauses[program]
+
     def _start(self, program: Program) -> None:
+        self._started[program] = time.monotonic()
+        self._pauses.setdefault(program, FIRST_PAUSE / 2)
         with self._log.open("ab") if self._log else nullcontext() as log:
             self._running[program] = subprocess.Popen(
                 program.command,

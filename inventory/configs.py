@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from inventory import build_secrets
 from inventory.models import Image, ImageLayer, Layer, ManifestLayer
 from registries.oci.configs import HistoryStep, ImageConfig
 
@@ -50,8 +51,8 @@ def _fill(image: Image, config: ImageConfig) -> None:
 def _as_json(step: HistoryStep) -> dict[str, Any]:
     return {
         "created": step.created.isoformat() if step.created else None,
-        "created_by": step.created_by,
-        "comment": step.comment,
+        "created_by": build_secrets.mask(step.created_by),
+        "comment": build_secrets.mask(step.comment),
         "empty_layer": step.empty_layer,
     }
 

@@ -94,7 +94,7 @@ def _quay(body: Mapping[str, Any]) -> Iterator[Change] | None:
 
 def _jfrog(body: Mapping[str, Any]) -> Iterator[Change] | None:
     data = body.get("data")
-    if body.get("domain") not in {"docker", "oci"} or not isinstance(data, Mapping):
+    if body.get("domain") not in ("docker", "oci") or not isinstance(data, Mapping):  # what has no hash, too
         return None
     pushed = JFROG.get(str(body.get("event_type")))
     if pushed is None:

@@ -14,10 +14,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from registries.clients import server
 from registries.models import Registry
+from registries.oci.endpoint import Origin
 from registries.oci.errors import RegistryError, TimedOut
 from registries.oci.transport import Transport
 
@@ -89,7 +91,9 @@ class Session:
                 raise TimedOut(_("The server does not answer in time."), _("Check that it can be reached from here."))
 
         try:
-            transport = Transport(server(Registry(), str(prepared.url)), check)
+            # What the issuer names (keys, tokens, user info) may lie inside only if the issuer does.
+            named_by = Origin.of(settings.OIDC_ISSUER) if settings.OIDC_ISSUER else None
+            transport = Transport(server(Registry(), str(prepared.url)), check, named_by=named_by)
             try:
                 answer = transport.fetch(method, str(prepared.url), headers=sent, content=content, limit=ANSWER_LIMIT)
             finally:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import os
 import re
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
+from console.listing import filters as listing_filters
+from console.listing import page as listing_page
+from console.listing import saved, views
 from registries.live_test import NotNowError
 from tests.people import person
 from tests.test_access import ADDRESSES, NEVER, client_of, rows, url_of
@@ -17,6 +25,8 @@ __all__ = ["rows"]
 
 pytestmark = pytest.mark.django_db
 
+# What code may read from a request: the first argument of get and getlist, what is taken out of brackets or looked for.
+READS = {"get", "getlist", "pop"}
 FIELD = re.compile(r'\bname="([^"]+)"')
 ALWAYS = ("q", "sort", "page", "size", "ids", "view", "next", "back", "all", "columns", "registry", "severity", "tab")
 VALUES = {
@@ -31,7 +41,15 @@ VALUES = {
     "a date before all dates": "0001-01-01T00:00",
     "a pattern": "%_\\' OR 1=1 --",
     "a long text": "x" * 5000,
+    "a word": "abc",
+    "no number": "NaN",
+    "nothing": "",
+    "text that runs the other way": "\u202e\u2066\ufeff\ufffe\U0010ffff",
+    "a number with a part": "1.5",
+    "an object": '{"a": {"b": [null, true]}}',
+    "a name of the language": "__class__",
 }
+VALUES_A_FIELD = int(os.environ.get("TALLYMAN_ODD_VALUES", "2"))
 LEAVES = {"console:sign-out", "console:end-sessions"}  # who has left is sent to the sign-in
 
 
@@ -66,6 +84,100 @@ def test_an_odd_value_in_any_field_of_any_address_is_no_error(
             for answer in answers:
                 if answer.status_code >= 500:
                     wrong[name, answer.request["REQUEST_METHOD"]] = repr(answer.exc_info and answer.exc_info[1])
+    assert wrong == {}
+
+
+def names_read(view: Any) -> set[str]:
+    """Return the words that the module of ``view``, and what lists share, may read from a request."""
+    modules = [inspect.getmodule(inspect.unwrap(view)), views, listing_page, saved, listing_filters]
+    return {name for module in modules if module is not None for name in _words(module)}
+
+
+@functools.cache
+def _words(module: ModuleType) -> frozenset[str]:
+    found: set[object] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr), args=[ast.Constant(value=value), *_]) if attr in READS:
+                found.add(value)
+            case (
+                ast.Subscript(slice=ast.Constant(value=value))
+                | ast.Compare(left=ast.Constant(value=value), ops=[ast.In() | ast.NotIn()])
+            ):
+                found.add(value)
+    return frozenset(each for each in found if isinstance(each, str) and each.isidentifier())
+
+
+def view_of(name: str, rows: dict[str, Any]) -> Any:
+    found = resolve(url_of(name, rows)).func
+    return getattr(found, "view_class", found)
+
+
+def test_the_words_that_a_view_reads_are_found(rows: dict[str, Any]) -> None:
+    assert {"update", "name", "default", "view"} <= names_read(view_of("console:view-save", rows))
+    assert {"do", "scans"} <= names_read(view_of("registries:push-events", rows))
+    assert {"code"} <= names_read(view_of("console:sign-in-code", rows))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(4))
+def test_each_word_that_a_view_reads_may_have_any_value(
+    part: int, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One field at a time, for a form that is refused for its first field hides what the next one does."""
+
+    def not_now(**_values: object) -> None:
+        raise NotNowError("not in this test")
+
+    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    administrator = client_of("administrator")
+    administrator.raise_request_exception = False
+    values = [value.encode("utf-8", "surrogatepass").decode("latin-1") for value in VALUES.values()]
+    wrong = {}
+    for number, (name, may) in enumerate(ADDRESSES.items()):
+        if name in LEAVES or number % 4 != part:
+            continue
+        url = url_of(name, rows)
+        for place, field in enumerate(sorted(names_read(view_of(name, rows)))):
+            for turn in range(VALUES_A_FIELD):
+                value = values[(place * VALUES_A_FIELD + turn + number) % len(values)]
+                answers = [administrator.get(url, {field: value})] if may.get != NEVER else []
+                if may.post != NEVER:
+                    answers.append(administrator.post(url, {field: [value, value] if turn else value}))
+                for answer in answers:
+                    if answer.status_code >= 500:
+                        wrong[name, answer.request["REQUEST_METHOD"], field, value[:20]] = repr(
+                            answer.exc_info and answer.exc_info[1]
+                        )
+    assert wrong == {}
+
+
+@pytest.mark.slow
+def test_a_body_of_any_kind_is_no_error(rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_now(**_values: object) -> None:
+        raise NotNowError("not in this test")
+
+    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    administrator = client_of("administrator")
+    administrator.raise_request_exception = False
+    bodies = [
+        (b"\xff\xfe\x00", "application/x-www-form-urlencoded"),
+        (b"a=" + b"%00" * 50 + b"&%ff=%ff&=&&&a[]=1", "application/x-www-form-urlencoded; charset=no-such"),
+        (b"&".join(b"ids=%d" % number for number in range(2000)), "application/x-www-form-urlencoded"),
+        (b"x=1", "multipart/form-data"),
+        (b'--b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\nx', "multipart/form-data; boundary=b"),
+        (b"[[[[", "application/json"),
+        (b"", "\0"),
+    ]  # fmt: skip
+    wrong = {}
+    for name, may in ADDRESSES.items():
+        if name in LEAVES or may.post == NEVER:
+            continue
+        for number, (body, kind) in enumerate(bodies):
+            answer = administrator.generic("POST", url_of(name, rows), body, content_type=kind)
+            if answer.status_code >= 500:
+                wrong[name, number] = repr(answer.exc_info and answer.exc_info[1])
     assert wrong == {}
 
 

@@ -55,7 +55,10 @@ def save(request: HttpRequest, listing: str) -> HttpResponse:
     query = saved.state_of(here.urlencode())
     columns = chosen_columns(request, found, view=here)
     if "update" in request.POST:
-        view = get_object_or_404(SavedView, pk=request.POST["update"], user=user, listing=listing)
+        key = request.POST["update"]
+        if not (key.isascii() and key.isdecimal()):
+            raise Http404
+        view = get_object_or_404(SavedView, pk=key, user=user, listing=listing)
         view.query, view.columns = query, columns
         view.save(update_fields=["query", "columns"])
         messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})

@@ -141,7 +141,8 @@ class Image(models.Model):
     architecture = models.CharField(max_length=40, blank=True)
     variant = models.CharField(max_length=20, blank=True)
     created = models.DateTimeField(null=True, blank=True)  # build time, from the config
-    history = models.JSONField(default=list, blank=True)  # of the config: [{created, created_by, comment, empty_layer}]
+    # Of the config, with secrets masked: [{created, created_by, comment, empty_layer}]; see inventory.configs.
+    history = models.JSONField(default=list, blank=True)
     config_known = models.BooleanField(default=False)  # whether the config blob was read
     layer_count = models.PositiveSmallIntegerField(null=True, blank=True)  # as its config says
 

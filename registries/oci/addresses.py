@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from registries.oci.errors import AddressInvalid
@@ -32,6 +32,11 @@ _FORBIDDEN: tuple[IPv4Network | IPv6Network, ...] = tuple(
         "fd00:ec2::/32",
     )
 )
+# Names of this machine and of metadata services, which a proxy resolves in its own way where no name server here does.
+_FORBIDDEN_NAMES = frozenset(
+    {"localhost", "localhost.localdomain", "ip6-localhost", "metadata", "instance-data", "metadata.goog"}
+    | {"metadata.google.internal", "metadata.tencentyun.com", "metadata.azure.internal"}
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -39,7 +44,8 @@ class AddressGuard:
     """The rule for one registry.
 
     Private networks are open to the registry itself: that is where registries live. To where a registry *points* (its
-    storage, its token service) they are open only if it lives in one itself: a public one may not reach inside.
+    storage, its token service) they are open only if it lives in one itself: a public one may not reach inside. One
+    that is public once stays so, whatever its name resolves to later; one that only a proxy can resolve counts as such.
     """
 
     def __init__(self, allowed: Iterable[str]) -> None:
@@ -50,7 +56,12 @@ class AddressGuard:
                 "The list of allowed networks holds something that is no network.",
                 "Write each as address/length, such as 10.0.0.0/8.",
             ) from error
-        self._home_is_public = False
+        self._home_is_public: bool | None = None  # not known yet
+
+    @property
+    def knows_home(self) -> bool:
+        """Whether it was said where the registry lives; until then nothing it points to may be in a private network."""
+        return self._home_is_public is not None
 
     def permits(self, address: str, *, home: bool) -> bool:
         """Whether ``address``, as the resolver gave it, may be connected to; ``home`` says it is the registry's own."""
@@ -59,11 +70,19 @@ class AddressGuard:
             return True
         if any(ip in network for network in _FORBIDDEN):
             return False
-        return home or ip.is_global or not self._home_is_public
+        return home or ip.is_global or self._home_is_public is False
 
-    def arrived_home(self, address: str) -> None:
-        """Remember the address of the registry itself, once connected to."""
-        self._home_is_public = embedded(ipaddress.ip_address(address.partition("%")[0])).is_global
+    def home_resolved(self, addresses: Collection[str]) -> None:
+        """Remember what the name of the registry itself resolves to; nothing where only a proxy can tell."""
+        ips = [embedded(ipaddress.ip_address(address.partition("%")[0])) for address in addresses]
+        public = not ips or any(ip.is_global for ip in ips)
+        self._home_is_public = bool(self._home_is_public) or public
+
+
+def is_forbidden_name(host: str) -> bool:
+    """Whether ``host`` is a name of this machine or of a metadata service, whoever resolves it."""
+    host = host.rstrip(".").lower()
+    return host in _FORBIDDEN_NAMES or host.endswith(".localhost")
 
 
 def embedded(ip: Address) -> Address:

@@ -236,6 +236,18 @@ def _require_open_files() -> None:
     os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
+def know_home(guard: AddressGuard, home: str, port: int, found: list[tuple[Any, ...]] | None) -> None:
+    """Tell ``guard`` where the registry lives: by what its name was ``found`` to be, else if nobody has said it yet."""
+    if found is None:
+        if guard.knows_home:
+            return
+        try:
+            found = look_up(home, port)
+        except (NameNotResolved, AddressInvalid):
+            found = []
+    guard.home_resolved([str(each[4][0]) for each in found])
+
+
 def forbidden(host: str) -> AddressForbidden:
     """The error for a name that leads to where nothing may go."""
     return AddressForbidden(
@@ -250,6 +262,8 @@ def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
     call = _current.get()
     home = host.strip("[]").rstrip(".").lower() == call.home
     found = look_up(host, port)
+    if not by_proxy:
+        know_home(call.guard, call.home, port, found if home else None)
     permitted = found if by_proxy else [each for each in found if call.guard.permits(each[4][0], home=home)]
     if not permitted:
         raise forbidden(host)
@@ -266,8 +280,6 @@ def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
             sock.close()
             failure = error
         else:
-            if home and not by_proxy:
-                call.guard.arrived_home(address[0])
             return sock
     raise _unreachable(host, port, failure)
 

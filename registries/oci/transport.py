@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from registries.oci.addresses import AddressGuard
+from registries.oci.addresses import AddressGuard, is_forbidden_name
 from registries.oci.answers import Answer
 from registries.oci.connections import (
     CONNECT_SECONDS,
@@ -21,6 +21,7 @@ from registries.oci.connections import (
     Adapter,
     Call,
     forbidden,
+    know_home,
     look_up,
     trusting,
     trusting_anyone,
@@ -60,9 +61,11 @@ _FOR_ANY_ORIGIN = frozenset({"Range", "Accept-Encoding", "User-Agent"})
 class Transport:
     """Requests to one registry and to where it points. May be used by several threads."""
 
-    def __init__(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
+    def __init__(self, endpoint: Endpoint, check: Callable[[], None], *, named_by: Origin | None = None) -> None:
+        """``named_by`` is who names this address, if it is not its own: it may reach inside only from inside."""
         self.endpoint, self.check = endpoint, check
         self.home = endpoint.origin
+        self._named_by = named_by or self.home
         self._guard = AddressGuard(endpoint.allowed_networks)
         self._verifying = Adapter(trusting(endpoint.ca_bundle))
         self._trusting = self._verifying if endpoint.verify else Adapter(trusting_anyone())
@@ -209,20 +212,24 @@ class Transport:
         return answer
 
     def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
-        return Call(self.check, self._guard, self.home.host, time.monotonic() + seconds, trickle_allowed, silence)
+        return Call(self.check, self._guard, self._named_by.host, time.monotonic() + seconds, trickle_allowed, silence)
 
     def _look_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.
 
         Where the connection goes is the proxy's decision. A name that this machine can resolve is judged by its
-        addresses here; one that only the proxy can resolve is left to the proxy's own rules.
+        addresses here, all of them, for the proxy chooses; one that only the proxy can resolve is left to the proxy's
+        own rules, but for names of its own machine. A registry that only the proxy can resolve counts as public.
         """
+        home = origin.host == self._named_by.host
         try:
             found = look_up(origin.host, origin.port)
         except NameNotResolved:
-            return
-        home = origin.host == self.home.host
-        if not any(self._guard.permits(each[4][0], home=home) for each in found):
+            found = []
+            if is_forbidden_name(origin.host):
+                raise forbidden(origin.host) from None
+        know_home(self._guard, self._named_by.host, self._named_by.port, found if home else None)
+        if not all(self._guard.permits(each[4][0], home=home) for each in found):
             raise forbidden(origin.host)
 
 

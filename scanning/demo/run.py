@@ -55,7 +55,7 @@ def run(
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     person = _administrator()
-    supervised = programs(listen=page, web_workers=2)
+    supervised = programs(listener=page, web_workers=2)
     with ExitStack() as stack:
         supervisor = stack.enter_context(
             Supervisor(supervised, folder=FOLDER, grace=GRACE, say=say, log=folder / "demo.log")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
+from django.db import connection
 from django.test import Client
 
 from console import second_factor, sessions
@@ -84,6 +89,70 @@ def test_five_wrong_codes_close_it_from_wherever_they_come(jane: User) -> None:
     password_given(client)
     assert client.post("/sign-in/code/", {"code": code()}).status_code == 429
     assert AuditEvent.objects.filter(action="sign-in.code-refused", target="jane").count() == 5
+
+
+def at_the_same_time(tries: list[Callable[[], Any]]) -> list[int]:
+    """Return the status of each answer, all asked for at once, in threads with connections of their own."""
+    together = threading.Barrier(len(tries))
+
+    def run(attempt: Callable[[], Any]) -> int:
+        together.wait()
+        try:
+            return int(attempt().status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(tries)) as pool:
+        return list(pool.map(run, tries))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_codes_given_at_the_same_time_are_no_more_than_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    second_factor.switch_on(person(username="jane"), SECRET)
+    clients = [Client(REMOTE_ADDR=f"10.0.0.{number}") for number in range(12)]
+    for client in clients:
+        password_given(client)
+    judged, take = [], second_factor.take
+
+    def slowly(user: User, given: str) -> str:
+        judged.append(given)
+        time.sleep(0.1)  # for the others to come in between
+        return take(user, given)
+
+    monkeypatch.setattr(second_factor, "take", slowly)
+    codes = at_the_same_time([partial(client.post, "/sign-in/code/", {"code": "000000"}) for client in clients])
+    assert sorted(codes) == [200] * 5 + [429] * 7
+    assert len(judged) == 5, "a code that comes too late is not even looked at"
+    again = Client()
+    password_given(again)
+    assert again.post("/sign-in/code/", {"code": code()}).status_code == 429
+    assert len(judged) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("url", "field"),
+    [("/account/second-factor/off/", "password"), ("/account/password/", "old_password")],
+)
+def test_proofs_given_at_the_same_time_in_one_session_are_no_more_than_five(
+    url: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = person(username="jane")
+    second_factor.switch_on(user, SECRET)
+    clients = [Client() for _ in range(10)]
+    for client in clients:
+        client.force_login(user)
+    judged, check = [], User.check_password
+
+    def slowly(self: User, raw: str) -> bool:
+        judged.append(raw)
+        time.sleep(0.1)
+        return check(self, raw)
+
+    monkeypatch.setattr(User, "check_password", slowly)
+    at_the_same_time([partial(client.post, url, {field: "wrong"}) for client in clients])
+    assert AuditEvent.objects.filter(action="sign-in.code-refused").count() == 5
+    assert second_factor.is_locked(user)
 
 
 def test_a_code_without_a_password_before_it_is_not_asked_for(jane: User) -> None:

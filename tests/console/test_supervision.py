@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from console import supervision
+
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
@@ -151,3 +153,15 @@ def test_a_program_that_may_end_is_started_again(start: Start, tmp_path: Path) -
     supervisor.terminate()
     assert "The worker ended (exit code 0) and is started again.\n" in supervisor.communicate(timeout=20)[0]
     assert not lives(int(starts.read_text().split()[-1]))
+
+
+def test_a_program_that_ends_again_and_again_is_started_ever_more_rarely(tmp_path: Path) -> None:
+    def say(_text: str) -> None:
+        pass
+
+    program = supervision.Program("web server", ("true",), restart=True)
+    with supervision.Supervisor([program], folder=tmp_path, grace=1, say=say) as supervisor:
+        pauses = [supervisor._pause(program) for _ in range(9)]
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        supervisor._started[program] -= 100
+        assert supervisor._pause(program) == 1, "one that has run for a while is started at once"

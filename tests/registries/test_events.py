@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registries.events import MOST_CHANGES, Change, changes
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
@@ -169,3 +172,70 @@ def test_the_secret_is_shown_once_and_only_to_an_administrator(registry: Registr
     assert PushAddress.objects.get().scans
     administrator.post(page, {"do": "off"})
     assert not PushAddress.objects.exists()
+
+
+ODD: list[Any] = [
+    *(None, True, 0, -1, 1.5, 10**40, "", "abc", "a\0b", "\ud800", "\u202e", "x" * 5000),
+    *([], {}, [[]], ["docker"], {"a": 1}, [None, {}, [[]]], {"": {"": None}}),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+REPORTS = (HARBOR, CLOUD_EVENT, QUAY, JFROG, DISTRIBUTION, ECR)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value in a report."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*path, key))
+
+
+def put(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    """Return a copy of a report with ``odd`` at ``path``."""
+    if not path:
+        return odd
+    copy = value.copy()
+    copy[path[0]] = put(value[path[0]], path[1:], odd)
+    return copy
+
+
+PLACES = [(report, path) for report in REPORTS for path in places(report)]
+
+
+def test_any_value_at_any_place_of_a_report_is_no_error(registry: Registry, secret: str) -> None:
+    refused = {
+        (str(path), str(odd)[:30]): status
+        for number, (report, path) in enumerate(PLACES)
+        for odd in (ODD if number % 3 == 0 else ODD[number % 3 :: 3])
+        if (status := send(registry, put(report, path, odd), secret=secret)) != 200
+    }
+    assert refused == {}
+    assert send(registry, {"domain": ["docker"], "data": {}}, secret=secret) == 200
+
+
+@given(place=st.sampled_from(PLACES), odd=JSON)
+def test_whatever_a_report_holds_it_is_read_to_usable_names_or_to_none(place: Any, odd: Any) -> None:
+    for change in changes(put(*place, odd)) or []:
+        assert all(name and name.isprintable() for name in change.names)
+        assert len(change.tag) <= 300
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1e3"])
+def test_a_length_that_is_none_is_no_error(registry: Registry, secret: str, length: str) -> None:
+    url = reverse("registries:receive-event-with-secret", args=[registry.push_address.key, secret])
+    client = Client(raise_request_exception=False)
+    answer = client.post(url, b"{}", content_type="application/json", CONTENT_LENGTH=length)
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize("key", ["a%00b", "%ED%A0%80", "x" * 3000, "%ff", "..", "%F0%9F%90%B3"])
+def test_an_address_with_odd_characters_is_one_that_is_not_there(registry: Registry, secret: str, key: str) -> None:
+    client = Client(raise_request_exception=False)
+    for url in (f"/registries/events/{key}/", f"/registries/events/{key}/{key}/"):
+        assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}
+    url = f"/registries/events/{registry.push_address.key}/{key}/"
+    assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console import schema
 from console.models import User
-from console.serving import FOLDER, programs
+from console.serving import FOLDER, ListenError, listen_at, programs
 from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
 
 GRACE = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
@@ -39,8 +39,13 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         if not User.objects.exists():
             call_command("create_administrator", "admin", stdout=self.stdout)
-        supervised = programs(listen=listen, web_workers=settings.WEB_WORKERS)
-        with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor:
+        try:
+            listener = listen_at(listen)
+        except ListenError as error:
+            raise CommandError(str(error)) from error
+        supervised = programs(listener=listener, web_workers=settings.WEB_WORKERS)
+        # Closed before the programs are stopped: who comes then is refused at once and does not wait for nothing.
+        with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor, listener:
             self.stdout.write(f"Address: {settings.URL}\nServing on {listen}. Ctrl-C stops it.")
             while True:
                 supervisor.check()

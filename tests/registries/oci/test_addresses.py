@@ -28,8 +28,10 @@ def test_no_registry_lives_there(address):
     "address", ["8.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "2606:4700::1", "fd12::1", "100.64.0.1"]
 )
 def test_registries_live_in_public_and_private_networks(address):
-    assert AddressGuard(()).permits(address, home=True)
-    assert AddressGuard(()).permits(address, home=False)
+    guard = AddressGuard(())
+    assert guard.permits(address, home=True)
+    guard.home_resolved(["10.0.0.9"])
+    assert guard.permits(address, home=False)
 
 
 def test_an_administrator_can_open_a_network_and_no_more():
@@ -42,12 +44,15 @@ def test_an_administrator_can_open_a_network_and_no_more():
 
 
 def test_a_public_registry_cannot_point_into_a_private_network():
-    guard = AddressGuard(())
-    guard.arrived_home("8.8.8.8")
-    assert not guard.permits("10.0.0.5", home=False)
-    assert guard.permits("10.0.0.5", home=True)
-    guard.arrived_home("10.0.0.9")
-    assert guard.permits("10.0.0.5", home=False)
+    for addresses in (["8.8.8.8"], ["10.0.0.9", "8.8.8.8"], ["64:ff9b::808:808"], []):
+        guard = AddressGuard(())
+        assert not guard.permits("10.0.0.5", home=False), "where it lives is not known yet"
+        guard.home_resolved(addresses)
+        assert guard.knows_home
+        assert not guard.permits("10.0.0.5", home=False)
+        assert guard.permits("10.0.0.5", home=True)
+        guard.home_resolved(["10.0.0.9"])
+        assert not guard.permits("10.0.0.5", home=False), "it moves inside by its name server alone"
 
 
 def test_nonsense_in_the_list_of_networks_is_said_to_be_nonsense():

@@ -6,10 +6,11 @@ import socket
 
 import pytest
 
-from registries.oci import AddressForbidden, Unreachable, connections
+from registries.oci import AddressForbidden, RegistryError, Unreachable, addresses, connections
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.proxy import Proxy
+from tests.fakes.registry import Challenge, Redirect, anything
 
 
 @pytest.fixture
@@ -81,3 +82,103 @@ def test_a_proxy_that_is_not_there_is_said_to_be_not_there(filled, connect):
     with pytest.raises(Unreachable) as error:
         connect(filled, proxy="http://127.0.0.1:1").ping()
     assert error.value.remedy
+
+
+PUBLIC, INSIDE = "8.8.8.8", "127.0.0.1"
+NAMES = {"registry.example": PUBLIC, "storage.example": PUBLIC, "inside.corp": INSIDE, "hub.corp": INSIDE}
+NO_PROXY = (".corp", "127.0.0.0/8", "10.0.0.0/8")
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Name servers with public and private hosts; loopback stands for a private network, and is no more than that."""
+    real = socket.getaddrinfo
+
+    def resolve(host, *given, **named):
+        if host.endswith(".unknown"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(NAMES.get(host, host), *given, **named)
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(addresses, "_FORBIDDEN", ())
+
+
+def at(server, name):
+    return f"http://{name}:{server.host.rpartition(':')[2]}"
+
+
+@pytest.mark.parametrize("no_proxy", [NO_PROXY, ()], ids=["past the proxy", "by the proxy"])
+@pytest.mark.parametrize("home", ["registry.example", "registry.unknown"])
+@pytest.mark.parametrize("target", ["inside.corp", "127.0.0.1", "127.1", "[::ffff:127.0.0.1]"])
+def test_a_public_registry_behind_the_proxy_leads_to_nothing_inside(
+    filled, connect, proxy, canary, names, home, target, no_proxy
+):
+    filled.fail(anything, Redirect(at(canary, target) + "{path}"))
+    client = connect(at(filled, home), proxy=proxy.url, no_proxy=no_proxy, allowed_networks=())
+    asks = (client.ping, lambda: list(client.tags("app")), lambda: list(client.repositories()))
+    for ask in (*asks, lambda: client.manifest("app", "1"), lambda: client.head_manifest("app", "1")):
+        with pytest.raises(AddressForbidden):
+            ask()
+    assert canary.seen == []
+    assert not [line for line in proxy.asked if f":{canary.host.rpartition(':')[2]}" in line]
+
+
+def test_nor_does_it_by_way_of_another_public_host(filled, serve, connect, proxy, canary, names):
+    storage = serve()
+    storage.fail(anything, Redirect(at(canary, "inside.corp") + "{path}"))
+    filled.fail(anything, Redirect(at(storage, "storage.example") + "{path}"))
+    client = connect(at(filled, "registry.example"), proxy=proxy.url, no_proxy=NO_PROXY, allowed_networks=())
+    with pytest.raises(AddressForbidden):
+        client.manifest("app", "1")
+    assert storage.seen
+    assert canary.seen == []
+
+
+def test_a_token_service_inside_is_not_asked_for_a_public_registry(serve, connect, proxy, canary, names):
+    closed = serve(method="basic", users={"ann": "x"})
+    closed.fail(anything, Challenge(f'Bearer realm="{at(canary, "inside.corp")}/token",service="registry"'))
+    client = connect(
+        at(closed, "registry.example"),
+        proxy=proxy.url,
+        no_proxy=NO_PROXY,
+        allowed_networks=(),
+        username="ann",
+        password="x",
+        token_hosts=("inside.corp",),
+    )
+    with pytest.raises(RegistryError):
+        client.ping()
+    assert canary.seen == []
+
+
+def test_a_registry_inside_may_lead_inside(filled, connect, proxy, canary, names):
+    filled.fail(anything, Redirect(at(canary, "inside.corp") + "{path}"))
+    for no_proxy in (NO_PROXY, ()):
+        connect(at(filled, "hub.corp"), proxy=proxy.url, no_proxy=no_proxy, allowed_networks=()).head_manifest(
+            "app", "1"
+        )
+    assert {"connection" in each.headers for each in canary.seen} == {True, False}, "by the proxy, and past it"
+
+
+def test_what_only_the_proxy_can_resolve_is_left_to_it_but_for_names_of_its_own_machine(
+    filled, connect, proxy, canary, names, monkeypatch
+):
+    client = connect(at(filled, "registry.unknown"), proxy=proxy.url, no_proxy=NO_PROXY, allowed_networks=())
+    filled.fail(anything, Redirect(at(canary, "storage.unknown") + "{path}"))
+    client.head_manifest("app", "1")
+    asked = len(canary.seen)
+    assert asked
+    known = connections.socket.getaddrinfo
+
+    def resolve(host, *given, **named):
+        if addresses.is_forbidden_name(host):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known(host, *given, **named)
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
+    for name in ("metadata.google.internal", "METADATA.google.internal.", "a.localhost", "localhost"):
+        filled.heal()
+        filled.fail(anything, Redirect(at(canary, name) + "{path}"))
+        with pytest.raises(AddressForbidden):
+            client.head_manifest("app", "1")
+    assert len(canary.seen) == asked

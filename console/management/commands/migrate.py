@@ -1,0 +1,19 @@
+"""``manage.py migrate``: Django's own, which also says where the database is not what its migrations say it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.core.management.commands import migrate
+from django.db import DEFAULT_DB_ALIAS
+
+from console import schema
+
+
+class Command(migrate.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        super().handle(*args, **options)
+        whole = not options.get("app_label") and not options.get("plan") and not options.get("check_unapplied")
+        if whole and options.get("database") == DEFAULT_DB_ALIAS and (wrong := schema.what_is_wrong()):
+            raise CommandError(wrong)
