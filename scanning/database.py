@@ -2,6 +2,8 @@
 
 <data>/trivy/db-<version>-<random>/   trivy.db and metadata.json; never changed once there
 <data>/trivy/current                a link to the one in use
+
+Where several machines share one PostgreSQL, what is installed on one is installed on all: see scanning.fleet.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ from django.utils.translation import gettext as _
 
 from console.jobs import process
 from console.jobs.errors import JobFailure
+from console.machines.identity import is_shared
+from console.machines.models import StoredFile
 from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
+from scanning import database_archive
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
@@ -82,7 +87,7 @@ def install(source: Path, *, check: Check = lambda: None) -> DatabaseFacts:
                 _("The vulnerability database could not be copied: %(reason)s.") % {"reason": reason},
                 _("Check that the file is whole, and that the data folder has space and is writable."),
             ) from error
-        return _swap(incoming, check)
+        return _use(incoming, check)
 
 
 def install_demo() -> DatabaseFacts:
@@ -91,7 +96,44 @@ def install_demo() -> DatabaseFacts:
         return facts
     with _incoming() as incoming:
         build_demo_database(incoming)
-        return _swap(incoming, lambda: None)
+        return _use(incoming, lambda: None)
+
+
+def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
+    """Put the database that another machine has published in use here.
+
+    Raises DatabaseError, and whatever ``check`` raises.
+    """
+    with _incoming() as incoming:
+        try:
+            database_archive.fetch(file, incoming / "db.tar.gz", check=check)
+            _bring(incoming / "db.tar.gz", incoming, check)
+            (incoming / "db.tar.gz").unlink()
+        except (database_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise DatabaseError(
+                _("The vulnerability database could not be copied to this machine: %(reason)s.") % {"reason": reason},
+                _(
+                    "Check that the data folder has space and is writable. If it has, update the vulnerability database"
+                    " once more."
+                ),
+            ) from error
+        facts = _checked(incoming, check)
+        database_archive.note(incoming, file.sha256)
+        return _swap(incoming, facts)
+
+
+def publish_current(*, check: Check) -> None:
+    """Give the database in use here to all machines. Raises DatabaseError, and whatever ``check`` raises."""
+    with _incoming() as incoming:
+        facts = read_facts(folder())
+        sha256 = _publish(facts.folder, incoming, facts, check)
+        database_archive.note(facts.folder, sha256)
+
+
+def shared_sha256() -> str:
+    """Return the SHA-256 of the archive that the database in use here came in, "" where it was never shared."""
+    return database_archive.noted(folder())
 
 
 def download(*, check: Check) -> DatabaseFacts:
@@ -224,9 +266,27 @@ def _copy(content: BinaryIO, target: Path, check: Check) -> None:
         os.fsync(file.fileno())
 
 
-def _swap(incoming: Path, check: Check) -> DatabaseFacts:
-    """Check the database in ``incoming`` and put it in use. The one before stays, for scans that are under way."""
-    root = _root()
+def _use(incoming: Path, check: Check) -> DatabaseFacts:
+    """Check the database in ``incoming``, give it to all machines, and put it in use."""
+    facts = _checked(incoming, check)
+    if is_shared():
+        database_archive.note(incoming, _publish(incoming, incoming, facts, check))
+    return _swap(incoming, facts)
+
+
+def _publish(database: Path, scratch: Path, facts: DatabaseFacts, check: Check) -> str:
+    try:
+        return database_archive.publish(database, scratch=scratch, version=facts.version, check=check)
+    except (database_archive.ContentError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DatabaseError(
+            _("The vulnerability database could not be given to the other machines: %(reason)s.") % {"reason": reason},
+            _("Check that the data folder and PostgreSQL have space, then update it again."),
+        ) from error
+
+
+def _checked(incoming: Path, check: Check) -> DatabaseFacts:
+    """Return the facts of the database in ``incoming``. Raises DatabaseError where it is not good."""
     try:
         facts = read_facts(incoming)
         check_file(incoming)
@@ -238,6 +298,12 @@ def _swap(incoming: Path, check: Check) -> DatabaseFacts:
             % {"reason": error.reason},
             _("Take it from its source again. If it is refused again, the source is damaged."),
         ) from error
+    return facts
+
+
+def _swap(incoming: Path, facts: DatabaseFacts) -> DatabaseFacts:
+    """Put the database in ``incoming`` in use. The one before stays, for scans that are under way."""
+    root = _root()
     target = root / f"db-{facts.version}-{secrets.token_hex(4)}"
     before = folder().resolve()
     incoming.rename(target)

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.jobs import presence, queue
@@ -36,6 +37,7 @@ J = TypeVar("J", bound=Job)
 PROGRESS_SECONDS = 1.0  # progress is written no more often …
 STAGE_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
 CLAIM_TRIES = 100
+REFUSED_SECONDS = 1.0  # so long a machine that may not take a job holds its hint, which another one may get then
 BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
@@ -51,6 +53,10 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     if presence.draining():
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
+        return
+    if not _may_take(model):
+        time.sleep(REFUSED_SECONDS)
+        _pass_on(model)
         return
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
@@ -85,7 +91,9 @@ def scratch_root() -> Path:
 
 
 def _claim(model: type[J], *, urgent: bool) -> J | None:
-    """Take the next job, where ``urgent`` one of the manual lane alone."""
+    """Take the next job, where ``urgent`` one of the manual lane alone. None where this machine may take none."""
+    if not _may_take(model):
+        return None
     for _try in range(CLAIM_TRIES):
         job = model.next_in_line(eligible(model), lane=Lane.MANUAL if urgent else None)
         if job is None:
@@ -94,6 +102,12 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
         if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
             return job
     return None
+
+
+def _may_take(model: type[J]) -> bool:
+    """Whether this machine may take jobs of this kind now. Asked before each, since that may change at any time."""
+    gate = settings.JOB_KINDS[model.kind].get("gate")
+    return gate is None or bool(import_string(gate)())
 
 
 def _has_places(model: type[J]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         if not User.objects.exists():
             call_command("create_administrator", "admin", stdout=self.stdout)
+        os.environ["TALLYMAN_SERVES"] = "true"  # for the worker, which tells the other machines
         supervised = programs(listen=listen, web_workers=settings.WEB_WORKERS)
         with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor:
             self.stdout.write(f"Address: {settings.URL}\nServing on {listen}. Ctrl-C stops it.")

@@ -1,0 +1,378 @@
+"""One vulnerability database, one set of rules, and the same settings on all machines that scan.
+
+The rows of ``FleetVersion`` say which. Before it takes a scan or a re-match, each machine makes sure that it has
+exactly these, and fetches what it lacks from PostgreSQL. A machine that cannot have them, or whose keys or settings are
+others, takes none and says so on the page Engines; the others do the work. On SQLite, which means one machine, none of
+this is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError as StoreError
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from console.jobs import presence
+from console.jobs.errors import Draining, JobFailure
+from console.machines import content, keys, report, versions
+from console.machines.identity import is_shared, machine_id
+from console.machines.models import FleetVersion
+from console.release import VERSION
+from scanning import database, installed, team_rules
+from scanning.database_archive import DATABASE
+from scanning.engines.base import EngineError
+from scanning.engines.ruleset import engine_version
+from scanning.team_rules import RULES
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 900.0  # one machine's time for all it lacks
+WAIT_SECONDS = 120.0  # for another process of this machine that fetches it
+RETRY_SECONDS = 60.0  # after a failure, unless there is another version by then
+ENGINE_SECONDS = 15.0  # what the engines have said of themselves holds for so long
+NAMES = {  # of settings → as on the page Engines
+    "tallyman": "Tallyman",
+    "trivy": "Trivy",
+    "yara": "YARA-X",
+    "clamav": "ClamAV",
+    "clamav_max_bytes": "TALLYMAN_CLAMD_MAX_BYTES",
+}
+
+Versions = Mapping[str, FleetVersion]
+
+
+class NotReadyError(JobFailure):
+    """This machine takes no scans now."""
+
+
+class _Memory:
+    """What this process knows: whether it was ready last time, what its engines have said, who fetches beside it."""
+
+    ready: bool | None = None
+    fault: NotReadyError | None = None
+    asked_at = 0.0
+    fetching: threading.Thread | None = None
+
+
+_memory = _Memory()
+
+
+def may_take() -> bool:
+    """Whether this machine may take a scan or a re-match now, after it was brought up to date where it was not."""
+    if not is_shared():
+        return True
+    try:
+        bring(check=_while_working)
+        _check_engines()
+    except Draining:
+        return False
+    except JobFailure as error:
+        if _memory.ready is not False:
+            log.warning("This machine takes no scans: %s %s", error.reason, error.remedy)
+        _memory.ready = False
+        _report_fault(error)
+        return False
+    except StoreError as error:  # PostgreSQL is away, or a statement of it failed: said by the log, and tried again
+        log.warning("This machine takes no scans: the database did not answer (%s)", type(error).__name__)
+        connection.close()
+        _memory.ready = False
+        return False
+    if _memory.ready is False:
+        _report()
+    _memory.ready = True
+    return True
+
+
+def is_current() -> bool:
+    """Whether this machine has the database and the rules that all machines use. True where it is the only one."""
+    return not is_shared() or not _lacks(versions.current())
+
+
+def bring(*, check: Callable[[], None]) -> None:
+    """Have here what all machines use. Raises NotReadyError or another JobFailure, and what ``check`` raises."""
+    wanted = dict(versions.current())
+    _check_settings(wanted)
+    primary = wanted.get(versions.SETTINGS)
+    if primary is not None and primary.machine == machine_id():
+        wanted = _with_changes(wanted, check)
+    if not _lacks(wanted):
+        return
+    with _only_one(check) as failure:
+        wanted = dict(versions.current())  # another process may have fetched it meanwhile
+        if not (lacks := _lacks(wanted)):
+            return
+        failure.raise_again(lacks)
+        report.report_fault(
+            _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment.")
+        )
+        try:
+            _fetch(wanted, _bounded(check))
+        except JobFailure as error:
+            if not error.retry:
+                failure.note(lacks, error)
+            raise
+    _report()
+
+
+def tick() -> None:
+    """Report this machine, and have it fetch what it lacks; for the worker's own round, which waits for nothing.
+
+    Within a cluster it does nothing: each machine has one worker above its clusters.
+    """
+    if not is_shared() or presence.is_cluster():
+        return
+    content.prune()
+    report.prune()
+    if _memory.fetching is None or not _memory.fetching.is_alive():
+        _memory.fetching = threading.Thread(target=_fetch_apart, name="fetch", daemon=True)
+        _memory.fetching.start()
+
+
+def wrong_keys() -> str:
+    """Return why this machine must not work any job, since its keys are not those of the primary machine; else ""."""
+    if not is_shared():
+        return ""
+    primary = _settle()
+    if primary.machine == machine_id() or not (wrong := _differing_keys(primary)):
+        return ""
+    error = _keys_error(wrong, primary)
+    _report(error)
+    return f"{error.reason} {error.remedy}"
+
+
+def make_primary() -> None:
+    """Have the settings and rules of this machine be those of all. Raises JobFailure."""
+    versions.settle_primary(_own_settings(), serves=settings.SERVES, take=True)
+    team_rules.publish_changes(versions.current().get(RULES), check=lambda: None)
+
+
+def _settle() -> FleetVersion:
+    return versions.settle_primary(_own_settings(), serves=settings.SERVES)
+
+
+def _fetch_apart() -> None:
+    """Bring this machine up to date, in a thread of its own, and report it."""
+    try:
+        bring(check=lambda: None)
+        _check_engines()
+        _report()
+    except JobFailure as error:
+        _report(error)
+    except Exception:
+        log.exception("This machine could not be brought up to date")
+    finally:
+        connection.close()
+
+
+def _with_changes(wanted: dict[str, FleetVersion], check: Callable[[], None]) -> dict[str, FleetVersion]:
+    """Publish what has changed on this machine, the primary one."""
+    if rules := team_rules.publish_changes(wanted.get(RULES), check=check):
+        wanted[RULES] = rules
+    return wanted
+
+
+def _lacks(wanted: Versions) -> str:
+    """Return which versions this machine must fetch or give, "" where it has all. As a text that differs with them."""
+    lacks = []
+    if found := wanted.get(DATABASE):
+        if database.shared_sha256() != found.sha256:
+            lacks.append(f"{DATABASE} {found.sha256}")
+    elif database.current() is not None:
+        lacks.append(f"{DATABASE} unpublished")
+    if (rules := wanted.get(RULES)) and team_rules.shared_sha256() != rules.sha256:
+        lacks.append(f"{RULES} {rules.sha256}")
+    return ", ".join(lacks)
+
+
+def _fetch(wanted: Versions, check: Callable[[], None]) -> None:
+    found = wanted.get(DATABASE)
+    if found is None:
+        if database.current() is not None:  # of the time before there was a second machine
+            database.publish_current(check=check)
+    elif found.file is not None and database.shared_sha256() != found.sha256:
+        database.install_shared(found.file, check=check)
+        log.info("The vulnerability database %s is here, from %s", found.version, found.host)
+    rules = wanted.get(RULES)
+    if rules is not None and rules.file is not None and team_rules.shared_sha256() != rules.sha256:
+        team_rules.install_shared(rules.file, check=check)
+        log.info("The rules of the team are here, from %s", rules.host)
+
+
+def _bounded(check: Callable[[], None]) -> Callable[[], None]:
+    ends = time.monotonic() + FETCH_SECONDS
+
+    def bounded() -> None:
+        check()
+        if time.monotonic() > ends:
+            raise NotReadyError(
+                _("Copying the vulnerability database to this machine took more than %(n)s minutes.")
+                % {"n": int(FETCH_SECONDS // 60)},
+                _("Check the connection between this machine and PostgreSQL."),
+            )
+
+    return bounded
+
+
+def _while_working() -> None:
+    presence.show_life()
+    if presence.draining():
+        raise Draining
+
+
+class _Failure:
+    """What the last try to fetch has ended with, for all processes of this machine: in the file that they lock."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def raise_again(self, lacks: str) -> None:
+        """Raise the last failure where it is recent, and nothing else is wanted by now."""
+        with suppress(ValueError, KeyError, TypeError):
+            told = json.loads(os.pread(self._descriptor, 65536, 0))
+            recent = 0 <= time.time() - told["at"] < RETRY_SECONDS
+            if recent and told["lacks"] == lacks:
+                raise NotReadyError(told["reason"], told["remedy"])
+
+    def note(self, lacks: str, error: JobFailure) -> None:
+        told = {"lacks": lacks, "at": time.time(), "reason": error.reason, "remedy": error.remedy}
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(told).encode()[:65536], 0)
+
+
+@contextmanager
+def _only_one(check: Callable[[], None]) -> Iterator[_Failure]:
+    """Be the one process of this machine that fetches, and wait for another one.
+
+    Raises NotReadyError, and whatever ``check`` raises.
+    """
+    path = Path(settings.DATA_DIR) / "run" / "fetch.lock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        ends = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check()
+                if time.monotonic() > ends:
+                    raise NotReadyError(
+                        _("The vulnerability database and the rules are being copied to this machine."),
+                        _("Wait a moment."),
+                        retry=True,
+                    ) from None
+                time.sleep(0.2)
+        yield _Failure(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _own_settings() -> dict[str, Any]:
+    """Return what must be the same on all machines for them to find the same in an image."""
+    try:
+        trivy = installed.trivy().engine_version()
+    except EngineError:
+        trivy = ""
+    return {
+        "tallyman": VERSION,
+        "trivy": trivy,
+        "yara": engine_version(),
+        "clamav": "on" if settings.CLAMD else "off",
+        "clamav_max_bytes": settings.CLAMD_MAX_BYTES if settings.CLAMD else 0,
+        "keys": keys.check_values(),
+    }
+
+
+def _check_settings(wanted: Versions) -> None:
+    """Raise NotReadyError where keys or settings are not those of the primary machine."""
+    primary = wanted.get(versions.SETTINGS)
+    if primary is None or primary.machine == machine_id():
+        return
+    if wrong := _differing_keys(primary):
+        raise _keys_error(wrong, primary)
+    mine = _own_settings()
+    differs = [
+        _("%(what)s %(here)s (there: %(there)s)")
+        % {"what": name, "here": mine[key] or _("missing"), "there": primary.values[key]}
+        for key, name in NAMES.items()
+        if primary.values.get(key) and primary.values[key] != mine[key]
+    ]
+    if differs:
+        raise NotReadyError(
+            _("This machine would find something else in images than %(host)s, the primary machine: %(differs)s.")
+            % {"host": primary.host, "differs": ", ".join(differs)},
+            _(
+                "Install the same version with the same settings on both. If those of this machine are the right ones,"
+                " run here: manage.py make_primary."
+            ),
+        )
+
+
+def _differing_keys(primary: FleetVersion) -> list[str]:
+    theirs = primary.values.get("keys") or {}
+    return [name for name, value in keys.check_values().items() if theirs.get(name, value) != value]
+
+
+def _keys_error(wrong: list[str], primary: FleetVersion) -> NotReadyError:
+    return NotReadyError(
+        _("The keys of this machine are not those of %(host)s, the primary machine: %(names)s.")
+        % {"host": primary.host, "names": ", ".join(wrong)},
+        _(
+            "Stop the worker here, copy the folder “keys” from the data folder of %(host)s into %(folder)s, and start"
+            " it again."
+        )
+        % {"host": primary.host, "folder": settings.DATA_DIR},
+    )
+
+
+def _check_engines() -> None:
+    """Raise NotReadyError where an engine does not work here while another machine can do the work."""
+    if _memory.asked_at and time.monotonic() - _memory.asked_at < ENGINE_SECONDS:
+        if _memory.fault is not None:
+            raise _memory.fault
+        return
+    antivirus = installed.clamav()
+    asked = [installed.trivy().ready(), installed.yara().ready(), *([antivirus.ready()] if antivirus else [])]
+    broken = next((readiness for readiness in asked if not readiness.ready), None)
+    _memory.fault = None
+    if broken is not None and report.others_ready():
+        _memory.fault = NotReadyError(broken.reason, broken.remedy)
+    _memory.asked_at = time.monotonic()
+    if _memory.fault is not None:
+        raise _memory.fault
+
+
+def _report(error: JobFailure | None = None) -> None:
+    """Write down how this machine is now."""
+    facts = database.current()
+    known = {
+        **{name: value for name, value in _own_settings().items() if name != "keys"},
+        "trivy_sha256": dict(installed.trivy().ready().facts).get("SHA-256", ""),
+        "database": facts.version if facts else "",
+        "database_sha256": database.shared_sha256(),
+        "rules_sha256": team_rules.shared_sha256(),
+    }
+    report.report(
+        ready=error is None,
+        reason=error.reason if error else "",
+        remedy=error.remedy if error else "",
+        versions=known,
+    )
+
+
+def _report_fault(error: JobFailure) -> None:
+    with suppress(StoreError):
+        report.report_fault(error.reason, error.remedy)
