@@ -5,6 +5,7 @@ The same database gives the same bytes wherever it is packed, so their SHA-256 t
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
@@ -59,23 +60,24 @@ def noted(database: Path) -> str:
 def _pack(database: Path, target: Path, check: Check) -> None:
     with (
         target.open("xb") as raw,
-        igzip.IGzipFile(filename="", mode="wb", fileobj=raw, compresslevel=2, mtime=0) as packed,
+        igzip.IGzipFile("", "wb", 2, raw, 0) as packed,  # type: ignore[no-untyped-call]
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
     ):
         for name in FILES:
             path = database / name
             member = tarfile.TarInfo(name)  # without owner and times
             member.size = path.stat().st_size
-            with path.open("rb") as source:
-                archive.addfile(member, _Checked(source, check))
+            with _Checked(path, check) as source:
+                archive.addfile(member, source)
 
 
-class _Checked:
+class _Checked(io.BufferedReader):
     """A file that is read only as long as ``check`` raises nothing."""
 
-    def __init__(self, file, check):  # type: ignore[no-untyped-def]
-        self._file, self._check = file, check
+    def __init__(self, path: Path, check: Check) -> None:
+        super().__init__(io.FileIO(path))
+        self._check = check
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         self._check()
-        return self._file.read(size)
+        return super().read(size)

@@ -101,7 +101,7 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     if path is not None:
         response = FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type=type_)
     else:
-        response = StreamingHttpResponse(elsewhere, content_type=type_)
+        response = StreamingHttpResponse(elsewhere or (), content_type=type_)
         response["Content-Disposition"] = content_disposition_header(True, name) or ""
         response["Content-Length"] = str(export.size)
     response["Cache-Control"] = "private, no-store"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
-from tests.console.jobs.conftest import RealWorker, tree
+import psycopg
+
+from tests.console.jobs.conftest import ROOT, RealWorker, tree
 
 
 class Machine(RealWorker):
@@ -33,6 +37,19 @@ class Machine(RealWorker):
     def copy_keys_of(self, other: Machine) -> None:
         """Give this machine the keys of another one, as an operator does."""
         shutil.copytree(other.folder / "keys", self.folder / "keys", dirs_exist_ok=True)
+
+    def start(self, *prefix: str) -> None:
+        """Start the worker, by the command ``prefix`` where there is one."""
+        command = [*prefix, sys.executable, str(ROOT / "manage.py"), "worker"]
+        with (self.folder / "worker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def execute(self, sql: str) -> None:
+        """Change the database past the console."""
+        with psycopg.connect(self.environment["DATABASE_URL"]) as connection:
+            connection.execute(sql.encode())
 
     def end(self) -> None:
         """Stop the worker, and kill what is left of it."""

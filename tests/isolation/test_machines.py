@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.jobs.conftest import Server, eventually, postgres_server
+from tests.console.jobs.conftest import Server, eventually, postgres_server, tree
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.isolation.machines import Machine
@@ -37,6 +37,33 @@ launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
 DEMO = """
 from scanning import database
 database.install_demo()
+"""
+NEWER = """
+import json, shutil, tempfile
+from pathlib import Path
+from scanning import database
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name) / "db"
+    shutil.copytree(database.folder(), folder)
+    told = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(told | {"UpdatedAt": "2026-11-20T04:00:00Z"}))
+    database.install(folder)
+"""
+EXPORT = """
+from console.exports.ask import ask
+from tests.people import person
+ask(user=person("administrator"), listing="images", view="", columns=["version", "size"], format="csv")
+"""
+DOWNLOAD = """
+from django.test import Client
+from django.urls import reverse
+from console.models import Export, User
+client = Client()
+client.force_login(User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
+answer = client.get(reverse("console:export-file", args=[Export.objects.get().pk]))
+print(answer.status_code)
+print(answer.headers["Content-Type"])
+print(b"".join(answer.streaming_content).decode("utf-8-sig"))
 """
 SCANS = "SELECT state, worker, reason FROM scanning_scan ORDER BY id"
 
@@ -99,3 +126,174 @@ def test_a_second_machine_gets_the_database_and_rules_before_its_first_scan(make
     assert second.rows("SELECT count(*) FROM scanning_packagevulnerability")[0][0] > 0
     assert second.rows("SELECT DISTINCT rule FROM scanning_malwarefinding") == [("Team",)]
     assert second.row() == (True, "", "")
+
+
+@pytest.fixture
+def pair(make: Make, fake: FakeRegistry) -> tuple[Machine, Machine]:
+    """Two machines, the first of which has the database and has read the registry; no worker runs."""
+    first = make("first", TALLYMAN_SERVES="true")
+    first.shell(DEMO + SYNC.format(url=fake.url))
+    return first, make("second")
+
+
+def not_ready(machine: Machine) -> tuple[str, str]:
+    """Return why the machine takes no scans and what to do, once it has said so."""
+
+    def said() -> tuple[str, str] | None:
+        row = machine.row()
+        return row[1:] if row and not row[0] and "being copied" not in row[1] else None
+
+    found: tuple[str, str] = eventually(said, what=f"a machine that is not ready, it is {machine.row()}")
+    return found
+
+
+def all_by(machine: Machine) -> bool:
+    """Whether all scans have succeeded, and the worker of this machine has done them."""
+    rows = scanned(machine)
+    pids = {int(worker.rpartition(":")[2]) for _state, worker, _reason in rows}
+    assert {(state, reason) for state, _worker, reason in rows} == {("succeeded", "")}
+    return pids <= set(tree(machine.folder))
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("UPDATE console_filechunk SET content = '\\x00'::bytea || substr(content, 2)", "SHA-256 is not the right one"),
+        ("DELETE FROM console_filechunk", "a part of it is missing"),
+        ("UPDATE console_storedfile SET size = 3 * 1024 * 1024 * 1024::bigint", "it has more than 2048 MiB"),
+    ],
+)
+def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
+    pair: tuple[Machine, Machine], damage: str, why: str
+) -> None:
+    first, second = pair
+    first.execute(damage)
+    second.start()
+    reason, remedy = not_ready(second)
+    assert why in reason
+    assert "update the vulnerability database once more" in remedy
+    first.start()
+    first.shell(LAUNCH)
+    assert all_by(first)
+    assert second.row() == (False, reason, remedy)
+    first.shell("from scanning import database\ndatabase.publish_current(check=lambda: None)")
+    eventually(lambda: second.row() == (True, "", ""), what="the second machine with what was published anew")
+    assert second.database() == first.database()
+
+
+def test_a_machine_whose_disk_is_full_takes_no_scans_and_says_so(pair: tuple[Machine, Machine]) -> None:
+    first, second = pair
+    (second.folder / "trivy").mkdir()
+    second.start(
+        "unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=16k tmpfs {second.folder}/trivy && exec "$@"', "-"
+    )
+    reason, remedy = not_ready(second)
+    assert "No space left on device" in reason
+    assert "has space" in remedy
+    first.start()
+    first.shell(LAUNCH)
+    assert all_by(first)
+
+
+def test_a_machine_with_other_keys_does_no_work_and_says_so(pair: tuple[Machine, Machine]) -> None:
+    first, second = pair
+    first.start()
+    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    (second.folder / "keys" / "credential_keys").unlink()
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(timeout=60) == 1
+    reason, remedy = not_ready(second)
+    assert "not those of" in reason
+    assert "credential_keys" in reason
+    assert "secret_key" not in reason
+    assert "copy the folder “keys”" in remedy
+    assert reason in second.log()
+    first.shell(LAUNCH)
+    assert all_by(first)
+    second.copy_keys_of(first)
+    second.start()
+    eventually(lambda: second.row() == (True, "", ""), what="the second machine with the right keys")
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"TALLYMAN_CLAMD": "/nowhere/clamd.ctl"}, "ClamAV on (there: off)"),
+        ({"TALLYMAN_TRIVY": "/nowhere/trivy"}, "Trivy missing (there: 0.76.0)"),
+    ],
+)
+def test_a_machine_that_would_find_something_else_takes_no_scans(
+    make: Make, fake: FakeRegistry, variables: dict[str, str], why: str
+) -> None:
+    first = make("first", TALLYMAN_SERVES="true")
+    first.shell(DEMO + SYNC.format(url=fake.url))
+    first.start()
+    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    second = make("second", **variables)
+    second.start()
+    reason, remedy = not_ready(second)
+    assert why in reason
+    assert "make_primary" in remedy
+    first.shell(LAUNCH)
+    assert all_by(first)
+
+
+def test_an_update_on_one_machine_ends_the_drift_of_the_other(pair: tuple[Machine, Machine]) -> None:
+    first, second = pair
+    first.start()
+    second.start()
+    eventually(lambda: second.database() == first.database() != "", what="the database on the second machine")
+    before = first.database()
+    second.shell(NEWER)
+    assert second.database() != before
+    eventually(lambda: first.database() == second.database(), what="the newer database on the first machine")
+    first.shell(LAUNCH)
+    assert {(state, reason) for state, _worker, reason in scanned(first)} == {("succeeded", "")}
+    assert first.rows(
+        "SELECT DISTINCT database_updated_at::date::text FROM scanning_categoryresult"
+        " WHERE category = 'vulnerabilities'"
+    ) == [("2026-11-20",)]
+
+
+def test_rules_come_from_the_primary_machine_and_an_empty_folder_replaces_none(pair: tuple[Machine, Machine]) -> None:
+    first, second = pair
+    for machine, name in ((first, "first.yar"), (second, "second.yar")):
+        (machine.folder / "rules").mkdir()
+        (machine.folder / "rules" / name).write_text("rule Any { condition: false }")
+    first.start()
+    second.start()
+    eventually(lambda: second.rules() == {"first.yar"}, what="the rules of the primary machine on the second")
+    (first.folder / "rules" / "more.yar").write_text("rule More { condition: false }")
+    eventually(lambda: second.rules() == {"first.yar", "more.yar"}, what="a rule that was added")
+    assert "1 files, from" in second.manage("make_primary")
+    eventually(lambda: first.rules() == {"second.yar"}, what="the rules of the new primary machine")
+    for file in (first.folder / "rules").iterdir():
+        file.unlink()
+    assert "1 files, from" in first.manage("make_primary"), "an empty folder has replaced what was there"
+    (first.folder / "rules" / "own.yar").write_text("rule Own { condition: false }")
+    eventually(lambda: second.rules() == {"own.yar"}, what="its first rule")
+    (first.folder / "rules" / "own.yar").unlink()
+    eventually(lambda: second.rules() == set(), what="the end of the rules, which were its own")
+
+
+def test_the_file_of_an_export_that_one_machine_has_made_is_downloaded_from_another(
+    pair: tuple[Machine, Machine],
+) -> None:
+    first, second = pair
+    first.start()
+    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    first.stop()
+    first.shell(EXPORT)
+    second.start()
+    eventually(lambda: second.rows("SELECT state FROM console_export") == [("succeeded",)], what="the export")
+    (made,) = (second.folder / "exports").iterdir()
+    assert not (first.folder / "exports").exists() or not list((first.folder / "exports").iterdir())
+    status, kind, text = first.shell(DOWNLOAD).split("\n", 2)
+    assert (status, kind) == ("200", "text/csv; charset=utf-8")
+    assert text.strip() == made.read_text("utf-8-sig").strip()
+    assert "team/app" in text
+    first.shell(
+        "from console.exports import files\nfrom console.models import Export\nfiles.remove(Export.objects.get())"
+    )
+    assert first.rows("SELECT count(*) FROM console_storedfile WHERE delete_after IS NOT NULL") == [(0,)]
