@@ -18,8 +18,9 @@ from tests.console.jobs.conftest import ROOT, RealWorker, tree
 class Machine(RealWorker):
     """A machine whose worker is not started yet. Its first command makes its keys where it has none."""
 
-    def __init__(self, folder: Path, url: str, **variables: str) -> None:
+    def __init__(self, folder: Path, url: str, *, root: Path = ROOT, **variables: str) -> None:
         folder.mkdir()
+        self.root = root
         super().__init__(
             folder,
             os.environ
@@ -30,6 +31,8 @@ class Machine(RealWorker):
                 "DATABASE_URL": url,
                 "REDIS_URL": "",
                 "TALLYMAN_SCANS_PER_WORKER": "1",
+                "TALLYMAN_SCAN_WORKERS": "1",
+                "TALLYMAN_QUICK_WORKERS": "1",
                 **variables,
             },
         )
@@ -38,12 +41,21 @@ class Machine(RealWorker):
         """Give this machine the keys of another one, as an operator does."""
         shutil.copytree(other.folder / "keys", self.folder / "keys", dirs_exist_ok=True)
 
+    def manage(self, *words: str, text: str | None = None) -> str:
+        """Run one management command to its end."""
+        command = [sys.executable, str(self.root / "manage.py"), *words]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.root, capture_output=True, text=True, timeout=200, input=text
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def start(self, *prefix: str) -> None:
         """Start the worker, by the command ``prefix`` where there is one."""
-        command = [*prefix, sys.executable, str(ROOT / "manage.py"), "worker"]
+        command = [*prefix, sys.executable, str(self.root / "manage.py"), "worker"]
         with (self.folder / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=self.environment, cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def execute(self, sql: str) -> None:

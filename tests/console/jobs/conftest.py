@@ -188,9 +188,16 @@ def redis_server() -> Iterator[Server]:
 @pytest.fixture
 def postgres_server() -> Iterator[Server]:
     """An own PostgreSQL on a socket file."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not programs:
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         pytest.skip("PostgreSQL is not installed")
+    with run_postgres() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def run_postgres() -> Iterator[Server]:
+    """Run an own PostgreSQL on a socket file, without pytest too."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     # It refuses to run as root.
     account = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="tallyman-pg-") as folder:
@@ -221,8 +228,10 @@ def postgres_server() -> Iterator[Server]:
 
         server = Server(command, url, answers, account)
         server.start()
-        yield server
-        server.stop(signal.SIGQUIT)
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGQUIT)
 
 
 def migrate(folder: Path, environment: dict[str, str]) -> None:
