@@ -82,7 +82,8 @@ def may_take() -> bool:
         if _memory.ready is not False:
             log.warning("This machine takes no scans: %s %s", error.reason, error.remedy)
         _memory.ready = False
-        _report_fault(error)
+        with suppress(StoreError):
+            _report(error)
         return False
     except StoreError as error:  # PostgreSQL is away, or a statement of it failed: said by the log, and tried again
         log.warning("This machine takes no scans: the database did not answer (%s)", type(error).__name__)
@@ -114,15 +115,18 @@ def bring(*, check: Callable[[], None]) -> None:
         if not (lacks := _lacks(wanted)):
             return
         failure.raise_again(lacks)
-        report.report_fault(
-            _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment.")
-        )
+        _report(_copying())
         try:
             _fetch(wanted, _bounded(check))
         except JobFailure as error:
             if not error.retry:
                 failure.note(lacks, error)
             raise
+        except OSError as error:
+            raise NotReadyError(
+                _("The data folder of this machine cannot be written: %(reason)s.") % {"reason": error.strerror},
+                _("Check that %(folder)s has space and is writable.") % {"folder": settings.DATA_DIR},
+            ) from error
     _report()
 
 
@@ -188,11 +192,11 @@ def _lacks(wanted: Versions) -> str:
     lacks = []
     if found := wanted.get(DATABASE):
         if database.shared_sha256() != found.sha256:
-            lacks.append(f"{DATABASE} {found.sha256}")
+            lacks.append(f"{DATABASE} {found.sha256} {found.file_id}")
     elif database.current() is not None:
         lacks.append(f"{DATABASE} unpublished")
     if (rules := wanted.get(RULES)) and team_rules.shared_sha256() != rules.sha256:
-        lacks.append(f"{RULES} {rules.sha256}")
+        lacks.append(f"{RULES} {rules.sha256} {rules.file_id}")
     return ", ".join(lacks)
 
 
@@ -229,6 +233,12 @@ def _while_working() -> None:
     presence.show_life()
     if presence.draining():
         raise Draining
+
+
+def _copying() -> NotReadyError:
+    return NotReadyError(
+        _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment."), retry=True
+    )
 
 
 class _Failure:
@@ -269,11 +279,7 @@ def _only_one(check: Callable[[], None]) -> Iterator[_Failure]:
             except BlockingIOError:
                 check()
                 if time.monotonic() > ends:
-                    raise NotReadyError(
-                        _("The vulnerability database and the rules are being copied to this machine."),
-                        _("Wait a moment."),
-                        retry=True,
-                    ) from None
+                    raise _copying() from None
                 time.sleep(0.2)
         yield _Failure(descriptor)
     finally:
@@ -371,8 +377,3 @@ def _report(error: JobFailure | None = None) -> None:
         remedy=error.remedy if error else "",
         versions=known,
     )
-
-
-def _report_fault(error: JobFailure) -> None:
-    with suppress(StoreError):
-        report.report_fault(error.reason, error.remedy)

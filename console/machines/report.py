@@ -32,11 +32,6 @@ def report(*, ready: bool, reason: str = "", remedy: str = "", versions: Mapping
     Machine.objects.update_or_create(pk=machine_id(), defaults=fields)
 
 
-def report_fault(reason: str, remedy: str) -> None:
-    """Write down that this machine takes no scans, and why, at once."""
-    Machine.objects.filter(pk=machine_id()).update(ready=False, reason=reason, remedy=remedy, last_seen=Now())
-
-
 def recent() -> QuerySet[Machine]:
     """Return the machines that were seen within a day."""
     return Machine.objects.filter(last_seen__gte=Now() - GONE)

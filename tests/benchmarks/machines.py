@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.machines [--scans 200] [--seconds 300] [--tallyman FOLDER]
 
-Each machine is a ``manage.py worker`` with a data folder of its own and the same keys. The second one begins with neither
-a database nor rules. After a third of the scans the database is updated on the first machine, after two thirds a rule is
-added there. Prints which machine has done how many scans, how they ended, and what each machine has at the end.
+Each machine is a ``manage.py worker`` with a data folder of its own and the same keys. The second one begins with
+neither a database nor rules. After a third of the scans the database is updated on the first machine, after two thirds
+a rule is added there. Prints which machine has done how many scans, how they ended, and what each has at the end.
 ``--tallyman`` names the folder of another version of Tallyman to run in place of this one.
 """
 
