@@ -64,7 +64,7 @@ class FleetVersion(models.Model):
     values = models.JSONField(default=dict)  # of settings: name → value
     machine = models.CharField(max_length=32)  # id of the machine that it comes from
     host = models.CharField(max_length=120)
-    serves = models.BooleanField(default=False)  # whether that machine runs the web server
+    is_fixed = models.BooleanField(default=False)  # of settings: no machine that serves pages takes the place by itself
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:

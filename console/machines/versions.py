@@ -48,9 +48,10 @@ def settle_primary(values: Mapping[str, Any], *, serves: bool, take: bool = Fals
             row = FleetVersion.objects.select_for_update().filter(name=SETTINGS).first()
             if row is None:
                 row = FleetVersion(name=SETTINGS, version="", sha256="")
-            elif not take and row.machine != me and (row.serves or not serves):
+            elif not take and row.machine != me and (row.is_fixed or not serves):
                 return row
-            mine = {"values": dict(values), "machine": me, "host": host(), "serves": serves}
+            fixed = serves or take or (row.machine == me and row.is_fixed)
+            mine = {"values": dict(values), "machine": me, "host": host(), "is_fixed": fixed}
             if any(getattr(row, name) != value for name, value in mine.items()):
                 for name, value in mine.items():
                     setattr(row, name, value)

@@ -205,7 +205,7 @@ class Migration(migrations.Migration):
                 ('values', models.JSONField(default=dict)),
                 ('machine', models.CharField(max_length=32)),
                 ('host', models.CharField(max_length=120)),
-                ('serves', models.BooleanField(default=False)),
+                ('is_fixed', models.BooleanField(default=False)),
                 ('changed_at', models.DateTimeField(auto_now=True)),
                 ('file', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='console.storedfile')),
             ],

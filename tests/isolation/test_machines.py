@@ -56,7 +56,7 @@ DOWNLOAD = """
 from django.test import Client
 from django.urls import reverse
 from console.models import Export, User
-client = Client()
+client = Client(SERVER_NAME="127.0.0.1")
 client.force_login(User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
 answer = client.get(reverse("console:export-file", args=[Export.objects.get().pk]))
 print(answer.status_code)
@@ -170,9 +170,12 @@ def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
     assert second.database() == first.database()
 
 
-def test_a_machine_whose_disk_is_full_takes_no_scans_and_says_so(pair: tuple[Machine, Machine]) -> None:
+def test_a_machine_whose_disk_is_full_takes_no_scans_and_says_so(
+    pair: tuple[Machine, Machine], postgres_server: Server
+) -> None:
     first, second = pair
     (second.folder / "trivy").mkdir()
+    Path(postgres_server.url.rpartition("=")[2]).chmod(0o711)  # the worker's user is nobody else's there
     second.start(
         "unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=16k tmpfs {second.folder}/trivy && exec "$@"', "-"
     )

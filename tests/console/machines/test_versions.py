@@ -31,6 +31,8 @@ def test_the_first_machine_is_primary_until_one_that_serves_pages_comes(me: pyte
     for name, serves in (("worker", False), ("web two", True), ("other", False)):
         assert settle(me, name, serves=serves).machine == "web"
     assert settle(me, "other", serves=False, take=True).values == {"of": "other"}
+    for name, serves in (("other", False), ("web", True), ("worker", False)):
+        assert settle(me, name, serves=serves).machine == "other", "what a person has chosen stays"
     assert FleetVersion.objects.count() == 1
 
 
