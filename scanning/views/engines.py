@@ -96,6 +96,7 @@ def _fleet() -> dict[str, object] | None:
         "primary_away": primary and not any(each["is_primary"] and not each["away"] for each in machines),
         "database": wanted.get(DATABASE),
         "rules": wanted.get(team_rules.RULES),
+        "rules_files": int(rules.version) if (rules := wanted.get(team_rules.RULES)) else 0,
         "rules_folder": team_rules.source_folder(),
     }
 

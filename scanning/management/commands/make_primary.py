@@ -27,6 +27,6 @@ class Command(BaseCommand):
         if rules is None:
             self.stdout.write(f"There are no rules of the team: none in {team_rules.source_folder()}.")
         elif team_rules.source_folder().is_dir():
-            self.stdout.write(f"Rules of the team: {rules.version}, from {rules.host}.")
+            self.stdout.write(f"Rules of the team: {rules.version} files, from {rules.host}.")
         else:
             self.stdout.write(f"The rules stay those of {rules.host}: there is no folder {team_rules.source_folder()}.")
