@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
-import json
 import os
 import secrets
 import shutil
@@ -26,7 +24,6 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.jobs import process
 from console.jobs.errors import JobFailure
 from console.machines.identity import is_shared
 from console.machines.models import StoredFile
@@ -34,18 +31,15 @@ from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
 from scanning import database_archive
+from scanning.database_check import check_database, engine
 from scanning.demo.database import build_demo_database
-from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
-from scanning.engines.trivy import PINNED_SHA256, Trivy
-from scanning.engines.trivy_binary import sha256
-from scanning.engines.trivy_cache import NoMemory
-from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
+from scanning.engines.base import Check, EngineError
+from scanning.engines.trivy_database import DatabaseFacts, read_facts
 
 FILES = ("trivy.db", "metadata.json")
 MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
 COPY_BYTES = 4 * 1024**2
 DOWNLOAD_SECONDS = 3600.0
-CHECK_SECONDS = 300.0
 DATABASE_SCHEMA = "2"  # the tag, where the settings name none
 DATABASE_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 
@@ -182,21 +176,9 @@ def _root() -> Path:
 
 def _executable() -> Path:
     try:
-        return _engine(folder(), _root()).executable()
+        return engine(folder(), _root()).executable()
     except EngineError as error:
         raise DatabaseError(error.reason, error.remedy) from error
-
-
-def _engine(database: Path, home: Path) -> Trivy:
-    return Trivy(
-        executable=Path(settings.TRIVY) if settings.TRIVY else None,
-        expected_sha256=None if settings.TRIVY else PINNED_SHA256,
-        home=home,
-        memory=NoMemory(),
-        database=database,
-        fingerprint_key=b"",
-        run=process.run,
-    )
 
 
 def _download_failed(repository: str, reason: str, *, retry: bool = True) -> DatabaseError:
@@ -289,9 +271,7 @@ def _checked(incoming: Path, check: Check) -> DatabaseFacts:
     """Return the facts of the database in ``incoming``. Raises DatabaseError where it is not good."""
     try:
         facts = read_facts(incoming)
-        check_file(incoming)
-        check_whole(incoming)
-        _try(incoming, check)
+        check_database(incoming, scratch=_root(), check=check)
     except EngineError as error:
         raise DatabaseError(
             _("The new vulnerability database is not good: %(reason)s The old one stays in use.")
@@ -315,33 +295,3 @@ def _swap(incoming: Path, facts: DatabaseFacts) -> DatabaseFacts:
         if old not in (target, before):
             shutil.rmtree(old, ignore_errors=True)
     return read_facts(folder())
-
-
-def _try(database: Path, check: Check) -> None:
-    """Have Trivy look up a package in the database. Raises EngineError."""
-    with tempfile.TemporaryDirectory(dir=_root(), prefix="check-") as name:
-        scratch = Path(name)
-        layer = scratch / "layer.tar"
-        with tarfile.open(layer, "w") as archive:
-            for path, text in (
-                ("etc/debian_version", "12.0\n"),
-                (
-                    "var/lib/dpkg/status",
-                    "Package: openssl\nStatus: install ok installed\nVersion: 0.1\nArchitecture: all\n\n",
-                ),
-            ):
-                member = tarfile.TarInfo(path)
-                member.size = len(text)
-                archive.addfile(member, io.BytesIO(text.encode()))
-        diff_id = f"sha256:{sha256(layer)}"
-        image = ImageInput(
-            config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
-            layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
-        )
-        engine = _engine(database, scratch / "home")
-        session = engine.session(categories={RiskCategory.VULNERABILITIES})
-        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_SECONDS)
-        if not report.packages:
-            raise EngineError(
-                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
-            )

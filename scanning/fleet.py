@@ -8,16 +8,11 @@ this is done.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from django.conf import settings
 from django.db import DatabaseError as StoreError
@@ -26,35 +21,20 @@ from django.utils.translation import gettext as _
 
 from console.jobs import presence
 from console.jobs.errors import Draining, JobFailure
-from console.machines import content, keys, report, versions
+from console.machines import content, report, versions
 from console.machines.identity import is_shared, machine_id
 from console.machines.models import FleetVersion
-from console.release import VERSION
 from scanning import database, installed, team_rules
 from scanning.database_archive import DATABASE
-from scanning.engines.base import EngineError
-from scanning.engines.ruleset import engine_version
+from scanning.fetch_lock import NotReadyError, copying, one_at_a_time
+from scanning.machine_settings import check_settings, differing_keys, keys_error, own_settings
 from scanning.team_rules import RULES
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 900.0  # one machine's time for all it lacks
-WAIT_SECONDS = 120.0  # for another process of this machine that fetches it
-RETRY_SECONDS = 60.0  # after a failure, unless there is another version by then
 ENGINE_SECONDS = 15.0  # what the engines have said of themselves holds for so long
-NAMES = {  # of settings → as on the page Engines
-    "tallyman": "Tallyman",
-    "trivy": "Trivy",
-    "yara": "YARA-X",
-    "clamav": "ClamAV",
-    "clamav_max_bytes": "TALLYMAN_CLAMD_MAX_BYTES",
-}
-
 Versions = Mapping[str, FleetVersion]
-
-
-class NotReadyError(JobFailure):
-    """This machine takes no scans now."""
 
 
 class _Memory:
@@ -104,18 +84,18 @@ def is_current() -> bool:
 def bring(*, check: Callable[[], None]) -> None:
     """Have here what all machines use. Raises NotReadyError or another JobFailure, and what ``check`` raises."""
     wanted = dict(versions.current())
-    _check_settings(wanted)
+    check_settings(wanted.get(versions.SETTINGS))
     primary = wanted.get(versions.SETTINGS)
     if primary is not None and primary.machine == machine_id():
         wanted = _with_changes(wanted, check)
     if not _lacks(wanted):
         return
-    with _only_one(check) as failure:
+    with one_at_a_time(check) as failure:
         wanted = dict(versions.current())  # another process may have fetched it meanwhile
         if not (lacks := _lacks(wanted)):
             return
         failure.raise_again(lacks)
-        _report(_copying())
+        _report(copying())
         try:
             _fetch(wanted, _bounded(check))
         except JobFailure as error:
@@ -149,21 +129,21 @@ def wrong_keys() -> str:
     if not is_shared():
         return ""
     primary = _settle()
-    if primary.machine == machine_id() or not (wrong := _differing_keys(primary)):
+    if primary.machine == machine_id() or not (wrong := differing_keys(primary)):
         return ""
-    error = _keys_error(wrong, primary)
+    error = keys_error(wrong, primary)
     _report(error)
     return f"{error.reason} {error.remedy}"
 
 
 def make_primary() -> None:
     """Have the settings and rules of this machine be those of all. Raises JobFailure."""
-    versions.settle_primary(_own_settings(), serves=settings.SERVES, take=True)
+    versions.settle_primary(own_settings(), serves=settings.SERVES, take=True)
     team_rules.publish_changes(versions.current().get(RULES), check=lambda: None)
 
 
 def _settle() -> FleetVersion:
-    return versions.settle_primary(_own_settings(), serves=settings.SERVES)
+    return versions.settle_primary(own_settings(), serves=settings.SERVES)
 
 
 def _fetch_apart() -> None:
@@ -235,115 +215,6 @@ def _while_working() -> None:
         raise Draining
 
 
-def _copying() -> NotReadyError:
-    return NotReadyError(
-        _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment."), retry=True
-    )
-
-
-class _Failure:
-    """What the last try to fetch has ended with, for all processes of this machine: in the file that they lock."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def raise_again(self, lacks: str) -> None:
-        """Raise the last failure where it is recent, and nothing else is wanted by now."""
-        with suppress(ValueError, KeyError, TypeError):
-            told = json.loads(os.pread(self._descriptor, 65536, 0))
-            recent = 0 <= time.time() - told["at"] < RETRY_SECONDS
-            if recent and told["lacks"] == lacks:
-                raise NotReadyError(told["reason"], told["remedy"])
-
-    def note(self, lacks: str, error: JobFailure) -> None:
-        told = {"lacks": lacks, "at": time.time(), "reason": error.reason, "remedy": error.remedy}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(told).encode()[:65536], 0)
-
-
-@contextmanager
-def _only_one(check: Callable[[], None]) -> Iterator[_Failure]:
-    """Be the one process of this machine that fetches, and wait for another one.
-
-    Raises NotReadyError, and whatever ``check`` raises.
-    """
-    path = Path(settings.DATA_DIR) / "run" / "fetch.lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        ends = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                check()
-                if time.monotonic() > ends:
-                    raise _copying() from None
-                time.sleep(0.2)
-        yield _Failure(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _own_settings() -> dict[str, Any]:
-    """Return what must be the same on all machines for them to find the same in an image."""
-    try:
-        trivy = installed.trivy().engine_version()
-    except EngineError:
-        trivy = ""
-    return {
-        "tallyman": VERSION,
-        "trivy": trivy,
-        "yara": engine_version(),
-        "clamav": "on" if settings.CLAMD else "off",
-        "clamav_max_bytes": settings.CLAMD_MAX_BYTES if settings.CLAMD else 0,
-        "keys": keys.check_values(),
-    }
-
-
-def _check_settings(wanted: Versions) -> None:
-    """Raise NotReadyError where keys or settings are not those of the primary machine."""
-    primary = wanted.get(versions.SETTINGS)
-    if primary is None or primary.machine == machine_id():
-        return
-    if wrong := _differing_keys(primary):
-        raise _keys_error(wrong, primary)
-    mine = _own_settings()
-    differs = [
-        _("%(what)s %(here)s (there: %(there)s)")
-        % {"what": name, "here": mine[key] or _("missing"), "there": primary.values[key]}
-        for key, name in NAMES.items()
-        if primary.values.get(key) and primary.values[key] != mine[key]
-    ]
-    if differs:
-        raise NotReadyError(
-            _("This machine would find something else in images than %(host)s, the primary machine: %(differs)s.")
-            % {"host": primary.host, "differs": ", ".join(differs)},
-            _(
-                "Install the same version with the same settings on both. If those of this machine are the right ones,"
-                " run here: manage.py make_primary."
-            ),
-        )
-
-
-def _differing_keys(primary: FleetVersion) -> list[str]:
-    theirs = primary.values.get("keys") or {}
-    return [name for name, value in keys.check_values().items() if theirs.get(name, value) != value]
-
-
-def _keys_error(wrong: list[str], primary: FleetVersion) -> NotReadyError:
-    return NotReadyError(
-        _("The keys of this machine are not those of %(host)s, the primary machine: %(names)s.")
-        % {"host": primary.host, "names": ", ".join(wrong)},
-        _(
-            "Stop the worker here, copy the folder “keys” from the data folder of %(host)s into %(folder)s, and start"
-            " it again."
-        )
-        % {"host": primary.host, "folder": settings.DATA_DIR},
-    )
-
-
 def _check_engines() -> None:
     """Raise NotReadyError where an engine does not work here while another machine can do the work."""
     if _memory.asked_at and time.monotonic() - _memory.asked_at < ENGINE_SECONDS:
@@ -365,7 +236,7 @@ def _report(error: JobFailure | None = None) -> None:
     """Write down how this machine is now."""
     facts = database.current()
     known = {
-        **{name: value for name, value in _own_settings().items() if name != "keys"},
+        **{name: value for name, value in own_settings().items() if name != "keys"},
         "trivy_sha256": dict(installed.trivy().ready().facts).get("SHA-256", ""),
         "database": facts.version if facts else "",
         "database_sha256": database.shared_sha256(),

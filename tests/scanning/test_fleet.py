@@ -25,7 +25,8 @@ from scanning import database, database_archive, fleet, health, installed, team_
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
 from scanning.engines.ruleset import read_team
-from scanning.fleet import NotReadyError
+from scanning.fetch_lock import RETRY_SECONDS, NotReadyError
+from scanning.machine_settings import own_settings
 from scanning.views import engines
 from tests.people import signed_in
 
@@ -45,7 +46,10 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(team_rules, "_published", None)
     lock = settings.DATA_DIR / "run" / "fetch.lock"
     lock.unlink(missing_ok=True)
+    installed.trivy.cache_clear()  # a test before may have made it in another data folder
+    installed.yara.cache_clear()
     yield
+    installed.yara.cache_clear()
     lock.unlink(missing_ok=True)
     (settings.DATA_DIR / "trivy" / "current" / "archive.sha256").unlink(missing_ok=True)
 
@@ -59,7 +63,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def primary(**values: Any) -> FleetVersion:
     """Have another machine be primary, with the same settings as this one but for ``values``."""
-    own = fleet._own_settings() | values
+    own = own_settings() | values
     return FleetVersion.objects.create(name="settings", machine="other", host="alpha", values=own)
 
 
@@ -146,7 +150,7 @@ def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
     assert not [query for query in queries if "filechunk" in query["sql"]]
     assert not fleet.may_take()
     with monkeypatch.context() as later:
-        later.setattr(fleet.time, "time", lambda: time.time_ns() / 1e9 + fleet.RETRY_SECONDS + 1)
+        later.setattr(time, "time", lambda: time.time_ns() / 1e9 + RETRY_SECONDS + 1)
         with pytest.raises(database.DatabaseError):
             fleet.bring(check=nothing)
     assert publish(tmp_path / "db").sha256 == wanted.sha256
