@@ -8,7 +8,7 @@ from django.db import models
 class Machine(models.Model):
     """A machine that works jobs or serves pages, as it has last reported itself."""
 
-    id = models.CharField(max_length=32, primary_key=True)  # of its data folder: see console.machines.identity
+    machine = models.CharField(max_length=32, unique=True)  # id of its data folder: see console.machines.identity
     host = models.CharField(max_length=120)
     folder = models.CharField(max_length=300)  # its data folder
     serves = models.BooleanField(default=False)  # whether it runs the web server

@@ -29,7 +29,7 @@ def report(*, ready: bool, reason: str = "", remedy: str = "", versions: Mapping
         "remedy": remedy,
         "versions": dict(versions),
     }
-    Machine.objects.update_or_create(pk=machine_id(), defaults=fields)
+    Machine.objects.update_or_create(machine=machine_id(), defaults=fields)
 
 
 def recent() -> QuerySet[Machine]:
@@ -39,13 +39,13 @@ def recent() -> QuerySet[Machine]:
 
 def has_others() -> bool:
     """Whether there are machines beside this one."""
-    return recent().exclude(pk=machine_id()).exists()
+    return recent().exclude(machine=machine_id()).exists()
 
 
 def others_ready() -> bool:
     """Whether another machine that was seen a moment ago takes scans."""
     others = Machine.objects.filter(ready=True, last_seen__gte=Now() - AWAY)
-    return others.exclude(pk=machine_id()).exists()
+    return others.exclude(machine=machine_id()).exists()
 
 
 def prune() -> None:

@@ -81,7 +81,7 @@ def _fleet() -> dict[str, object] | None:
         {
             "row": row,
             "away": row.last_seen < since,
-            "is_primary": versions.SETTINGS in wanted and wanted[versions.SETTINGS].machine == row.pk,
+            "is_primary": versions.SETTINGS in wanted and wanted[versions.SETTINGS].machine == row.machine,
             "versions": [(name, row.versions[key]) for key, name in SHOWN_VERSIONS if row.versions.get(key)],
             "database": row.versions.get("database"),
             "has_database": _has(row, wanted.get(DATABASE), "database_sha256"),

@@ -77,7 +77,7 @@ def publish(folder: Path) -> FleetVersion:
 
 def other(name: str = "beta", *, ready: bool = True, seen: timedelta = timedelta(0), **fields: Any) -> Machine:
     last_seen = timezone.now() - seen
-    return Machine.objects.create(id=name, host=name, folder=f"/{name}", ready=ready, last_seen=last_seen, **fields)
+    return Machine.objects.create(machine=name, host=name, folder=f"/{name}", ready=ready, last_seen=last_seen, **fields)
 
 
 @pytest.mark.skipif("settings.DATABASES['default']['ENGINE'] != 'django.db.backends.sqlite3'")
@@ -129,7 +129,7 @@ def test_keys_are_compared_without_being_told(shared: None) -> None:
     primary(keys=told | {"fingerprint_key": "0" * 32})
     assert "fingerprint_key" in fleet.wrong_keys()
     assert "secret_key" not in fleet.wrong_keys()
-    assert not Machine.objects.get(pk=machine_id()).ready
+    assert not Machine.objects.get(machine=machine_id()).ready
     before = secrets.read_keys()
     try:
         secrets.write_keys(["a-key-that-no-other-machine-has"])
@@ -188,7 +188,7 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
     if others:
         other()
     assert fleet.may_take() is not others
-    mine = Machine.objects.get(pk=machine_id())
+    mine = Machine.objects.get(machine=machine_id())
     assert (mine.ready, mine.reason, mine.remedy) == ((False, "It is gone.", "Mend it.") if others else (True, "", ""))
 
 
@@ -296,10 +296,10 @@ def test_the_foot_of_the_pages_tells_of_machines_that_take_no_scans(shared: None
     other("two")
     (fact,) = health.machines()
     assert (fact.level, fact.value, fact.notice) == ("ok", "2 of 2", None)
-    Machine.objects.filter(pk="two").update(last_seen=timezone.now() - timedelta(minutes=10))
+    Machine.objects.filter(machine="two").update(last_seen=timezone.now() - timedelta(minutes=10))
     (fact,) = health.machines()
     assert (fact.level, fact.value, fact.detail) == ("fault", "1 of 2", "Not seen for a while: two.")
-    Machine.objects.filter(pk="one").update(ready=False, reason="Why.", remedy="Do.")
+    Machine.objects.filter(machine="one").update(ready=False, reason="Why.", remedy="Do.")
     (fact,) = health.machines()
     assert fact.notice
     assert (fact.value, fact.notice.title, fact.notice.text) == ("0 of 2", "one takes no scans", "Why. Do.")
