@@ -15,7 +15,20 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from console import audit
-from console.models import AuditEvent, Canary, Export, JobEvent, KeptFigures, SavedView, ScanCanary, User
+from console.models import (
+    AuditEvent,
+    Canary,
+    Export,
+    FileChunk,
+    FleetVersion,
+    JobEvent,
+    KeptFigures,
+    Machine,
+    SavedView,
+    ScanCanary,
+    StoredFile,
+    User,
+)
 from console.read_only_admin import JobAdmin, ReadOnlyAdmin
 
 
@@ -185,3 +198,28 @@ class SavedViewAdmin(ReadOnlyAdmin):
     list_filter = ("listing", "shared")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
+
+
+@admin.register(Machine)
+class MachineAdmin(ReadOnlyAdmin):
+    list_display = ("host", "last_seen", "ready", "serves", "folder")
+    list_filter = ("ready",)
+    search_fields = ("host",)
+
+
+@admin.register(FleetVersion)
+class FleetVersionAdmin(ReadOnlyAdmin):
+    list_display = ("name", "version", "sha256", "host", "changed_at")
+    search_fields = ("name",)
+
+
+@admin.register(StoredFile)
+class StoredFileAdmin(ReadOnlyAdmin):
+    list_display = ("sha256", "size", "created_at", "delete_after")
+    search_fields = ("sha256",)
+
+
+@admin.register(FileChunk)
+class FileChunkAdmin(ReadOnlyAdmin):
+    list_display = ("file", "number")
+    search_fields = ("file__sha256",)

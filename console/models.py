@@ -15,7 +15,10 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job
+from console.machines.models import FileChunk, FleetVersion, Machine, StoredFile
 from console.scope import Scope, ScopedManager
+
+__all__ = ["FileChunk", "FleetVersion", "Machine", "StoredFile"]  # of a module of their own
 
 
 class Team(models.Model):
@@ -231,6 +234,9 @@ class Export(Job):
     cut = models.PositiveBigIntegerField(default=0, editable=False)  # cells cut to what a spreadsheet can hold
     size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     file = models.CharField(max_length=60, blank=True, editable=False)  # its name in the folder of exports
+    stored = models.ForeignKey(  # the same file for other machines, where there are some
+        StoredFile, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
     expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ScopedManager["Export"]()

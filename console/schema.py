@@ -65,8 +65,8 @@ def _of_another_age() -> str:
         if names
     ]
     return (
-        f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration leads"
-        " from there to here. Go back to the version that made it; or give this one an empty database"
+        f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration"
+        " leads from there to here. Go back to the version that made it; or give this one an empty database"
         f" ({_away()}), start it, and enter the registries again."
     )
 

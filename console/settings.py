@@ -58,6 +58,7 @@ except ValueError as error:
     raise ImproperlyConfigured(
         'TALLYMAN_TRUSTED_PROXIES must be networks such as 10.0.0.0/8, or "unix", separated by commas.'
     ) from error
+SERVES: bool = env.bool("TALLYMAN_SERVES", False)  # whether this machine serves pages; ``manage.py serve`` sets it
 
 INSTALLED_APPS = [
     "django_q",
@@ -161,6 +162,7 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
 # ``places`` so many are at work at once on this machine, and one process more is kept for what a person waits for.
+# ``gate`` says before each job whether this machine may take it.
 JOB_KINDS: dict[str, dict[str, Any]] = {
     "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
     "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
@@ -171,10 +173,16 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "cluster": "scan",
         "places": SCAN_WORKERS,
         "at_once": SCANS_PER_WORKER,
+        "gate": "scanning.fleet.may_take",
     },
     "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
-    "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick"},
+    "rematch": {
+        "model": "scanning.Rematch",
+        "task": "scanning.tasks.rematch",
+        "cluster": "quick",
+        "gate": "scanning.fleet.may_take",
+    },
     "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
     "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
     "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
@@ -185,10 +193,21 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 # cluster → functions that it calls once before it starts its workers, which have then what those have made.
 JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.installed.prepare"]}
 
+# Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
+WORKER_CHECKS: list[str] = ["console.schema.what_is_wrong", "scanning.fleet.wrong_keys"]
+
+# What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
+MACHINE_KEYS: dict[str, str] = {
+    "secret_key": "console.machines.keys.secret_key",
+    "credential_keys": "registries.secrets.read_keys",
+    "fingerprint_key": "scanning.installed.fingerprint_key",
+}
+
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
     "console.audit.tick",
     "console.exports.files.prune",
+    "scanning.fleet.tick",
     "registries.discoveries.due",
     "registries.nightly.due",
     "scanning.daily.tick",
@@ -299,6 +318,7 @@ HEALTH: list[str] = [
     "scanning.health.malware_rules",
     "scanning.health.antivirus",
     "console.health.workers",
+    "scanning.health.machines",
 ]
 
 # Functions that look at what is not safe yet, for the page Security: see console.security.

@@ -50,6 +50,11 @@ CLAUSES = (  # what the sentences of registries.oci and scanning.layers are fill
     gettext_noop("it is larger than {size}"),
     gettext_noop("it unpacks to more than {ratio} times its packed size"),
     gettext_noop("it is longer than the {size} bytes that the manifest says"),
+    gettext_noop("a part of it is missing"),  # of console.machines.content, and scanning.team_rules
+    gettext_noop("it is larger than it should be"),
+    gettext_noop("its SHA-256 is not the right one"),
+    gettext_noop("it has more than {size} MiB"),
+    gettext_noop("it holds what is no file of rules"),
     gettext_noop("{count} more for other reasons"),  # of scanning.engines.notes
 )
 LEAST_LETTERS = 8  # in what stands around placeholders: less would recognise what it is not

@@ -2,14 +2,14 @@
 
 <data>/trivy/db-<version>-<random>/   trivy.db and metadata.json; never changed once there
 <data>/trivy/current                a link to the one in use
+
+Where several machines share one PostgreSQL, what is installed on one is installed on all: see scanning.fleet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
-import json
 import os
 import secrets
 import shutil
@@ -24,23 +24,22 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.jobs import process
 from console.jobs.errors import JobFailure
+from console.machines.identity import is_shared
+from console.machines.models import StoredFile
 from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
+from scanning import database_archive
+from scanning.database_check import check_database, engine
 from scanning.demo.database import build_demo_database
-from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
-from scanning.engines.trivy import PINNED_SHA256, Trivy
-from scanning.engines.trivy_binary import sha256
-from scanning.engines.trivy_cache import NoMemory
-from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
+from scanning.engines.base import Check, EngineError
+from scanning.engines.trivy_database import DatabaseFacts, read_facts
 
 FILES = ("trivy.db", "metadata.json")
 MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
 COPY_BYTES = 4 * 1024**2
 DOWNLOAD_SECONDS = 3600.0
-CHECK_SECONDS = 300.0
 DATABASE_SCHEMA = "2"  # the tag, where the settings name none
 DATABASE_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 
@@ -82,7 +81,7 @@ def install(source: Path, *, check: Check = lambda: None) -> DatabaseFacts:
                 _("The vulnerability database could not be copied: %(reason)s.") % {"reason": reason},
                 _("Check that the file is whole, and that the data folder has space and is writable."),
             ) from error
-        return _swap(incoming, check)
+        return _use(incoming, check)
 
 
 def install_demo() -> DatabaseFacts:
@@ -91,7 +90,44 @@ def install_demo() -> DatabaseFacts:
         return facts
     with _incoming() as incoming:
         build_demo_database(incoming)
-        return _swap(incoming, lambda: None)
+        return _use(incoming, lambda: None)
+
+
+def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
+    """Put the database that another machine has published in use here.
+
+    Raises DatabaseError, and whatever ``check`` raises.
+    """
+    with _incoming() as incoming:
+        try:
+            database_archive.fetch(file, incoming / "db.tar.gz", check=check)
+            _bring(incoming / "db.tar.gz", incoming, check)
+            (incoming / "db.tar.gz").unlink()
+        except (database_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise DatabaseError(
+                _("The vulnerability database could not be copied to this machine: %(reason)s.") % {"reason": reason},
+                _(
+                    "Check that the data folder has space and is writable. If it has, update the vulnerability database"
+                    " once more."
+                ),
+            ) from error
+        facts = _checked(incoming, check)
+        database_archive.note(incoming, file.sha256)
+        return _swap(incoming, facts)
+
+
+def publish_current(*, check: Check) -> None:
+    """Give the database in use here to all machines. Raises DatabaseError, and whatever ``check`` raises."""
+    with _incoming() as incoming:
+        facts = read_facts(folder())
+        sha256 = _publish(facts.folder, incoming, facts, check)
+        database_archive.note(facts.folder, sha256)
+
+
+def shared_sha256() -> str:
+    """Return the SHA-256 of the archive that the database in use here came in, "" where it was never shared."""
+    return database_archive.noted(folder())
 
 
 def download(*, check: Check) -> DatabaseFacts:
@@ -140,21 +176,9 @@ def _root() -> Path:
 
 def _executable() -> Path:
     try:
-        return _engine(folder(), _root()).executable()
+        return engine(folder(), _root()).executable()
     except EngineError as error:
         raise DatabaseError(error.reason, error.remedy) from error
-
-
-def _engine(database: Path, home: Path) -> Trivy:
-    return Trivy(
-        executable=Path(settings.TRIVY) if settings.TRIVY else None,
-        expected_sha256=None if settings.TRIVY else PINNED_SHA256,
-        home=home,
-        memory=NoMemory(),
-        database=database,
-        fingerprint_key=b"",
-        run=process.run,
-    )
 
 
 def _download_failed(repository: str, reason: str, *, retry: bool = True) -> DatabaseError:
@@ -224,20 +248,42 @@ def _copy(content: BinaryIO, target: Path, check: Check) -> None:
         os.fsync(file.fileno())
 
 
-def _swap(incoming: Path, check: Check) -> DatabaseFacts:
-    """Check the database in ``incoming`` and put it in use. The one before stays, for scans that are under way."""
-    root = _root()
+def _use(incoming: Path, check: Check) -> DatabaseFacts:
+    """Check the database in ``incoming``, give it to all machines, and put it in use."""
+    facts = _checked(incoming, check)
+    if is_shared():
+        database_archive.note(incoming, _publish(incoming, incoming, facts, check))
+    return _swap(incoming, facts)
+
+
+def _publish(database: Path, scratch: Path, facts: DatabaseFacts, check: Check) -> str:
+    try:
+        return database_archive.publish(database, scratch=scratch, version=facts.version, check=check)
+    except (database_archive.ContentError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DatabaseError(
+            _("The vulnerability database could not be given to the other machines: %(reason)s.") % {"reason": reason},
+            _("Check that the data folder and PostgreSQL have space, then update it again."),
+        ) from error
+
+
+def _checked(incoming: Path, check: Check) -> DatabaseFacts:
+    """Return the facts of the database in ``incoming``. Raises DatabaseError where it is not good."""
     try:
         facts = read_facts(incoming)
-        check_file(incoming)
-        check_whole(incoming)
-        _try(incoming, check)
+        check_database(incoming, scratch=_root(), check=check)
     except EngineError as error:
         raise DatabaseError(
             _("The new vulnerability database is not good: %(reason)s The old one stays in use.")
             % {"reason": error.reason},
             _("Take it from its source again. If it is refused again, the source is damaged."),
         ) from error
+    return facts
+
+
+def _swap(incoming: Path, facts: DatabaseFacts) -> DatabaseFacts:
+    """Put the database in ``incoming`` in use. The one before stays, for scans that are under way."""
+    root = _root()
     target = root / f"db-{facts.version}-{secrets.token_hex(4)}"
     before = folder().resolve()
     incoming.rename(target)
@@ -249,33 +295,3 @@ def _swap(incoming: Path, check: Check) -> DatabaseFacts:
         if old not in (target, before):
             shutil.rmtree(old, ignore_errors=True)
     return read_facts(folder())
-
-
-def _try(database: Path, check: Check) -> None:
-    """Have Trivy look up a package in the database. Raises EngineError."""
-    with tempfile.TemporaryDirectory(dir=_root(), prefix="check-") as name:
-        scratch = Path(name)
-        layer = scratch / "layer.tar"
-        with tarfile.open(layer, "w") as archive:
-            for path, text in (
-                ("etc/debian_version", "12.0\n"),
-                (
-                    "var/lib/dpkg/status",
-                    "Package: openssl\nStatus: install ok installed\nVersion: 0.1\nArchitecture: all\n\n",
-                ),
-            ):
-                member = tarfile.TarInfo(path)
-                member.size = len(text)
-                archive.addfile(member, io.BytesIO(text.encode()))
-        diff_id = f"sha256:{sha256(layer)}"
-        image = ImageInput(
-            config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
-            layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
-        )
-        engine = _engine(database, scratch / "home")
-        session = engine.session(categories={RiskCategory.VULNERABILITIES})
-        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_SECONDS)
-        if not report.packages:
-            raise EngineError(
-                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
-            )

@@ -14,7 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.health import Fact, Notice
+from console.machines import report
+from console.machines.identity import is_shared
 from console.told import tell
+from console.words import listed
 from scanning import database, installed
 from scanning.engines.base import Readiness
 from scanning.engines.clamav import ClamAv
@@ -63,6 +66,28 @@ def malware_rules() -> Iterable[Fact]:
     why = f"{readiness.reason} {readiness.remedy}"
     notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines())
     return [Fact("fault", label, _("not usable"), readiness.reason, notice)]
+
+
+def machines() -> Iterable[Fact]:
+    """Tell whether all machines take scans, where there are several or PostgreSQL allows for them."""
+    if not is_shared():
+        return []
+    rows = list(report.recent())
+    since = timezone.now() - report.AWAY
+    present = [row for row in rows if row.last_seen >= since]
+    idle = [row for row in present if not row.ready]
+    if len(rows) < 2 and not idle:
+        return []
+    label, value = _("Machines"), _("%(n)d of %(all)d") % {"n": len(present) - len(idle), "all": len(rows)}
+    if len(present) == len(rows) and not idle:
+        return [Fact("ok", label, value, _("All take scans."))]
+    if not idle:
+        away = listed([row.host for row in rows if row.last_seen < since])
+        return [Fact("fault", label, value, _("Not seen for a while: %(hosts)s.") % {"hosts": away})]
+    first = idle[0]
+    title = _("%(host)s takes no scans") % {"host": first.host}
+    why = f"{tell(first.reason)} {tell(first.remedy)}"
+    return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines()))]
 
 
 class Asked:

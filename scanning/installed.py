@@ -9,7 +9,7 @@ from django.conf import settings
 
 from console import keys
 from console.jobs import process
-from scanning import database
+from scanning import database, team_rules
 from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.caged_pool import CagedPool
 from scanning.engines.clamav import ClamAv
@@ -51,7 +51,13 @@ def trivy() -> Trivy:
 @lru_cache(maxsize=1)
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
-    return Yara(rules=RULES, extra=Path(settings.RULES), expected_sha256=RULES_SHA256, caged=_caged())
+    return Yara(
+        rules=RULES,
+        extra=team_rules.folder(),
+        edited=team_rules.source_folder(),
+        expected_sha256=RULES_SHA256,
+        caged=_caged(),
+    )
 
 
 @lru_cache(maxsize=1)

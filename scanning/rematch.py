@@ -22,7 +22,7 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from console.scope import current
-from scanning import counts, database, installed, record
+from scanning import counts, database, fleet, installed, record
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, Matches, matched_with
 from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Rematch
@@ -54,7 +54,7 @@ def tick() -> None:
     That finds what a rematch has missed: a scan that began before the change and ended after it, say.
     """
     facts = database.current()
-    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
+    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet.is_current():
         return
     try:
         now = matched_with(installed.trivy().engine_version(), facts)

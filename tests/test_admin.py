@@ -73,6 +73,7 @@ def _value(field: Field[Any, Any]) -> Any:
         "JSONField": [],
         "BooleanField": False,
         "FloatField": 1.0,
+        "BinaryField": b"bytes",
     }
     kind = field.get_internal_type()
     if kind in kinds:

@@ -81,6 +81,10 @@ HIDDEN_ROWS: dict[str, tuple[str, ...] | str] = {
 LEAVING = {"console:sign-out", "console:end-sessions", "console:sso", "console:sso-callback"}
 # Models that have no rows of a registry, or are reached through an image or a package that is seen alone.
 EVERYBODYS = {
+    "console.FileChunk",
+    "console.FleetVersion",
+    "console.Machine",
+    "console.StoredFile",
     *("console.Team", "console.User", "console.JobEvent", "console.Canary", "console.ScanCanary"),
     "console.AuditEvent",  # administrators alone open it
     *("inventory.Manifest", "inventory.PlatformManifest", "inventory.Layer", "inventory.ManifestLayer"),  # by digest

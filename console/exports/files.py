@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from console.jobs.models import FINAL_STATES
-from console.models import Export
+from console.machines import content, report
+from console.machines.identity import is_shared
+from console.models import Export, StoredFile
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,7 @@ CONTENT_TYPES = {
     Export.Format.CSV: "text/csv; charset=utf-8",
 }
 LIFE = timedelta(days=7)  # of a file, and of the record of an export that made none
+STORED_BYTES = 1024**3  # a larger file stays on the machine that has made it
 ORPHAN_SECONDS = 3600  # a file is older before it counts as nobody's
 
 
@@ -39,10 +43,33 @@ def path_of(export: Export) -> Path | None:
     return path if path.is_file() else None
 
 
+def store(path: Path, *, check: Callable[[], None]) -> StoredFile | None:
+    """Have other machines, if there are some, get the file at ``path``; return what they get it by.
+
+    It goes a day after its export at the latest, whatever becomes of that. Raises what ``check`` raises.
+    """
+    if not is_shared() or not report.has_others():
+        return None
+    try:
+        file = content.store(path, limit=STORED_BYTES, check=check)
+    except content.ContentError as error:
+        log.warning("%s can be downloaded on this machine alone: %s", path.name, error)
+        return None
+    content.keep(file, seconds=(LIFE + timedelta(days=1)).total_seconds())
+    return file
+
+
+def content_of(export: Export) -> Iterator[bytes] | None:
+    """Return the content of the file of ``export`` as another machine has stored it, None where there is none."""
+    return content.stream(export.stored) if export.stored and export.stored.sha256 else None
+
+
 def remove(export: Export) -> None:
     """Remove the export and its file."""
     path = path_of(export)
     export.delete()
+    if export.stored_id is not None:
+        content.delete(export.stored_id)
     if path:
         path.unlink(missing_ok=True)
 

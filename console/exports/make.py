@@ -53,10 +53,16 @@ def make_export(run: JobRun[Export]) -> None:
     final = files.folder() / name
     draft.replace(final)
     final.chmod(0o600)
+    try:
+        stored = files.store(final, check=run.check)
+    except BaseException:
+        final.unlink(missing_ok=True)
+        raise
 
     def keep() -> None:
         Export._base_manager.filter(pk=export.pk).update(
             file=name,
+            stored=stored,
             rows=written.rows,
             cut=written.cut,
             size=final.stat().st_size,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -75,13 +76,18 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file of an export, to its owner and to administrators."""
     export = _shown(request, pk)
     path = files.path_of(export)
-    if path is None or export.state != State.SUCCEEDED or (export.expires_at and export.expires_at < timezone.now()):
-        if export.file and path is None:
+    elsewhere = files.content_of(export) if path is None else None
+    if (
+        (path is None and elsewhere is None)
+        or export.state != State.SUCCEEDED
+        or (export.expires_at and export.expires_at < timezone.now())
+    ):
+        if export.file and path is None and elsewhere is None:
             messages.error(
                 request,
                 _(
-                    "The file is not on this machine. Where workers run on other machines, the folder “exports” in the"
-                    " data folder must be the same for all of them."
+                    "The file is on another machine, and was made while that was the only one, or has more than 1 GiB."
+                    " Export it again, with narrower filters if it is that large."
                 ),
             )
         else:
@@ -90,9 +96,14 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     audit.record(request, "export.download", export.listing, {"export": export.pk})
     format = Export.Format(export.format)
     name = f"{export.listing}-{timezone.localtime(export.created_at):%Y-%m-%d-%H%M}.{format.value}"
-    response = FileResponse(
-        path.open("rb"), as_attachment=True, filename=name, content_type=files.CONTENT_TYPES[format]
-    )
+    type_ = files.CONTENT_TYPES[format]
+    response: FileResponse | StreamingHttpResponse
+    if path is not None:
+        response = FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type=type_)
+    else:
+        response = StreamingHttpResponse(elsewhere or (), content_type=type_)
+        response["Content-Disposition"] = content_disposition_header(True, name) or ""
+        response["Content-Length"] = str(export.size)
     response["Cache-Control"] = "private, no-store"
     return response
 

@@ -17,6 +17,11 @@ def _folder() -> str:
     return os.environ.get(FOLDER_VARIABLE, "")
 
 
+def is_cluster() -> bool:
+    """Whether this process belongs to a cluster below ``manage.py worker``."""
+    return bool(_folder())
+
+
 def draining() -> bool:
     """Whether the worker above this process is going down."""
     folder = _folder()

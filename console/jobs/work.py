@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.exhaustion import exhausted_by
@@ -47,6 +48,7 @@ STAGE_SECONDS = 0.5  # … and a new stage no more often than this: many last bu
 CLAIM_TRIES = 100
 DATABASE_TRIES = 12  # so often a job starts again because the database did not answer, before it fails
 DATABASE_PAUSE_SECONDS = (2.0, 300.0)  # before the second attempt, doubled for each further one; and the longest pause
+REFUSED_SECONDS = 1.0  # so long a machine that may not take a job holds its hint, which another one may get then
 BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
@@ -62,6 +64,10 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     if presence.draining():
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
+        return
+    if not _may_take(model):
+        time.sleep(REFUSED_SECONDS)
+        _pass_on(model)
         return
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
@@ -96,7 +102,9 @@ def scratch_root() -> Path:
 
 
 def _claim(model: type[J], *, urgent: bool) -> J | None:
-    """Take the next job, where ``urgent`` one of the manual lane alone."""
+    """Take the next job, where ``urgent`` one of the manual lane alone. None where this machine may take none."""
+    if not _may_take(model):
+        return None
     for _try in range(CLAIM_TRIES):
         job = model.next_in_line(eligible(model), lane=Lane.MANUAL if urgent else None)
         if job is None:
@@ -105,6 +113,12 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
         if advance(job, State.RUNNING, expect=State.QUEUED, attempt=job.attempt, fields=fields):
             return job
     return None
+
+
+def _may_take(model: type[J]) -> bool:
+    """Whether this machine may take jobs of this kind now. Asked before each, since that may change at any time."""
+    gate = settings.JOB_KINDS[model.kind].get("gate")
+    return gate is None or bool(import_string(gate)())
 
 
 def _has_places(model: type[J]) -> bool:

@@ -20,8 +20,8 @@ from typing import IO
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
-from console import schema
 from console.jobs import presence, queue
 from console.jobs.configuration import Times
 from console.jobs.errors import is_database_error
@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 CANARIES: dict[str, type[Job]] = {"quick": Canary, "scan": ScanCanary}
 GIVE_UP_AFTER = 3  # starts of one cluster in a row that showed no life
 LOOK_SECONDS = 0.2
+
+
+def what_is_wrong() -> str:
+    """Return why this machine must not work any job, and what to do; "" where it may."""
+    return next((wrong for path in settings.WORKER_CHECKS if (wrong := str(import_string(path)()))), "")
 
 
 class WatchedCluster:
@@ -99,7 +104,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life or the database
-        is of another version (1)."""
+        or the keys are not those of this machine (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
         folder, lock = _make_folder(Path(settings.DATA_DIR) / "run")
@@ -131,7 +136,7 @@ class Worker:
         if self._reaped_at and time.monotonic() - self._reaped_at < self._times.tick:
             return
         try:
-            self._wrong = schema.what_is_wrong()
+            self._wrong = what_is_wrong()
             if self._wrong:
                 return
             queue.ensure_tick_schedule()

@@ -66,6 +66,24 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Machine',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('machine', models.CharField(max_length=32, unique=True)),
+                ('host', models.CharField(max_length=120)),
+                ('folder', models.CharField(max_length=300)),
+                ('serves', models.BooleanField(default=False)),
+                ('last_seen', models.DateTimeField()),
+                ('ready', models.BooleanField(default=False)),
+                ('reason', models.TextField(blank=True)),
+                ('remedy', models.TextField(blank=True)),
+                ('versions', models.JSONField(default=dict)),
+            ],
+            options={
+                'ordering': ['host', 'id'],
+            },
+        ),
+        migrations.CreateModel(
             name='ScanCanary',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -94,6 +112,19 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'scan canaries',
                 'abstract': False,
+            },
+        ),
+        migrations.CreateModel(
+            name='StoredFile',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('sha256', models.CharField(blank=True, max_length=64)),
+                ('size', models.PositiveBigIntegerField(default=0)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('delete_after', models.DateTimeField(null=True)),
+            ],
+            options={
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
@@ -150,6 +181,42 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='JobEvent',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('at', models.DateTimeField(auto_now_add=True)),
+                ('kind', models.CharField(max_length=20)),
+                ('job_id', models.BigIntegerField()),
+                ('from_state', models.CharField(max_length=10)),
+                ('to_state', models.CharField(max_length=10)),
+                ('attempt', models.PositiveIntegerField()),
+                ('worker', models.CharField(blank=True, max_length=120)),
+                ('reason', models.TextField(blank=True)),
+            ],
+            options={
+                'ordering': ['-id'],
+                'indexes': [models.Index(fields=['kind', 'job_id'], name='console_job_kind_9c503f_idx')],
+            },
+        ),
+        migrations.CreateModel(
+            name='FleetVersion',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=20, unique=True)),
+                ('version', models.CharField(max_length=60)),
+                ('sha256', models.CharField(max_length=64)),
+                ('values', models.JSONField(default=dict)),
+                ('machine', models.CharField(max_length=32)),
+                ('host', models.CharField(max_length=120)),
+                ('is_fixed', models.BooleanField(default=False)),
+                ('changed_at', models.DateTimeField(auto_now=True)),
+                ('file', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='console.storedfile')),
+            ],
+            options={
+                'ordering': ['name'],
+            },
+        ),
+        migrations.CreateModel(
             name='Export',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -190,27 +257,10 @@ class Migration(migrations.Migration):
                 ('file', models.CharField(blank=True, editable=False, max_length=60)),
                 ('expires_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exports', to=settings.AUTH_USER_MODEL)),
+                ('stored', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='console.storedfile')),
             ],
             options={
                 'ordering': ['-id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='JobEvent',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('kind', models.CharField(max_length=20)),
-                ('job_id', models.BigIntegerField()),
-                ('from_state', models.CharField(max_length=10)),
-                ('to_state', models.CharField(max_length=10)),
-                ('attempt', models.PositiveIntegerField()),
-                ('worker', models.CharField(blank=True, max_length=120)),
-                ('reason', models.TextField(blank=True)),
-            ],
-            options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['kind', 'job_id'], name='console_job_kind_9c503f_idx')],
             },
         ),
         migrations.CreateModel(
@@ -245,6 +295,18 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['name', 'id'],
                 'constraints': [models.UniqueConstraint(models.F('user'), models.F('listing'), django.db.models.functions.text.Lower('name'), name='view_name_once'), models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('user', 'listing'), name='view_one_default')],
+            },
+        ),
+        migrations.CreateModel(
+            name='FileChunk',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveIntegerField()),
+                ('content', models.BinaryField()),
+                ('file', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='console.storedfile')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(models.F('file'), models.F('number'), name='file_chunk_once')],
             },
         ),
         migrations.RunPython(search.migration(search.INDEXES), migrations.RunPython.noop),

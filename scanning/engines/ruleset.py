@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -17,6 +17,9 @@ import yara_x
 from scanning.engines.base import EngineError, Severity
 
 TEAM_BYTES = 64 << 20  # of all the team's files
+PROBLEM_SUFFIX = ".problem"  # stands for a file that could not be read where it lies: see scanning.team_rules
+PROBLEM_CHARACTERS = 300
+ENDINGS = tuple(suffix + problem for suffix in (".yar", ".yara") for problem in ("", PROBLEM_SUFFIX))
 VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect
 SEVERITIES = {severity.name.lower(): severity for severity in Severity}
 SCORES = ((80, Severity.CRITICAL), (60, Severity.HIGH), (40, Severity.MEDIUM))
@@ -64,21 +67,36 @@ def engine_version() -> str:
 
 def read_sources(ours: Path, team: Path | None) -> list[Source]:
     """Read all ``*.yar`` and ``*.yara`` under the two folders; the team's need not exist."""
-    sources = []
+    return [*_read(ours, ours=True), *(_read(team, ours=False) if team else [])]
+
+
+def read_team(folder: Path) -> list[Source]:
+    """Read the rules of the team in ``folder``, which need not exist."""
+    return list(_read(folder, ours=False))
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of rules in ``folder``, sorted; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.rglob("*") if file.name.endswith(ENDINGS))
+
+
+def _read(folder: Path, *, ours: bool) -> Iterator[Source]:
+    folder = folder.resolve()  # a link may be swapped meanwhile
     left = TEAM_BYTES
-    for folder in (ours, team):
-        if folder is None or not folder.is_dir():
-            continue
-        for file in sorted(file for file in folder.rglob("*") if file.suffix in (".yar", ".yara")):
-            name, is_ours = str(file.relative_to(folder)), folder is ours
-            try:
-                if not is_ours and (left := left - file.stat().st_size) < 0:
-                    sources.append(Source(name, is_ours, b"", f"{name}: beyond {TEAM_BYTES >> 20} MiB of rules"))
-                else:
-                    sources.append(Source(name, is_ours, file.read_bytes()))
-            except OSError as error:
-                sources.append(Source(name, is_ours, b"", f"{name}: {error.strerror}"))
-    return sources
+    for file in files_of(folder):
+        name = str(file.relative_to(folder))
+        try:
+            if file.suffix == PROBLEM_SUFFIX:
+                name = name.removesuffix(PROBLEM_SUFFIX)
+                yield Source(name, ours, b"", file.read_text(errors="replace")[:PROBLEM_CHARACTERS])
+            elif not ours and (left := left - file.stat().st_size) < 0:
+                yield Source(name, ours, b"", f"{name}: beyond {TEAM_BYTES >> 20} MiB of rules")
+            else:
+                yield Source(name, ours, file.read_bytes())
+        except OSError as error:
+            yield Source(name, ours, b"", f"{name}: {error.strerror}")
 
 
 def check_own(sources: Iterable[Source], *, expected: str) -> None:

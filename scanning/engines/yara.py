@@ -16,7 +16,8 @@ REVISION = 2  # of how we look (yara_look.py); part of the version, so that rais
 
 
 class Yara:
-    """The engine. ``rules`` is the project's folder of rules, ``extra`` the team's, which need not exist.
+    """The engine. ``rules`` is the project's folder of rules, ``extra`` the team's, which need not exist; ``edited``
+    is where the team changes its rules, if they are copied from there.
 
     With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.own_sha256``.
 
@@ -31,11 +32,13 @@ class Yara:
         *,
         rules: Path,
         extra: Path | None = None,
+        edited: Path | None = None,
         expected_sha256: str | None = None,
         max_file_bytes: int = MAX_FILE_BYTES,
         caged: Caged | CagedPool | None = None,
     ) -> None:
         self._folder, self._extra, self._max_file_bytes = rules, extra, max_file_bytes
+        self._edited = edited or extra
         self._expected, self._caged = expected_sha256, caged or Caged()
         self._lock = threading.Lock()
         self._set: RuleSet | None = None
@@ -58,11 +61,11 @@ class Yara:
             ("Rules", str(rules.count)),
             ("Rules of the team", str(rules.team_count)),
             ("Rules version", rules.version.rpartition("+")[2]),
-            *((("Rules folder", str(self._extra)),) if self._extra else ()),
+            *((("Rules folder", str(self._edited)),) if self._edited else ()),
             *(("Error in a rule", problem) for problem in rules.problems),
         ]
         reason = f"Rules with errors are not applied: {'; '.join(rules.problems)}." if rules.problems else ""
-        remedy = f"Correct them in {self._extra}; the next scan takes them up." if rules.problems else ""
+        remedy = f"Correct them in {self._edited}; the next scan takes them up." if rules.problems else ""
         return Readiness(ready=True, version=rules.version, reason=reason, remedy=remedy, facts=tuple(facts))
 
     def scan_layer(self, path: Path, *, check: Check) -> LayerReport:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -16,8 +17,12 @@ from console import audit
 from console.accounts import administrator
 from console.jobs import process, queue
 from console.jobs.models import State
+from console.machines import report, versions
+from console.machines.identity import is_shared
+from console.models import FleetVersion, Machine
 from console.words import listed
-from scanning import daily, database, installed
+from scanning import daily, database, installed, team_rules
+from scanning.database_archive import DATABASE
 from scanning.health import OLD_DAYS
 from scanning.installed import Readiness
 from scanning.models import DatabaseUpdate, Rematch
@@ -25,6 +30,7 @@ from scanning.models import DatabaseUpdate, Rematch
 ACTIVE = (State.QUEUED, State.RUNNING)
 SHOWN = 5  # last updates of the vulnerability database, and last rematches
 PROBLEM = "Error in a rule"  # label of what YARA-X says of a file of the team's
+SHOWN_VERSIONS = (("tallyman", "Tallyman"), ("trivy", "Trivy"), ("yara", "YARA-X"))
 LABELS = {  # of what engines tell of themselves → on screen
     "Version": gettext_lazy("Version"),
     "SHA-256": gettext_lazy("SHA-256"),
@@ -61,7 +67,42 @@ def engines(request: HttpRequest) -> HttpResponse:
     }
     if request.headers.get("HX-Request"):
         return render(request, "scanning/_database.html", context)
-    return render(request, "scanning/engines.html", context | {"engines": [_shown(*each) for each in _engines()]})
+    context |= {"engines": [_shown(*each) for each in _engines()], "fleet": _fleet()}
+    return render(request, "scanning/engines.html", context)
+
+
+def _fleet() -> dict[str, object] | None:
+    """Return the machines and what all of them use; None where there can be one alone."""
+    if not is_shared():
+        return None
+    wanted = versions.current()
+    since = timezone.now() - report.AWAY
+    machines = [
+        {
+            "row": row,
+            "away": row.last_seen < since,
+            "is_primary": versions.SETTINGS in wanted and wanted[versions.SETTINGS].machine == row.machine,
+            "versions": [(name, row.versions[key]) for key, name in SHOWN_VERSIONS if row.versions.get(key)],
+            "database": row.versions.get("database"),
+            "has_database": _has(row, wanted.get(DATABASE), "database_sha256"),
+            "has_rules": _has(row, wanted.get(team_rules.RULES), "rules_sha256"),
+        }
+        for row in report.recent()
+    ]
+    primary = wanted.get(versions.SETTINGS)
+    return {
+        "machines": machines,
+        "primary": primary,
+        "primary_away": primary and not any(each["is_primary"] and not each["away"] for each in machines),
+        "database": wanted.get(DATABASE),
+        "rules": wanted.get(team_rules.RULES),
+        "rules_files": int(rules.version) if (rules := wanted.get(team_rules.RULES)) else 0,
+        "rules_folder": team_rules.source_folder(),
+    }
+
+
+def _has(row: Machine, wanted: FleetVersion | None, key: str) -> bool:
+    return wanted is None or row.versions.get(key) == wanted.sha256
 
 
 def _engines() -> Iterator[tuple[str, str, Readiness | None]]:

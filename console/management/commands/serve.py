@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         call_command("collectstatic", interactive=False, verbosity=0)
         if not User.objects.exists():
             call_command("create_administrator", "admin", stdout=self.stdout)
+        os.environ["TALLYMAN_SERVES"] = "true"  # for the worker, which tells the other machines
         try:
             listener = listen_at(listen)
         except ListenError as error:

@@ -8,8 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console import schema
-from console.jobs.worker import Worker
+from console.jobs.worker import Worker, what_is_wrong
 
 
 class Command(BaseCommand):
@@ -18,10 +17,10 @@ class Command(BaseCommand):
     help = (
         "Runs syncs and scans until it gets SIGTERM or SIGINT; then every job returns itself to the queue, within"
         " 30 seconds. Ends with code 1 where its workers cannot be kept alive, or where the database is of another"
-        " version: have it started again then."
+        " version or the keys are others than those of the primary machine: have it started again then."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        if wrong := schema.what_is_wrong():
+        if wrong := what_is_wrong():
             raise CommandError(wrong)
         sys.exit(Worker(settings.JOB_TIMES).run())

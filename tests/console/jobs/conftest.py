@@ -236,8 +236,10 @@ def run_postgres() -> Iterator[Server]:
 
         server = Server(command, url, answers, account)
         server.start()
-        yield server
-        server.stop(signal.SIGQUIT)
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGQUIT)
 
 
 def migrate(folder: Path, environment: dict[str, str]) -> None:

@@ -1,0 +1,102 @@
+"""Files on their way between machines: written to the database in chunks, and read from it with their digest checked.
+
+The database is the one thing that each machine surely reaches. A file is bounded where it is written and where it is
+read, and goes again once nothing uses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.db.models.functions import Now
+
+from console.jobs.advance import from_now
+from console.machines.models import FileChunk, StoredFile
+
+CHUNK_BYTES = 1024**2  # what one statement carries
+UNFINISHED_SECONDS = 6 * 3600.0  # a file that is still being written after so long is nobody's
+REPLACED_SECONDS = 3600.0  # so long a machine that has begun to read a file may go on with it
+
+
+class ContentError(Exception):
+    """A stored file is not what it should be; the message says how, for a person."""
+
+
+def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> StoredFile:
+    """Write the file at ``path`` to the database and return its row, which is deleted unless :func:`keep` is called.
+
+    Raises ContentError where it has more than ``limit`` bytes, OSError, and whatever ``check`` raises.
+    """
+    if path.stat().st_size > limit:
+        raise ContentError(f"it has more than {limit >> 20} MiB")
+    file = StoredFile.objects.create(delete_after=from_now(UNFINISHED_SECONDS))
+    digest, size, number = hashlib.sha256(), 0, 0
+    with path.open("rb") as source:
+        while content := source.read(CHUNK_BYTES):
+            check()
+            size += len(content)
+            if size > limit:
+                raise ContentError(f"it has more than {limit >> 20} MiB")
+            digest.update(content)
+            FileChunk.objects.create(file=file, number=number, content=content)
+            number += 1
+    StoredFile.objects.filter(pk=file.pk).update(sha256=digest.hexdigest(), size=size)
+    file.refresh_from_db()
+    return file
+
+
+def keep(file: StoredFile, *, seconds: float | None = None) -> None:
+    """Have the file stay, for so long or until :func:`release`."""
+    StoredFile.objects.filter(pk=file.pk).update(delete_after=None if seconds is None else from_now(seconds))
+
+
+def release(file_id: int) -> None:
+    """Have the file go once nobody can be reading it any more."""
+    StoredFile.objects.filter(pk=file_id).update(delete_after=from_now(REPLACED_SECONDS))
+
+
+def delete(file_id: int) -> None:
+    """Delete the file now."""
+    StoredFile.objects.filter(pk=file_id).delete()
+
+
+def stream(file: StoredFile, *, check: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    """Yield the content, of which the last part comes only if the whole has the right digest.
+
+    Raises ContentError where a part is missing or anything differs, and whatever ``check`` raises.
+    """
+    digest, size = hashlib.sha256(), 0
+    for number in range(-(-file.size // CHUNK_BYTES)):
+        check()
+        found = FileChunk.objects.filter(file=file.pk, number=number).values_list("content", flat=True).first()
+        if found is None:
+            raise ContentError("a part of it is missing")
+        content = bytes(found)
+        digest.update(content)
+        size += len(content)
+        if size > file.size:
+            raise ContentError("it is larger than it should be")
+        if size == file.size and digest.hexdigest() != file.sha256:
+            raise ContentError("its SHA-256 is not the right one")
+        yield content
+    if size != file.size or not file.sha256:
+        raise ContentError("a part of it is missing")
+
+
+def fetch(file: StoredFile, target: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> None:
+    """Write the content to the new file ``target``. Raises ContentError, OSError, and whatever ``check`` raises."""
+    if file.size > limit:
+        raise ContentError(f"it has more than {limit >> 20} MiB")
+    with target.open("xb") as out:
+        for content in stream(file, check=check):
+            out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def prune() -> None:
+    """Delete what nothing uses any more; called by every tick."""
+    StoredFile.objects.filter(delete_after__lt=Now()).delete()

@@ -1,0 +1,8 @@
+"""Which version of Tallyman this is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+VERSION: str = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["version"]

@@ -1,0 +1,71 @@
+"""Whether a vulnerability database is good: read from end to end, and used by Trivy once."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.jobs import process
+from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
+from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.trivy_binary import sha256
+from scanning.engines.trivy_cache import NoMemory
+from scanning.engines.trivy_database import check_file, check_whole
+
+CHECK_SECONDS = 300.0
+
+
+def engine(database: Path, home: Path) -> Trivy:
+    """Return a Trivy that uses this database and remembers nothing; ``home`` is a folder of its own."""
+    return Trivy(
+        executable=Path(settings.TRIVY) if settings.TRIVY else None,
+        expected_sha256=None if settings.TRIVY else PINNED_SHA256,
+        home=home,
+        memory=NoMemory(),
+        database=database,
+        fingerprint_key=b"",
+        run=process.run,
+    )
+
+
+def check_database(database: Path, *, scratch: Path, check: Check) -> None:
+    """Raise EngineError where the database in this folder is not good. ``scratch`` is where a folder is made for it."""
+    check_file(database)
+    check_whole(database)
+    _look_up(database, scratch, check)
+
+
+def _look_up(database: Path, root: Path, check: Check) -> None:
+    """Have Trivy look up a package in the database. Raises EngineError."""
+    with tempfile.TemporaryDirectory(dir=root, prefix="check-") as name:
+        scratch = Path(name)
+        layer = scratch / "layer.tar"
+        with tarfile.open(layer, "w") as archive:
+            for path, text in (
+                ("etc/debian_version", "12.0\n"),
+                (
+                    "var/lib/dpkg/status",
+                    "Package: openssl\nStatus: install ok installed\nVersion: 0.1\nArchitecture: all\n\n",
+                ),
+            ):
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        diff_id = f"sha256:{sha256(layer)}"
+        image = ImageInput(
+            config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
+            layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
+        )
+        trivy = engine(database, scratch / "home")
+        session = trivy.session(categories={RiskCategory.VULNERABILITIES})
+        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+        if not report.packages:
+            raise EngineError(
+                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
+            )

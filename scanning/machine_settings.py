@@ -1,0 +1,86 @@
+"""What must be the same on all machines for them to find the same in an image, compared with the primary machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.machines import keys
+from console.machines.identity import machine_id
+from console.machines.models import FleetVersion
+from console.release import VERSION
+from scanning import installed
+from scanning.engines.base import EngineError
+from scanning.engines.ruleset import engine_version
+from scanning.fetch_lock import NotReadyError
+
+NAMES = {  # of settings → as on the page Engines
+    "tallyman": "Tallyman",
+    "trivy": "Trivy",
+    "yara": "YARA-X",
+    "own_rules": "Tallyman's own rules",
+    "clamav": "ClamAV",
+    "clamav_max_bytes": "TALLYMAN_CLAMD_MAX_BYTES",
+}
+
+
+def own_settings() -> dict[str, Any]:
+    """Return what must be the same on all machines for them to find the same in an image."""
+    try:
+        trivy = installed.trivy().engine_version()
+    except EngineError:
+        trivy = ""
+    return {
+        "tallyman": VERSION,
+        "trivy": trivy,
+        "yara": engine_version(),
+        "own_rules": installed.RULES_SHA256[:16],
+        "clamav": "on" if settings.CLAMD else "off",
+        "clamav_max_bytes": settings.CLAMD_MAX_BYTES if settings.CLAMD else 0,
+        "keys": keys.check_values(),
+    }
+
+
+def check_settings(primary: FleetVersion | None) -> None:
+    """Raise NotReadyError where keys or settings are not those of the primary machine."""
+    if primary is None or primary.machine == machine_id():
+        return
+    if wrong := differing_keys(primary):
+        raise keys_error(wrong, primary)
+    mine = own_settings()
+    differs = [
+        _("%(what)s %(here)s (there: %(there)s)")
+        % {"what": name, "here": mine[key] or _("missing"), "there": primary.values[key]}
+        for key, name in NAMES.items()
+        if primary.values.get(key) and primary.values[key] != mine[key]
+    ]
+    if differs:
+        raise NotReadyError(
+            _("This machine would find something else in images than %(host)s, the primary machine: %(differs)s.")
+            % {"host": primary.host, "differs": ", ".join(differs)},
+            _(
+                "Install the same version with the same settings on both. If those of this machine are the right ones,"
+                " run here: manage.py make_primary."
+            ),
+        )
+
+
+def differing_keys(primary: FleetVersion) -> list[str]:
+    """Return the names of the keys of this machine that are not those of the primary one."""
+    theirs = primary.values.get("keys") or {}
+    return [name for name, value in keys.check_values().items() if theirs.get(name, value) != value]
+
+
+def keys_error(wrong: list[str], primary: FleetVersion) -> NotReadyError:
+    """Return what to say where the keys of these names differ."""
+    return NotReadyError(
+        _("The keys of this machine are not those of %(host)s, the primary machine: %(names)s.")
+        % {"host": primary.host, "names": ", ".join(wrong)},
+        _(
+            "Stop the worker here, copy the folder “keys” from the data folder of %(host)s into %(folder)s, and start"
+            " it again."
+        )
+        % {"host": primary.host, "folder": settings.DATA_DIR},
+    )

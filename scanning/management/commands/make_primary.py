@@ -1,0 +1,32 @@
+"""Make this machine the primary one, whose settings and rules are those of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from console.jobs.errors import JobFailure
+from console.machines import versions
+from console.machines.identity import host, is_shared
+from scanning import fleet, team_rules
+
+
+class Command(BaseCommand):
+    help = "Have keys, settings and YARA rules of this machine be those that all machines must have."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not is_shared():
+            raise CommandError("On SQLite there is one machine. Several machines need PostgreSQL (DATABASE_URL).")
+        try:
+            fleet.make_primary()
+        except JobFailure as error:
+            raise CommandError(f"{error.reason} {error.remedy}") from error
+        self.stdout.write(f"{host()} is the primary machine: its keys and settings are those that all must have.")
+        rules = versions.current().get(team_rules.RULES)
+        if rules is None:
+            self.stdout.write(f"There are no rules of the team: none in {team_rules.source_folder()}.")
+        elif team_rules.source_folder().is_dir():
+            self.stdout.write(f"Rules of the team: {rules.version} files, from {rules.host}.")
+        else:
+            self.stdout.write(f"The rules stay those of {rules.host}: there is no folder {team_rules.source_folder()}.")
