@@ -10,6 +10,7 @@ from console.jobs.work import JobRun
 from inventory.configs import record_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.models import Image, Repository, Tag
+from inventory.names import Names
 from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch
 from inventory.retire import retire_tags
@@ -122,9 +123,9 @@ def _list_again(registry: Registry, client: RegistryClient, names: list[str]) ->
     client.ping()  # a listing without the right credentials may be empty, and would say nothing
     for repository in Repository.objects.filter(registry=registry, name__in=names):
         try:
-            listed = {ref.name for ref in client.tags(repository.name)}
+            listed = Names(ref.name for ref in client.tags(repository.name))
         except NotFound:
-            listed = set()
+            listed = Names()
         if not listed and Tag.objects.filter(repository=repository).count() >= MANY:
             continue
         retire_tags({repository.pk: listed})

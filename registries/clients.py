@@ -24,6 +24,7 @@ from registries.connectors.tencent import TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
 from registries.connectors.tencent_personal import CcrConnector
 from registries.models import CloudAccount, Registry
+from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import CertificateError, RegistryError
@@ -243,12 +244,16 @@ class _Client:
     def __init__(self, connector: Connector, distribution: DistributionClient | JfrogConnector) -> None:
         self.fixed = connector.fixed
         self.about = ""
-        self.repositories = connector.repositories
-        self.tags = connector.tags
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
         self._connector, self._distribution = connector, distribution
+
+    def repositories(self) -> Iterator[str]:
+        return listing_bounds.within(listing_bounds.REPOSITORIES, iter(self._connector.repositories()))
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        return listing_bounds.within(listing_bounds.TAGS, iter(self._connector.tags(repository)))
 
     def ping(self) -> None:
         self._connector.ping()
