@@ -147,9 +147,9 @@ SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 5)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
-# ``places`` so many processes of this machine are at work at once, each on ``at_once`` jobs: mostly they wait. A cluster
-# has processes for all places of its kinds and one more, so that no kind can take those of another. In the cluster
-# ``quick`` that one is for what lasts a moment (ticks, firings of schedules, canaries); of a kind that is
+# ``places`` so many processes of this machine are at work at once, each on ``at_once`` jobs: mostly they wait. A
+# cluster has processes for all places of its kinds and one more, so that no kind can take those of another. In the
+# cluster ``quick`` that one is for what lasts a moment (ticks, firings of schedules, canaries); of a kind that is
 # ``manual_first`` it takes the jobs that a person waits for, while all places are taken.
 JOB_KINDS: dict[str, dict[str, Any]] = {
     "sync": {
@@ -179,7 +179,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "task": "scanning.tasks.push_event",
         "cluster": "quick",
         "places": 1,
-        "at_once": 3,
+        "at_once": 4,
     },
     "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick", "places": 1, "at_once": 2},
     "rematch": {"model": "scanning.Rematch", "task": "scanning.tasks.rematch", "cluster": "quick", "places": 1},

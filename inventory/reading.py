@@ -1,7 +1,7 @@
 """Reading a registry for a sync: what it lists and where its tags point to, and what to do where it does not say.
 
-Lists are read in parts, each used before the next but one is asked for: a list of millions takes no more memory than one
-of thousands, but for eight bytes a name.
+Lists are read in parts, each used before the next but one is asked for: a list of millions takes no more memory than
+one of thousands, but for eight bytes a name.
 """
 
 from __future__ import annotations
@@ -82,9 +82,18 @@ class Reader:
     """
 
     def __init__(
-        self, registry: Registry, *, crew: Crew, client: RegistryClient, since: datetime, tally: Tally
+        self,
+        registry: Registry,
+        *,
+        crew: Crew,
+        client: RegistryClient,
+        since: datetime,
+        tally: Tally,
+        repositories: Iterable[str] | None = None,
     ) -> None:
+        """``repositories`` are those to read, in place of all that the registry lists."""
         self.registry, self.crew, self.client, self.since, self.tally = registry, crew, client, since, tally
+        self._repositories_wanted = repositories
         self.troubles = Troubles()
         self.complete = True
         self.broken: RegistryError | None = None
@@ -154,8 +163,9 @@ class Reader:
 
     # --- in order: names, repositories, listings, tags ----------------------------------------------------------------
     def _names(self, ask_unlisted: bool) -> Iterator[str]:
+        wanted = self._repositories_wanted
         try:
-            for name in self.crew.each(self.client.repositories()):
+            for name in self.crew.each(self.client.repositories()) if wanted is None else wanted:
                 if self.broken is not None or self.long_lists >= LONG_LISTS:
                     return
                 if name in self.listed:
@@ -173,6 +183,8 @@ class Reader:
             self._leave_out(_("The list of repositories"), error)
         except RegistryError as error:
             self.cut_off = error
+            return
+        if wanted is not None:
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
         self.unlisted = {name for name in known.iterator() if name not in self.listed}

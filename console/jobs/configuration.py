@@ -40,8 +40,8 @@ def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
 def processes(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
     """Return how many workers ``cluster`` has: one for each place of its kinds, and one that no place can take.
 
-    Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on while
-    its last jobs end. Where one is kept for manual jobs it is that one which takes the place meanwhile.
+    Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on
+    while its last jobs end. Where one is kept for manual jobs, it is that one which takes the place meanwhile.
     """
     found = [kind for kind in kinds.values() if kind["cluster"] == cluster and "places" in kind]
     twice = [kind for kind in found if kind.get("at_once", 1) > 1 and not kind.get("manual_first")]
@@ -49,7 +49,7 @@ def processes(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
 
 
 def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[str, Any]:
-    """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and beside it ``scan``, so neither starves."""
+    """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and ``scan``, so neither starves."""
 
     def one(name: str, workers: int) -> dict[str, Any]:
         return {

@@ -84,6 +84,6 @@ def count_page(size: int) -> None:
 
 
 _REMEDY = (
-    "Delete what is not needed there, or enter the repositories and tags that matter as a fixed list. If nobody has made"
-    " that many, look at the registry itself."
+    "Delete what is not needed there, or enter the repositories and tags that matter as a fixed list. If nobody has"
+    " made that many, look at the registry itself."
 )

@@ -9,7 +9,7 @@ one by default, so that two versions can be compared. Bounded: about ten minutes
   schedule and one by hand, and how late the tick comes (django-q2 calls it once a minute).
 - events: one registry with 100 ms for each answer reports 10,000 pushes. Then a sync by hand of another one, an export,
   a push to another one, the tick.
-- push: 30 pushes one after the other, from the report of the registry until its row is there.
+- push: from the report of the registry until its row is there, of 4 pushes one after the other and of 30 at once.
 - memory: a registry lists 10 million tags; the most memory that a process of the worker takes.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -42,7 +43,7 @@ PATIENCE = 150.0  # seconds that anything is waited for
 PAGE_SECONDS = 0.5  # of a registry without end
 EVENT_SECONDS = 0.1  # of the registry that reports very much
 NAMES = 10_000_000
-PUSHES, EVENTS, EVENTS_IN_REPORT = 30, 10_000, 200
+ALONE, PUSHES, EVENTS, EVENTS_IN_REPORT = 4, 30, 10_000, 200
 
 # Runs within the console that is measured: Python by JSON lines, one answer each.
 DRIVER = """
@@ -152,7 +153,7 @@ class Running:
     def lateness(self, since: float) -> str:
         """How late the worst tick since ``since`` was: they are called once a minute, looked for twice a minute."""
         moments = [since, *(each for each in self.ticks() if each >= since), time.time()]
-        gaps = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(moments)]
         return f"longest time without a tick {max(gaps):.0f} s"
 
     @staticmethod
@@ -268,8 +269,8 @@ def endless(root: Path) -> None:
 def report(address: str, names: list[tuple[str, str]]) -> None:
     events = [{"action": "push", "target": {"repository": name, "tag": tag}} for name, tag in names]
     body = json.dumps({"events": events}).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310  # our own
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # our own
+    with urllib.request.urlopen(request, timeout=60) as answer:
         answer.read()
 
 
@@ -299,27 +300,35 @@ def events(root: Path) -> None:
 
 
 def push(root: Path) -> None:
-    print(f"{PUSHES} pushes, from the report to the row:", flush=True)
+    print("pushes, from the report to the row:", flush=True)
     with registries(1) as (registry,), running(root) as console:
         address = console.push_address(console.registry("r", registry.url))
-        reported: dict[str, float] = {}
-        rows: dict[str, float] = {}
-        due = time.monotonic()
-        while len(rows) < PUSHES and time.monotonic() - due < PATIENCE + 3 * PUSHES:
-            if len(reported) < PUSHES and time.monotonic() >= due + 3 * len(reported):
-                tag = f"p{len(reported)}"
-                images.image({"etc/os-release": b"ID=debian\n", "p": tag.encode()}).put(registry, "team/app", tag)
+
+        def took(names: list[str]) -> list[float]:
+            for tag in names:
+                made = images.image({"etc/os-release": b"ID=debian\n", "p": tag.encode()})
+                made.put(registry, "team/app", tag)
+            reported = {}
+            for tag in names:
                 report(address, [("team/app", tag)])
                 reported[tag] = time.monotonic()
-            for tag in console.do("out = list(Tag.objects.values_list('name', flat=True))"):
-                rows.setdefault(tag, time.monotonic())
-            time.sleep(0.1)
-        took = sorted(rows[tag] - reported[tag] for tag in rows)
-        if not took:
-            print("  none came", flush=True)
-            return
-        worst = took[min(len(took) - 1, int(len(took) * 0.95))]
-        print(f"  p50 {statistics.median(took):.1f} s, p95 {worst:.1f} s, {len(took)} came", flush=True)
+            rows: dict[str, float] = {}
+            while len(rows) < len(names) and time.monotonic() - reported[names[0]] < PATIENCE:
+                found = set(console.do("out = list(Tag.objects.values_list('name', flat=True))"))
+                for tag in found.intersection(names):
+                    rows.setdefault(tag, time.monotonic() - reported[tag])
+                time.sleep(0.1)
+            return sorted(rows.values())
+
+        alone = sorted(each for number in range(ALONE) for each in took([f"a{number}"]))
+        print(f"  {len(alone)} one after the other: p50 {statistics.median(alone or [0]):.1f} s, {worst(alone)}")
+        together = took([f"b{number}" for number in range(PUSHES)])
+        print(f"  {len(together)} at once: p50 {statistics.median(together or [0]):.1f} s, {worst(together)}")
+        time.sleep(5)
+
+
+def worst(seconds: list[float]) -> str:
+    return f"p95 {seconds[min(len(seconds) - 1, int(len(seconds) * 0.95))]:.1f} s" if seconds else "none came"
 
 
 def memory(root: Path) -> None:
