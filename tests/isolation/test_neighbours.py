@@ -13,7 +13,7 @@ import pytest
 from scanning.demo.registry_server import Answer, Request, page
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Real, anything, manifests, silence, tags
+from tests.fakes.registry import FakeRegistry, Real, anything, silence, tags
 
 __all__ = ["real_worker"]
 
@@ -93,7 +93,6 @@ def test_registries_whose_lists_never_end_keep_nobody_waiting(
 ) -> None:
     for server in servers[:2]:
         server.fail(tags, endless)
-        server.fail(manifests, silence)
     keys = add(real_worker, servers)
     real_worker.start()
     begun = begin(real_worker, (keys[0], "manual"), (keys[1], "manual"))
@@ -115,12 +114,12 @@ def test_more_long_syncs_than_there_are_places_leave_one_to_who_waits(
 ) -> None:
     real_worker.environment["TALLYMAN_QUICK_WORKERS"] = "1"  # three syncs at a time
     for server in servers[:3]:
-        server.fail(tags, silence)
+        server.fail(tags, endless)
     keys = add(real_worker, servers)
     real_worker.start()
     begun = begin(real_worker, *((key, "nightly") for key in keys[:3]))
     for run in begun:
-        eventually(lambda run=run: state(real_worker, "registries_syncrun", run) == "running", what="a silent sync")
+        eventually(lambda run=run: state(real_worker, "registries_syncrun", run) == "running", what="an endless sync")
     (by_hand,) = begin(real_worker, (keys[3], "manual"))
     eventually(lambda: state(real_worker, "registries_syncrun", by_hand) == "succeeded", what="the sync by hand")
     states = sorted(state(real_worker, "registries_syncrun", run) for run in begun)
