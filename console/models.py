@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ from django.db.models.functions import Lower
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job
+from console.jobs.models import Job, Lane, State
+from console.jobs.places import hands
 from console.machines.models import FileChunk, FleetVersion, Machine, StoredFile
 from console.scope import Scope, ScopedManager
 
@@ -246,6 +248,22 @@ class Export(Job):
 
     def __str__(self) -> str:
         return f"export {self.pk} of {self.listing}"
+
+    @classmethod
+    def next_in_line(cls, queue: models.QuerySet[Export], *, lane: Lane | None) -> Export | None:
+        """Return the next export: of the person who has the fewest at work, then by age.
+
+        One person has half of the places at most, so that nobody waits for the large ones of another.
+        """
+        rows = queue if lane is None else queue.filter(lane=lane)
+        at_work = Counter(
+            Export._base_manager.filter(state=State.RUNNING).order_by().values_list("requested_by", flat=True)
+        )
+        full = [person for person, count in at_work.items() if count >= max(1, hands(cls.kind) // 2)]
+        waiting = list(rows.exclude(requested_by__in=full).values_list("pk", "requested_by"))
+        if not waiting:
+            return None
+        return Export._base_manager.get(pk=min(waiting, key=lambda each: (at_work[each[1]], each[0]))[0])
 
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:

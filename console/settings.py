@@ -161,31 +161,64 @@ SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 5)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
-# ``places`` so many are at work at once on this machine, and one process more is kept for what a person waits for.
+# ``places`` so many processes of this machine are at work at once, each on ``at_once`` jobs: mostly they wait. A
+# cluster has processes for all places of its kinds and one more, so that no kind can take those of another. In the
+# cluster ``quick`` that one is for what lasts a moment (ticks, firings of schedules, canaries); of a kind that is
+# ``manual_first`` it takes the jobs that a person waits for, while all places are taken.
 # ``gate`` says before each job whether this machine may take it.
 JOB_KINDS: dict[str, dict[str, Any]] = {
-    "sync": {"model": "registries.SyncRun", "task": "inventory.tasks.sync", "cluster": "quick"},
-    "discovery": {"model": "registries.CloudDiscovery", "task": "registries.tasks.discover", "cluster": "quick"},
-    "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick"},
+    "sync": {
+        "model": "registries.SyncRun",
+        "task": "inventory.tasks.sync",
+        "cluster": "quick",
+        "places": QUICK_WORKERS,
+        "at_once": 3,
+    },
+    "discovery": {
+        "model": "registries.CloudDiscovery",
+        "task": "registries.tasks.discover",
+        "cluster": "quick",
+        "places": 1,
+    },
+    "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick", "places": 1},
     "scan": {
         "model": "scanning.Scan",
         "task": "scanning.tasks.scan",
         "cluster": "scan",
         "places": SCAN_WORKERS,
         "at_once": SCANS_PER_WORKER,
+        "manual_first": True,
         "gate": "scanning.fleet.may_take",
     },
-    "event": {"model": "registries.PushEvent", "task": "scanning.tasks.push_event", "cluster": "quick"},
-    "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick"},
+    "event": {
+        "model": "registries.PushEvent",
+        "task": "scanning.tasks.push_event",
+        "cluster": "quick",
+        "places": 1,
+        "at_once": 4,
+    },
+    "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick", "places": 1, "at_once": 2},
     "rematch": {
         "model": "scanning.Rematch",
         "task": "scanning.tasks.rematch",
         "cluster": "quick",
+        "places": 1,
         "gate": "scanning.fleet.may_take",
     },
-    "database": {"model": "scanning.DatabaseUpdate", "task": "scanning.tasks.update_database", "cluster": "quick"},
-    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick"},
-    "export": {"model": "console.Export", "task": "console.exports.tasks.export", "cluster": "quick"},
+    "database": {
+        "model": "scanning.DatabaseUpdate",
+        "task": "scanning.tasks.update_database",
+        "cluster": "quick",
+        "places": 1,
+    },
+    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick", "places": 1},
+    "export": {
+        "model": "console.Export",
+        "task": "console.exports.tasks.export",
+        "cluster": "quick",
+        "places": QUICK_WORKERS,
+        "at_once": 2,
+    },
     "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
     "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
 }
@@ -457,7 +490,11 @@ LOGGING = {
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-from console.jobs.configuration import Times, clusters  # noqa: E402
+from console.jobs.configuration import Times, clusters, processes  # noqa: E402
 
 JOB_TIMES = Times()
-Q_CLUSTER = clusters(redis_url=REDIS_URL, quick_workers=QUICK_WORKERS, scan_workers=SCAN_WORKERS + 1)
+Q_CLUSTER = clusters(
+    redis_url=REDIS_URL,
+    quick_workers=processes(JOB_KINDS, "quick"),
+    scan_workers=processes(JOB_KINDS, "scan"),
+)

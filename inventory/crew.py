@@ -47,7 +47,11 @@ class Crew:
 
     def call(self, function: Callable[[], R]) -> R:
         """Return what ``function`` returns or raise what it raises, having run it in a thread."""
-        return self._result(self._executor.submit(function))
+        return self.result(self.begin(function))
+
+    def begin(self, function: Callable[[], R]) -> Future[R]:
+        """Have a thread call ``function``, and go on."""
+        return self._executor.submit(function)
 
     def each(self, iterator: Iterator[T]) -> Iterator[T]:
         """Yield from ``iterator``, each step of which may talk to the network and is done in a thread."""
@@ -61,11 +65,12 @@ class Crew:
         for item in items:
             begun.append(self._executor.submit(function, item))
             while begun and (len(begun) >= ahead or begun[0].done()):
-                yield self._result(begun.popleft())
+                yield self.result(begun.popleft())
         while begun:
-            yield self._result(begun.popleft())
+            yield self.result(begun.popleft())
 
-    def _result(self, future: Future[R]) -> R:
+    def result(self, future: Future[R]) -> R:
+        """Wait for what was begun; return what it returns or raise what it raises."""
         while True:
             self._check()
             try:

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
 from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.clock import database_now
 from console.jobs.errors import JobFailure
+from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory.configs import record_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.models import Image, Repository, Tag
+from inventory.names import Names
 from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch
 from inventory.retire import retire_tags
+from inventory.sync import sync_repository
 from registries.clients import RegistryClient, open_client
 from registries.login_guard import note_refusal, refused
-from registries.models import PushEvent, Registry
+from registries.models import PushEvent, Registry, SyncRun
+from registries.models.push_event import EVERYTHING
 from registries.oci.configs import ImageConfig, parse_config
-from registries.oci.errors import CredentialsRefused, NotFound, RegistryError
+from registries.oci.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    MalformedAnswer,
+    NotFound,
+    RegistryError,
+)
 from registries.oci.kinds import tag_is_artifact
+from registries.start_sync import start_sync
 
+TAG_SECONDS = 60.0  # that looking at single tags may take
+SLOW_SECONDS = 20.0  # after which its registry counts as slow: then those get half of the places
+REPOSITORY_SECONDS = 300.0  # that looking at all tags of a repository may take
+SYNC_PAUSE = timedelta(seconds=30)  # between looks whether a sync has ended
 MANY = 50  # tags that do not vanish all at once on the word of one listing; the next sync looks closer
 
 
-def look_again(run: JobRun[PushEvent]) -> list[Tag]:
-    """Bring the inventory up to date with what ``run`` reports; return the tags that are new or point elsewhere.
+@dataclass(frozen=True)
+class Looked:
+    """What a look has brought: tags that are new or point elsewhere, and the other events that it serves."""
+
+    changed: list[Tag] = field(default_factory=list)
+    served: list[PushEvent] = field(default_factory=list)
+
+
+def look_again(run: JobRun[PushEvent]) -> Looked:
+    """Bring the inventory up to date with what ``run`` reports, and with what else waits for the same repository.
 
     A tag is asked for by HEAD and its manifest only if nobody knows it; a deletion leads to a new listing of its
     repository. Raises a RegistryError, or JobFailure where nothing of the reported name is there.
@@ -33,17 +63,77 @@ def look_again(run: JobRun[PushEvent]) -> list[Tag]:
     registry = event.registry
     if registry.credentials_refused:
         raise refused()
+    if not event.repository:
+        _sync_all(run)
+        return Looked()
+    everything, joined, began = event.tag == EVERYTHING, event.joined(), time.monotonic()
+    seconds = REPOSITORY_SECONDS if everything else TAG_SECONDS
+    run.set_deadline(
+        seconds,
+        reason=_("The registry took longer than %(n)d seconds for what it had reported.") % {"n": seconds},
+        remedy=_("Nothing to do: the next sync looks at everything. If that is too late, sync the registry."),
+    )
     try:
         with open_client(registry, check=run.check) as client:
-            if not event.tag:
-                _list_again(registry, client, event.names)
-                return []
-            if tag_is_artifact(event.tag):
-                return []
-            return _look(registry, client, names=event.names, tag=event.tag)
+            if everything:
+                return Looked(_look_at_all(run, client), joined)
+            return _look_at_each(run, client, joined)
     except CredentialsRefused as error:
         note_refusal(registry, error)
         raise
+    finally:
+        if not everything and time.monotonic() - began > SLOW_SECONDS:
+            registry.note_slow()
+
+
+def _sync_all(run: JobRun[PushEvent]) -> None:
+    """Start a sync of the whole registry, once the one that is at work has ended."""
+    registry = run.job.registry
+    if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already:
+        active = SyncRun.objects.filter(registry=registry, state__in=(State.QUEUED, State.RUNNING))
+        if active.exclude(state=State.QUEUED, attempt=0).exists():
+            reason = _("A sync of this registry is at work. The next one looks for what was pushed since it began.")
+            run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)
+
+
+def _look_at_all(run: JobRun[PushEvent], client: RegistryClient) -> list[Tag]:
+    """Bring one repository up to date as a sync does; return its tags that are new or point elsewhere."""
+    registry, began = run.job.registry, timezone.now()
+    wanted = set(client.repositories()) if client.fixed else None
+    for name in run.job.names:
+        if wanted is not None and name not in wanted:
+            continue
+        known = Repository.objects.filter(registry=registry, name=name)
+        if known.exists() or next(client.tags(name), None) is not None:
+            sync_repository(run, client, name)
+            new = Q(first_seen__gte=began) | Q(changed_at__gte=began)
+            return list(Tag.objects.filter(new, repository__in=known))
+    return []
+
+
+def _look_at_each(run: JobRun[PushEvent], client: RegistryClient, joined: list[PushEvent]) -> Looked:
+    """Look at the tags of ``run`` and of those ``joined``; of these, one that fails is left to itself."""
+    event, looked = run.job, Looked()
+    looked.changed.extend(_of_one(event, client))
+    for each in joined:
+        if each.tag == EVERYTHING:
+            continue
+        run.check()
+        try:
+            looked.changed.extend(_of_one(each, client))
+        except (JobFailure, AccessDenied, NotFound, MalformedAnswer):
+            continue
+        looked.served.append(each)
+    return looked
+
+
+def _of_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
+    if not event.tag:
+        _list_again(event.registry, client, event.names)
+        return []
+    if tag_is_artifact(event.tag):
+        return []
+    return _look(event.registry, client, names=event.names, tag=event.tag)
 
 
 def _look(registry: Registry, client: RegistryClient, *, names: list[str], tag: str) -> list[Tag]:
@@ -120,9 +210,9 @@ def _list_again(registry: Registry, client: RegistryClient, names: list[str]) ->
     client.ping()  # a listing without the right credentials may be empty, and would say nothing
     for repository in Repository.objects.filter(registry=registry, name__in=names):
         try:
-            listed = {ref.name for ref in client.tags(repository.name)}
+            listed = Names(ref.name for ref in client.tags(repository.name))
         except NotFound:
-            listed = set()
+            listed = Names()
         if not listed and Tag.objects.filter(repository=repository).count() >= MANY:
             continue
         retire_tags({repository.pk: listed})

@@ -1,17 +1,23 @@
-"""Reading a registry for a sync: what it lists and where its tags point to, and what to do where it does not say."""
+"""Reading a registry for a sync: what it lists and where its tags point to, and what to do where it does not say.
+
+Lists are read in parts, each used before the next but one is asked for: a list of millions takes no more memory than
+one of thousands, but for eight bytes a name.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from django.utils.translation import gettext as _
 
 from inventory.crew import Crew
 from inventory.models import Repository
+from inventory.names import Names
 from inventory.record import Seen, Tally
 from inventory.troubles import Troubles
 from registries.clients import RegistryClient
@@ -21,6 +27,7 @@ from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
     DigestMismatch,
+    ListingTooLong,
     MalformedAnswer,
     NamesUnfit,
     NotFound,
@@ -35,6 +42,8 @@ from registries.oci.strict_json import text
 T = TypeVar("T")
 
 NAME_LIMIT = 300  # characters of the name of a repository or a tag
+PART = 1000  # tags of a list that are read before they are used
+LONG_LISTS = 3  # so many that go on beyond their bounds end the reading of a registry
 PATIENCE = 5  # tags of a repository, repositories of a registry that may fail in a row
 PROVE_AGAIN_SECONDS = 60  # between two proofs of the credentials after denials
 # These say something of one repository or one content, and nothing of the registry as a whole.
@@ -43,13 +52,14 @@ OF_ITS_OWN = (AccessDenied, NotFound, MalformedAnswer, DigestMismatch, Truncated
 
 @dataclass
 class Listing:
-    """The tags of one repository as far as they were listed. ``names`` shrinks by what proves to be gone."""
+    """The tags of one repository as far as they were listed."""
 
     repository: Repository
-    refs: Sequence[TagRef] = ()
+    rest: Iterator[TagRef]  # asks for page after page
     error: RegistryError | None = None  # why the list has no end
     unfit: NamesUnfit | None = None  # it held more, which nobody can ask for
-    names: set[str] = field(default_factory=set)
+    ended: bool = False  # nothing more comes
+    names: Names = field(default_factory=Names)  # all but those that prove to be gone
     failures: int = 0  # of its tags, in a row
     tag_error: RegistryError | None = None  # the last one of its tags
 
@@ -72,9 +82,18 @@ class Reader:
     """
 
     def __init__(
-        self, registry: Registry, *, crew: Crew, client: RegistryClient, since: datetime, tally: Tally
+        self,
+        registry: Registry,
+        *,
+        crew: Crew,
+        client: RegistryClient,
+        since: datetime,
+        tally: Tally,
+        repositories: Iterable[str] | None = None,
     ) -> None:
+        """``repositories`` are those to read, in place of all that the registry lists."""
         self.registry, self.crew, self.client, self.since, self.tally = registry, crew, client, since, tally
+        self._repositories_wanted = repositories
         self.troubles = Troubles()
         self.complete = True
         self.broken: RegistryError | None = None
@@ -82,6 +101,7 @@ class Reader:
         self.looked_at = 0  # tags
         self.listed: set[str] = set()  # names of repositories
         self.unlisted: set[str] = set()  # known from earlier, not listed any more
+        self.long_lists = 0  # of tags
         self._failing: set[int] = set()  # repositories that failed since the last one that did not
         self._prove_again_at = 0.0
 
@@ -91,20 +111,21 @@ class Reader:
         Repositories read whole at ``since`` or later are left out. With ``ask_unlisted`` those that are known and not
         listed any more are asked for too: their own word decides whether they are gone.
         """
-        listings = self.crew.map(self._list, self._repositories(ask_unlisted), ahead=8)
+        listings = self.crew.map(self._begin, self._repositories(ask_unlisted), ahead=8)
         for look in self.crew.map(self.look, self._looks(listings), ahead=64):
             if isinstance(look, Listing):
                 self.tally.repositories += look.repository.name in self.listed
                 yield look
                 continue
             self.looked_at += 1
+            if not isinstance(look.error, NotFound):  # that is gone since it was listed
+                look.listing.names.add(look.ref.name)
             if look.error is None:
                 look.listing.failures = 0
                 self._failing.clear()
                 yield _as_seen(look, self.registry.host)
                 continue
-            if isinstance(look.error, NotFound):  # gone since it was listed
-                look.listing.names.discard(look.ref.name)
+            if isinstance(look.error, NotFound):
                 continue
             look.listing.tag_error = look.error
             if look.error is not self.broken:
@@ -142,9 +163,10 @@ class Reader:
 
     # --- in order: names, repositories, listings, tags ----------------------------------------------------------------
     def _names(self, ask_unlisted: bool) -> Iterator[str]:
+        wanted = self._repositories_wanted
         try:
-            for name in self.crew.each(self.client.repositories()):
-                if self.broken is not None:
+            for name in self.crew.each(self.client.repositories()) if wanted is None else wanted:
+                if self.broken is not None or self.long_lists >= LONG_LISTS:
                     return
                 if name in self.listed:
                     continue
@@ -153,10 +175,16 @@ class Reader:
                     continue
                 self.listed.add(name)
                 yield name
+        except ListingTooLong as error:
+            self.complete = False
+            self._leave_out(_("The list of repositories"), error)
+            return
         except NamesUnfit as error:
             self._leave_out(_("The list of repositories"), error)
         except RegistryError as error:
             self.cut_off = error
+            return
+        if wanted is not None:
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
         self.unlisted = {name for name in known.iterator() if name not in self.listed}
@@ -165,8 +193,8 @@ class Reader:
 
     def _repositories(self, ask_unlisted: bool) -> Iterator[Repository]:
         rows = Repository.objects.filter(registry=self.registry)
-        read = set(rows.filter(synced_at__gte=self.since).values_list("name", flat=True))
         for names in batches(self._names(ask_unlisted), 100):
+            read = set(rows.filter(name__in=names, synced_at__gte=self.since).values_list("name", flat=True))
             wanted = [name for name in names if name not in read]
             listed = [name for name in wanted if name in self.listed]
             new = set(listed) - set(rows.filter(name__in=listed).values_list("name", flat=True))
@@ -175,43 +203,61 @@ class Reader:
             )
             yield from rows.filter(name__in=wanted).order_by("name")
 
-    def _list(self, repository: Repository) -> Listing:
-        """In a thread: list the tags of ``repository``."""
-        refs: list[TagRef] = []
+    def _begin(self, repository: Repository) -> tuple[Listing, list[TagRef]]:
+        """In a thread: begin to list the tags of ``repository``; return the first part, too."""
+        listing = Listing(repository, self.client.tags(repository.name))
+        return listing, self._part(listing)
+
+    def _part(self, listing: Listing) -> list[TagRef]:
+        """In a thread: return the next part of ``listing``, each name once."""
+        refs: dict[str, TagRef] = {}
         try:
             if self.broken is not None:
                 raise self.broken
-            for ref in self.client.tags(repository.name):
-                refs.append(ref)
+            for ref in listing.rest:
+                refs[ref.name] = ref
                 self.crew.still_wanted()
+                if len(refs) >= PART:
+                    return list(refs.values())
         except NamesUnfit as error:
-            return Listing(repository, refs, unfit=error)
+            listing.unfit = error
         except RegistryError as error:
-            return Listing(repository, refs, error)
-        return Listing(repository, refs)
+            listing.error = error
+        listing.ended = True
+        return list(refs.values())
 
-    def _looks(self, listings: Iterable[Listing]) -> Iterator[Look | Listing]:
-        for listing in listings:
-            if listing.error is None:
-                self._failing.clear()
-            elif listing.error is not self.broken:
-                self.trouble(listing.repository.pk, listing.repository.name, listing.error)
-            if listing.unfit is not None:
-                self._leave_out(listing.repository.name, listing.unfit)
-            for ref in listing.refs:
-                if self.broken is not None:
-                    return
-                if not _storable(ref.name):
-                    self._leave_out(f"{listing.repository.name}:{ref.name}", _unstorable())
-                elif tag_is_artifact(ref.name):
-                    self.tally.not_images += 1
-                    self.looked_at += 1
-                elif ref.name not in listing.names:
-                    listing.names.add(ref.name)
-                    yield Look(listing, ref)
-            listing.refs = ()
+    def _looks(self, listings: Iterable[tuple[Listing, list[TagRef]]]) -> Iterator[Look | Listing]:
+        for listing, first in listings:
+            refs = first
+            while True:
+                if listing.ended:
+                    self._note_end(listing)
+                following = None if listing.ended else self.crew.begin(partial(self._part, listing))
+                for ref in refs:
+                    if self.broken is not None:
+                        return
+                    if not _storable(ref.name):
+                        self._leave_out(f"{listing.repository.name}:{ref.name}", _unstorable())
+                    elif tag_is_artifact(ref.name):
+                        self.tally.not_images += 1
+                        self.looked_at += 1
+                    else:
+                        yield Look(listing, ref)
+                if following is None:
+                    break
+                refs = self.crew.result(following)
             if self.broken is None:
                 yield listing
+
+    def _note_end(self, listing: Listing) -> None:
+        """Note how a list has ended."""
+        if listing.error is None:
+            self._failing.clear()
+        elif listing.error is not self.broken:
+            self.long_lists += isinstance(listing.error, ListingTooLong)
+            self.trouble(listing.repository.pk, listing.repository.name, listing.error)
+        if listing.unfit is not None:
+            self._leave_out(listing.repository.name, listing.unfit)
 
     def _prove_again(self) -> None:
         """See after a denial whether the credentials still hold: to go on with a changed password locks accounts."""

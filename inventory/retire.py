@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,30 +11,42 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from inventory.models import Image, Layer, Manifest, PlatformManifest, Repository, Tag
+from inventory.names import Names
 
 Row = TypeVar("Row", bound=models.Model)
 
 BATCH = 200
+KNOWN_AT_ONCE = 50_000
 REMEMBERED = timedelta(days=30)  # how long a manifest that is no image is known after it was last met
 
 
-def retire_tags(listed: Mapping[int, Set[str]]) -> int:
+def retire_tags(listed: Mapping[int, Names]) -> int:
     """Delete the tags of the repositories ``listed`` (id → all names) that are not among those names.
 
-    Only for repositories whose listing has ended without an error. Returns how many tags are gone.
+    Only for repositories whose listing has ended without an error. Returns how many tags are gone. Of the tags that are
+    known, KNOWN_AT_ONCE are in memory at a time.
     """
-    rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
-    gone = [pk for pk, repository_id, name in rows.iterator(chunk_size=2000) if name not in listed[repository_id]]
-    for batch in _slices(gone):
-        Tag.objects.filter(pk__in=batch).delete()
-    return len(gone)
+    rows = Tag.objects.filter(repository_id__in=listed).order_by("pk").values_list("pk", "repository_id", "name")
+    count = after = 0
+    while known := list(rows.filter(pk__gt=after)[:KNOWN_AT_ONCE]):
+        after = known[-1][0]
+        unlisted: dict[int, dict[int, int]] = {}
+        for pk, repository_id, name in known:
+            unlisted.setdefault(repository_id, {})[Names.key(name)] = pk
+        for repository_id, candidates in unlisted.items():
+            listed[repository_id].take_from(candidates)
+        gone = sorted(pk for candidates in unlisted.values() for pk in candidates.values())
+        for batch in _slices(gone):
+            Tag.objects.filter(pk__in=batch).delete()
+        count += len(gone)
+    return count
 
 
 def retire_repositories(keys: Sequence[int]) -> int:
     """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
     gone = 0
     for batch in _slices(keys):
-        gone += retire_tags(dict.fromkeys(batch, frozenset()))
+        gone += retire_tags(dict.fromkeys(batch, Names()))
         Repository.objects.filter(pk__in=batch).delete()
     return gone
 

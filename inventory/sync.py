@@ -30,7 +30,7 @@ from inventory.retire import prune, retire_repositories, retire_tags
 from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
 from registries.login_guard import note_refusal, refused
-from registries.models import Registry, SyncRun
+from registries.models import PushEvent, Registry, SyncRun
 from registries.oci.configs import ImageConfig, parse_config
 from registries.oci.errors import CredentialsRefused, NotFound, RateLimited, RegistryError
 from registries.oci.manifests import Descriptor
@@ -40,7 +40,9 @@ BATCH = 300  # tags written in one transaction
 MANY = 50  # tags of a repository that do not vanish all at once on the word of an empty list:
 SAMPLE = 3  # so many of them are asked for
 CONFIG_LIMIT = 256 * 1024  # bytes of a config that a sync reads; larger ones are left to the scan
-SHIFT_SECONDS = 3600  # after which a sync makes way and goes on in its next turn
+SHIFT_SECONDS = 1200  # after which a sync makes way and goes on in its next turn
+SHARE_SECONDS = 2.0  # between looks whether others wait for the place of this sync
+SHARE_PAUSE = timedelta(seconds=30)  # until one that has left its place may have another
 LONGEST_PAUSE = timedelta(minutes=15)  # that a registry's rate limit may ask for
 
 
@@ -54,7 +56,8 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
     if registry.credentials_refused:
         raise refused()
     try:
-        with Crew(threads=THREADS, check=run.check) as crew, open_client(registry, check=crew.still_wanted) as client:
+        check = _Sharing(run)
+        with Crew(threads=THREADS, check=check) as crew, open_client(registry, check=crew.still_wanted) as client:
             run.progress(_("Connecting"))
             _prove_credentials(registry, crew, client)
             _Sync(run, crew, client).do()
@@ -65,6 +68,29 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
         if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
             raise
         run.postpone(until=by_database(error.retry_at), reason=error.reason)
+
+
+class _Sharing:
+    """The ``check`` of a sync: it leaves its place where it has had one for long and others wait."""
+
+    def __init__(self, run: JobRun[SyncRun]) -> None:
+        self._run = run
+        self._look_at = time.monotonic() + SHARE_SECONDS
+
+    def __call__(self) -> None:
+        self._run.check()
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + SHARE_SECONDS
+        if self._run.job.keeps_others_out():
+            reason = _("This sync takes long. Syncs of other registries go first; it goes on in a moment.")
+            self._run.postpone(until=database_now() + SHARE_PAUSE, reason=reason)
+
+
+def sync_repository(run: JobRun[PushEvent], client: RegistryClient, name: str) -> None:
+    """Bring the repository ``name`` up to date, as a sync of its registry does. Raises RegistryError."""
+    with Crew(threads=THREADS, check=run.check) as crew:
+        _OneRepository(run.job.registry, crew, client, name).do()
 
 
 def _prove_credentials(registry: Registry, crew: Crew, client: RegistryClient) -> None:
@@ -95,7 +121,8 @@ class _Sync:
         for batch in batches(self._read(), BATCH):
             self._write([each for each in batch if isinstance(each, Seen)])
             self._retire([each for each in batch if isinstance(each, Listing)])
-            if time.monotonic() > self.give_way_at:
+            ended = any(isinstance(each, Listing) for each in batch)
+            if time.monotonic() > self.give_way_at or (ended and not self.run.is_followed()):
                 self._show(_("Making way for others"))
                 self.run.postpone(
                     until=database_now(), reason=_("The registry is large; the sync goes on in a moment.")
@@ -236,6 +263,23 @@ class _Sync:
         done = self.reader.looked_at
         total = self.expected if self.expected > done else None
         self.run.progress(stage or _("Reading tags"), done, total, **asdict(self.tally), **more)
+
+
+class _OneRepository(_Sync):
+    """The part of a sync that a push event asks for. What is read has no record of its own."""
+
+    def __init__(self, registry: Registry, crew: Crew, client: RegistryClient, name: str) -> None:
+        self.registry, self.crew, self.client, self.tally = registry, crew, client, Tally()
+        self.reader = Reader(
+            registry, crew=crew, client=client, since=timezone.now(), tally=self.tally, repositories=(name,)
+        )
+
+    def do(self) -> None:
+        for batch in batches(self.reader.tags(ask_unlisted=False), BATCH):
+            self._write([each for each in batch if isinstance(each, Seen)])
+            self._retire([each for each in batch if isinstance(each, Listing)])
+        if self.reader.broken is not None:
+            raise self.reader.broken
 
 
 def _expected_tags(run: SyncRun) -> int:

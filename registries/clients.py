@@ -25,6 +25,7 @@ from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, Tencent
 from registries.connectors.tencent_personal import CcrConnector
 from registries.login_guard import StoredLogin
 from registries.models import CloudAccount, Registry
+from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import CertificateError, RegistryError
@@ -264,12 +265,16 @@ class _Client:
         self._guards = guards
         self.fixed = connector.fixed
         self.about = ""
-        self.repositories = connector.repositories
-        self.tags = connector.tags
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
         self._connector, self._distribution = connector, distribution
+
+    def repositories(self) -> Iterator[str]:
+        return listing_bounds.within(listing_bounds.REPOSITORIES, iter(self._connector.repositories()))
+
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        return listing_bounds.within(listing_bounds.TAGS, iter(self._connector.tags(repository)))
 
     def ping(self) -> None:
         self._connector.ping()

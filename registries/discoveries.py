@@ -25,6 +25,8 @@ from registries.secrets import SecretUnreadableError
 from registries.start_sync import LANES, start_sync
 from registries.tencent_account import keep_in_step, look
 
+DISCOVERY_SECONDS = 600.0  # that the listing of one account may take; meanwhile other accounts wait
+
 
 def request_discoveries(
     accounts: Iterable[CloudAccount],
@@ -77,6 +79,11 @@ def discover(run: JobRun[CloudDiscovery]) -> None:
         raise JobFailure(
             _("Tencent Cloud refused this key, so it is not tried again."), _("Edit it and type the SecretKey again.")
         )
+    run.set_deadline(
+        DISCOVERY_SECONDS,
+        reason=_("Tencent Cloud took longer than %(n)d seconds to list the registries.") % {"n": DISCOVERY_SECONDS},
+        remedy=_("Try again later. If it happens again, check the API endpoint and the proxy."),
+    )
     run.progress(_("Listing registries"))
     try:
         found = look(account, check=run.check)

@@ -19,12 +19,13 @@ from django.utils.translation import gettext as _
 from console.models import User
 from registries.doctor import Result, Stage, Step, diagnose
 from registries.models import ConnectionTest, Registry
-from registries.models.connection_test import LIFE, LONGEST
+from registries.models.connection_test import LIFE, LONGEST, LOST
 from registries.oci.errors import TimedOut
 
 log = logging.getLogger(__name__)
 
 PER_MINUTE = 10  # tests that one person may start
+OF_ONE_PERSON = 3  # tests of one person at a time, so that slow registries leave places to others
 AT_ONCE = 8  # tests that one process of the web server does
 
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -45,6 +46,11 @@ def begin(*, registry: Registry, user: User, saved: bool) -> ConnectionTest:
         ConnectionTest.objects.filter(started_at__lt=now - LIFE).delete()
         if ConnectionTest.objects.filter(user=user, started_at__gt=now - timedelta(minutes=1)).count() >= PER_MINUTE:
             raise NotNowError(_("%(n)d tests in a minute are enough. Try again in a moment.") % {"n": PER_MINUTE})
+        under_way = ConnectionTest.objects.filter(user=user, ended_at=None, started_at__gt=now - LONGEST - LOST)
+        if under_way.count() >= OF_ONE_PERSON:
+            raise NotNowError(
+                _("%(n)d of your tests are running. Try again when one has ended.") % {"n": OF_ONE_PERSON}
+            )
         if not _places.acquire(blocking=False):
             raise NotNowError(_("Several tests are running. Try again when they have ended."))
         _places.release()  # taken by the thread, which there is only if all this is committed

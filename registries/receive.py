@@ -1,4 +1,8 @@
-"""Taking up push events: each becomes a job, unless the same one waits already."""
+"""Taking up push events: each becomes a job, unless one that waits already serves it too.
+
+What one registry can put in line is bounded. Beyond MOST_TAGS of a repository one event for all its tags takes the
+place of further ones, beyond MOST_WAITING of a registry one sync of it all.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from django.db import IntegrityError, transaction
 
 from console import audit
 from console.clock import database_now
-from console.jobs.models import Lane
-from console.jobs.queue import enqueue
+from console.jobs.models import Lane, State
+from console.jobs.queue import enqueue_many
 from registries.events import MOST_CHANGES, Change
 from registries.models import PushEvent, Registry, SyncRun
+from registries.models.push_event import EVERYTHING
 from registries.start_sync import start_sync
 
 SETTLE = timedelta(seconds=3)  # the push of an index raises several events; Harbor V1's listing lags behind its event
+MOST_TAGS = 10  # events of a repository that wait
+MOST_WAITING = 100  # events of a registry that wait
 
 
 def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
@@ -24,24 +31,60 @@ def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
     What makes jobs is one event of the audit trail, for they ask the registry with its credentials.
     """
     if len(found) > MOST_CHANGES:
-        return len(start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).runs)
-    made = 0
+        return _sync(registry)
+    queued = PushEvent._base_manager.filter(registry=registry, state=State.QUEUED).order_by()
+    waiting: dict[str, set[str]] = {}
+    for repository, tag in queued.values_list("repository", "tag")[: 2 * MOST_WAITING]:
+        waiting.setdefault(repository, set()).add(tag)
+    made: list[PushEvent] = []
     for change in found:
-        event = PushEvent(
-            registry=registry,
-            names=list(change.names),
-            repository=change.names[0],
-            tag=change.tag,
-            lane=Lane.EVENT,
-            not_before=database_now() + SETTLE,
-        )
-        try:
-            with transaction.atomic():
-                event.save()
-                enqueue(event)
-        except IntegrityError:  # pushevent_collapsed
+        if "" in waiting:  # the whole registry will be looked at
+            break
+        name, tag = change.names[0], change.tag
+        tags = waiting.setdefault(name, set())
+        if sum(map(len, waiting.values())) >= MOST_WAITING:
+            return len(_queue(registry, made, found)) + _sync(registry)
+        if EVERYTHING in tags or tag in tags:
             continue
-        made += 1
-    if made:
-        audit.record(None, "push-address.event", registry, {"changes": made, "first": found[0].names[0]})
+        tag = EVERYTHING if len(tags) >= MOST_TAGS else tag
+        tags.add(tag)
+        made.append(_event(registry, change.names, tag))
+    return len(_queue(registry, made, found))
+
+
+def _event(registry: Registry, names: Sequence[str], tag: str) -> PushEvent:
+    return PushEvent(
+        registry=registry,
+        names=list(names),
+        repository=names[0] if names else "",
+        tag=tag,
+        lane=Lane.EVENT,
+        not_before=database_now() + SETTLE,
+    )
+
+
+def _queue(registry: Registry, events: Sequence[PushEvent], found: Sequence[Change]) -> list[PushEvent]:
+    """Put ``events`` in line but those that another process has put there meanwhile; return the others."""
+    made = []
+    with transaction.atomic():
+        for event in events:
+            try:
+                with transaction.atomic():
+                    event.save()
+            except IntegrityError:  # pushevent_collapsed
+                continue
+            made.append(event)
+        enqueue_many(made)
+        if made:
+            first = found[0].names[0] if found else ""
+            audit.record(None, "push-address.event", registry, {"changes": len(made), "first": first})
     return made
+
+
+def _sync(registry: Registry) -> int:
+    """Have all of ``registry`` synced; after the sync that is at work, if one is, for it may be past what is new."""
+    if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).runs:
+        return 1
+    if SyncRun._base_manager.filter(registry=registry, state=State.QUEUED, attempt=0).exists():
+        return 0
+    return len(_queue(registry, [_event(registry, (), "")], ()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from console import audit
-from console.jobs.models import Lane
+from console.jobs.advance import advance
+from console.jobs.models import Lane, State
 from console.jobs.work import JobRun, work
 from inventory.push import look_again
 from registries.models import PushAddress, PushEvent
@@ -35,10 +36,14 @@ def push_event(event_id: int) -> None:
 
 
 def _push_event(run: JobRun[PushEvent]) -> None:
-    changed = look_again(run)
+    looked = look_again(run)
+    changed = looked.changed
 
     def write() -> None:
         PushEvent.objects.filter(pk=run.job.pk).update(images=len(changed))
+        for served in looked.served:  # who cancelled one meanwhile was faster
+            if advance(served, State.RUNNING, attempt=served.attempt):
+                advance(served, State.SUCCEEDED)
         if changed and PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
             made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT).run
             if made.images:

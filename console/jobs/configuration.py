@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -20,6 +21,7 @@ class Times:
     hint_again: float = 60.0  # a queued job's last hint is taken for lost
     retry: float = 60.0  # the pause before the one second try
     chain: float = 60.0  # so long a worker with a place takes one job after the other, before the queue hears of it
+    soon: float = 5.0  # so long a worker with a place waits for a job whose time has not come yet
     settle: float = 40.0  # so long a result is kept for a database that does not answer
     tick: float = 30.0  # the worker's own round of the reaper
     canary: float = 60.0
@@ -35,8 +37,19 @@ def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
     return timeout * (1 + ceil((queue_limit + 1) / workers)) + 60
 
 
+def processes(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
+    """Return how many workers ``cluster`` has: one for each place of its kinds, and one that no place can take.
+
+    Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on
+    while its last jobs end. Where one is kept for manual jobs, it is that one which takes the place meanwhile.
+    """
+    found = [kind for kind in kinds.values() if kind["cluster"] == cluster and "places" in kind]
+    twice = [kind for kind in found if kind.get("at_once", 1) > 1 and not kind.get("manual_first")]
+    return sum(int(kind["places"]) for kind in (*found, *twice)) + 1
+
+
 def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[str, Any]:
-    """Return ``Q_CLUSTER``: the cluster ``quick`` (sync, export, tick) and beside it ``scan``, so neither starves."""
+    """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and ``scan``, so neither starves."""
 
     def one(name: str, workers: int) -> dict[str, Any]:
         return {

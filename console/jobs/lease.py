@@ -28,6 +28,9 @@ class Lease:
 
     def __init__(self, job: Job, attempt: int, *, also: Callable[[], None] = lambda: None) -> None:
         self._also = also
+        # In the cluster ``quick`` a process is free for canaries at all times: so a queue that is stuck there shows,
+        # however long one of its jobs lasts.
+        self._shows_life = settings.JOB_KINDS[job.kind]["cluster"] != "quick"
         self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
         self._renewed = time.monotonic()
         self._end = threading.Event()
@@ -70,7 +73,8 @@ class Lease:
     def _look(self) -> None:
         now = time.monotonic()
         if now - self._renewed >= settings.JOB_TIMES.heartbeat:
-            presence.show_life()
+            if self._shows_life:
+                presence.show_life()
             if self._rows.update(heartbeat_at=Now(), lease_until=from_now(settings.JOB_TIMES.lease)):
                 self._renewed = now
             else:

@@ -1,19 +1,22 @@
-"""Places for jobs on this machine: how many of a kind may be at work that nobody waits for at the screen.
+"""Places for jobs on this machine: how many processes may be at work on a kind of job.
 
-A kind with ``places`` in settings.JOB_KINDS has one worker process more than that. It takes jobs of the manual lane
-alone, so that these start at once while a long queue is worked off. A place is a file lock, which the system gives
-back however its holder ends.
+The processes of a cluster are one more than the places of its kinds (settings.JOB_KINDS), so a kind that is slow, or of
+which thousands wait, leaves the others theirs. A place is a file lock, which the system gives back however its holder
+ends.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
+
+HERE = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
 
 
 class Place:
@@ -39,10 +42,17 @@ def place(kind: str) -> Iterator[Place]:
     if count is None:
         yield Place(None, held=True)
         return
+    with one_of(kind, count) as found:
+        yield found
+
+
+@contextmanager
+def one_of(name: str, count: int) -> Iterator[Place]:
+    """Hold one of ``count`` locks of ``name`` on this machine; what it gives is false where all are taken."""
     folder = Path(settings.DATA_DIR) / "run" / "places"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in range(count):
-        descriptor = os.open(folder / f"{kind}-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / f"{name}-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,3 +65,9 @@ def place(kind: str) -> Iterator[Place]:
             taken.give_up()
         return
     yield Place(None, held=False)
+
+
+def hands(kind: str) -> int:
+    """Return how many jobs of ``kind`` may be at work on this machine at a time."""
+    found = settings.JOB_KINDS[kind]
+    return int(found.get("places", 1) * found.get("at_once", 1))

@@ -25,6 +25,7 @@ from django_q.tasks import async_task
 from console.jobs import presence
 from console.jobs.advance import advance
 from console.jobs.models import Job, State
+from console.jobs.places import hands
 from console.jobs.supervise import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def enqueue_many(jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     model = type(jobs[0])
-    hinted = jobs[:HINTS_AT_ONCE]
+    hinted = jobs[: most_hints(model.kind, otherwise=HINTS_AT_ONCE)]
     for start in range(0, len(jobs), HINTS_AT_ONCE):
         batch = [job.pk for job in jobs[start : start + HINTS_AT_ONCE]]
         model._base_manager.filter(pk__in=batch, state=State.QUEUED).update(
@@ -56,6 +57,17 @@ def enqueue_many(jobs: Sequence[Job]) -> None:
                 return
 
     transaction.on_commit(send)
+
+
+def most_hints(kind: str, *, otherwise: int) -> int:
+    """Return how many hints are sent at once for jobs of ``kind``, however many wait; ``otherwise`` where any will do.
+
+    In the cluster ``quick`` the hints of all kinds stand in one line, and whoever is woken takes one job after the
+    other: as many hints as there are hands will do, and the line stays short.
+    """
+    if settings.JOB_KINDS[kind]["cluster"] == "quick" and "places" in settings.JOB_KINDS[kind]:
+        return hands(kind)
+    return otherwise
 
 
 def hint(job: Job) -> bool:

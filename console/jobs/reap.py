@@ -120,7 +120,7 @@ def hint_again(model: type[Job]) -> None:
     except Exception as error:
         log.warning("The broker does not answer: %s", type(error).__name__)
         return
-    for job in jobs[: max(room, 0)]:
+    for job in jobs[: max(queue.most_hints(model.kind, otherwise=room), 0)]:
         if not queue.hint(job):
             return
 

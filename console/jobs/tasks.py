@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from console.jobs import presence
+from console.jobs.places import one_of
 from console.jobs.reap import do_ticks, reap
 from console.jobs.work import JobRun, work
 from console.models import Canary, ScanCanary
+
+log = logging.getLogger(__name__)
 
 
 def canary(job_id: int) -> None:
@@ -22,11 +27,16 @@ def tick() -> None:
     """Recover what was lost, then do what ``settings.JOB_TICKS`` names; carried by the one schedule row ``tick``.
 
     Any number of ticks may run at once, so each of those functions must be harmless when called again. One that fails
-    is logged, and the others run.
+    is logged, and the others run. On this machine there is one at a time, so that ticks that last take no more than one
+    process.
     """
     presence.show_life()
-    reap()
-    do_ticks()
+    with one_of("tick", 1) as alone:
+        if not alone:
+            log.warning("The tick before is still at work")
+            return
+        reap()
+        do_ticks()
 
 
 def _sing(run: JobRun[Canary] | JobRun[ScanCanary]) -> None:

@@ -49,6 +49,7 @@ CLAIM_TRIES = 100
 DATABASE_TRIES = 12  # so often a job starts again because the database did not answer, before it fails
 DATABASE_PAUSE_SECONDS = (2.0, 300.0)  # before the second attempt, doubled for each further one; and the longest pause
 REFUSED_SECONDS = 1.0  # so long a machine that may not take a job holds its hint, which another one may get then
+DUE_LOOK_SECONDS = 0.3  # between looks for a job whose time comes soon
 BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
@@ -72,19 +73,48 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
     with place(model.kind) as placed:
-        hands = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
-        if placed and hands > 1:
-            count = _several(model, handler, place=placed, hands=hands, ends=ends)
-        else:
-            while job := _claim(model, urgent=not placed):
-                count += 1
-                _run(JobRun(job), handler)
-                if not (placed and _has_places(model)) or presence.draining() or time.monotonic() >= ends:
-                    break
+        if placed:
+            count = _take_turns(model, handler, place=placed, ends=ends)
+            while _becomes_due(model, ends=ends):
+                count += _take_turns(model, handler, place=placed, ends=ends)
+        elif _is_manual_first(model) and (job := _claim(model, urgent=True)):
+            count = 1
+            _run(JobRun(job), handler)
     if not count:
         log.info("A hint for %s %s found no such job to take", model.kind, job_id)
     if count or placed:  # whoever found no place must not hint: it would find none again
         _pass_on(model)
+
+
+def _take_turns(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Place, ends: float) -> int:
+    """Do jobs until there are none to take or the time is over; return how many."""
+    hands = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
+    if hands > 1:
+        return _several(model, handler, place=place, hands=hands, ends=ends)
+    count = 0
+    while job := _claim(model, urgent=False):
+        count += 1
+        _run(JobRun(job), handler)
+        if not _has_places(model) or presence.draining() or time.monotonic() >= ends:
+            break
+    return count
+
+
+def _becomes_due(model: type[J], *, ends: float) -> bool:
+    """Wait for a job that may be taken within some seconds, since its hint came before its time; whether one may now.
+
+    Without that it would wait for the reaper, a minute at worst.
+    """
+    if not _has_places(model) or _is_manual_first(model):
+        return False
+    soon = Q(not_before__gt=from_now(-2 * DUE_LOOK_SECONDS), not_before__lte=from_now(settings.JOB_TIMES.soon))
+    while time.monotonic() < ends and not presence.draining():
+        if model.next_in_line(eligible(model), lane=None) is not None:
+            return True
+        if not model._base_manager.filter(soon, state=State.QUEUED).exists():
+            return False
+        time.sleep(DUE_LOOK_SECONDS)
+    return False
 
 
 def eligible(model: type[J]) -> QuerySet[J]:
@@ -123,6 +153,10 @@ def _may_take(model: type[J]) -> bool:
 
 def _has_places(model: type[J]) -> bool:
     return "places" in settings.JOB_KINDS[model.kind]
+
+
+def _is_manual_first(model: type[J]) -> bool:
+    return bool(settings.JOB_KINDS[model.kind].get("manual_first"))
 
 
 def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Place, hands: int, ends: float) -> int:
@@ -178,8 +212,9 @@ def _run(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
 def _pass_on(model: type[J]) -> None:
     """Wake a worker for the next job where no hint is under way: one without a place may have used it up in vain."""
     try:
+        # In the cluster ``scan`` each hint that waits is one for a scan; in ``quick`` it may be for another kind.
         cluster = settings.JOB_KINDS[model.kind]["cluster"]
-        if presence.draining() or queue.waiting(cluster):
+        if presence.draining() or (_is_manual_first(model) and queue.waiting(cluster)):
             return
         if job := model.next_in_line(eligible(model), lane=None):
             queue.hint(job)

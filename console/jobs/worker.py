@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -100,6 +101,7 @@ class Worker:
         self._times = times
         self._signals = 0
         self._reaped_at = 0.0
+        self._reaper: threading.Thread | None = None
         self._wrong = ""
 
     def run(self) -> int:
@@ -132,9 +134,17 @@ class Worker:
         self._signals += 1
 
     def _reap_if_due(self) -> None:
-        """Do what ``tick`` does, so that a queue that is broken as a whole cannot stop the recovery."""
+        """Have done what ``tick`` does, so that a queue that is broken as a whole cannot stop the recovery.
+
+        In a thread of its own: a round that takes long keeps nobody from looking after the clusters.
+        """
         if self._reaped_at and time.monotonic() - self._reaped_at < self._times.tick:
             return
+        if self._reaper is None or not self._reaper.is_alive():
+            self._reaper = threading.Thread(target=self._reap, name="reaper", daemon=True)
+            self._reaper.start()
+
+    def _reap(self) -> None:
         try:
             self._wrong = what_is_wrong()
             if self._wrong:
@@ -189,6 +199,8 @@ class Worker:
             time.sleep(LOOK_SECONDS)
         for cluster in clusters:
             cluster.kill()
+        if self._reaper is not None:
+            self._reaper.join(timeout=max(0.0, ends - time.monotonic()))
         log.info("The worker is down")
 
 

@@ -267,7 +267,7 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True, editable=False)),
                 ('remedy', models.TextField(blank=True, editable=False)),
                 ('names', models.JSONField()),
-                ('repository', models.CharField(max_length=300)),
+                ('repository', models.CharField(blank=True, max_length=300)),
                 ('tag', models.CharField(blank=True, max_length=300)),
                 ('images', models.PositiveIntegerField(default=0)),
                 ('registry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='push_events', to='registries.registry')),
@@ -275,8 +275,8 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-id'],
                 'abstract': False,
-                'indexes': [models.Index(fields=['state', 'lane', 'id'], name='pushevent_queue')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'queued')), fields=('registry', 'repository', 'tag'), name='pushevent_collapsed')],
+                'indexes': [models.Index(fields=['state', 'lane', 'id'], name='pushevent_queue'), models.Index(fields=['started_at'], name='pushevent_started')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('attempt', 0), ('state', 'queued')), fields=('registry', 'repository', 'tag'), name='pushevent_collapsed')],
             },
         ),
         migrations.CreateModel(

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import secrets as random
+from collections import Counter
+from datetime import timedelta
 
 from django.db import models
+from django.db.models import Min, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, State
+from console.jobs.models import Job, Lane, State
+from console.jobs.places import hands
 from console.scope import Scope, ScopedManager
 from registries import secrets
+from registries.models.registry import IS_SLOW, Registry
+
+LATELY = timedelta(minutes=1)  # over which the events of registries are counted, so that each gets its share
+EVERYTHING = "*"  # in place of a tag, which cannot have this name: all tags of the repository
 
 
 def new_key() -> str:
@@ -59,8 +68,9 @@ class PushEvent(Job):
 
     registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="push_events")
     names = models.JSONField()  # the repository, by the names that it may have; the first that exists counts
-    repository = models.CharField(max_length=300)  # the first of them
-    tag = models.CharField(max_length=300, blank=True)  # "": the whole repository is listed anew, as after a delete
+    repository = models.CharField(max_length=300, blank=True)  # the first of them; "": the whole registry
+    # "": the repository is listed anew, as after a delete. EVERYTHING: each of its tags is looked at.
+    tag = models.CharField(max_length=300, blank=True)
     images = models.PositiveIntegerField(default=0)  # tags that are new or point elsewhere now
 
     objects = ScopedManager["PushEvent"]()
@@ -68,11 +78,14 @@ class PushEvent(Job):
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "lane", "id"], name="pushevent_queue")]
-        constraints = [  # what is reported again while it waits is one event
+        indexes = [
+            models.Index(fields=["state", "lane", "id"], name="pushevent_queue"),
+            models.Index(fields=["started_at"], name="pushevent_started"),  # for the shares
+        ]
+        constraints = [  # what is reported again while it waits is one event; one that was begun may come back
             models.UniqueConstraint(
                 fields=["registry", "repository", "tag"],
-                condition=models.Q(state=State.QUEUED),
+                condition=models.Q(state=State.QUEUED, attempt=0),
                 name="pushevent_collapsed",
             )
         ]
@@ -84,3 +97,31 @@ class PushEvent(Job):
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those of registries in scope."""
         return models.Q(registry__in=scope.registries)
+
+    @classmethod
+    def next_in_line(cls, queue: models.QuerySet[PushEvent], *, lane: Lane | None) -> PushEvent | None:
+        """Return the next event: of the registry that had the fewest begun in the last minute, then by age.
+
+        A registry has one at work at a time, which takes along what else waits for the same repository. Registries that
+        do not answer and looks at whole repositories have half of the places at most, all together.
+        """
+        rows = queue if lane is None else queue.filter(lane=lane)
+        slow = Q(registry__in=Registry._base_manager.filter(IS_SLOW).values("pk")) | Q(tag=EVERYTHING)
+        at_work = PushEvent._base_manager.filter(state=State.RUNNING)
+        rows = rows.exclude(registry__in=list(at_work.values_list("registry", flat=True)))
+        if at_work.filter(slow).count() >= max(1, hands(cls.kind) // 2):
+            rows = rows.exclude(slow)
+        lately = PushEvent._base_manager.filter(started_at__gt=Now() - LATELY).values_list("registry", flat=True)
+        begun = Counter(lately.order_by().iterator())
+        heads = list(rows.order_by().values_list("registry", "lane").annotate(first=Min("pk")))
+        if not heads:
+            return None
+        first = min(heads, key=lambda head: (head[1], begun[head[0]], head[2]))[2]
+        return PushEvent._base_manager.get(pk=first)
+
+    def joined(self) -> list[PushEvent]:
+        """Return the other events that wait and are served by the same look at the same repository."""
+        if not self.repository:
+            return []
+        others = PushEvent._base_manager.filter(registry=self.registry_id, repository=self.repository)
+        return [each for each in others.filter(state=State.QUEUED).order_by("pk") if each.names == self.names]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.models import FINAL_STATES, Job, Lane, State
+from console.jobs.places import HERE, hands
 from console.scope import Scope, ScopedManager
+
+LONG = timedelta(seconds=30)  # a sync that has been at work for so long may have to leave its place to another one
 
 
 class SyncRun(Job):
@@ -60,6 +67,32 @@ class SyncRun(Job):
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those of registries in scope."""
         return models.Q(registry__in=scope.registries)
+
+    @classmethod
+    def next_in_line(cls, queue: models.QuerySet[SyncRun], *, lane: Lane | None) -> SyncRun | None:
+        """Return the next sync: by lane, then the one that was put in line first. Who has left a place is behind."""
+        rows = queue if lane is None else queue.filter(lane=lane)
+        return rows.order_by("lane", "queued_at", "pk").first()
+
+    def keeps_others_out(self) -> bool:
+        """Whether this sync should leave its place on this machine to one that waits.
+
+        That is so where all are taken and more than half of them by long syncs: of one sync at a time, the last that
+        was started of these. While one waits that a person has started, all that nobody has started by hand are long.
+        """
+        manager = SyncRun._base_manager
+        due = manager.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=State.QUEUED)
+        waiting = SyncRun.next_in_line(due, lane=None)
+        if waiting is None:
+            return False
+        here = manager.filter(state=State.RUNNING, worker__startswith=HERE)
+        if here.count() < hands(self.kind):
+            return False
+        long = Q(started_at__lt=Now() - LONG)
+        if waiting.lane == Lane.MANUAL:
+            long |= Q(lane__gt=Lane.MANUAL)
+        keys = list(here.filter(long).order_by("lane", "started_at", "pk").values_list("pk", flat=True))
+        return len(keys) > hands(self.kind) // 2 and keys[-1] == self.pk
 
     def state_changed(self, to: State) -> None:
         """Make an ended sync the last one of its registry, in the transaction that ends it."""

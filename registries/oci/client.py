@@ -37,6 +37,7 @@ MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec
 SCHEMA1_LIMIT = 8 * 1024 * 1024
 PAGE_LIMIT = 16 * 1024 * 1024
 PAGE_SIZE = 1000
+PAGE_NAMES = 200_000  # of a registry that gives them all at once, whatever it is asked for
 SMALLEST_PAGE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
@@ -294,6 +295,11 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 def _page(answer: Answer, key: str) -> list[str]:
     if answer.is_page:
         raise no_registry(answer)
+    if answer.content.count(b",") > PAGE_NAMES:  # in memory they would take many times the space of the answer
+        raise TooLarge(
+            f"The registry lists more than {PAGE_NAMES} names in one answer.",
+            "No honest answer is that large. Check what answers at this address.",
+        )
     body: Any = strict_json.load(answer.content, "list")
     names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

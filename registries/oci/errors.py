@@ -148,6 +148,10 @@ class NamesUnfit(MalformedAnswer):
     """A list held names that no request can hold. Raised at its end: all other names were given."""
 
 
+class ListingTooLong(MalformedAnswer):
+    """A list of tags or repositories goes on beyond what is read of one. What was given till then is right."""
+
+
 class TooLarge(MalformedAnswer):
     """An answer is larger than any honest one."""
 

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from registries.oci import listing_bounds
 from registries.oci.addresses import AddressGuard, is_forbidden_name
 from registries.oci.answers import Answer
 from registries.oci.connections import (
@@ -209,6 +210,7 @@ class Transport:
             answer.read(1)  # nothing, which gives the connection back
         elif limit is not None:
             answer.content = _read_all(answer, limit)
+            listing_bounds.count_page(len(answer.content))
         return answer
 
     def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:

@@ -6,13 +6,14 @@ import pytest
 
 from console.jobs.models import Lane, State
 from inventory.models import Repository, Tag
-from registries.events import Change
-from registries.models import PushAddress, PushEvent, Registry
+from registries.events import MOST_CHANGES, Change
+from registries.models import PushAddress, PushEvent, Registry, SyncRun
 from registries.receive import take_up
+from registries.start_sync import start_sync
 from scanning import tasks
 from scanning.models import Scan, ScanRun
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, manifests
+from tests.fakes.registry import FakeRegistry, manifests, silence
 from tests.scanning.conftest import sync
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,3 +116,93 @@ def test_a_push_to_a_repository_outside_the_fixed_list_is_left_alone(fake: FakeR
     images.image({"app": b"1"}).put(fake, "team/app", "1.0")
     assert report(registry, "team/app", "1.0").state == State.SUCCEEDED
     assert not Tag.objects.exists()
+
+
+# --- several at once -------------------------------------------------------------------------------------------------
+def waiting(registry: Registry, *changes: tuple[str, str]) -> list[PushEvent]:
+    take_up(registry=registry, found=[Change((name,), tag) for name, tag in changes])
+    PushEvent.objects.update(not_before=None)
+    return list(PushEvent.objects.order_by("pk"))
+
+
+def states() -> list[str]:
+    return list(PushEvent.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_one_look_at_a_repository_serves_all_events_that_wait_for_it(fake: FakeRegistry, registry: Registry) -> None:
+    for tag in ("1.0", "2.0"):
+        images.image({"app": tag.encode()}).put(fake, "team/app", tag)
+    images.image({"app": b"3"}).put(fake, "team/other", "1.0")
+    first, *_others = waiting(
+        registry, ("team/app", "1.0"), ("team/app", "2.0"), ("team/app", "gone"), ("team/other", "1.0")
+    )
+    tasks.push_event(first.pk)
+    assert states() == [State.SUCCEEDED, State.SUCCEEDED, State.QUEUED, State.QUEUED]
+    assert set(Tag.objects.values_list("name", flat=True)) == {"1.0", "2.0"}
+    first.refresh_from_db()
+    assert first.images == 2
+
+
+def test_an_event_that_fails_takes_none_of_those_along_that_wait_for_the_same_repository(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    images.image({"app": b"1"}).put(fake, "team/app", "1.0")
+    gone, _other = waiting(registry, ("team/app", "gone"), ("team/app", "1.0"))
+    tasks.push_event(gone.pk)
+    gone.refresh_from_db()
+    assert (gone.state, gone.retried) == (State.QUEUED, True)
+    tasks.push_event(gone.pk)
+    assert states() == [State.QUEUED, State.SUCCEEDED]
+
+
+def test_more_tags_than_are_looked_at_one_by_one_are_one_look_at_the_repository(
+    fake: FakeRegistry, registry: Registry
+) -> None:
+    for number in range(20):
+        images.image({"app": b"%d" % number}).put(fake, "team/app", f"v{number}")
+    images.image({"app": b"old"}).put(fake, "team/app", "v21")
+    sync(registry)
+    fake.store.remove_tag("team/app", "v21")
+    for number in range(20):
+        images.image({"app": b"new %d" % number}).put(fake, "team/app", f"v{number}")
+    address = PushAddress(registry=registry, scans=True)
+    address.new_secret()
+    address.save()
+    events = waiting(registry, *(("team/app", f"v{number}") for number in range(20)))
+    for event in events:
+        tasks.push_event(event.pk)
+    assert set(states()) == {State.SUCCEEDED}
+    assert sum(PushEvent.objects.values_list("images", flat=True)) == 20
+    assert Tag.objects.count() == 20
+    assert Scan.objects.count() == 20, "those that were looked at with the repository are scanned, too"
+
+
+def test_the_whole_registry_is_synced_once_the_sync_at_work_has_ended(fake: FakeRegistry, registry: Registry) -> None:
+    (run,) = start_sync(registries=[registry]).runs
+    SyncRun.objects.filter(pk=run.pk).update(state=State.RUNNING, attempt=1)
+    take_up(registry=registry, found=[Change((f"r{number}",), "1") for number in range(MOST_CHANGES + 1)])
+    PushEvent.objects.update(not_before=None)
+    event = PushEvent.objects.get()
+    tasks.push_event(event.pk)
+    event.refresh_from_db()
+    assert (event.state, event.not_before is None) == (State.QUEUED, False)
+    assert "at work" in event.reason
+    SyncRun.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
+    PushEvent.objects.update(not_before=None)
+    tasks.push_event(event.pk)
+    event.refresh_from_db()
+    assert event.state == State.SUCCEEDED
+    assert SyncRun.objects.latest("pk").trigger == SyncRun.Trigger.EVENT
+
+
+def test_a_registry_that_takes_long_for_an_event_counts_as_slow_and_the_event_ends(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inventory.push.TAG_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.push.SLOW_SECONDS", 0.5)
+    fake.fail(manifests, silence)
+    event = report(registry, "team/app", "1.0")
+    registry.refresh_from_db()
+    assert event.state == State.FAILED
+    assert "took longer" in event.reason
+    assert registry.slow_until is not None

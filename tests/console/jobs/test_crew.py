@@ -30,7 +30,8 @@ class Outside(BaseException):
 @pytest.fixture
 def at_once(settings: Settings) -> None:
     """Three canaries at once in a worker with a place."""
-    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1, "at_once": 3}}
+    kind = {"cluster": "scan", "places": 1, "at_once": 3, "manual_first": True}
+    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | kind}
     settings.JOB_TIMES = Times(poll=0.02, chain=60)
 
 

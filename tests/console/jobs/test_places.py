@@ -1,0 +1,115 @@
+"""Places for kinds of jobs: none takes those of another, and what lasts a moment has one at all times."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as project
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from console.jobs import queue
+from console.jobs import tasks as job_tasks
+from console.jobs.configuration import Times, processes
+from console.jobs.lease import Lease
+from console.jobs.models import Lane, State
+from console.jobs.places import one_of, place
+from console.jobs.reap import reap
+from console.jobs.work import work
+from console.models import Canary, ScanCanary
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def one_kind(settings: Settings, **more: Any) -> None:
+    """Let canaries be a kind of the cluster ``quick`` with one place."""
+    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1, **more}}
+
+
+def test_there_is_a_process_for_each_place_and_one_that_no_kind_can_take() -> None:
+    quick = [kind for kind in project.JOB_KINDS.values() if kind["cluster"] == "quick"]
+    lasting = [kind for kind in quick if "canary" not in kind["task"]]
+    assert all("places" in kind for kind in lasting), "a kind without places takes whatever process is free"
+    taken = sum(kind["places"] * (2 if kind.get("at_once", 1) > 1 else 1) for kind in lasting)
+    assert processes(project.JOB_KINDS, "quick") == taken + 1
+    assert project.Q_CLUSTER["workers"] == taken + 1
+    assert project.Q_CLUSTER["ALT_CLUSTERS"]["scan"]["workers"] == project.SCAN_WORKERS + 1
+
+
+@pytest.mark.parametrize("lane", [Lane.MANUAL, Lane.SCHEDULE])
+def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings, lane: Lane) -> None:
+    one_kind(settings)
+    job = Canary.objects.create(lane=lane)
+    with place("canary") as held:
+        assert held
+        work(Canary, job.pk, lambda run: pytest.fail("there is no place"))
+    job.refresh_from_db()
+    assert (job.state, OrmQ.objects.count()) == (State.QUEUED, 0)
+    work(Canary, job.pk, lambda run: None)
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
+def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings) -> None:
+    one_kind(settings)
+    settings.JOB_TIMES = Times(poll=0.02, chain=60)
+    soon = Canary.objects.create(not_before=timezone.now() + timedelta(seconds=1.5))
+    late = Canary.objects.create(not_before=timezone.now() + timedelta(seconds=3600))
+    work(Canary, soon.pk, lambda run: None)
+    soon.refresh_from_db()
+    late.refresh_from_db()
+    assert (soon.state, late.state) == (State.SUCCEEDED, State.QUEUED)
+
+
+def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(settings: Settings) -> None:
+    one_kind(settings)
+    first, second = Canary.objects.create(), Canary.objects.create()
+    queue.hint(ScanCanary.objects.create())
+    OrmQ.objects.update(key=project.Q_CLUSTER["name"])  # as if it were one for this cluster
+    work(Canary, first.pk, lambda run: None)
+    assert [message.task["args"] for message in OrmQ.objects.order_by("pk")][1:] == [(second.pk,)]
+
+
+def test_thousands_of_jobs_of_a_kind_send_no_more_hints_than_there_are_hands(settings: Settings) -> None:
+    one_kind(settings, at_once=3)
+    jobs = Canary.objects.bulk_create([Canary() for _ in range(700)])
+    queue.enqueue_many(jobs)
+    assert OrmQ.objects.count() == 3
+    OrmQ.objects.all().delete()
+    Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
+    reap()
+    assert OrmQ.objects.count() == 3
+
+
+def test_ticks_take_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    done: list[int] = []
+    monkeypatch.setattr(job_tasks, "do_ticks", lambda: done.append(1))
+    with one_of("tick", 1), caplog.at_level(logging.WARNING):
+        job_tasks.tick()
+    assert not done
+    assert "still at work" in caplog.text
+    job_tasks.tick()
+    assert done == [1]
+
+
+def test_a_job_that_lasts_is_no_sign_of_life_of_a_cluster_whose_queue_may_be_stuck(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    settings.JOB_TIMES = Times(heartbeat=0)
+    for model in (Canary, ScanCanary):
+        job = model.objects.create(state=State.RUNNING, attempt=1)
+        monkeypatch.setattr("console.jobs.presence.show_life", lambda kind=model.kind: shown.append(kind))
+        Lease(job, 1)._look()
+    assert shown == ["scan-canary"]  # there all processes may be taken by scans for long
+
+
+def test_several_places_of_one_name_are_held_one_by_one() -> None:
+    with ExitStack() as stack:
+        held = [bool(stack.enter_context(one_of("some", 2))) for _ in range(3)]
+    assert held == [True, True, False]
