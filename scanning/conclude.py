@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import summary
-from scanning import fall, record
+from scanning import fall, image_coverage, record
 from scanning.counts import images_with, recount
 from scanning.engines.base import RiskCategory
 from scanning.look import Seen
@@ -134,6 +134,7 @@ def _write(scan: Scan, findings: Findings) -> None:
             _write_results(scan, some, at=now, looked=some is looked)
     summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report else None)
     fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
+    image_coverage.write([image.pk])
 
 
 def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:
