@@ -69,8 +69,10 @@ def _of_image(tag: Tag, field: str) -> str | int | datetime | None:
 
 def _severity(tag: Tag) -> str | None:
     """Return the word for the worst finding; "None" only where everything was looked for in everything."""
-    rank = tag.image.highest if tag.image else None
-    return str(Image.Severity(rank).label) if rank or _is_safe(tag) else None
+    if tag.image is None or tag.image.highest is None:
+        return None
+    partly = tag.image.security == Image.Security.PARTLY_SCANNED
+    return security(tag) if partly else str(Image.Severity(tag.image.highest).label)
 
 
 def _fixable(tag: Tag) -> int | None:
@@ -78,10 +80,6 @@ def _fixable(tag: Tag) -> int | None:
     image = tag.image
     done = image is not None and image.vulnerabilities_coverage == Image.Coverage.DONE
     return image.fixable if image is not None and (image.fixable or done) else None
-
-
-def _is_safe(tag: Tag) -> bool:
-    return tag.image is not None and tag.image.security == Image.Security.SAFE
 
 
 def _by_registry(*order: str) -> Ranks:
@@ -241,7 +239,6 @@ IMAGES = Listing[Tag](
             value=security,
             sort=("image__security", "image"),
             needs=_image("security"),
-            template="inventory/cells/security.html",
             default=False,
             group=RISK,
         ),

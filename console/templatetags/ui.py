@@ -296,7 +296,10 @@ def _risks(
         "busy": busy,
         "clean": security == "safe",
         "partly": security == "partly-scanned",
-        "title": listed(f"{one['label']}: {_counted(one['count'], one['coverage'])}" for one in (*slots, *marks)),
+        "title": listed(  # what the five severities lack is said after the last
+            f"{one['label']}: {_counted(one['count'], 'done' if one in slots[:-1] else one['coverage'])}"
+            for one in (*slots, *marks)
+        ),
         "slots": slots,
         "marks": marks,
     }
