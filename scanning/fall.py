@@ -50,7 +50,7 @@ def note_rematched(before: Mapping[int, int], left: Mapping[int, int]) -> None:
     """Note the same of vulnerabilities that another database has taken back, by the ids of the images."""
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, image__in=before)
     fallen = {pk: number for pk, number in before.items() if unexplained(number, left[pk], changed=True)}
-    cleared = list(results.filter(fell_from__gt=0).exclude(image__in=fallen).values_list("image", flat=True))
+    cleared = list(results.filter(fell_from__gt=0).exclude(image__in=fallen).values_list("image_id", flat=True))
     results.filter(image__in=cleared).update(fell_from=0)
     for image_id, number in fallen.items():
         results.filter(image=image_id).update(fell_from=number)

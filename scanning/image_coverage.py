@@ -17,7 +17,7 @@ def write(image_ids: Iterable[int]) -> None:
     """
     coverage: dict[int, dict[str, str]] = {image_id: {} for image_id in image_ids}
     rows = CategoryResult.objects.filter(image__in=list(coverage)).order_by()
-    for image_id, category, outcome, fell_from in rows.values_list("image", "category", "outcome", "fell_from"):
+    for image_id, category, outcome, fell_from in rows.values_list("image_id", "category", "outcome", "fell_from"):
         fell = fell_from and outcome == CategoryResult.Outcome.DONE
         coverage[image_id][category] = Image.Coverage.PARTIAL if fell else Image.Coverage(outcome)
     summary.record_coverage(coverage)

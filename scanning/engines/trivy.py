@@ -25,6 +25,7 @@ from scanning.engines.trivy_turn import CacheDamaged, LayersMissing, Told, Tool,
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 
 OLD_DATABASE_DAYS = 7
+NOTES_FORM = 2  # of what is kept of a layer; of another form nothing is taken over
 
 
 class Trivy:
@@ -121,7 +122,7 @@ class Trivy:
         wanted = frozenset(categories) & self.categories
         tool = self._tool(wanted)
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
-        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
+        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key} {NOTES_FORM}".encode()).hexdigest()[:16]
         return TrivySession(tool, self._memory, variant, self._gathering)
 
     def _tool(self, categories: frozenset[RiskCategory]) -> Tool:

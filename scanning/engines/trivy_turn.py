@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 from console.jobs import process
+from scanning.engines import package_databases
 from scanning.engines.base import (
     Check,
     EngineError,
@@ -20,14 +22,14 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy_cache import LayerNote, Shown, make_cache, read_cache, without_files
-from scanning.engines.trivy_command import FLAGS, Runner, failure, is_cache_damaged, scanners, start
+from scanning.engines.trivy_command import FLAGS, Runner, failure, is_cache_damaged, scanners, start, unread_files
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_known import KnownPackages
 from scanning.engines.trivy_layout import layer_path, write_layout
 from scanning.engines.trivy_match import MARK, Matcher, system_of
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
-from scanning.engines.trivy_stack import Json, NotStackable, Stack, stack
+from scanning.engines.trivy_stack import Json, NotStackable, Stack, hidden, stack
 
 TOGETHER_SECONDS = 60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own
 MANY_PACKAGES = 20_000  # in a run for several images
@@ -110,9 +112,14 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         if finished.returncode != 0:
             _fail(finished, notes.keys())
         report = read_report(finished.stdout)
-        learnt = _learn(tool, turn.image.layers, work, known=notes.values(), found=report.secrets, check=check)
+        unread = unread_files(finished)
+        learnt = _learn(
+            tool, turn.image.layers, work, known=notes.values(), found=report.secrets, unread=unread, check=check
+        )
         known = {**notes, **learnt}
         secrets = _secrets(report.secrets, known)
+    family = str(report.system.get("Family") or "")
+    own = any(fact.record is not None and "Type" not in fact.record for fact in report.packages.values())
     looked_up = RiskCategory.VULNERABILITIES in tool.categories
     told = ImageReport(
         os_name=report.os_name,
@@ -124,6 +131,8 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         secrets=secrets if RiskCategory.SENSITIVE in tool.categories else (),
         system=system_of(report, [known[layer.diff_id].record for layer in turn.image.layers]),
         matched_with=tool.matched_with,
+        os_unknown=report.os_unknown,
+        **_unreadable(turn.image.layers, known, family=family, has_packages=own),
     )
     return Told(told, learnt)
 
@@ -187,7 +196,31 @@ def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> I
         secrets=_secrets(stacked.secrets, turn.notes) if RiskCategory.SENSITIVE in tool.categories else (),
         system=stacked.system,
         matched_with=tool.matched_with,
+        **_unreadable(
+            turn.image.layers,
+            turn.notes,
+            family=str(json.loads(stacked.system)["OS"].get("Family") or "") if stacked.system else "",
+            has_packages=any("Type" not in package.record for package in stacked.packages),
+        ),
     )
+
+
+class _Unreadable(TypedDict):
+    damaged_database: str
+    damage: str
+    unread: tuple[str, ...]
+
+
+def _unreadable(
+    layers: Sequence[StoredLayer], notes: Mapping[str, LayerNote], *, family: str, has_packages: bool
+) -> _Unreadable:
+    """Return what of an image's packages could not be read, by the notes of its layers."""
+    own = [notes[layer.diff_id] for layer in layers]
+    gone = [hidden(note) for note in own]
+    shown = package_databases.of_image(zip((note.databases for note in own), gone, strict=True))
+    path, damage = package_databases.judge(family, shown, has_packages=has_packages)
+    unread = package_databases.of_image(zip((note.warnings for note in own), gone, strict=True))
+    return {"damaged_database": path, "damage": damage.value, "unread": tuple(sorted(unread.keys() - {path}))}
 
 
 def _read_layers(
@@ -203,7 +236,8 @@ def _read_layers(
         if finished.returncode != 0:
             _fail(finished, ())
         report = read_report(finished.stdout)
-        return report, _learn(tool, layers, work, known=(), found=(), check=check)
+        unread = unread_files(finished)
+        return report, _learn(tool, layers, work, known=(), found=(), unread=unread, check=check)
 
 
 @contextmanager
@@ -259,11 +293,13 @@ def _learn(
     *,
     known: Collection[LayerNote],
     found: Sequence[FoundSecret],
+    unread: Collection[str],
     check: Check,
 ) -> dict[str, LayerNote]:
     """Return what Trivy has told of the layers that it has read, with their secrets masked and hashed.
 
-    All of a layer's secrets, also those that a layer above hides in this image: another image may show them.
+    ``unread`` are files that it has warned of, in any of the layers. All of a layer's secrets, also those that a layer
+    above hides in this image: another image may show them.
     """
     records = read_cache(work / "cache", known={note.key for note in known})
     new: dict[str, LayerNote] = {}
@@ -274,8 +310,11 @@ def _learn(
         secrets = [secret for secret in found if secret.diff_id == layer.diff_id]
         secrets += read_secrets(record, layer.diff_id)
         # By our own link to it: the scan that it came with may have ended meanwhile.
-        shown = show(secrets, layer_path(work / "layout", layer.diff_id), key=tool.key, check=check) if secrets else {}
-        new[layer.diff_id] = LayerNote(key, record if MARK in record else without_files(record), shown)
+        path = layer_path(work / "layout", layer.diff_id)
+        shown = show(secrets, path, key=tool.key, check=check) if secrets else {}
+        databases, warned = package_databases.look(path, also=unread, check=check)
+        kept = record if MARK in record else without_files(record)
+        new[layer.diff_id] = LayerNote(key, kept, shown, databases, dict.fromkeys(warned, "unread"))
     return new
 
 
