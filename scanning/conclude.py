@@ -21,6 +21,7 @@ from scanning.engines.notes import shown
 from scanning.engines.package_databases import Damage
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
+from scanning.releases import unlisted
 
 UNREAD_SHOWN = 5  # files
 DAMAGES = {  # of package databases
@@ -139,10 +140,13 @@ def _judge_packages(report: ImageReport, matched: Outcome) -> None:
         )
     elif report.os_name and not report.os_listed:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
-        matched.reason = _("Nobody lists vulnerabilities of %(system)s: its packages are not matched.") % {
+        matched.reason = _("Unsupported operating system: nobody publishes advisories for %(system)s.") % {
             "system": report.os_name
         }
         matched.remedy = _("Rebuild the image on a system whose makers publish security notices.")
+    elif report.os_name and not report.release_listed:
+        matched.outcome = CategoryResult.Outcome.UNSUPPORTED
+        matched.reason, matched.remedy = unlisted(report.os_name)
     elif report.os_end_of_life:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
         matched.reason = _("%(system)s gets no more security notices from its makers.") % {"system": report.os_name}

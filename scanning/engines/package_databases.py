@@ -124,7 +124,10 @@ def _damage(data: mmap.mmap, entry: tar.TarEntry, manager: str) -> Damage:
     if manager == RPM:
         if entry.path.endswith("container-manifest-2"):
             return Damage.WHOLE
-        return _rpm(entry.path, entry.size, lambda at, size: data[entry.offset + at : entry.offset + at + size])
+        end = entry.offset + entry.size
+        return _rpm(
+            entry.path, entry.size, lambda at, size: data[entry.offset + at : min(end, entry.offset + at + size)]
+        )
     if entry.size > MAX_TEXT:
         return Damage.UNREADABLE
     return _text(tar.read(data, entry), manager=manager)

@@ -27,6 +27,7 @@ from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_known import KnownPackages
 from scanning.engines.trivy_layout import layer_path, write_layout
 from scanning.engines.trivy_match import MARK, Matcher, system_of
+from scanning.engines.trivy_releases import is_listed
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
 from scanning.engines.trivy_stack import Json, NotStackable, Stack, hidden, stack
@@ -120,6 +121,7 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         secrets = _secrets(report.secrets, known)
     family = str(report.system.get("Family") or "")
     own = any(fact.record is not None and "Type" not in fact.record for fact in report.packages.values())
+    system = system_of(report, [known[layer.diff_id].record for layer in turn.image.layers])
     looked_up = RiskCategory.VULNERABILITIES in tool.categories
     told = ImageReport(
         os_name=report.os_name,
@@ -129,9 +131,10 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         vulnerabilities=tuple(report.vulnerabilities.values()),
         matches=tuple(report.matches.values()),
         secrets=secrets if RiskCategory.SENSITIVE in tool.categories else (),
-        system=system_of(report, [known[layer.diff_id].record for layer in turn.image.layers]),
+        system=system,
         matched_with=tool.matched_with,
         os_unknown=report.os_unknown,
+        release_listed=_is_listed(tool, report.system, system),
         **_unreadable(turn.image.layers, known, family=family, has_packages=own),
     )
     return Told(told, learnt)
@@ -196,6 +199,7 @@ def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> I
         secrets=_secrets(stacked.secrets, turn.notes) if RiskCategory.SENSITIVE in tool.categories else (),
         system=stacked.system,
         matched_with=tool.matched_with,
+        release_listed=_is_listed(tool, matched.system.system, stacked.system),
         **_unreadable(
             turn.image.layers,
             turn.notes,
@@ -203,6 +207,19 @@ def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> I
             has_packages=any("Type" not in package.record for package in stacked.packages),
         ),
     )
+
+
+def _is_listed(tool: Tool, system: Mapping[str, object], described: str | None) -> bool:
+    """Return whether the database has advisories for a system; ``described`` is the ImageReport's ``system``.
+
+    Alpine's packages are matched by the release of their repository where it is of another than the system.
+    """
+    if tool.database is None:
+        return True
+    repository = json.loads(described).get("Repository") if described else None
+    if repository and repository.get("Family") == system.get("Family"):
+        system = {**system, "Name": repository.get("Release")}
+    return is_listed(tool.database.folder, system)
 
 
 class _Unreadable(TypedDict):
