@@ -179,7 +179,8 @@ def _write(scan: Scan, findings: Findings) -> None:
     for some in (looked, {key: outcome for key, outcome in findings.outcomes.items() if key not in looked}):
         if some:
             _write_results(scan, some, at=now, looked=some is looked)
-    summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report else None)
+    told = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
+    summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report and told else None)
     fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
     image_coverage.write([image.pk])
 

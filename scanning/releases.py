@@ -1,4 +1,4 @@
-"""Judging anew, once another vulnerability database is in use, whether it has advisories for the system of each image."""
+"""Judging anew, once the vulnerability database is another, whether it has advisories for the system of images."""
 
 from __future__ import annotations
 
@@ -33,16 +33,11 @@ def judge_again(folder: Path) -> None:
     names = Image.objects.exclude(os_name="").order_by().values_list("os_name", flat=True).distinct()
     for os_name in list(names):
         reason, remedy = unlisted(os_name)
-        own = results.filter(image__os_name=os_name)
+        own, outcomes = results.filter(image__os_name=os_name), CategoryResult.Outcome
         if is_named_listed(folder, os_name):
-            _change(
-                own.filter(outcome=CategoryResult.Outcome.UNSUPPORTED, reason=reason),
-                CategoryResult.Outcome.DONE,
-                "",
-                "",
-            )
+            _change(own.filter(outcome=outcomes.UNSUPPORTED, reason=reason), outcomes.DONE, "", "")
         else:
-            _change(own.filter(outcome=CategoryResult.Outcome.DONE), CategoryResult.Outcome.UNSUPPORTED, reason, remedy)
+            _change(own.filter(outcome=outcomes.DONE), outcomes.UNSUPPORTED, reason, remedy)
 
 
 def _change(results: QuerySet[CategoryResult], outcome: CategoryResult.Outcome, reason: str, remedy: str) -> None:

@@ -73,7 +73,7 @@ def look(layer: Path, *, also: Collection[str] = (), check: Check) -> tuple[dict
             for number, entry in enumerate(tar.walk(data)):
                 if number % CHECK_EVERY == 0:
                     check()
-                if entry.name.endswith(_NAMES) and (manager := PATHS.get(entry.path)):
+                if entry.name.rstrip(b"/").endswith(_NAMES) and (manager := PATHS.get(entry.path)):
                     found[entry.path] = _damage(data, entry, manager)
                 if also and entry.path in also:
                     others.add(entry.path)

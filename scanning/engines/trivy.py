@@ -17,7 +17,7 @@ from scanning.engines.base import Check, EngineError, ImageInput, ImageReport, R
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
 from scanning.engines.trivy_cache import Memory, make_java_index
 from scanning.engines.trivy_command import SCANNERS, VERSION_SECONDS, Runner, scanners, start
-from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
+from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
 from scanning.engines.trivy_match import Matcher, matched_with
 from scanning.engines.trivy_together import Together
 from scanning.engines.trivy_turn import CacheDamaged, LayersMissing, Told, Tool, Turn, alone, config_of
@@ -198,6 +198,8 @@ class TrivySession:
             raise
         except CacheDamaged:
             self._memory.forget(self._variant, absent)
+            if self.database:
+                check_whole(self.database.folder)  # Trivy ends in the same way where that is what is damaged
             raise
         self._memory.keep(self._variant, {diff_id: note for diff_id, note in told.learnt.items() if note.record})
         return told
