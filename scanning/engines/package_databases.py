@@ -34,13 +34,13 @@ PATHS = {
 }
 _NAMES = tuple(sorted({path.rsplit("/", 1)[1].encode() for path in PATHS}))
 
-# Families of operating systems as Trivy names them → their package manager. Others have none that is known here.
+# Families of operating systems as Trivy names them → their package manager. Of others it names no packages anyway.
 MANAGERS = {
     **dict.fromkeys(("debian", "ubuntu", "echo"), DPKG),
     **dict.fromkeys(("alpine", "wolfi", "chainguard", "minimos"), APK),
     **dict.fromkeys(
         (
-            *("alma", "amazon", "azurelinux", "cbl-mariner", "centos", "fedora", "opensuse", "opensuse-leap"),
+            *("alma", "amazon", "azurelinux", "cbl-mariner", "centos", "opensuse", "opensuse-leap"),
             *("opensuse-tumbleweed", "opensuse.leap", "opensuse.tumbleweed", "oracle", "photon", "redhat", "rocky"),
             *("sles", "slem", "slemicro", "suse linux enterprise server", "suse linux enterprise micro"),
         ),

@@ -109,7 +109,10 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         return Told(None, learnt)
     notes = turn.notes
     with _work(turn.scratch) as work:
-        finished = _start(tool, turn.image, notes.values(), work, flags=FLAGS[:3], timeout=turn.timeout, check=check)
+        flags = (
+            FLAGS[:3] if RiskCategory.VULNERABILITIES in tool.categories else FLAGS[:2]
+        )  # with all packages, or none
+        finished = _start(tool, turn.image, notes.values(), work, flags=flags, timeout=turn.timeout, check=check)
         if finished.returncode != 0:
             _fail(finished, notes.keys())
         report = read_report(finished.stdout)

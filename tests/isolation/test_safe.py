@@ -8,18 +8,31 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from console.jobs.models import State
+from console.models import Team
+from inventory import overview
 from inventory.models import Image, Tag
 from registries.models import Registry
+from scanning import database, image_coverage, installed, rematch, tasks
+from scanning.demo.database import build_demo_database
+from scanning.engines import bbolt, bbolt_write, trivy_command
+from scanning.launch import cancel, launch
 from scanning.models import CategoryResult
+from tests import people
 from tests.fakes import images, rpmdb
-from tests.fakes.registry import FakeRegistry
-from tests.scanning.conftest import fake, image_of, registry, scan, sync, vulnerability_database
+from tests.fakes.registry import FakeRegistry, Status, blob, blobs, manifests
+from tests.scanning.conftest import fake, image_of, registry, scan, sync, vulnerability_database, work_off
 
 __all__ = ["fake", "registry", "vulnerability_database"]  # fixtures
 
@@ -35,6 +48,7 @@ STATUS = "".join(
     for name in NAMES
 ).encode()
 APK = "".join(f"C:Q1aaaa=\nP:{name}\nV:99.1-r0\nA:x86_64\nT:{name}\nL:MIT\no:{name}\n\n" for name in NAMES).encode()
+TOKEN = b"ghp_" + b"x7Kq9ZrT2mWvB4nYcH8sLdF1gJpE6uA3oQiR"
 GARBAGE = hashlib.shake_256(b"garbage").digest(8000)
 DPKG, INSTALLED = "var/lib/dpkg/status", "lib/apk/db/installed"
 DEBIAN: Files = {
@@ -134,10 +148,7 @@ DAMAGED: dict[str, tuple[tuple[Files, ...], str]] = {  # → what the reason say
     "Berkeley DB cut off": (({**ALMA, "var/lib/rpm/Packages": BERKELEY[:-4096]},), "Packages is cut off"),
     "Berkeley DB damaged": (({**ALMA, "var/lib/rpm/Packages": GARBAGE},), "Packages is damaged"),
     "rpm a folder": (({**ALMA, "var/lib/rpm/Packages": FOLDER},), "Packages is a link or a folder"),
-    "release file deleted": (
-        ({**DEBIAN, DPKG: STATUS}, {"etc/.wh.os-release": HIDDEN, "etc/.wh.debian_version": HIDDEN}),
-        "",
-    ),
+    "no release file": (({DPKG: STATUS},), "no file that says of which"),
 }
 
 
@@ -177,3 +188,219 @@ def test_an_image_whose_package_database_cannot_be_read_is_partly_scanned_and_sa
         image = image_of(Tag.objects.get())
         assert image.vulnerabilities == 0
         assert image.security == Image.Security.PARTLY_SCANNED
+
+
+UNLISTED: dict[str, tuple[Files, ...]] = {
+    "Debian 99": ({**DEBIAN, "etc/debian_version": b"99.1\n", DPKG: STATUS},),
+    "AlmaLinux by SQLite": ({**ALMA, "var/lib/rpm/rpmdb.sqlite": SQLITE},),
+    "AlmaLinux by ndb": ({**ALMA, "usr/lib/sysimage/rpm/Packages.db": NDB},),
+    "AlmaLinux by Berkeley DB": ({**ALMA, "var/lib/rpm/Packages": BERKELEY},),
+    "Fedora": (
+        {
+            "etc/os-release": b"ID=fedora\nVERSION_ID=40\n",
+            "etc/fedora-release": b"Fedora release 40 (Forty)\n",
+            "usr/lib/sysimage/rpm/rpmdb.sqlite": SQLITE,
+        },
+    ),
+    "a single binary": ({"app": b"\x7fELF" + bytes(100)},),
+    "busybox without a database": ({"bin/busybox": b"\x7fELF" + bytes(100), "etc/passwd": b"root:x:0:0::/:/bin/sh\n"},),
+}
+
+
+@pytest.mark.parametrize("kind", UNLISTED)
+def test_a_system_without_advisories_in_the_database_is_unsupported_and_not_damaged(
+    fake: FakeRegistry, registry: Registry, kind: str
+) -> None:
+    put(fake, *UNLISTED[kind])
+    sync(registry)
+    scan(Tag.objects.get())
+    matched = result("vulnerabilities")
+    assert matched.outcome == OUTCOMES.UNSUPPORTED
+    assert not any(word in matched.reason for word in ("damaged", "cut off", "is empty", "missing"))
+    assert matched.remedy
+    image = image_of(Tag.objects.get())
+    assert (image.vulnerabilities_coverage, image.security) == ("unsupported", Image.Security.PARTLY_SCANNED)
+
+
+@pytest.fixture
+def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
+    """A data folder of this test's own; returns what installs a database there."""
+    settings.DATA_DIR = tmp_path / "data"
+    caches = (installed.trivy, installed.layer_store)
+    for each in caches:
+        each.cache_clear()
+
+    def install(day: int, tables: Mapping[str, Any] | None = None) -> Path:
+        folder = tmp_path / f"database-{day}"
+        build_demo_database(folder)
+        if tables:
+            with (folder / "trivy.db").open("rb") as file:
+                tree = _tree(bbolt.Bucket.open(file))
+            bbolt_write.write(folder / "trivy.db", tree | {name.encode(): each for name, each in tables.items()})
+        metadata = json.loads((folder / "metadata.json").read_bytes()) | {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z"}
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+        return database.install(folder).folder / "trivy.db"
+
+    yield install
+    for each in caches:
+        each.cache_clear()
+
+
+def _tree(bucket: bbolt.Bucket) -> dict[bytes, Any]:
+    return {key: _tree(value) if isinstance(value, bbolt.Bucket) else value for key, value in bucket.items()}
+
+
+def test_a_database_that_knows_the_release_makes_an_image_safe_without_a_scan_and_back(
+    own_database: Any, fake: FakeRegistry, registry: Registry
+) -> None:
+    own_database(1)
+    put(fake, {**DEBIAN, "etc/debian_version": b"99.1\n", DPKG: STATUS})
+    sync(registry)
+    scan(Tag.objects.get())
+    assert "no advisories for debian 99.1" in result("vulnerabilities").reason
+    for day, tables, outcome, security in (
+        (2, {"debian 99": {b"other": {b"CVE-2026-1": b'{"FixedVersion":"1"}'}}}, "done", "safe"),
+        (3, None, "unsupported", "partly-scanned"),
+        (4, {"debian 99": {b"other": {b"CVE-2026-1": b'{"FixedVersion":"1"}'}}}, "done", "safe"),
+    ):
+        own_database(day, tables)
+        job = rematch.start()
+        assert job is not None
+        tasks.rematch(job.pk)
+        job.refresh_from_db()
+        assert (job.state, job.reason) == (State.SUCCEEDED, "")
+        assert result("vulnerabilities").outcome == outcome
+        assert image_of(Tag.objects.get()).security == security
+
+
+@pytest.mark.parametrize("how", ["cut off", "damaged in its middle", "one bad advisory"])
+def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
+    own_database: Any, fake: FakeRegistry, registry: Registry, how: str
+) -> None:
+    tables = {"debian 12": {b"hello": {b"CVE-2026-1": b"{broken"}}} if how == "one bad advisory" else None
+    path = own_database(1, tables)
+    content = path.read_bytes()
+    path.chmod(0o644)
+    if how == "cut off":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "damaged in its middle":
+        path.write_bytes(content[:20_000] + GARBAGE + content[20_000 + len(GARBAGE) :])
+    put(fake, {**DEBIAN, DPKG: STATUS})
+    sync(registry)
+    work_off(launch(tag_ids=[Tag.objects.get().pk], requested_by=None).queued[0])
+    matched = result("vulnerabilities")
+    assert matched.outcome == OUTCOMES.FAILED
+    assert ("database" in matched.reason) or how == "one bad advisory", matched.reason
+    assert matched.remedy
+    assert {result(name).outcome for name in ("malware", "sensitive")} == {OUTCOMES.DONE}
+    image = image_of(Tag.objects.get())
+    assert (image.vulnerabilities, image.sensitive) == (None, 0)
+    assert image.security == Image.Security.PARTLY_SCANNED
+    if how == "cut off":
+        readiness = installed.trivy().ready()
+        assert not readiness.ready
+        assert "cut off" in readiness.reason
+        assert "update_vulnerability_db" in readiness.remedy
+
+
+def test_a_report_that_is_too_large_fails_vulnerabilities_and_not_sensitive_data(
+    own_database: Any, fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_database(1, {"debian 12": {b"hello": {b"CVE-2026-%d" % n: b'{"FixedVersion":"999"}' for n in range(1000)}}})
+    monkeypatch.setattr(trivy_command, "REPORT_BYTES", 100_000)
+    put(fake, {**DEBIAN, DPKG: STATUS}, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"})
+    sync(registry)
+    ended = scan(Tag.objects.get())
+    assert ended.state == State.FAILED
+    assert "report of more than" in result("vulnerabilities").reason
+    assert (result("sensitive").outcome, result("sensitive").reason) == (OUTCOMES.DONE, "")
+    image = image_of(Tag.objects.get())
+    assert (image.sensitive, image.vulnerabilities) == (1, None)
+    assert image.security == Image.Security.AT_RISK
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "foreign and absent", "all encrypted"])
+def test_layers_that_cannot_be_seen_leave_every_category_partly_scanned(
+    fake: FakeRegistry, registry: Registry, kind: str
+) -> None:
+    base, secret = layer({**DEBIAN, DPKG: STATUS}), layer({"srv/app": b"nobody can read this"})
+    foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+    hidden = replace(secret, media_type=foreign if kind.startswith("foreign") else f"{secret.media_type}+encrypted")
+    if kind == "all encrypted":
+        base = replace(base, media_type=f"{base.media_type}+encrypted")
+    image = images.image(base, hidden)
+    image.put(fake, "team/app", "1.0")
+    if kind.startswith("foreign"):
+        fake.fail(blob(hidden.digest), Status(404, code="BLOB_UNKNOWN"))
+    sync(registry)
+    scan(Tag.objects.get())
+    assert {each.outcome for each in CategoryResult.objects.all()} == {OUTCOMES.PARTIAL}
+    assert CategoryResult.objects.count() == 3
+    assert image_of(Tag.objects.get()).security == Image.Security.PARTLY_SCANNED
+
+
+def test_what_is_known_follows_from_the_last_scan_of_each_category(fake: FakeRegistry, registry: Registry) -> None:
+    put(fake, {**DEBIAN, DPKG: STATUS})
+    sync(registry)
+    tag = Tag.objects.get()
+    assert image_of(tag).security == Image.Security.NOT_KNOWN
+    for category in ("malware", "sensitive"):
+        scan(tag, category)
+        assert image_of(tag).security == Image.Security.PARTLY_SCANNED
+    (queued,) = launch(tag_ids=[tag.pk], requested_by=None, categories=["vulnerabilities"]).queued
+    assert image_of(tag).security == Image.Security.PARTLY_SCANNED, "while it waits"
+    work_off(queued)
+    assert image_of(tag).security == Image.Security.SAFE
+    scan(tag, "malware")
+    assert image_of(tag).security == Image.Security.SAFE, "the other results stay"
+    (queued,) = launch(tag_ids=[tag.pk], requested_by=None).queued
+    cancel(tag_ids=[tag.pk])
+    assert image_of(tag).security == Image.Security.SAFE, "a cancelled scan has learnt nothing"
+    CategoryResult.objects.filter(category="malware").update(fell_from=3)
+    image_coverage.write([image_of(tag).pk])
+    assert image_of(tag).security == Image.Security.PARTLY_SCANNED, "a fall to zero that nothing explains"
+    scan(tag)
+    assert image_of(tag).security == Image.Security.SAFE
+    fake.fail(blobs, Status(500))
+    fake.fail(manifests, Status(500))
+    ended = work_off(launch(tag_ids=[tag.pk], requested_by=None).queued[0])
+    assert ended.state == State.FAILED
+    image = image_of(tag)
+    assert (image.scan_state, image.vulnerabilities) == (Image.ScanState.FAILED, 0)
+    assert image.security == Image.Security.PARTLY_SCANNED, "the zeros are of the scan before"
+
+
+def test_every_page_and_file_tells_the_same(client: Client, fake: FakeRegistry, registry: Registry) -> None:
+    kinds = {
+        "safe": [{**DEBIAN, DPKG: STATUS}],
+        "partly": [{**DEBIAN, DPKG: STATUS[:-90]}],
+        "risk": [{**DEBIAN, DPKG: STATUS}, {"app/.env": b"TOKEN=" + TOKEN + b"\n"}],
+        "unknown": [{"app": b"never scanned"}],
+    }
+    for name, layers in kinds.items():
+        put(fake, *layers, name=f"team/{name}")
+    sync(registry)
+    tags = {tag.repository.name.removeprefix("team/"): tag for tag in Tag.objects.select_related("repository")}
+    for name in ("safe", "partly", "risk"):
+        scan(tags[name])
+    words = {"safe": "safe", "partly": "partly-scanned", "risk": "at-risk", "unknown": "not-known"}
+    figures = overview.read()
+    counted = (figures.safe, figures.partly_scanned, figures.at_risk, figures.not_known)
+    assert counted == (1, 1, 1, 1)
+    team = Team.objects.create(name="team of these")
+    limited = people.person(username="limited", limited=True)
+    limited.teams.add(team)
+    registry.teams.add(team)
+    for somebody in (people.person("operator"), limited):
+        client.force_login(somebody, backend="django.contrib.auth.backends.ModelBackend")
+        for name, word in words.items():
+            page = client.get(reverse("inventory:image-list"), {"security": word}).content.decode()
+            assert page.count("data-row") == 1, (somebody, word, page[page.index("<h1") :][:6000])
+            assert ("#i-shield" in page.split("data-row")[1]) is (name == "safe")
+            drawer = client.get(reverse("inventory:image", args=[tags[name].pk])).content.decode()
+            assert f'data-security="{word}"' in drawer
+            tab = client.get(
+                reverse("scanning:vulnerabilities", args=[tags[name].pk]), headers={"HX-Request": "true"}
+            ).content.decode()
+            assert ("0 found" in tab) is (name in ("safe", "risk"))
+            assert ("#shield" in tab) is (name in ("safe", "risk"))
