@@ -102,7 +102,7 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
         source = _open(client, repository=tag.repository.name, digest=scan.manifest_digest, image=scan.image)
         owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
         lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))
-        session = installed.trivy().session(categories=analysed) if analysed else None
+        session = installed.trivy().session(categories=analysed, owner=origin) if analysed else None
         rest = analysed - {RiskCategory.VULNERABILITIES}
         if session:
             stack.enter_context(session.coming())

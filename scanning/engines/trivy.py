@@ -113,9 +113,10 @@ class Trivy:
             database_is_demo=database is not None and database.is_demo,
         )
 
-    def session(self, *, categories: Collection[RiskCategory]) -> TrivySession:
+    def session(self, *, categories: Collection[RiskCategory], owner: str = "") -> TrivySession:
         """Return one image's turn with Trivy, within which the database stays the same.
 
+        ``owner`` says whose image it is: it shares runs with other images of that owner alone.
         Raises EngineError where the engine cannot work, or where ``categories`` hold vulnerabilities and there is no
         database.
         """
@@ -123,7 +124,7 @@ class Trivy:
         tool = self._tool(wanted)
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
         variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key} {NOTES_FORM}".encode()).hexdigest()[:16]
-        return TrivySession(tool, self._memory, variant, self._gathering)
+        return TrivySession(tool, self._memory, variant, self._gathering, owner)
 
     def _tool(self, categories: frozenset[RiskCategory]) -> Tool:
         path, _digest = self._binary.verified()
@@ -160,8 +161,9 @@ class TrivySession:
     Within ``coming()`` images that are looked at meanwhile may share its runs.
     """
 
-    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together) -> None:
+    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together, owner: str) -> None:
         self._tool, self._memory, self._variant, self._gathering = tool, memory, variant, gathering
+        self._owner = owner
         self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
         self.coming = gathering.coming
 
@@ -191,7 +193,7 @@ class TrivySession:
         try:
             if lost := absent - notes.keys():
                 raise LayersMissing(lost)
-            turn = Turn(image, notes, scratch, timeout, whole)
+            turn = Turn(image, notes, scratch, timeout, whole, owner=self._owner)
             told = self._gathering.ask(self._tool, turn, check=check) or alone(self._tool, turn, check=check)
         except LayersMissing as missing:
             self._memory.forget(self._variant, absent | missing.diff_ids)

@@ -89,6 +89,7 @@ class Turn:
     timeout: float
     whole: bool = True
     stacked: Stack | None = None  # what the image holds, where that is known already
+    owner: str = ""  # whose image it is: it shares no run with those of others
 
 
 @dataclass(frozen=True)

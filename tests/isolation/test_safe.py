@@ -388,7 +388,7 @@ def test_every_page_and_file_tells_the_same(client: Client, fake: FakeRegistry, 
     counted = (figures.safe, figures.partly_scanned, figures.at_risk, figures.not_known)
     assert counted == (1, 1, 1, 1)
     team = Team.objects.create(name="team of these")
-    limited = people.person(username="limited", limited=True)
+    limited = people.person("operator", username="limited", limited=True)
     limited.teams.add(team)
     registry.teams.add(team)
     for somebody in (people.person("operator"), limited):
