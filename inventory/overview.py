@@ -51,8 +51,11 @@ class Overview:
     severities: list[Share]
     malware: int | None
     images_with_malware: int
+    images_read_for_malware: int
     sensitive: int | None
     images_with_sensitive: int
+    images_read_for_sensitive: int
+    images_matched: int  # for vulnerabilities
     last_scan: datetime | None
     last_sync: datetime | None
     registries: int
@@ -82,9 +85,7 @@ def read(*, now: bool = False) -> Overview:
     counted = kept.count("overview") if now else kept.read("overview")
     figures = dict(counted.values)
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
-    matched, looked_for_malware, looked_for_secrets = (
-        figures.pop(f"of_{name}") > 0 for name in ("critical", "viruses", "sensitive")
-    )
+    matched, malware, sensitive = (figures.pop(f"of_{name}") for name in ("critical", "viruses", "sensitive"))
     synced = Q(last_sync__state=State.SUCCEEDED)
     registries = Registry.objects.present().aggregate(
         synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
@@ -100,8 +101,11 @@ def read(*, now: bool = False) -> Overview:
         vulnerabilities=sum(share.count for share in severities) if matched else None,
         fixable=sums["fixable"] if matched else None,
         severities=severities,
-        malware=sums["viruses"] + sums["trojans"] if looked_for_malware else None,
-        sensitive=sums["sensitive"] if looked_for_secrets else None,
+        malware=sums["viruses"] + sums["trojans"] if malware else None,
+        sensitive=sums["sensitive"] if sensitive else None,
+        images_matched=matched,
+        images_read_for_malware=malware,
+        images_read_for_sensitive=sensitive,
     )
 
 
