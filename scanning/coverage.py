@@ -23,7 +23,7 @@ WORDS: dict[str, Promise] = {  # word in the address → on screen
     "not-asked": _("Category not scanned"),
     "failed": _("A risk category failed"),
     "partial": _("Partly scanned"),
-    "unsupported": _("Unknown or end-of-life system"),
+    "unsupported": _("Unsupported operating system"),
     "outdated": _("Older engine or database"),
     "fell": _("Findings fell to zero"),
     "new": _("New since the database changed"),
