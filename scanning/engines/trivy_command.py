@@ -25,6 +25,10 @@ FLAGS = (
 )  # "": read no such file, whatever lies in the working folder
 
 
+class ReportTooLarge(EngineError):
+    """Trivy has found more than one report can hold."""
+
+
 class Runner(Protocol):
     """``console.jobs.process.run``: raises a ``console.jobs.process.ProcessFailed``, and whatever ``check`` raises."""
 
@@ -78,7 +82,7 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             "Raise the timeout in Scanning settings, or scan at a quieter time.",
         ) from error
     except process.ProcessOutputTooLarge as error:
-        raise EngineError(
+        raise ReportTooLarge(
             f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from console.jobs import process
-from scanning.engines import package_databases
+from scanning.engines import package_databases, trivy_parts
 from scanning.engines.base import (
     Check,
     EngineError,
@@ -22,11 +22,22 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy_cache import LayerNote, Shown, make_cache, read_cache, without_files
-from scanning.engines.trivy_command import FLAGS, Runner, failure, is_cache_damaged, scanners, start, unread_files
+from scanning.engines.trivy_command import (
+    FLAGS,
+    REPORT_BYTES,
+    ReportTooLarge,
+    Runner,
+    failure,
+    is_cache_damaged,
+    scanners,
+    start,
+    unread_files,
+)
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_known import KnownPackages
 from scanning.engines.trivy_layout import layer_path, write_layout
 from scanning.engines.trivy_match import MARK, Matcher, system_of
+from scanning.engines.trivy_parts import make_empty_database
 from scanning.engines.trivy_releases import is_listed
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
@@ -106,14 +117,55 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
     Raises LayersMissing where a layer without a path is needed after all, else EngineError, and what ``check`` does.
     """
     if not turn.whole:
-        _report, learnt = _read_layers(tool, turn.image.layers, turn.scratch, turn.timeout, check)
+        # Nobody asks what is wrong with the layers by themselves, and it may be more than a report can hold.
+        reader = replace(tool, database=_nothing_listed(tool, turn))
+        _report, learnt = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
         return Told(None, learnt)
+    try:
+        return _alone(tool, turn, tool.database, check=check)
+    except ReportTooLarge:
+        if tool.database is None:
+            raise
+        return _in_parts(tool, turn, check=check)
+
+
+def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
+    """Return the same of an image with more vulnerabilities than a report can hold."""
+    told = _alone(tool, turn, _nothing_listed(tool, turn), check=check)
+    assert told.report is not None  # noqa: S101 (asked for)
+    if told.report.system is None:
+        raise ReportTooLarge(
+            f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
+            "The image holds more findings than can be kept; split it up.",
+        )
+    matches, vulnerabilities = trivy_parts.match(
+        tool.matcher(), told.report.packages, system=told.report.system, scratch=turn.scratch, check=check
+    )
+    return Told(replace(told.report, matches=matches, vulnerabilities=vulnerabilities), told.learnt)
+
+
+def _nothing_listed(tool: Tool, turn: Turn) -> DatabaseFacts | None:
+    """Return a database in place of the tool's that lists no vulnerabilities."""
+    if tool.database is None:
+        return None
+    return replace(tool.database, folder=make_empty_database(turn.scratch / "no-vulnerabilities"))
+
+
+def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Check) -> Told:
     notes = turn.notes
     with _work(turn.scratch) as work:
         flags = (
             FLAGS[:3] if RiskCategory.VULNERABILITIES in tool.categories else FLAGS[:2]
         )  # with all packages, or none
-        finished = _start(tool, turn.image, notes.values(), work, flags=flags, timeout=turn.timeout, check=check)
+        finished = _start(
+            replace(tool, database=database),
+            turn.image,
+            notes.values(),
+            work,
+            flags=flags,
+            timeout=turn.timeout,
+            check=check,
+        )
         if finished.returncode != 0:
             _fail(finished, notes.keys())
         report = read_report(finished.stdout)

@@ -28,7 +28,7 @@ from scanning import database, image_coverage, installed, rematch, tasks
 from scanning.demo.database import build_demo_database
 from scanning.engines import bbolt, bbolt_write, trivy_command
 from scanning.launch import cancel, launch
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, LayerEvidence, PackageVulnerability
 from tests import people
 from tests.fakes import images, rpmdb
 from tests.fakes.registry import FakeRegistry, Status, blob, blobs, manifests
@@ -303,12 +303,44 @@ def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
         assert "update_vulnerability_db" in readiness.remedy
 
 
-def test_a_report_that_is_too_large_fails_vulnerabilities_and_not_sensitive_data(
+def _with_secret() -> tuple[Files, Files]:
+    return {**DEBIAN, DPKG: STATUS}, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"}
+
+
+def test_more_vulnerabilities_than_a_report_can_hold_are_found_some_packages_at_a_time(
+    own_database: Any, fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [b"CVE-2026-%d" % number for number in range(1000, 1200)]
+    names = [name.encode() for name in NAMES]
+    own_database(1, {"debian 12": {name: dict.fromkeys(ids, b'{"FixedVersion":"999"}') for name in names}})
+    put(fake, *_with_secret())
+    sync(registry)
+    whole = scan(Tag.objects.get())
+    assert whole.state == State.SUCCEEDED, whole.reason
+    found = set(PackageVulnerability.objects.values_list("package__name", "vulnerability__name", "fixed_version"))
+    assert len(found) == len(ids) * len(NAMES)
+    before = image_of(Tag.objects.get())
+    PackageVulnerability.objects.all().delete()
+    LayerEvidence.objects.all().delete()
+    monkeypatch.setattr(trivy_command, "REPORT_BYTES", 150_000)  # of five packages one report has some 600,000
+    again = scan(Tag.objects.get())
+    assert (again.state, again.reason) == (State.SUCCEEDED, "")
+    assert {each.outcome for each in CategoryResult.objects.all()} == {OUTCOMES.DONE}
+    now = set(PackageVulnerability.objects.values_list("package__name", "vulnerability__name", "fixed_version"))
+    assert now == found
+    after = image_of(Tag.objects.get())
+    assert (after.vulnerabilities, after.fixable, after.sensitive, after.packages) == (
+        *(before.vulnerabilities, before.fixable, before.sensitive, before.packages),
+    )
+    assert after.sensitive == 1
+
+
+def test_a_package_with_more_than_a_report_can_hold_fails_vulnerabilities_and_not_sensitive_data(
     own_database: Any, fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_database(1, {"debian 12": {b"hello": {b"CVE-2026-%d" % n: b'{"FixedVersion":"999"}' for n in range(1000)}}})
     monkeypatch.setattr(trivy_command, "REPORT_BYTES", 100_000)
-    put(fake, {**DEBIAN, DPKG: STATUS}, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"})
+    put(fake, *_with_secret())
     sync(registry)
     ended = scan(Tag.objects.get())
     assert ended.state == State.FAILED
