@@ -17,10 +17,25 @@ from console.accounts import person
 
 DIGEST = "sha256:" + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 COUNTS = {"critical": 4, "high": 1234, "medium": 56, "low": 0, "unknown": 2, "malware": 1, "sensitive": 3}
+DONE = {f"{name}_coverage": "done" for name in ("vulnerabilities", "malware", "sensitive")}
 ICONS = (
     *("alert", "audit", "bug", "calendar", "check", "clock", "columns", "copy", "done", "down", "download", "edit"),
-    *("external", "eye", "fail", "file", "filter", "fix", "grip", "help", "images", "info", "jobs", "key", "layers"),
-    *("left", "lock", "moon", "more", "package", "plus", "registry", "right", "ring", "save", "scan", "search"),
+    *("external", "eye", "fail", "file", "filter", "fix", "grip", "half", "help", "images", "info", "jobs", "key"),
+    *(
+        "layers",
+        "left",
+        "lock",
+        "moon",
+        "more",
+        "package",
+        "plus",
+        "registry",
+        "right",
+        "ring",
+        "save",
+        "scan",
+        "search",
+    ),
     *("shield", "stop", "sun", "sync", "system", "todo", "trash", "up", "users", "x"),
 )
 
@@ -36,7 +51,8 @@ class Example(forms.Form):
 def image(state: str, **fields: Any) -> SimpleNamespace:
     """Return something shaped like an image, as the tags of ``ui`` take it."""
     empty = dict.fromkeys((*COUNTS, "scan_percent", "scan_started_at"), None)
-    return SimpleNamespace(**{**empty, "scan_state": state, "scan_stage": "", "reason": ""} | fields)
+    words = {"scan_state": state, "scan_stage": "", "reason": "", "security": "not-known"}
+    return SimpleNamespace(**{**empty, **words} | fields)
 
 
 @require_GET
@@ -55,9 +71,10 @@ def styleguide(request: HttpRequest) -> HttpResponse:
             image("cancelled"),
         ],
         "risks": [
-            image("scanned", **COUNTS),
-            image("scanned", **dict.fromkeys(COUNTS, 0)),
-            image("scanned", **COUNTS | {"malware": None}),
+            image("scanned", security="at-risk", **COUNTS, **DONE),
+            image("scanned", security="safe", **dict.fromkeys(COUNTS, 0), **DONE),
+            image("scanned", security="at-risk", **COUNTS | {"malware": None}, **DONE | {"malware_coverage": ""}),
+            image("scanned", security="partly-scanned", **dict.fromkeys(COUNTS, 0), sensitive_coverage="partial"),
             image("running"),
             image("not-scanned"),
         ],

@@ -38,8 +38,8 @@ class TagAdmin(ReadOnlyAdmin):
 
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
-    list_display = ("image_id", "os_name", "platform", "scan_state", "highest", "last_scanned_at")
-    list_filter = ("scan_state", "highest", "config_known")
+    list_display = ("image_id", "os_name", "platform", "scan_state", "security", "highest", "last_scanned_at")
+    list_filter = ("scan_state", "security", *Image.COVERAGES, "highest", "config_known")
     search_fields = ("image_id__startswith",)
     related = (
         ("inventory.Tag", "image"),
@@ -97,5 +97,16 @@ class ImageLayerAdmin(ReadOnlyAdmin):
 
 @admin.register(Snapshot)
 class SnapshotAdmin(ReadOnlyAdmin):
-    list_display = ("day", "at", "images", "scanned", "at_risk", "critical", "high", "malware", "sensitive")
+    list_display = (
+        "day",
+        "at",
+        "images",
+        "scanned",
+        "at_risk",
+        "partly_scanned",
+        "safe",
+        "critical",
+        "malware",
+        "sensitive",
+    )
     date_hierarchy = "day"

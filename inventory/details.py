@@ -25,7 +25,10 @@ TAB_LABELS: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab of the drawer. ``count`` None where it is not known. ``view`` is the URL name of its content."""
+    """One tab of the drawer. ``view`` is the URL name of its content.
+
+    ``count`` is None where it is not known, which is so of a zero too where not everything was looked at.
+    """
 
     name: str
     label: Promise
@@ -60,13 +63,18 @@ def context(tag: Tag, *, tab: str, query: QueryDict) -> dict[str, Any]:
 
 def _tabs(image: Image | None) -> list[Tab]:
     counts = {
-        "vulnerabilities": image.vulnerabilities if image else None,
-        "malware": image.malware if image else None,
-        "sensitive": image.sensitive if image else None,
-        "packages": image.packages if image else None,
+        "vulnerabilities": _count(image, "vulnerabilities", "vulnerabilities"),
+        "malware": _count(image, "malware", "malware"),
+        "sensitive": _count(image, "sensitive", "sensitive"),
+        "packages": _count(image, "packages", "vulnerabilities"),
         "history": len(image.history) if image and image.config_known else None,
     }
     return [Tab(name, label, counts[name]) for name, label in TAB_LABELS.items()]
+
+
+def _count(image: Image | None, name: str, category: str) -> int | None:
+    count: int | None = getattr(image, name) if image else None
+    return count if count or getattr(image, f"{category}_coverage", "") == Image.Coverage.DONE else None
 
 
 def _siblings(tag: Tag) -> dict[str, Any]:

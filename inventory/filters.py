@@ -28,13 +28,16 @@ STATUSES = {
     "cancelled": (Image.ScanState.CANCELLED,),
 }
 STATUS_CHOICES = [(name, states[0].label) for name, states in STATUSES.items()]
-# Image.highest is None where no category gave a result, and 0 where all that did found nothing.
 SECURITY = {
-    "at-risk": Q(image__highest__gt=Image.Severity.NONE),
-    "safe": Q(image__highest=Image.Severity.NONE),
-    "not-known": Q(image__highest__isnull=True),
+    name: Q(image__security=name) | (Q(image=None) if name == Image.Security.NOT_KNOWN else Q())
+    for name in (
+        Image.Security.AT_RISK.value,
+        Image.Security.SAFE.value,
+        Image.Security.PARTLY_SCANNED.value,
+        Image.Security.NOT_KNOWN.value,
+    )
 }
-SECURITY_CHOICES = [("at-risk", _("At risk")), ("safe", _("Safe")), ("not-known", _("Not known"))]
+SECURITY_CHOICES = [(name, Image.Security(name).label) for name in SECURITY]
 SEVERITIES = {
     severity.name.lower(): Q(**{f"image__{severity.name.lower()}__gt": 0}) | Q(image__highest=severity)
     for severity in sorted(Image.Severity, reverse=True)

@@ -25,12 +25,20 @@ ORIGIN, IMAGE, RISK, STANDARD = (
 )
 
 
+def security(tag: Tag) -> str:
+    """Return the word for what is known of the security of the tag's image."""
+    return str(Image.Security(tag.image.security if tag.image else Image.Security.NOT_KNOWN).label)
+
+
 def risks(tag: Tag) -> str:
-    """Return what was found in words, as in "4 critical, 18 high, 1 virus"; "Not known" where nobody looked."""
+    """Return what was found in words, as in "4 critical, 18 high, 1 virus".
+
+    "0 found" only where everything was looked for in everything; else "Partly scanned" or "Not known".
+    """
     image = tag.image
-    counts = {name: getattr(image, name) for name in RISKS} if image else {}
-    if not image or all(count is None for count in counts.values()):
-        return _("Not known")
+    if image is None or image.security in (Image.Security.NOT_KNOWN, Image.Security.PARTLY_SCANNED):
+        return security(tag)
+    counts = {name: getattr(image, name) for name in RISKS}
     words = {
         "critical": _("critical"),
         "high": _("high"),
@@ -60,8 +68,18 @@ def _of_image(tag: Tag, field: str) -> str | int | datetime | None:
 
 
 def _severity(tag: Tag) -> str | None:
-    rank = tag.image.highest if tag.image else None
-    return None if rank is None else str(Image.Severity(rank).label)
+    """Return the word for the worst finding; "None" only where everything was looked for in everything."""
+    if tag.image is None or tag.image.highest is None:
+        return None
+    partly = tag.image.security == Image.Security.PARTLY_SCANNED
+    return security(tag) if partly else str(Image.Severity(tag.image.highest).label)
+
+
+def _fixable(tag: Tag) -> int | None:
+    """Return how many vulnerabilities have a fix; 0 only where all were looked for."""
+    image = tag.image
+    done = image is not None and image.vulnerabilities_coverage == Image.Coverage.DONE
+    return image.fixable if image is not None and (image.fixable or done) else None
 
 
 def _by_registry(*order: str) -> Ranks:
@@ -131,7 +149,9 @@ IMAGES = Listing[Tag](
             label=gettext_lazy("Risks"),
             value=risks,
             sort=("image__risk_order", "image"),
-            needs=Needs(fields=(*(f"image__{name}" for name in RISKS), "image__scan_state")),
+            needs=Needs(
+                fields=tuple(f"image__{name}" for name in (*RISKS, *Image.COVERAGES, "security", "scan_state"))
+            ),
             template="inventory/cells/risks.html",
             descending_first=True,
             slot="risks",
@@ -214,11 +234,20 @@ IMAGES = Listing[Tag](
             group=ORIGIN,
         ),
         Column(
+            name="security",
+            label=gettext_lazy("Security status"),
+            value=security,
+            sort=("image__security", "image"),
+            needs=_image("security"),
+            default=False,
+            group=RISK,
+        ),
+        Column(
             name="highest",
             label=gettext_lazy("Highest severity"),
             value=_severity,
             sort=("image__risk_order", "image"),
-            needs=_image("highest"),
+            needs=Needs(fields=("image__highest", "image__security")),
             template="inventory/cells/severity.html",
             default=False,
             descending_first=True,
@@ -227,9 +256,9 @@ IMAGES = Listing[Tag](
         Column(
             name="fixable",
             label=gettext_lazy("Fixable"),
-            value=lambda tag: _of_image(tag, "fixable"),
+            value=_fixable,
             sort=("image__fixable", "image"),
-            needs=_image("fixable"),
+            needs=Needs(fields=("image__fixable", "image__vulnerabilities_coverage")),
             template="console/listing/number.html",
             default=False,
             descending_first=True,
@@ -313,7 +342,7 @@ IMAGES = Listing[Tag](
     ),
     needs=Needs(
         fields=(
-            *("name", "address", "image__highest"),
+            *("name", "address", "image__highest", "image__security"),
             *(f"image__{name}" for name in ("scan_state", "scan_reason", "scan_remedy", "scanned_from")),
         )
     ),

@@ -33,20 +33,29 @@ class Share:
 
 @dataclass(frozen=True)
 class Overview:
-    """What all images together hold. Sums are over what is known; ``scanned`` says of how many images that is."""
+    """What all images together hold. A sum is over the images of which it is known, None where it is of none.
+
+    Each image is at risk, safe, partly scanned or not known. ``scanned`` is how many are not the last.
+    """
 
     tags: int
     images: int
     scanned: int
     at_risk: int
+    safe: int
+    partly_scanned: int
+    not_known: int
     failed: int
-    vulnerabilities: int
-    fixable: int
+    vulnerabilities: int | None
+    fixable: int | None
     severities: list[Share]
-    malware: int
+    malware: int | None
     images_with_malware: int
-    sensitive: int
+    images_read_for_malware: int
+    sensitive: int | None
     images_with_sensitive: int
+    images_read_for_sensitive: int
+    images_matched: int  # for vulnerabilities
     last_scan: datetime | None
     last_sync: datetime | None
     registries: int
@@ -59,11 +68,14 @@ def count() -> dict[str, int]:
     tagged = Image.objects.filter(Exists(Tag.objects.filter(image=OuterRef("pk"))))
     return {"tags": Tag.objects.count()} | tagged.aggregate(
         images=Count("pk"),
-        scanned=Count("pk", filter=Q(highest__isnull=False)),
-        at_risk=Count("pk", filter=Q(highest__gt=Image.Severity.NONE)),
+        at_risk=Count("pk", filter=Q(security=Image.Security.AT_RISK)),
+        safe=Count("pk", filter=Q(security=Image.Security.SAFE)),
+        partly_scanned=Count("pk", filter=Q(security=Image.Security.PARTLY_SCANNED)),
+        not_known=Count("pk", filter=Q(security=Image.Security.NOT_KNOWN)),
         failed=Count("pk", filter=Q(scan_state=Image.ScanState.FAILED)),
         images_with_malware=Count("pk", filter=Q(viruses__gt=0) | Q(trojans__gt=0)),
         images_with_sensitive=Count("pk", filter=Q(sensitive__gt=0)),
+        **{f"of_{name}": Count(name) for name in ("critical", "viruses", "sensitive")},  # in which they are known
         **{f"sum_{name}": Sum(name, default=0) for name in COUNTS},
     )
 
@@ -73,6 +85,7 @@ def read(*, now: bool = False) -> Overview:
     counted = kept.count("overview") if now else kept.read("overview")
     figures = dict(counted.values)
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
+    matched, malware, sensitive = (figures.pop(f"of_{name}") for name in ("critical", "viruses", "sensitive"))
     synced = Q(last_sync__state=State.SUCCEEDED)
     registries = Registry.objects.present().aggregate(
         synced_at=Max("last_sync__ended_at"), registries=Count("pk"), registries_synced=Count("pk", filter=synced)
@@ -80,15 +93,19 @@ def read(*, now: bool = False) -> Overview:
     severities = _shares({name: sums[name] for name in ("critical", "high", "medium", "low", "unknown")})
     return Overview(
         **figures,
+        scanned=figures["images"] - figures["not_known"],
         counted_at=counted.at,
         last_scan=Image.objects.aggregate(at=Max("last_scanned_at"))["at"],
         last_sync=registries.pop("synced_at"),
         **registries,
-        vulnerabilities=sum(share.count for share in severities),
-        fixable=sums["fixable"],
+        vulnerabilities=sum(share.count for share in severities) if matched else None,
+        fixable=sums["fixable"] if matched else None,
         severities=severities,
-        malware=sums["viruses"] + sums["trojans"],
-        sensitive=sums["sensitive"],
+        malware=sums["viruses"] + sums["trojans"] if malware else None,
+        sensitive=sums["sensitive"] if sensitive else None,
+        images_matched=matched,
+        images_read_for_malware=malware,
+        images_read_for_sensitive=sensitive,
     )
 
 

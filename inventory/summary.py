@@ -1,8 +1,9 @@
-"""The summary of an image's findings: the only writer of its state of scan and of its counts."""
+"""The summary of an image's findings: the only writer of its state of scan, of its counts and of their coverage."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,6 +114,20 @@ def record_differences(tallies: Mapping[int, Counts]) -> dict[int, int]:
                 setattr(image, name, value)
             Image.objects.filter(pk=image.pk).update(**values, highest=highest(image))
     return before
+
+
+def record_coverage(coverage: Mapping[int, Mapping[str, str]]) -> None:
+    """Write how the last scan of each category came out: values of Image.Coverage by the names of categories.
+
+    The keys are ids of images, of which those that are gone are no error. A category that is not named was never
+    scanned. The security status of an image follows from this and from its counts.
+    """
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for image_id, outcomes in coverage.items():
+        alike[tuple(outcomes.get(name.removesuffix("_coverage"), "") for name in Image.COVERAGES)].append(image_id)
+    for values, image_ids in alike.items():
+        now = dict(zip(Image.COVERAGES, values, strict=True))
+        Image.objects.filter(pk__in=image_ids).exclude(**now).update(**now)
 
 
 def highest(image: Image) -> int | None:

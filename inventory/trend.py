@@ -38,8 +38,9 @@ def tick(*, now: datetime | None = None) -> None:
 
 def _write(now: datetime) -> None:
     figures = overview.read(now=True)
-    severities = {share.name: share.count for share in figures.severities}
-    names = ("images", "scanned", "at_risk", "fixable", "malware", "sensitive")
+    known = figures.vulnerabilities is not None
+    severities = {share.name: share.count if known else None for share in figures.severities}
+    names = ("images", "scanned", "at_risk", "partly_scanned", "safe", "fixable", "malware", "sensitive")
     values = {name: getattr(figures, name) for name in names}
     Snapshot.objects.update_or_create(day=_day(now), scope=key(), defaults={"at": now, **values, **severities})
 
@@ -89,16 +90,18 @@ class Line:
 
 
 def read(*, now: datetime | None = None) -> dict[str, Line]:
-    """Return the lines of the last DAYS days by figure, in one query; nothing before two days are known."""
+    """Return the lines of the last DAYS days by figure, in one query; none of a figure known on less than two."""
     today = _day(now or timezone.now())
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     rows = {row.day: row for row in Snapshot.objects.filter(scope=key(), day__gte=days[0], day__lte=today)}
     if len(rows) < 2:
         return {}
-    return {
-        name: draw([(day, getattr(rows[day], name) if day in rows else None) for day in days])
-        for name in ("at_risk", "vulnerabilities", "malware", "sensitive")
-    }
+    lines = {}
+    for name in ("at_risk", "vulnerabilities", "malware", "sensitive"):
+        values = [(day, getattr(rows[day], name) if day in rows else None) for day in days]
+        if sum(value is not None for _day, value in values) >= 2:
+            lines[name] = draw(values)
+    return lines
 
 
 def draw(values: Sequence[tuple[date, int | None]]) -> Line:

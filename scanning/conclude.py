@@ -9,15 +9,33 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import summary
-from scanning import fall, record
+from scanning import fall, image_coverage, record
 from scanning.counts import images_with, recount
-from scanning.engines.base import RiskCategory
+from scanning.engines.base import ImageReport, RiskCategory
+from scanning.engines.notes import shown
+from scanning.engines.package_databases import Damage
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
+from scanning.releases import unlisted
+
+UNREAD_SHOWN = 5  # files
+DAMAGES = {  # of package databases
+    Damage.EMPTY: gettext_lazy("The package database %(path)s is empty: the packages of %(system)s are not known."),
+    Damage.CUT_OFF: gettext_lazy("The package database %(path)s is cut off: packages of %(system)s may be missing."),
+    Damage.UNREADABLE: gettext_lazy("The package database %(path)s is damaged: packages of %(system)s may be missing."),
+    Damage.NO_FILE: gettext_lazy(
+        "The package database %(path)s is a link or a folder, not a file: the packages of %(system)s are not known."
+    ),
+    Damage.MISSING: gettext_lazy("The package database is missing: the packages of %(system)s are not known."),
+    Damage.NO_PACKAGES: gettext_lazy(
+        "No packages could be read from the package database %(path)s: those of %(system)s are not known."
+    ),
+}
 
 
 @dataclass
@@ -39,7 +57,8 @@ class Outcome:
         if self.outcome is CategoryResult.Outcome.FAILED:
             return
         self.outcome = CategoryResult.Outcome.PARTIAL
-        self.reason = "; ".join(filter(None, (self.reason, reason)))
+        between = " " if self.reason.endswith(".") else "; "
+        self.reason = between.join(filter(None, (self.reason, reason)))
         self.remedy = " ".join(filter(None, (self.remedy, remedy)))
 
 
@@ -85,8 +104,33 @@ def _judge_coverage(findings: Findings) -> None:
             "; ".join(skipped), _("What is named here was not looked at; look at it by hand where it matters.")
         )
     matched = findings.outcomes.get(RiskCategory.VULNERABILITIES)
-    report = seen.report
-    if report is None or matched is None or matched.outcome is not CategoryResult.Outcome.DONE:
+    if seen.report is not None and matched is not None:
+        _judge_packages(seen.report, matched)
+
+
+def _judge_packages(report: ImageReport, matched: Outcome) -> None:
+    """Judge whether all packages of an image could be read, and matched with advisories."""
+    if matched.outcome is CategoryResult.Outcome.FAILED:
+        return
+    if report.damage:
+        matched.lessen(
+            DAMAGES[Damage(report.damage)] % {"path": f"/{report.damaged_database}", "system": report.os_name},
+            _("Build the image without removing or changing its package database, or scan it before that is done."),
+        )
+    if report.os_unknown:
+        matched.lessen(
+            _("The image has packages of an operating system, and no file that says of which: they are not matched."),
+            _("Keep /etc/os-release, and the release file of the system, in the image."),
+        )
+    if report.unread:
+        named = [f"/{shown(path)}" for path in report.unread[:UNREAD_SHOWN]]
+        if more := len(report.unread) - len(named):
+            named.append(_("and %(n)d more") % {"n": more})
+        matched.lessen(
+            _("Trivy could not read the packages in %(path)s.") % {"path": ", ".join(named)},
+            _("See whether these files are damaged, then build the image again."),
+        )
+    if matched.outcome is not CategoryResult.Outcome.DONE:
         return
     if not report.os_name and not report.packages:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
@@ -96,10 +140,13 @@ def _judge_coverage(findings: Findings) -> None:
         )
     elif report.os_name and not report.os_listed:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
-        matched.reason = _("Nobody lists vulnerabilities of %(system)s: its packages are not matched.") % {
+        matched.reason = _("Unsupported operating system: nobody publishes advisories for %(system)s.") % {
             "system": report.os_name
         }
         matched.remedy = _("Rebuild the image on a system whose makers publish security notices.")
+    elif report.os_name and not report.release_listed:
+        matched.outcome = CategoryResult.Outcome.UNSUPPORTED
+        matched.reason, matched.remedy = unlisted(report.os_name)
     elif report.os_end_of_life:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
         matched.reason = _("%(system)s gets no more security notices from its makers.") % {"system": report.os_name}
@@ -132,8 +179,10 @@ def _write(scan: Scan, findings: Findings) -> None:
     for some in (looked, {key: outcome for key, outcome in findings.outcomes.items() if key not in looked}):
         if some:
             _write_results(scan, some, at=now, looked=some is looked)
-    summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report else None)
+    told = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
+    summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report and told else None)
     fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
+    image_coverage.write([image.pk])
 
 
 def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:

@@ -19,11 +19,11 @@ from scanning.engines.base import EngineError, RiskCategory
 from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
 
 WORDS: dict[str, Promise] = {  # word in the address → on screen
-    "done": _("Everything looked for"),
-    "not-asked": _("A risk category not asked for"),
+    "done": _("Fully scanned"),
+    "not-asked": _("Category not scanned"),
     "failed": _("A risk category failed"),
-    "partial": _("Looked at in part"),
-    "unsupported": _("Unknown or end-of-life system"),
+    "partial": _("Partly scanned"),
+    "unsupported": _("Unsupported operating system"),
     "outdated": _("Older engine or database"),
     "fell": _("Findings fell to zero"),
     "new": _("New since the database changed"),
@@ -47,8 +47,13 @@ class Coverage:
 
     @property
     def is_known(self) -> bool:
-        """Whether a scan has ever looked, so that an empty list means that nothing was found."""
+        """Whether a scan has ever given a result, of which an empty list is one."""
         return self.looked_at is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was looked at, so that an empty list means that nothing is there."""
+        return self.is_known and self.outcome == CategoryResult.Outcome.DONE and not self.fell_from
 
 
 def of(image: Image, category: str) -> Coverage:

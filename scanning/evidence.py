@@ -88,7 +88,8 @@ def _keep(rows: Iterable[LayerEvidence]) -> None:
 
 def _packed(note: LayerNote) -> bytes:
     secrets = {key: [shown.masked, shown.fingerprint] for key, shown in note.secrets.items()}
-    head = json.dumps({"key": note.key, "secrets": secrets}).encode()
+    told = {"databases": dict(note.databases), "warnings": record.plain(dict(note.warnings))}
+    head = json.dumps({"key": note.key, "secrets": secrets, **told}).encode()
     return zlib.compress(head + b"\n" + note.record, 1)
 
 
@@ -101,6 +102,6 @@ def _unpacked(packed: bytes | memoryview | None) -> LayerNote | None:
         head, _newline, told = plain.partition(b"\n")
         values = json.loads(head)
         secrets = {key: Shown(masked, fingerprint) for key, (masked, fingerprint) in values["secrets"].items()}
-        return LayerNote(values["key"], told, secrets)
+        return LayerNote(values["key"], told, secrets, dict(values["databases"]), dict(values["warnings"]))
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inventory.models import Image
+from scanning import image_coverage
 from scanning.engines.base import RiskCategory
 from scanning.models import CategoryResult
 
@@ -49,9 +50,11 @@ def note_rematched(before: Mapping[int, int], left: Mapping[int, int]) -> None:
     """Note the same of vulnerabilities that another database has taken back, by the ids of the images."""
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, image__in=before)
     fallen = {pk: number for pk, number in before.items() if unexplained(number, left[pk], changed=True)}
-    results.filter(fell_from__gt=0).exclude(image__in=fallen).update(fell_from=0)
+    cleared = list(results.filter(fell_from__gt=0).exclude(image__in=fallen).values_list("image_id", flat=True))
+    results.filter(image__in=cleared).update(fell_from=0)
     for image_id, number in fallen.items():
         results.filter(image=image_id).update(fell_from=number)
+    image_coverage.write({*cleared, *fallen})
 
 
 def unexplained(number: int, left: int | None, *, changed: bool) -> bool:

@@ -14,11 +14,13 @@ from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.caged_pool import CagedPool
 from scanning.engines.clamav import ClamAv
 from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.trivy_together import MOST as IMAGES_IN_A_RUN
 from scanning.engines.yara import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
 
 __all__ = [
+    "IMAGES_IN_A_RUN",
     "MalwareEngine",
     "Readiness",
     "clamav",

@@ -65,6 +65,7 @@ class Seen:
 
     report: ImageReport | None = None  # of Trivy; None where it was not asked, or failed
     failure: EngineError | None = None  # why Trivy failed
+    unmatched: EngineError | None = None  # why Trivy failed at vulnerabilities, where it did not at the rest
     malware_failure: EngineError | None = None  # why an engine against malware failed
     malware: list[tuple[str, LayerReport]] = field(default_factory=list)  # diff ID, report; for each layer and engine
     bytes_pulled: int = 0
@@ -92,8 +93,16 @@ class _Layer:
         return ".foreign." in self.descriptor.media_type or ".nondistributable." in self.descriptor.media_type
 
 
+class _WithoutMatching(Exception):
+    """Trivy failed at vulnerabilities, and is asked for the rest alone."""
+
+
 class Look:
-    """One look at one image. ``session`` is None where Trivy is not asked, ``malware`` whether its engines are."""
+    """One look at one image. ``session`` is None where Trivy is not asked, ``malware`` whether its engines are.
+
+    ``without_matching`` gives a session for all but vulnerabilities, for when the first one fails; None where nothing
+    else is looked for.
+    """
 
     def __init__(
         self,
@@ -102,9 +111,11 @@ class Look:
         lease: LayerLease,
         *,
         session: TrivySession | None,
+        without_matching: Callable[[], TrivySession] | None,
         malware: bool,
         check: Stopping,
     ) -> None:
+        self._without_matching = without_matching
         self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
         self._engines = {engine: engine.version() for engine in (installed.malware() if malware else ())}
         descriptors = source.manifest.layers
@@ -126,20 +137,18 @@ class Look:
         self._total: int | None = None
         self._stage = Stage.ANALYSING  # once all has been pulled
         self._failure: EngineError | None = None
+        self._unmatched: EngineError | None = None
         self._malware_failure: EngineError | None = None
 
     def see(self) -> Seen:
         """Return what there is to see. Raises RegistryError, LayerError, EngineError, and what ``check`` raises."""
         with self._threads(1, "read") as self._reader:
-            try:
-                report = self._see()
-            except LayersMissing:  # they are forgotten by now, and pulled
-                self._noted.clear()
-                report = self._see()
+            report = self._see_whatever_fails()
         keys = [(engine.name, self._diff_id(layer)) for layer in self._layers() for engine in self._engines]
         return Seen(
             report=report,
             failure=self._failure,
+            unmatched=self._unmatched,
             malware_failure=self._malware_failure,
             malware=[(key[1], self._reports[key]) for key in keys if key in self._reports],
             bytes_pulled=sum(self._pulled.values()),
@@ -147,6 +156,19 @@ class Look:
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
             unseen=[str(why) for why in dict.fromkeys(self._unseen.values())],
         )
+
+    def _see_whatever_fails(self) -> ImageReport | None:
+        is_lost = False
+        while True:
+            try:
+                return self._see()
+            except LayersMissing:  # they are forgotten by now, and pulled
+                if is_lost:
+                    raise
+                is_lost = True
+            except _WithoutMatching:  # of the rest nothing may be known yet
+                is_lost = False
+            self._noted.clear()
 
     def _see(self) -> ImageReport | None:
         unknown = self._unknown()
@@ -261,7 +283,7 @@ class Look:
         try:
             return engine.scan_layer(path, check=self._check)
         except EngineError as error:
-            if error.retry:
+            if self._may_pass(error):
                 raise
             return error
 
@@ -346,15 +368,27 @@ class Look:
         options = self._options()
         return self._ask(lambda session: session.analyse(image, **options))
 
+    def _may_pass(self, error: EngineError) -> bool:
+        """Whether another try at the scan may help; there is one."""
+        return error.retry and not self._run.job.retried
+
     def _ask(self, ask: Callable[[TrivySession], V]) -> V | None:
-        """Ask Trivy. Where it fails for good it is asked no more, and the malware engines go on."""
+        """Ask Trivy. Where it fails for good it is asked for less, then no more, and the malware engines go on.
+
+        Raises _WithoutMatching where it is to be asked for less.
+        """
         assert self._session is not None  # noqa: S101 (narrows the type)
         self._run.progress(Stage.ANALYSING)
         try:
             return ask(self._session)
+        except LayersMissing:
+            raise
         except EngineError as error:
-            if error.retry:
+            if self._may_pass(error):
                 raise
+            if self._without_matching is not None:
+                self._session, self._unmatched, self._without_matching = self._without_matching(), error, None
+                raise _WithoutMatching from error
             self._session, self._failure = None, error
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Q
@@ -118,15 +119,26 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
         source = _open(client, repository=tag.repository.name, digest=scan.manifest_digest, image=scan.image)
         owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
         lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))
-        session = installed.trivy().session(categories=analysed) if analysed else None
+        session = installed.trivy().session(categories=analysed, owner=origin) if analysed else None
+        rest = analysed - {RiskCategory.VULNERABILITIES}
         if session:
             stack.enter_context(session.coming())
         malware = RiskCategory.MALWARE in categories
-        look = Look(run, source, lease, session=session, malware=malware, check=check)
+        look = Look(
+            run,
+            source,
+            lease,
+            session=session,
+            without_matching=partial(installed.trivy().session, categories=rest) if rest != analysed and rest else None,
+            malware=malware,
+            check=check,
+        )
         seen = look.see()
     if seen.failure:
         for category in analysed:
             findings.outcomes[category].fail(seen.failure.reason, seen.failure.remedy)
+    elif seen.unmatched:
+        findings.outcomes[RiskCategory.VULNERABILITIES].fail(seen.unmatched.reason, seen.unmatched.remedy)
     if seen.malware_failure:
         findings.outcomes[RiskCategory.MALWARE].fail(seen.malware_failure.reason, seen.malware_failure.remedy)
     return seen

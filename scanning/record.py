@@ -28,6 +28,7 @@ T = TypeVar("T")
 PURL_LENGTH = SYSTEM_LENGTH = 600
 MATCH_KEY = ("package_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
+AT_ONCE = 10_000  # rows that are held in memory before they are written
 CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
 
@@ -72,7 +73,10 @@ def record_matches(
     for chunk in _chunks(packages):
         rows = PackageVulnerability.objects.filter(package_id__in=chunk)
         present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
-    added, changed = [], []
+    added: list[PackageVulnerability] = []
+    changed: list[PackageVulnerability] = []
+    differing: set[int] = set()
+    number = 0
     for (package, vulnerability), match in wanted.items():
         there = present.get((package, vulnerability))
         if there and there[:-1] == tuple(getattr(match, name) for name in MATCH_VALUES):
@@ -82,6 +86,11 @@ def record_matches(
         if there is None:
             row.rematch_id = rematch
             added.append(row)
+            differing.add(package)
+            number += 1
+            if len(added) >= AT_ONCE:  # an image may have hundreds of thousands
+                PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
+                added = []
         elif there[:-1] != tuple(values.values()):  # else a text that was cut to fit
             row.pk = there[-1]
             changed.append(row)
@@ -92,8 +101,8 @@ def record_matches(
         PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
     for some in _chunks(pk for _key, pk in gone):
         PackageVulnerability.objects.filter(pk__in=some).delete()
-    differing = {row.package_id for row in (*added, *changed)} | {package for (package, _other), _pk in gone}
-    return Changes(differing, len(added), len(gone), _counted(wanted.values()))
+    differing |= {row.package_id for row in changed} | {package for (package, _other), _pk in gone}
+    return Changes(differing, number, len(gone), _counted(wanted.values()))
 
 
 def _counted(matches: Iterable[MatchFact]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from console.scope import current
-from scanning import counts, database, fleet, installed, record
+from scanning import counts, database, fleet, installed, record, releases
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, Matches, matched_with
 from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Rematch
@@ -220,6 +220,7 @@ def _note_results(matcher: Matcher) -> None:
     results.exclude(image__in=only_by_scan).exclude(
         database_updated_at=matcher.database.built_at, engine_version=version
     ).update(database_updated_at=matcher.database.built_at, engine_version=version)
+    releases.judge_again(matcher.database.folder)
 
 
 def last_news() -> Rematch | None:

@@ -40,6 +40,7 @@ def count() -> dict[str, int]:
     conditions = {
         "fell": Q(fell_from__gt=0),
         "failed": Q(outcome=CategoryResult.Outcome.FAILED),
+        "partial": Q(outcome=CategoryResult.Outcome.PARTIAL),
         "unsupported": Q(outcome=CategoryResult.Outcome.UNSUPPORTED),
         "outdated": looked.outdated(),
     }
@@ -56,7 +57,8 @@ def coverage() -> Iterable[Signal]:
     texts = {
         "fell": _("Findings fell to zero"),
         "failed": _("A risk category failed"),
-        "unsupported": _("Unknown or end-of-life system"),
+        "partial": _("Partly scanned"),
+        "unsupported": _("Unsupported operating system"),
         "outdated": _("Older engine or database"),
     }
     for word, number in kept.read("coverage").values.items():

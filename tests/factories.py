@@ -81,14 +81,15 @@ def tag(
     return Tag.objects.create(repository=repository, name=name, manifest=manifest, image=of, **defaults | values)
 
 
-def scanned(**counts: int) -> dict[str, Any]:
-    """Values of an image that was scanned for all categories and has ``counts``."""
+def scanned(**counts: int | str) -> dict[str, Any]:
+    """Values of an image that was scanned for all categories and has ``counts``, and coverages other than done."""
     ranks = {"critical": 5, "high": 4, "medium": 3, "low": 2, "unknown": 1, "viruses": 4, "trojans": 4, "sensitive": 4}
     return {
         "scan_state": Image.ScanState.SCANNED,
         "last_scanned_at": timezone.now() - timedelta(minutes=12),
         "os_name": "debian 12.6",
         **CLEAN,
+        **dict.fromkeys(Image.COVERAGES, Image.Coverage.DONE),
         **counts,
         "highest": max((ranks[name] for name, count in counts.items() if count and name in ranks), default=0),
     }

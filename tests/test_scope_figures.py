@@ -23,7 +23,7 @@ from console.jobs.models import Lane, State
 from console.listing import views
 from console.models import Export, Team, User
 from console.scope import of, within
-from inventory import overview, trend
+from inventory import overview, summary, trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry
 from scanning import reach, runs, schedule, seen, tasks
@@ -147,7 +147,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     now = timezone.now()
     Snapshot.objects.create(
         **dict.fromkeys(
-            ("images", "scanned", "at_risk", "critical", "high", "medium", "low", "unknown", "fixable"), 999
+            ("images", "scanned", "at_risk", "partly_scanned", "safe", *summary.SEVERITIES, "fixable"), 999
         ),
         malware=999,
         sensitive=999,

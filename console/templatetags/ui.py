@@ -42,7 +42,21 @@ STATES = {
     "cancelled": ("cancelled", "stop", "", gettext_lazy("Cancelled")),
 }
 # Icons of which each row of a list may have one: in the page and not behind a long address, see row_icon.
-ROW_ICONS = ("todo", "clock", "ring", "done", "alert", "stop", "scan", "down", "shield", "bug", "key")
+ROW_ICONS = ("todo", "clock", "ring", "done", "alert", "stop", "scan", "down", "shield", "half", "bug", "key")
+# security status of an image → CSS class of its tag, icon, word
+SECURITY = {
+    "at-risk": ("fault", "alert", gettext_lazy("At risk")),
+    "safe": ("ok", "shield", gettext_lazy("Safe")),
+    "partly-scanned": ("", "half", gettext_lazy("Partly scanned")),
+    "not-known": ("off", "todo", gettext_lazy("Not known")),
+}
+# coverage of a category of an image → what is said of its count, where that is not all there may be
+COVERAGE = {
+    "": gettext_lazy("not scanned"),
+    "partial": gettext_lazy("partly scanned"),
+    "failed": gettext_lazy("scan exception"),
+    "unsupported": gettext_lazy("unsupported"),
+}
 SEVERITIES = (  # name, letter in a narrow place, label
     ("critical", gettext_lazy("C"), gettext_lazy("Critical")),
     ("high", gettext_lazy("H"), gettext_lazy("High")),
@@ -231,44 +245,72 @@ def compact(count: int | None) -> str:
 
 
 @register.simple_tag
+def security(image: Any) -> SafeString:
+    """Show the security status of ``image``: shape and word, with ``data-security``. None is an image not readable."""
+    state = getattr(image, "security", None) or "not-known"
+    kind, symbol, label = SECURITY[state]
+    return render_to_string(
+        "components/security.html", {"state": state, "kind": kind, "symbol": symbol, "label": label}
+    )
+
+
+@register.simple_tag
 def risks(image: Any) -> SafeString:
     """Show what the last scan of ``image`` found: five severities, viruses and trojans, sensitive data.
 
-    "Not known" without any scan, "0 found" where all categories found nothing, "–" in a category not looked for.
+    "0 found" only of an image that is safe, "Partly scanned" where what was looked at has none, "Not known" where
+    nothing was looked at. "–" in a category that may have more than the zero that was counted.
     """
     counts = tuple(getattr(image, name, None) for name, _letter, _label in SEVERITIES)
     more = (getattr(image, "malware", None), getattr(image, "sensitive", None))
+    coverage = tuple(getattr(image, f"{name}_coverage", "") for name in ("vulnerabilities", "malware", "sensitive"))
     busy = getattr(image, "scan_state", "") in {"queued", "running"}
-    return _risks(counts, *more, busy, get_language())
+    return _risks(counts, *more, coverage, getattr(image, "security", "not-known"), busy, get_language())
 
 
 @lru_cache(maxsize=2000)  # the rows of a list have it in common, for they are tags of the same images
 def _risks(
-    severities: tuple[int | None, ...], malware: int | None, sensitive: int | None, busy: bool, _language: str
+    severities: tuple[int | None, ...],
+    malware: int | None,
+    sensitive: int | None,
+    coverage: tuple[str, str, str],
+    security: str,
+    busy: bool,
+    _language: str,
 ) -> SafeString:
-    found = list(zip(SEVERITIES, severities, strict=True))
-    everything = [*severities, malware, sensitive]
-    marks = [(_("Viruses and trojans"), malware), (_("Sensitive data"), sensitive)]
-    told = [(label, count) for (_name, _letter, label), count in found] + marks
+    matched, read, searched = coverage
+    slots = [
+        {"name": name, "letter": letter, "label": label, "count": count, "coverage": matched}
+        for (name, letter, label), count in zip(SEVERITIES, severities, strict=True)
+    ]
+    marks: list[dict[str, Any]] = [
+        {"icon": "bug", "label": _("Viruses and trojans"), "count": malware, "kind": "bad", "coverage": read},
+        {"icon": "key", "label": _("Sensitive data"), "count": sensitive, "kind": "", "coverage": searched},
+    ]
+    for one in (*slots, *marks):
+        one["shown"] = compact(one["count"] if one["count"] or one["coverage"] == "done" else None)
+    for mark in marks:
+        mark["kind"] = mark["kind"] if mark["count"] else "zero"
     context = {
-        "known": any(count is not None for count in everything),
+        "known": security != "not-known",
         "busy": busy,
-        "clean": all(count == 0 for count in everything),
-        "title": listed(f"{label}: {_counted(count)}" for label, count in told),
-        "slots": [
-            {"name": name, "letter": letter, "count": count, "shown": compact(count)}
-            for (name, letter, _label), count in found
-        ],
-        "marks": [
-            {"icon": symbol, "shown": compact(count), "kind": "zero" if not count else kind}
-            for symbol, count, kind in (("bug", malware, "bad"), ("key", sensitive, ""))
-        ],
+        "clean": security == "safe",
+        "partly": security == "partly-scanned",
+        "title": listed(  # what the five severities lack is said after the last
+            f"{one['label']}: {_counted(one['count'], 'done' if one in slots[:-1] else one['coverage'])}"
+            for one in (*slots, *marks)
+        ),
+        "slots": slots,
+        "marks": marks,
     }
     return render_to_string("components/risks.html", context)
 
 
-def _counted(count: int | None) -> str:
-    return _("not looked for") if count is None else f"{count:,}"
+def _counted(count: int | None, coverage: str) -> str:
+    """Return a count in words, with what it may lack."""
+    if count is None:
+        return str(COVERAGE.get(coverage, COVERAGE[""]))
+    return f"{count:,}" if coverage == "done" else f"{count:,} ({COVERAGE.get(coverage, COVERAGE[''])})"
 
 
 @register.inclusion_tag("components/field.html")

@@ -126,6 +126,27 @@ class Image(models.Model):
         HIGH = 4, _("High")
         CRITICAL = 5, _("Critical")
 
+    class Coverage(models.TextChoices):
+        """How the last scan that was to look for a category came out; "" where none ever was."""
+
+        NONE = "", _("Category not scanned")
+        DONE = "done", _("Scanned")
+        PARTIAL = "partial", _("Partly scanned")
+        FAILED = "failed", _("Scan exception")
+        UNSUPPORTED = "unsupported", _("Unsupported")
+
+    class Security(models.TextChoices):
+        """What is known of the security of an image. The values sort by what wants a person first."""
+
+        AT_RISK = "at-risk", _("At risk")
+        NOT_KNOWN = "not-known", _("Not known")
+        PARTLY_SCANNED = "partly-scanned", _("Partly scanned")
+        SAFE = "safe", _("Safe")
+
+    # An image is fully scanned where each of these is done: the three categories of the product, whatever the last scan
+    # was asked for. A category that nobody asked for leaves an image partly scanned.
+    COVERAGES = ("vulnerabilities_coverage", "malware_coverage", "sensitive_coverage")
+
     # By state what wants a person first.
     SCAN_ORDER = (
         ScanState.FAILED,
@@ -172,7 +193,12 @@ class Image(models.Model):
     # of all findings of all kinds
     highest = models.PositiveSmallIntegerField(null=True, blank=True, choices=Severity.choices)
 
-    # What lists of a million tags are ordered by. The database makes them of the columns above.
+    # Of each category what the last scan that was to look for it came to. Its count may be older: of a scan before.
+    vulnerabilities_coverage = models.CharField(max_length=12, choices=Coverage.choices, blank=True)
+    malware_coverage = models.CharField(max_length=12, choices=Coverage.choices, blank=True)
+    sensitive_coverage = models.CharField(max_length=12, choices=Coverage.choices, blank=True)
+
+    # What lists of a million tags are ordered and narrowed by. The database makes them of the columns above.
     scan_order = models.GeneratedField(
         expression=Case(
             *(When(scan_state=state.value, then=Value(place)) for place, state in enumerate(SCAN_ORDER)),
@@ -184,11 +210,22 @@ class Image(models.Model):
     risk_order = models.GeneratedField(
         expression=_risk_order(), output_field=models.BigIntegerField(null=True), db_persist=True, null=True
     )
+    security = models.GeneratedField(
+        expression=Case(
+            When(highest__gt=Severity.NONE.value, then=Value(Security.AT_RISK.value)),
+            When(highest__isnull=True, then=Value(Security.NOT_KNOWN.value)),
+            When(**dict.fromkeys(COVERAGES, Coverage.DONE.value), then=Value(Security.SAFE.value)),
+            default=Value(Security.PARTLY_SCANNED.value),
+        ),
+        output_field=models.CharField(max_length=14, choices=Security.choices),
+        db_persist=True,
+    )
 
     class Meta:
         indexes = [
             models.Index(fields=["scan_order", "id"], name="image_scan_order"),
             models.Index(fields=["risk_order", "id"], name="image_risk_order"),
+            models.Index(fields=["security", "id"], name="image_security"),
             models.Index(fields=["created", "id"], name="image_created"),
             models.Index(fields=["fixable", "id"], name="image_fixable"),
             models.Index(fields=["packages", "id"], name="image_packages"),
@@ -234,12 +271,9 @@ class Image(models.Model):
         return None if self.viruses is None or self.trojans is None else self.viruses + self.trojans
 
     @property
-    def at_risk(self) -> bool | None:
-        """True with any finding, False where all categories looked found nothing, None where nothing is known."""
-        found = (self.vulnerabilities, self.malware, self.sensitive)
-        if any(found):
-            return True
-        return None if all(count is None for count in found) else False
+    def is_fully_scanned(self) -> bool:
+        """Whether the last scan of each category was done on everything in the image."""
+        return all(getattr(self, name) == self.Coverage.DONE for name in self.COVERAGES)
 
 
 class ImageLayer(models.Model):

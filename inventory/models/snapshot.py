@@ -17,14 +17,17 @@ class Snapshot(models.Model):
     images = models.PositiveIntegerField()
     scanned = models.PositiveIntegerField()  # images of which anything is known; the figures below are of those
     at_risk = models.PositiveIntegerField()
-    critical = models.PositiveIntegerField()
-    high = models.PositiveIntegerField()
-    medium = models.PositiveIntegerField()
-    low = models.PositiveIntegerField()
-    unknown = models.PositiveIntegerField()
-    fixable = models.PositiveIntegerField()
-    malware = models.PositiveIntegerField()
-    sensitive = models.PositiveIntegerField()
+    partly_scanned = models.PositiveIntegerField()
+    safe = models.PositiveIntegerField()
+    # None where no image has a result of the category.
+    critical = models.PositiveIntegerField(null=True)
+    high = models.PositiveIntegerField(null=True)
+    medium = models.PositiveIntegerField(null=True)
+    low = models.PositiveIntegerField(null=True)
+    unknown = models.PositiveIntegerField(null=True)
+    fixable = models.PositiveIntegerField(null=True)
+    malware = models.PositiveIntegerField(null=True)
+    sensitive = models.PositiveIntegerField(null=True)
 
     class Meta:
         ordering = ["-day"]
@@ -34,6 +37,7 @@ class Snapshot(models.Model):
         return f"{self.day}"
 
     @property
-    def vulnerabilities(self) -> int:
-        """All vulnerabilities of the day."""
-        return self.critical + self.high + self.medium + self.low + self.unknown
+    def vulnerabilities(self) -> int | None:
+        """All vulnerabilities of the day; None where no image has a result."""
+        counts = (self.critical, self.high, self.medium, self.low, self.unknown)
+        return None if any(count is None for count in counts) else sum(count or 0 for count in counts)

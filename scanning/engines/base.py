@@ -171,6 +171,12 @@ class ImageReport:
     # What packages of the operating system are matched by; None where that takes more than a package and its system.
     system: str | None = None
     matched_with: str = ""  # engine and database, in an order of age
+    release_listed: bool = True  # whether the database has advisories for this release of it
+    os_unknown: bool = False  # packages of an operating system, and it is not known of which
+    # The package database of the system that is damaged, with how: ``package_databases.Damage``, "" where none is.
+    damaged_database: str = ""
+    damage: str = ""
+    unread: tuple[str, ...] = ()  # files of packages that could not be read
 
 
 class MalwareEngine(Protocol):

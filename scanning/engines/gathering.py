@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -35,11 +35,19 @@ class _Asked(Generic[T, R]):
 class Gathering(Generic[T, R]):
     """Calls ``work`` with some items and a check that raises where nobody waits any more; for as many at once as wait.
 
-    ``most`` bounds how many. While others are known to come, it waits ``linger`` seconds for them.
+    ``most`` bounds how many, and all have one ``key``: those of other keys wait for the next time. While others are
+    known to come, it waits ``linger`` seconds for them.
     """
 
-    def __init__(self, work: Callable[[Sequence[T], Check], Sequence[R]], *, most: int, linger: float) -> None:
-        self._work, self._most, self._linger = work, most, linger
+    def __init__(
+        self,
+        work: Callable[[Sequence[T], Check], Sequence[R]],
+        *,
+        most: int,
+        linger: float,
+        key: Callable[[T], Hashable] = lambda _item: None,
+    ) -> None:
+        self._work, self._most, self._linger, self._key = work, most, linger, key
         self._changed = threading.Condition()
         self._waiting: list[_Asked[T, R]] = []
         self._coming = 0
@@ -93,7 +101,8 @@ class Gathering(Generic[T, R]):
         with self._changed:
             while self._coming > len(self._waiting) < self._most and (left := ends - time.monotonic()) > 0:
                 self._changed.wait(left)
-            some = [asked for asked in self._waiting if not asked.gone][: self._most]
+            some = [asked for asked in self._waiting if not asked.gone]
+            some = [asked for asked in some if self._key(asked.item) == self._key(some[0].item)][: self._most]
             self._waiting = [asked for asked in self._waiting if not asked.gone and asked not in some]
             self._at_work = bool(some)
             return some

@@ -17,7 +17,7 @@ from scanning.engines.base import Check, EngineError, ImageInput, ImageReport, R
 from scanning.engines.trivy_binary import PINNED_SHA256, Binary
 from scanning.engines.trivy_cache import Memory, make_java_index
 from scanning.engines.trivy_command import SCANNERS, VERSION_SECONDS, Runner, scanners, start
-from scanning.engines.trivy_database import DatabaseFacts, check_file, read_facts
+from scanning.engines.trivy_database import DatabaseFacts, check_file, check_whole, read_facts
 from scanning.engines.trivy_match import Matcher, matched_with
 from scanning.engines.trivy_together import Together
 from scanning.engines.trivy_turn import CacheDamaged, LayersMissing, Told, Tool, Turn, alone, config_of
@@ -25,6 +25,7 @@ from scanning.engines.trivy_turn import CacheDamaged, LayersMissing, Told, Tool,
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 
 OLD_DATABASE_DAYS = 7
+NOTES_FORM = 2  # of what is kept of a layer; of another form nothing is taken over
 
 
 class Trivy:
@@ -112,17 +113,18 @@ class Trivy:
             database_is_demo=database is not None and database.is_demo,
         )
 
-    def session(self, *, categories: Collection[RiskCategory]) -> TrivySession:
+    def session(self, *, categories: Collection[RiskCategory], owner: str = "") -> TrivySession:
         """Return one image's turn with Trivy, within which the database stays the same.
 
+        ``owner`` says whose image it is: it shares runs with other images of that owner alone.
         Raises EngineError where the engine cannot work, or where ``categories`` hold vulnerabilities and there is no
         database.
         """
         wanted = frozenset(categories) & self.categories
         tool = self._tool(wanted)
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
-        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key}".encode()).hexdigest()[:16]
-        return TrivySession(tool, self._memory, variant, self._gathering)
+        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key} {NOTES_FORM}".encode()).hexdigest()[:16]
+        return TrivySession(tool, self._memory, variant, self._gathering, owner)
 
     def _tool(self, categories: frozenset[RiskCategory]) -> Tool:
         path, _digest = self._binary.verified()
@@ -159,8 +161,9 @@ class TrivySession:
     Within ``coming()`` images that are looked at meanwhile may share its runs.
     """
 
-    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together) -> None:
+    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together, owner: str) -> None:
         self._tool, self._memory, self._variant, self._gathering = tool, memory, variant, gathering
+        self._owner = owner
         self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
         self.coming = gathering.coming
 
@@ -190,13 +193,15 @@ class TrivySession:
         try:
             if lost := absent - notes.keys():
                 raise LayersMissing(lost)
-            turn = Turn(image, notes, scratch, timeout, whole)
+            turn = Turn(image, notes, scratch, timeout, whole, owner=self._owner)
             told = self._gathering.ask(self._tool, turn, check=check) or alone(self._tool, turn, check=check)
         except LayersMissing as missing:
             self._memory.forget(self._variant, absent | missing.diff_ids)
             raise
         except CacheDamaged:
             self._memory.forget(self._variant, absent)
+            if self.database:
+                check_whole(self.database.folder)  # Trivy ends in the same way where that is what is damaged
             raise
         self._memory.keep(self._variant, {diff_id: note for diff_id, note in told.learnt.items() if note.record})
         return told

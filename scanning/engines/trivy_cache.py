@@ -39,6 +39,8 @@ class LayerNote:
     key: str  # of the record in Trivy's cache
     record: bytes  # JSON
     secrets: Mapping[str, Shown] = field(default_factory=dict)
+    databases: Mapping[str, str] = field(default_factory=dict)  # of package managers: path → package_databases.Damage
+    warnings: Mapping[str, str] = field(default_factory=dict)  # of Trivy on files of the layer: path → what it says
 
 
 class Memory(Protocol):

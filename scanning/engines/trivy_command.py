@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,15 @@ FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to loo
 VERSION_SECONDS = 60.0
 
 FLAGS = (
-    *("--format", "json", "--list-all-pkgs", "--quiet", "--no-progress"),
+    *("--format", "json", "--list-all-pkgs", "--no-progress"),
     *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),
     *("--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update", "--skip-check-update"),
     *("--config", "", "--ignorefile", "", "--secret-config", ""),
 )  # "": read no such file, whatever lies in the working folder
+
+
+class ReportTooLarge(EngineError):
+    """Trivy has found more than one report can hold."""
 
 
 class Runner(Protocol):
@@ -77,7 +82,7 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             "Raise the timeout in Scanning settings, or scan at a quieter time.",
         ) from error
     except process.ProcessOutputTooLarge as error:
-        raise EngineError(
+        raise ReportTooLarge(
             f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         ) from error
@@ -102,6 +107,21 @@ def environment(home: Path) -> dict[str, str]:
         "GOMEMLIMIT": f"{MEMORY_BYTES // 2 // 1024**2}MiB",
         "GOGC": "400",  # collect rubbish less often: halves the time of a short run and takes 40 MB more
     }
+
+
+_WARNING = re.compile(r'\tWARN\t[^\t]*\tfile_path=(?P<path>"(?:[^"\\\n]|\\[^\n])*"|[^\s"]+)')
+
+
+def unread_files(finished: process.Finished) -> set[str]:
+    """Return the paths of the files that Trivy has warned of: it could not read them."""
+    found = set()
+    for warning in _WARNING.finditer(finished.stderr_tail):
+        path = warning["path"]
+        try:
+            found.add(str(json.loads(path)) if path.startswith('"') else path)
+        except ValueError:  # Go escapes more than JSON knows
+            found.add(path.strip('"'))
+    return found
 
 
 def is_cache_damaged(finished: process.Finished) -> bool:

@@ -46,6 +46,7 @@ class Report:
     os_name: str = ""
     os_end_of_life: bool = False
     os_listed: bool = True
+    os_unknown: bool = False  # there are packages of an operating system that Trivy does not know
     system: Json = field(default_factory=dict)  # operating system as Trivy describes it
     packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by purl and path
     vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
@@ -83,6 +84,7 @@ def read_report(text: bytes) -> Report:
         reader.report.os_name = f"{family} {_str(system, 'Name')}".strip() if known else ""
         reader.report.os_end_of_life = system.get("EOSL") is True
         reader.report.os_listed = not known or family in LISTED
+        reader.report.os_unknown = family == "none"
         reader.report.system = {name: member for name, member in system.items() if name != "EOSL"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(

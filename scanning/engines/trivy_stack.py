@@ -137,6 +137,15 @@ def _stack(layers: Sequence[tuple[str, bytes, Json]]) -> Stack:
     )
 
 
+def hidden(note: LayerNote) -> list[str]:
+    """Return the paths that a layer hides of those below it, with all that lies below them."""
+    try:
+        record = _parsed.of(note.record)
+        return [str(each).removesuffix("/") for each in (*(record.get("OpaqueDirs") or ()), *_whiteouts(record))]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
 def _whiteouts(record: Json) -> Sequence[str]:
     return record.get("WhiteoutFiles") or ()
 

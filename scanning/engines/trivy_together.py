@@ -1,4 +1,7 @@
-"""Images that come to Trivy at the same time share its runs, for most of a short run is the start of Trivy."""
+"""Images that come to Trivy at the same time share its runs, for most of a short run is the start of Trivy.
+
+Those of one owner alone: a Trivy that one of them took over could lie about the others.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import itertools
 import logging
 import os
 import shutil
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,6 +25,7 @@ log = logging.getLogger(__name__)
 MOST = 16  # images in one run
 SMALL_BYTES = 32 * 1024**2  # uncompressed; an image that brings more is looked at alone, so that none waits for it
 LINGER_SECONDS = 0.5
+OWNERS = 4  # whose packages are remembered at once; each takes up to 40 MB
 _NUMBERS = itertools.count()
 
 
@@ -28,10 +34,12 @@ class Together:
 
     def __init__(self) -> None:
         self._gathering: Gathering[tuple[Tool, Turn], Told | None] = Gathering(
-            self._work, most=MOST, linger=LINGER_SECONDS
+            self._work, most=MOST, linger=LINGER_SECONDS, key=lambda asked: asked[1].owner
         )
         self._keys: dict[str, str] = {}  # Matcher.key() by version
-        self._known: tuple[str, KnownPackages] = ("", KnownPackages())  # of the last database
+        # By owner, of the last database: what was told in runs with images of one is not believed of those of others.
+        self._known: OrderedDict[str, tuple[str, KnownPackages]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def coming(self) -> AbstractContextManager[None]:
         """Say that an image is on its way here, for whose sake others may wait a moment."""
@@ -49,7 +57,7 @@ class Together:
             stacked = stack_of(turn)
             if stacked is None:
                 return None
-            if report := report_of(tool, turn, stacked, self._packages(tool)):
+            if report := report_of(tool, turn, stacked, self._packages(tool, turn.owner)):
                 return Told(report, {})
             turn = replace(turn, stacked=stacked)
             if not self._gathering.others:
@@ -58,10 +66,16 @@ class Together:
             return None
         return self._gathering.ask((tool, turn), check=check)
 
-    def _packages(self, tool: Tool) -> KnownPackages:
-        if self._known[0] != tool.matched_with:
-            self._known = (tool.matched_with, KnownPackages())
-        return self._known[1]
+    def _packages(self, tool: Tool, owner: str) -> KnownPackages:
+        with self._lock:
+            matched_with, known = self._known.get(owner) or ("", None)
+            if known is None or matched_with != tool.matched_with:
+                known = KnownPackages()
+            self._known[owner] = (tool.matched_with, known)
+            self._known.move_to_end(owner)
+            while len(self._known) > OWNERS:
+                self._known.popitem(last=False)
+            return known
 
     def _work(self, asked: Sequence[tuple[Tool, Turn]], check: Check) -> Sequence[Told | None]:
         tool = asked[0][0]
@@ -76,7 +90,7 @@ class Together:
             scratch.mkdir(mode=0o700)
             if not (key := self._keys.get(tool.version)):
                 key = self._keys[tool.version] = tool.matcher().key(scratch, check)
-            return together(tool, turns, self._packages(tool), key=key, scratch=scratch, check=check)
+            return together(tool, turns, self._packages(tool, turns[0].owner), key=key, scratch=scratch, check=check)
         except (EngineError, OSError) as error:
             log.info("Trivy could not look at %s images together, each is looked at alone: %s", len(turns), error)
             return [None] * len(turns)

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 from console.jobs import process
+from scanning.engines import package_databases, trivy_parts
 from scanning.engines.base import (
     Check,
     EngineError,
@@ -20,14 +22,26 @@ from scanning.engines.base import (
     StoredLayer,
 )
 from scanning.engines.trivy_cache import LayerNote, Shown, make_cache, read_cache, without_files
-from scanning.engines.trivy_command import FLAGS, Runner, failure, is_cache_damaged, scanners, start
+from scanning.engines.trivy_command import (
+    FLAGS,
+    REPORT_BYTES,
+    ReportTooLarge,
+    Runner,
+    failure,
+    is_cache_damaged,
+    scanners,
+    start,
+    unread_files,
+)
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_known import KnownPackages
 from scanning.engines.trivy_layout import layer_path, write_layout
 from scanning.engines.trivy_match import MARK, Matcher, system_of
+from scanning.engines.trivy_parts import make_empty_database
+from scanning.engines.trivy_releases import is_listed
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
-from scanning.engines.trivy_stack import Json, NotStackable, Stack, stack
+from scanning.engines.trivy_stack import Json, NotStackable, Stack, hidden, stack
 
 TOGETHER_SECONDS = 60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own
 MANY_PACKAGES = 20_000  # in a run for several images
@@ -86,6 +100,7 @@ class Turn:
     timeout: float
     whole: bool = True
     stacked: Stack | None = None  # what the image holds, where that is known already
+    owner: str = ""  # whose image it is: it shares no run with those of others
 
 
 @dataclass(frozen=True)
@@ -102,17 +117,67 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
     Raises LayersMissing where a layer without a path is needed after all, else EngineError, and what ``check`` does.
     """
     if not turn.whole:
-        _report, learnt = _read_layers(tool, turn.image.layers, turn.scratch, turn.timeout, check)
+        # Nobody asks what is wrong with the layers by themselves, and it may be more than a report can hold.
+        reader = replace(tool, database=_nothing_listed(tool, turn))
+        _report, learnt = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
         return Told(None, learnt)
+    try:
+        return _alone(tool, turn, tool.database, check=check)
+    except ReportTooLarge:
+        if tool.database is None:
+            raise
+        return _in_parts(tool, turn, check=check)
+
+
+def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
+    """Return the same of an image with more vulnerabilities than a report can hold."""
+    told = _alone(tool, turn, _nothing_listed(tool, turn), check=check)
+    assert told.report is not None  # noqa: S101 (asked for)
+    if told.report.system is None:
+        raise ReportTooLarge(
+            f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
+            "The image holds more findings than can be kept; split it up.",
+        )
+    matches, vulnerabilities = trivy_parts.match(
+        tool.matcher(), told.report.packages, system=told.report.system, scratch=turn.scratch, check=check
+    )
+    return Told(replace(told.report, matches=matches, vulnerabilities=vulnerabilities), told.learnt)
+
+
+def _nothing_listed(tool: Tool, turn: Turn) -> DatabaseFacts | None:
+    """Return a database in place of the tool's that lists no vulnerabilities."""
+    if tool.database is None:
+        return None
+    return replace(tool.database, folder=make_empty_database(turn.scratch / "no-vulnerabilities"))
+
+
+def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Check) -> Told:
     notes = turn.notes
     with _work(turn.scratch) as work:
-        finished = _start(tool, turn.image, notes.values(), work, flags=FLAGS[:3], timeout=turn.timeout, check=check)
+        flags = (
+            FLAGS[:3] if RiskCategory.VULNERABILITIES in tool.categories else FLAGS[:2]
+        )  # with all packages, or none
+        finished = _start(
+            replace(tool, database=database),
+            turn.image,
+            notes.values(),
+            work,
+            flags=flags,
+            timeout=turn.timeout,
+            check=check,
+        )
         if finished.returncode != 0:
             _fail(finished, notes.keys())
         report = read_report(finished.stdout)
-        learnt = _learn(tool, turn.image.layers, work, known=notes.values(), found=report.secrets, check=check)
+        unread = unread_files(finished)
+        learnt = _learn(
+            tool, turn.image.layers, work, known=notes.values(), found=report.secrets, unread=unread, check=check
+        )
         known = {**notes, **learnt}
         secrets = _secrets(report.secrets, known)
+    family = str(report.system.get("Family") or "")
+    own = any(fact.record is not None and "Type" not in fact.record for fact in report.packages.values())
+    system = system_of(report, [known[layer.diff_id].record for layer in turn.image.layers])
     looked_up = RiskCategory.VULNERABILITIES in tool.categories
     told = ImageReport(
         os_name=report.os_name,
@@ -122,8 +187,11 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         vulnerabilities=tuple(report.vulnerabilities.values()),
         matches=tuple(report.matches.values()),
         secrets=secrets if RiskCategory.SENSITIVE in tool.categories else (),
-        system=system_of(report, [known[layer.diff_id].record for layer in turn.image.layers]),
+        system=system,
         matched_with=tool.matched_with,
+        os_unknown=report.os_unknown,
+        release_listed=_is_listed(tool, report.system, system),
+        **_unreadable(turn.image.layers, known, family=family, has_packages=own),
     )
     return Told(told, learnt)
 
@@ -187,7 +255,45 @@ def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> I
         secrets=_secrets(stacked.secrets, turn.notes) if RiskCategory.SENSITIVE in tool.categories else (),
         system=stacked.system,
         matched_with=tool.matched_with,
+        release_listed=_is_listed(tool, matched.system.system, stacked.system),
+        **_unreadable(
+            turn.image.layers,
+            turn.notes,
+            family=str(json.loads(stacked.system)["OS"].get("Family") or "") if stacked.system else "",
+            has_packages=any("Type" not in package.record for package in stacked.packages),
+        ),
     )
+
+
+def _is_listed(tool: Tool, system: Mapping[str, object], described: str | None) -> bool:
+    """Return whether the database has advisories for a system; ``described`` is the ImageReport's ``system``.
+
+    Alpine's packages are matched by the release of their repository where it is of another than the system.
+    """
+    if tool.database is None:
+        return True
+    repository = json.loads(described).get("Repository") if described else None
+    if repository and repository.get("Family") == system.get("Family"):
+        system = {**system, "Name": repository.get("Release")}
+    return is_listed(tool.database.folder, system)
+
+
+class _Unreadable(TypedDict):
+    damaged_database: str
+    damage: str
+    unread: tuple[str, ...]
+
+
+def _unreadable(
+    layers: Sequence[StoredLayer], notes: Mapping[str, LayerNote], *, family: str, has_packages: bool
+) -> _Unreadable:
+    """Return what of an image's packages could not be read, by the notes of its layers."""
+    own = [notes[layer.diff_id] for layer in layers]
+    gone = [hidden(note) for note in own]
+    shown = package_databases.of_image(zip((note.databases for note in own), gone, strict=True))
+    path, damage = package_databases.judge(family, shown, has_packages=has_packages)
+    unread = package_databases.of_image(zip((note.warnings for note in own), gone, strict=True))
+    return {"damaged_database": path, "damage": damage.value, "unread": tuple(sorted(unread.keys() - {path}))}
 
 
 def _read_layers(
@@ -203,7 +309,8 @@ def _read_layers(
         if finished.returncode != 0:
             _fail(finished, ())
         report = read_report(finished.stdout)
-        return report, _learn(tool, layers, work, known=(), found=(), check=check)
+        unread = unread_files(finished)
+        return report, _learn(tool, layers, work, known=(), found=(), unread=unread, check=check)
 
 
 @contextmanager
@@ -259,11 +366,13 @@ def _learn(
     *,
     known: Collection[LayerNote],
     found: Sequence[FoundSecret],
+    unread: Collection[str],
     check: Check,
 ) -> dict[str, LayerNote]:
     """Return what Trivy has told of the layers that it has read, with their secrets masked and hashed.
 
-    All of a layer's secrets, also those that a layer above hides in this image: another image may show them.
+    ``unread`` are files that it has warned of, in any of the layers. All of a layer's secrets, also those that a layer
+    above hides in this image: another image may show them.
     """
     records = read_cache(work / "cache", known={note.key for note in known})
     new: dict[str, LayerNote] = {}
@@ -274,8 +383,11 @@ def _learn(
         secrets = [secret for secret in found if secret.diff_id == layer.diff_id]
         secrets += read_secrets(record, layer.diff_id)
         # By our own link to it: the scan that it came with may have ended meanwhile.
-        shown = show(secrets, layer_path(work / "layout", layer.diff_id), key=tool.key, check=check) if secrets else {}
-        new[layer.diff_id] = LayerNote(key, record if MARK in record else without_files(record), shown)
+        path = layer_path(work / "layout", layer.diff_id)
+        shown = show(secrets, path, key=tool.key, check=check) if secrets else {}
+        databases, warned = package_databases.look(path, also=unread, check=check)
+        kept = record if MARK in record else without_files(record)
+        new[layer.diff_id] = LayerNote(key, kept, shown, databases, dict.fromkeys(warned, "unread"))
     return new
 
 

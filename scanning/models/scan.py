@@ -200,6 +200,9 @@ class Scan(Job):
                     "scan": self,
                 },
             )
+        from scanning import image_coverage
+
+        image_coverage.write([self.image_id])
 
     @classmethod
     def states_changed(cls, jobs: Sequence[Self], to: State) -> None:

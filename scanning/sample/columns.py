@@ -23,7 +23,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
             Image,
             *("id", "image_id", "os", "architecture", "created", "history", "config_known", "layer_count"),
             *("scan_state", "scan_reason", "scan_remedy", "scanned_from", "last_scanned_at", "os_name"),
-            *(*counts, "malware_highest", "sensitive_highest", "highest"),
+            *(*counts, "malware_highest", "sensitive_highest", "highest", *Image.COVERAGES),
         ),
         "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_id", "seen_at"),
         "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from console.jobs.models import Lane, State
-from inventory.models import Snapshot
+from inventory.models import Image, Snapshot
 from registries.models import Registry
 from scanning import coverage, reach
 from scanning.engines.base import RiskCategory
@@ -323,6 +323,8 @@ class _Maker:
         found = [rank for rank, count in zip((5, 4, 3, 2, 1), counts, strict=False) if count]
         if state != "failed":
             reason = remedy = ""
+        partial = {category for category in CATEGORIES if known and rng.random() < 0.02}
+        outcomes = {each: _outcome(state, each in partial) for each in CATEGORIES} if last else {}
         values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
         self.image.add(
             *(pk, self._digest("image", seed), "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
@@ -330,6 +332,7 @@ class _Maker:
             os if known else "",
             *(values if known else [None] * len(values)),
             max([*found[:1], worst_malware, worst_secret], default=0) if known else None,
+            *(outcomes.get(name.removesuffix("_coverage"), "") for name in Image.COVERAGES),
         )
         size = sum(each for _key, _diff, each in layers)
         digest = self._digest("manifest", seed)
@@ -337,10 +340,8 @@ class _Maker:
         for position, (key, diff_id, _size) in enumerate(layers):
             self._tables["manifest_layer"].add(manifest, position, key)
             self._tables["image_layer"].add(pk, position, diff_id, position * 2)
-        for category in CATEGORIES if last else ():
-            outcome, told = "failed" if state == "failed" else "done", (reason, remedy)
-            if known and rng.random() < 0.02:
-                outcome, told = "partial", (PARTIAL, "")
+        for category, outcome in outcomes.items():
+            told = (PARTIAL, "") if outcome == "partial" else (reason, remedy)
             looked = (scanned_at, scanned_at if known else None, last.key if last else None)
             self._tables["result"].add(pk, category, outcome, *told, self._engine(category, scanned_at), *looked)
         self.made_images += 1
@@ -441,9 +442,14 @@ class _Maker:
             row = Snapshot.objects.get(pk=last.pk)
             row.pk, row.day, row.at = None, last.day - timedelta(days=back), self.now - timedelta(days=back)
             for name in ("at_risk", "critical", "high", "medium", "low", "fixable", "malware", "sensitive"):
-                setattr(row, name, int(getattr(row, name) * share))
+                if (figure := getattr(row, name)) is not None:
+                    setattr(row, name, int(figure * share))
             row.at_risk = min(row.at_risk, figures.images)
             row.save()
 
     def _digest(self, kind: str, seed: str) -> str:
         return f"sha256:{sha256(f'{self.seed} {kind} {seed}'.encode()).hexdigest()}"
+
+
+def _outcome(state: str, is_partial: bool) -> str:
+    return "failed" if state == "failed" else "partial" if is_partial else "done"

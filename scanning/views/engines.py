@@ -116,15 +116,36 @@ def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
 def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str, object]:
     """Return an engine as the page shows it, with how many images it could not look at last time."""
     facts = readiness.facts if readiness else ()
+    runs = [(_("Runs"), _runs(), False)] if title == "Trivy" else []
     held = [(_("Cage"), _held(process.cage(), clamd=title == "ClamAV"), False)] if readiness else []
     return {
         "title": title,
         "looks_for": looks_for,
         "readiness": readiness,
         "facts": [(LABELS.get(label, label), value, label == "SHA-256") for label, value in facts if label != PROBLEM]
+        + runs
         + held,
         "problems": [value for label, value in facts if label == PROBLEM],
     }
+
+
+def _runs() -> str:
+    """Return which images share a run of Trivy, and what one that takes it over could do to others."""
+    shared = _(
+        "Layers and packages that images have in common are read once for all of them: an image that took Trivy over "
+        "could lie about those it has in common with others."
+    )
+    if settings.SCANS_PER_WORKER == 1:
+        return f"{_('Each image has a run of its own.')} {shared}"
+    return "{} {}".format(
+        _(
+            "Up to %(n)d small images of one registry that are scanned at the same time share a run; images of two "
+            "registries never do. An image that took Trivy over could lie about the others of its run. To give each "
+            "image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
+        )
+        % {"n": installed.IMAGES_IN_A_RUN},
+        shared,
+    )
 
 
 def _held(cage: process.Cage, *, clamd: bool) -> str:

@@ -34,7 +34,11 @@ def image(**fields: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**counts, **states, **fields})
 
 
-CLEAN = dict.fromkeys(["critical", "high", "medium", "low", "unknown", "malware", "sensitive"], 0)
+CLEAN = {
+    **dict.fromkeys(["critical", "high", "medium", "low", "unknown", "malware", "sensitive"], 0),
+    **dict.fromkeys(["vulnerabilities_coverage", "malware_coverage", "sensitive_coverage"], "done"),
+    "security": "at-risk",
+}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,13 @@ def test_not_known_nothing_found_and_a_counted_zero_never_look_alike() -> None:
     assert "Not known" in render("{% risks image %}", image=None)
     assert "Not known" in render("{% risks image %}", image=image(scan_state="not-scanned"))
     assert "Not known yet" in render("{% risks image %}", image=image(scan_state="running"))
-    assert "0 found" in render("{% risks image %}", image=image(**CLEAN))
+    clean = render("{% risks image %}", image=image(**CLEAN | {"security": "safe"}))
+    assert "0 found" in clean
+    assert "#i-shield" in clean
+    partly = render("{% risks image %}", image=image(**CLEAN | {"security": "partly-scanned"}))
+    assert "Partly scanned" in partly
+    assert "0 found" not in partly
+    assert "#i-shield" not in partly
     some = render("{% risks image %}", image=image(**{**CLEAN, "high": 2}))
     assert "0 found" not in some
     assert 'title="Critical: 0, High: 2, Medium: 0' in some
@@ -131,10 +141,32 @@ def test_the_letter_of_a_severity_is_of_the_language_of_the_page() -> None:
 
 
 def test_a_category_not_looked_for_is_not_a_zero() -> None:
-    html = render("{% risks image %}", image=image(**{**CLEAN, "malware": None}))
+    html = render("{% risks image %}", image=image(**{**CLEAN, "low": 1, "malware": None, "malware_coverage": ""}))
     assert "0 found" not in html
-    assert "Viruses and trojans: not looked for, Sensitive data: 0" in html
+    assert "Viruses and trojans: not scanned, Sensitive data: 0" in html
     assert re.search(r"#i-bug.*?</svg>–<", html)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "words"),
+    [("partial", "partly scanned"), ("failed", "scan exception"), ("unsupported", "unsupported")],
+)
+def test_the_zero_of_a_category_that_is_not_done_is_not_shown_as_one(coverage: str, words: str) -> None:
+    html = render("{% risks image %}", image=image(**{**CLEAN, "low": 1, "malware_coverage": coverage}))
+    assert re.search(r"#i-bug.*?</svg>–<", html)
+    assert f"Viruses and trojans: 0 ({words})" in html
+    found = render("{% risks image %}", image=image(**{**CLEAN, "malware": 3, "malware_coverage": coverage}))
+    assert re.search(r"#i-bug.*?</svg>3<", found)
+
+
+@pytest.mark.parametrize("state", ["at-risk", "safe", "partly-scanned", "not-known"])
+def test_a_security_status_is_a_shape_and_a_word(state: str) -> None:
+    html = render("{% security image %}", image=image(security=state))
+    assert f'data-security="{state}"' in html
+    assert "<svg" in html
+    assert ("#i-shield" in html) is (state == "safe")
+    assert str(ui.SECURITY[state][2]) in html
+    assert 'data-security="not-known"' in render("{% security image %}", image=None)
 
 
 def test_large_counts_fit_their_slot_and_stay_exact_on_hover() -> None:

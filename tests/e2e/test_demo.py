@@ -44,7 +44,7 @@ def test_a_screenshot_shows_all_samples_scanned_and_the_virus_with_its_path_and_
     demo.said(r"^All sample images are scanned\.$")
     page.reload()
     while not page.get_by_role(
-        "link", name="Unknown or end-of-life system"
+        "link", name="Unsupported operating system"
     ).is_visible():  # figures are kept for a moment
         page.wait_for_timeout(1000)
         page.reload()

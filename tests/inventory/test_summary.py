@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from inventory.models import Image
-from inventory.summary import Counts, held, record_findings, record_state
+from inventory.summary import Counts, held, record_coverage, record_findings, record_state
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -25,15 +26,61 @@ def found(image: Image, counts: Counts, os_name: str | None = None) -> Image:
     return image
 
 
+def cover(image: Image, **coverage: str) -> None:
+    record_coverage({image.pk: coverage, 999_999: coverage})
+    image.refresh_from_db()
+
+
 def test_an_image_nobody_has_scanned_is_neither_safe_nor_at_risk(image: Image) -> None:
-    assert image.at_risk is None
+    image.refresh_from_db()
+    assert image.security == Image.Security.NOT_KNOWN
     assert image.highest is None
 
 
-def test_zero_found_is_safe_and_differs_from_not_looked_for(image: Image) -> None:
+def test_zero_found_in_one_category_is_no_safety(image: Image) -> None:
     found(image, NO_VULNERABILITIES)
-    assert (image.vulnerabilities, image.highest, image.at_risk) == (0, Image.Severity.NONE, False)
+    cover(image, vulnerabilities="done")
+    assert (image.vulnerabilities, image.highest) == (0, Image.Severity.NONE)
+    assert image.security == Image.Security.PARTLY_SCANNED
     assert image.malware is None
+
+
+DONE = {"vulnerabilities": "done", "malware": "done", "sensitive": "done"}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "security"),
+    [
+        (DONE, "safe"),
+        *((DONE | {name: how}, "partly-scanned") for name in DONE for how in ("partial", "failed", "unsupported")),
+        *(({other: "done" for other in DONE if other != name}, "partly-scanned") for name in DONE),
+        ({}, "partly-scanned"),
+    ],
+)
+def test_safe_is_what_was_scanned_for_everything_in_everything(
+    image: Image, coverage: dict[str, str], security: str
+) -> None:
+    found(image, replace(NO_VULNERABILITIES, viruses=0, trojans=0, sensitive=0))
+    cover(image, **coverage)
+    assert image.security == security
+    assert image.is_fully_scanned is (security == "safe")
+    found(image, Counts(sensitive=1))
+    assert image.security == "at-risk", "whatever else was not looked at"
+
+
+@pytest.mark.parametrize("how", ["failed", "unsupported", ""])
+def test_what_nobody_has_counted_is_not_known(image: Image, how: str) -> None:
+    cover(image, **dict.fromkeys(DONE, how))
+    assert image.security == Image.Security.NOT_KNOWN
+
+
+def test_progress_and_cancels_leave_the_security_status_as_it_is(image: Image) -> None:
+    found(image, replace(NO_VULNERABILITIES, viruses=0, trojans=0, sensitive=0))
+    cover(image, **DONE)
+    for state in Image.ScanState:
+        record_state(image_id=image.pk, state=state, reason="why")
+        image.refresh_from_db()
+        assert image.security == Image.Security.SAFE
 
 
 def test_a_scan_of_one_category_keeps_what_is_known_of_the_others(image: Image) -> None:
@@ -52,7 +99,7 @@ def test_the_worst_vulnerability_gives_the_highest_severity(image: Image, name: 
 def test_a_virus_that_is_gone_no_longer_raises_the_severity(image: Image) -> None:
     found(image, Counts(viruses=1, trojans=0, malware_highest=5))
     found(image, Counts(viruses=0, trojans=0, malware_highest=0))
-    assert (image.highest, image.at_risk) == (Image.Severity.NONE, False)
+    assert (image.highest, image.security) == (Image.Severity.NONE, Image.Security.PARTLY_SCANNED)
 
 
 def test_sensitive_data_of_no_stated_severity_counts_as_high(image: Image) -> None:

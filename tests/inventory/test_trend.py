@@ -18,7 +18,19 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def snapshot(day: date, **values: int) -> Snapshot:
-    names = ("images", "scanned", "at_risk", "critical", "high", "medium", "low", "unknown", "fixable")
+    names = (
+        "images",
+        "scanned",
+        "at_risk",
+        "partly_scanned",
+        "safe",
+        "critical",
+        "high",
+        "medium",
+        "low",
+        "unknown",
+        "fixable",
+    )
     figures = dict.fromkeys((*names, "malware", "sensitive"), 0) | values
     return Snapshot.objects.create(day=day, at=NOON, **figures)
 

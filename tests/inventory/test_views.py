@@ -91,6 +91,9 @@ def test_filters_combine(viewer: Client) -> None:
     factories.tag("risky", of=factories.image(**risky), in_=harbor)
     factories.tag("high", of=factories.image(**factories.scanned(high=2)), in_=quay)
     factories.tag("clean", of=factories.image(**factories.scanned()), in_=quay)
+    for name, coverage in (("malware alone", ""), ("encrypted", "partial"), ("cut database", "failed")):
+        partly = factories.scanned(vulnerabilities_coverage=coverage)
+        factories.tag(name, of=factories.image(**partly), in_=quay)
     factories.tag("fresh", in_=harbor)
     factories.tag("queued", of=factories.image(scan_state="queued"), in_=harbor)
     factories.tag("running", of=factories.image(scan_state="running"), in_=quay)
@@ -99,10 +102,13 @@ def test_filters_combine(viewer: Client) -> None:
     Tag.objects.filter(pk=unread.pk).update(image=None)
     assert shown(viewer, security="at-risk") == ["high", "risky"]
     assert shown(viewer, security="safe") == ["clean"]
+    assert shown(viewer, security="partly-scanned") == ["cut database", "encrypted", "malware alone"]
     assert shown(viewer, security="not-known") == ["failed", "fresh", "queued", "running", "unread"]
     assert shown(viewer, status="scanning") == ["queued", "running"]
     assert shown(viewer, status="not-scanned") == ["fresh", "unread"]
-    assert shown(viewer, status=["failed", "scanned"], type="quay") == ["clean", "failed", "high"]
+    assert shown(viewer, status=["failed", "scanned"], type="quay") == [
+        *("clean", "cut database", "encrypted", "failed", "high", "malware alone"),
+    ]
     assert shown(viewer, severity=["critical", "high"]) == ["high", "risky"]
     assert shown(viewer, severity="critical", registry=quay.pk) == []
     assert shown(viewer, fixable="yes") == ["risky"]
@@ -131,7 +137,10 @@ def test_nothing_found_not_known_and_failed_look_different(viewer: Client) -> No
     reason = {"scan_reason": "The registry has no such layer.", "scan_remedy": "Push the image again."}
     factories.tag("failed", of=factories.image(scan_state="failed", **reason))
     text = viewer.get(reverse("inventory:image-list")).content.decode()
-    for part in ("0 found", "Not known", "Not known yet", "pulling · 40 %", *reason.values()):
+    factories.tag("partly", of=factories.image(**factories.scanned(malware_coverage="partial")))
+    text = viewer.get(reverse("inventory:image-list")).content.decode()
+    assert text.count("#i-shield") == text.count("0 found") == 1
+    for part in ("0 found", "Partly scanned", "Not known", "Not known yet", "pulling · 40 %", *reason.values()):
         assert part in text
     for state in ("scanned", "not-scanned", "running", "failed"):
         assert f'data-state="{state}"' in text

@@ -167,3 +167,13 @@ def test_an_engine_that_is_not_ready_is_a_scan_exception_and_no_zero(
     assert image is not None
     assert image.highest is None
     assert image.scan_state == Image.ScanState.FAILED
+
+
+@pytest.mark.parametrize("scans", [1, 5])
+def test_the_page_says_which_images_share_a_run_and_how_to_keep_them_apart(scans: int) -> None:
+    with override_settings(SCANS_PER_WORKER=scans):
+        text = client("viewer").get(PAGE).content.decode()
+    assert ("Each image has a run of its own." in text) is (scans == 1)
+    assert ("of one registry that are scanned at the same time share a run" in text) is (scans == 5)
+    assert ("TALLYMAN_SCANS_PER_WORKER=1" in text) is (scans == 5)
+    assert "could lie about those it has in common with others" in text

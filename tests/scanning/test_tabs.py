@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from inventory.models import Tag
 from scanning.models import CategoryResult
@@ -173,9 +174,9 @@ def test_the_build_history_shows_what_each_step_brought(viewer: Client) -> None:
     [
         (CategoryResult.Outcome.DONE, "0 found"),
         (CategoryResult.Outcome.FAILED, "The rules could not be read. Check the folder."),
-        (CategoryResult.Outcome.PARTIAL, "Not everything was looked at"),
-        (CategoryResult.Outcome.UNSUPPORTED, "cannot be looked at for this"),
-        (None, "Not looked for"),
+        (CategoryResult.Outcome.PARTIAL, "Partly scanned"),
+        (CategoryResult.Outcome.UNSUPPORTED, "cannot be scanned for this"),
+        (None, "Category not scanned"),
     ],
 )
 def test_nothing_found_is_not_the_same_as_not_looked_for(viewer: Client, outcome: str | None, says: str) -> None:
@@ -184,8 +185,26 @@ def test_nothing_found_is_not_the_same_as_not_looked_for(viewer: Client, outcome
         factories.result(image, "malware", outcome, reason="The rules could not be read.", remedy="Check the folder.")
     text = tab(viewer, "malware", factories.tag(of=image))
     assert says in text
-    looked = outcome in {CategoryResult.Outcome.DONE, CategoryResult.Outcome.PARTIAL}
-    assert ("0 found" in text) is looked
+    assert ("0 found" in text) is (outcome == CategoryResult.Outcome.DONE)
+    assert ("#shield" in text) is (outcome == CategoryResult.Outcome.DONE)
+
+
+@pytest.mark.parametrize("outcome", [CategoryResult.Outcome.FAILED, CategoryResult.Outcome.UNSUPPORTED])
+def test_an_earlier_zero_is_dated_and_no_proof_after_a_scan_that_failed(viewer: Client, outcome: str) -> None:
+    image = factories.image(**factories.scanned())
+    factories.result(image, "malware", outcome, reason="The rules could not be read.", looked_at=timezone.now())
+    text = tab(viewer, "malware", factories.tag(of=image))
+    assert "0 found" not in text
+    assert "#shield" not in text
+    assert "<time" in text
+
+
+def test_a_fall_to_zero_that_nothing_explains_is_no_zero(viewer: Client) -> None:
+    image = factories.image(**factories.scanned())
+    factories.result(image, "malware", CategoryResult.Outcome.DONE, fell_from=3)
+    text = tab(viewer, "malware", factories.tag(of=image))
+    assert "0 found" not in text
+    assert "#shield" not in text
 
 
 def test_before_the_first_scan_and_during_it_nothing_is_claimed(viewer: Client) -> None:

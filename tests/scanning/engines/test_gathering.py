@@ -68,6 +68,20 @@ def test_a_batch_is_bounded() -> None:
     assert max(len(batch) for batch in work.batches) == 2
 
 
+def test_a_batch_is_of_one_key_and_those_of_others_are_served_after_it() -> None:
+    work = Doubling()
+    gathering = Gathering(work, most=10, linger=0, key=lambda number: number % 2)
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(gathering.ask, 1, check=never)
+        assert work.began.acquire(timeout=60)
+        others = [pool.submit(gathering.ask, number, check=never) for number in (2, 3, 4, 5)]
+        while len(gathering._waiting) < 4:
+            time.sleep(0.01)
+        work.go_on.set()
+        assert [each.result(60) for each in (first, *others)] == [2, 4, 6, 8, 10]
+    assert {tuple(sorted(batch)) for batch in work.batches} == {(1,), (2, 4), (3, 5)}
+
+
 def test_it_waits_for_those_who_are_known_to_come() -> None:
     work = Doubling()
     work.go_on.set()

@@ -231,14 +231,16 @@ def runs_of(make_trivy: Callable[..., Trivy]) -> tuple[Trivy, list[str]]:
     return make_trivy(run=run), runs
 
 
-def at_once(trivy: Trivy, images: Sequence[ImageInput], scratch: Path) -> list[ImageReport]:
+def at_once(
+    trivy: Trivy, images: Sequence[ImageInput], scratch: Path, *, owners: Sequence[str] = ()
+) -> list[ImageReport]:
     """Analyse images as the threads of a worker do that come at the same time."""
     all_here = threading.Barrier(len(images))
 
     def one(number: int) -> ImageReport:
         own = scratch / str(number)
         own.mkdir(exist_ok=True)
-        session = trivy.session(categories=BOTH)
+        session = trivy.session(categories=BOTH, owner=owners[number] if owners else "")
         with session.coming():
             all_here.wait(60)
             known = session.known(diff_ids(images[number]))
@@ -367,3 +369,25 @@ def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pyte
     assert base not in parsed._kept
     with pytest.raises(ValueError, match="Expecting"):
         parsed.of(b"{")
+
+
+def test_images_of_two_owners_share_no_run(make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path) -> None:
+    read: list[set[str]] = []  # the layers that are given to each run
+
+    def run(argv: Sequence[object], **options: Any) -> process.Finished:
+        if "image" in argv:
+            blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
+            read.append({f"sha256:{blob.name}" for blob in blobs if blob.stat().st_nlink > 1})
+        return process.run(argv, **options)  # type: ignore[arg-type]
+
+    trivy = make_trivy(run=run)
+    tops = [{**BASE, **python_package("requests", f"2.{number}.0")} for number in range(6)]
+    images = [on_disk(tmp_path / "layers", top) for top in tops]
+    owners = ["1", "2"] * 3
+    at_once(trivy, images, scratch, owners=owners)
+    of = {diff_ids(image)[0]: owner for image, owner in zip(images, owners, strict=True)}
+    together = [layers & of.keys() for layers in read]  # without the empty one of a run that only matches
+    assert set().union(*together) == of.keys()
+    assert any(len(layers) > 1 for layers in together), "some do share one"
+    for layers in together:
+        assert len({of[diff_id] for diff_id in layers}) <= 1, "of two owners"

@@ -1,0 +1,49 @@
+"""Judging anew, once the vulnerability database is another, whether it has advisories for the system of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from inventory.models import Image
+from scanning import image_coverage
+from scanning.engines.base import RiskCategory
+from scanning.engines.trivy_releases import is_named_listed
+from scanning.models import CategoryResult
+
+BATCH = 500  # images
+
+
+def unlisted(os_name: str) -> tuple[str, str]:
+    """Return reason and remedy for an image of a system that the database has no advisories for."""
+    reason = _("Unsupported operating system: the vulnerability database has no advisories for %(system)s.")
+    remedy = _("Update the vulnerability database; if that does not help, rebuild the image on a supported release.")
+    return reason % {"system": os_name}, remedy
+
+
+def judge_again(folder: Path) -> None:
+    """Write which images the database in ``folder`` has no advisories for, and of which it has some by now.
+
+    Raises EngineError.
+    """
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
+    names = Image.objects.exclude(os_name="").order_by().values_list("os_name", flat=True).distinct()
+    for os_name in list(names):
+        reason, remedy = unlisted(os_name)
+        own, outcomes = results.filter(image__os_name=os_name), CategoryResult.Outcome
+        if is_named_listed(folder, os_name):
+            _change(own.filter(outcome=outcomes.UNSUPPORTED, reason=reason), outcomes.DONE, "", "")
+        else:
+            _change(own.filter(outcome=outcomes.DONE), outcomes.UNSUPPORTED, reason, remedy)
+
+
+def _change(results: QuerySet[CategoryResult], outcome: CategoryResult.Outcome, reason: str, remedy: str) -> None:
+    while found := list(results.values_list("pk", "image_id")[:BATCH]):
+        with transaction.atomic():
+            CategoryResult.objects.filter(pk__in=[pk for pk, _image in found]).update(
+                outcome=outcome, reason=reason, remedy=remedy
+            )
+            image_coverage.write(image_id for _pk, image_id in found)
