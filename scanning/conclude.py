@@ -13,9 +13,10 @@ from django.utils.translation import gettext as _
 from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import summary
-from scanning import fall, record
+from scanning import database, fall, record
 from scanning.counts import images_with, recount
 from scanning.engines.base import RiskCategory
+from scanning.engines.trivy_match import matched_with
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
 
@@ -49,7 +50,7 @@ class Findings:
 
     outcomes: dict[RiskCategory, Outcome] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
-    changed_packages: set[int] = field(default_factory=set)
+    changed_variants: set[int] = field(default_factory=set)
 
 
 def finish(run: JobRun[Scan], findings: Findings) -> None:
@@ -69,7 +70,7 @@ def finish(run: JobRun[Scan], findings: Findings) -> None:
         write=lambda: _write(run.job, findings),
         fields={name: getattr(findings.seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")},
     )
-    recount(images_with(findings.changed_packages, but=run.job.image_id))
+    recount(images_with(findings.changed_variants, but=run.job.image_id))
 
 
 def _judge_coverage(findings: Findings) -> None:
@@ -122,8 +123,9 @@ def _write(scan: Scan, findings: Findings) -> None:
     counts: dict[str, int] = {}
     if report is not None and RiskCategory.VULNERABILITIES in looked:
         changes = record.record_packages(image=image, report=report)
-        findings.changed_packages = changes.packages
+        findings.changed_variants = changes.variants
         counts |= changes.counts
+        _take_over(looked[RiskCategory.VULNERABILITIES], changes.newer)
     if report is not None and RiskCategory.SENSITIVE in looked:
         counts |= record.record_secrets(image=image, secrets=report.secrets)
     if RiskCategory.MALWARE in looked:
@@ -134,6 +136,15 @@ def _write(scan: Scan, findings: Findings) -> None:
             _write_results(scan, some, at=now, looked=some is looked)
     summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report else None)
     fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
+
+
+def _take_over(outcome: Outcome, newer: str) -> None:
+    """Name the database in use where all packages were matched with it already: it came while the scan went on."""
+    facts = database.current() if newer else None
+    version = outcome.engine_version.removeprefix("trivy ").partition(",")[0]
+    if facts and newer == matched_with(version, facts):
+        outcome.database_updated_at = facts.built_at
+        outcome.engine_version = f"trivy {version}, database {facts.version}"
 
 
 def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:

@@ -23,6 +23,7 @@ from scanning.models import (
     ImagePackage,
     Package,
     PackageReach,
+    PackageVariant,
     PackageVulnerability,
     Recount,
     Vulnerability,
@@ -62,8 +63,8 @@ def fleet() -> list[Image]:
             fixed_version=fixed,
             title="Remote code execution by lookups",
         )
-    held = Package.objects.get(version="2.14.1")
-    ImagePackage.objects.create(image=images[1], package=held, path="app/other.jar")
+    held = PackageVariant.objects.get(package__version="2.14.1")
+    ImagePackage.objects.create(image=images[1], variant=held, path="app/other.jar")
     factories.vulnerability(images[2], package="libexpat1", name="CVE-2024-45490", fixed_version="")
     reach.recount()
     return images
@@ -150,8 +151,8 @@ def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
 
 
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
-    plain = Package.objects.create(purl="pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
-    ImagePackage.objects.create(image=fleet[2], package=plain)
+    plain = factories.variant("pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
+    ImagePackage.objects.create(image=fleet[2], variant=plain)
     reach.recount()
     view = "scanning:package-list"
     assert shown(operator, view, q="log4j") == ["log4j-api", *["org.apache.logging.log4j:log4j-core"] * 2]

@@ -48,9 +48,7 @@ def test_the_score_is_that_of_the_source_of_the_severity_else_of_the_nvd(
         ({}, (Severity.UNKNOWN, "")),
     ],
 )
-def test_the_severity_is_the_same_whatever_package_has_it(
-    told: dict[str, Any], expected: tuple[Severity, str]
-) -> None:
+def test_the_severity_is_the_same_whatever_package_has_it(told: dict[str, Any], expected: tuple[Severity, str]) -> None:
     fact = vulnerability("CVE-2024-1", told)
     assert (fact.severity, fact.severity_source) == expected
 
