@@ -292,9 +292,9 @@ def _look_up(variants: Mapping[str, _Variant]) -> None:
     """Fill in what is stored of variants, given by their keys."""
     for chunk in _chunks(variants):
         rows = PackageVariant.objects.filter(key__in=chunk).values_list("key", "pk", "package_id", "matched_with")
-        for key, *stored in rows:
+        for key, pk, package, matched_with in rows:
             one = variants[key]
-            one.pk, one.package, one.matched_with = stored
+            one.pk, one.package, one.matched_with = pk, package, matched_with
 
 
 def _create(variants: Sequence[_Variant]) -> None:

@@ -113,7 +113,8 @@ def rematch(run: JobRun[Rematch]) -> None:
         )
 
     if failures:
-        run.finish(to=State.FAILED, write=write, **unmatched.describe(failures))
+        reason, remedy = unmatched.describe(failures)
+        run.finish(to=State.FAILED, reason=reason, remedy=remedy, write=write)
     else:
         run.finish(write=write)
 

@@ -26,7 +26,7 @@ def mark(failures: Iterable[Failure], *, matched_with: str) -> None:
             rows.update(failed_with=matched_with, failure=failure.reason)
 
 
-def describe(failures: Sequence[Failure]) -> dict[str, str]:
+def describe(failures: Sequence[Failure]) -> tuple[str, str]:
     """Return reason and remedy of a rematch that could not match these."""
     numbers: dict[str, int] = {}
     reasons: dict[str, str] = {}
@@ -40,10 +40,8 @@ def describe(failures: Sequence[Failure]) -> dict[str, str]:
     ]
     if len(numbers) > NAMED:
         told.append(_("%(n)s more systems failed.") % {"n": len(numbers) - NAMED})
-    return {
-        "reason": " ".join(told),
-        "remedy": _("All others are matched. These are tried again within the hour, and with each new database."),
-    }
+    remedy = _("All others are matched. These are tried again within the hour, and with each new database.")
+    return " ".join(told), remedy
 
 
 def name_of(system: str) -> str:

@@ -183,7 +183,7 @@ class ImageReport:
     matches: tuple[MatchFact, ...]
     secrets: tuple[SecretFact, ...]
     os_listed: bool = True  # whether there are advisories for this operating system
-    # What packages of the operating system are matched by; None where that takes more than a package and its system.
+    # What packages of the operating system are matched by; None where that is not known: they are of this image alone.
     system: str | None = None
     matched_with: str = ""  # engine and database, in an order of age
 

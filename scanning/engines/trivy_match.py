@@ -178,18 +178,17 @@ def matched_with(version: str, database: DatabaseFacts | None) -> str:
     return f"{database.built_at:%Y%m%dT%H%M%SZ} {database.version} trivy {version}"[:100] if database else ""
 
 
-def system_of(report: Report, records: Sequence[bytes]) -> str | None:
+def system_of(report: Report, records: Sequence[bytes]) -> str:
     """Return what the packages of the operating system of an image are matched by, beside themselves.
 
-    ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known, None where that
-    is more than can be told of a package.
+    ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known. What is read:
+    family, version, extended support and supplier of the system, the release of the package repositories, and who has
+    patched its packages.
     """
     if not report.os_name:
         return ""
     described: dict[str, Any] = {"OS": report.system}
     for record in records:
-        if MARK in record and not report.system.get("Supplier"):
-            return None
         if found := REPOSITORY.findall(record):
             described["Repository"] = json.loads(found[-1])
     own = (fact for fact in report.packages.values() if fact.record and "Type" not in fact.record)

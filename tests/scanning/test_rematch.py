@@ -20,11 +20,12 @@ from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import counts, coverage, database, fall, installed, rematch, signals, tasks
+from scanning import counts, database, fall, installed, rematch, signals, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
 from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
-from tests.fakes import images
+from tests.fakes import images, systems
+from tests.fakes.by_hand import by_hand, in_the_console
 from tests.fakes.registry import FakeRegistry
 from tests.people import person
 from tests.scanning.conftest import scan, sync
@@ -284,19 +285,23 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
     assert fallen.fell_from == 0
 
 
-def test_images_whose_makers_patch_packages_themselves_wait_for_a_scan(
-    fake: FakeRegistry, registry: Registry, tmp_path: Path
+@pytest.mark.parametrize("kind", [2, 3, 9, 10], ids=["root.io", "seal", "root.io on alpine", "rapidfort"])
+def test_images_whose_makers_patch_packages_themselves_are_matched_as_theirs(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path, kind: int
 ) -> None:
-    install(tmp_path / "old", 1, OLD)
-    patched = debian("12.6", ("libexpat1", "expat", "2.5.0-1.root.io.1"))
-    images.image(patched).put(fake, "team/patched", "1.0")
+    database.install(systems.database(tmp_path / "old", day=1, less=True))
+    patched = images.image(*systems.generated(kind))
+    patched.put(fake, "team/patched", "1.0")
     sync(registry)
-    scan(Tag.objects.get())
-    install(tmp_path / "new", 2)
+    scan(Tag.objects.get(), "vulnerabilities")
+    before = in_the_console(patched.image_id)
+    database.install(systems.database(tmp_path / "new", day=2))
     rematch.tick()
-    assert not Rematch.objects.exists()
-    tags = Tag.objects.filter(coverage.condition(["outdated"], image="image"))
-    assert tags.count() == 1
+    job = work_off()
+    assert (job.state, job.reason) == (State.SUCCEEDED, "")
+    after = in_the_console(patched.image_id)
+    assert after == by_hand(patched)
+    assert after[1] > before[1]
 
 
 def test_the_page_tells_what_is_new_and_leads_to_the_images(
