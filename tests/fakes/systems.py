@@ -49,11 +49,20 @@ LICENSES = ("MIT", "GPL-2+", "Apache-2.0")
 CONTENT_SETS = ("rhel-9-for-x86_64-baseos-rpms", "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_2")
 
 
-def database(folder: Path, *, day: int, less: bool = False, base: Path | None = None, broken: str = "") -> Path:
+def database(
+    folder: Path,
+    *,
+    day: int,
+    less: bool = False,
+    base: Path | None = None,
+    broken: str = "",
+    content_sets: tuple[str, ...] = (*CONTENT_SETS, "other-rpms"),
+) -> Path:
     """Write a database that was built on ``day`` of November 2026 into ``folder``, which is made, and return it.
 
     ``less`` leaves out the last vulnerability of each package; ``base`` is another database, all of which it holds
-    besides; ``broken`` is a platform one advisory of which (for openssl) no Trivy can read.
+    besides; ``broken`` is a platform one advisory of which (for openssl) no Trivy can read; ``content_sets`` are those
+    of Red Hat that it knows.
     """
     tree: Table = _copied(base) if base else {}
     fixed = FIXED[:-1] if less else FIXED
@@ -71,7 +80,7 @@ def database(folder: Path, *, day: int, less: bool = False, base: Path | None = 
         if platform == broken:
             packages[b"openssl"][_name(number, "openssl", FIXED[0]).encode()] = b'{"FixedVersion": 7}'
     tree[b"Red Hat CPE"] = {
-        b"repository": {CONTENT_SETS[0].encode(): b"[1]", CONTENT_SETS[1].encode(): b"[2]", b"other-rpms": b"[3]"},
+        b"repository": {name.encode(): b"[%d]" % number for number, name in enumerate(content_sets, 1)},
         b"nvr": {b"none-x86_64": b"[4]"},
     }
     folder.mkdir(parents=True)
