@@ -61,7 +61,7 @@ def database(
     """Write a database that was built on ``day`` of November 2026 into ``folder``, which is made, and return it.
 
     ``less`` leaves out the last vulnerability of each package; ``base`` is another database, all of which it holds
-    besides; ``broken`` is a platform one advisory of which (for openssl) no Trivy can read; ``content_sets`` are those
+    besides; ``broken`` is a platform one advisory of which (for expat) no Trivy can read; ``content_sets`` are those
     of Red Hat that it knows.
     """
     tree: Table = _copied(base) if base else {}
@@ -78,7 +78,7 @@ def database(
         source = {"ID": SOURCES[platform], "Name": platform, "URL": "https://advisories.test/"}
         _tables(tree)["data-source"][platform.encode()] = _json(source)
         if platform == broken:
-            packages[b"openssl"][_name(number, "openssl", FIXED[0]).encode()] = b'{"FixedVersion": 7}'
+            packages[b"expat"][_name(number, "expat", FIXED[0]).encode()] = b'{"FixedVersion": 7}'
     tree[b"Red Hat CPE"] = {
         b"repository": {name.encode(): b"[%d]" % number for number, name in enumerate(content_sets, 1)},
         b"nvr": {b"none-x86_64": b"[4]"},
