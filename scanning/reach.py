@@ -44,6 +44,7 @@ BATCH = 500  # images
 ROWS = 2000  # written in one transaction
 KEPT = 20  # recounts on record
 FIXES_KEPT = 40  # fixed versions told of one vulnerability
+NAMES_KEPT = 500  # names of packages, those in most images: one image may hold as many as it likes that have it
 
 Part = tuple[int, int]  # ids of a package or a vulnerability, and of a registry or a set of them
 
@@ -243,22 +244,30 @@ def _vulnerabilities(tally: Tally, variants: Tally) -> Iterator[tuple[int, tuple
         )
         for vulnerability, variant, *told in rows.iterator(chunk_size=ROWS):
             if variant in variants.total:
-                found[vulnerability].append(tuple(told))
+                found[vulnerability].append((*told, variants.total[variant][0]))
         for key in batch:
             yield key, (*tally.total.get(key, (0, 0)), *_described(found.get(key, ())))
 
 
 def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use."""
-    names = sorted({name for _severity, _fixed, name, _type in told})
-    types = sorted({kind for _severity, _fixed, _name, kind in told})
-    fixes = sorted({f"{name} {fixed}" for _severity, fixed, name, _type in told if fixed})
+    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use.
+
+    Each is severity, fixed version, name and type of the package, and how many images hold it.
+    """
+    held: dict[str, int] = defaultdict(int)
+    for _severity, _fixed, name, _type, images in told:
+        held[name] += images
+    names = sorted(held)
+    if len(names) > NAMES_KEPT:
+        names = sorted(sorted(held, key=lambda name: (-held[name], name))[:NAMES_KEPT])
+    types = sorted({kind for _severity, _fixed, _name, kind, _images in told})
+    fixes = sorted({(-held[name], f"{name} {fixed}") for _severity, fixed, name, _type, _images in told if fixed})
     return (
         max((severity for severity, *_rest in told), default=1),
         bool(fixes),
         "\n".join(names),
         f" {' '.join(types)} "[:200] if types else "",
-        "\n".join(fixes[:FIXES_KEPT]),
+        "\n".join(sorted(text for _images, text in fixes[:FIXES_KEPT])),
     )
 
 
@@ -302,7 +311,7 @@ def _vulnerability_reaches(tally: Tally, variants: Tally, registries: Collection
             told.clear()
             last = vulnerability
         for registry in where.get(variant, ()):
-            told[vulnerability, registry].append(tuple(facts))
+            told[vulnerability, registry].append((*facts, variants.by_registry[variant, registry][0]))
     return found | {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
 
 

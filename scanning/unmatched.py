@@ -34,8 +34,8 @@ def describe(failures: Sequence[Failure]) -> tuple[str, str]:
         numbers[failure.system] = numbers.get(failure.system, 0) + len(failure.variants)
         reasons.setdefault(failure.system, failure.reason)
     told = [
-        _("%(n)s packages of %(system)s could not be matched: %(reason)s")
-        % {"n": numbers[system], "system": name_of(system), "reason": reasons[system]}
+        _("%(n)s packages of %(subject)s could not be matched: %(reason)s")
+        % {"n": numbers[system], "subject": name_of(system), "reason": reasons[system]}
         for system in list(numbers)[:NAMED]
     ]
     if len(numbers) > NAMED:

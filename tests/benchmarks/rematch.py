@@ -95,8 +95,8 @@ class Benchmark:
         self.store()
         print(
             f"{self.options.images:,} images with {ImagePackage.objects.count():,} packages, "
-            f"{PackageVariant.objects.count():,} distinct ones, {PackageVulnerability.objects.count():,} vulnerabilities "
-            f"of packages (stored in {time.monotonic() - began:.0f} s)"
+            f"{PackageVariant.objects.count():,} distinct ones, {PackageVulnerability.objects.count():,} matches "
+            f"(stored in {time.monotonic() - began:.0f} s)"
         )
         database.install(new)
         self.rematch("after the change", goal=True)
