@@ -62,7 +62,7 @@ class Orders:
             image.put(self.servers[number % 2], f"team/app-{number}", "1.0")
         for number, server in enumerate(self.servers):
             sync(Registry.objects.create(name=f"registry-{number}", type=Registry.Type.OCI, address=server.url))
-        self.compared = self.vulnerabilities = 0
+        self.compared = self.vulnerabilities = self.kept_apart = 0
 
     def close(self) -> None:
         """Stop the registries."""
@@ -72,6 +72,7 @@ class Orders:
     def run(self, *, rounds: int, say: Callable[[str], None] = lambda text: None) -> list[str]:
         """Scan in ``rounds`` random orders with a rematch after each; return what differs from ``trivy image``."""
         from scanning import database, installed
+        from scanning.models import Package, PackageVariant
 
         unlike: list[str] = []
         began = time.monotonic()
@@ -84,6 +85,11 @@ class Orders:
             database.install(next(databases))
             self.rematch()
             unlike += self.compare(f"rematch {number + 1}", say)
+        self.kept_apart = PackageVariant.objects.filter(system=None).count()
+        say(
+            f"{Package.objects.count():,} packages, {PackageVariant.objects.count():,} variants, of which "
+            f"{self.kept_apart} belong to one image alone because scans disagreed"
+        )
         say(
             f"{len(self.images)} images, {rounds} orders with a rematch after each: {self.compared} comparisons with "
             f"trivy image by hand, {self.vulnerabilities:,} vulnerabilities, {len(unlike)} differ "

@@ -137,6 +137,7 @@ def test_no_image_speaks_for_one_that_holds_another_package(
     assert wrong() == []
     before = in_the_console(made[0].image_id)
     assert before[1], "the honest image has vulnerabilities"
+    assert not PackageVariant.objects.filter(system=None).exists(), "scans disagreed on what has one key"
 
 
 def test_what_is_the_same_is_shared(servers: list[FakeRegistry], tmp_path: Path) -> None:
@@ -281,4 +282,5 @@ def test_orders_of_scans_and_rematches_make_no_difference(tmp_path: Path) -> Non
         assert orders.run(rounds=1) == []
     finally:
         orders.close()
+    assert orders.kept_apart == 0, "scans disagreed on what has one key"
     assert orders.vulnerabilities > 50
