@@ -35,13 +35,18 @@ def describe(failures: Sequence[Failure]) -> tuple[str, str]:
         reasons.setdefault(failure.system, failure.reason)
     told = [
         _("%(n)s packages of %(subject)s could not be matched: %(reason)s")
-        % {"n": numbers[system], "subject": name_of(system), "reason": reasons[system]}
+        % {"n": numbers[system], "subject": name_of(system), "reason": _closed(reasons[system])}
         for system in list(numbers)[:NAMED]
     ]
     if len(numbers) > NAMED:
         told.append(_("%(n)s more systems failed.") % {"n": len(numbers) - NAMED})
     remedy = _("All others are matched. These are tried again within the hour, and with each new database.")
     return " ".join(told), remedy
+
+
+def _closed(reason: str) -> str:
+    """Return a reason as a sentence; what Trivy says last has no full stop."""
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
 def name_of(system: str) -> str:
@@ -94,7 +99,7 @@ def _told(images: Sequence[int], database: DatabaseFacts) -> dict[int, str]:
             "n": len(names),
             "built": f"{database.built_at:%Y-%m-%d}",
             "names": ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else ""),
-            "reason": failed[0][1],
+            "reason": _closed(failed[0][1]),
         }
     return found
 
