@@ -17,6 +17,7 @@ from scanning.models import (
     Package,
     PackageReach,
     PackageShared,
+    PackageVariant,
     PackageVulnerability,
     Recount,
     Rematch,
@@ -26,6 +27,7 @@ from scanning.models import (
     ScanSettings,
     SecretFinding,
     Selection,
+    VariantReach,
     Vulnerability,
     VulnerabilityReach,
     VulnerabilityShared,
@@ -118,9 +120,21 @@ class PackageAdmin(ReadOnlyAdmin):
     list_filter = ("type",)
     search_fields = ("name__startswith", "=purl")
     related = (
-        ("scanning.ImagePackage", "package"),
+        ("scanning.PackageVariant", "package"),
         ("scanning.PackageVulnerability", "package"),
         ("scanning.PackageReach", "package"),
+    )
+
+
+@admin.register(PackageVariant)
+class PackageVariantAdmin(ReadOnlyAdmin):
+    list_display = ("id", "package", "system", "matched_with", "failed_with", "first_seen")
+    list_select_related = ("package",)
+    search_fields = ("=key", "package__name__startswith")
+    related = (
+        ("scanning.ImagePackage", "variant"),
+        ("scanning.PackageVulnerability", "variant"),
+        ("scanning.VariantReach", "variant"),
     )
 
 
@@ -135,17 +149,17 @@ class VulnerabilityAdmin(ReadOnlyAdmin):
 
 @admin.register(PackageVulnerability)
 class PackageVulnerabilityAdmin(ReadOnlyAdmin):
-    list_display = ("vulnerability", "package", "severity", "fixed_version", "status", "first_seen")
+    list_display = ("vulnerability", "package", "variant", "severity", "fixed_version", "status", "first_seen")
     list_filter = ("severity", "status")
-    list_select_related = ("vulnerability", "package")
+    list_select_related = ("vulnerability", "package", "variant")
     search_fields = ("vulnerability__name__startswith", "package__name__startswith")
 
 
 @admin.register(ImagePackage)
 class ImagePackageAdmin(ReadOnlyAdmin):
-    list_display = ("image", "package", "path", "diff_id")
-    list_select_related = ("image", "package")
-    search_fields = ("package__name__startswith", "image__image_id__startswith")
+    list_display = ("image", "package", "variant", "path", "diff_id")
+    list_select_related = ("image", "package", "variant")
+    search_fields = ("variant__package__name__startswith", "image__image_id__startswith")
 
 
 @admin.register(PackageReach)
@@ -154,6 +168,14 @@ class PackageReachAdmin(ReadOnlyAdmin):
     list_filter = ("registry",)
     list_select_related = ("package", "registry")
     search_fields = ("package__name__startswith",)
+
+
+@admin.register(VariantReach)
+class VariantReachAdmin(ReadOnlyAdmin):
+    list_display = ("variant", "registry", "images")
+    list_filter = ("registry",)
+    list_select_related = ("variant", "registry")
+    search_fields = ("variant__package__name__startswith",)
 
 
 @admin.register(VulnerabilityReach)

@@ -251,10 +251,10 @@ def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     queries: list[tuple[QuerySet[Any], str]] = [
         (
-            ImagePackage.objects.filter(image=image, package__matches__isnull=False)
-            .values("diff_id", "package__matches__severity")
-            .annotate(n=Count("package__matches", distinct=True))
-            .values_list("diff_id", "package__matches__severity", "n"),
+            ImagePackage.objects.filter(image=image, variant__matches__isnull=False)
+            .values("diff_id", "variant__matches__severity")
+            .annotate(n=Count("variant__matches", distinct=True))
+            .values_list("diff_id", "variant__matches__severity", "n"),
             "",
         ),
         (_counted(MalwareFinding, image, "malware"), "malware"),

@@ -14,11 +14,12 @@ from django.utils.translation import gettext_lazy
 from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory import summary
-from scanning import fall, image_coverage, record
+from scanning import database, fall, image_coverage, record
 from scanning.counts import images_with, recount
 from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.notes import shown
 from scanning.engines.package_databases import Damage
+from scanning.engines.trivy_match import matched_with
 from scanning.look import Seen
 from scanning.models import CategoryResult, Scan
 from scanning.releases import unlisted
@@ -68,7 +69,7 @@ class Findings:
 
     outcomes: dict[RiskCategory, Outcome] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
-    changed_packages: set[int] = field(default_factory=set)
+    changed_variants: set[int] = field(default_factory=set)
 
 
 def finish(run: JobRun[Scan], findings: Findings) -> None:
@@ -88,7 +89,7 @@ def finish(run: JobRun[Scan], findings: Findings) -> None:
         write=lambda: _write(run.job, findings),
         fields={name: getattr(findings.seen, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")},
     )
-    recount(images_with(findings.changed_packages, but=run.job.image_id))
+    recount(images_with(findings.changed_variants, but=run.job.image_id))
 
 
 def _judge_coverage(findings: Findings) -> None:
@@ -169,8 +170,9 @@ def _write(scan: Scan, findings: Findings) -> None:
     counts: dict[str, int] = {}
     if report is not None and RiskCategory.VULNERABILITIES in looked:
         changes = record.record_packages(image=image, report=report)
-        findings.changed_packages = changes.packages
+        findings.changed_variants = changes.variants
         counts |= changes.counts
+        _take_over(looked[RiskCategory.VULNERABILITIES], changes.newer)
     if report is not None and RiskCategory.SENSITIVE in looked:
         counts |= record.record_secrets(image=image, secrets=report.secrets)
     if RiskCategory.MALWARE in looked:
@@ -183,6 +185,15 @@ def _write(scan: Scan, findings: Findings) -> None:
     summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report and told else None)
     fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
     image_coverage.write([image.pk])
+
+
+def _take_over(outcome: Outcome, newer: str) -> None:
+    """Name the database in use where all packages were matched with it already: it came while the scan went on."""
+    facts = database.current() if newer else None
+    version = outcome.engine_version.removeprefix("trivy ").partition(",")[0]
+    if facts and newer == matched_with(version, facts):
+        outcome.database_updated_at = facts.built_at
+        outcome.engine_version = f"trivy {version}, database {facts.version}"
 
 
 def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, Outcome], *, at: datetime, looked: bool) -> None:

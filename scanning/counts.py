@@ -39,12 +39,12 @@ def recount(image_ids: Iterable[int]) -> None:
                     summary.record_findings(image, counts)
 
 
-def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
-    """Yield the ids of the images other than ``but`` that hold one of these packages, each once."""
+def images_with(variants: Iterable[int], *, but: int) -> Iterator[int]:
+    """Yield the ids of the images other than ``but`` that hold one of these variants of packages, each once."""
     seen = {but}
-    iterator = iter(packages)
+    iterator = iter(variants)
     while batch := list(islice(iterator, BATCH)):
-        rows = ImagePackage.objects.filter(package_id__in=batch).values_list("image_id", flat=True).distinct()
+        rows = ImagePackage.objects.filter(variant_id__in=batch).values_list("image_id", flat=True).distinct()
         for image_id in list(rows):  # a read that stays open would forbid SQLite the writes in between
             if image_id not in seen:
                 seen.add(image_id)
@@ -54,30 +54,30 @@ def images_with(packages: Iterable[int], *, but: int) -> Iterator[int]:
 def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
     """Write the counts of vulnerabilities of these images anew where they differ; return of how many they did.
 
-    For thousands of images that share packages: each package is counted once. Raises what ``check`` does.
+    For thousands of images that share packages: each variant is counted once. Raises what ``check`` does.
     """
-    by_package = _by_package()
+    by_variant = _by_variant()
     nothing = (0,) * len(TALLIED)
     iterator = iter(image_ids)
     changed = 0
     while batch := list(islice(iterator, TALLY_BATCH)):
         check()
         held: dict[int, set[int]] = {image_id: set() for image_id in batch}
-        rows = ImagePackage.objects.filter(image_id__in=batch).order_by().values_list("image_id", "package_id")
-        for image_id, package_id in rows.iterator(chunk_size=10_000):
-            if package_id in by_package:
-                held[image_id].add(package_id)
+        rows = ImagePackage.objects.filter(image_id__in=batch).order_by().values_list("image_id", "variant_id")
+        for image_id, variant_id in rows.iterator(chunk_size=10_000):
+            if variant_id in by_variant:
+                held[image_id].add(variant_id)
         tallies = {
             image_id: summary.Counts(
                 **dict(
-                    zip(TALLIED, map(sum, zip(nothing, *(by_package[one] for one in some), strict=True)), strict=True)
+                    zip(TALLIED, map(sum, zip(nothing, *(by_variant[one] for one in some), strict=True)), strict=True)
                 )
             )
             for image_id, some in held.items()
         }
         before = summary.record_differences(tallies)
         left = {
-            image_id: sum(by_package[one][severity] for one in held[image_id] for severity in range(5))
+            image_id: sum(by_variant[one][severity] for one in held[image_id] for severity in range(5))
             for image_id in before
         }
         fall.note_rematched(before, left)
@@ -85,12 +85,12 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
     return changed
 
 
-def _by_package() -> dict[int, tuple[int, ...]]:
-    """Return how many vulnerabilities each package has, in the order of TALLIED; those without are left out."""
+def _by_variant() -> dict[int, tuple[int, ...]]:
+    """Return how many vulnerabilities each variant has, in the order of TALLIED; those without are left out."""
     tallies = {name: Count("pk", filter=Q(severity=SeverityRank[name.upper()])) for name in TALLIED[:-1]}
     tallies["fixable"] = Count("pk", filter=~Q(fixed_version=""))
-    rows = PackageVulnerability.objects.order_by().values_list("package_id").annotate(**tallies)
-    return {package_id: tuple(tally) for package_id, *tally in rows.iterator(chunk_size=10_000)}
+    rows = PackageVulnerability.objects.order_by().values_list("variant_id").annotate(**tallies)
+    return {variant_id: tuple(tally) for variant_id, *tally in rows.iterator(chunk_size=10_000)}
 
 
 def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
@@ -99,9 +99,9 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
     for image_id, category in results.values_list("image_id", "category"):
         looked.setdefault(image_id, set()).add(category)
     severities: dict[int, Any] = {
-        row["package__image_packages__image_id"]: row
-        for row in PackageVulnerability.objects.filter(package__image_packages__image_id__in=image_ids)
-        .values("package__image_packages__image_id")
+        row["variant__image_packages__image_id"]: row
+        for row in PackageVulnerability.objects.filter(variant__image_packages__image_id__in=image_ids)
+        .values("variant__image_packages__image_id")
         .annotate(
             fixable=Count("pk", filter=~Q(fixed_version=""), distinct=True),
             **{rank.name.lower(): Count("pk", filter=Q(severity=rank.value), distinct=True) for rank in SeverityRank},

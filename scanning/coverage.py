@@ -10,7 +10,6 @@ from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import State
 from console.scope import current, sees
 from inventory import overview
 from inventory.models import Image
@@ -103,9 +102,9 @@ def condition(words: Iterable[str], *, image: str) -> Q:
         elif word == "fell":
             found |= Q(Exists(results.filter(fell_from__gt=0)))
         elif word == "new":
-            last = Rematch.objects.filter(state=State.SUCCEEDED).order_by("-pk").values("pk")[:1]
+            last = Rematch.objects.filter(Rematch.came_to_its_end()).order_by("-pk").values("pk")[:1]
             brought = PackageVulnerability.objects.filter(rematch=Subquery(last)).order_by()
-            held = ImagePackage.objects.filter(package__in=brought.values("package")).order_by()
+            held = ImagePackage.objects.filter(variant__in=brought.values("variant")).order_by()
             found |= Q(**{f"{image}__in": held.values("image")})
         elif word in CategoryResult.Outcome.values:
             found |= Q(Exists(results.filter(outcome=word)))

@@ -88,7 +88,7 @@ class SecretFilters(ListingFilterSet):
         )
 
 
-VULNERABLE = PackageVulnerability._base_manager.filter(package=OuterRef("package"))
+VULNERABLE = PackageVulnerability._base_manager.filter(variant=OuterRef("variant"))
 
 
 class PackageFilters(ListingFilterSet):

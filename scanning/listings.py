@@ -37,8 +37,8 @@ def vulnerabilities_of(tag_id: int) -> QuerySet[PackageVulnerability]:
     """Return the vulnerabilities of the packages in the image of a tag, each package with its ``places`` there."""
     held = ImagePackage.objects.filter(image__in=_image_of(tag_id))
     # By the image, which is seen or not; that its packages are counted by registry may take a while.
-    return PackageVulnerability._base_manager.filter(package__in=held.values("package")).prefetch_related(
-        Prefetch("package__image_packages", held.order_by("path", "pk"), to_attr="places")
+    return PackageVulnerability._base_manager.filter(variant__in=held.values("variant")).prefetch_related(
+        Prefetch("variant__image_packages", held.order_by("path", "pk"), to_attr="places")
     )
 
 
@@ -54,7 +54,7 @@ def sensitive_of(tag_id: int) -> QuerySet[SecretFinding]:
 
 def packages_of(tag_id: int) -> QuerySet[ImagePackage]:
     """Return the packages in the image of a tag, with how many vulnerabilities each has and the worst of them."""
-    matches = PackageVulnerability._base_manager.filter(package=OuterRef("package")).order_by().values("package")
+    matches = PackageVulnerability._base_manager.filter(variant=OuterRef("variant")).order_by().values("variant")
     return ImagePackage.objects.filter(image__in=_image_of(tag_id)).annotate(
         findings=Coalesce(Subquery(matches.annotate(n=Count("pk")).values("n")), Value(0)),
         worst=Subquery(matches.annotate(worst=Max("severity")).values("worst")),
@@ -113,7 +113,8 @@ VULNERABILITIES = Listing[PackageVulnerability](
         Column(
             name="path",
             label=_("Path"),
-            value=lambda row: ", ".join(place.path for place in getattr(row.package, "places", ()) if place.path),
+            value=lambda row: ", ".join(place.path for place in getattr(row.variant, "places", ()) if place.path),
+            needs=Needs(fields=("variant__id",)),
         ),
         _plain("published", _("Published"), "vulnerability__published_at", sort=("vulnerability__published_at",)),
         _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
@@ -124,6 +125,7 @@ VULNERABILITIES = Listing[PackageVulnerability](
             "url",
             "first_seen",
             "package__type",
+            "variant__id",
             *(
                 f"vulnerability__{name}"
                 for name in ("description", "cvss_score", "cvss_vector", "references", "cwes", "published_at")
@@ -236,8 +238,8 @@ PACKAGES = Listing[ImagePackage](
         Column(
             name="licenses",
             label=_("Licences"),
-            value=lambda row: ", ".join(str(one) for one in row.package.licenses),
-            needs=Needs(fields=("package__licenses",)),
+            value=lambda row: ", ".join(str(one) for one in row.variant.licenses),
+            needs=Needs(fields=("variant__licenses",)),
             template="scanning/cells/licenses.html",
         ),
         Column(

@@ -1,8 +1,8 @@
 """Where everything is: in how many images and tags each package and each vulnerability is, in all and by registry.
 
-Packages are shared by images, and images by tags, so one scan or one sync moves the figures of thousands of rows.
-They are counted by a job of their own, soon after anything has changed: in one pass over what images hold, with the
-images of a batch in memory and nothing but counters of all. It takes at most a SHARE of one worker's time.
+Variants of packages are shared by images, and images by tags, so one scan or one sync moves the figures of thousands of
+rows. They are counted by a job of their own, soon after anything has changed: in one pass over what images hold, with
+the images of a batch in memory and nothing but counters of all. It takes at most a SHARE of one worker's time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from scanning.models import (
     Package,
     PackageReach,
     PackageShared,
+    PackageVariant,
     PackageVulnerability,
     Recount,
     Rematch,
+    VariantReach,
     Vulnerability,
     VulnerabilityReach,
     VulnerabilityShared,
@@ -42,11 +44,12 @@ BATCH = 500  # images
 ROWS = 2000  # written in one transaction
 KEPT = 20  # recounts on record
 FIXES_KEPT = 40  # fixed versions told of one vulnerability
+NAMES_KEPT = 500  # names of packages, those in most images: one image may hold as many as it likes that have it
 
 Part = tuple[int, int]  # ids of a package or a vulnerability, and of a registry or a set of them
 
 REACH = ("images", "tags")
-OF_PACKAGE = (*REACH, "findings", "highest")
+OF_PACKAGE = (*REACH, "findings", "highest", "varied")
 OF_VULNERABILITY = (*REACH, "highest", "fixable", "package_names", "package_types", "fixed_versions")
 
 
@@ -104,25 +107,41 @@ def work_off(run: JobRun[Recount]) -> None:
 def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, int]:
     """Make all figures right. Returns how many images were looked at, and how many rows were not right."""
     matches: dict[int, list[int]] = defaultdict(list)
-    pairs = PackageVulnerability.objects.order_by().values_list("package_id", "vulnerability_id")
-    for package, vulnerability in pairs.iterator(chunk_size=ROWS):
-        matches[package].append(vulnerability)
-    packages, vulnerabilities = Tally(), Tally()
+    pairs = PackageVulnerability.objects.order_by().values_list("variant_id", "vulnerability_id")
+    for variant, vulnerability in pairs.iterator(chunk_size=ROWS):
+        matches[variant].append(vulnerability)
+    several = set(  # packages of which an image may hold more than one variant
+        PackageVariant.objects.order_by()
+        .values("package_id")
+        .annotate(n=Count("pk"))
+        .filter(n__gt=1)
+        .values_list("package_id", flat=True)
+    )
+    variants, varied, vulnerabilities = Tally(), Tally(), Tally()
+    package_of: dict[int, int] = {}
     images = 0
     for tags, held in _images():
         images += len(tags)
         for image, by_registry in tags.items():
+            own = held.get(image, {})
             found: set[int] = set()
-            for package in held.get(image, ()):
-                found.update(matches.get(package, ()))
-            packages.add(held.get(image, ()), by_registry)
+            for variant in own:
+                found.update(matches.get(variant, ()))
+            variants.add(own, by_registry)
             vulnerabilities.add(found, by_registry)
+            package_of.update(own)
+            if several and (those := several.intersection(own.values())):
+                varied.add(those, by_registry)
         step(images)
-    changed = _write(Package, OF_PACKAGE, _packages(packages))
-    changed += _write(Vulnerability, OF_VULNERABILITY, _vulnerabilities(vulnerabilities, packages))
+    packages = variants.by({variant: package for variant, package in package_of.items() if package not in several})
+    packages.take(varied)
+    changed = _write(Package, OF_PACKAGE, _packages(packages, package_of, matches))
+    changed += _write(Vulnerability, OF_VULNERABILITY, _vulnerabilities(vulnerabilities, variants))
     registries = set(Registry.objects.values_list("pk", flat=True))
     changed += _write_parts(PackageReach, "package_id", "registry_id", REACH, _of(packages.by_registry, registries))
-    told = _vulnerability_reaches(vulnerabilities, packages, registries)
+    here = {key: figures[:1] for key, figures in _of(variants.by_registry, registries).items()}
+    changed += _write_parts(VariantReach, "variant_id", "registry_id", ("images",), here)
+    told = _vulnerability_reaches(vulnerabilities, variants, registries)
     changed += _write_parts(VulnerabilityReach, "vulnerability_id", "registry_id", OF_VULNERABILITY, told)
     holders = _holder_sets([*packages.shared, *vulnerabilities.shared])
     for model, tally in ((PackageShared, packages), (VulnerabilityShared, vulnerabilities)):
@@ -156,6 +175,22 @@ class Tally:
             if holders:
                 self.shared[thing, holders] += 1
 
+    def by(self, names: Mapping[int, int]) -> Tally:
+        """Return this tally under other names; no two things have one. What has none is left out."""
+        other = Tally()
+        other.total.update({names[key]: both for key, both in self.total.items() if key in names})
+        other.by_registry.update(
+            {(names[key], registry): both for (key, registry), both in self.by_registry.items() if key in names}
+        )
+        other.shared.update({(names[key], held): n for (key, held), n in self.shared.items() if key in names})
+        return other
+
+    def take(self, other: Tally) -> None:
+        """Take over what ``other`` has counted of other things."""
+        self.total.update(other.total)
+        self.by_registry.update(other.by_registry)
+        self.shared.update(other.shared)
+
 
 def _earliest(last: Recount) -> datetime | None:
     if not last.ended_at or not last.started_at:
@@ -163,8 +198,8 @@ def _earliest(last: Recount) -> datetime | None:
     return last.ended_at + max(LEAST, (last.ended_at - last.started_at) * SHARE)
 
 
-def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, set[int]]]]:
-    """Yield batches of tagged images: tags of each by registry, and the packages of each."""
+def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, dict[int, int]]]]:
+    """Yield batches of tagged images: tags of each by registry, and the variants of each with their packages."""
     after = 0
     while keys := list(Image.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH]):
         span = {"image__gt": after, "image__lte": keys[-1]}
@@ -173,26 +208,31 @@ def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, set[int]]]]
         rows = Tag.objects.filter(**span).order_by().values_list("image_id", "registry_id")
         for image, registry, number in rows.annotate(n=Count("pk")):
             tags[image][registry] = number
-        held: dict[int, set[int]] = defaultdict(set)
-        for image, package in ImagePackage.objects.filter(**span).values_list("image_id", "package_id"):
-            held[image].add(package)
+        held: dict[int, dict[int, int]] = defaultdict(dict)
+        rows_held = ImagePackage.objects.filter(**span).values_list("image_id", "variant_id", "package_id")
+        for image, variant, package in rows_held.iterator(chunk_size=ROWS):
+            held[image][variant] = package
         yield tags, held
 
 
-def _packages(tally: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yield each package with its figures."""
-    rated = (
-        PackageVulnerability.objects.order_by()
-        .values_list("package_id")
-        .annotate(n=Count("pk"), worst=Max("severity"))
-        .iterator(chunk_size=ROWS)
-    )
-    found = {package: (n, worst) for package, n, worst in rated}
+def _packages(
+    tally: Tally, package_of: Mapping[int, int], matches: Mapping[int, Sequence[int]]
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield each package with its figures, by the variants (``package_of``) that images hold."""
+    rated = PackageVulnerability.objects.order_by().values_list("variant_id").annotate(worst=Max("severity"))
+    worst = dict(rated.iterator(chunk_size=ROWS))
+    found: dict[int, list[int]] = defaultdict(list)
+    for variant, package in package_of.items():
+        found[package].append(variant)
     for package in Package.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS):
-        yield package, (*tally.total.get(package, (0, 0)), *found.get(package, (0, None)))
+        held = found.get(package, ())
+        sets = {(frozenset(matches.get(variant, ())), worst.get(variant)) for variant in held}
+        all_of = frozenset[int]().union(*(each for each, _worst in sets))
+        highest = max((rank for _each, rank in sets if rank), default=None)
+        yield package, (*tally.total.get(package, (0, 0)), len(all_of), highest, len(sets) > 1)
 
 
-def _vulnerabilities(tally: Tally, packages: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def _vulnerabilities(tally: Tally, variants: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each vulnerability with its figures and with what the packages in use say of it."""
     keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS)
     while batch := list(islice(keys, ROWS)):
@@ -200,26 +240,34 @@ def _vulnerabilities(tally: Tally, packages: Tally) -> Iterator[tuple[int, tuple
         rows = PackageVulnerability.objects.filter(
             vulnerability__gte=batch[0], vulnerability__lte=batch[-1]
         ).values_list(
-            *("vulnerability_id", "package_id", "severity", "fixed_version", "package__name", "package__type")
+            *("vulnerability_id", "variant_id", "severity", "fixed_version", "package__name", "package__type")
         )
-        for vulnerability, package, *told in rows.iterator(chunk_size=ROWS):
-            if package in packages.total:
-                found[vulnerability].append(tuple(told))
+        for vulnerability, variant, *told in rows.iterator(chunk_size=ROWS):
+            if variant in variants.total:
+                found[vulnerability].append((*told, variants.total[variant][0]))
         for key in batch:
             yield key, (*tally.total.get(key, (0, 0)), *_described(found.get(key, ())))
 
 
 def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use."""
-    names = sorted({name for _severity, _fixed, name, _type in told})
-    types = sorted({kind for _severity, _fixed, _name, kind in told})
-    fixes = sorted({f"{name} {fixed}" for _severity, fixed, name, _type in told if fixed})
+    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use.
+
+    Each is severity, fixed version, name and type of the package, and how many images hold it.
+    """
+    held: dict[str, int] = defaultdict(int)
+    for _severity, _fixed, name, _type, images in told:
+        held[name] += images
+    names = sorted(held)
+    if len(names) > NAMES_KEPT:
+        names = sorted(sorted(held, key=lambda name: (-held[name], name))[:NAMES_KEPT])
+    types = sorted({kind for _severity, _fixed, _name, kind, _images in told})
+    fixes = sorted({(-held[name], f"{name} {fixed}") for _severity, fixed, name, _type, _images in told if fixed})
     return (
         max((severity for severity, *_rest in told), default=1),
         bool(fixes),
         "\n".join(names),
         f" {' '.join(types)} "[:200] if types else "",
-        "\n".join(fixes[:FIXES_KEPT]),
+        "\n".join(sorted(text for _images, text in fixes[:FIXES_KEPT])),
     )
 
 
@@ -245,25 +293,25 @@ def _of(tally: Mapping[tuple[int, int], Sequence[int]], registries: Collection[i
     return {key: tuple(both) for key, both in tally.items() if key[1] in registries}
 
 
-def _vulnerability_reaches(tally: Tally, packages: Tally, registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
+def _vulnerability_reaches(tally: Tally, variants: Tally, registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
     """Return the figures of each vulnerability by registry, with what the packages in use there say of it."""
     wanted = _of(tally.by_registry, registries)
     where: dict[int, list[int]] = defaultdict(list)
-    for package, registry in packages.by_registry:
-        where[package].append(registry)
+    for variant, registry in variants.by_registry:
+        where[variant].append(registry)
     told: dict[Part, list[tuple[Any, ...]]] = defaultdict(list)
     rows = PackageVulnerability.objects.order_by("vulnerability_id").values_list(
-        *("vulnerability_id", "package_id", "severity", "fixed_version", "package__name", "package__type")
+        *("vulnerability_id", "variant_id", "severity", "fixed_version", "package__name", "package__type")
     )
     found: dict[Part, tuple[Any, ...]] = {}
     last = None
-    for vulnerability, package, *facts in rows.iterator(chunk_size=ROWS):
+    for vulnerability, variant, *facts in rows.iterator(chunk_size=ROWS):
         if vulnerability != last:
             found |= {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
             told.clear()
             last = vulnerability
-        for registry in where.get(package, ()):
-            told[vulnerability, registry].append(tuple(facts))
+        for registry in where.get(variant, ()):
+            told[vulnerability, registry].append((*facts, variants.by_registry[variant, registry][0]))
     return found | {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
 
 

@@ -98,6 +98,11 @@ class ReachFilters(ListingFilterSet):
         return Q(name__icontains=word) | Q(title__icontains=word) | held
 
 
+def _vulnerable() -> dict[str, Q | Exists]:
+    found = "findings" if current() is None else "seen_findings"
+    return {"yes": Q(**{f"{found}__gt": 0}), "no": Q(**{found: 0})}
+
+
 class PackageReachFilters(ListingFilterSet):
     """What Packages can be narrowed to."""
 
@@ -105,7 +110,7 @@ class PackageReachFilters(ListingFilterSet):
     risk = AnyCondition(
         label=_("Vulnerabilities"),
         choices=HAS_VULNERABILITIES,
-        conditions={"yes": Q(findings__gt=0), "no": Q(findings=0)},
+        conditions=_vulnerable,
     )
     type = AnyOf(label=_("Package type"), choices=TYPES, field_name="type")
     registry = InRegistries(reach=PackageReach, thing="package")

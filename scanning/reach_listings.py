@@ -16,7 +16,7 @@ from inventory.listings import IMAGES, STANDARD
 from inventory.models import Tag
 from scanning import seen
 from scanning.kinds import kinds, type_label
-from scanning.models import ImagePackage, Package, Vulnerability
+from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability
 from scanning.reach_filters import PackageReachFilters, ReachFilters
 
 FEW = 500  # images
@@ -186,7 +186,7 @@ PACKAGES = Listing[Package](
             label=_("Package"),
             value=lambda row: row.name,
             sort=("name", "version"),
-            needs=Needs(fields=("name", "purl")),
+            needs=Needs(fields=("name", "purl", "varied")),
             template="scanning/cells/package_name.html",
             locked=True,
             css="grow pin",
@@ -217,8 +217,8 @@ PACKAGES = Listing[Package](
         Column(
             name="licenses",
             label=_("Licences"),
-            value=lambda row: ", ".join(str(one) for one in row.licenses),
-            needs=Needs(fields=("licenses",)),
+            value=lambda row: ", ".join(seen.licenses_of(row)),
+            needs=Needs(prefetch=(seen.licenses,)),
             default=False,
             group=ORIGIN,
         ),
@@ -259,14 +259,14 @@ def _of_images(name: str) -> Column[Tag]:
     return replace(column, default=True)
 
 
-def _affected(packages: QuerySet[Package], *, images: int) -> QuerySet[Tag]:
-    """Return the tags whose images hold any of ``packages``; ``images`` is about how many those are.
+def _affected(variants: QuerySet[Any], *, images: int) -> QuerySet[Tag]:
+    """Return the tags whose images hold any of ``variants`` (ids); ``images`` is about how many those are.
 
     A few are looked up first: else a database may walk all tags in their order to find the first ones of a few. Where
     they are many, it is kept from looking up the tags of each to sort them all: within a CASE the images are put
     together once, and tags are asked for in whichever order an index gives whether theirs is among them.
     """
-    holders = ImagePackage.objects.filter(package__in=packages.order_by().values("pk"))
+    holders = ImagePackage.objects.filter(variant__in=variants)
     shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
     if images > FEW:
         among = Q(image__in=holders.values("image"))
@@ -281,12 +281,13 @@ def _affected(packages: QuerySet[Package], *, images: int) -> QuerySet[Tag]:
 
 def _of_vulnerability(pk: int) -> QuerySet[Tag]:
     images = Vulnerability.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
-    return _affected(Package.objects.filter(matches__vulnerability=pk), images=images)
+    # Whether an image is seen is asked of the image.
+    return _affected(PackageVulnerability._base_manager.filter(vulnerability=pk).values("variant"), images=images)
 
 
 def _of_package(pk: int) -> QuerySet[Tag]:
     images = Package.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
-    return _affected(Package.objects.filter(pk=pk), images=images)
+    return _affected(PackageVariant._base_manager.filter(package=pk).values("pk"), images=images)
 
 
 AFFECTED = Listing[Tag](

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from itertools import islice
@@ -18,6 +19,7 @@ from scanning.models import (
     ImagePackage,
     MalwareFinding,
     Package,
+    PackageVariant,
     PackageVulnerability,
     SecretFinding,
     Vulnerability,
@@ -26,67 +28,128 @@ from scanning.models.packages import SeverityRank
 
 T = TypeVar("T")
 PURL_LENGTH = SYSTEM_LENGTH = 600
-MATCH_KEY = ("package_id", "vulnerability_id")
+MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
 AT_ONCE = 10_000  # rows that are held in memory before they are written
 CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
+Stored = dict[int, tuple[Any, ...]]  # what is stored of the vulnerabilities of one variant: MATCH_VALUES by their ids
+
 
 @dataclass
 class Changes:
-    """What became different in the vulnerabilities of some packages."""
+    """What became different in the vulnerabilities of some variants of packages."""
 
-    packages: set[int] = field(default_factory=set)  # ids of those with a difference
+    variants: set[int] = field(default_factory=set)  # ids of those with a difference
     added: int = 0
     gone: int = 0
     counts: dict[str, int] = field(default_factory=dict)  # of all there are now, by name in summary.Counts
+    newer: str = ""  # the newer database that all vulnerabilities are by already, as ImageReport.matched_with
+
+
+@dataclass
+class _Variant:
+    """A variant that an image holds, and what its report says of it."""
+
+    key: str
+    fact: PackageFact
+    system: str | None
+    pk: int = 0  # 0: not stored yet
+    package: int = 0
+    matched_with: str = ""
 
 
 def record_packages(*, image: Image, report: ImageReport) -> Changes:
-    """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image."""
-    packages, stale = _packages(report)
-    _image_packages(image, report.packages, packages)
+    """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image.
+
+    What is stored of a variant that is matched with this database or a newer one stays as it is. Where the report says
+    something else of one, the image gets a variant of its own, and the shared one is matched again.
+    """
     known = record_vulnerabilities(report.vulnerabilities)
-    matches = [(package, match) for match in report.matches if (package := packages.get(_purl(match.purl)))]
-    changes = record_matches(packages=packages.values(), known=known, matches=matches)
-    if stale:
-        mark_matched(packages.values(), matched_with=report.matched_with)
-    changes.counts["packages"] = len(set(packages.values()))
+    found: dict[str, dict[int, MatchFact]] = {}
+    for match in report.matches:
+        if match.vulnerability in known:
+            found.setdefault(match.package, {})[known[match.vulnerability]] = match
+    held = [(fact, _variant(fact, report, image)) for fact in report.packages]
+    variants = {variant.key: variant for _fact, variant in held}
+    _look_up(variants)
+    settled = {
+        variant.pk: variant
+        for variant in variants.values()
+        if variant.pk and variant.system is not None and variant.matched_with >= report.matched_with > ""
+    }
+    stored = _stored_matches(settled)
+    unlike = [
+        variant
+        for pk, variant in settled.items()
+        if variant.matched_with == report.matched_with
+        and not _same(stored.get(pk, {}), found.get(variant.fact.identity, {}))
+    ]
+    if unlike:
+        PackageVariant.objects.filter(pk__in=[variant.pk for variant in unlike]).update(matched_with="")
+        own = {variant.key: _own(variant.fact, image) for variant in unlike}
+        _look_up({variant.key: variant for variant in own.values()})
+        for variant in unlike:
+            del settled[variant.pk]
+            del variants[variant.key]
+        variants |= {variant.key: variant for variant in own.values()}
+        held = [(fact, own.get(variant.key, variant)) for fact, variant in held]
+    _create([variant for variant in variants.values() if not variant.pk])
+    _image_packages(image, [(fact, variants[variant.key]) for fact, variant in held])
+    rest = {variant.pk: variant for variant in variants.values() if variant.pk not in settled}
+    changes = record_matches(
+        variants={pk: variant.package for pk, variant in rest.items()},
+        known=known,
+        matches=((pk, each) for pk, one in rest.items() for each in found.get(one.fact.identity, {}).values()),
+    )
+    mark_matched(
+        (pk for pk, variant in rest.items() if variant.matched_with != report.matched_with),
+        matched_with=report.matched_with,
+    )
+    for values in (one for pk in settled for one in stored.get(pk, {}).values()):
+        _count(changes.counts, severity=values[0], fixed_version=values[2])
+    changes.counts["packages"] = len({variant.package for variant in variants.values()})
+    by = {variant.matched_with for variant in settled.values()}
+    if not rest and by and min(by) > report.matched_with:
+        changes.newer = min(by)
     return changes
 
 
 def record_matches(
     *,
-    packages: Collection[int],
+    variants: Mapping[int, int],
     known: Mapping[str, int],
     matches: Iterable[tuple[int, MatchFact]],
     rematch: int | None = None,
 ) -> Changes:
-    """Make ``matches`` the vulnerabilities of ``packages`` (ids) and return the differences, which alone are written.
+    """Make ``matches`` the vulnerabilities of ``variants`` and return the differences, which alone are written.
 
-    ``known`` has the ids of the vulnerabilities by name; ``rematch`` is the id of the Rematch that brings new ones.
+    ``variants`` are ids with those of their packages; ``known`` has the ids of the vulnerabilities by name; ``rematch``
+    is the id of the Rematch that brings new ones.
     """
     wanted = {
-        (package, known[match.vulnerability]): match for package, match in matches if match.vulnerability in known
+        (variant, known[match.vulnerability]): match for variant, match in matches if match.vulnerability in known
     }
     present: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for chunk in _chunks(packages):
-        rows = PackageVulnerability.objects.filter(package_id__in=chunk)
+    for chunk in _chunks(variants):
+        rows = PackageVulnerability.objects.filter(variant_id__in=chunk)
         present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
     added: list[PackageVulnerability] = []
     changed: list[PackageVulnerability] = []
     differing: set[int] = set()
     number = 0
-    for (package, vulnerability), match in wanted.items():
-        there = present.get((package, vulnerability))
-        if there and there[:-1] == tuple(getattr(match, name) for name in MATCH_VALUES):
+    for (variant, vulnerability), match in wanted.items():
+        there = present.get((variant, vulnerability))
+        if there and there[:-1] == _told(match):
             continue
-        values = _clean(PackageVulnerability, **{name: getattr(match, name) for name in MATCH_VALUES})
-        row = PackageVulnerability(package_id=package, vulnerability_id=vulnerability, **values)
+        values = _clean(PackageVulnerability, **dict(zip(MATCH_VALUES, _told(match), strict=True)))
+        row = PackageVulnerability(
+            variant_id=variant, package_id=variants[variant], vulnerability_id=vulnerability, **values
+        )
         if there is None:
             row.rematch_id = rematch
             added.append(row)
-            differing.add(package)
+            differing.add(variant)
             number += 1
             if len(added) >= AT_ONCE:  # an image may have hundreds of thousands
                 PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
@@ -101,22 +164,74 @@ def record_matches(
         PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
     for some in _chunks(pk for _key, pk in gone):
         PackageVulnerability.objects.filter(pk__in=some).delete()
-    differing |= {row.package_id for row in changed} | {package for (package, _other), _pk in gone}
+    differing |= {row.variant_id for row in changed} | {variant for (variant, _other), _pk in gone}
     return Changes(differing, number, len(gone), _counted(wanted.values()))
+
+
+def package_key(fact: PackageFact) -> str:
+    """Return the key of the Package that ``fact`` is shown as."""
+    named = (fact.purl, fact.type, fact.name, fact.version, fact.architecture, fact.source_name, fact.source_version)
+    return _digest(named)
+
+
+def variant_key(fact: PackageFact, *, system: str | None, image_id: str = "") -> str:
+    """Return the key of the PackageVariant that ``fact`` is within ``system``; of one image alone by its ``image_id``.
+
+    Raises ValueError where neither a system nor an image is given: whatever stands for itself must not be shared.
+    """
+    if system is None and not image_id:
+        raise ValueError("a package that cannot be matched without its image belongs to that alone")
+    return _digest((fact.identity, list(fact.licenses), system, image_id))
+
+
+def _digest(told: Sequence[object]) -> str:
+    return sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+
+
+def _told(match: MatchFact) -> tuple[Any, ...]:
+    return tuple(getattr(match, name) for name in MATCH_VALUES)
+
+
+def _stored_matches(variants: Iterable[int]) -> dict[int, Stored]:
+    """Return what is stored of the vulnerabilities of variants, by their ids."""
+    stored: dict[int, Stored] = {}
+    for chunk in _chunks(variants):
+        rows = PackageVulnerability.objects.filter(variant_id__in=chunk).values_list(*MATCH_KEY, *MATCH_VALUES)
+        for variant, vulnerability, *values in rows:
+            stored.setdefault(variant, {})[vulnerability] = tuple(values)
+    return stored
+
+
+def _same(stored: Stored, found: Mapping[int, MatchFact]) -> bool:
+    """Return whether a report says of a package what is stored of it."""
+    if stored.keys() != found.keys():
+        return False
+    return all(
+        stored[pk] == (told := _told(match))
+        or stored[pk] == tuple(_clean(PackageVulnerability, **dict(zip(MATCH_VALUES, told, strict=True))).values())
+        for pk, match in found.items()
+    )
 
 
 def _counted(matches: Iterable[MatchFact]) -> dict[str, int]:
     counts = dict.fromkeys((*summary.SEVERITIES, "fixable"), 0)
     for match in matches:
-        counts[SeverityRank(match.severity).name.lower()] += 1
-        counts["fixable"] += bool(match.fixed_version)
+        _count(counts, severity=match.severity, fixed_version=match.fixed_version)
     return counts
 
 
-def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
-    """Note of packages, by their ids, what their vulnerabilities are by."""
-    for chunk in _chunks(packages):
-        Package.objects.filter(pk__in=chunk).exclude(matched_with=matched_with).update(matched_with=matched_with)
+def _count(counts: dict[str, int], *, severity: int, fixed_version: str) -> None:
+    counts[SeverityRank(severity).name.lower()] += 1
+    counts["fixable"] += bool(fixed_version)
+
+
+def mark_matched(variants: Iterable[int], *, matched_with: str) -> None:
+    """Note of variants, by their ids, what their vulnerabilities are by."""
+    for chunk in _chunks(variants):
+        rows = PackageVariant.objects.filter(pk__in=chunk)
+        rows.exclude(matched_with=matched_with, failed_with="").update(
+            matched_with=matched_with, failed_with="", failure=""
+        )
 
 
 def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, int]:
@@ -161,56 +276,17 @@ def _worst(kept: Iterable[Mapping[str, Any]]) -> int:
     return max((int(values["severity"]) for values in kept), default=0)
 
 
-def _packages(report: ImageReport) -> tuple[dict[str, int], bool]:
-    """Return the ids of the packages by purl, adding those that no image had before.
-
-    And whether of any it is not known that it was matched last by what the report was.
-    """
-    wanted = {_purl(fact.purl): fact for fact in report.packages}
-    ids: dict[str, int] = {}
-    stale = []  # not known to be of this engine, database and system
-    for chunk in _chunks(wanted):
-        rows = Package.objects.filter(purl__in=chunk).values_list("purl", "pk", "system", "matched_with")
-        for purl, pk, system, matched_with in rows:
-            ids[purl] = pk
-            if matched_with != report.matched_with or system != _system(wanted[purl], report):
-                stale.append(pk)
-    unlike = [
-        row
-        for chunk in _chunks(stale)
-        for row in Package.objects.filter(pk__in=chunk).only("purl", "record", "system")
-        if _differs(row, _matched_by(wanted[row.purl], report))
-    ]
-    if unlike:
-        Package.objects.bulk_update(unlike, ["record", "system"], batch_size=100)
-    new = [
-        Package(
-            **_clean(
-                Package,
-                purl=purl,
-                type=fact.type,
-                name=fact.name,
-                version=fact.version,
-                architecture=fact.architecture,
-                source_name=fact.source_name,
-                source_version=fact.source_version,
-                licenses=list(fact.licenses),
-                **_matched_by(fact, report),
-            )
-        )
-        for purl, fact in wanted.items()
-        if purl not in ids
-    ]
-    if new:
-        Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
-        ids |= _ids(Package, "purl", (row.purl for row in new))
-    return ids, bool(stale or new)
-
-
-def _matched_by(fact: PackageFact, report: ImageReport) -> dict[str, Any]:
-    """Return what a package is matched again by: record and system."""
+def _variant(fact: PackageFact, report: ImageReport, image: Image) -> _Variant:
+    """Return the variant that a package of ``image`` is."""
     system = _system(fact, report)
-    return {"record": {} if system is None else _fit(fact.record), "system": system}
+    if system is None:
+        return _own(fact, image)
+    return _Variant(variant_key(fact, system=system), fact, system)
+
+
+def _own(fact: PackageFact, image: Image) -> _Variant:
+    """Return the variant of a package that ``image`` shares with none: scans alone match it."""
+    return _Variant(variant_key(fact, system=None, image_id=image.image_id), fact, None)
 
 
 def _system(fact: PackageFact, report: ImageReport) -> str | None:
@@ -221,20 +297,58 @@ def _system(fact: PackageFact, report: ImageReport) -> str | None:
     return None if system is None or len(system) > SYSTEM_LENGTH else system
 
 
-def _image_packages(image: Image, facts: Sequence[PackageFact], packages: dict[str, int]) -> None:
+def _look_up(variants: Mapping[str, _Variant]) -> None:
+    """Fill in what is stored of variants, given by their keys."""
+    for chunk in _chunks(variants):
+        rows = PackageVariant.objects.filter(key__in=chunk).values_list("key", "pk", "package_id", "matched_with")
+        for key, pk, package, matched_with in rows:
+            one = variants[key]
+            one.pk, one.package, one.matched_with = pk, package, matched_with
+
+
+def _create(variants: Sequence[_Variant]) -> None:
+    """Store variants that no image had before, with their packages; fill in their ids."""
+    if not variants:
+        return
+    packages = {package_key(variant.fact): variant.fact for variant in variants}
+    ids = _ids(Package, "key", packages)
+    if new := [_package(key, fact) for key, fact in packages.items() if key not in ids]:
+        Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
+        ids |= _ids(Package, "key", (row.key for row in new))
+    rows = [
+        PackageVariant(
+            key=variant.key,
+            package_id=ids[package_key(variant.fact)],
+            licenses=[_text(each, None) for each in variant.fact.licenses],
+            record={} if variant.system is None else _fit(variant.fact.record),
+            system=variant.system,
+        )
+        for variant in variants
+    ]
+    PackageVariant.objects.bulk_create(rows, batch_size=CHUNK, ignore_conflicts=True)
+    _look_up({variant.key: variant for variant in variants})
+
+
+def _package(key: str, fact: PackageFact) -> Package:
+    names = ("type", "name", "version", "architecture", "source_name", "source_version")
+    return Package(key=key, **_clean(Package, purl=_purl(fact.purl), **{name: getattr(fact, name) for name in names}))
+
+
+def _image_packages(image: Image, held: Sequence[tuple[PackageFact, _Variant]]) -> None:
     wanted = {
-        (packages[_purl(fact.purl)], _text(fact.path, 1000)): {"diff_id": _text(fact.diff_id, 140)} for fact in facts
+        (variant.pk, _text(fact.path, 1000)): (variant.package, {"diff_id": _text(fact.diff_id, 140)})
+        for fact, variant in held
     }
-    present = {(row.package_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
+    present = {(row.variant_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
     ImagePackage.objects.bulk_create(
         [
-            ImagePackage(image_id=image.pk, package_id=package, path=path, **values)
-            for (package, path), values in wanted.items()
-            if (package, path) not in present
+            ImagePackage(image_id=image.pk, variant_id=variant, package_id=package, path=path, **values)
+            for (variant, path), (package, values) in wanted.items()
+            if (variant, path) not in present
         ],
         batch_size=CHUNK,
     )
-    moved = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key])]
+    moved = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key][1])]
     if moved:
         ImagePackage.objects.bulk_update(moved, ["diff_id"], batch_size=CHUNK)
     _delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])

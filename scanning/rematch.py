@@ -1,8 +1,11 @@
 """Rematch: a changed vulnerability database gives all images new findings from their stored packages, without a pull.
 
-Vulnerabilities hang on packages, so each package is matched once however many images hold it, thousands in one run of
-Trivy. A package carries what it was matched with: so a rematch goes on where it was broken off, and does again what a
-scan with the database before has written meanwhile.
+Vulnerabilities hang on variants of packages, so each is matched once however many images hold it, thousands in one run
+of Trivy. A variant carries what it was matched with: so a rematch goes on where it was broken off, and does again what
+a scan with the database before has written meanwhile.
+
+Packages that cannot be matched (a damaged advisory of one system, say) keep no others from it: their images say so, the
+job ends with what failed, and they are tried again.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.jobs import queue
@@ -22,17 +27,19 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun
 from console.scope import current
-from scanning import counts, database, fleet, installed, record, releases
+from scanning import counts, database, fleet, installed, record, releases, unmatched
 from scanning.engines.base import EngineError, RiskCategory
-from scanning.engines.trivy_match import Matcher, Matches, matched_with
-from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Rematch
+from scanning.engines.trivy_match import Matcher, matched_with
+from scanning.match_parts import Failure, Part, match_part
+from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
 
 ACTIVE = (State.QUEUED, State.RUNNING)
+RETRY = timedelta(hours=1)  # after which what has failed is tried again by itself
 CHUNK = 3000  # packages in one run of Trivy; its memory and ours go with it
 AT_ONCE = 2  # runs of Trivy beside each other
 KNOWN = 50_000  # vulnerabilities whose description is not asked for again in one rematch
 IDS = 10_000  # of images, read at a time
-FEW = 2000  # changed packages whose images are looked up; with more, all images are counted anew
+FEW = 2000  # changed variants whose images are looked up; with more, all images are counted anew
 
 
 def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
@@ -40,18 +47,21 @@ def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
     facts = database.current()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
         return None
-    if not _out_of_date(matched_with(installed.trivy().engine_version(), facts)).exists():
+    now = matched_with(installed.trivy().engine_version(), facts)
+    if not _out_of_date(now, again=True).exists():
         return None
     with transaction.atomic():
+        PackageVariant.objects.exclude(failed_with="").update(failed_with="")  # to be tried again
         job = Rematch.objects.create(lane=lane)
         queue.enqueue(job)
     return job
 
 
 def tick() -> None:
-    """Queue a rematch where packages are matched with an older database, and none has failed with this one.
+    """Queue a rematch where packages are matched with an older database; an hour after one with this has failed.
 
-    That finds what a rematch has missed: a scan that began before the change and ended after it, say.
+    That finds what a rematch has missed: a scan that began before the change and ended after it, say. One that was
+    cancelled is started again by hand alone.
     """
     facts = database.current()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet.is_current():
@@ -61,10 +71,17 @@ def tick() -> None:
     except EngineError:  # the page Engines says so
         return
     last = Rematch.objects.exclude(state__in=ACTIVE).first()
-    if last and last.state != State.SUCCEEDED and last.database_version == now:
-        return  # by hand from here on
+    if last and last.state == State.CANCELLED and last.database_version == now:
+        return
+    if last and last.state == State.FAILED and last.database_version in ("", now) and not _is_over(last):
+        return
     if _stored().filter(matched_with__lt=now).exists():
         start()
+
+
+def _is_over(job: Rematch) -> bool:
+    """Return whether ``job`` has ended so long ago that what failed is tried again."""
+    return job.ended_at is not None and timezone.now() - job.ended_at >= RETRY
 
 
 def rematch(run: JobRun[Rematch]) -> None:
@@ -73,8 +90,9 @@ def rematch(run: JobRun[Rematch]) -> None:
     before = Rematch.objects.filter(pk__lt=job.pk).first()
     everything = job.attempt > 1 or (before is not None and before.state != State.SUCCEEDED)
     changed: set[int] = set()
+    failures: list[Failure] = []
     try:
-        matcher = _match_all(run, changed)
+        matcher = _match_all(run, changed, failures)
     except (LeaseLost, Draining):
         raise  # somebody goes on with it
     except Exception:
@@ -84,19 +102,28 @@ def rematch(run: JobRun[Rematch]) -> None:
 
     def write() -> None:
         _note_results(matcher)
+        unmatched.note(matcher.database)
         new = PackageVulnerability.objects.filter(rematch=job)
-        holders = ImagePackage.objects.filter(package__in=new.values("package"))
+        holders = ImagePackage.objects.filter(variant__in=new.values("variant"))
         Rematch.objects.filter(pk=job.pk).update(
             images=images,
             new_matches=new.count(),
             new_in_images=holders.values("image").distinct().count(),
+            unmatched=sum(len(failure.variants) for failure in failures),
         )
 
-    run.finish(write=write)
+    if failures:
+        reason, remedy = unmatched.describe(failures)
+        run.finish(to=State.FAILED, reason=reason, remedy=remedy, write=write)
+    else:
+        run.finish(write=write)
 
 
-def _match_all(run: JobRun[Rematch], changed: set[int]) -> Matcher:
-    """Match until nothing is out of date, also where the database changes meanwhile; return the last matcher."""
+def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[Failure]) -> Matcher:
+    """Match until nothing is out of date, also where the database changes meanwhile; return the last matcher.
+
+    ``changed`` takes the ids of variants whose vulnerabilities differ, ``failures`` what could not be matched.
+    """
     known: dict[str, int] = {}
     done, gone = 0, run.job.gone_matches
     while True:
@@ -104,16 +131,18 @@ def _match_all(run: JobRun[Rematch], changed: set[int]) -> Matcher:
         total = done + _out_of_date(matcher.matched_with).count()
         run.progress("matching", done, total, database_version=matcher.matched_with)
         with _matching(run, matcher, known) as parts:
-            for ids, found in parts:
+            for part in parts:
                 run.check()
                 with transaction.atomic():
-                    known |= record.record_vulnerabilities(found.vulnerabilities)
+                    known |= record.record_vulnerabilities(list(part.vulnerabilities.values()))
                     changes = record.record_matches(
-                        packages=ids, known=known, matches=found.matches, rematch=run.job.pk
+                        variants=part.matched, known=known, matches=part.matches, rematch=run.job.pk
                     )
-                    record.mark_matched(ids, matched_with=matcher.matched_with)
-                changed |= changes.packages
-                done += len(ids)
+                    record.mark_matched(part.matched, matched_with=matcher.matched_with)
+                    unmatched.mark(part.failures, matched_with=matcher.matched_with)
+                changed |= changes.variants
+                failures += part.failures
+                done += part.size
                 gone += changes.gone
                 run.progress("matching", done, max(done, total), packages=done, gone_matches=gone)
                 if not _is_current(matcher):
@@ -121,6 +150,7 @@ def _match_all(run: JobRun[Rematch], changed: set[int]) -> Matcher:
         if _is_current(matcher) and not _out_of_date(matcher.matched_with).exists():
             return matcher
         known.clear()
+        failures.clear()
 
 
 def _matcher() -> Matcher:
@@ -136,29 +166,27 @@ def _is_current(matcher: Matcher) -> bool:
 
 
 @contextmanager
-def _matching(
-    run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]
-) -> Iterator[Iterator[tuple[list[int], Matches]]]:
+def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> Iterator[Iterator[Part]]:
     """Give the parts of what is out of date, each matched; some are matched while others are written."""
     stopped = threading.Event()
+    hopeless: dict[str, str] = {}  # systems of which too much has failed, with the reason
 
     def check() -> None:
         if stopped.is_set():
             raise InterruptedError
         run.check()
 
-    def match(system: str, packages: dict[int, dict[str, object]], names: list[str]) -> Matches:
-        return matcher.match(packages, system=system, known=names, scratch=run.scratch, check=check)
+    def match(part: Part, names: list[str]) -> Part:
+        return match_part(matcher, part, known=names, hopeless=hopeless, scratch=run.scratch, check=check)
 
-    def results() -> Iterator[tuple[list[int], Matches]]:
-        waiting: deque[tuple[list[int], Future[Matches]]] = deque()
-        for system, packages in _parts(matcher.matched_with):
-            waiting.append((list(packages), pool.submit(match, system, packages, list(known)[:KNOWN])))
+    def results() -> Iterator[Part]:
+        waiting: deque[Future[Part]] = deque()
+        for part in _parts(matcher.matched_with):
+            waiting.append(pool.submit(match, part, list(known)[:KNOWN]))
             if len(waiting) > AT_ONCE:
-                ids, future = waiting.popleft()
-                yield ids, future.result()
-        for ids, future in waiting:
-            yield ids, future.result()
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
 
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="match") as pool:
         try:
@@ -168,29 +196,31 @@ def _matching(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _parts(now: str) -> Iterator[tuple[str, dict[int, dict[str, object]]]]:
-    """Yield the packages that are not matched with ``now``: records by id, of one system at a time."""
+def _parts(now: str) -> Iterator[Part]:
+    """Yield the variants that are not matched with ``now``, of one system at a time."""
     rows = _out_of_date(now).order_by("system", "pk")
     system, last = "", 0
     while True:
         after = rows.filter(Q(system=system, pk__gt=last) | Q(system__gt=system))
-        found = list(after.values_list("pk", "system", "record")[:CHUNK])
+        found = list(after.values_list("pk", "system", "package_id", "record")[:CHUNK])
         if not found:
             return
         system = found[0][1] or ""
-        part = {pk: dict(told) for pk, of, told in found if of == system}
-        yield system, part
-        last = max(part)
+        own = [row for row in found if row[1] == system]
+        yield Part(system, {row[0]: row[2] for row in own}, {row[0]: row[3] for row in own})
+        last = max(row[0] for row in own)
 
 
-def _stored() -> QuerySet[Package]:
-    """Return the packages that images hold and that can be matched without them."""
-    held = ImagePackage.objects.filter(package=OuterRef("pk"))
-    return Package.objects.filter(Exists(held), system__isnull=False)
+def _stored() -> QuerySet[PackageVariant]:
+    """Return the variants that images hold and that can be matched without them."""
+    held = ImagePackage.objects.filter(variant=OuterRef("pk"))
+    return PackageVariant.objects.filter(Exists(held), system__isnull=False)
 
 
-def _out_of_date(now: str) -> QuerySet[Package]:
-    return _stored().exclude(matched_with=now)
+def _out_of_date(now: str, *, again: bool = False) -> QuerySet[PackageVariant]:
+    """Return the variants that are not matched with ``now``; ``again`` also those that could not be."""
+    rows = _stored().exclude(matched_with=now)
+    return rows if again else rows.exclude(failed_with=now)
 
 
 def _recount(run: JobRun[Rematch], changed: set[int], *, everything: bool, check: bool) -> int:
@@ -214,7 +244,8 @@ def _matched_images() -> Iterator[int]:
 
 def _note_results(matcher: Matcher) -> None:
     """Note of all images that can be what they are matched with now."""
-    only_by_scan = ImagePackage.objects.filter(package__system__isnull=True).values("image")
+    apart = PackageVariant.objects.filter(Q(system__isnull=True) | ~Q(failed_with=""))
+    only_by_scan = ImagePackage.objects.filter(variant__in=apart).values("image")
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     version = f"trivy {matcher.version}, database {matcher.database.version}"
     results.exclude(image__in=only_by_scan).exclude(
@@ -224,8 +255,8 @@ def _note_results(matcher: Matcher) -> None:
 
 
 def last_news() -> Rematch | None:
-    """Return the last rematch that has come to its end, or None."""
-    return Rematch.objects.filter(state=State.SUCCEEDED).first()
+    """Return the last rematch that has come to its end, be it without some packages; or None."""
+    return Rematch.objects.filter(Rematch.came_to_its_end()).first()
 
 
 def brought(job: Rematch) -> QuerySet[PackageVulnerability]:

@@ -10,7 +10,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import Count, Exists, IntegerField, Max, Min, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
@@ -20,7 +36,9 @@ from scanning.models import (
     Package,
     PackageReach,
     PackageShared,
+    PackageVariant,
     PackageVulnerability,
+    VariantReach,
     Vulnerability,
     VulnerabilityReach,
     VulnerabilityShared,
@@ -35,7 +53,33 @@ PARTS: dict[type[Any], tuple[type[Any], type[Any], str]] = {
 
 def packages() -> QuerySet[Package]:
     """Return the packages that are in an image, to sort by what is seen of them."""
-    return _in_an_image(Package)
+    rows: QuerySet[Package] = _in_an_image(Package)
+    if current() is None:
+        return rows
+    # Where all variants of a package have the same vulnerabilities, its own figures hold for whoever sees any.
+    found = PackageVulnerability.objects.filter(package=OuterRef("pk")).order_by().values("package")
+    number = Coalesce(Subquery(found.annotate(n=Count("vulnerability", distinct=True)).values("n")), 0)
+    worst = Subquery(found.annotate(n=Max("severity")).values("n"))
+    return rows.annotate(
+        seen_findings=Case(When(varied=True, then=number), default=F("findings"), output_field=IntegerField()),
+        seen_highest=Case(When(varied=True, then=worst), default=F("highest"), output_field=IntegerField()),
+    )
+
+
+def licenses() -> Prefetch[Any]:
+    """Return what fetches of packages the variants that are in an image, with their licences, as ``shown``."""
+    rows = PackageVariant.objects.filter(in_use("pk")).only("package_id", "licenses").order_by("pk")
+    return Prefetch("variants", rows, to_attr="shown")
+
+
+def licenses_of(package: Package) -> list[str]:
+    """Return the licences of a package that was fetched with :func:`licenses`: of all its variants."""
+    return sorted({str(one) for variant in getattr(package, "shown", ()) for one in variant.licenses})
+
+
+def in_use(variant: str) -> Exists:
+    """Return where an image that is seen holds the variant at the path ``variant``, as far as that is counted."""
+    return Exists(VariantReach.objects.filter(variant=OuterRef(variant)))
 
 
 def vulnerabilities() -> QuerySet[Vulnerability]:
@@ -57,9 +101,17 @@ def here(**conditions: Any) -> Exists:
 
 
 def matches(vulnerability: Vulnerability) -> QuerySet[PackageVulnerability]:
-    """Return the packages in use that have ``vulnerability``, those in most images first."""
+    """Return the packages in use that have ``vulnerability``, those in most images first, each once.
+
+    ``partly`` says of each whether there are images that hold the package in a variant without the vulnerability.
+    """
     rows = PackageVulnerability.objects.filter(vulnerability=vulnerability, package__images__gt=0)
-    rows = rows.select_related("package")
+    rows = _once(rows.filter(in_use("variant")), "package", "vulnerability").select_related("package")
+    others = PackageVariant.objects.filter(in_use("pk"), package=OuterRef("package"))
+    without = others.exclude(
+        pk__in=PackageVulnerability._base_manager.filter(vulnerability=vulnerability).values("variant")
+    )
+    rows = rows.annotate(partly=Case(When(package__varied=True, then=Exists(without)), default=Value(False)))
     if current() is None:
         return rows.order_by("-package__images", "package__name", "pk")
     held = PackageReach.objects.filter(package=OuterRef("package")).order_by().values("package")
@@ -67,8 +119,24 @@ def matches(vulnerability: Vulnerability) -> QuerySet[PackageVulnerability]:
     return rows.annotate(held=most).order_by("-held", "package__name", "pk")
 
 
+def matches_of(package: Package) -> QuerySet[PackageVulnerability]:
+    """Return the vulnerabilities of the variants of ``package`` that images hold, the worst first, each once."""
+    rows = _once(PackageVulnerability.objects.filter(in_use("variant"), package=package), "package", "vulnerability")
+    return rows.select_related("vulnerability").order_by("-severity", "vulnerability__name", "pk")
+
+
+def _once(rows: QuerySet[PackageVulnerability], *fields: str) -> QuerySet[PackageVulnerability]:
+    """Return of the ``rows`` that agree in ``fields`` the worst one alone."""
+    same = PackageVulnerability.objects.filter(in_use("variant"), **{field: OuterRef(field) for field in fields})
+    worse = Q(severity__gt=OuterRef("severity")) | Q(severity=OuterRef("severity"), pk__lt=OuterRef("pk"))
+    return rows.filter(~Exists(same.filter(worse)))
+
+
 def as_seen(rows: Iterable[Package] | Iterable[Vulnerability]) -> None:
-    """Set on ``rows`` (unsaved), all of one model, what is seen of them, in three queries; nothing without a limit."""
+    """Set on ``rows`` (unsaved), all of one model, what is seen of them, in three queries; nothing without a limit.
+
+    Of packages whose variants differ it takes a fourth.
+    """
     scope = current()
     found: dict[int, Any] = {row.pk: row for row in rows}
     if scope is None or not found:
@@ -88,6 +156,12 @@ def as_seen(rows: Iterable[Package] | Iterable[Vulnerability]) -> None:
         row.tags = sum(part.tags for part in parts[key])
         if model is Vulnerability:
             _describe(row, parts[key])
+    if varied := [key for key, row in found.items() if model is Package and row.varied]:
+        told = PackageVulnerability.objects.filter(package__in=varied).order_by().values("package_id")
+        figures = told.annotate(n=Count("vulnerability", distinct=True), worst=Max("severity"))
+        rated = {package: (n, worst) for package, n, worst in figures.values_list("package_id", "n", "worst")}
+        for key in varied:
+            found[key].findings, found[key].highest = rated.get(key, (0, None))
 
 
 def _describe(row: Vulnerability, parts: Sequence[VulnerabilityReach]) -> None:
@@ -131,6 +205,6 @@ def _counted_twice(scope: Scope) -> dict[int, list[int]]:
 
 def versions() -> Subquery:
     """Return how many versions of packages in use have a vulnerability."""
-    rows = PackageVulnerability.objects.filter(vulnerability=OuterRef("pk"), package__images__gt=0).order_by()
-    counted = rows.values("vulnerability").annotate(n=Count("pk")).values("n")
+    rows = PackageVulnerability.objects.filter(in_use("variant"), vulnerability=OuterRef("pk")).order_by()
+    counted = rows.values("vulnerability").annotate(n=Count("package", distinct=True)).values("n")
     return Subquery(counted, output_field=IntegerField())

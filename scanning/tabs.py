@@ -89,8 +89,8 @@ def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -
     layers = {layer.diff_id: layer for layer in build.layers(tag)}
     for row in page.rows:
         diff_ids = (
-            [place.diff_id for place in row.package.places]
-            if hasattr(row, "package") and hasattr(row.package, "places")
+            [place.diff_id for place in row.variant.places]
+            if hasattr(row, "variant") and hasattr(row.variant, "places")
             else [row.diff_id]
         )
         row.layer = next((layers[one] for one in diff_ids if one in layers), None)

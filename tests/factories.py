@@ -11,16 +11,19 @@ from django.utils import timezone
 
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Tag
 from registries.models import Registry
+from scanning.engines.base import PackageFact
 from scanning.models import (
     CategoryResult,
     ImagePackage,
     MalwareFinding,
     Package,
+    PackageVariant,
     PackageVulnerability,
     SecretFinding,
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
+from scanning.record import package_key, variant_key
 
 _numbers = itertools.count(1)
 CLEAN: dict[str, Any] = dict.fromkeys(
@@ -100,12 +103,10 @@ def vulnerability(of: Image, *, package: str = "libexpat1", **values: Any) -> Pa
     number = next(_numbers)
     version = values.pop("version", "2.5.0-1")
     kind = values.pop("type", "deb")
-    held, _made = Package.objects.get_or_create(
-        purl=f"pkg:{kind}/debian/{package}@{version}", defaults={"type": kind, "name": package, "version": version}
-    )
+    held = variant(f"pkg:{kind}/debian/{package}@{version}", type=kind, name=package, version=version)
     ImagePackage.objects.get_or_create(
         image=of,
-        package=held,
+        variant=held,
         path=values.pop("path", "var/lib/dpkg/status"),
         defaults={"diff_id": of.image_layers.last().diff_id if of.image_layers.exists() else ""},
     )
@@ -122,7 +123,22 @@ def vulnerability(of: Image, *, package: str = "libexpat1", **values: Any) -> Pa
         },
     )
     defaults = {"severity": SeverityRank.HIGH, "severity_source": "debian", "fixed_version": "2.5.0-1+deb12u1"}
-    return PackageVulnerability.objects.create(package=held, vulnerability=known, **defaults | values)
+    return PackageVulnerability.objects.create(variant=held, vulnerability=known, **defaults | values)
+
+
+def variant(
+    purl: str, *, type: str, name: str, version: str, system: str = "", licenses: tuple[str, ...] = ()
+) -> PackageVariant:
+    """The variant of a package that all images share which hold exactly this."""
+    fact = PackageFact(purl, type, name, version, licenses=licenses)
+    named, _made = Package.objects.get_or_create(
+        key=package_key(fact), defaults={"purl": purl, "type": type, "name": name, "version": version}
+    )
+    made, _made = PackageVariant.objects.get_or_create(
+        key=variant_key(fact, system=system),
+        defaults={"package": named, "system": system, "licenses": list(licenses)},
+    )
+    return made
 
 
 def malware(of: Image, **values: Any) -> MalwareFinding:

@@ -31,6 +31,7 @@ from scanning.models import (
     Firing,
     ImagePackage,
     Package,
+    PackageVariant,
     PackageVulnerability,
     Scan,
     ScanRun,
@@ -70,9 +71,9 @@ def fleet() -> list[Registry]:
             for flaw in range(2):
                 name = f"CVE-2024-{package}{flaw}"
                 severity = rng.randrange(1, 6)
-                held = Package.objects.filter(name=f"package-{package}").first()
-                if held and PackageVulnerability.objects.filter(package=held, vulnerability__name=name).exists():
-                    ImagePackage.objects.get_or_create(image=image, package=held, path="", defaults={"diff_id": ""})
+                held = PackageVariant.objects.filter(package__name=f"package-{package}").first()
+                if held and PackageVulnerability.objects.filter(variant=held, vulnerability__name=name).exists():
+                    ImagePackage.objects.get_or_create(image=image, variant=held, path="", defaults={"diff_id": ""})
                     continue
                 factories.vulnerability(
                     image, package=f"package-{package}", name=name, severity=severity, path="", version="1"
@@ -94,7 +95,7 @@ def test_packages_and_vulnerabilities_are_counted_in_these_registries_alone(
     images = set(tags.values_list("image", flat=True))
     kinds: list[tuple[Any, Callable[[], Any], str]] = [
         (Package, seen.packages, "package"),
-        (Vulnerability, seen.vulnerabilities, "package__matches__vulnerability"),
+        (Vulnerability, seen.vulnerabilities, "variant__matches__vulnerability"),
     ]
     for model, rows, path in kinds:
         held = ImagePackage.objects.filter(image__in=images).values_list(path, "image")

@@ -24,11 +24,12 @@ class Needs:
     """What a query must fetch. ``fields`` are paths as for ``only()``; the relations on the way are joined.
 
     ``annotate`` may be a function that returns the annotations, called for each query: where they depend on who asks.
+    A member of ``prefetch`` may be one that returns the prefetch, for the same reason.
     """
 
     fields: tuple[str, ...] = ()
     annotate: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
-    prefetch: tuple[str | Prefetch[Any], ...] = ()
+    prefetch: tuple[str | Prefetch[Any] | Callable[[], Prefetch[Any]], ...] = ()
 
     def annotations(self) -> Mapping[str, Any]:
         """Return the annotations as they are now."""
@@ -77,7 +78,7 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
     """Return ``rows`` fetching exactly what ``needs`` ask for: joins, deferred fields, annotations, prefetches."""
     fields: set[str] = {"pk"}
     relations: set[str] = set()
-    prefetch: dict[str | Prefetch[Any], None] = {}  # Django refuses the same one twice
+    prefetch: dict[str | Prefetch[Any] | Callable[[], Prefetch[Any]], None] = {}  # Django refuses the same one twice
     for need in needs:
         fields.update(need.fields)
         relations.update(path.rpartition("__")[0] for path in need.fields if "__" in path)
@@ -85,7 +86,7 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
         prefetch.update(dict.fromkeys(need.prefetch))
     if relations:
         rows = rows.select_related(*sorted(relations))
-    return rows.only(*sorted(fields)).prefetch_related(*prefetch)
+    return rows.only(*sorted(fields)).prefetch_related(*(each() if callable(each) else each for each in prefetch))
 
 
 def ordering(

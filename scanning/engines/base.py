@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +66,7 @@ class StoredLayer:
 class PackageFact:
     """One package found in an image."""
 
-    purl: str  # the identity, with qualifiers; a made-up ``pkg:generic/…`` where the engine gives none
+    purl: str  # with qualifiers; a made-up ``pkg:generic/…`` where the engine gives none
     type: str  # deb, apk, rpm, pypi, npm, golang, …
     name: str
     version: str
@@ -74,6 +77,17 @@ class PackageFact:
     path: str = ""
     diff_id: str = ""  # layer that brought it
     record: Mapping[str, object] | None = field(default=None, compare=False, repr=False)  # to match it again by
+
+    @cached_property
+    def identity(self) -> str:
+        """The SHA-256 (hex) of all that the package is matched and named by, wherever it lies.
+
+        Two facts with one identity get the same vulnerabilities within one system. A purl alone is none: an image may
+        name any source package, release or module for it.
+        """
+        named = (self.purl, self.type, self.name, self.version, self.architecture, self.source_name)
+        told = [*named, self.source_version, self.record]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class VulnerabilityFact:
 
 @dataclass(frozen=True)
 class MatchFact:
-    """A vulnerability of a package."""
+    """A vulnerability of a package. ``package`` is the identity of its fact, "" where the package is told otherwise."""
 
     purl: str
     vulnerability: str
@@ -104,6 +118,7 @@ class MatchFact:
     fixed_version: str = ""
     status: str = ""  # fixed, affected, will_not_fix, end_of_life, …
     url: str = ""  # primary reference
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,7 @@ class ImageReport:
     matches: tuple[MatchFact, ...]
     secrets: tuple[SecretFact, ...]
     os_listed: bool = True  # whether there are advisories for this operating system
-    # What packages of the operating system are matched by; None where that takes more than a package and its system.
+    # What packages of the operating system are matched by; None where that is not known: they are of this image alone.
     system: str | None = None
     matched_with: str = ""  # engine and database, in an order of age
     release_listed: bool = True  # whether the database has advisories for this release of it

@@ -110,10 +110,43 @@ class Bucket:
             yield key, value
 
     def __getitem__(self, key: bytes) -> bytes | Bucket:
-        for found, value in self.items():
-            if found == key:
-                return value
-        raise KeyError(key)
+        """Return what stands at ``key``, reading one page of each level. Raises KeyError, BboltError."""
+        page = self._inline if not self._root else self._page(self._root)
+        try:
+            for _depth in range(MAX_DEPTH):
+                _id, flags, count, _overflow = PAGE.unpack_from(page)
+                if flags & LEAF:
+                    offset = PAGE.size + LEAF_ELEMENT.size * self._place(page, key, count, LEAF_ELEMENT)
+                    if offset >= PAGE.size:
+                        found, value = self._element(page, offset)
+                        if found == key:
+                            return value
+                    raise KeyError(key)
+                if not flags & BRANCH:
+                    raise BboltError("a page of another kind stands where data should be")
+                if not count:
+                    raise KeyError(key)
+                place = max(self._place(page, key, count, BRANCH_ELEMENT), 0)
+                _position, _size, child = BRANCH_ELEMENT.unpack_from(page, PAGE.size + place * BRANCH_ELEMENT.size)
+                page = self._page(child)
+        except struct.error as error:
+            raise BboltError("a page is cut off") from error
+        raise BboltError("its pages form a circle")
+
+    @staticmethod
+    def _place(page: bytes, key: bytes, count: int, element: struct.Struct) -> int:
+        """Return the index of the last element of a page whose key is not above ``key``; -1 where there is none."""
+        low, high = 0, count
+        while low < high:
+            middle = (low + high) // 2
+            offset = PAGE.size + middle * element.size
+            told = element.unpack_from(page, offset)
+            position, size = (told[0], told[1]) if element is BRANCH_ELEMENT else (told[1], told[2])
+            if page[offset + position : offset + position + size] <= key:
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1
 
     def bucket(self, key: bytes) -> Bucket:
         """Return the nested bucket of that name. Raises KeyError, also where the key holds a value."""

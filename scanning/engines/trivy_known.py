@@ -14,6 +14,7 @@ from scanning.engines.trivy_cache import LayerNote
 from scanning.engines.trivy_match import Matcher
 from scanning.engines.trivy_report import Report
 from scanning.engines.trivy_stack import Json, Stack, languages
+from scanning.engines.trivy_texts import describe
 
 MOST = 20_000  # packages; some 2 KB each
 STALE_SECONDS = 3600.0  # after which Trivy is asked anew whether a system gets notices still
@@ -24,7 +25,7 @@ class _Known:
     """What is known of packages: those of one operating system, or those of programming languages."""
 
     facts: dict[str, PackageFact | None] = field(default_factory=dict)  # None: Trivy leaves it out
-    matches: dict[str, tuple[MatchFact, ...]] = field(default_factory=dict)  # by purl
+    matches: dict[str, tuple[MatchFact, ...]] = field(default_factory=dict)  # by identity of the package
     report: Report = field(default_factory=Report)  # what is told of the system itself
     asked_at: float = field(default_factory=time.monotonic)
 
@@ -62,7 +63,7 @@ class KnownPackages:
         with self._lock:
             self._make_room(len(forms))
             if (known := self._fresh(system)) is None:
-                told = replace(reports[-1], packages={}, vulnerabilities={}, matches={}, secrets=[])
+                told = replace(reports[-1], packages={}, matches={}, secrets=[])
                 known = self._systems[system] = _Known(report=told)
             for form, record in records.items():
                 self._of(record, known).facts.setdefault(form, None)
@@ -70,9 +71,9 @@ class KnownPackages:
                 facts = {forms[int(fact.path)]: fact for fact in report.packages.values()}
                 for form, fact in facts.items():
                     self._of(records[form], known).facts[form] = fact
-                self._take_over(report, facts.values(), known)
+                self._take_over(report, facts.values(), known, matcher.database.folder)
 
-    def learn(self, report: Report, notes: Iterable[LayerNote]) -> None:
+    def learn(self, report: Report, notes: Iterable[LayerNote], *, database: Path) -> None:
         """Take over what a report on any image with the layers of these notes tells of packages of languages."""
         told = {
             (str(record.get("Type")), record.get("Name"), record.get("Version"), fact.path): fact
@@ -88,7 +89,7 @@ class KnownPackages:
         with self._lock:
             self._make_room(len(sure))
             self._languages.facts |= sure
-            self._take_over(report, sure.values(), _Known())
+            self._take_over(report, sure.values(), _Known(), database)
 
     def look_up(self, stacked: Stack) -> Matched | None:
         """Return what is known of the packages of an image; None where Trivy must be asked of some."""
@@ -103,8 +104,9 @@ class KnownPackages:
                     return None
                 if fact := known.facts[form]:
                     own = replace(fact, path=package.path, diff_id=package.diff_id, licenses=package.licenses)
-                    packages.setdefault((own.purl, own.path), own)
-                    matches |= {(each.purl, each.vulnerability): each for each in known.matches.get(own.purl, ())}
+                    packages.setdefault((fact.identity, own.path), own)
+                    found = known.matches.get(fact.identity, ())
+                    matches |= {(each.package, each.vulnerability): each for each in found}
             names = {match.vulnerability for match in matches.values()}
             vulnerabilities = tuple(self._vulnerabilities[name] for name in names)
         return Matched(system.report, tuple(packages.values()), tuple(matches.values()), vulnerabilities)
@@ -118,18 +120,19 @@ class KnownPackages:
         """Return where a package belongs: to the languages, or to its system."""
         return self._languages if "Type" in record else system
 
-    def _take_over(self, report: Report, facts: Iterable[PackageFact], system: _Known) -> None:
-        """Take over the vulnerabilities of packages; where several reports tell of one purl, those of all."""
+    def _take_over(self, report: Report, facts: Iterable[PackageFact], system: _Known, database: Path) -> None:
+        """Take over the vulnerabilities of packages; where several reports tell of one package, those of all."""
         found: dict[str, dict[str, MatchFact]] = {}
         for match in report.matches.values():
-            found.setdefault(match.purl, {})[match.vulnerability] = match
+            found.setdefault(match.package, {})[match.vulnerability] = match
+        new: set[str] = set()
         for fact in facts:
             known = self._of(fact.record or {}, system)
-            before = {match.vulnerability: match for match in known.matches.get(fact.purl, ())}
-            known.matches[fact.purl] = tuple((found.get(fact.purl, {}) | before).values())
-            for match in known.matches[fact.purl]:
-                if match.vulnerability in report.vulnerabilities:
-                    self._vulnerabilities[match.vulnerability] = report.vulnerabilities[match.vulnerability]
+            before = {match.vulnerability: match for match in known.matches.get(fact.identity, ())}
+            together = found.get(fact.identity, {}) | before
+            known.matches[fact.identity] = tuple(together.values())
+            new |= together.keys() - self._vulnerabilities.keys()
+        self._vulnerabilities |= {fact.id: fact for fact in describe(database, new)}
 
     def _make_room(self, more: int) -> None:
         if more + len(self._languages.facts) + sum(len(each.facts) for each in self._systems.values()) > MOST:

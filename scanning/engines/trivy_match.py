@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,24 +31,33 @@ from scanning.engines.trivy_command import FLAGS, Runner, failure, scanners, sta
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.engines.trivy_layout import write_layout
 from scanning.engines.trivy_report import Report, read_match, read_report
+from scanning.engines.trivy_texts import describe
 
 LAYER = bytes(10240)  # an empty tar
 DIFF_ID = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
 REPOSITORY = re.compile(rb'"Repository":(\{"Family"[^{}]{0,400}\})')  # of a layer; packages have a member of that name
-# Makers who patch a distribution's packages. Trivy takes their advisories for all packages of an image in which it sees
-# one of theirs, or their mark: there a package alone does not say what it is matched with.
-PATCHED_VERSION, PATCHED_NAME = ("root.io", "roo7"), "seal-"
-MARK = b"rapidfort"
+# Makers who patch a distribution's packages. Where one package of an image is theirs, Trivy takes their advisories for
+# all packages of its system (``pkg/detector/ospkg`` of its sources: rootio, seal); so they are part of the system. Who
+# they are is shown to Trivy again by a package that does not exist.
+ROOT_IO, SEAL = "root.io", "seal"
+ROOT_IO_VERSIONS = {
+    "debian": re.compile(r"\.root\.io"),
+    "ubuntu": re.compile(r"\.root\.io"),
+    "alpine": re.compile(r"-r\d007\d"),
+}
+SEAL_NAME = "seal-"
+SEAL_FAMILIES = frozenset(("alpine", "cbl-mariner", "centos", "redhat", "debian", "oracle", "ubuntu"))
+PATCHER = "Patcher"  # member of a system
+SHOWN = "shown"  # number of the package that does not exist
+MARK = b"rapidfort"  # of images that Trivy's records say more of than is read here
 MATCH_SECONDS = 600.0
-# Each match as a line. What describes a vulnerability is told once, and not at all where it is known.
+# Each match as a line. The number of a package stands where its layer's digest would: each detector takes over the
+# layer, but that of Azure Linux and CBL-Mariner not the ID.
 TELL = """\
-{{- $told := dict %s -}}
-{{- range . }}{{ range .Vulnerabilities }}{{ if hasKey $told .VulnerabilityID -}}
-{{ toJson (dict "VulnerabilityID" .VulnerabilityID "PkgID" .PkgID "Status" .Status "PrimaryURL" .PrimaryURL \
+{{- range . }}{{ range .Vulnerabilities }}\
+{{ toJson (dict "VulnerabilityID" .VulnerabilityID "Number" .Layer.Digest "Status" .Status "PrimaryURL" .PrimaryURL \
 "Severity" .Severity "SeveritySource" .SeveritySource "FixedVersion" .FixedVersion) }}
-{{ else }}{{ $_ := set $told .VulnerabilityID 1 }}{{ toJson . }}
-{{ end }}{{ end }}{{ end }}"""
-PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")  # names of vulnerabilities that may stand in a template
+{{ end }}{{ end }}"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Matches:
     """What the database says of some packages, by the number that each was given."""
 
     matches: list[tuple[int, MatchFact]]
-    vulnerabilities: list[VulnerabilityFact]  # those of the matches that were not known
+    vulnerabilities: list[VulnerabilityFact]  # those of the matches that were not known, as the database has them
 
 
 class Matcher:
@@ -85,12 +94,13 @@ class Matcher:
         ``system`` is the ImageReport's; "" for packages of programming languages. Of the vulnerabilities whose names
         are in ``known`` no description is read. May run in several threads. Raises EngineError and what ``check`` does.
         """
-        told = " ".join(f'"{name}" 1' for name in known if PLAIN.fullmatch(name))
         flags = ["--format", "template", "--template", "@tell.tpl"]
-        found = Matches([], [])
-        for some, out in self._matched(packages, system, flags, TELL % told, scratch=scratch, check=check):
-            _read(out, some, into=found)
-        return found
+        matches: list[tuple[int, MatchFact]] = []
+        for some, out in self._matched(packages, system, flags, TELL, scratch=scratch, check=check):
+            matches += _read(out, some)
+        told = set(known)
+        new = (match.vulnerability for _number, match in matches if match.vulnerability not in told)
+        return Matches(matches, list(describe(self.database.folder, new)))
 
     def reports(
         self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: Check
@@ -100,7 +110,9 @@ class Matcher:
         Where ``system`` is one, all packages of the reports are told of with it, those of languages too.
         """
         for _some, out in self._matched(packages, system, FLAGS[:3], "", scratch=scratch, check=check):
-            yield read_report(out)
+            report = read_report(out)
+            report.packages = {key: fact for key, fact in report.packages.items() if fact.path != SHOWN}
+            yield report
 
     def key(self, scratch: Path, check: Check) -> str:
         """Return the name under which this Trivy keeps the record of our layer; it may be given to a new Matcher."""
@@ -166,31 +178,47 @@ def matched_with(version: str, database: DatabaseFacts | None) -> str:
     return f"{database.built_at:%Y%m%dT%H%M%SZ} {database.version} trivy {version}"[:100] if database else ""
 
 
-def system_of(report: Report, records: Sequence[bytes]) -> str | None:
+def system_of(report: Report, records: Sequence[bytes]) -> str:
     """Return what the packages of the operating system of an image are matched by, beside themselves.
 
-    ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known, None where that
-    is more than can be told of a package.
+    ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known. What is read:
+    family, version, extended support and supplier of the system, the release of the package repositories, and who has
+    patched its packages.
     """
     if not report.os_name:
         return ""
-    own = [fact for fact in report.packages.values() if fact.record and "Type" not in fact.record]
-    if any(is_patched(fact.name, fact.version, fact.source_name) for fact in own):
-        return None
     described: dict[str, Any] = {"OS": report.system}
     for record in records:
-        if MARK in record:
-            return None
         if found := REPOSITORY.findall(record):
             described["Repository"] = json.loads(found[-1])
+    own = (fact for fact in report.packages.values() if fact.record and "Type" not in fact.record)
+    family = str(report.system.get("Family", ""))
+    if patcher := _patcher(family, ((fact.name, fact.version, fact.source_name) for fact in own)):
+        described[PATCHER] = patcher
     return json.dumps(described, sort_keys=True, separators=(",", ":"))
 
 
-def is_patched(name: str, version: str, source_name: str) -> bool:
-    """Return whether a package is of a maker who patches those of a distribution."""
-    return any(part in version for part in PATCHED_VERSION) or any(
-        each.lower().startswith(PATCHED_NAME) for each in (name, source_name)
-    )
+def is_patched(family: str, name: str, version: str, source_name: str) -> bool:
+    """Return whether a package is of a maker who patches those of the distribution ``family``."""
+    return bool(_patcher(family, [(name, version, source_name)]))
+
+
+def _patcher(family: str, packages: Iterable[tuple[str, str, str]]) -> str:
+    """Return who has patched the packages (name, version, source name) of a system; "" where nobody has."""
+    pattern, found = ROOT_IO_VERSIONS.get(family), ""
+    for name, version, source_name in packages:
+        if pattern and pattern.search(version):
+            return ROOT_IO
+        if family in SEAL_FAMILIES and any(each.lower().startswith(SEAL_NAME) for each in (name, source_name)):
+            found = SEAL
+    return found
+
+
+def _sign_of(patcher: str, family: object) -> dict[str, object]:
+    """Return a package that shows Trivy who has patched those of a system, and that no advisory is for."""
+    if patcher == SEAL:
+        return {"Name": f"{SEAL_NAME}tallyman-shown", "Version": "0"}
+    return {"Name": "tallyman-shown", "Version": "0-r00070" if family == "alpine" else "0.root.io"}
 
 
 def _distinct(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int, Mapping[str, object]]]:
@@ -212,15 +240,16 @@ def _distinct(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int
 
 def _record(packages: Mapping[int, Mapping[str, object]], system: str) -> dict[str, Any]:
     """Return what Trivy keeps of a layer, for one that would hold the packages."""
-    # A path and an id of its own: Trivy takes two packages of the same name and version in one place for one.
-    # A layer of its own: else Trivy looks for it, through all packages for each.
+    described = json.loads(system) if system else {}
     plain: list[dict[str, object]] = []
     applications: dict[object, list[dict[str, object]]] = {}
     for number, stored in packages.items():
-        package = {**stored, "ID": str(number), "FilePath": f"{number}", "Layer": {"DiffID": DIFF_ID}}
+        package = _numbered(stored, number)
         kind = package.pop("Type", None)
         (applications.setdefault(kind, []) if kind else plain).append(package)
-    record: dict[str, Any] = {"SchemaVersion": 2, "DiffID": DIFF_ID, **(json.loads(system) if system else {})}
+    if patcher := described.pop(PATCHER, ""):
+        plain.append(_numbered(_sign_of(patcher, (described.get("OS") or {}).get("Family")), SHOWN))
+    record: dict[str, Any] = {"SchemaVersion": 2, "DiffID": DIFF_ID, **described}
     if plain:
         record["PackageInfos"] = [{"FilePath": "packages", "Packages": plain}]
     if applications:
@@ -230,16 +259,23 @@ def _record(packages: Mapping[int, Mapping[str, object]], system: str) -> dict[s
     return record
 
 
-def _read(out: bytes, packages: Collection[int], *, into: Matches) -> None:
+def _numbered(package: Mapping[str, object], number: object) -> dict[str, object]:
+    """Return a package with its number in each place that Trivy takes over from it."""
+    # A path and an id of its own: Trivy takes two packages of the same name and version in one place for one.
+    # A layer of its own: else Trivy looks for it, through all packages for each.
+    told = f"{number}"
+    return {**package, "ID": told, "FilePath": told, "Layer": {"Digest": told, "DiffID": DIFF_ID}}
+
+
+def _read(out: bytes, packages: Collection[int]) -> Iterator[tuple[int, MatchFact]]:
     try:
         for value in _lines(out):
-            match, vulnerability = read_match(value)
-            number = int(value["PkgID"])
+            if value["Number"] == SHOWN:
+                continue
+            number = int(value["Number"])
             if number not in packages:
                 raise ValueError("a package that was not given")
-            into.matches.append((number, match))
-            if vulnerability:
-                into.vulnerabilities.append(vulnerability)
+            yield number, read_match(value)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
             "Trivy wrote matches that cannot be read.",

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from scanning.engines.base import EngineError, MatchFact, PackageFact, Severity, VulnerabilityFact
+from scanning.engines.base import EngineError, MatchFact, PackageFact, Severity
 from scanning.engines.trivy_secrets import FoundSecret
 
 SCHEMA = 2
-MAX_TEXT = 20_000  # characters of a description
-MAX_REFERENCES = 100
 # Operating systems with advisories in Trivy's database (its documentation, "Supported OS").
 LISTED = (
     frozenset(
@@ -33,7 +30,6 @@ LISTED = (
 _OF_THE_IMAGE = frozenset(
     ("ID", "Identifier", "Layer", "FilePath", "Licenses", "DependsOn", "InstalledFiles", "Locations", "Digest")
 ) | {"Maintainer", "Relationship", "Indirect", "Dev", "AnalyzedBy", "Fingerprint"}
-_CVSS = (("V3Score", "V3Vector"), ("V40Score", "V40Vector"), ("V2Score", "V2Vector"))  # in the order of preference
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -48,9 +44,8 @@ class Report:
     os_listed: bool = True
     os_unknown: bool = False  # there are packages of an operating system that Trivy does not know
     system: Json = field(default_factory=dict)  # operating system as Trivy describes it
-    packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by purl and path
-    vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
-    matches: dict[tuple[str, str], MatchFact] = field(default_factory=dict)  # by purl and vulnerability
+    packages: dict[tuple[str, str], PackageFact] = field(default_factory=dict)  # by identity and path
+    matches: dict[tuple[str, str], MatchFact] = field(default_factory=dict)  # by identity and vulnerability
     secrets: list[FoundSecret] = field(default_factory=list)
 
 
@@ -64,6 +59,9 @@ class _Package:
 @dataclass(frozen=True)
 class _Match:
     uid: str
+    named: bool  # whether the package is named by Trivy's ID of it; the detector of Azure Linux names none
+    package: str
+    version: str
     fact: MatchFact
 
 
@@ -112,14 +110,9 @@ def secrets_in(record: Json, diff_id: str) -> list[FoundSecret]:
     ]
 
 
-def read_match(value: Json) -> tuple[MatchFact, VulnerabilityFact | None]:
-    """Return one vulnerability as Trivy writes it, with what is known of it where that is told: it has ``References``.
-
-    Raises TypeError, KeyError or ValueError where it is of another form.
-    """
-    reader = _Reader()
-    fact = reader.match(value).fact
-    return fact, reader.report.vulnerabilities[fact.vulnerability] if "DataSource" in value else None
+def read_match(value: Json) -> MatchFact:
+    """Return one vulnerability as Trivy writes it. Raises TypeError or KeyError where it is of another form."""
+    return _match(value).fact
 
 
 class _Reader:
@@ -129,7 +122,7 @@ class _Reader:
     def reduce(self, value: Json) -> object:
         """Return what is kept of a JSON object whose members are reduced already."""
         if "VulnerabilityID" in value:
-            return self.match(value)
+            return _match(value)
         if "RuleID" in value and "StartLine" in value:
             return _secret(value)
         if "Identifier" in value and "Name" in value:
@@ -139,53 +132,32 @@ class _Reader:
             return None
         return value
 
-    def match(self, value: Json) -> _Match:
-        """Return a vulnerability of a package, and note what is told of the vulnerability itself."""
-        name = _str(value, "VulnerabilityID")
-        severity, source = _severity(value), _str(value, "SeveritySource")
-        if name not in self.report.vulnerabilities:
-            rank, rated_by = _rating(value)
-            score, vector = _cvss(value, rated_by)
-            self.report.vulnerabilities[name] = VulnerabilityFact(
-                id=name,
-                title=_str(value, "Title")[:MAX_TEXT],
-                description=_str(value, "Description")[:MAX_TEXT],
-                severity=rank,
-                severity_source=rated_by,
-                cvss_score=score,
-                cvss_vector=vector,
-                references=_strs(value, "References")[:MAX_REFERENCES],
-                cwes=_strs(value, "CweIDs"),
-                published_at=_time(value, "PublishedDate"),
-                modified_at=_time(value, "LastModifiedDate"),
-            )
-        identifier = value.get("PkgIdentifier") or {}
-        purl = _str(identifier, "PURL") or _generic(_str(value, "PkgName"), _str(value, "InstalledVersion"))
-        fact = MatchFact(
-            purl=purl,
-            vulnerability=name,
-            severity=severity,
-            severity_source=source,
-            fixed_version=_str(value, "FixedVersion"),
-            status=_str(value, "Status"),
-            url=_str(value, "PrimaryURL"),
-        )
-        return _Match(_str(identifier, "UID"), fact)
-
     def _result(self, value: Json) -> None:
         """Take over one result: the packages and vulnerabilities of one target, or the secrets of one file."""
         target, kind = _str(value, "Target"), _str(value, "Type")
-        by_uid: dict[str, str] = {}
+        own = value["Class"] == "os-pkgs"
+        by_uid: dict[str, PackageFact] = {}
+        others: dict[tuple[str, str], list[PackageFact]] = {}  # by name and version
         for package in _members(value, "Packages", _Package):
             fact = package.fact
             path = fact.path or (target if value["Class"] == "lang-pkgs" and "/" in target else "")
-            record = fact.record if value["Class"] == "os-pkgs" else {**(fact.record or {}), "Type": kind}
+            record = fact.record if own else {**(fact.record or {}), "Type": kind}
             fact = replace(fact, path=path, type=fact.type if package.has_purl else kind, record=record)
-            by_uid[package.uid] = fact.purl
-            self.report.packages.setdefault((fact.purl, fact.path), fact)
+            by_uid[package.uid] = fact
+            others.setdefault((fact.name, fact.version), []).append(fact)
+            self.report.packages.setdefault((fact.identity, fact.path), fact)
         for match in _members(value, "Vulnerabilities", _Match):
-            purl = by_uid.get(match.uid, match.fact.purl) if match.uid else match.fact.purl
-            self.report.matches.setdefault((purl, match.fact.vulnerability), replace(match.fact, purl=purl))
+            named = by_uid.get(match.uid)
+            holders = [named] if named else others.get((match.package, match.version), [])
+            if named and own and not match.named:
+                # Without an ID Trivy tells of namesakes (of two architectures) but one.
+                alike = others[named.name, named.version]
+                holders = [fact for fact in alike if _source_of(fact) == _source_of(named)]
+            if not holders:
+                raise ValueError("a vulnerability of a package that is not listed")
+            for fact in holders:
+                found = replace(match.fact, purl=fact.purl, package=fact.identity)
+                self.report.matches.setdefault((fact.identity, found.vulnerability), found)
         for secret in _members(value, "Secrets", FoundSecret):
             if secret.diff_id:
                 self.report.secrets.append(replace(secret, path=target.lstrip("/")))
@@ -210,6 +182,25 @@ def _package(value: Json) -> _Package:
         record={member: what for member, what in value.items() if member not in _OF_THE_IMAGE and what},
     )
     return _Package(_str(identifier, "UID"), fact, bool(given))
+
+
+def _match(value: Json) -> _Match:
+    identifier = value.get("PkgIdentifier") or {}
+    name, version = _str(value, "PkgName"), _str(value, "InstalledVersion")
+    fact = MatchFact(
+        purl=_str(identifier, "PURL") or _generic(name, version),
+        vulnerability=_str(value, "VulnerabilityID"),
+        severity=_severity(value),
+        severity_source=_str(value, "SeveritySource"),
+        fixed_version=_str(value, "FixedVersion"),
+        status=_str(value, "Status"),
+        url=_str(value, "PrimaryURL"),
+    )
+    return _Match(_str(identifier, "UID"), bool(_str(value, "PkgID")), name, version, fact)
+
+
+def _source_of(fact: PackageFact) -> tuple[str, str]:
+    return fact.source_name, fact.source_version
 
 
 def _secret(value: Json) -> FoundSecret:
@@ -240,29 +231,9 @@ def _version(value: Json, prefix: str) -> str:
     return (f"{epoch}:" if epoch else "") + version + (f"-{release}" if release else "")
 
 
-def _cvss(value: Json, severity_source: str) -> tuple[float | None, str]:
-    """Return score and vector of the source of the severity, else of the NVD, else of any; version 3 before 4 and 2."""
-    scores = value.get("CVSS") or {}
-    for source in (severity_source, "nvd", *sorted(scores)):
-        rating = scores.get(source) or {}
-        for score, vector in _CVSS:
-            if isinstance(rating.get(score), int | float):
-                return float(rating[score]), _str(rating, vector)
-    return None, ""
-
-
 def _severity(value: Json) -> Severity:
     name = _str(value, "Severity")
     return Severity[name] if name in Severity.__members__ else Severity.UNKNOWN
-
-
-def _rating(value: Json) -> tuple[Severity, str]:
-    """Return the severity of a vulnerability and who gave it: the same whatever package of whatever system has it."""
-    ranks = value.get("VendorSeverity") or {}
-    for source in ("nvd", "ghsa", *sorted(ranks)):
-        if isinstance(rank := ranks.get(source), int) and 0 <= rank < len(Severity):
-            return Severity(rank + 1), source
-    return _severity(value), _str(value, "SeveritySource")
 
 
 def _generic(name: str, version: str) -> str:
@@ -290,15 +261,6 @@ def _int(value: Json, key: str) -> int:
     if not isinstance(number, int) or number < 0:
         raise TypeError(f"{key} is no count")
     return number
-
-
-def _time(value: Json, key: str) -> datetime | None:
-    text = _str(value, key)
-    try:
-        time = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return time if time and time.tzinfo and time.year > 1 else None
 
 
 def _members(value: Json, key: str, kind: type[T]) -> list[T]:

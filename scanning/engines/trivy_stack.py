@@ -124,7 +124,8 @@ def _stack(layers: Sequence[tuple[str, bytes, Json]]) -> Stack:
         for secret in secrets_in(record, diff_id):
             secrets.setdefault(secret.path, []).append(secret)
     held = list(_held(files))
-    system_packages = list(_system_packages(held, origins))
+    family = str(systems[0].get("Family", "")) if systems else ""
+    system_packages = list(_system_packages(held, origins, family))
     if len(systems) > 1 or bool(systems) != bool(system_packages) or (repository and not systems):
         raise NotStackable("an operating system that several layers tell of, or one without packages")
     described: Json = {"OS": systems[0]} if systems else {}
@@ -183,7 +184,7 @@ def _held(files: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _system_packages(
-    held: Sequence[tuple[str, Json]], origins: Mapping[tuple[object, ...], str]
+    held: Sequence[tuple[str, Json]], origins: Mapping[tuple[object, ...], str], family: str
 ) -> Iterator[StackedPackage]:
     packages = [package for name, group in held if name == _OS_PACKAGES for package in group.get("Packages") or ()]
     licenses = {
@@ -195,7 +196,8 @@ def _system_packages(
     for package in packages:
         if (package.get("Identifier") or {}).get("PURL") or package.get("AnalyzedBy") == "sbom":
             raise NotStackable("a package of the system that a bill of materials tells of")
-        if is_patched(package.get("Name", ""), package.get("Version", ""), package.get("SrcName", "")):
+        version = "-".join(filter(None, (package.get("Version"), package.get("Release"))))
+        if is_patched(family, package.get("Name", ""), version, package.get("SrcName", "")):
             raise NotStackable("a package of a maker who patches those of the system")
         named = package.get("ID") or (package.get("Epoch"), *_named(package))
         if (place := (named, package.get("FilePath", ""))) in seen:

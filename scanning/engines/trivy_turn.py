@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from scanning.engines.base import (
     RiskCategory,
     SecretFact,
     StoredLayer,
+    VulnerabilityFact,
 )
 from scanning.engines.trivy_cache import LayerNote, Shown, make_cache, read_cache, without_files
 from scanning.engines.trivy_command import (
@@ -42,6 +43,7 @@ from scanning.engines.trivy_releases import is_listed
 from scanning.engines.trivy_report import Report, read_report, read_secrets
 from scanning.engines.trivy_secrets import FoundSecret, show
 from scanning.engines.trivy_stack import Json, NotStackable, Stack, hidden, stack
+from scanning.engines.trivy_texts import describe
 
 TOGETHER_SECONDS = 60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own
 MANY_PACKAGES = 20_000  # in a run for several images
@@ -184,7 +186,7 @@ def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Che
         os_end_of_life=report.os_end_of_life,
         os_listed=report.os_listed,
         packages=tuple(report.packages.values()) if looked_up else (),
-        vulnerabilities=tuple(report.vulnerabilities.values()),
+        vulnerabilities=_described(tool, (match.vulnerability for match in report.matches.values())),
         matches=tuple(report.matches.values()),
         secrets=secrets if RiskCategory.SENSITIVE in tool.categories else (),
         system=system,
@@ -208,7 +210,8 @@ def together(
     learnt: dict[str, LayerNote] = {}
     if layers:
         on_all, learnt = _read_layers(tool, layers, scratch, TOGETHER_SECONDS, check)
-        known.learn(on_all, learnt.values())
+        if tool.database:
+            known.learn(on_all, learnt.values(), database=tool.database.folder)
     turns = [replace(turn, notes={**learnt, **turn.notes}) for turn in turns]
     stacks = [stack_of(turn) if turn.whole else None for turn in turns]
     missing: dict[str, dict[str, Json]] = {}
@@ -294,6 +297,11 @@ def _unreadable(
     path, damage = package_databases.judge(family, shown, has_packages=has_packages)
     unread = package_databases.of_image(zip((note.warnings for note in own), gone, strict=True))
     return {"damaged_database": path, "damage": damage.value, "unread": tuple(sorted(unread.keys() - {path}))}
+
+
+def _described(tool: Tool, names: Iterable[str]) -> tuple[VulnerabilityFact, ...]:
+    """Return what the database says of these vulnerabilities."""
+    return tuple(describe(tool.database.folder, names)) if tool.database else ()
 
 
 def _read_layers(

@@ -3,13 +3,14 @@
 from scanning.models.database_update import DatabaseUpdate
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.joined import JoinedScan
-from scanning.models.packages import Package, PackageVulnerability, Vulnerability
+from scanning.models.packages import Package, PackageVariant, PackageVulnerability, Vulnerability
 from scanning.models.quota import ScanSettings
 from scanning.models.reach import (
     HolderSet,
     PackageReach,
     PackageShared,
     Recount,
+    VariantReach,
     VulnerabilityReach,
     VulnerabilityShared,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Package",
     "PackageReach",
     "PackageShared",
+    "PackageVariant",
     "PackageVulnerability",
     "Recount",
     "Rematch",
@@ -43,6 +45,7 @@ __all__ = [
     "SecretFinding",
     "Selection",
     "Stage",
+    "VariantReach",
     "Vulnerability",
     "VulnerabilityReach",
     "VulnerabilityShared",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -11,14 +13,24 @@ from scanning.models.packages import SeverityRank
 
 
 class ImagePackage(models.Model):
-    """That an image holds a package. Its vulnerabilities are those of the package."""
+    """That an image holds a variant of a package. Its vulnerabilities are those of the variant."""
 
     # The two indexes below begin with these columns: indexes of their own would be of no use.
     image = models.ForeignKey(
         "inventory.Image", on_delete=models.CASCADE, related_name="image_packages", db_index=False
     )
+    variant = models.ForeignKey(
+        "scanning.PackageVariant", on_delete=models.CASCADE, related_name="image_packages", db_index=False
+    )
+    # That of the variant, kept here for names in lists: save() fills it in. It goes with the variant; images are looked
+    # up by variants.
     package = models.ForeignKey(
-        "scanning.Package", on_delete=models.CASCADE, related_name="image_packages", db_index=False
+        "scanning.Package",
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        editable=False,
     )
     path = models.CharField(max_length=1000, blank=True)
     diff_id = models.CharField(max_length=140, blank=True)
@@ -26,11 +38,15 @@ class ImagePackage(models.Model):
     objects = ScopedManager["ImagePackage"]()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["image", "package", "path"], name="imagepackage_unique")]
-        indexes = [models.Index(fields=["package", "image"], name="imagepackage_holders")]
+        constraints = [models.UniqueConstraint(fields=["image", "variant", "path"], name="imagepackage_unique")]
+        indexes = [models.Index(fields=["variant", "image"], name="imagepackage_holders")]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.package_id = self.variant.package_id
+        super().save(*args, **kwargs)
 
     def __str__(self) -> str:
-        return f"package {self.package_id} in image {self.image_id}"
+        return f"variant {self.variant_id} in image {self.image_id}"
 
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:

@@ -1,4 +1,8 @@
-"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds the package.
+"""Packages and vulnerabilities: shared by all images, so one row serves every image that holds exactly the same.
+
+What an image says of a package (its source, release, module, system, licences) is part of the row that it shares: a
+PackageVariant. Vulnerabilities are those of variants. A Package groups variants on pages and holds nothing that is not
+part of its own key.
 
 The fields below ``images`` say how far a row reaches. Only :mod:`scanning.reach` writes them; an image counts while a
 tag names it.
@@ -12,7 +16,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.scope import Scope, ScopedManager
-from scanning.models.reach import PackageReach, VulnerabilityReach
+from scanning.models.reach import PackageReach, VariantReach, VulnerabilityReach
 
 
 class SeverityRank(models.IntegerChoices):
@@ -26,36 +30,33 @@ class SeverityRank(models.IntegerChoices):
 
 
 class Package(models.Model):
-    """One version of one package, named by its package URL (purl) with qualifiers."""
+    """One version of one package, as pages show it: named by its package URL (purl) with qualifiers, and its source.
 
-    purl = models.CharField(max_length=600, unique=True)
+    ``key`` is the SHA-256 (hex) of all the columns up to ``source_version``: see :func:`scanning.record.package_key`.
+    """
+
+    key = models.CharField(max_length=64, unique=True, editable=False)
+    purl = models.CharField(max_length=600, db_index=True)
     type = models.CharField(max_length=30)
     name = models.CharField(max_length=300, db_index=True)
     version = models.CharField(max_length=200)
     architecture = models.CharField(max_length=40, blank=True)
     source_name = models.CharField(max_length=300, blank=True)
     source_version = models.CharField(max_length=200, blank=True)
-    licenses = models.JSONField(default=list, blank=True)
     first_seen = models.DateTimeField(auto_now_add=True)
 
     images = models.PositiveIntegerField(default=0)  # that hold it
     tags = models.PositiveIntegerField(default=0)  # that name those images
-    findings = models.PositiveIntegerField(default=0)  # its vulnerabilities
+    findings = models.PositiveIntegerField(default=0)  # vulnerabilities of its variants that images hold
     highest = models.PositiveSmallIntegerField(choices=SeverityRank.choices, null=True, blank=True)  # None: it has none
-
-    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
-    # programming languages). Where that does not suffice the system is None, and scans alone match it.
-    record = models.JSONField(default=dict, blank=True, editable=False)
-    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
-    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
+    # Whether its variants that images hold have other vulnerabilities than each other. Where not, what holds of all
+    # holds of those that somebody sees.
+    varied = models.BooleanField(default=False, editable=False)
 
     objects = ScopedManager["Package"]()
 
     class Meta:
-        indexes = [
-            models.Index(fields=["-images", "id"], name="package_reach"),
-            models.Index(fields=["system", "id"], name="package_by_system"),
-        ]
+        indexes = [models.Index(fields=["-images", "id"], name="package_reach")]
 
     def __str__(self) -> str:
         return self.purl
@@ -64,6 +65,44 @@ class Package(models.Model):
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those that were counted in a registry in scope."""
         return _reaching(PackageReach, scope, package="pk")
+
+
+class PackageVariant(models.Model):
+    """A package as the matcher read it within its system. Images share it that hold exactly this, and no other.
+
+    ``key`` is the SHA-256 (hex) of all that it is matched and shown by: see :func:`scanning.record.variant_key`.
+    """
+
+    package = models.ForeignKey(Package, on_delete=models.CASCADE, related_name="variants")
+    key = models.CharField(max_length=64, unique=True)
+    licenses = models.JSONField(default=list, blank=True)
+    first_seen = models.DateTimeField(auto_now_add=True)
+
+    # To match it again without its image: what Trivy knows of it and of the system around it ("" for packages of
+    # programming languages). Where that does not suffice the system is None, the variant is of one image, and scans of
+    # that alone match it.
+    record = models.JSONField(default=dict, blank=True, editable=False)
+    system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
+    matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
+    # The database that it could not be matched with, and why: see scanning.rematch.
+    failed_with = models.CharField(max_length=100, blank=True, editable=False)
+    failure = models.TextField(blank=True, editable=False)
+
+    objects = ScopedManager["PackageVariant"]()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["system", "id"], name="packagevariant_by_system"),
+            models.Index(fields=["failed_with"], name="packagevariant_failed", condition=~models.Q(failed_with="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"variant {self.pk} of package {self.package_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those that were counted in a registry in scope."""
+        return _reaching(VariantReach, scope, variant="pk")
 
 
 class Vulnerability(models.Model):
@@ -109,9 +148,13 @@ class Vulnerability(models.Model):
 
 
 class PackageVulnerability(models.Model):
-    """That a package has a vulnerability, by the database of the last match."""
+    """That a variant of a package has a vulnerability, by the database of the last match."""
 
-    package = models.ForeignKey(Package, on_delete=models.CASCADE, related_name="matches")
+    variant = models.ForeignKey(PackageVariant, on_delete=models.CASCADE, related_name="matches", db_index=False)
+    # That of the variant, kept here for lists by package: save() fills it in.
+    package = models.ForeignKey(
+        Package, on_delete=models.CASCADE, related_name="matches", db_index=False, editable=False
+    )
     vulnerability = models.ForeignKey(Vulnerability, on_delete=models.CASCADE, related_name="matches")
     severity = models.PositiveSmallIntegerField(choices=SeverityRank.choices)  # as rated for this package
     severity_source = models.CharField(max_length=60, blank=True)
@@ -128,16 +171,23 @@ class PackageVulnerability(models.Model):
 
     class Meta:
         verbose_name_plural = "package vulnerabilities"
-        constraints = [models.UniqueConstraint(fields=["package", "vulnerability"], name="packagevulnerability_unique")]
-        indexes = [models.Index(fields=["vulnerability", "severity"], name="packagevulnerability_by_id")]
+        constraints = [models.UniqueConstraint(fields=["variant", "vulnerability"], name="packagevulnerability_unique")]
+        indexes = [
+            models.Index(fields=["vulnerability", "severity"], name="packagevulnerability_by_id"),
+            models.Index(fields=["package", "vulnerability"], name="packagevulnerability_package"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.package_id = self.variant.package_id
+        super().save(*args, **kwargs)
 
     def __str__(self) -> str:
-        return f"{self.package_id} has {self.vulnerability_id}"
+        return f"{self.variant_id} has {self.vulnerability_id}"
 
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
-        """Those of packages in scope."""
-        return _reaching(PackageReach, scope, package="package")
+        """Those of variants in scope."""
+        return _reaching(VariantReach, scope, variant="variant")
 
 
 def _reaching(reach: type[models.Model], scope: Scope, **thing: str) -> models.Q:

@@ -32,6 +32,30 @@ class PackageReach(models.Model):
         return models.Q(registry__in=scope.registries)
 
 
+class VariantReach(models.Model):
+    """That images of one registry hold a variant of a package. No row: none does."""
+
+    variant = models.ForeignKey(
+        "scanning.PackageVariant", on_delete=models.CASCADE, related_name="reaches", db_index=False
+    )
+    registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="+")
+    images = models.PositiveIntegerField()
+
+    objects = ScopedManager["VariantReach"]()
+
+    class Meta:
+        verbose_name_plural = "variant reaches"
+        constraints = [models.UniqueConstraint(fields=["variant", "registry"], name="variantreach_unique")]
+
+    def __str__(self) -> str:
+        return f"variant {self.variant_id} in registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
+
+
 class VulnerabilityReach(models.Model):
     """In how many images and tags of one registry a vulnerability is. No row: in none.
 

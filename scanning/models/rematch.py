@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from console.jobs.models import Job
+from console.jobs.models import Job, State
 
 
 class Rematch(Job):
@@ -18,6 +18,7 @@ class Rematch(Job):
     new_matches = models.PositiveIntegerField(default=0)  # "12 new
     new_in_images = models.PositiveIntegerField(default=0)  # in 40 images"
     gone_matches = models.PositiveIntegerField(default=0)
+    unmatched = models.PositiveIntegerField(default=0)  # packages that could not be matched; the others were
 
     class Meta(Job.Meta):
         abstract = False
@@ -26,3 +27,8 @@ class Rematch(Job):
 
     def __str__(self) -> str:
         return f"rematch {self.pk}"
+
+    @classmethod
+    def came_to_its_end(cls) -> models.Q:
+        """Those that have matched all that can be matched."""
+        return models.Q(state=State.SUCCEEDED) | models.Q(state=State.FAILED, unmatched__gt=0)

@@ -30,6 +30,9 @@ class CategoryResult(models.Model):
     fell_from = models.PositiveIntegerField(default=0)  # findings before, where for no visible reason none are left
     looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
+    # What was said before a rematch could not match packages of the image, to be said again when one can: outcome,
+    # reason, remedy and ended_at. A scan that has ended since leaves nothing to restore.
+    before_failure = models.JSONField(null=True, blank=True, editable=False)
 
     objects = ScopedManager["CategoryResult"]()
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from scanning.models import Package, PackageVulnerability, Vulnerability
+from scanning.engines.base import PackageFact
+from scanning.models import Package, PackageVariant, PackageVulnerability, Vulnerability
+from scanning.record import package_key, variant_key
 from scanning.sample.tables import Table
 
 RELEASES = 14  # of one package
@@ -65,9 +67,10 @@ SCORES = {5: (9.0, 10.0), 4: (7.0, 8.9), 3: (4.0, 6.9), 2: (1.0, 3.9)}
 
 @dataclass(frozen=True)
 class Known:
-    """A package as it is stored: its key, and its matches by severity from critical to unknown, then the fixable."""
+    """A package as it is stored: its keys, and its matches by severity from critical to unknown, then the fixable."""
 
-    key: int
+    variant: int
+    package: int
     counts: tuple[int, int, int, int, int, int]
 
 
@@ -92,9 +95,10 @@ class Catalogue:
         self.now = now
         self.packages = Table(
             Package,
-            ("id", "purl", "type", "name", "version", "source_name", "licenses", "first_seen"),
+            ("id", "key", "purl", "type", "name", "version", "source_name", "first_seen"),
             now=now,
         )
+        self.variants = Table(PackageVariant, ("id", "key", "package_id", "licenses", "first_seen"), now=now)
         self.vulnerabilities = Table(
             Vulnerability,
             (
@@ -106,7 +110,15 @@ class Catalogue:
         self.matches = Table(
             PackageVulnerability,
             (
-                *("package_id", "vulnerability_id", "severity", "severity_source", "fixed_version", "status"),
+                *(
+                    "variant_id",
+                    "package_id",
+                    "vulnerability_id",
+                    "severity",
+                    "severity_source",
+                    "fixed_version",
+                    "status",
+                ),
                 "first_seen",
             ),
             now=now,
@@ -114,12 +126,13 @@ class Catalogue:
         self._known: dict[tuple[str, str, str, int], Known] = {}
         self._flaws: dict[tuple[str, str], list[Flaw]] = {}
         self._stored = dict(Vulnerability.objects.values_list("name", "pk"))
-        self._purls = dict(Package.objects.values_list("purl", "pk"))
+        stored = PackageVariant.objects.values_list("package__purl", "pk", "package_id")
+        self._purls = {purl: (pk, package) for purl, pk, package in stored}
         self._numbers: set[str] = set()
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return self.packages, self.vulnerabilities, self.matches
+        return self.packages, self.variants, self.vulnerabilities, self.matches
 
     def package(self, kind: str, system: str, name: str, release: int, first: str = "") -> Known:
         """Return the n-th release of a package of the distribution ``system``; ``first`` is its first version."""
@@ -135,21 +148,22 @@ class Catalogue:
         flaws = [flaw for flaw in self._of(kind, name) if flaw.fixed is None or release < flaw.fixed]
         counts = [sum(flaw.severity == severity for flaw in flaws) for severity in SEVERITIES]
         counts.append(sum(flaw.fixed is not None for flaw in flaws))
-        pk = self._purls.get(purl)
-        if pk is None:
-            pk = self._purls[purl] = self.packages.key()
+        if purl not in self._purls:
+            pk, package = self._purls[purl] = self.variants.key(), self.packages.key()
             rng = random.Random(crc32(purl.encode()))  # noqa: S311  # nosec B311  # made-up data
             seen = self.now - timedelta(days=rng.randrange(1, 300), seconds=rng.randrange(86_400))
             licence = rng.choice(("MIT", "Apache-2.0", "BSD-3-Clause", "GPL-2.0-or-later", "LGPL-2.1-or-later"))
-            self.packages.add(pk, purl, kind, name, version, name.split(":")[-1], json.dumps([licence]), seen)
+            fact = PackageFact(purl, kind, name, version, source_name=name.split(":")[-1], licenses=(licence,))
+            self.packages.add(package, package_key(fact), purl, kind, name, version, fact.source_name, seen)
+            self.variants.add(pk, variant_key(fact, system=""), package, json.dumps([licence]), seen)
             source = {"deb": "debian", "apk": "alpine", "rpm": "redhat"}.get(kind, "ghsa")
             for flaw in flaws:
                 fixed = "" if flaw.fixed is None else _version(kind, name, flaw.fixed, first)
                 self.matches.add(
-                    *(pk, self._vulnerability(flaw), flaw.severity, source, fixed),
+                    *(pk, package, self._vulnerability(flaw), flaw.severity, source, fixed),
                     *("fixed" if fixed else rng.choice(("affected", "affected", "will_not_fix")), seen),
                 )
-        return Known(pk, (counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]))
+        return Known(*self._purls[purl], (counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]))
 
     def _vulnerability(self, flaw: Flaw) -> int:
         pk = self._stored.get(flaw.name)

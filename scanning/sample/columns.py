@@ -34,7 +34,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
             *("id", "repository_id", "registry_id", "name", "digest", "manifest_id", "image_id", "address", "size"),
             *("pushed_at", "first_seen"),
         ),
-        "held": table(ImagePackage, "image_id", "package_id", "path", "diff_id", plain=True),
+        "held": table(ImagePackage, "image_id", "variant_id", "package_id", "path", "diff_id", plain=True),
         "result": table(
             CategoryResult,
             *("image_id", "category", "outcome", "reason", "remedy", "engine_version", "ended_at", "looked_at"),

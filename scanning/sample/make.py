@@ -314,9 +314,9 @@ class _Maker:
         if known:
             bottom = layers[0][1]
             for one in system:
-                self.held.add(pk, one.key, "", bottom)
+                self.held.add(pk, one.variant, one.package, "", bottom)
             for one, path in zip(own, paths, strict=True):
-                self.held.add(pk, one.key, path, top)
+                self.held.add(pk, one.variant, one.package, path, top)
         secrets = rng.choices((0, 1, 2, 5), (92, 5, 2, 1))[0] if known else 0
         malware = rng.choices((0, 1), (995, 5))[0] if known else 0
         worst_secret, worst_malware, kinds = self._findings(pk, top, secrets, malware, scanned_at)

@@ -79,13 +79,13 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def package(request: HttpRequest, pk: int) -> HttpResponse:
     """One version of a package: its vulnerabilities, and the images that hold it."""
-    found = get_object_or_404(Package, pk=pk)
-    matches = found.matches.select_related("vulnerability").order_by("-severity", "vulnerability__name")
-    shown = list(matches[: MATCHES_SHOWN + 1])
+    found = get_object_or_404(Package.objects.prefetch_related(seen.licenses()), pk=pk)
+    shown = list(seen.matches_of(found)[: MATCHES_SHOWN + 1])
     seen.as_seen([found])
     seen.as_seen([match.vulnerability for match in shown])
     context = {
         "package": found,
+        "licenses": seen.licenses_of(found),
         "type": type_label(found.type),
         "matches": shown[:MATCHES_SHOWN],
         "more_matches": len(shown) > MATCHES_SHOWN,

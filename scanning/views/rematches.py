@@ -26,7 +26,7 @@ from scanning.models import ImagePackage, Rematch
 def rematch(request: HttpRequest, pk: int) -> HttpResponse:
     """What one rematch has brought, each with how many images hold it."""
     found = get_object_or_404(Rematch, pk=pk)
-    holders = ImagePackage.objects.filter(package=OuterRef("package")).order_by().values("package")
+    holders = ImagePackage.objects.filter(variant=OuterRef("variant")).order_by().values("variant")
     images = Subquery(holders.annotate(n=Count("image", distinct=True)).values("n"), output_field=IntegerField())
     page = Page(NEWS, request.GET, path=request.path, rows=found.matches.annotate(images=Coalesce(images, 0)))
     partial = lists.is_partial(request, "list")

@@ -38,17 +38,24 @@ def measure(count: int) -> None:
     from tests import factories
 
     purls = [f"pkg:deb/debian/package{number}@1.{number}?arch=amd64" for number in range(PACKAGES)]
+    packages = tuple(
+        PackageFact(purl, "deb", f"package{n}", f"1.{n}", record={"Name": f"package{n}", "Version": f"1.{n}"})
+        for n, purl in enumerate(purls)
+    )
     report = ImageReport(
+        system='{"OS":{"Family":"debian","Name":"12.6"}}',
+        matched_with="20261101T000000Z",
         os_name="debian 12.6",
         os_end_of_life=False,
-        packages=tuple(PackageFact(purl, "deb", f"package{n}", f"1.{n}") for n, purl in enumerate(purls)),
+        packages=packages,
         vulnerabilities=tuple(
             VulnerabilityFact(f"CVE-2024-{n:05}", "Title", "Some words of description. " * 20, Severity.HIGH)
             for n in range(count)
         ),
         matches=tuple(
-            MatchFact(purls[n % PACKAGES], f"CVE-2024-{n:05}", Severity.HIGH, "debian", "2.0", "fixed")
+            MatchFact(one.purl, f"CVE-2024-{n:05}", Severity.HIGH, "debian", "2.0", "fixed", package=one.identity)
             for n in range(count)
+            for one in [packages[n % PACKAGES]]
         ),
         secrets=(),
     )

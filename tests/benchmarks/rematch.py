@@ -86,7 +86,7 @@ class Benchmark:
 
     def run(self) -> None:
         from scanning import database
-        from scanning.models import ImagePackage, Package, PackageVulnerability
+        from scanning.models import ImagePackage, PackageVariant, PackageVulnerability
 
         old = self.options.old or self.advise("old", 1, share=0.9)
         new = self.options.new or self.advise("new", 2, share=1.0)
@@ -95,13 +95,13 @@ class Benchmark:
         self.store()
         print(
             f"{self.options.images:,} images with {ImagePackage.objects.count():,} packages, "
-            f"{Package.objects.count():,} distinct ones, {PackageVulnerability.objects.count():,} vulnerabilities of "
-            f"packages (stored in {time.monotonic() - began:.0f} s)"
+            f"{PackageVariant.objects.count():,} distinct ones, {PackageVulnerability.objects.count():,} matches "
+            f"(stored in {time.monotonic() - began:.0f} s)"
         )
         database.install(new)
         self.rematch("after the change", goal=True)
         self.compare()
-        Package.objects.update(matched_with="")
+        PackageVariant.objects.update(matched_with="")
         self.rematch("all again, nothing differs")
 
     def advise(self, name: str, day: int, *, share: float) -> Path:
@@ -141,19 +141,21 @@ class Benchmark:
 
         from inventory.models import Image
         from scanning import counts, record
-        from scanning.models import CategoryResult, ImagePackage, Package
+        from scanning.models import CategoryResult, ImagePackage
         from tests import factories
 
         everything = list(range(len(self.pool.debian))), list(range(len(self.pool.python)))
-        held: dict[tuple[str, int], dict[tuple[str, str], int]] = {}
+        held: dict[tuple[str, int], dict[tuple[str, str], tuple[int, int]]] = {}
         for release in RELEASES:
             for variant in range(VARIANTS):
                 report = self.look(self.pool.layer(release, variant, *everything))
                 image = factories.image()
                 record.record_packages(image=image, report=report)
-                names = {(fact.type, fact.name): fact.purl for fact in report.packages}
-                ids = dict(Package.objects.filter(purl__in=names.values()).values_list("purl", "pk"))
-                held[release, variant] = {name: ids[purl] for name, purl in names.items() if purl in ids}
+                rows_of = ImagePackage.objects.filter(image=image)
+                names_of = ("package__type", "package__name", "variant_id", "package_id")
+                held[release, variant] = {
+                    (kind, name): (one, of) for kind, name, one, of in rows_of.values_list(*names_of)
+                }
                 image.delete()
         images = Image.objects.bulk_create(
             (Image(image_id=factories.digest(), config_known=True) for _ in range(self.options.images)),
@@ -167,7 +169,9 @@ class Benchmark:
             python = self.random.sample(everything[1], min(20, len(everything[1])))
             names = [("deb", debian[n]) for n in system] + [("pypi", self.pool.python[n][0]) for n in python]
             ids = {held[release, variant][name] for name in names if name in held[release, variant]}
-            rows += [ImagePackage(image=image, package_id=pk, path="var/lib/dpkg/status") for pk in ids]
+            rows += [
+                ImagePackage(image=image, variant_id=one, package_id=of, path="var/lib/dpkg/status") for one, of in ids
+            ]
             if number < self.options.fresh:
                 self.fresh.append((image.pk, self.pool.layer(release, variant, system, python)))
             if len(rows) > CHUNK:
@@ -250,7 +254,7 @@ class Benchmark:
                 )
                 for one in report.matches
             }
-            rows = PackageVulnerability.objects.filter(package__image_packages__image=pk).distinct()
+            rows = PackageVulnerability.objects.filter(variant__image_packages__image=pk).distinct()
             stored = set(rows.values_list(*names))
             total += len(fresh)
             image = Image.objects.get(pk=pk)

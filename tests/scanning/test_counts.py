@@ -30,23 +30,25 @@ LONG = "pkg:golang/example.com/" + "x" * 700  # longer than its column
 
 
 def report() -> ImageReport:
+    curl = PackageFact("pkg:deb/debian/curl@8", "deb", "curl", "8")
+    pad = PackageFact("pkg:npm/left-pad@1", "npm", "left-pad", "1", path="a/package.json")
+    long = PackageFact(LONG, "golang", "x", "1")
+
+    def found(package: PackageFact, number: int, severity: Severity, fixed: str = "") -> MatchFact:
+        return MatchFact(package.purl, f"CVE-2026-{number}", severity, fixed_version=fixed, package=package.identity)
+
     return ImageReport(
         os_name="debian 12.6",
         os_end_of_life=False,
-        packages=(
-            PackageFact("pkg:deb/debian/curl@8", "deb", "curl", "8"),
-            PackageFact("pkg:npm/left-pad@1", "npm", "left-pad", "1", path="a/package.json"),
-            PackageFact("pkg:npm/left-pad@1", "npm", "left-pad", "1", path="b/package.json"),
-            PackageFact(LONG, "golang", "x", "1"),
-        ),
+        packages=(curl, pad, dataclasses.replace(pad, path="b/package.json"), long),
         vulnerabilities=tuple(VulnerabilityFact(f"CVE-2026-{number}") for number in range(4)),
         matches=(
-            MatchFact("pkg:deb/debian/curl@8", "CVE-2026-0", Severity.CRITICAL, fixed_version="8.1"),
-            MatchFact("pkg:deb/debian/curl@8", "CVE-2026-1", Severity.UNKNOWN),
-            MatchFact("pkg:npm/left-pad@1", "CVE-2026-1", Severity.LOW, fixed_version="2"),
-            MatchFact("pkg:npm/left-pad@1", "CVE-2026-1", Severity.LOW, fixed_version="2"),
-            MatchFact(LONG, "CVE-2026-2", Severity.HIGH),
-            MatchFact("pkg:deb/debian/elsewhere@1", "CVE-2026-3", Severity.HIGH),
+            found(curl, 0, Severity.CRITICAL, "8.1"),
+            found(curl, 1, Severity.UNKNOWN),
+            found(pad, 1, Severity.LOW, "2"),
+            found(pad, 1, Severity.LOW, "2"),
+            found(long, 2, Severity.HIGH),
+            found(PackageFact("pkg:deb/debian/elsewhere@1", "deb", "elsewhere", "1"), 3, Severity.HIGH),
         ),
         secrets=(
             SecretFact("token", "GitHub", "A token", Severity.HIGH, "a.env", 1, 1, "ghp_…", "f" * 64),

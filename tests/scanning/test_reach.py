@@ -23,6 +23,7 @@ from scanning.models import (
     ImagePackage,
     Package,
     PackageReach,
+    PackageVariant,
     PackageVulnerability,
     Recount,
     Vulnerability,
@@ -62,8 +63,8 @@ def fleet() -> list[Image]:
             fixed_version=fixed,
             title="Remote code execution by lookups",
         )
-    held = Package.objects.get(version="2.14.1")
-    ImagePackage.objects.create(image=images[1], package=held, path="app/other.jar")
+    held = PackageVariant.objects.get(package__version="2.14.1")
+    ImagePackage.objects.create(image=images[1], variant=held, path="app/other.jar")
     factories.vulnerability(images[2], package="libexpat1", name="CVE-2024-45490", fixed_version="")
     reach.recount()
     return images
@@ -150,8 +151,8 @@ def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
 
 
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
-    plain = Package.objects.create(purl="pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
-    ImagePackage.objects.create(image=fleet[2], package=plain)
+    plain = factories.variant("pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
+    ImagePackage.objects.create(image=fleet[2], variant=plain)
     reach.recount()
     view = "scanning:package-list"
     assert shown(operator, view, q="log4j") == ["log4j-api", *["org.apache.logging.log4j:log4j-core"] * 2]
@@ -270,3 +271,62 @@ def test_kinds_of_risk_are_told_by_weaknesses_and_vector() -> None:
         "Denial of service",
     ]
     assert kinds(cwes=["CWE-787", "NVD-CWE-noinfo", "CWE-416"], vector="") == ["Memory corruption"]
+
+
+def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each package that an image makes up from a vulnerable source is one that has the vulnerability."""
+    monkeypatch.setattr(reach, "NAMES_KEPT", 3)
+    monkeypatch.setattr(reach, "FIXES_KEPT", 2)
+    honest = [factories.image() for _n in range(2)]
+    forged = factories.image()
+    for image in (*honest, forged):
+        factories.tag(of=image)
+    for image in honest:
+        if image is honest[0]:
+            factories.vulnerability(image, package="zlib", name="CVE-2026-1", fixed_version="2")
+        else:
+            ImagePackage.objects.create(image=image, variant=PackageVariant.objects.get(package__name="zlib"))
+    for number in range(8):
+        factories.vulnerability(forged, package=f"aaa-{number}", name="CVE-2026-1", fixed_version="1")
+    reach.recount()
+    found = Vulnerability.objects.get(name="CVE-2026-1")
+    assert found.package_names.splitlines() == ["aaa-0", "aaa-1", "zlib"]
+    assert found.fixed_versions.splitlines() == ["aaa-0 1", "zlib 2"]
+    reached = VulnerabilityReach.objects.filter(vulnerability=found).values_list("package_names", flat=True)
+    assert sorted(names.splitlines() for names in reached) == [["aaa-0", "aaa-1", "aaa-2"], ["zlib"], ["zlib"]]
+
+
+def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(operator: Client) -> None:
+    here = factories.registry()
+    images = [factories.image(**factories.scanned(high=1)) for _n in range(3)]
+    for image in images:
+        factories.tag(of=image, in_=here)
+    named = {"type": "deb", "name": "openssl", "version": "3"}
+    one, other = (factories.variant("pkg:deb/debian/openssl@3", system=system, **named) for system in ("a", "b"))
+    assert one.package == other.package
+    for image, variant in ((images[0], one), (images[1], one), (images[2], other), (images[1], other)):
+        ImagePackage.objects.create(image=image, variant=variant, path=f"of {variant.pk}")
+    flaws = [Vulnerability.objects.create(name=f"CVE-2026-{number}") for number in range(2)]
+    for variant, flaw, severity in ((one, flaws[0], 3), (other, flaws[0], 4), (other, flaws[1], 2)):
+        PackageVulnerability.objects.create(variant=variant, vulnerability=flaw, severity=severity)
+    reach.recount()
+    package = Package.objects.get()
+    assert (package.images, package.tags, package.findings, package.highest, package.varied) == (3, 3, 2, 4, True)
+    assert list(Vulnerability.objects.order_by("name").values_list("images", "highest")) == [(3, 4), (2, 2)]
+    page = operator.get(reverse("scanning:package", args=[package.pk]))
+    assert [(match.vulnerability.name, match.severity) for match in page.context["matches"]] == [
+        ("CVE-2026-0", 4),
+        ("CVE-2026-1", 2),
+    ]
+    for name, images_told in (("CVE-2026-0", ">3<"), ("CVE-2026-1", "some of 3")):
+        page = operator.get(reverse("scanning:vulnerability", args=[name]))
+        assert [match.package.name for match in page.context["matches"]] == ["openssl"]
+        assert images_told in page.content.decode()
+    affected = operator.get(reverse("scanning:vulnerability", args=["CVE-2026-1"])).context["page"]
+    assert {row.image_id for row in affected.rows} == {images[1].pk, images[2].pk}
+    with within(Scope(registries=frozenset([here.pk]))):
+        (row,) = reach_listings.PACKAGES.queryset()
+        assert (row.seen_findings, row.seen_highest) == (2, 4)
+    with within(Scope(registries=frozenset())):
+        assert not PackageVulnerability.objects.exists()
+    assert reach.recount() == (3, 0)

@@ -20,11 +20,12 @@ from console.jobs.models import State
 from console.jobs.work import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import counts, coverage, database, fall, installed, rematch, signals, tasks
+from scanning import counts, database, fall, installed, rematch, signals, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
-from scanning.models import CategoryResult, Package, PackageVulnerability, Rematch, Vulnerability
-from tests.fakes import images
+from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
+from tests.fakes import images, systems
+from tests.fakes.by_hand import by_hand, in_the_console
 from tests.fakes.registry import FakeRegistry
 from tests.people import person
 from tests.scanning.conftest import scan, sync
@@ -132,9 +133,10 @@ def test_a_rematch_gives_exactly_what_a_fresh_scan_gives_and_pulls_nothing(
     assert len(after["matches"]) > len(before["matches"])
     assert job.new_matches == len(after["matches"]) - len(before["matches"])
     assert job.new_in_images == 5
-    assert job.packages == Package.objects.count()
+    assert job.packages == PackageVariant.objects.count()
     PackageVulnerability.objects.all().delete()
     Vulnerability.objects.all().delete()
+    PackageVariant.objects.update(matched_with="")
     for tag in tags:
         scan(tag)
     assert found() == after
@@ -186,18 +188,18 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
     with monkeypatch.context() as broken:
         broken.setattr(rematch.record, "mark_matched", mark)
         tasks.rematch(job.pk)
-    done = Package.objects.filter(matched_with__startswith="20261102").count()
-    assert 0 < done < Package.objects.count()
+    done = PackageVariant.objects.filter(matched_with__startswith="20261102").count()
+    assert 0 < done < PackageVariant.objects.count()
     Rematch.objects.filter(pk=job.pk).update(state=State.QUEUED)  # as the reaper does when the lease has run out
     job = work_off()
     assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
-    assert job.packages == Package.objects.count() - done, "what was matched is matched again"
+    assert job.packages == PackageVariant.objects.count() - done, "what was matched is matched again"
     after = found()
     PackageVulnerability.objects.update(severity=1)
-    Package.objects.update(matched_with="")
+    PackageVariant.objects.update(matched_with="")
     rematch.start()
     again = work_off()
-    assert again.packages == Package.objects.count()
+    assert again.packages == PackageVariant.objects.count()
     assert found() == after
 
 
@@ -212,7 +214,7 @@ def test_a_cancel_ends_it_and_what_was_written_shows(
 
     def check(run: JobRun[Any]) -> None:
         looks.append(1)
-        if Package.objects.filter(matched_with__startswith="20261102").exists():
+        if PackageVariant.objects.filter(matched_with__startswith="20261102").exists():
             raise Cancelled
 
     monkeypatch.setattr(JobRun, "check", lambda run: check(run) if threading.current_thread() is main else None)
@@ -237,8 +239,8 @@ def test_a_scan_that_ends_with_the_database_before_is_made_good(
     rematch.start()
     work_off()
     after = found()
-    held = Package.objects.filter(image_packages__image=tag.image)
-    PackageVulnerability.objects.filter(package__in=held).delete()
+    held = PackageVariant.objects.filter(image_packages__image=tag.image)
+    PackageVulnerability.objects.filter(variant__in=held).delete()
     held.update(matched_with="20261101T000000Z")
     rematch.tick()
     job = work_off()
@@ -252,7 +254,7 @@ def test_what_is_unchanged_is_not_written(fake: FakeRegistry, registry: Registry
     scanned(fake, registry, tmp_path)
     rematch.start()
     work_off()
-    Package.objects.update(matched_with="")
+    PackageVariant.objects.update(matched_with="")
     rematch.start()
     with CaptureQueriesContext(connection) as seen:
         job = work_off()
@@ -283,19 +285,23 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
     assert fallen.fell_from == 0
 
 
-def test_images_whose_makers_patch_packages_themselves_wait_for_a_scan(
-    fake: FakeRegistry, registry: Registry, tmp_path: Path
+@pytest.mark.parametrize("kind", [2, 3, 9, 10], ids=["root.io", "seal", "root.io on alpine", "rapidfort"])
+def test_images_whose_makers_patch_packages_themselves_are_matched_as_theirs(
+    fake: FakeRegistry, registry: Registry, tmp_path: Path, kind: int
 ) -> None:
-    install(tmp_path / "old", 1, OLD)
-    patched = debian("12.6", ("libexpat1", "expat", "2.5.0-1.root.io.1"))
-    images.image(patched).put(fake, "team/patched", "1.0")
+    database.install(systems.database(tmp_path / "old", day=1, less=True))
+    patched = images.image(*systems.generated(kind))
+    patched.put(fake, "team/patched", "1.0")
     sync(registry)
-    scan(Tag.objects.get())
-    install(tmp_path / "new", 2)
+    scan(Tag.objects.get(), "vulnerabilities")
+    before = in_the_console(patched.image_id)
+    database.install(systems.database(tmp_path / "new", day=2))
     rematch.tick()
-    assert not Rematch.objects.exists()
-    tags = Tag.objects.filter(coverage.condition(["outdated"], image="image"))
-    assert tags.count() == 1
+    job = work_off()
+    assert (job.state, job.reason) == (State.SUCCEEDED, "")
+    after = in_the_console(patched.image_id)
+    assert after == by_hand(patched)
+    assert after[1] > before[1]
 
 
 def test_the_page_tells_what_is_new_and_leads_to_the_images(

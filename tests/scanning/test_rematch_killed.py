@@ -30,7 +30,7 @@ COMPARED = """
 from tests.scanning import test_rematch as of
 job, after = of.Rematch.objects.get(), of.found()
 of.PackageVulnerability.objects.all().delete()
-of.Package.objects.update(matched_with="")
+of.PackageVariant.objects.update(matched_with="")
 of.rematch.start()
 of.work_off()
 print(len(after["matches"]), job.new_matches, after == of.found())

@@ -67,7 +67,7 @@ def test_a_scan_finds_what_was_planted_with_its_layer(fake: FakeRegistry, regist
     assert len(secret.fingerprint) == 64
     package = ImagePackage.objects.select_related("package").get(package__name="libexpat1")
     assert package.diff_id == image.layers[0].diff_id
-    assert PackageVulnerability.objects.filter(package=package.package).exists()
+    assert PackageVulnerability.objects.filter(variant=package.variant).exists()
     summary = image_of(only_tag())
     assert summary.scan_state == Image.ScanState.SCANNED
     assert summary.os_name == "debian 12.6"

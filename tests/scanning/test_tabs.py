@@ -109,7 +109,7 @@ def test_vulnerabilities_are_filtered_searched_and_sorted_worst_first(viewer: Cl
 def test_a_package_at_several_places_is_one_finding(viewer: Client) -> None:
     image = factories.image()
     first = factories.vulnerability(image, name="CVE-1", type="npm", path="a/package.json")
-    factories.ImagePackage.objects.create(image=image, package=first.package, path="b/package.json")
+    factories.ImagePackage.objects.create(image=image, variant=first.variant, path="b/package.json")
     text = tab(viewer, "vulnerabilities", factories.tag(of=image))
     assert text.count("<details") == 1
     assert "a/package.json" in text

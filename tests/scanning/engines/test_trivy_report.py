@@ -57,36 +57,19 @@ def test_a_package_without_a_purl_gets_one_and_its_vulnerabilities_the_same() ->
     read = report(result(Packages=[package], Vulnerabilities=[found]))
     (fact,) = read.packages.values()
     assert (fact.purl, fact.type) == ("pkg:generic/a%20b@1%2F2", "debian")
-    assert list(read.matches) == [("pkg:generic/a%20b@1%2F2", "CVE-2024-1")]
+    assert list(read.matches) == [(fact.identity, "CVE-2024-1")]
+    assert [match.purl for match in read.matches.values()] == [fact.purl]
 
 
 def test_the_same_package_in_two_places_is_two_packages_with_one_vulnerability() -> None:
     packages = [PACKAGE | {"FilePath": path} for path in ("a/METADATA", "b/METADATA")]
     read = report(result(Packages=packages, Vulnerabilities=[FOUND, FOUND]))
     assert [fact.path for fact in read.packages.values()] == ["a/METADATA", "b/METADATA"]
-    assert len(read.matches) == len(read.vulnerabilities) == 1
-
-
-@pytest.mark.parametrize(
-    ("source", "cvss", "expected"),
-    [
-        ("ghsa", {"nvd": {"V3Score": 5.0, "V3Vector": "n"}, "ghsa": {"V3Score": 9.1, "V3Vector": "g"}}, (9.1, "g")),
-        ("debian", {"nvd": {"V2Score": 4.0, "V2Vector": "2", "V3Score": 5.0, "V3Vector": "3"}}, (5.0, "3")),
-        ("", {"redhat": {"V2Score": 4.0, "V2Vector": "2"}}, (4.0, "2")),
-        ("ghsa", {"ghsa": {"V40Score": 8.7, "V40Vector": "4"}}, (8.7, "4")),
-        ("", None, (None, "")),
-    ],
-)
-def test_the_score_is_that_of_the_source_of_the_severity_else_of_the_nvd(
-    source: str, cvss: object, expected: tuple[float | None, str]
-) -> None:
-    read = report(result(Vulnerabilities=[FOUND | {"SeveritySource": source, "CVSS": cvss}]))
-    (fact,) = read.vulnerabilities.values()
-    assert (fact.cvss_score, fact.cvss_vector) == expected
+    assert len(read.matches) == 1
 
 
 def test_a_severity_that_is_not_known_is_unknown() -> None:
-    read = report(result(Vulnerabilities=[FOUND | {"Severity": "DREADFUL"}]))
+    read = report(result(Packages=[PACKAGE], Vulnerabilities=[FOUND | {"Severity": "DREADFUL"}]))
     assert [match.severity for match in read.matches.values()] == [Severity.UNKNOWN]
 
 
@@ -105,10 +88,46 @@ def test_what_a_container_names_in_its_labels_is_no_finding() -> None:
     assert report(Metadata={"ImageConfig": {"config": labels}}).matches == {}
 
 
-def test_dates_that_are_none_are_left_out() -> None:
-    dates = {"PublishedDate": "yesterday", "LastModifiedDate": "0001-01-01T00:00:00Z"}
-    (fact,) = report(result(Vulnerabilities=[FOUND | dates])).vulnerabilities.values()
-    assert (fact.published_at, fact.modified_at) == (None, None)
+def test_one_purl_with_two_sources_is_two_packages_and_each_has_its_own_vulnerabilities() -> None:
+    other = PACKAGE | {"Identifier": PACKAGE["Identifier"] | {"UID": "u2"}, "SrcName": "harmless", "SrcVersion": "9999"}
+    read = report(result(Packages=[PACKAGE, other], Vulnerabilities=[FOUND]))
+    vulnerable = next(fact for fact in read.packages.values() if not fact.source_name)
+    assert len({fact.identity for fact in read.packages.values()}) == len(read.packages) == 2
+    assert list(read.matches) == [(vulnerable.identity, "CVE-2024-1")]
+
+
+@pytest.mark.parametrize(
+    "told", [{"SrcEpoch": 1}, {"Release": "2"}, {"Modularitylabel": "nodejs:12:8:9"}, {"Repository": {"Class": "x"}}]
+)
+def test_whatever_trivy_matches_by_is_part_of_the_identity(told: dict[str, Any]) -> None:
+    (fact,) = report(result(Packages=[PACKAGE])).packages.values()
+    (other,) = report(result(Packages=[PACKAGE | told])).packages.values()
+    assert fact.identity != other.identity
+
+
+def test_where_a_package_lies_is_no_part_of_its_identity() -> None:
+    moved = {"FilePath": "a/b", "Layer": {"DiffID": "sha256:1"}, "Licenses": ["MIT"], "DependsOn": ["x"], "ID": "y"}
+    (fact,) = report(result(Packages=[PACKAGE])).packages.values()
+    (other,) = report(result(Packages=[PACKAGE | moved])).packages.values()
+    assert fact.identity == other.identity
+
+
+def test_a_vulnerability_without_an_id_of_its_package_is_of_all_namesakes_from_one_source() -> None:
+    named = [
+        PACKAGE | {"Identifier": {"UID": arch}, "Arch": arch, "SrcName": source}
+        for arch, source in (("x86_64", "openssl"), ("aarch64", "openssl"), ("i686", "else"))
+    ]
+    found = FOUND | {"PkgIdentifier": {"UID": "x86_64"}}
+    read = report(result(Packages=named, Vulnerabilities=[found]))
+    held = {fact.identity: fact.architecture for fact in read.packages.values()}
+    assert sorted(held[identity] for identity, _name in read.matches) == ["aarch64", "x86_64"]
+    read = report(result(Packages=named, Vulnerabilities=[found | {"PkgID": "libssl3@3"}]))
+    assert [held[identity] for identity, _name in read.matches] == ["x86_64"]
+
+
+def test_a_vulnerability_of_a_package_that_is_not_listed_is_no_report() -> None:
+    with pytest.raises(EngineError):
+        report(result(Vulnerabilities=[FOUND]))
 
 
 NAMES = ["SchemaVersion", "Results", "Target", "Class", "Packages", "Vulnerabilities", "Secrets", "Name", "Identifier"]

@@ -1,0 +1,140 @@
+"""Packages that a rematch could not match: noted on them, and said of the images that hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from scanning.engines.base import RiskCategory
+from scanning.engines.trivy_database import DatabaseFacts
+from scanning.match_parts import Failure
+from scanning.models import CategoryResult, ImagePackage, PackageVariant
+
+BATCH = 200  # images, or variants of which something is noted
+NAMED = 3  # packages that are named of an image, and systems of a job
+
+
+def mark(failures: Iterable[Failure], *, matched_with: str) -> None:
+    """Note of variants that they could not be matched with this database."""
+    for failure in failures:
+        for start in range(0, len(failure.variants), BATCH):
+            rows = PackageVariant.objects.filter(pk__in=failure.variants[start : start + BATCH])
+            rows.update(failed_with=matched_with, failure=failure.reason)
+
+
+def describe(failures: Sequence[Failure]) -> tuple[str, str]:
+    """Return reason and remedy of a rematch that could not match these."""
+    numbers: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for failure in failures:
+        numbers[failure.system] = numbers.get(failure.system, 0) + len(failure.variants)
+        reasons.setdefault(failure.system, failure.reason)
+    told = [
+        _("%(n)s packages of %(subject)s could not be matched: %(reason)s")
+        % {"n": numbers[system], "subject": name_of(system), "reason": _closed(reasons[system])}
+        for system in list(numbers)[:NAMED]
+    ]
+    if len(numbers) > NAMED:
+        told.append(_("%(n)s more systems failed.") % {"n": len(numbers) - NAMED})
+    remedy = _("All others are matched. These are tried again within the hour, and with each new database.")
+    return " ".join(told), remedy
+
+
+def _closed(reason: str) -> str:
+    """Return a reason as a sentence; what Trivy says last has no full stop."""
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
+
+
+def name_of(system: str) -> str:
+    """Return the system of variants for a person: "alpine 3.22.1"."""
+    if not system:
+        return _("programming languages")
+    described = json.loads(system).get("OS") or {}
+    return " ".join(str(described[part]) for part in ("Family", "Name") if described.get(part)) or _("unknown system")
+
+
+def note(database: DatabaseFacts) -> None:
+    """Say of all images that hold variants which could not be matched that they do; of others no longer."""
+    failed = PackageVariant.objects.exclude(failed_with="")
+    results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
+    holders = ImagePackage.objects.filter(variant__in=failed.values("pk")).order_by().values("image")
+    for batch in _batches(results.filter(image__in=holders).values_list("pk", flat=True)):
+        rows = list(CategoryResult.objects.filter(pk__in=batch))
+        told = _told([row.image_id for row in rows], database)
+        changed = [row for row in rows if _lessen(row, told.get(row.image_id, ""))]
+        CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
+    again = results.filter(before_failure__isnull=False).exclude(image__in=holders)
+    for batch in _batches(again.values_list("pk", flat=True)):
+        with transaction.atomic():
+            rows = list(CategoryResult.objects.select_for_update().filter(pk__in=batch))
+            for row in rows:
+                _restore(row)
+            CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy", "before_failure"))
+
+
+def _batches(keys: Iterable[int]) -> Iterator[list[int]]:
+    iterator = iter(list(keys))  # a read that stays open would forbid SQLite the writes in between
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _told(images: Sequence[int], database: DatabaseFacts) -> dict[int, str]:
+    """Return by image why its vulnerabilities are not those of this database."""
+    held: dict[int, list[tuple[str, str]]] = {}
+    rows = ImagePackage.objects.filter(image__in=images).exclude(variant__failed_with="").order_by("image_id", "pk")
+    for image, name, version, failure in rows.values_list(
+        *("image_id", "package__name", "package__version", "variant__failure")
+    ):
+        held.setdefault(image, []).append((f"{name} {version}", failure))
+    found = {}
+    for image, failed in held.items():
+        names = list(dict.fromkeys(name for name, _failure in failed))
+        found[image] = _(
+            "%(n)s packages could not be matched with the vulnerability database of %(built)s (%(names)s): %(reason)s"
+        ) % {
+            "n": len(names),
+            "built": f"{database.built_at:%Y-%m-%d}",
+            "names": ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else ""),
+            "reason": _closed(failed[0][1]),
+        }
+    return found
+
+
+def _lessen(row: CategoryResult, reason: str) -> bool:
+    """Say on ``row`` that packages could not be matched; return whether that changed it. Not saved."""
+    if not reason:
+        return False
+    before = _before(row) or {
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "remedy": row.remedy,
+        "ended_at": row.ended_at.isoformat(),
+    }
+    remedy = _("They are tried again within the hour. Until then the vulnerabilities are those of the database before.")
+    done = before["outcome"] == CategoryResult.Outcome.DONE
+    values = {
+        "outcome": CategoryResult.Outcome.PARTIAL.value if done else before["outcome"],
+        "reason": "; ".join(filter(None, (before["reason"], reason))),
+        "remedy": " ".join(filter(None, (before["remedy"], remedy))),
+        "before_failure": before,
+    }
+    differs = any(getattr(row, name) != value for name, value in values.items())
+    for name, value in values.items():
+        setattr(row, name, value)
+    return differs
+
+
+def _before(row: CategoryResult) -> dict[str, str] | None:
+    """Return what ``row`` said before, unless a scan has ended since."""
+    before: dict[str, str] | None = row.before_failure
+    return before if before and before["ended_at"] == row.ended_at.isoformat() else None
+
+
+def _restore(row: CategoryResult) -> None:
+    if before := _before(row):
+        row.outcome, row.reason, row.remedy = before["outcome"], before["reason"], before["remedy"]
+    row.before_failure = None

@@ -1,0 +1,161 @@
+"""Packages that cannot be matched keep no others from it: none of their system, of another system or registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from console.jobs.models import State
+from inventory.models import Image
+from scanning import coverage, database, installed, match_parts, rematch, tasks
+from scanning.models import CategoryResult, PackageVariant, Rematch
+from tests.fakes import images, systems
+from tests.fakes.by_hand import by_hand, in_the_console
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.systems import debian, dpkg, rpm, rpms
+from tests.isolation.test_packages import OPENSSL, RPMS, install, match_again, put
+from tests.scanning.conftest import scan
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
+    settings.DATA_DIR = tmp_path / "data"
+    installed.trivy.cache_clear()
+    installed.layer_store.cache_clear()
+    yield
+    installed.trivy.cache_clear()
+    installed.layer_store.cache_clear()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[FakeRegistry]]:
+    with FakeRegistry() as first, FakeRegistry() as second:
+        yield [first, second]
+
+
+def result(image: images.Image) -> CategoryResult:
+    return CategoryResult.objects.get(image__image_id=image.image_id, category="vulnerabilities")
+
+
+@pytest.mark.parametrize("system", ["azurelinux", "mariner"])
+def test_a_system_whose_detector_names_no_ids_is_matched_again(
+    servers: list[FakeRegistry], tmp_path: Path, system: str
+) -> None:
+    """With the detector of Azure Linux and CBL-Mariner each rematch of everything ended in an error, for good."""
+    install(tmp_path / "old", day=1, less=True)
+    both = rpms(system, RPMS + RPMS.replace(b"x86_64", b"aarch64") + rpm(("bash", "bash", "1.0-1", 0)))
+    made, tags = put(servers, both, debian(dpkg(OPENSSL)))
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    install(tmp_path / "new", day=2)
+    job = match_again()
+    assert (job.state, job.reason, job.unmatched) == (State.SUCCEEDED, "", 0)
+    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    assert {one.database_updated_at for one in CategoryResult.objects.all()} == {database.current().built_at}  # type: ignore[union-attr]
+
+
+def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
+    servers: list[FakeRegistry], tmp_path: Path
+) -> None:
+    install(tmp_path / "old", day=1, less=True)
+    stanzas = [{"Package": name, "Version": "1.0-1", "Source": source} for name, source in systems.BINARIES.items()]
+    stanzas.append({"Package": "expat", "Version": "1.0-1", "Source": "expat"})
+    affected = debian(dpkg(*stanzas))
+    spared = debian(dpkg(*(one for one in stanzas if one["Source"] != "expat")))
+    made, tags = put(servers, affected, spared)
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    before = in_the_console(made[0].image_id)
+    install(tmp_path / "new", day=2, broken="debian 12")
+    job = match_again()
+    assert (job.state, job.unmatched) == (State.FAILED, 2)
+    assert "2 packages of debian 12.4 could not be matched" in job.reason
+    assert "tried again" in job.remedy
+    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    after = in_the_console(made[0].image_id)[1]
+    assert after > before[1]
+    assert {one for one in after if "expat" in one[0]} == {one for one in before[1] if "expat" in one[0]}
+
+    told, other = result(made[0]), result(made[1])
+    assert (told.outcome, other.outcome) == ("partial", "done")
+    assert "expat 1.0-1" in told.reason
+    assert "libexpat1 1.0-1" in told.reason
+    assert "2026-11-02" in told.reason
+    assert (other.reason, other.database_updated_at) == ("", database.current().built_at)  # type: ignore[union-attr]
+    assert told.database_updated_at < other.database_updated_at  # type: ignore[operator]
+    held = Image.objects.filter(coverage.condition(["partial"], image="pk"))
+    assert list(held.values_list("image_id", flat=True)) == [made[0].image_id]
+
+    rematch.tick()
+    assert not Rematch.objects.filter(state=State.QUEUED).exists(), "it is not tried again at once"
+    Rematch.objects.update(ended_at=timezone.now() - timedelta(hours=2))
+    rematch.tick()
+    (job,) = Rematch.objects.filter(state=State.QUEUED)
+    tasks.rematch(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.unmatched, job.packages) == (State.FAILED, 2, 2)
+    assert result(made[0]).reason == told.reason, "it is said once"
+
+    install(tmp_path / "whole", day=3)
+    assert match_again().state == State.SUCCEEDED
+    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    told = result(made[0])
+    assert (told.outcome, told.reason, told.remedy, told.before_failure) == ("done", "", "", None)
+    assert not PackageVariant.objects.exclude(failed_with="").exists()
+
+
+def test_content_sets_that_the_database_no_longer_knows_keep_back_no_other_image(
+    servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trivy ends with an error where it knows none of the content sets that a layer names, be they anybody's words."""
+    install(tmp_path / "old", day=1, less=True)
+    made, tags = put(servers, rpms("redhat", RPMS, content_sets=("other-rpms",)), rpms("redhat", RPMS))
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    install(tmp_path / "new", day=2, content_sets=systems.CONTENT_SETS)
+    job = match_again()
+    assert (job.state, job.unmatched) == (State.FAILED, 1)
+    assert "redhat 9.2" in job.reason
+    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert (result(made[0]).outcome, result(made[1]).outcome) == ("partial", "done")
+
+
+def test_a_system_of_which_too_much_fails_is_given_up_and_others_are_not(
+    servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_parts, "MOST_RUNS", 3)
+    monkeypatch.setattr(rematch, "CHUNK", 4)
+    install(tmp_path / "old", day=1, less=True)
+    names = [{"Package": f"{name}{n}", "Version": "1.0-1", "Source": "expat"} for n in range(6) for name in ("a", "b")]
+    made, tags = put(servers, debian(dpkg(*names)), rpms("azurelinux", RPMS))
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    install(tmp_path / "new", day=2, broken="debian 12")
+    job = match_again()
+    assert (job.state, job.unmatched, job.packages) == (State.FAILED, 12, 13)
+    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert "12 packages could not be matched" in result(made[0]).reason
+
+
+def test_a_trivy_that_does_not_work_fails_the_job_and_says_nothing_of_images(
+    servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "old", day=1, less=True)
+    made, tags = put(servers, debian(dpkg(OPENSSL)), rpms("azurelinux", RPMS))
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    install(tmp_path / "new", day=2)
+    monkeypatch.setattr("scanning.engines.trivy_match.TELL", "{{ nonsense")
+    job = match_again()
+    assert (job.state, job.unmatched) == (State.FAILED, 0)
+    assert [result(image).outcome for image in made] == ["done", "done"]
+    assert not PackageVariant.objects.exclude(failed_with="").exists()
+    monkeypatch.undo()
+    assert match_again().state == State.SUCCEEDED
