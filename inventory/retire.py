@@ -52,19 +52,17 @@ def prune(*, check: Callable[[], None]) -> int:
             ~Exists(Tag.objects.filter(manifest=OuterRef("pk"))),
             ~Exists(Manifest.objects.filter(default_manifest=OuterRef("pk"))),
             ~Exists(PlatformManifest.objects.filter(manifest=OuterRef("pk"))),
+            ~Exists(Image.objects.filter(manifest=OuterRef("pk"))),
             ~Q(kind=Manifest.Kind.OTHER) | Q(seen_at__lt=long_ago),
         )
 
-    while _delete_all(unheld, check=check):
-        pass  # an index that goes sets its images free
     busy = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
     images = _delete_all(
-        lambda: Image.objects.filter(
-            ~Exists(Tag.objects.filter(image=OuterRef("pk"))),
-            ~Exists(Manifest.objects.filter(image=OuterRef("pk"))),
-        ).exclude(scan_state__in=busy),
+        lambda: Image.objects.filter(~Exists(Tag.objects.filter(image=OuterRef("pk")))).exclude(scan_state__in=busy),
         check=check,
     )
+    while _delete_all(unheld, check=check):
+        pass  # an index that goes sets its images free
     _delete_all(lambda: Layer.objects.filter(manifest_layers=None), check=check)
     return images
 

@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from console.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.work import JobRun
-from inventory.configs import record_configs
+from inventory.configs import record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.crew import Crew
-from inventory.models import Image, Repository, Tag
+from inventory.models import Image, Manifest, Repository, Tag
 from inventory.reading import OF_ITS_OWN, Listing, Look, Reader, batches
 from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch, unreadable
@@ -111,17 +111,21 @@ class _Sync:
             yield each
 
     def _write(self, seen: Sequence[Seen]) -> None:
-        """Write tags, having asked for the manifests that nobody knows yet."""
+        """Write tags, having asked for the manifests that this registry has not given yet."""
         for _try in range(3):
             facts = list(self._new_manifests(seen))
             configs = self._configs(facts, seen)
             tally = Tally()
             try:
                 with transaction.atomic():
-                    manifests = known_manifests(tag.digest for tag in seen) | store(facts)
-                    record_tags([tag for tag in seen if tag.digest in manifests], manifests=manifests, tally=tally)
-                    keys = Image.objects.filter(image_id__in=configs).values_list("pk", "image_id")
-                    record_configs({pk: configs[image_id] for pk, image_id in keys})
+                    manifests = self._known(seen) | store(facts, registry_id=self.registry.pk)
+                    record_tags(
+                        [tag for tag in seen if tag.digest in manifests],
+                        registry_id=self.registry.pk,
+                        manifests=manifests,
+                        tally=tally,
+                    )
+                    record_given_configs(configs, registry_id=self.registry.pk)
             except IntegrityError:
                 continue  # another sync has just let go of something that this one takes up
             self.tally += tally
@@ -130,10 +134,13 @@ class _Sync:
             _("Other syncs changed the same rows again and again."), _("Start this sync again when they have ended.")
         )
 
+    def _known(self, seen: Iterable[Seen]) -> dict[str, Manifest]:
+        return known_manifests((tag.digest for tag in seen), registry_id=self.registry.pk)
+
     def _new_manifests(self, seen: Sequence[Seen]) -> Iterator[ManifestFact]:
         """Ask for the manifests of digests that are not known. What will stay unreadable is yielded as such."""
         first = {tag.digest: tag for tag in reversed(seen)}
-        for digest in known_manifests(first):
+        for digest in self._known(seen):
             del first[digest]
         for tag, answer in self.crew.map(self._fetch, first.values()):
             if isinstance(answer, ManifestFact):
@@ -161,7 +168,8 @@ class _Sync:
             config = (fact.default or fact).config
             if config is not None and config.size <= CONFIG_LIMIT:
                 wanted[str(config.digest)] = (repositories[fact.digest], config)
-        for known in Image.objects.filter(image_id__in=wanted, config_known=True).values_list("image_id", flat=True):
+        own = Image.objects.filter(registry=self.registry, image_id__in=wanted, config_known=True)
+        for known in own.values_list("image_id", flat=True).distinct():
             del wanted[known]
         return {image_id: config for image_id, config in self.crew.map(self._config, wanted.values()) if config}
 

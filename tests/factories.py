@@ -71,9 +71,11 @@ def tag(
     in_ = in_ or registry()
     path = path or f"team/app-{next(_numbers)}"
     repository, _made = Repository.objects.get_or_create(registry=in_, name=path)
-    manifest = of.manifests.first()
+    manifest = Manifest.objects.filter(image_digest=of.image_id).first()
     if manifest is None:
-        manifest = Manifest.objects.create(digest=digest(), kind=Manifest.Kind.IMAGE, image=of, size=50_000_000)
+        manifest = Manifest.objects.create(
+            digest=digest(), kind=Manifest.Kind.IMAGE, image_digest=of.image_id, size=50_000_000
+        )
         for position, built in enumerate(of.image_layers.all()):
             layer = Layer.objects.create(digest=digest(), diff_id=built.diff_id, size=1000 * (position + 1))
             ManifestLayer.objects.create(manifest=manifest, position=position, layer=layer)

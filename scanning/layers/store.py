@@ -9,9 +9,9 @@
     <root>/layers/<key>/partial              being pulled; its length is the room taken for it
     <root>/layers/<key>/<diff ID>            complete and verified
 
-``<key>`` is the diff ID, or ``blob-`` and the digest of the blob where the diff ID is not known beforehand; with
-``.1`` behind it a second one, pulled from elsewhere while the first pull stands still. All locks
-are the system's (``flock``): what a dead process leaves behind is recognised by its lock being free, and swept.
+``<key>`` is the digest of the blob as it is pulled, never the diff ID that a config claims for it; with ``.1`` behind
+it a second one, pulled from elsewhere while the first pull stands still. All locks are the system's (``flock``): what a
+dead process leaves behind is recognised by its lock being free, and swept.
 """
 
 from __future__ import annotations
@@ -170,18 +170,18 @@ class LayerLease:
     ) -> StoredFile:
         """Return the layer of the blob ``digest``, pulled by ``open_blob`` if nobody has it yet.
 
-        ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is "" where the
-        config does not name it. ``open_blob`` gives the blob as it is in the registry and
+        ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is what the config
+        claims, "" where it does not. ``open_blob`` gives the blob as it is in the registry and
         itself verifies it against ``digest``. ``progress`` gets the number of compressed bytes read so far of this
         layer. Where another process pulls the same layer, this waits for it, calling ``check``; but not for a pull from
         another source that stands still. Raises LayerError, and what ``open_blob`` and ``check`` raise; nothing
         partial stays behind.
         """
-        key = _file_name(diff_id) if diff_id else f"blob-{_file_name(digest)}"
+        key = _key(digest, _algorithm(diff_id))
         with no_space(self._store.root), self._hold(key, check) as folder:
             (self._folder / folder.name).touch()
             if (file := _complete(folder)) is not None:
-                return file
+                return _as_claimed(file, diff_id)
             (folder / "lock").write_text(self._source)
             try:
                 return self._pull(folder, size, diff_id, open_blob, check, progress)
@@ -235,7 +235,7 @@ class LayerLease:
         progress: Callable[[int], None],
     ) -> StoredFile:
         partial = folder / "partial"
-        hasher = hashlib.new(diff_id.partition(":")[0] or "sha256")
+        hasher = hashlib.new(_algorithm(diff_id))
         with partial.open("wb", buffering=0) as file:
             taken, written = max(size or 0, 1), 0
             self._room(file, taken, check)
@@ -253,11 +253,10 @@ class LayerLease:
                         _write(file, chunk)
             file.truncate(written)
         found = f"{hasher.name}:{hasher.hexdigest()}"
-        if diff_id and found != diff_id:
-            raise DiffIdMismatch(diff_id, found)
         complete = folder / _file_name(found)
+        file = _as_claimed(StoredFile(complete, found, written), diff_id)
         partial.rename(complete)
-        return StoredFile(complete, found, written)
+        return file
 
     def _room(self, file: BinaryIO, size: int, check: Check) -> None:
         own = frozenset(marker.name for marker in self._folder.iterdir())
@@ -293,6 +292,21 @@ def _complete(folder: Path) -> StoredFile | None:
         if file.name not in ("lock", "partial"):
             return StoredFile(file, file.name.replace("-", ":", 1), file.stat().st_size)
     return None
+
+
+def _as_claimed(file: StoredFile, diff_id: str) -> StoredFile:
+    if diff_id and file.diff_id != diff_id:
+        raise DiffIdMismatch(diff_id, file.diff_id)
+    return file
+
+
+def _key(digest: str, algorithm: str) -> str:
+    """Return the name of a blob's folder: one for each algorithm that diff IDs are told in."""
+    return _file_name(digest) if algorithm == "sha256" else f"{_file_name(digest)}-{algorithm}"
+
+
+def _algorithm(diff_id: str) -> str:
+    return _file_name(diff_id).partition("-")[0] if diff_id else "sha256"
 
 
 def _file_name(digest: str) -> str:

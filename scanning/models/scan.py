@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import FINAL_STATES, Job, Lane, State
 from console.prepared import Prepared
 from console.scope import Scope, ScopedManager, within
-from inventory import summary
+from inventory import sharing, summary
 from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_SLOW
@@ -72,6 +72,15 @@ class Scan(Job):
     bytes_pulled = models.BigIntegerField(default=0)
     layers_pulled = models.PositiveSmallIntegerField(default=0)
     layers_known = models.PositiveSmallIntegerField(default=0)  # neither pulled nor read again
+
+    # The first scan of its image ID in its run: one unit of the quota, whatever rows of it are scanned.
+    counted = models.BooleanField(default=True)
+
+    # Of a look that came to its end, and is being written: see _settle().
+    looked = False
+    proven: Image | None = (
+        None  # of which the registry holds exactly what the config names, and which is not shared yet
+    )
 
     objects = ScopedManager["Scan"]()
 
@@ -161,7 +170,34 @@ class Scan(Job):
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
         with within(None):
+            self._settle(to)
             self._write(to)
+
+    def _settle(self, to: State) -> None:
+        """See on which row of the image what this scan has come to belongs.
+
+        One that has proven an image shares it. One that failed as a whole says nothing of what others hold too.
+        """
+        if to is State.SUCCEEDED and self.proven is not None and not self._knows_less(self.proven):
+            own, self.image_id = self.image_id, sharing.share(self.proven)
+            if self.image_id != own:
+                Scan._base_manager.filter(image=own).update(image=self.image_id)
+        elif to is State.FAILED and not self.looked and self.registry_id is not None:
+            shared = self.image
+            own_row = sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
+            if own_row is not None:
+                self.image_id = own_row
+                Scan._base_manager.filter(pk=self.pk).update(image=own_row)
+                restore_state(shared.pk)
+
+    def _knows_less(self, image: Image) -> bool:
+        """Whether ``image`` has a result that this scan does not bring again: that may be of a look that saw less."""
+        from scanning.models.results import CategoryResult
+
+        if image.last_scanned_at is None:
+            return False
+        known = CategoryResult._base_manager.filter(image=image.pk)
+        return known.exclude(category__in=self.categories).exists()
 
     def _write(self, to: State) -> None:
         ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
@@ -230,6 +266,20 @@ class Scan(Job):
             return label
         figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
         return gettext("pulling %(done)d of %(total)d MiB") % figures
+
+
+def restore_state(image_id: int) -> None:
+    """Write of an image where its last look left it: a scan of it has come to nothing that is to show there."""
+    from scanning.models.results import CategoryResult
+
+    failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
+    told = list(failed.order_by("pk").values_list("reason", "remedy"))
+    summary.record_state(
+        image_id=image_id,
+        state=Image.ScanState.FAILED if told else Image.ScanState.SCANNED,
+        reason=" ".join(dict.fromkeys(reason for reason, _remedy in told)),
+        remedy=" ".join(dict.fromkeys(remedy for _reason, remedy in told)),
+    )
 
 
 def _line(lane: Lane | None) -> models.QuerySet[Scan]:
