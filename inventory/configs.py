@@ -47,8 +47,8 @@ def record_configs(configs: Mapping[int, ImageConfig]) -> None:
 
 
 def _fill(image: Image, config: ImageConfig) -> None:
-    if config.os or config.architecture:
-        image.os, image.architecture, image.variant = config.os, config.architecture, config.variant
+    # Also where it says nothing: what an index has told is not part of the image.
+    image.os, image.architecture, image.variant = config.os, config.architecture, config.variant
     image.created = config.created
     image.history = [_as_json(step) for step in config.history]
     image.config_known, image.layer_count = True, len(config.diff_ids)

@@ -230,7 +230,7 @@ def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -
     keys = {row.digest: row.pk for row in _rows(Layer, "digest", wanted)}
     ManifestLayer.objects.bulk_create(
         [
-            ManifestLayer(manifest=rows[fact.digest], position=position, layer_id=keys[layer.digest])
+            ManifestLayer(manifest=rows[fact.digest], position=position, layer_id=keys[layer.digest], size=layer.size)
             for fact in facts
             for position, layer in enumerate(fact.layers)
         ],

@@ -13,10 +13,10 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.db import IntegrityError, transaction
-from django.db.models import BigIntegerField, BinaryField, Case, CharField, Exists, OuterRef, Value, When
+from django.db.models import BigIntegerField, BinaryField, Case, CharField, Exists, Field, OuterRef, Value, When
 from django.utils.crypto import salted_hmac
 
 from inventory.models import Layer, RegistryLayer
@@ -106,7 +106,7 @@ def record_held(layers: Iterable[int], *, registry_id: int) -> None:
 def samples_of(digests: Iterable[str]) -> dict[str, bytes]:
     """Return what can be asked of these layers, by digest; those of which nothing can be are left out."""
     rows = Layer.objects.filter(digest__in=list(digests), verified=True, samples__isnull=False)
-    return {digest: bytes(samples) for digest, samples in rows.values_list("digest", "samples")}
+    return {digest: bytes(samples) for digest, samples in rows.values_list("digest", "samples") if samples}
 
 
 def holds(client: RegistryClient, repository: str, blob: Descriptor, samples: bytes) -> bool:
@@ -157,5 +157,5 @@ def _hash(part: bytes | bytearray) -> bytes:
     return salted_hmac("inventory.holding", bytes(part), algorithm="sha256").digest()
 
 
-def _each(values: Mapping[int, object], output: CharField[str, str] | BigIntegerField | BinaryField) -> Case:
+def _each(values: Mapping[int, object], output: Field[Any, Any]) -> Case:
     return Case(*(When(pk=key, then=Value(value, output_field=output)) for key, value in values.items()))

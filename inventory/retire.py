@@ -10,7 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from inventory.models import Image, Layer, Manifest, PlatformManifest, Repository, Tag
+from inventory.models import Image, Layer, Manifest, PlatformManifest, RegistryLayer, Repository, Tag
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -65,6 +65,13 @@ def prune(*, check: Callable[[], None]) -> int:
         pass  # an index that goes sets its images free
     _delete_all(lambda: Layer.objects.filter(manifest_layers=None), check=check)
     return images
+
+
+def forget_registry(registry_id: int, *, check: Callable[[], None]) -> None:
+    """Delete what belongs to a registry alone that has no tags any more, in small transactions: see :func:`prune`."""
+    prune(check=check)
+    _delete_all(lambda: Manifest.objects.filter(registry=registry_id), check=check)
+    _delete_all(lambda: RegistryLayer.objects.filter(registry=registry_id), check=check)
 
 
 def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None]) -> int:

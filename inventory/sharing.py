@@ -7,8 +7,10 @@ fails shows on the tags of this registry alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from inventory import summary
 from inventory.models import Image, ImageLayer, Manifest, Tag
@@ -61,6 +63,13 @@ def part(image: Image, *, registry_id: int, manifest_digest: str) -> int | None:
         )
     Tag.objects.filter(pk__in=ours).update(image=own)
     return own.pk
+
+
+def of_several_registries(image_ids: Iterable[int]) -> list[int]:
+    """Return those of the images on which tags of more than one registry hang."""
+    tags = Tag._base_manager.filter(image__in=list(image_ids), image__registry=None).order_by().values("image")
+    counted = tags.annotate(n=Count("registry", distinct=True)).filter(n__gt=1)
+    return list(counted.values_list("image", flat=True))
 
 
 def other_tags(image: Image, *, registry_id: int | None, manifest_digest: str) -> QuerySet[Tag]:

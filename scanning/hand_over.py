@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -46,7 +46,11 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
     manifest = tag.manifest.default_manifest or tag.manifest
     rows = Scan._base_manager.filter(pk=scan.pk, attempt=run.attempt, state=State.RUNNING)
     values = {"tag": tag, "registry": tag.registry_id, "manifest_digest": manifest.digest, "address": str(tag)}
-    if not rows.update(**values):
+    try:
+        with transaction.atomic():
+            if not rows.update(**values):
+                return False
+    except IntegrityError:  # the image is being scanned through that one
         return False
     if failed is not None:
         parted = sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)

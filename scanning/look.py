@@ -1,8 +1,8 @@
 """Looking at the layers of one image: what no engine knows yet is pulled, several layers at once, and read once.
 
 While layers are still coming, the malware engines read those that are there, in a thread of their own, and go on while
-Trivy looks. Each layer is looked at by one scan of a machine at a time; what others look at meanwhile is waited for,
-after our own layers and with nothing held.
+Trivy looks. Each layer of a registry is looked at by one scan of a machine at a time; what others look at meanwhile is
+waited for, after our own layers and with nothing held. Nobody waits for what is pulled from another registry.
 
 What is known of a layer counts for an image once the image's own registry has shown that it holds the layer: one that
 was pulled from elsewhere is asked for some parts of it, or pulled too. See inventory.holding.
@@ -11,7 +11,7 @@ was pulled from elsewhere is asked for some parts of it, or pulled too. See inve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -169,7 +169,7 @@ class Look:
     def _see(self) -> ImageReport | None:
         unknown = self._unknown()
         while unknown:
-            with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+            with self._claims(unknown) as claims:
                 self._check.let_go = claims.let_go
                 if claims.held:
                     unknown = self._unknown()  # another scan may have ended its look just before the claim
@@ -199,9 +199,13 @@ class Look:
         self._read_to_the_end()
         return report
 
+    def _claims(self, layers: Iterable[_Layer]) -> AbstractContextManager[Claims]:
+        digests = (layer.digest for layer in layers)
+        return installed.layer_store().claims(digests, source=str(self._registry_id))
+
     def _still_claimed(self, unknown: list[_Layer]) -> bool:
         """Whether others hold all of it still: else it is time to ask what is known by now."""
-        with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+        with self._claims(unknown) as claims:
             return not claims.held
 
     def _unknown(self) -> list[_Layer]:

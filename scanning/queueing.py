@@ -60,7 +60,10 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         limit = quota.hold()
         room = None if limit is None else limit.left
         images = {tag.image_id for tag in tags if tag.image_id is not None}
-        scans = Scan._base_manager.filter(image_id__in=images)  # of others too: an image is scanned once at a time
+        # Of others too: an image is scanned once at a time. But no run waits for a registry that is hidden from it.
+        scans = Scan._base_manager.filter(image_id__in=images)
+        if run.registries is not None:
+            scans = scans.filter(registry__in=run.registries)
         named = {tag.image.image_id for tag in tags if tag.image is not None}
         own = Scan._base_manager.filter(run=run, image__image_id__in=named).values_list("image_id", "image__image_id")
         ours, counted = (
@@ -72,8 +75,8 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
             counted.add(image_id)
         used = 0
         # Locked in one order, as by those who cancel or hold back, so that no two wait for each other.
-        active = scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",))
-        busy = {scan.image_id: scan for scan in active}
+        active = list(scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",)))
+        busy = {scan.image_id: scan for scan in reversed(active)}
         joined: Counter[int] = Counter()
         changed: dict[int, Scan] = {}
         for tag in tags:

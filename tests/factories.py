@@ -78,7 +78,7 @@ def tag(
         )
         for position, built in enumerate(of.image_layers.all()):
             layer = Layer.objects.create(digest=digest(), diff_id=built.diff_id, size=1000 * (position + 1))
-            ManifestLayer.objects.create(manifest=manifest, position=position, layer=layer)
+            ManifestLayer.objects.create(manifest=manifest, position=position, layer=layer, size=layer.size)
     defaults = {"digest": manifest.digest, "address": f"{in_.host}/{path}", "size": manifest.size}
     return Tag.objects.create(repository=repository, name=name, manifest=manifest, image=of, **defaults | values)
 

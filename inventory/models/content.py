@@ -128,6 +128,7 @@ class ManifestLayer(models.Model):
     manifest = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="manifest_layers")
     position = models.PositiveSmallIntegerField()
     layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="manifest_layers")
+    size = models.BigIntegerField(default=0)  # as the manifest says; 0 where it does not (schema 1)
 
     class Meta:
         ordering = ["manifest_id", "position"]

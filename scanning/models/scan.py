@@ -97,7 +97,7 @@ class Scan(Job):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["image"],
+                fields=["image", "registry"],
                 condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
                 name="scan_one_at_a_time",
             )
@@ -211,6 +211,8 @@ class Scan(Job):
             ended_at=ended,
             registry_id=self.registry_id,
         )
+        if to is State.CANCELLED and sharing.of_several_registries([self.image_id]):
+            restore_state(self.image_id)
         if (
             to in FINAL_STATES
             and self.run_id is not None
@@ -242,7 +244,10 @@ class Scan(Job):
             super().states_changed(jobs, to)
             return
         with within(None):
-            summary.record_states(image_ids=[scan.image_id for scan in jobs], state=SUMMARY[to])
+            image_ids = [scan.image_id for scan in jobs]
+            summary.record_states(image_ids=image_ids, state=SUMMARY[to])
+            for image_id in sharing.of_several_registries(image_ids):
+                restore_state(image_id)
             ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:

@@ -28,7 +28,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
         "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_digest", "seen_at"),
         "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),
         "registry_layer": table(RegistryLayer, "registry_id", "layer_id", plain=True),
-        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", plain=True),
+        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", "size", plain=True),
         "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
         "tag": table(
             Tag,

@@ -338,12 +338,12 @@ class _Maker:
         digest = self._digest("manifest", seed)
         media_type = "application/vnd.oci.image.manifest.v1+json"
         self.manifest.add(manifest, digest, media_type, "image", size, image_id, self.now)
-        for position, (key, diff_id, _size) in enumerate(layers):
+        for position, (key, diff_id, layer_size) in enumerate(layers):
             if (registry.pk, key) not in self._holding:
                 self._tables["registry_layer"].add(registry.pk, key)
                 if position < len(layers) - OWN_LAYERS:  # one of a base, which comes again
                     self._holding.add((registry.pk, key))
-            self._tables["manifest_layer"].add(manifest, position, key)
+            self._tables["manifest_layer"].add(manifest, position, key, layer_size)
             self._tables["image_layer"].add(pk, position, diff_id, position * 2)
         for category in CATEGORIES if last else ():
             outcome, told = "failed" if state == "failed" else "done", (reason, remedy)
