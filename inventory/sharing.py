@@ -67,9 +67,9 @@ def part(image: Image, *, registry_id: int, manifest_digest: str) -> int | None:
 
 def of_several_registries(image_ids: Iterable[int]) -> list[int]:
     """Return those of the images on which tags of more than one registry hang."""
-    tags = Tag._base_manager.filter(image__in=list(image_ids), image__registry=None).order_by().values("image")
-    counted = tags.annotate(n=Count("registry", distinct=True)).filter(n__gt=1)
-    return list(counted.values_list("image", flat=True))
+    tags = Tag._base_manager.filter(image__in=list(image_ids), image__registry=None).order_by()
+    counted = tags.values_list("image").annotate(n=Count("registry", distinct=True)).filter(n__gt=1)
+    return [image_id for image_id, _registries in counted if image_id is not None]
 
 
 def other_tags(image: Image, *, registry_id: int | None, manifest_digest: str) -> QuerySet[Tag]:

@@ -274,9 +274,14 @@ class Scan(Job):
 
 
 def restore_state(image_id: int) -> None:
-    """Write of an image where its last look left it: a scan of it has come to nothing that is to show there."""
+    """Write of an image where it stands without a scan that has come to nothing which is to show there."""
     from scanning.models.results import CategoryResult
 
+    active = set(Scan._base_manager.filter(image=image_id, state__in=ACTIVE).values_list("state", flat=True))
+    if active:
+        state = State.RUNNING if State.RUNNING in active else State.QUEUED
+        summary.record_state(image_id=image_id, state=SUMMARY[state])
+        return
     failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
     told = list(failed.order_by("pk").values_list("reason", "remedy"))
     summary.record_state(

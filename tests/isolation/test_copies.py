@@ -25,7 +25,7 @@ from inventory import holding
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import Registry
 from scanning import tasks
-from scanning.launch import launch
+from scanning.launch import cancel, launch
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, PackageVulnerability, Scan, SecretFinding
 from tests.fakes import images
 from tests.fakes.registry import Answer, Body, FakeRegistry, Fault, Headers, Real, Request, Route, Status, blob, blobs
@@ -474,3 +474,21 @@ def test_two_registries_that_are_scanned_at_once_come_to_one_image(world: World)
     first, second = (image_of(tag) for tag in tags)
     assert first == second
     assert first.is_shared
+
+
+def test_nobody_waits_for_a_scan_through_a_registry_that_is_hidden_from_them(world: World, mirrored: Tag) -> None:
+    def launched(user: User | None, tag: Tag) -> list[Scan]:
+        with scope.within(scope.of(user)):
+            return launch(tag_ids=[tag.pk], requested_by=user).queued
+
+    (theirs,) = launched(world.them, mirrored)
+    (ours,) = launched(world.us, world.tag)
+    assert (theirs.registry, ours.registry) == (world.theirs, world.ours)
+    assert theirs.image == ours.image
+    assert launched(world.them, mirrored) == launched(world.us, world.tag) == launched(None, world.tag) == []
+    with scope.within(scope.of(world.them)):
+        assert cancel(tag_ids=[mirrored.pk]) == 1
+    assert image_of(world.tag).scan_state == Image.ScanState.QUEUED  # by ours
+    with scope.within(scope.of(world.us)):
+        assert cancel(tag_ids=[world.tag.pk]) == 1
+    assert image_of(world.tag).scan_state == Image.ScanState.SCANNED  # as it is for those who have cancelled nothing
