@@ -12,6 +12,7 @@ from inventory.models import (
     Manifest,
     ManifestLayer,
     PlatformManifest,
+    RegistryLayer,
     Repository,
     Snapshot,
     Tag,
@@ -38,12 +39,14 @@ class TagAdmin(ReadOnlyAdmin):
 
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
-    list_display = ("image_id", "os_name", "platform", "scan_state", "security", "highest", "last_scanned_at")
-    list_filter = ("scan_state", "security", *Image.COVERAGES, "highest", "config_known")
+    list_display = (
+        *("image_id", "registry", "os_name", "platform", "scan_state", "security", "highest", "last_scanned_at"),
+    )
+    list_filter = ("scan_state", "security", *Image.COVERAGES, "highest", "config_known", "registry")
+    list_select_related = ("registry",)
     search_fields = ("image_id__startswith",)
     related = (
         ("inventory.Tag", "image"),
-        ("inventory.Manifest", "image"),
         ("inventory.ImageLayer", "image"),
         ("scanning.Scan", "image"),
         ("scanning.CategoryResult", "image"),
@@ -55,13 +58,15 @@ class ImageAdmin(ReadOnlyAdmin):
 
 @admin.register(Manifest)
 class ManifestAdmin(ReadOnlyAdmin):
-    list_display = ("digest", "kind", "media_type", "artifact_type", "size", "seen_at")
-    list_filter = ("kind",)
+    list_display = ("digest", "registry", "kind", "media_type", "artifact_type", "size", "seen_at")
+    list_filter = ("kind", "registry")
+    list_select_related = ("registry",)
     search_fields = ("digest__startswith",)
     related = (
         ("inventory.Tag", "manifest"),
         ("inventory.ManifestLayer", "manifest"),
         ("inventory.PlatformManifest", "index"),
+        ("inventory.Image", "manifest"),
     )
 
 
@@ -78,7 +83,15 @@ class LayerAdmin(ReadOnlyAdmin):
     list_display = ("digest", "diff_id", "size", "media_type", "verified")
     list_filter = ("verified",)
     search_fields = ("digest__startswith", "diff_id__startswith")
-    related = (("inventory.ManifestLayer", "layer"),)
+    related = (("inventory.ManifestLayer", "layer"), ("inventory.RegistryLayer", "layer"))
+
+
+@admin.register(RegistryLayer)
+class RegistryLayerAdmin(ReadOnlyAdmin):
+    list_display = ("registry", "layer")
+    list_filter = ("registry",)
+    list_select_related = ("registry", "layer")
+    search_fields = ("layer__digest__startswith",)
 
 
 @admin.register(ManifestLayer)

@@ -33,21 +33,26 @@ def layers(tag: Tag) -> list[BuiltLayer]:
         return []
     built = list(image.image_layers.order_by("position"))
     manifest_id = tag.manifest.default_manifest_id or tag.manifest_id
-    held = [row.layer for row in ManifestLayer.objects.filter(manifest=manifest_id).select_related("layer")]
+    held = list(ManifestLayer.objects.filter(manifest=manifest_id).select_related("layer"))
     matching = len(held) == len(built)
     return [
         BuiltLayer(
             number=index + 1,
             of=len(built),
             diff_id=row.diff_id,
-            digest=held[index].digest if matching else "",
-            size=held[index].size if matching else None,
+            digest=held[index].layer.digest if matching else "",
+            size=_size(held[index]) if matching else None,
             step=None if row.step is None or row.step >= len(image.history) else row.step + 1,
             steps=len(image.history),
             command="" if row.step is None else command(image, row.step),
         )
         for index, row in enumerate(built)
     ]
+
+
+def _size(held: ManifestLayer) -> int:
+    """Return the size that a pull has proven, before that the one of this manifest: others may claim what they like."""
+    return held.layer.size if held.layer.verified else held.size
 
 
 def command(image: Image, step: int) -> str:

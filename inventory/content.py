@@ -1,13 +1,18 @@
-"""Storing content: manifests, their layers and their images, each once, whatever number of syncs store it at a time."""
+"""Storing what registries give: manifests, their layers and their images, whatever number of syncs store it at a time.
+
+What a registry lists says nothing: it has given what it has given itself (see Manifest), and what it names in it has an
+image of its own until a scan has proven more (see Image).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from inventory import summary
@@ -61,95 +66,153 @@ class ManifestFact:
     remedy: str = ""
 
 
-def known_manifests(digests: Iterable[str]) -> dict[str, Manifest]:
-    """Return the manifests stored under ``digests`` that need not be asked for again, and note that they were met."""
-    rows = {row.digest: row for row in _rows(Manifest, "digest", digests)}
+def known_manifests(digests: Iterable[str], *, registry_id: int) -> dict[str, Manifest]:
+    """Return the manifests under ``digests`` that this registry has given, so that it need not be asked for them again.
+
+    Of a shared one that shows in a tag of the registry, or in an index that a tag names. Notes that they were met.
+    """
+    tags = Tag._base_manager.filter(registry=registry_id)
+    given = Exists(tags.filter(manifest=OuterRef("pk"))) | Exists(
+        tags.filter(manifest__default_manifest=OuterRef("pk"))
+    )
+    mine = (Q(registry=registry_id) | Q(registry=None) & Q(given)) & ~Q(kind=Manifest.Kind.UNREADABLE)
+    rows = sorted(_rows(Manifest, "digest", digests, mine), key=lambda row: row.registry_id is None)
     now = timezone.now()
-    stale = [row.pk for row in rows.values() if row.seen_at < now - SEEN_EVERY]
+    stale = [row.pk for row in rows if row.seen_at < now - SEEN_EVERY]
     if stale:
         Manifest.objects.filter(pk__in=stale).update(seen_at=now)
-    return {digest: row for digest, row in rows.items() if row.kind != Manifest.Kind.UNREADABLE}
+    return {row.digest: row for row in rows}
 
 
-def store(facts: Sequence[ManifestFact]) -> dict[str, Manifest]:
-    """Store ``facts`` and return their rows by digest. What is stored already stays, except what was unreadable.
+def store(facts: Sequence[ManifestFact], *, registry_id: int) -> dict[str, Manifest]:
+    """Store ``facts`` that this registry gave and return their rows by digest.
 
-    Tags that point to what was unreadable get the image that it turns out to be.
+    What is stored already stays, except what was unreadable: tags that point to that get the image that it turns out
+    to be.
     """
     with transaction.atomic():
         leaves = {fact.default.digest: fact.default for fact in facts if fact.default is not None}
         leaves |= {fact.digest: fact for fact in facts if fact.default is None}
-        rows = _store_manifests(list(leaves.values()), defaults={})
         indexes = {fact.digest: fact for fact in facts if fact.default is not None}
-        rows |= _store_manifests(list(indexes.values()), defaults=rows)
+        stand_ins = {
+            row.digest: row.pk
+            for row in _rows(Manifest, "digest", (fact.digest for fact in facts), Q(registry=registry_id))
+            if row.kind == Manifest.Kind.UNREADABLE
+        }
+        rows = _store_manifests(list(leaves.values()), registry_id, defaults={})
+        images = _store_images(leaves, rows, registry_id)
+        rows |= _store_manifests(list(indexes.values()), registry_id, defaults=rows)
+        for digest, stand_in in stand_ins.items():
+            row, tags = rows[digest], Tag.objects.filter(manifest=stand_in)
+            if row.kind == Manifest.Kind.OTHER:
+                tags.delete()
+            elif row.kind != Manifest.Kind.UNREADABLE:
+                tags.update(manifest=row, image_id=images[row.leaf_id], size=row.size)
     return rows
 
 
-def _store_manifests(facts: Sequence[ManifestFact], *, defaults: Mapping[str, Manifest]) -> dict[str, Manifest]:
+def place(
+    leaves: Iterable[int], *, registry_id: int, platforms: Mapping[int, Platform] | None = None
+) -> dict[int, int]:
+    """Return on which image the tags of a registry hang that lead to the manifests ``leaves`` (ids): ids by ids.
+
+    That is the one on which such tags hang already, else an image that belongs to this registry and manifest alone.
+    ``platforms`` says what indexes tell of new ones, until their config says the same.
+    """
+    wanted = set(leaves)
+    found = _placed(wanted, registry_id)
+    if missing := wanted - found.keys():
+        new = [
+            _image_row(manifest, registry_id, (platforms or {}).get(manifest.pk))
+            for manifest in Manifest.objects.filter(pk__in=missing).order_by("digest")
+        ]
+        Image.objects.bulk_create(new, ignore_conflicts=True)
+        found |= _own(missing, registry_id)
+    return found
+
+
+def _placed(leaves: Collection[int], registry_id: int) -> dict[int, int]:
+    tags = Tag._base_manager.filter(registry=registry_id, image__isnull=False).order_by()
+    found = _own(leaves, registry_id)
+    for leaf in ("manifest", "manifest__default_manifest"):
+        held = tags.filter(**{f"{leaf}__in": leaves}).values_list(leaf, "image", "image__registry").distinct()
+        # The shared one last: where a tag came while another scan moved those that were there.
+        found |= {pk: image for pk, image, _own in sorted(held, key=lambda row: row[2] is None)}
+    return found
+
+
+def _own(leaves: Collection[int], registry_id: int) -> dict[int, int]:
+    return dict(Image.objects.filter(registry=registry_id, manifest__in=leaves).values_list("manifest", "pk"))
+
+
+def _store_manifests(
+    facts: Sequence[ManifestFact], registry_id: int, *, defaults: Mapping[str, Manifest]
+) -> dict[str, Manifest]:
     """Store ``facts``, all of them leaves, or all of them indexes whose default images are in ``defaults``."""
-    digests = [fact.digest for fact in facts]
-    before = {row.digest: row for row in _rows(Manifest, "digest", digests)}
+    before = _stored(facts, registry_id)
     # Only what was unreadable is ever written again.
     fresh = [
         fact for fact in facts if fact.digest not in before or before[fact.digest].kind == Manifest.Kind.UNREADABLE
     ]
-    images = _store_images(fresh)
     # In the order of their digests, as everywhere here: two syncs that store the same do not wait for each other.
+    new = [_row(fact, registry_id, defaults) for fact in sorted(fresh, key=lambda fact: fact.digest)]
+    Manifest.objects.bulk_create([row for row in new if row.registry_id is None], ignore_conflicts=True)
     Manifest.objects.bulk_create(
-        [_row(fact, images, defaults) for fact in sorted(fresh, key=lambda fact: fact.digest)],
+        [row for row in new if row.registry_id is not None],
         update_conflicts=True,
-        unique_fields=["digest"],
-        update_fields=["media_type", "kind", "artifact_type", "size", "image", "default_manifest", "seen_at"],
+        unique_fields=["digest", "registry"],
+        update_fields=["media_type", "kind", "artifact_type", "size", "image_digest", "default_manifest", "seen_at"],
     )
-    rows = {row.digest: row for row in _rows(Manifest, "digest", digests)}
+    rows = _stored(facts, registry_id)
     _store_layers(fresh, rows)
-    _store_platforms(fresh, rows)
-    for fact in fresh:
-        if fact.digest in before:
-            row = rows[fact.digest]
-            if row.kind == Manifest.Kind.OTHER:
-                Tag.objects.filter(manifest=row).delete()
-            else:
-                Tag.objects.filter(manifest=row).update(image_id=row.image_id, size=row.size)
+    _store_platforms(fresh, rows, defaults)
     return rows
 
 
-def _row(fact: ManifestFact, images: Mapping[str, Image], defaults: Mapping[str, Manifest]) -> Manifest:
+def _stored(facts: Sequence[ManifestFact], registry_id: int) -> dict[str, Manifest]:
+    """Return the rows of ``facts`` by digest, of each the shared one or that of the registry as its kind has it."""
+    shared = {fact.digest for fact in facts if fact.kind == Manifest.Kind.IMAGE}
+    rows = _rows(Manifest, "digest", (fact.digest for fact in facts), Q(registry=None) | Q(registry=registry_id))
+    return {row.digest: row for row in rows if (row.registry_id is None) == (row.digest in shared)}
+
+
+def _row(fact: ManifestFact, registry_id: int, defaults: Mapping[str, Manifest]) -> Manifest:
     default = defaults[fact.default.digest] if fact.default else None
     return Manifest(
         digest=fact.digest,
+        registry_id=None if fact.kind == Manifest.Kind.IMAGE else registry_id,
         media_type=fact.media_type,
         kind=fact.kind,
         artifact_type=fact.artifact_type,
         size=default.size if default else fact.size,
-        image_id=default.image_id if default else images[fact.image_id].pk if fact.image_id else None,
+        image_digest=default.image_digest if default else fact.image_id,
         default_manifest=default,
     )
 
 
-def _store_images(facts: Sequence[ManifestFact]) -> dict[str, Image]:
-    first = {fact.image_id: fact for fact in sorted(facts, key=lambda fact: fact.digest) if fact.image_id}
-    known = {row.image_id for row in _rows(Image, "image_id", first)}
-    Image.objects.bulk_create(
-        [_image_row(first[image_id]) for image_id in sorted(first.keys() - known)], ignore_conflicts=True
-    )
-    rows = {row.image_id: row for row in _rows(Image, "image_id", first)}
-    record_configs({rows[fact.image_id].pk: fact.said for fact in facts if fact.said})
-    for fact in facts:
+def _store_images(leaves: Mapping[str, ManifestFact], rows: Mapping[str, Manifest], registry_id: int) -> dict[int, int]:
+    """Store the images that the registry's tags of ``leaves`` hang on: ids by the ids of the manifests."""
+    named = {rows[digest].pk: fact for digest, fact in leaves.items() if fact.image_id}
+    platforms = {pk: fact.platform for pk, fact in named.items() if fact.platform is not None}
+    images = place(named, registry_id=registry_id, platforms=platforms)
+    said = {images[pk]: fact.said for pk, fact in named.items() if fact.said}
+    unknown = Image.objects.filter(pk__in=said, config_known=False).values_list("pk", flat=True) if said else ()
+    record_configs({pk: said[pk] for pk in unknown})
+    for pk, fact in named.items():
         if fact.kind == Manifest.Kind.UNREADABLE:
             summary.record_state(
-                image_id=rows[fact.image_id].pk,
+                image_id=images[pk],
                 state=Image.ScanState.FAILED,
                 reason=fact.reason,
                 remedy=fact.remedy,
+                registry_id=registry_id,
             )
-    return rows
+    return images
 
 
-def _image_row(fact: ManifestFact) -> Image:
-    row = Image(image_id=fact.image_id)
-    if fact.platform is not None:  # until the config says the same
-        platform = fact.platform
+def _image_row(manifest: Manifest, registry_id: int, platform: Platform | None) -> Image:
+    row = Image(image_id=manifest.image_digest, registry_id=registry_id, manifest=manifest)
+    if platform is not None:
         row.os, row.architecture, row.variant = platform.os[:40], platform.architecture[:40], platform.variant[:20]
     return row
 
@@ -167,7 +230,7 @@ def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -
     keys = {row.digest: row.pk for row in _rows(Layer, "digest", wanted)}
     ManifestLayer.objects.bulk_create(
         [
-            ManifestLayer(manifest=rows[fact.digest], position=position, layer_id=keys[layer.digest])
+            ManifestLayer(manifest=rows[fact.digest], position=position, layer_id=keys[layer.digest], size=layer.size)
             for fact in facts
             for position, layer in enumerate(fact.layers)
         ],
@@ -175,9 +238,9 @@ def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -
     )
 
 
-def _store_platforms(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -> None:
-    digests = {platform.digest for fact in facts for platform in fact.platforms}
-    fetched = {row.digest: row for row in _rows(Manifest, "digest", digests)}
+def _store_platforms(
+    facts: Sequence[ManifestFact], rows: Mapping[str, Manifest], fetched: Mapping[str, Manifest]
+) -> None:
     PlatformManifest.objects.bulk_create(
         [
             PlatformManifest(
@@ -196,8 +259,8 @@ def _store_platforms(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]
     )
 
 
-def _rows(model: type[Row], column: str, values: Iterable[str]) -> Iterator[Row]:
+def _rows(model: type[Row], column: str, values: Iterable[str], also: Q | None = None) -> Iterator[Row]:
     """Yield the rows whose ``column`` is among ``values``, of which there may be more than one statement can take."""
     wanted = sorted(set(values))
     for start in range(0, len(wanted), LOOK_UP):
-        yield from model._default_manager.filter(**{f"{column}__in": wanted[start : start + LOOK_UP]})
+        yield from model._default_manager.filter(also or Q(), **{f"{column}__in": wanted[start : start + LOOK_UP]})

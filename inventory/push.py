@@ -15,9 +15,9 @@ from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.work import JobRun
-from inventory.configs import record_configs
+from inventory.configs import record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
-from inventory.models import Image, Repository, Tag
+from inventory.models import Repository, Tag
 from inventory.names import Names
 from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch
@@ -56,8 +56,8 @@ class Looked:
 def look_again(run: JobRun[PushEvent]) -> Looked:
     """Bring the inventory up to date with what ``run`` reports, and with what else waits for the same repository.
 
-    A tag is asked for by HEAD and its manifest only if nobody knows it; a deletion leads to a new listing of its
-    repository. Raises a RegistryError, or JobFailure where nothing of the reported name is there.
+    A tag is asked for by HEAD and its manifest only if the registry has not given it yet; a deletion leads to a new
+    listing of its repository. Raises a RegistryError, or JobFailure where nothing of the reported name is there.
     """
     event = run.job
     registry = event.registry
@@ -157,7 +157,7 @@ def _look(registry: Registry, client: RegistryClient, *, names: list[str], tag: 
 
 
 def _store(registry: Registry, client: RegistryClient, *, name: str, tag: str, digest: str) -> list[Tag]:
-    known = known_manifests([digest])
+    known = known_manifests([digest], registry_id=registry.pk)
     facts = [] if known else [fetch(client, repository=name, digest=digest)]
     configs = _configs(registry, client, name, facts)
     for _try in range(3):
@@ -172,13 +172,10 @@ def _store(registry: Registry, client: RegistryClient, *, name: str, tag: str, d
                     name=tag,
                     digest=digest,
                 )
-                record_tags([seen], manifests=known_manifests([digest]) | store(facts), tally=tally)
-                record_configs(
-                    {
-                        pk: configs[image_id]
-                        for pk, image_id in Image.objects.filter(image_id__in=configs).values_list("pk", "image_id")
-                    }
-                )
+                known = known_manifests([digest], registry_id=registry.pk)
+                stored = store(facts, registry_id=registry.pk)
+                record_tags([seen], registry_id=registry.pk, manifests=known | stored, tally=tally)
+                record_given_configs(configs, registry_id=registry.pk)
         except IntegrityError:
             continue  # a sync is writing the same rows
         changed = tally.tags_new + tally.tags_changed

@@ -9,7 +9,8 @@ from typing import Self
 
 from django.utils import timezone
 
-from inventory.models import Manifest, Repository, Tag
+from inventory.content import place
+from inventory.models import Manifest, Tag
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,12 @@ class Tally:
 WRITTEN = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")
 
 
-def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tally: Tally) -> None:
-    """Write ``seen`` as Tag rows, all of whose digests are in ``manifests``; what is no image gets no row and loses
-    the one it had. Unchanged rows are not written. Call it in the transaction that has read ``manifests``."""
+def record_tags(seen: Sequence[Seen], *, registry_id: int, manifests: Mapping[str, Manifest], tally: Tally) -> None:
+    """Write ``seen``, tags of one registry, as Tag rows; all their digests are in ``manifests``.
+
+    What is no image gets no row and loses the one it had. Unchanged rows are not written. Call it in the transaction
+    that has read ``manifests``.
+    """
     latest = {(tag.repository_id, tag.name): tag for tag in seen}  # a registry may list a tag twice while it changes
     rows = {
         (row.repository_id, row.name): row
@@ -57,7 +61,15 @@ def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tall
             name__in={tag.name for tag in latest.values()},
         )
     }
-    registries = dict(Repository.objects.filter(pk__in={key for key, _name in latest}).values_list("pk", "registry_id"))
+    images = place(
+        {
+            manifest.leaf_id
+            for key, tag in latest.items()
+            if (manifest := manifests[tag.digest]).kind != Manifest.Kind.OTHER
+            and (key not in rows or rows[key].manifest_id != manifest.pk)
+        },
+        registry_id=registry_id,
+    )
     new: list[Tag] = []
     changed: list[Tag] = []
     no_image: list[int] = []
@@ -70,12 +82,12 @@ def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tall
             continue
         tally.tags += 1
         if row is None:
-            registry = registries[tag.repository_id]
-            new.append(_fill(Tag(repository_id=tag.repository_id, registry_id=registry, name=tag.name), tag, manifest))
+            made = Tag(repository_id=tag.repository_id, registry_id=registry_id, name=tag.name)
+            new.append(_fill(made, tag, manifest, images))
             continue
         before = _facts(row)
         moved = row.digest != tag.digest
-        if _facts(_fill(row, tag, manifest)) != before:
+        if _facts(_fill(row, tag, manifest, images)) != before:
             changed.append(row)
         if moved:
             row.changed_at = timezone.now()
@@ -87,10 +99,10 @@ def record_tags(seen: Sequence[Seen], *, manifests: Mapping[str, Manifest], tall
     tally.tags_gone += len(no_image)
 
 
-def _fill(row: Tag, tag: Seen, manifest: Manifest) -> Tag:
+def _fill(row: Tag, tag: Seen, manifest: Manifest, images: Mapping[int, int]) -> Tag:
     moved = row.digest != tag.digest
+    row.image_id = images.get(manifest.leaf_id, row.image_id)
     row.digest, row.manifest, row.address = tag.digest, manifest, tag.address
-    row.image_id = manifest.image_id
     row.size = manifest.size or tag.size or 0
     row.pushed_at = tag.pushed_at or (None if moved else row.pushed_at)
     return row

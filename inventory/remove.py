@@ -11,7 +11,7 @@ from console.jobs.models import FINAL_STATES
 from console.jobs.queue import request_cancel
 from console.jobs.work import JobRun
 from inventory.models import Repository, Tag
-from inventory.retire import prune, retire_repositories
+from inventory.retire import forget_registry, prune, retire_repositories
 from registries.models import Removal, SyncRun
 
 PAUSE = timedelta(seconds=5)
@@ -33,6 +33,8 @@ def remove_registry(run: JobRun[Removal]) -> None:
             run.check()
             gone += retire_repositories(keys)
             run.progress(_("Removing images"), gone, max(total, gone))
+        run.progress(_("Tidying up"))
+        forget_registry(registry.pk, check=run.check)
         registry.delete()
     run.progress(_("Tidying up"))
     prune(check=run.check)

@@ -1,16 +1,14 @@
-"""From a digest to an image: what a manifest or an index is, asked of a registry once in the digest's life."""
+"""From a digest to an image: what a manifest or an index is, asked of each registry that names it, once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from django.db.models import Case, Value, When
 from django.utils.translation import gettext as _
 
 from inventory.configs import record_configs
-from inventory.content import LayerFact, ManifestFact, PlatformFact, known_manifests, store
-from inventory.models import Image, Layer, Manifest
+from inventory.content import LayerFact, ManifestFact, PlatformFact
+from inventory.models import Image, Manifest
 from registries.clients import RegistryClient
 from registries.oci.configs import parse_config
 from registries.oci.errors import MalformedAnswer, NotFound, RegistryError
@@ -23,35 +21,20 @@ MAX_FETCHES = 12  # manifests asked for to find one image of an index
 MAX_LAYERS = 1000  # several times what any container runtime can mount
 
 
-def resolve(client: RegistryClient, *, repository: str, digest: str) -> Manifest:
-    """Return the stored manifest of ``digest``, asking ``client`` for it where it is not known yet.
-
-    Raises a RegistryError where the registry does not give it, or gives what makes no sense; nothing is stored then.
-    """
-    known = known_manifests([digest])
-    return known.get(digest) or store([fetch(client, repository=repository, digest=digest)])[digest]
-
-
 def record_config(image: Image, content: bytes) -> None:
     """Write what the config ``content`` (whose digest is the image ID) says of ``image``: system, history, layers.
 
-    Doing it again changes nothing. Raises MalformedAnswer for a config that makes no sense.
+    Only of what the image's own registry has given. Doing it again changes nothing. Raises MalformedAnswer for a config
+    that makes no sense.
     """
     record_configs({image.pk: parse_config(content)})
     image.refresh_from_db()
 
 
-def record_diff_ids(shown: Mapping[str, str]) -> None:
-    """Write to which diff IDs pulls of an image's layers have unpacked, by digest, whatever a config had claimed."""
-    if shown:
-        diff_id = Case(*(When(digest=digest, then=Value(found)) for digest, found in shown.items()))
-        Layer.objects.filter(digest__in=shown).update(diff_id=diff_id, verified=True)
-
-
 def fetch(client: RegistryClient, *, repository: str, digest: str) -> ManifestFact:
     """Ask ``client`` for a manifest and, of an index, for its default image. Talks to no database.
 
-    Raises as :func:`resolve`.
+    Raises a RegistryError where the registry does not give it, or gives what makes no sense.
     """
     return _Fetch(client, repository).fetch(digest, depth=0)
 

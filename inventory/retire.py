@@ -10,7 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from inventory.models import Image, Layer, Manifest, PlatformManifest, Repository, Tag
+from inventory.models import Image, Layer, Manifest, PlatformManifest, RegistryLayer, Repository, Tag
 from inventory.names import Names
 
 Row = TypeVar("Row", bound=models.Model)
@@ -64,21 +64,26 @@ def prune(*, check: Callable[[], None]) -> int:
             ~Exists(Tag.objects.filter(manifest=OuterRef("pk"))),
             ~Exists(Manifest.objects.filter(default_manifest=OuterRef("pk"))),
             ~Exists(PlatformManifest.objects.filter(manifest=OuterRef("pk"))),
+            ~Exists(Image.objects.filter(manifest=OuterRef("pk"))),
             ~Q(kind=Manifest.Kind.OTHER) | Q(seen_at__lt=long_ago),
         )
 
-    while _delete_all(unheld, check=check):
-        pass  # an index that goes sets its images free
     busy = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
     images = _delete_all(
-        lambda: Image.objects.filter(
-            ~Exists(Tag.objects.filter(image=OuterRef("pk"))),
-            ~Exists(Manifest.objects.filter(image=OuterRef("pk"))),
-        ).exclude(scan_state__in=busy),
+        lambda: Image.objects.filter(~Exists(Tag.objects.filter(image=OuterRef("pk")))).exclude(scan_state__in=busy),
         check=check,
     )
+    while _delete_all(unheld, check=check):
+        pass  # an index that goes sets its images free
     _delete_all(lambda: Layer.objects.filter(manifest_layers=None), check=check)
     return images
+
+
+def forget_registry(registry_id: int, *, check: Callable[[], None]) -> None:
+    """Delete what belongs to a registry alone that has no tags any more, in small transactions: see :func:`prune`."""
+    prune(check=check)
+    _delete_all(lambda: Manifest.objects.filter(registry=registry_id), check=check)
+    _delete_all(lambda: RegistryLayer.objects.filter(registry=registry_id), check=check)
 
 
 def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None]) -> int:

@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from console.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.work import JobRun
-from inventory.configs import record_configs
+from inventory.configs import record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.crew import Crew
-from inventory.models import Image, Repository, Tag
+from inventory.models import Image, Manifest, Repository, Tag
 from inventory.reading import OF_ITS_OWN, Listing, Look, Reader, batches
 from inventory.record import Seen, Tally, record_tags
 from inventory.resolve import fetch, unreadable
@@ -39,6 +39,7 @@ THREADS = 4  # requests to one registry at a time
 BATCH = 300  # tags written in one transaction
 MANY = 50  # tags of a repository that do not vanish all at once on the word of an empty list:
 SAMPLE = 3  # so many of them are asked for
+REPOSITORIES_ASKED = 3  # for one digest, where the first does not give it
 CONFIG_LIMIT = 256 * 1024  # bytes of a config that a sync reads; larger ones are left to the scan
 SHIFT_SECONDS = 1200  # after which a sync makes way and goes on in its next turn
 SHARE_SECONDS = 2.0  # between looks whether others wait for the place of this sync
@@ -114,6 +115,7 @@ class _Sync:
         self.reader = Reader(self.registry, crew=crew, client=client, since=run.job.created_at, tally=self.tally)
         self.expected = _expected_tags(run.job)
         self.forget_unlisted = client.fixed or run.job.forget_unlisted
+        self.given_by: dict[str, str] = {}  # of the batch at hand: repositories by the digests that they gave
         self.give_way_at = time.monotonic() + SHIFT_SECONDS
 
     def do(self) -> None:
@@ -136,17 +138,22 @@ class _Sync:
             yield each
 
     def _write(self, seen: Sequence[Seen]) -> None:
-        """Write tags, having asked for the manifests that nobody knows yet."""
+        """Write tags, having asked for the manifests that this registry has not given yet."""
         for _try in range(3):
+            self.given_by = {}
             facts = list(self._new_manifests(seen))
-            configs = self._configs(facts, seen)
+            configs = self._configs(facts)
             tally = Tally()
             try:
                 with transaction.atomic():
-                    manifests = known_manifests(tag.digest for tag in seen) | store(facts)
-                    record_tags([tag for tag in seen if tag.digest in manifests], manifests=manifests, tally=tally)
-                    keys = Image.objects.filter(image_id__in=configs).values_list("pk", "image_id")
-                    record_configs({pk: configs[image_id] for pk, image_id in keys})
+                    manifests = self._known(seen) | store(facts, registry_id=self.registry.pk)
+                    record_tags(
+                        [tag for tag in seen if tag.digest in manifests],
+                        registry_id=self.registry.pk,
+                        manifests=manifests,
+                        tally=tally,
+                    )
+                    record_given_configs(configs, registry_id=self.registry.pk)
             except IntegrityError:
                 continue  # another sync has just let go of something that this one takes up
             self.tally += tally
@@ -155,13 +162,21 @@ class _Sync:
             _("Other syncs changed the same rows again and again."), _("Start this sync again when they have ended.")
         )
 
+    def _known(self, seen: Iterable[Seen]) -> dict[str, Manifest]:
+        return known_manifests((tag.digest for tag in seen), registry_id=self.registry.pk)
+
     def _new_manifests(self, seen: Sequence[Seen]) -> Iterator[ManifestFact]:
         """Ask for the manifests of digests that are not known. What will stay unreadable is yielded as such."""
-        first = {tag.digest: tag for tag in reversed(seen)}
-        for digest in known_manifests(first):
-            del first[digest]
-        for tag, answer in self.crew.map(self._fetch, first.values()):
+        asked: dict[str, dict[int, Seen]] = {}  # by digest and repository: one may give what another denies
+        for tag in seen:
+            held = asked.setdefault(tag.digest, {})
+            if len(held) < REPOSITORIES_ASKED:
+                held.setdefault(tag.repository_id, tag)
+        for digest in self._known(seen):
+            del asked[digest]
+        for tag, answer in self.crew.map(self._fetch, [list(held.values()) for held in asked.values()]):
             if isinstance(answer, ManifestFact):
+                self.given_by[tag.digest] = tag.repository
                 yield answer
             elif answer is not self.reader.broken:
                 lasting = isinstance(answer, OF_ITS_OWN)
@@ -169,24 +184,29 @@ class _Sync:
                 if lasting and self.reader.broken is None:
                     yield unreadable(tag.digest, answer)
 
-    def _fetch(self, tag: Seen) -> tuple[Seen, ManifestFact | RegistryError]:
-        """In a thread: ask for the manifest of ``tag``."""
-        try:
-            return tag, self.reader.broken or fetch(self.client, repository=tag.repository, digest=tag.digest)
-        except RegistryError as error:
-            return tag, error
+    def _fetch(self, tags: Sequence[Seen]) -> tuple[Seen, ManifestFact | RegistryError]:
+        """In a thread: ask for the manifest of ``tags``, all of one digest and each of a repository of its own."""
+        failed: list[tuple[Seen, RegistryError]] = []
+        for tag in tags:
+            try:
+                return tag, self.reader.broken or fetch(self.client, repository=tag.repository, digest=tag.digest)
+            except RegistryError as error:
+                failed.append((tag, error))
+                if not isinstance(error, OF_ITS_OWN):
+                    return tag, error
+        return failed[0]
 
-    def _configs(self, facts: Iterable[ManifestFact], seen: Sequence[Seen]) -> dict[str, ImageConfig]:
+    def _configs(self, facts: Iterable[ManifestFact]) -> dict[str, ImageConfig]:
         """Ask for the configs of new images, by image ID. Under an hourly limit that is left to the scans."""
         if self.registry.limit is not None:
             return {}
-        repositories = {tag.digest: tag.repository for tag in seen}
         wanted = {}
         for fact in facts:
             config = (fact.default or fact).config
             if config is not None and config.size <= CONFIG_LIMIT:
-                wanted[str(config.digest)] = (repositories[fact.digest], config)
-        for known in Image.objects.filter(image_id__in=wanted, config_known=True).values_list("image_id", flat=True):
+                wanted[str(config.digest)] = (self.given_by[fact.digest], config)
+        own = Image.objects.filter(registry=self.registry, image_id__in=wanted, config_known=True)
+        for known in own.values_list("image_id", flat=True).distinct():
             del wanted[known]
         return {image_id: config for image_id, config in self.crew.map(self._config, wanted.values()) if config}
 

@@ -70,6 +70,9 @@ class RegistryClient(Protocol):
     def blob(self, repository: str, blob: Descriptor) -> AbstractContextManager[BinaryIO]:
         """Open the bytes of ``blob`` as they come, verified: reading to the end raises where they do not fit."""
 
+    def blob_part(self, repository: str, blob: Descriptor, *, start: int, length: int) -> bytes | None:
+        """Return ``length`` bytes of ``blob`` from the byte ``start`` on, unverified; None where none are given."""
+
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
         """Return the verified bytes of a ``blob`` of ``limit`` bytes at most, such as a config."""
 
@@ -268,6 +271,7 @@ class _Client:
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
+        self.blob_part = distribution.blob_part
         self._connector, self._distribution = connector, distribution
 
     def repositories(self) -> Iterator[str]:

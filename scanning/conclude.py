@@ -79,6 +79,8 @@ def finish(run: JobRun[Scan], findings: Findings) -> None:
     share packages whose vulnerabilities have changed are counted anew.
     """
     _judge_coverage(findings)
+    run.job.looked = True
+    run.job.proven = None if run.job.image.is_shared or not findings.seen.proven else run.job.image
     failed = [outcome for outcome in findings.outcomes.values() if outcome.outcome is CategoryResult.Outcome.FAILED]
     reasons = list(dict.fromkeys(outcome.reason for outcome in failed))
     remedies = list(dict.fromkeys(outcome.remedy for outcome in failed))

@@ -85,11 +85,7 @@ def malware() -> tuple[MalwareEngine, ...]:
 @lru_cache(maxsize=1)
 def layer_store() -> LayerStore:
     """Return the store that holds layers while scans need them."""
-    return LayerStore(
-        settings.DATA_DIR / "layers",
-        max_bytes=settings.LAYER_STORE_BYTES,
-        still_seconds=settings.SCAN_STALL_SECONDS,
-    )
+    return LayerStore(settings.DATA_DIR / "layers", max_bytes=settings.LAYER_STORE_BYTES)
 
 
 def prepare() -> None:

@@ -1,25 +1,27 @@
 """Looking at the layers of one image: what no engine knows yet is pulled, several layers at once, and read once.
 
 While layers are still coming, the malware engines read those that are there, in a thread of their own, and go on while
-Trivy looks. Each layer is looked at by one scan of a machine at a time; what others look at meanwhile is waited for,
-after our own layers and with nothing held.
+Trivy looks. Each layer of a registry is looked at by one scan of a machine at a time; what others look at meanwhile is
+waited for, after our own layers and with nothing held. Nobody waits for what is pulled from another registry.
+
+What is known of a layer counts for an image once the image's own registry has shown that it holds the layer: one that
+was pulled from elsewhere is asked for some parts of it, or pulled too. See inventory.holding.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import BinaryIO, TypedDict, TypeVar
 
 from django.utils.translation import gettext_lazy
 
 from console.jobs.work import JobRun
-from inventory import resolve
-from inventory.models import Layer
+from inventory import holding
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest
 from registries.oci.errors import NotFound
@@ -27,7 +29,7 @@ from scanning import evidence, installed
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy import LayersMissing, TrivySession
 from scanning.engines.trivy_turn import config_of
-from scanning.layers import CorruptLayer, LayerLease, StoredFile
+from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile
 from scanning.layers.claims import Claims
 from scanning.models import Scan
 from scanning.models.scan import Stage
@@ -41,6 +43,7 @@ _ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
 _ELSEWHERE = gettext_lazy("A layer lies outside of the registry and was not looked at.")
 PATIENCE_SECONDS = 2.0  # without a further layer, before Trivy looks at those that are here
 LOOK_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
+CHUNK = 256 * 1024
 
 
 class _Options(TypedDict):
@@ -72,6 +75,8 @@ class Seen:
     layers_pulled: int = 0
     layers_known: int = 0
     unseen: list[str] = field(default_factory=list)  # why layers could not be looked at, for a person
+    # Whether the registry holds all layers of the manifest, and they are those that its config names.
+    proven: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,14 @@ class _WithoutMatching(Exception):
     """Trivy failed at vulnerabilities, and is asked for the rest alone."""
 
 
+@dataclass(frozen=True)
+class _Fetched:
+    """A layer in the store. ``taken`` is None where another scan has pulled it."""
+
+    file: StoredFile
+    taken: holding.Taken | None
+
+
 class Look:
     """One look at one image. ``session`` is None where Trivy is not asked, ``malware`` whether its engines are.
 
@@ -116,6 +129,8 @@ class Look:
         check: Stopping,
     ) -> None:
         self._without_matching = without_matching
+        assert run.job.registry_id is not None  # noqa: S101 (there is a source)
+        self._registry_id = run.job.registry_id
         self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
         self._engines = {engine: engine.version() for engine in (installed.malware() if malware else ())}
         descriptors = source.manifest.layers
@@ -126,7 +141,9 @@ class Look:
         self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
         self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
-        self._shown: dict[str, str] = {}  # of those what our pulls have shown and is not written yet
+        self._known: dict[str, holding.Known] = {}  # by digest of the blob: what is stored of it
+        self._holds: set[str] = set()  # digests of blobs that the registry has shown to hold
+        self._shown: dict[str, holding.Pulled] = {}  # by digest: what our pulls have shown and is not written yet
         self._noted: set[str] = set()  # diff IDs of layers that Trivy has told of
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
         self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
@@ -155,6 +172,7 @@ class Look:
             layers_pulled=len(self._pulled),
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
             unseen=[str(why) for why in dict.fromkeys(self._unseen.values())],
+            proven=bool(self._all) and not self._unseen,  # else it has raised
         )
 
     def _see_whatever_fails(self) -> ImageReport | None:
@@ -173,7 +191,7 @@ class Look:
     def _see(self) -> ImageReport | None:
         unknown = self._unknown()
         while unknown:
-            with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+            with self._claims(unknown) as claims:
                 self._check.let_go = claims.let_go
                 if claims.held:
                     unknown = self._unknown()  # another scan may have ended its look just before the claim
@@ -195,21 +213,31 @@ class Look:
 
     def _conclude(self) -> ImageReport | None:
         self._write_shown()
+        self._have_it_shown()
+        for layer in self._layers():  # each, for one blob may stand there twice with different claims
+            if not self._is_proven(layer):
+                raise DiffIdMismatch(layer.diff_id, self._diff_id(layer))
         report = self._analyse(self._layers()) if self._session else None
         self._read_to_the_end()
         return report
 
+    def _claims(self, layers: Iterable[_Layer]) -> AbstractContextManager[Claims]:
+        digests = (layer.digest for layer in layers)
+        return installed.layer_store().claims(digests, source=str(self._registry_id))
+
     def _still_claimed(self, unknown: list[_Layer]) -> bool:
         """Whether others hold all of it still: else it is time to ask what is known by now."""
-        with installed.layer_store().claims(layer.digest for layer in unknown) as claims:
+        with self._claims(unknown) as claims:
             return not claims.held
 
     def _unknown(self) -> list[_Layer]:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
         absent = list({layer.digest: layer for layer in self._layers() if layer.digest not in self._files}.values())
         # What a config says is only a claim; a pull has proven it.
-        verified = Layer.objects.filter(digest__in=[layer.digest for layer in absent], verified=True)
-        self._proven |= dict(verified.values_list("digest", "diff_id"))
+        known_layers = holding.known((layer.digest for layer in absent), registry_id=self._registry_id)
+        self._known |= known_layers
+        self._holds |= {digest for digest, each in known_layers.items() if each.held}
+        self._proven |= {digest: each.diff_id for digest, each in known_layers.items() if each.diff_id}
         proven = [layer for layer in absent if self._is_proven(layer)]
         known = {self._diff_id(layer) for layer in proven}
         if self._session:
@@ -233,18 +261,20 @@ class Look:
         here: list[_Layer] = []
         came = time.monotonic()
         with self._threads(PULLS, "pull") as pool:
-            for layer, file in self._as_they_come({pool.submit(self._fetch, layer): layer for layer in layers}):
+            for layer, fetched in self._as_they_come({pool.submit(self._fetch, layer): layer for layer in layers}):
                 if layer is None:
                     if here and time.monotonic() - came > PATIENCE_SECONDS:
                         self._look_at(here, claims)
                         here = []
                     continue
                 came = time.monotonic()
-                if file is None:
+                if fetched is None:
                     self._unseen[layer.digest] = _ELSEWHERE
                     continue
-                self._files[layer.digest] = file
-                self._proven[layer.digest] = self._shown[layer.digest] = file.diff_id
+                file = self._files[layer.digest] = fetched.file
+                self._proven[layer.digest] = file.diff_id
+                if fetched.taken is not None:
+                    self._note_pulled(layer, file.diff_id, fetched.taken)
                 self._read(file)
                 here.append(layer)
         return here
@@ -267,9 +297,54 @@ class Look:
             if self._diff_id(layer) in known and (file := self._files.pop(layer.digest, None)):
                 self._lease.give_back(file)
 
+    def _note_pulled(self, layer: _Layer, diff_id: str, taken: holding.Taken) -> None:
+        self._holds.add(layer.digest)
+        self._shown[layer.digest] = holding.Pulled(diff_id, taken.count, taken.samples)
+
     def _write_shown(self) -> None:
-        resolve.record_diff_ids(self._shown)
+        shown = {self._known[digest].key: pulled for digest, pulled in self._shown.items() if digest in self._known}
+        holding.record_pulled(shown, registry_id=self._registry_id)
         self._shown = {}
+
+    def _have_it_shown(self) -> None:
+        """Have the registry show that it holds the layers that it has not delivered to us. Raises where it does not."""
+        missing = {layer.digest: layer for layer in self._layers() if layer.digest not in self._holds}
+        if not missing:
+            return
+        samples = holding.samples_of(missing)
+        shown: list[int] = []
+        with self._threads(PULLS, "ask") as pool:
+            asked = {pool.submit(self._ask_for, layer, samples.get(digest)): layer for digest, layer in missing.items()}
+            for layer, answer in self._as_they_come(asked):
+                if layer is None:
+                    continue
+                if answer is None:
+                    self._unseen[layer.digest] = _ELSEWHERE
+                    continue
+                self._holds.add(layer.digest)
+                if layer.digest in self._known:
+                    shown.append(self._known[layer.digest].key)
+        holding.record_held(shown, registry_id=self._registry_id)
+
+    def _ask_for(self, layer: _Layer, samples: bytes | None) -> bool | None:
+        """Have the registry show that it holds a layer; None where that lies elsewhere.
+
+        By parts of it, or where it does not give the right ones, whole. In a thread of its own, as ``_fetch``.
+        """
+        client, repository = self._source.client, self._source.repository
+        try:
+            if samples and holding.holds(client, repository, layer.descriptor, samples):
+                return True
+            with client.blob(repository, layer.descriptor) as blob:
+                while chunk := blob.read(CHUNK):  # verified against the digest at its end
+                    self._pulled[layer.digest] = self._pulled.get(layer.digest, 0) + len(chunk)
+                    self._check.flowed()
+                    self._check()
+            return True
+        except NotFound:
+            if layer.is_foreign:
+                return None
+            raise
 
     def _read(self, file: StoredFile) -> None:
         """Have the malware engines that do not know the layer read it, in their thread."""
@@ -325,25 +400,33 @@ class Look:
             if not done:
                 yield None, None
 
-    def _fetch(self, layer: _Layer) -> StoredFile | None:
+    def _fetch(self, layer: _Layer) -> _Fetched | None:
         """Bring one layer into the store, verified and uncompressed; None where it lies elsewhere.
 
         Runs in a thread of its own and touches no database.
         """
 
+        taken: holding.Taken | None = None
+
         def progress(pulled: int) -> None:
             self._pulled[layer.digest] = pulled
             self._check.flowed()
 
+        def open_blob() -> AbstractContextManager[BinaryIO]:
+            nonlocal taken
+            taken = holding.begin(layer.descriptor)
+            return holding.taking(self._source.client.blob(self._source.repository, layer.descriptor), taken)
+
         try:
-            return self._lease.get(
+            file = self._lease.get(
                 digest=layer.digest,
                 size=layer.descriptor.size if layer.descriptor.size_known else None,
                 diff_id=layer.diff_id,
-                open_blob=lambda: self._source.client.blob(self._source.repository, layer.descriptor),
+                open_blob=open_blob,
                 check=self._check,
                 progress=progress,
             )
+            return _Fetched(file, taken)
         except NotFound:
             if layer.is_foreign:
                 return None

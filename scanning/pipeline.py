@@ -23,11 +23,12 @@ from registries.kept_clients import reading_client
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
-from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, Unreachable
+from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
 from scanning import installed, refused
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
-from scanning.layers import StoreFull
+from scanning.hand_over import hand_over
+from scanning.layers import LayerError, StoreFull
 from scanning.look import Look, Seen, Source
 from scanning.models import Scan
 from scanning.stopping import Stopping
@@ -55,6 +56,7 @@ def scan_image(run: JobRun[Scan]) -> None:
     if ready := _ready(findings):
         try:
             findings.seen = _look(run, ready, findings)
+            _insist_on_all(scan, findings)
         except RateLimited as error:  # the place goes to another registry meanwhile
             if error.retry_at is None or error.retry_at > timezone.now() + LONGEST_PAUSE:
                 raise
@@ -62,21 +64,32 @@ def scan_image(run: JobRun[Scan]) -> None:
             if isinstance(error, AccountLocked) and scan.registry is not None:
                 refused.hold_back(scan.registry, until=until, reason=error.reason)
             run.postpone(until=until, reason=error.reason)
-        except CredentialsRefused:
+        except CredentialsRefused as error:
+            hand_over(run, error)
             if scan.registry is None or not Registry.objects.filter(IS_REFUSED, pk=scan.registry.pk).exists():
                 raise  # nothing would keep it from being tried again
             refused.mark(scan.registry)
             run.postpone(until=database_now(), reason=refused.WAITING)
-        except StoreFull as error:
+        except StoreFull as error:  # no fault of the registry
             if not error.waits:
                 raise
             run.postpone(until=database_now() + ROOM_PAUSE, reason=_("Waiting for room in the layer store."))
-        except Unreachable:
-            if scan.registry:
+        except (RegistryError, LayerError, JobFailure) as error:
+            if isinstance(error, Unreachable) and scan.registry:
                 scan.registry.note_slow()
+            hand_over(run, error)
             raise
     run.check()
     finish(run, findings)
+
+
+def _insist_on_all(scan: Scan, findings: Findings) -> None:
+    """Raise where less was seen of a shared image than when it was proven: that is no result for those who share it."""
+    if scan.image.is_shared and not findings.seen.proven:
+        raise JobFailure(
+            " ".join(findings.seen.unseen) or _("The registry no longer gives all layers of this image."),
+            _("Push the image again, with all of its layers."),
+        )
 
 
 def _ready(findings: Findings) -> set[RiskCategory]:
@@ -186,13 +199,19 @@ def _waiting(registry: Registry, lane: int) -> int:
 
 def _open(client: RegistryClient, *, repository: str, digest: str, image: Image) -> Source:
     """Read the manifest, and the config where it was not read before, and record what that tells of the image."""
-    parsed = parse_manifest(client.manifest(repository, digest))
+    raw = client.manifest(repository, digest)
+    parsed = parse_manifest(raw)
     if not isinstance(parsed, ImageManifest):
         raise JobFailure(
             _("The registry answered with something that is no image manifest."),
             _("Sync the registry; if that does not help, push the image again."),
         )
-    if parsed.config and not (image.config_known and str(parsed.config.digest) == image.image_id):
+    if str(parsed.config.digest if parsed.config else raw.digest) != image.image_id:
+        raise JobFailure(
+            _("The manifest names another image than it did when the registry was synced."),
+            _("Sync the registry and scan the image again."),
+        )
+    if parsed.config and not image.config_known:
         resolve.record_config(image, client.blob_bytes(repository, parsed.config, limit=CONFIG_BYTES))
     diff_ids = list(image.image_layers.values_list("diff_id", flat=True)) if parsed.config else None
     return Source(client=client, repository=repository, manifest=parsed, diff_ids=diff_ids)

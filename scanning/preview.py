@@ -27,7 +27,7 @@ from django.utils import timezone
 
 from console import kept
 from console.jobs.models import State
-from inventory.models import Layer, Manifest, ManifestLayer, Tag
+from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import limit
 from registries.models import Registry
 from scanning import installed, quota, recommended
@@ -170,7 +170,8 @@ def _layers(named: QuerySet[Manifest], looks: Collection[str]) -> dict[str, int]
 
 def _known(categories: Collection[str]) -> ExpressionWrapper[Q]:
     """Whether evidence of a layer is known for all of ``categories``, so that it is not pulled."""
-    known = Q(verified=True)
+    # Shown to be held by a registry that is seen: whether others have a layer is nobody's business.
+    known = Q(verified=True) & Q(Exists(RegistryLayer.objects.filter(layer=OuterRef("pk"))))
     for engine, version in _engines(categories):
         looked = LayerEvidence.objects.filter(diff_id=OuterRef("diff_id"), engine=engine)
         known &= Q(Exists(looked if version is None else looked.filter(engine_version=version)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop as _  # kept in English: see c
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from inventory import summary
-from inventory.models import Manifest, Tag
+from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning import quota, refused
@@ -62,16 +62,28 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         limit = quota.hold()
         room = None if limit is None else limit.left
         images = {tag.image_id for tag in tags if tag.image_id is not None}
-        scans = Scan._base_manager.filter(image_id__in=images)  # of others too: an image is scanned once at a time
-        ours = set(scans.filter(run=run).values_list("image_id", flat=True))
+        # Of others too: an image is scanned once at a time. But no run waits for a registry that is hidden from it.
+        scans = Scan._base_manager.filter(image_id__in=images)
+        if run.registries is not None:
+            scans = scans.filter(registry__in=run.registries)
+        named = {tag.image.image_id for tag in tags if tag.image is not None}
+        own = Scan._base_manager.filter(run=run, image__image_id__in=named).values_list("image_id", "image__image_id")
+        ours, counted = (
+            set[int](),
+            set[str](),
+        )  # images that the run scans; image IDs that it has a unit of the quota for
+        for image, image_id in own:
+            ours.add(image)
+            counted.add(image_id)
+        used = 0
         # Locked in one order, as by those who cancel or hold back, so that no two wait for each other.
-        active = scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",))
-        busy = {scan.image_id: scan for scan in active}
+        active = list(scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",)))
+        busy = {scan.image_id: scan for scan in reversed(active)}
         refusing = set(Registry.objects.filter(IS_REFUSED).values_list("pk", flat=True))
         joined: Counter[int] = Counter()
         changed: dict[int, Scan] = {}
         for tag in tags:
-            if tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
+            if tag.image is None or tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
                 why = _("The image behind this tag could not be read; sync its registry first")
             elif tag.image_id in ours:
                 done.tags += 1
@@ -84,13 +96,14 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 why = _why(run, scan)
                 if why is ALREADY:
                     joined[scan.pk] += 1
-            elif limit is not None and room is not None and len(done.scans) >= room:
+            elif limit is not None and room is not None and used >= room and tag.image.image_id not in counted:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
             elif (
                 made := _create(
                     run,
                     tag,
-                    tag.image_id,
+                    tag.image,
+                    counted,
                     before=run.images + len(done.scans),
                     reason=refused.WAITING if tag.registry_id in refusing else "",
                 )
@@ -98,6 +111,8 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 why = ALREADY
             else:
                 ours.add(tag.image_id)
+                used += made.counted
+                counted.add(tag.image.image_id)
                 done.scans.append(made)
                 done.tags += 1
                 continue
@@ -151,15 +166,17 @@ def _join(run: ScanRun, scan: Scan, *, before: int) -> bool:
     return True
 
 
-def _create(run: ScanRun, tag: Tag, image_id: int, *, before: int, reason: str) -> Scan | None:
-    """Save a scan of the image behind ``tag``, with so many ``before`` it; None where another process was first.
+def _create(run: ScanRun, tag: Tag, image: Image, counted: Collection[str], *, before: int, reason: str) -> Scan | None:
+    """Save a scan of ``image``, which is behind ``tag``, with so many ``before`` it; None where another was first.
 
+    ``counted`` are the image IDs of which the run has a scan already: copies of them take no unit of the quota.
     ``reason`` is why it waits, if it has to.
     """
     manifest = tag.manifest.default_manifest or tag.manifest
     scan = Scan(
         run=run,
-        image_id=image_id,
+        image_id=image.pk,
+        counted=image.image_id not in counted,
         tag=tag,
         manifest_digest=manifest.digest,
         address=str(tag),

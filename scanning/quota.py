@@ -14,7 +14,7 @@ from scanning.models import Scan, ScanSettings
 
 @dataclass(frozen=True)
 class Quota:
-    """``used`` are the scans that started in this month and those that wait to start."""
+    """``used`` are the scans that started in this month and those that wait to start: of a run, one an image ID."""
 
     limit: int
     used: int
@@ -51,5 +51,5 @@ def _used(now: datetime) -> int:
     local = timezone.localtime(now, timezone.get_default_timezone())
     month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
     waiting = Q(state=State.QUEUED, started_at=None)
-    scans = Scan._base_manager  # those of everybody, whoever asks
+    scans = Scan._base_manager.filter(counted=True)  # those of everybody, whoever asks
     return scans.filter(started_at__gte=month).count() + scans.filter(waiting).count()

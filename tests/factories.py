@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Tag
+from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, RegistryLayer, Repository, Tag
 from registries.models import Registry
 from scanning.engines.base import PackageFact
 from scanning.models import (
@@ -69,17 +69,29 @@ def image(*, layers: int = 2, **values: Any) -> Image:
 def tag(
     name: str = "latest", *, of: Image | None = None, path: str = "", in_: Registry | None = None, **values: Any
 ) -> Tag:
-    """A tag of the image ``of`` (a new one) in the repository ``path`` of the registry ``in_`` (a new one)."""
+    """A tag of the image ``of`` (a new one) in the repository ``path`` of the registry ``in_`` (a new one).
+
+    That registry has shown that it holds the layers.
+    """
     of = of or image()
     in_ = in_ or registry()
     path = path or f"team/app-{next(_numbers)}"
     repository, _made = Repository.objects.get_or_create(registry=in_, name=path)
-    manifest = of.manifests.first()
+    manifest = Manifest.objects.filter(image_digest=of.image_id).first()
     if manifest is None:
-        manifest = Manifest.objects.create(digest=digest(), kind=Manifest.Kind.IMAGE, image=of, size=50_000_000)
+        manifest = Manifest.objects.create(
+            digest=digest(), kind=Manifest.Kind.IMAGE, image_digest=of.image_id, size=50_000_000
+        )
         for position, built in enumerate(of.image_layers.all()):
             layer = Layer.objects.create(digest=digest(), diff_id=built.diff_id, size=1000 * (position + 1))
-            ManifestLayer.objects.create(manifest=manifest, position=position, layer=layer)
+            ManifestLayer.objects.create(manifest=manifest, position=position, layer=layer, size=layer.size)
+    RegistryLayer.objects.bulk_create(
+        [
+            RegistryLayer(registry=in_, layer_id=layer)
+            for layer in set(manifest.manifest_layers.values_list("layer", flat=True))
+        ],
+        ignore_conflicts=True,
+    )
     defaults = {"digest": manifest.digest, "address": f"{in_.host}/{path}", "size": manifest.size}
     return Tag.objects.create(repository=repository, name=name, manifest=manifest, image=of, **defaults | values)
 

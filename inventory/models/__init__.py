@@ -1,6 +1,6 @@
 """What the registries hold: repositories, tags, manifests, images, layers."""
 
-from inventory.models.content import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest
+from inventory.models.content import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
 from inventory.models.listing import Repository, Tag
 from inventory.models.snapshot import Snapshot
 
@@ -11,6 +11,7 @@ __all__ = [
     "Manifest",
     "ManifestLayer",
     "PlatformManifest",
+    "RegistryLayer",
     "Repository",
     "Snapshot",
     "Tag",

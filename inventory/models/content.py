@@ -1,4 +1,4 @@
-"""Content, named by digests: the same in every registry, so each is stored once and never changes."""
+"""Content, named by digests. What registries share is proven by content: see each model for what proves it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ RISKS_TOLD_APART = 10_000  # findings of one severity
 class Manifest(models.Model):
     """One manifest or index, named by its digest. What is no image is remembered too, so it is asked for once.
 
-    UNREADABLE is a tag's manifest that a registry lists and does not give, or that makes no sense. Its ``image`` is a
-    stand-in that says why (state FAILED, reason, remedy), and each sync asks for it again.
+    Only images are shared by registries (``registry`` None): all that is kept of one follows from its bytes. The other
+    kinds belong to the registry that gave them: of an index it matters which of its images are there, and the type
+    that a registry states decides what is no image. A shared row grants nothing: a registry's tag gets it after that
+    registry has delivered the bytes, and leads to an Image by itself.
+
+    UNREADABLE is a tag's manifest that a registry lists and does not give, or that makes no sense. The image of such a
+    tag is a stand-in that says why (state FAILED, reason, remedy), and each sync asks for it again.
     """
 
     class Kind(models.TextChoices):
@@ -29,18 +34,32 @@ class Manifest(models.Model):
         OTHER = "other", _("Not an image")
         UNREADABLE = "unreadable", _("Unreadable")
 
-    digest = models.CharField(max_length=140, unique=True)
+    digest = models.CharField(max_length=140)
+    registry = models.ForeignKey(
+        "registries.Registry", null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     media_type = models.CharField(max_length=255, blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     artifact_type = models.CharField(max_length=255, blank=True)  # why it is not shown, where kind is OTHER
     size = models.BigIntegerField(default=0)  # bytes of config and layers as pulled; of an index: its default platform
-    # Of an image its own; of an index that of the default platform (linux/amd64, else the first).
-    image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="manifests")
+    # The image ID that it names: of an index that of the default platform (linux/amd64, else the first).
+    image_digest = models.CharField(max_length=140, blank=True)
     default_manifest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")  # of an index
     seen_at = models.DateTimeField(default=timezone.now)  # about when a sync last met it; exact to some days
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["digest", "registry"], name="manifest_of_registry"),
+            models.UniqueConstraint(fields=["digest"], condition=models.Q(registry=None), name="manifest_shared"),
+        ]
+
     def __str__(self) -> str:
         return self.digest
+
+    @property
+    def leaf_id(self) -> int:
+        """Primary key of the manifest that names config and layers: of an index that of its default platform."""
+        return self.default_manifest_id or self.pk
 
 
 class PlatformManifest(models.Model):
@@ -63,17 +82,44 @@ class PlatformManifest(models.Model):
 
 
 class Layer(models.Model):
-    """One layer as registries hold it, compressed or not. ``diff_id`` is the digest of its uncompressed tar."""
+    """One layer as registries hold it, compressed or not. ``diff_id`` is the digest of its uncompressed tar.
+
+    Only a pull writes ``diff_id``, ``verified`` and ``samples``, and then ``size`` too: before, that is what the first
+    manifest claims that names the layer.
+    """
 
     digest = models.CharField(max_length=140, unique=True)
-    diff_id = models.CharField(max_length=140, blank=True, db_index=True)  # "" until a config or a pull has told it
-    # A config claims, a pull proves: only a proven diff ID may stand for the layer's content.
+    diff_id = models.CharField(max_length=140, blank=True, db_index=True)  # "" until a pull has proven it
     verified = models.BooleanField(default=False)
     size = models.BigIntegerField()  # as pulled
     media_type = models.CharField(max_length=255, blank=True)
+    samples = models.BinaryField(null=True)  # what other registries are asked that name it: see inventory.samples
 
     def __str__(self) -> str:
         return self.digest
+
+
+class RegistryLayer(models.Model):
+    """That a registry holds a layer: it has delivered it, or has answered right what was asked of its content.
+
+    What is known of a layer counts for images of these registries alone.
+    """
+
+    registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="+", db_index=False)
+    layer = models.ForeignKey(Layer, on_delete=models.CASCADE, related_name="registry_layers")
+
+    objects = ScopedManager["RegistryLayer"]()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["registry", "layer"], name="registrylayer_unique")]
+
+    def __str__(self) -> str:
+        return f"layer {self.layer_id} in registry {self.registry_id}"
+
+    @classmethod
+    def in_scope(cls, scope: Scope) -> models.Q:
+        """Those of registries in scope."""
+        return models.Q(registry__in=scope.registries)
 
 
 class ManifestLayer(models.Model):
@@ -82,6 +128,7 @@ class ManifestLayer(models.Model):
     manifest = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="manifest_layers")
     position = models.PositiveSmallIntegerField()
     layer = models.ForeignKey(Layer, on_delete=models.PROTECT, related_name="manifest_layers")
+    size = models.BigIntegerField(default=0)  # as the manifest says; 0 where it does not (schema 1)
 
     class Meta:
         ordering = ["manifest_id", "position"]
@@ -102,7 +149,13 @@ def _risk_order() -> Any:
 
 
 class Image(models.Model):
-    """What one config digest (image ID) names. Scanned once, whatever tags, manifests and registries hold it.
+    """What one config digest (image ID) names, as far as that is proven.
+
+    A row with ``registry`` and ``manifest`` belongs to the tags of this registry that lead to this manifest, and to no
+    other: whoever names a config has not shown that it holds the image. Once a scan has proven that the registry
+    delivers the config and exactly the layers that it names, these tags hang on the shared row of the image ID, which
+    has neither: it is scanned once, whatever tags, manifests and registries hold it. Only :mod:`inventory.sharing`
+    moves tags between such rows.
 
     The fields below ``scan_state`` are the summary of its findings. Only :mod:`inventory.summary` writes them;
     None in a count means "not known", zero means that nothing was found.
@@ -157,7 +210,11 @@ class Image(models.Model):
         ScanState.SCANNED,
     )
 
-    image_id = models.CharField(max_length=140, unique=True)  # digest of the config; schema 1: of the manifest
+    image_id = models.CharField(max_length=140, db_index=True)  # digest of the config; schema 1: of the manifest
+    registry = models.ForeignKey(
+        "registries.Registry", null=True, blank=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    manifest = models.ForeignKey(Manifest, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     os = models.CharField(max_length=40, blank=True)
     architecture = models.CharField(max_length=40, blank=True)
     variant = models.CharField(max_length=20, blank=True)
@@ -233,6 +290,15 @@ class Image(models.Model):
             models.Index(fields=["os_name", "id"], name="image_os_name"),
             models.Index(fields=["os", "architecture", "variant", "id"], name="image_platform"),
         ]
+        constraints = [
+            models.UniqueConstraint(fields=["registry", "manifest"], name="image_of_registry"),
+            models.UniqueConstraint(fields=["image_id"], condition=models.Q(registry=None), name="image_shared"),
+            models.CheckConstraint(
+                condition=models.Q(registry=None, manifest=None)
+                | models.Q(registry__isnull=False, manifest__isnull=False),
+                name="image_of_both_or_none",
+            ),
+        ]
 
     objects = ScopedManager["Image"]()
 
@@ -243,6 +309,11 @@ class Image(models.Model):
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those that a tag in scope names."""
         return tagged(scope, "pk")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is proven, so that tags of several registries may hang on it."""
+        return self.registry_id is None
 
     @property
     def reason(self) -> str:

@@ -43,7 +43,8 @@ class Tag(models.Model):
     name = models.CharField(max_length=300)  # the page's "Image version"
     digest = models.CharField(max_length=140, db_index=True)  # of the manifest or index the tag points to
     manifest = models.ForeignKey("inventory.Manifest", on_delete=models.PROTECT, related_name="tags")
-    # That of manifest.image, kept here for the list. None where the image of an index could not be read.
+    # Another one than the manifest names where the registry has not proven that it holds it: see Image. None where the
+    # image of an index could not be read.
     image = models.ForeignKey("inventory.Image", null=True, on_delete=models.PROTECT, related_name="tags")
     address = models.CharField(max_length=600)  # host/path without the tag, as in `docker pull`
     size = models.BigIntegerField(default=0)  # compressed

@@ -285,6 +285,11 @@ class JfrogConnector:
         place = self._place(repository)
         return place.registry.blob(place.image, descriptor)
 
+    def blob_part(self, repository: str, descriptor: Descriptor, *, start: int, length: int) -> bytes | None:
+        """As :meth:`DistributionClient.blob_part`."""
+        place = self._place(repository)
+        return place.registry.blob_part(place.image, descriptor, start=start, length=length)
+
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """As :meth:`DistributionClient.blob_bytes`."""
         place = self._place(repository)

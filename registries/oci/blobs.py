@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024
 MAX_RESUMES = 3
 UNSIZED_LIMIT = 64 * 1024**3  # bytes of a layer whose manifest tells no size (schema 1)
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)")
+CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)")
 
 
 class BlobReader(io.RawIOBase):
@@ -109,7 +109,7 @@ class BlobReader(io.RawIOBase):
             return
         start = 0
         if answer.status == 206:
-            found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+            found = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
             if not found or int(found[1]) != self._got:
                 raise MalformedAnswer(f"The registry gives another part of {self._name} than asked for.", _PROXY)
             start = self._got

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from registries.oci import media_types, strict_json
 from registries.oci.answers import Answer, What, failure, no_access, no_registry, storage_refuses
 from registries.oci.api import JsonApi, Scheme
-from registries.oci.blobs import BlobReader
+from registries.oci.blobs import CONTENT_RANGE, BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
@@ -181,6 +181,24 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
+
+    def blob_part(self, repository: str, descriptor: Descriptor, *, start: int, length: int) -> bytes | None:
+        """Return ``length`` bytes of a blob from byte ``start`` on, unverified; None where no such part is given."""
+        name = self._name(repository)
+        path = f"{repository_path(name)}/blobs/{descriptor.digest}"
+        answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-{start + length - 1}"})
+        try:
+            if answer.status in {200, 416}:
+                return None  # it ignores Range, or holds a shorter blob
+            if answer.status != 206:
+                raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
+            found = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+            part = b""
+            while len(part) <= length and (more := answer.read(length + 1 - len(part))):
+                part += more
+            return part if found and int(found[1]) == start and len(part) == length else None
+        finally:
+            answer.close()
 
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole and verified. One that does not fit its digest is asked for once more."""

@@ -5,14 +5,14 @@
     <root>/leases/<owner>-<random>/lock      held by the owner while it lives; says when it began (ns)
     <root>/leases/<owner>-<random>/waiting   this lease waits for room, and holds some
     <root>/leases/<owner>-<random>/<key>     this lease needs the layer <key>
-    <root>/looks/<blob>                      held by the scan whose engines look at the layer
+    <root>/looks/<source>/<blob>             held by the scan whose engines look at the layer
     <root>/layers/<key>/lock                 held while the layer is pulled, and for short to take or leave it
     <root>/layers/<key>/partial              being pulled; its length is the room taken for it
     <root>/layers/<key>/<diff ID>            complete and verified
 
-``<key>`` is the diff ID, or ``blob-`` and the digest of the blob where the diff ID is not known beforehand; with
-``.1`` behind it a second one, pulled from elsewhere while the first pull stands still. All locks
-are the system's (``flock``): what a dead process leaves behind is recognised by its lock being free, and swept.
+``<key>`` is where the layer is pulled from and the digest of its blob, never the diff ID that a config claims for it: a
+pull from elsewhere, however slow, holds up nobody who pulls the same from a registry of his own. All locks are the
+system's (``flock``): what a dead process leaves behind is recognised by its lock being free, and swept.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ MAX_RATIO = 200  # uncompressed to compressed …
 RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
 MAX_LAYER_BYTES = 64 << 30  # uncompressed
 STEP = 64 << 20  # room is taken in steps of this
-STILL_SECONDS = 10.0
-BESIDE = 3  # pulls of one layer beside each other at most, each from another source
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class LayerStore:
     """Layers under ``root``, shared by all processes of this machine, never more than ``max_bytes`` of them.
 
     New layers are also held back while less than ``min_free_ratio`` of the disk would be free. ``wait_seconds`` bounds
-    the wait for room. A pull to which nothing has come for ``still_seconds`` is waited for by its own source alone.
+    the wait for room.
     """
 
     def __init__(
@@ -71,10 +69,9 @@ class LayerStore:
         min_free_ratio: float = 0.10,
         max_layer_bytes: int = MAX_LAYER_BYTES,
         wait_seconds: float = WAIT_SECONDS,
-        still_seconds: float = STILL_SECONDS,
     ) -> None:
         self.root, self.layers, self.leases = root, root / "layers", root / "leases"
-        self.max_layer_bytes, self.still_seconds = max_layer_bytes, still_seconds
+        self.max_layer_bytes = max_layer_bytes
         self.space = Space(root, max_bytes=max_bytes, min_free_ratio=min_free_ratio, wait_seconds=wait_seconds)
 
     @contextmanager
@@ -82,9 +79,9 @@ class LayerStore:
         """Give a lease; what was taken with it is given back at the end, whatever the end.
 
         ``owner`` names who works, for the eye (``scan-12-1``): letters, digits, ``.``, ``_`` and ``-``. ``source``
-        names where it pulls from.
+        names where it pulls from, likewise.
         """
-        if not OWNER.fullmatch(owner):
+        if not OWNER.fullmatch(owner) or (source and not OWNER.fullmatch(source)):
             raise ValueError(f"no name for a lease: {owner!r}")
         self.sweep()
         with no_space(self.root), locked(self.root / "lock", check=_go_on):
@@ -102,12 +99,13 @@ class LayerStore:
             finally:
                 os.close(descriptor)
 
-    def claims(self, digests: Iterable[str]) -> AbstractContextManager[Claims]:
-        """Hold the right to look at those of these blobs at which no other scan of this machine looks, and give them.
+    def claims(self, digests: Iterable[str], *, source: str = "") -> AbstractContextManager[Claims]:
+        """Hold the right to look at those of these blobs at which no other scan of this machine that pulls from
+        ``source`` looks, and give them.
 
         Never waits: ask again later for the others, with nothing in hand.
         """
-        return claimed(self.root / "looks", digests)
+        return claimed(self.root / "looks" / source, digests)
 
     def sweep(self) -> int:
         """Remove what dead processes left behind. Returns how many leases and stray layers that were."""
@@ -181,19 +179,18 @@ class LayerLease:
     ) -> StoredFile:
         """Return the layer of the blob ``digest``, pulled by ``open_blob`` if nobody has it yet.
 
-        ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is "" where the
-        config does not name it. ``open_blob`` gives the blob as it is in the registry and
+        ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is what the config
+        claims, "" where it does not. ``open_blob`` gives the blob as it is in the registry and
         itself verifies it against ``digest``. ``progress`` gets the number of compressed bytes read so far of this
-        layer. Where another process pulls the same layer, this waits for it, calling ``check``; but not for a pull from
-        another source that stands still. Raises LayerError, and what ``open_blob`` and ``check`` raise; nothing
+        layer. Where another process pulls the same layer from the same source, this waits for it, calling ``check``.
+        Raises LayerError, and what ``open_blob`` and ``check`` raise; nothing
         partial stays behind.
         """
-        key = _file_name(diff_id) if diff_id else f"blob-{_file_name(digest)}"
+        key = _key(self._source, digest, _algorithm(diff_id))
         with no_space(self._store.root), self._hold(key, check) as folder:
             (self._folder / folder.name).touch()
             if (file := _complete(folder)) is not None:
-                return file
-            (folder / "lock").write_text(self._source)
+                return _as_claimed(file, diff_id)
             try:
                 return self._pull(folder, size, diff_id, open_blob, check, progress)
             finally:
@@ -220,23 +217,10 @@ class LayerLease:
             os.close(descriptor)
 
     def _take(self, key: str) -> tuple[Path, int] | None:
-        for number in range(BESIDE):
-            folder = self._store.layers / (f"{key}.{number}" if number else key)
-            folder.mkdir(parents=True, exist_ok=True)
-            if (descriptor := acquire(folder / "lock")) is not None:
-                return folder, descriptor
-            if not self._stands_still(folder):
-                return None
-        return None
-
-    def _stands_still(self, folder: Path) -> bool:
-        """Whether the layer is being pulled from another source, to no avail."""
-        try:
-            source, partial = (folder / "lock").read_text(), (folder / "partial").stat()
-        except FileNotFoundError:
-            return False
-        asked = partial.st_size > 0  # before that it waits for room, which a second pull would too
-        return asked and source != self._source and time.time() - partial.st_mtime >= self._store.still_seconds
+        folder = self._store.layers / key
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = acquire(folder / "lock")
+        return None if descriptor is None else (folder, descriptor)
 
     def _pull(
         self,
@@ -248,7 +232,7 @@ class LayerLease:
         progress: Callable[[int], None],
     ) -> StoredFile:
         partial = folder / "partial"
-        hasher = hashlib.new(diff_id.partition(":")[0] or "sha256")
+        hasher = hashlib.new(_algorithm(diff_id))
         with partial.open("wb", buffering=0) as file:
             taken, written = max(size or 0, 1), 0
             self._room(file, taken, check)
@@ -266,11 +250,9 @@ class LayerLease:
                         _write(file, chunk)
             file.truncate(written)
         found = f"{hasher.name}:{hasher.hexdigest()}"
-        if diff_id and found != diff_id:
-            raise DiffIdMismatch(diff_id, found)
-        complete = folder / _file_name(found)
-        partial.rename(complete)
-        return StoredFile(complete, found, written)
+        complete = _as_claimed(StoredFile(folder / _file_name(found), found, written), diff_id)
+        partial.rename(complete.path)
+        return complete
 
     def _room(self, file: BinaryIO, size: int, check: Check) -> None:
         first = True
@@ -324,6 +306,22 @@ def _complete(folder: Path) -> StoredFile | None:
         if file.name not in ("lock", "partial"):
             return StoredFile(file, file.name.replace("-", ":", 1), file.stat().st_size)
     return None
+
+
+def _as_claimed(file: StoredFile, diff_id: str) -> StoredFile:
+    if diff_id and file.diff_id != diff_id:
+        raise DiffIdMismatch(diff_id, file.diff_id)
+    return file
+
+
+def _key(source: str, digest: str, algorithm: str) -> str:
+    """Return the name of a blob's folder: one for each source, and each algorithm that diff IDs are told in."""
+    parts = (source, _file_name(digest), "" if algorithm == "sha256" else algorithm)
+    return "-".join(part for part in parts if part)
+
+
+def _algorithm(diff_id: str) -> str:
+    return _file_name(diff_id).partition("-")[0] if diff_id else "sha256"
 
 
 def _file_name(digest: str) -> str:

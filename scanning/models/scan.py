@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import FINAL_STATES, Job, Lane, State
 from console.prepared import Prepared
 from console.scope import Scope, ScopedManager, within
-from inventory import summary
+from inventory import sharing, summary
 from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED, IS_SLOW
@@ -74,6 +74,15 @@ class Scan(Job):
     layers_pulled = models.PositiveSmallIntegerField(default=0)
     layers_known = models.PositiveSmallIntegerField(default=0)  # neither pulled nor read again
 
+    # The first scan of its image ID in its run: one unit of the quota, whatever rows of it are scanned.
+    counted = models.BooleanField(default=True)
+
+    # Of a look that came to its end, and is being written: see _settle().
+    looked = False
+    proven: Image | None = (
+        None  # of which the registry holds exactly what the config names, and which is not shared yet
+    )
+
     objects = ScopedManager["Scan"]()
 
     class Meta(Job.Meta):
@@ -89,7 +98,7 @@ class Scan(Job):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["image"],
+                fields=["image", "registry"],
                 condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
                 name="scan_one_at_a_time",
             )
@@ -163,7 +172,34 @@ class Scan(Job):
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
         with within(None):
+            self._settle(to)
             self._write(to)
+
+    def _settle(self, to: State) -> None:
+        """See on which row of the image what this scan has come to belongs.
+
+        One that has proven an image shares it. One that failed as a whole says nothing of what others hold too.
+        """
+        if to is State.SUCCEEDED and self.proven is not None and not self._knows_less(self.proven):
+            own, self.image_id = self.image_id, sharing.share(self.proven)
+            if self.image_id != own:
+                Scan._base_manager.filter(image=own).update(image=self.image_id)
+        elif to is State.FAILED and not self.looked and self.registry_id is not None:
+            shared = self.image
+            own_row = sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
+            if own_row is not None:
+                self.image_id = own_row
+                Scan._base_manager.filter(pk=self.pk).update(image=own_row)
+                restore_state(shared.pk)
+
+    def _knows_less(self, image: Image) -> bool:
+        """Whether ``image`` has a result that this scan does not bring again: that may be of a look that saw less."""
+        from scanning.models.results import CategoryResult
+
+        if image.last_scanned_at is None:
+            return False
+        known = CategoryResult._base_manager.filter(image=image.pk)
+        return known.exclude(category__in=self.categories).exists()
 
     def _write(self, to: State) -> None:
         ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
@@ -177,6 +213,8 @@ class Scan(Job):
             ended_at=ended,
             registry_id=self.registry_id,
         )
+        if to is State.CANCELLED and sharing.of_several_registries([self.image_id]):
+            restore_state(self.image_id)
         if (
             to in FINAL_STATES
             and self.run_id is not None
@@ -211,7 +249,10 @@ class Scan(Job):
             super().states_changed(jobs, to)
             return
         with within(None):
-            summary.record_states(image_ids=[scan.image_id for scan in jobs], state=SUMMARY[to])
+            image_ids = [scan.image_id for scan in jobs]
+            summary.record_states(image_ids=image_ids, state=SUMMARY[to])
+            for image_id in sharing.of_several_registries(image_ids):
+                restore_state(image_id)
             ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:
@@ -235,6 +276,25 @@ class Scan(Job):
             return label
         figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
         return gettext("pulling %(done)d of %(total)d MiB") % figures
+
+
+def restore_state(image_id: int) -> None:
+    """Write of an image where it stands without a scan that has come to nothing which is to show there."""
+    from scanning.models.results import CategoryResult
+
+    active = set(Scan._base_manager.filter(image=image_id, state__in=ACTIVE).values_list("state", flat=True))
+    if active:
+        state = State.RUNNING if State.RUNNING in active else State.QUEUED
+        summary.record_state(image_id=image_id, state=SUMMARY[state])
+        return
+    failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
+    told = list(failed.order_by("pk").values_list("reason", "remedy"))
+    summary.record_state(
+        image_id=image_id,
+        state=Image.ScanState.FAILED if told else Image.ScanState.SCANNED,
+        reason=" ".join(dict.fromkeys(reason for reason, _remedy in told)),
+        remedy=" ".join(dict.fromkeys(remedy for _reason, remedy in told)),
+    )
 
 
 def _line(lane: Lane | None) -> models.QuerySet[Scan]:

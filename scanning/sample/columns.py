@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, Repository, Tag
+from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, RegistryLayer, Repository, Tag
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Scan, ScanRun, SecretFinding
 from scanning.sample.tables import Table
 
@@ -25,9 +25,10 @@ def tables_of(now: datetime) -> dict[str, Table]:
             *("scan_state", "scan_reason", "scan_remedy", "scanned_from", "last_scanned_at", "os_name"),
             *(*counts, "malware_highest", "sensitive_highest", "highest", *Image.COVERAGES),
         ),
-        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_id", "seen_at"),
+        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_digest", "seen_at"),
         "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),
-        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", plain=True),
+        "registry_layer": table(RegistryLayer, "registry_id", "layer_id", plain=True),
+        "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", "size", plain=True),
         "image_layer": table(ImageLayer, "image_id", "position", "diff_id", "step", plain=True),
         "tag": table(
             Tag,

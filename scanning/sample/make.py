@@ -26,6 +26,7 @@ from scanning.sample.runs import CATEGORIES, Place, Runs
 from scanning.sample.tables import Quickly, reset_sequences
 
 COMMIT_EVERY = 100  # repositories
+OWN_LAYERS = 2  # of an image, above those of its base
 MIRRORED = 0.06  # share of repositories that hold the images of another registry
 STATES = (  # of images: state, weight
     ("scanned", 850),
@@ -123,6 +124,7 @@ class _Maker:
         self.manifest, self.layer, self.held = table["manifest"], table["layer"], table["held"]
         self.made_tags = self.made_images = self.made_repositories = 0
         self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
+        self._holding: set[tuple[int, int]] = set()  # registries and the layers of bases that they hold
         self._builds: list[list[Build]] = []  # of some repositories, for mirrors
         self._runs = Runs(table, images=images, rng=self.rng, now=now)
         self._waiting: list[tuple[Build, Registry, int, str]] = []  # what scans wait to pull, the youngest of all
@@ -304,7 +306,7 @@ class _Maker:
         rng = self.rng
         state = rng.choices([name for name, _weight in STATES], [weight for _name, weight in STATES])[0]
         pk, manifest = self.image.key(), self.manifest.key()
-        layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(2))]
+        layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(OWN_LAYERS))]
         reason, remedy = rng.choice(FAILURES) if state == "failed" else ("", "")
         state, scans = self._scans_of(state, at, reason, remedy)
         last = next((scan for scan in reversed(scans) if scan.place and scan.place.state != State.CANCELLED), None)
@@ -326,8 +328,9 @@ class _Maker:
         partial = {category for category in CATEGORIES if known and rng.random() < 0.02}
         outcomes = {each: _outcome(state, each in partial) for each in CATEGORIES} if last else {}
         values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
+        image_id = self._digest("image", seed)
         self.image.add(
-            *(pk, self._digest("image", seed), "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
+            *(pk, image_id, "linux" if os else "", "arm64" if rng.random() < 0.06 else "amd64", at),
             *(history, True, len(layers), state, reason, remedy, registry.pk if last else None, scanned_at),
             os if known else "",
             *(values if known else [None] * len(values)),
@@ -336,9 +339,14 @@ class _Maker:
         )
         size = sum(each for _key, _diff, each in layers)
         digest = self._digest("manifest", seed)
-        self.manifest.add(manifest, digest, "application/vnd.oci.image.manifest.v1+json", "image", size, pk, self.now)
-        for position, (key, diff_id, _size) in enumerate(layers):
-            self._tables["manifest_layer"].add(manifest, position, key)
+        media_type = "application/vnd.oci.image.manifest.v1+json"
+        self.manifest.add(manifest, digest, media_type, "image", size, image_id, self.now)
+        for position, (key, diff_id, layer_size) in enumerate(layers):
+            if (registry.pk, key) not in self._holding:
+                self._tables["registry_layer"].add(registry.pk, key)
+                if position < len(layers) - OWN_LAYERS:  # one of a base, which comes again
+                    self._holding.add((registry.pk, key))
+            self._tables["manifest_layer"].add(manifest, position, key, layer_size)
             self._tables["image_layer"].add(pk, position, diff_id, position * 2)
         for category, outcome in outcomes.items():
             told = (PARTIAL, "") if outcome == "partial" else (reason, remedy)

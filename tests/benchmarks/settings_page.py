@@ -59,7 +59,9 @@ def make(tags: int) -> None:
         some = range(start, min(start + 2000, images))
         rows = Image.objects.bulk_create(Image(image_id=_digest("image", n), os="linux") for n in some)
         manifests = Manifest.objects.bulk_create(
-            Manifest(digest=_digest("manifest", n), kind=Manifest.Kind.IMAGE, image=row, size=200_000_000)
+            Manifest(
+                digest=_digest("manifest", n), kind=Manifest.Kind.IMAGE, image_digest=row.image_id, size=200_000_000
+            )
             for n, row in zip(some, rows, strict=True)
         )
         own = Layer.objects.bulk_create(
@@ -78,7 +80,11 @@ def make(tags: int) -> None:
             for at, (n, manifest) in enumerate(zip(some, manifests, strict=True))
             for position in range(LAYERS)
         )
-    held = list(Manifest.objects.order_by("pk").values_list("pk", "digest", "image"))
+    images_of = dict(Image.objects.values_list("image_id", "pk"))
+    held = [
+        (pk, digest, images_of[image_digest])
+        for pk, digest, image_digest in Manifest.objects.order_by("pk").values_list("pk", "digest", "image_digest")
+    ]
     for start in range(0, tags, 5000):
         Tag.objects.bulk_create(
             Tag(

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest
-from inventory.resolve import MAX_FETCHES, record_config, record_diff_ids, resolve
+from inventory import holding
+from inventory.content import store
+from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
+from inventory.resolve import MAX_FETCHES, fetch, record_config
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci.errors import MalformedAnswer, NotFound
@@ -25,9 +27,25 @@ def server() -> Iterator[FakeRegistry]:
 
 
 @pytest.fixture
-def client(server: FakeRegistry) -> Iterator[RegistryClient]:
-    with open_client(Registry(name="fake", address=server.url)) as client:
+def registry(server: FakeRegistry) -> Registry:
+    return Registry.objects.create(name="fake", address=server.url)
+
+
+@pytest.fixture
+def client(registry: Registry) -> Iterator[RegistryClient]:
+    with open_client(registry) as client:
         yield client
+
+
+def resolve(client: RegistryClient, *, repository: str, digest: str) -> Manifest:
+    """Fetch what ``digest`` is, and store it as what the only registry gave."""
+    facts = [fetch(client, repository=repository, digest=digest)]
+    return store(facts, registry_id=Registry.objects.get().pk)[digest]
+
+
+def image_of(row: Manifest) -> Image:
+    """The image that tags of the only registry hang on which lead to this manifest."""
+    return Image.objects.get(manifest=row.leaf_id)
 
 
 def nested(*inner: images.Index | images.Image) -> images.Index:
@@ -37,12 +55,11 @@ def nested(*inner: images.Index | images.Image) -> images.Index:
     return images.Index((), images.to_json(body))
 
 
-def test_an_image_is_asked_for_once_in_its_life(server: FakeRegistry, client: RegistryClient) -> None:
+def test_what_is_stored_already_stays(server: FakeRegistry, client: RegistryClient) -> None:
     made = images.image({"a": b"1"}, {"b": b"2"})
     made.put(server, "app", "1")
     first = resolve(client, repository="app", digest=made.digest)
     assert first == resolve(client, repository="app", digest=made.digest)
-    assert len(server.requests(manifests)) == 1
     layers = ManifestLayer.objects.filter(manifest=first).select_related("layer")
     assert [(row.layer.digest, row.layer.size) for row in layers] == [
         (each.digest, len(each.content)) for each in made.layers
@@ -68,14 +85,17 @@ def test_a_layer_may_come_twice_in_one_image(server: FakeRegistry, client: Regis
     assert Layer.objects.count() == 1
 
 
-def test_two_manifests_of_one_config_are_one_image(server: FakeRegistry, client: RegistryClient) -> None:
+def test_two_manifests_of_one_config_have_an_image_each_until_a_scan_has_proven_them(
+    server: FakeRegistry, client: RegistryClient
+) -> None:
     plain = images.image(images.layer({"a": b"1"}))
     noted = images.image(images.layer({"a": b"1"}), annotations={"note": "x"})
     for made in (plain, noted):
         made.put(server, "app")
         resolve(client, repository="app", digest=made.digest)
     assert plain.digest != noted.digest
-    assert Image.objects.get().manifests.count() == 2
+    assert {(row.image_id, row.is_shared) for row in Image.objects.all()} == {(plain.image_id, False)}
+    assert Image.objects.count() == 2
 
 
 def test_an_index_within_an_index_leads_to_its_image(server: FakeRegistry, client: RegistryClient) -> None:
@@ -85,7 +105,7 @@ def test_an_index_within_an_index_leads_to_its_image(server: FakeRegistry, clien
     outer = nested(inner)
     outer.put(server, "app")
     row = resolve(client, repository="app", digest=outer.digest)
-    assert (row.kind, row.image and row.image.image_id) == (Manifest.Kind.INDEX, made.image_id)
+    assert (row.kind, image_of(row).image_id) == (Manifest.Kind.INDEX, made.image_id)
 
 
 def test_indexes_that_lead_nowhere_are_given_up_soon(server: FakeRegistry, client: RegistryClient) -> None:
@@ -127,8 +147,7 @@ def test_children_without_a_platform_are_images_too(server: FakeRegistry, client
     index = nested(made)
     index.put(server, "app")
     row = resolve(client, repository="app", digest=index.digest)
-    assert row.image is not None
-    assert (row.image.image_id, row.image.platform) == (made.image_id, "")
+    assert (image_of(row).image_id, image_of(row).platform) == (made.image_id, "")
     assert PlatformManifest.objects.get().platform == ""
 
 
@@ -139,7 +158,7 @@ def test_a_chart_within_an_index_is_passed_over(server: FakeRegistry, client: Re
         each.put(server, "app")
     index.put(server, "app")
     row = resolve(client, repository="app", digest=index.digest)
-    assert (row.image and row.image.image_id) == made.image_id
+    assert image_of(row).image_id == made.image_id
     assert [each.digest for each in row.platforms.all()] == [made.digest]
 
 
@@ -154,9 +173,7 @@ def test_a_manifest_with_a_thousand_layers_too_many_is_refused(server: FakeRegis
 # --- configs -----------------------------------------------------------------------------------------------------
 def stored(server: FakeRegistry, client: RegistryClient, made: images.Image) -> Image:
     made.put(server, "app")
-    image = resolve(client, repository="app", digest=made.digest).image
-    assert image is not None
-    return image
+    return image_of(resolve(client, repository="app", digest=made.digest))
 
 
 def test_a_config_is_recorded_once_however_often_it_is_read(server: FakeRegistry, client: RegistryClient) -> None:
@@ -179,31 +196,28 @@ def test_a_history_that_is_shorter_than_the_layers_leaves_the_rest_without_a_ste
     assert list(ImageLayer.objects.values_list("step", flat=True)) == [0, None]
 
 
-def test_a_config_with_another_number_of_layers_teaches_no_diff_ids(
-    server: FakeRegistry, client: RegistryClient
-) -> None:
-    made = images.image({"a": b"1"}, {"b": b"2"})
-    image = stored(server, client, made)
-    config = json.loads(made.config)
-    config["rootfs"]["diff_ids"].pop()
-    record_config(image, json.dumps(config).encode())
-    assert set(Layer.objects.values_list("diff_id", flat=True)) == {""}
-
-
-def test_what_a_pull_has_proven_is_not_changed_by_a_config_that_lies(
-    server: FakeRegistry, client: RegistryClient
+def test_only_a_pull_says_what_a_layer_unpacks_to(
+    server: FakeRegistry, client: RegistryClient, registry: Registry
 ) -> None:
     layer = images.layer({"a": b"1"})
     made = images.image(layer)
     image = stored(server, client, made)
     config = json.loads(made.config)
-    lie = "sha256:" + "7" * 64
-    config["rootfs"]["diff_ids"] = [lie]
+    config["rootfs"]["diff_ids"] = ["sha256:" + "7" * 64]
     record_config(image, json.dumps(config).encode())
-    assert list(Layer.objects.values_list("diff_id", "verified")) == [(lie, False)]
-    record_diff_ids({layer.digest: layer.diff_id})
+    assert list(Layer.objects.values_list("diff_id", "verified")) == [("", False)]
+    pulled = holding.Pulled(layer.diff_id, len(layer.content), None)
+    holding.record_pulled({Layer.objects.get().pk: pulled}, registry_id=registry.pk)
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(layer.diff_id, True)]
+    assert RegistryLayer.objects.get().registry == registry
+
+
+def test_the_size_that_the_first_manifest_claims_gives_way_to_that_of_the_pull(registry: Registry) -> None:
+    row = Layer.objects.create(digest="sha256:" + "1" * 64, size=1)
+    holding.record_pulled({row.pk: holding.Pulled("sha256:" + "2" * 64, 4711, b"x")}, registry_id=registry.pk)
+    row.refresh_from_db()
+    assert (row.size, bytes(row.samples or b"")) == (4711, b"x")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"rootfs": {"diff_ids": ["../../etc"]}}'])

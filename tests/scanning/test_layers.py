@@ -123,12 +123,23 @@ def test_a_layer_is_pulled_once_for_all_scans_that_hold_it(store: LayerStore) ->
     assert blob.pulls == 1
 
 
-def test_the_same_content_in_another_packing_is_not_pulled_again(store: LayerStore) -> None:
+def test_the_same_content_in_another_packing_is_pulled_too_for_its_diff_id_is_only_claimed(store: LayerStore) -> None:
     packed, plain = Blob(gzip.compress(CONTENT)), Blob(CONTENT)
     with store.lease("scan-1-1") as lease:
         get(lease, packed)
         get(lease, plain)
-    assert (packed.pulls, plain.pulls) == (1, 0)
+    assert (packed.pulls, plain.pulls) == (1, 1)
+
+
+def test_a_layer_in_the_store_never_stands_for_another_that_claims_its_diff_id(store: LayerStore) -> None:
+    with store.lease("scan-1-1") as lease:
+        get(lease, Blob(gzip.compress(CONTENT)))
+        other = Blob(gzip.compress(b"other" * 1000))
+        with pytest.raises(DiffIdMismatch):
+            get(lease, other, digest(CONTENT))
+        assert get(lease, other, "").diff_id == digest(b"other" * 1000)
+        with pytest.raises(DiffIdMismatch):  # in the store by now
+            get(lease, other, digest(CONTENT))
 
 
 def test_a_layer_whose_diff_id_nobody_knows_tells_it(store: LayerStore) -> None:
@@ -454,12 +465,13 @@ def test_what_a_killed_worker_left_is_swept_and_what_lives_is_not(store: LayerSt
         assert time.monotonic() < deadline
         time.sleep(0.02)
     with store.lease("scan-1-1") as lease:
-        file = get(lease, Blob(gzip.compress(CONTENT)))
+        blob = Blob(gzip.compress(CONTENT))
+        file = get(lease, blob)
         assert store.sweep() == 0  # both live
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join(10)
         assert store.sweep() == 1
-        assert [folder.name for folder in store.layers.iterdir()] == [digest(CONTENT).replace(":", "-")]
+        assert [folder.name for folder in store.layers.iterdir()] == [digest(blob.content).replace(":", "-")]
         assert file.path.read_bytes() == CONTENT
     assert left(store) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from pytest_django import Settings
 
 from console.jobs import queue, work
 from console.jobs.models import State
-from inventory.models import Image, Manifest, Tag
+from inventory import holding
+from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import installed, quota, tasks
 from scanning.engines.base import Check, LayerReport
@@ -21,7 +23,7 @@ from scanning.engines.yara import Yara
 from scanning.launch import launch
 from scanning.models import LayerEvidence, MalwareFinding, Scan
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, blob, blobs
+from tests.fakes.registry import Drip, FakeRegistry, blob
 from tests.scanning.conftest import layer_files, scan, sync
 from tests.scanning.test_scan import DEBIAN, EICAR, put
 
@@ -86,7 +88,7 @@ def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Regi
     assert [skipped.why for skipped in again.skipped] == ["Already scanning"] * 2
 
 
-def test_tags_manifests_and_registries_that_hold_one_image_share_one_scan_and_one_unit_of_quota(
+def test_tags_manifests_and_registries_that_hold_one_image_take_one_unit_of_quota_and_come_to_share_it(
     fake: FakeRegistry, registry: Registry, other: tuple[FakeRegistry, Registry]
 ) -> None:
     files = DEBIAN, {"srv/eicar.com": EICAR}
@@ -101,21 +103,24 @@ def test_tags_manifests_and_registries_that_hold_one_image_share_one_scan_and_on
     image.put(other[0], "mirror/app", "1.0")
     sync(registry)
     sync(other[1])
-    quota.set_limit(10)
+    quota.set_limit(1)
     result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
-    assert (len(result.queued), result.tags, result.skipped) == (1, 50, [])
-    tasks.scan(result.queued[0].pk)
-    assert Manifest.objects.values("digest").distinct().count() == 2
-    assert [row.image_id for row in Scan.objects.all()] == [Image.objects.get().pk]
-    assert Scan.objects.get().state == State.SUCCEEDED
+    assert (len(result.queued), result.tags, result.skipped) == (3, 50, [])  # by manifest and registry
+    for queued in result.queued:
+        tasks.scan(queued.pk)
+    assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
     left = quota.read()
     assert left is not None
-    assert left.left == 9
-    for tag in Tag.objects.select_related("image"):
-        assert tag.image is not None
-        assert (tag.image.scan_state, tag.image.malware) == (Image.ScanState.SCANNED, 1)
-    assert MalwareFinding.objects.count() == 1
-    assert not other[0].requests(blobs, method="GET")
+    assert (left.used, left.left) == (1, 0)
+    (shared,) = Image.objects.filter(tags__isnull=False).distinct()
+    assert (shared.is_shared, shared.image_id, shared.tags.count()) == (True, image.image_id, 50)
+    assert (shared.scan_state, shared.malware) == (Image.ScanState.SCANNED, 1)
+    assert set(Scan.objects.values_list("image", flat=True)) == {shared.pk}
+    quota.set_limit(None)
+    again = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    assert (len(again.queued), again.tags) == (1, 50)
+    tasks.scan(again.queued[0].pk)
+    assert MalwareFinding.objects.filter(image=shared).count() == 1
 
 
 def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registry: Registry) -> None:
@@ -128,17 +133,21 @@ def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registr
     assert LayerEvidence.objects.filter(engine="trivy").count() == 3
 
 
-def test_a_layer_that_one_registry_has_given_is_not_pulled_from_another(
+def test_a_layer_that_one_registry_has_given_is_read_once_and_another_shows_that_it_holds_it(
     fake: FakeRegistry, registry: Registry, other: tuple[FakeRegistry, Registry], read: list[Path]
 ) -> None:
-    put(fake, DEBIAN, {"a": b"a"}, tag="a")
-    base = put(other[0], DEBIAN, {"b": b"b"}, tag="b").layers[0]
+    large = {**DEBIAN, "large": random.Random(1).randbytes(500_000)}
+    base = put(fake, large, {"a": b"a"}, tag="a").layers[0]
+    put(other[0], large, {"b": b"b"}, tag="b")
+    put(other[0], large, {"c": b"c"}, tag="c")
     sync(registry)
     sync(other[1])
-    first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
+    first, second, third = (scan(tag) for tag in Tag.objects.order_by("name"))
     assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
-    assert not other[0].requests(blob(base.digest), method="GET")
-    assert len(read) == 3
+    asked = other[0].requests(blob(base.digest), method="GET")
+    assert len(asked) == holding.SAMPLES
+    assert all("range" in request.headers for request in asked)
+    assert (third.layers_pulled, third.layers_known, len(read)) == (1, 1, 4)
 
 
 def test_other_rules_have_every_layer_read_again_once(

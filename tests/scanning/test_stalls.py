@@ -26,12 +26,12 @@ from tests import factories
 from tests.scanning.test_lanes import HERE, queued
 from tests.scanning.test_layers import CONTENT, Blob, get, left
 
-STILL = 0.2
+STILL = 0.2  # seconds
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LayerStore]:
-    store = LayerStore(tmp_path / "store", max_bytes=1 << 30, min_free_ratio=0.0, still_seconds=STILL)
+    store = LayerStore(tmp_path / "store", max_bytes=1 << 30, min_free_ratio=0.0)
     yield store
     assert left(store) == []
 
@@ -55,7 +55,7 @@ def pull(store: LayerStore, pulled: Standing) -> StoredFile:
         return get(lease, pulled.blob, opened=pulled.open)
 
 
-def test_a_layer_whose_pull_stands_still_is_pulled_from_another_registry(store: LayerStore) -> None:
+def test_a_pull_holds_up_nobody_who_pulls_the_layer_from_another_registry(store: LayerStore) -> None:
     standing, blob = Standing(Blob(gzip.compress(CONTENT))), Blob(gzip.compress(CONTENT))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(pull, store, standing)
@@ -65,12 +65,19 @@ def test_a_layer_whose_pull_stands_still_is_pulled_from_another_registry(store: 
                 file = get(lease, blob)
                 assert file.path.read_bytes() == CONTENT
                 assert get(lease, blob) == file
-                with store.lease("scan-3-1", source="third") as another:
-                    assert get(another, blob) == file  # what the second has pulled is good for all
+                with store.lease("scan-3-1", source="quick") as another:
+                    assert get(another, blob) == file  # what one has pulled is good for all of its registry
             assert blob.pulls == 1
         finally:
             standing.go_on.set()
         assert first.result(60).diff_id == file.diff_id
+
+
+def test_who_looks_at_a_layer_of_one_registry_keeps_nobody_from_that_of_another(store: LayerStore) -> None:
+    with store.claims(["sha256:a"], source="1") as mine, store.claims(["sha256:a"], source="2") as theirs:
+        assert mine.held == theirs.held == {"sha256:a"}
+        with store.claims(["sha256:a"], source="1") as third:
+            assert not third.held
 
 
 def test_the_same_registry_is_not_asked_for_it_twice(store: LayerStore) -> None:

@@ -1,0 +1,161 @@
+"""Which registry holds which layer: one that has delivered it, or that answers right what is asked of its content.
+
+A digest is no secret, so that a registry names a layer says nothing. When a layer is pulled for the first time, a few
+short parts of it, at places that nobody can foresee, are remembered by a keyed hash. Another registry that names the
+layer is asked for these parts (HTTP Range): that shows the same as a pull would, in some hundred bytes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import io
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from django.db import IntegrityError, transaction
+from django.db.models import BigIntegerField, BinaryField, Case, CharField, Exists, Field, OuterRef, Value, When
+from django.utils.crypto import salted_hmac
+
+from inventory.models import Layer, RegistryLayer
+from registries.clients import RegistryClient
+from registries.oci.errors import Unreachable
+from registries.oci.manifests import Descriptor
+
+SAMPLES = 4
+SAMPLE_BYTES = 64
+SMALL_BYTES = 64 * 1024  # a smaller blob is pulled: that takes one request
+_PLACE_BYTES, _HASH_BYTES = 8, 32
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a layer. ``held`` says whether the registry asked about holds it."""
+
+    key: int
+    diff_id: str  # "" where no pull has proven it
+    held: bool
+
+
+@dataclass
+class Taken:
+    """A blob as it is read: how many bytes, and the parts of it at ``places``."""
+
+    places: Sequence[int]
+    count: int = 0
+    parts: dict[int, bytearray] = field(default_factory=dict)
+
+    def add(self, chunk: bytes) -> None:
+        """Note the next bytes of the blob."""
+        for place in self.places:
+            if self.count < place + SAMPLE_BYTES and place < self.count + len(chunk):
+                start = max(place - self.count, 0)
+                end = place + SAMPLE_BYTES - self.count
+                self.parts.setdefault(place, bytearray()).extend(chunk[start:end])
+        self.count += len(chunk)
+
+    @property
+    def samples(self) -> bytes | None:
+        """The parts as they are kept; None where the blob is too small for any."""
+        if not self.places:
+            return None
+        return b"".join(place.to_bytes(_PLACE_BYTES) + _hash(self.parts[place]) for place in self.places)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull has proven of a layer: the content of its blob has this diff ID and size."""
+
+    diff_id: str
+    size: int
+    samples: bytes | None
+
+
+def known(digests: Iterable[str], *, registry_id: int) -> dict[str, Known]:
+    """Return what is known of these layers, by digest, and whether this registry holds them."""
+    held = Exists(RegistryLayer._base_manager.filter(registry=registry_id, layer=OuterRef("pk")))
+    rows = Layer.objects.filter(digest__in=list(digests)).annotate(held=held)
+    return {
+        digest: Known(key, diff_id if verified else "", held)
+        for digest, key, diff_id, verified, held in rows.values_list("digest", "pk", "diff_id", "verified", "held")
+    }
+
+
+def record_pulled(pulled: Mapping[int, Pulled], *, registry_id: int) -> None:
+    """Write what pulls from a registry have proven of layers (by primary key), and that it holds them."""
+    if not pulled:
+        return
+    Layer.objects.filter(pk__in=sorted(pulled)).update(
+        verified=True,
+        diff_id=_each({key: each.diff_id for key, each in pulled.items()}, CharField()),
+        size=_each({key: each.size for key, each in pulled.items()}, BigIntegerField()),
+        samples=_each({key: each.samples for key, each in pulled.items()}, BinaryField()),
+    )
+    record_held(pulled, registry_id=registry_id)
+
+
+def record_held(layers: Iterable[int], *, registry_id: int) -> None:
+    """Write that a registry has shown to hold these layers. One that is gone meanwhile is no error."""
+    rows = [RegistryLayer(registry_id=registry_id, layer_id=key) for key in sorted(layers)]
+    with suppress(IntegrityError), transaction.atomic():
+        RegistryLayer.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def samples_of(digests: Iterable[str]) -> dict[str, bytes]:
+    """Return what can be asked of these layers, by digest; those of which nothing can be are left out."""
+    rows = Layer.objects.filter(digest__in=list(digests), verified=True, samples__isnull=False)
+    return {digest: bytes(samples) for digest, samples in rows.values_list("digest", "samples") if samples}
+
+
+def holds(client: RegistryClient, repository: str, blob: Descriptor, samples: bytes) -> bool:
+    """Ask a registry for the parts of ``blob`` that ``samples`` tells of, and return whether they are right.
+
+    False also where it gives no parts; it may hold the blob then nevertheless. Raises RegistryError.
+    """
+    step = _PLACE_BYTES + _HASH_BYTES
+    if not samples or len(samples) % step:
+        return False
+    for start in range(0, len(samples), step):
+        place = int.from_bytes(samples[start : start + _PLACE_BYTES])
+        try:
+            part = client.blob_part(repository, blob, start=place, length=SAMPLE_BYTES)
+        except Unreachable:
+            return False  # whoever reads it whole takes a broken connection up again
+        if part is None or not hmac.compare_digest(_hash(part), samples[start + _PLACE_BYTES : start + step]):
+            return False
+    return True
+
+
+@contextmanager
+def taking(blob: AbstractContextManager[BinaryIO], taken: Taken) -> Iterator[BinaryIO]:
+    """Open ``blob``, and note in ``taken`` what is read of it."""
+    with blob as content, _Taking(content, taken) as reader:
+        yield reader  # type: ignore[misc]  # read() is all that is asked of it
+
+
+def begin(blob: Descriptor) -> Taken:
+    """Return what notes parts of ``blob`` as it is read: one at a random place in each of SAMPLES equal spans."""
+    if not blob.size_known or blob.size < SMALL_BYTES:
+        return Taken(())
+    span = blob.size // SAMPLES
+    return Taken([number * span + secrets.randbelow(span - SAMPLE_BYTES) for number in range(SAMPLES)])
+
+
+class _Taking(io.RawIOBase):
+    def __init__(self, content: BinaryIO, taken: Taken) -> None:
+        self._content, self._taken = content, taken
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._content.read(size)
+        self._taken.add(chunk)
+        return chunk
+
+
+def _hash(part: bytes | bytearray) -> bytes:
+    return salted_hmac("inventory.holding", bytes(part), algorithm="sha256").digest()
+
+
+def _each(values: Mapping[int, object], output: Field[Any, Any]) -> Case:
+    return Case(*(When(pk=key, then=Value(value, output_field=output)) for key, value in values.items()))

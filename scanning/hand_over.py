@@ -1,0 +1,91 @@
+"""A shared image that one registry does not deliver: its tags alone show that, and another registry is asked."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.clock import database_now
+from console.jobs.errors import JobFailure
+from console.jobs.models import State
+from console.jobs.work import JobRun
+from inventory import sharing, summary
+from inventory.models import Image
+from registries.models import Registry
+from registries.oci.errors import RegistryError
+from scanning.layers import LayerError
+from scanning.models import CategoryResult, JoinedScan, Scan
+
+
+def hand_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> None:
+    """Have another registry that holds the image asked where this one does not deliver it.
+
+    Raises Postponed then. Does nothing where the same registry is to be tried again first, where nobody else holds the
+    image, or where those who want the scan may use no other registry: then the scan fails with ``error``.
+    """
+    if not Image.objects.filter(pk=run.job.image_id, registry=None).exists() or (error.retry and not run.job.retried):
+        return
+    with transaction.atomic():
+        if not _ask_another(run, error):
+            return
+    run.postpone(until=database_now(), reason=_("Another registry that holds this image is asked."))
+
+
+def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> bool:
+    scan = run.job
+    # Where only its tag is gone, any other one does, and nobody has failed.
+    failed = scan.registry_id if scan.tag_id is not None else None
+    tags = sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
+    tags = tags.filter(_allowed(scan), registry__deleting_at=None)
+    tags = tags.exclude(registry__connection=Registry.Connection.REFUSED)
+    tag = tags.select_related("manifest__default_manifest").order_by("pk").first()
+    if tag is None:
+        return False
+    manifest = tag.manifest.default_manifest or tag.manifest
+    rows = Scan._base_manager.filter(pk=scan.pk, attempt=run.attempt, state=State.RUNNING)
+    values = {"tag": tag, "registry": tag.registry_id, "manifest_digest": manifest.digest, "address": str(tag)}
+    try:
+        with transaction.atomic():
+            if not rows.update(**values):
+                return False
+    except IntegrityError:  # the image is being scanned through that one
+        return False
+    if failed is not None:
+        parted = sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
+        if parted is not None:
+            _note_failure(parted, scan, error)
+    return True
+
+
+def _allowed(scan: Scan) -> Q:
+    """Return of which registries tags may be used: of those that somebody sees who wants the scan."""
+    runs = [scan.run, *(row.run for row in JoinedScan.wanted([scan.pk]).get(scan.pk, ()))]
+    seen = [run.registries for run in runs if run is not None]
+    if not seen or None in seen:
+        return Q()
+    return Q(registry__in={registry for some in seen for registry in some or ()})
+
+
+def _note_failure(image_id: int, scan: Scan, error: RegistryError | LayerError | JobFailure) -> None:
+    now = timezone.now()
+    summary.record_state(
+        image_id=image_id,
+        state=Image.ScanState.FAILED,
+        reason=error.reason,
+        remedy=error.remedy,
+        ended_at=now,
+        registry_id=scan.registry_id,
+    )
+    for category in scan.categories:
+        CategoryResult.objects.update_or_create(
+            image_id=image_id,
+            category=category,
+            defaults={
+                "outcome": CategoryResult.Outcome.FAILED,
+                "reason": error.reason,
+                "remedy": error.remedy,
+                "ended_at": now,
+            },
+        )
