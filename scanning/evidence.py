@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
-from scanning import record
 from scanning.engines.base import LayerReport, MalwareFact, Severity
 from scanning.engines.trivy_cache import LayerNote, Shown
 from scanning.models import LayerEvidence
+from scanning.rows import plain
 
 TRIVY = "trivy"
 MAX_RECORD = 64 * 1024**2  # bytes of a note when unpacked
@@ -37,7 +37,7 @@ def keep_malware(reports: Mapping[tuple[str, str], LayerReport], versions: Mappi
             diff_id=diff_id,
             engine=engine,
             engine_version=versions[engine],
-            findings=[record.plain(asdict(fact)) for fact in report.findings],
+            findings=[plain(asdict(fact)) for fact in report.findings],
             files=report.files,
             bytes=report.bytes,
             skipped=list(report.skipped),

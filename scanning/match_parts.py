@@ -66,10 +66,10 @@ def match_part(
     """Match ``part`` and return it, with what could not be matched among its failures.
 
     ``hopeless`` has systems of which too much has failed, with the reason: they are not tried, and one more is added.
-    May run in several threads. Raises EngineError where Trivy does not work at all, or where the reason may pass, and
-    what ``check`` raises.
+    May run in several threads. Raises EngineError where Trivy does not work at all, and what ``check`` raises.
     """
     todo = [tuple(part.records)]
+    again: set[tuple[int, ...]] = set()
     runs, until = 0, 0.0
     while todo:
         if part.system in hopeless:
@@ -82,12 +82,13 @@ def match_part(
             found = matcher.match(records, system=part.system, known=known, scratch=scratch, check=check)
         except EngineError as error:
             if not runs:
-                if error.retry:
-                    raise
                 _probe(matcher, error, scratch=scratch, check=check)
                 until = time.monotonic() + MOST_SECONDS
             log.warning("%s packages of %s could not be matched: %s", len(some), part.system or "languages", error)
-            if len(some) == 1:
+            if error.retry and some not in again:  # it may pass; an advisory on which Trivy panics does not
+                again.add(some)
+                todo.append(some)
+            elif len(some) == 1:
                 part.failures.append(Failure(part.system, error.reason, some))
             else:
                 todo += [some[len(some) // 2 :], some[: len(some) // 2]]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from hashlib import sha256
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import models
 
@@ -18,20 +15,18 @@ from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFa
 from scanning.models import (
     ImagePackage,
     MalwareFinding,
-    Package,
     PackageVariant,
     PackageVulnerability,
     SecretFinding,
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
+from scanning.rows import CHUNK, chunks, clean, delete, differs, ids_by, text
+from scanning.variants import Variant, create, look_up, own_variant, variant_of
 
-T = TypeVar("T")
-PURL_LENGTH = SYSTEM_LENGTH = 600
 MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
 AT_ONCE = 10_000  # rows that are held in memory before they are written
-CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
 Stored = dict[int, tuple[Any, ...]]  # what is stored of the vulnerabilities of one variant: MATCH_VALUES by their ids
 
@@ -47,18 +42,6 @@ class Changes:
     newer: str = ""  # the newer database that all vulnerabilities are by already, as ImageReport.matched_with
 
 
-@dataclass
-class _Variant:
-    """A variant that an image holds, and what its report says of it."""
-
-    key: str
-    fact: PackageFact
-    system: str | None
-    pk: int = 0  # 0: not stored yet
-    package: int = 0
-    matched_with: str = ""
-
-
 def record_packages(*, image: Image, report: ImageReport) -> Changes:
     """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image.
 
@@ -70,9 +53,9 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     for match in report.matches:
         if match.vulnerability in known:
             found.setdefault(match.package, {})[known[match.vulnerability]] = match
-    held = [(fact, _variant(fact, report, image)) for fact in report.packages]
+    held = [(fact, variant_of(fact, report, image)) for fact in report.packages]
     variants = {variant.key: variant for _fact, variant in held}
-    _look_up(variants)
+    look_up(variants)
     settled = {
         variant.pk: variant
         for variant in variants.values()
@@ -87,14 +70,14 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     ]
     if unlike:
         PackageVariant.objects.filter(pk__in=[variant.pk for variant in unlike]).update(matched_with="")
-        own = {variant.key: _own(variant.fact, image) for variant in unlike}
-        _look_up({variant.key: variant for variant in own.values()})
+        own = {variant.key: own_variant(variant.fact, image) for variant in unlike}
+        look_up({variant.key: variant for variant in own.values()})
         for variant in unlike:
             del settled[variant.pk]
             del variants[variant.key]
         variants |= {variant.key: variant for variant in own.values()}
         held = [(fact, own.get(variant.key, variant)) for fact, variant in held]
-    _create([variant for variant in variants.values() if not variant.pk])
+    create([variant for variant in variants.values() if not variant.pk])
     _image_packages(image, [(fact, variants[variant.key]) for fact, variant in held])
     rest = {variant.pk: variant for variant in variants.values() if variant.pk not in settled}
     changes = record_matches(
@@ -131,7 +114,7 @@ def record_matches(
         (variant, known[match.vulnerability]): match for variant, match in matches if match.vulnerability in known
     }
     present: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for chunk in _chunks(variants):
+    for chunk in chunks(variants):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk)
         present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
     added: list[PackageVulnerability] = []
@@ -142,7 +125,7 @@ def record_matches(
         there = present.get((variant, vulnerability))
         if there and there[:-1] == _told(match):
             continue
-        values = _clean(PackageVulnerability, **dict(zip(MATCH_VALUES, _told(match), strict=True)))
+        values = clean(PackageVulnerability, **dict(zip(MATCH_VALUES, _told(match), strict=True)))
         row = PackageVulnerability(
             variant_id=variant, package_id=variants[variant], vulnerability_id=vulnerability, **values
         )
@@ -162,30 +145,10 @@ def record_matches(
         PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
     if changed:
         PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
-    for some in _chunks(pk for _key, pk in gone):
+    for some in chunks(pk for _key, pk in gone):
         PackageVulnerability.objects.filter(pk__in=some).delete()
     differing |= {row.variant_id for row in changed} | {variant for (variant, _other), _pk in gone}
     return Changes(differing, number, len(gone), _counted(wanted.values()))
-
-
-def package_key(fact: PackageFact) -> str:
-    """Return the key of the Package that ``fact`` is shown as."""
-    named = (fact.purl, fact.type, fact.name, fact.version, fact.architecture, fact.source_name, fact.source_version)
-    return _digest(named)
-
-
-def variant_key(fact: PackageFact, *, system: str | None, image_id: str = "") -> str:
-    """Return the key of the PackageVariant that ``fact`` is within ``system``; of one image alone by its ``image_id``.
-
-    Raises ValueError where neither a system nor an image is given: whatever stands for itself must not be shared.
-    """
-    if system is None and not image_id:
-        raise ValueError("a package that cannot be matched without its image belongs to that alone")
-    return _digest((fact.identity, list(fact.licenses), system, image_id))
-
-
-def _digest(told: Sequence[object]) -> str:
-    return sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
 
 
 def _told(match: MatchFact) -> tuple[Any, ...]:
@@ -195,7 +158,7 @@ def _told(match: MatchFact) -> tuple[Any, ...]:
 def _stored_matches(variants: Iterable[int]) -> dict[int, Stored]:
     """Return what is stored of the vulnerabilities of variants, by their ids."""
     stored: dict[int, Stored] = {}
-    for chunk in _chunks(variants):
+    for chunk in chunks(variants):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk).values_list(*MATCH_KEY, *MATCH_VALUES)
         for variant, vulnerability, *values in rows:
             stored.setdefault(variant, {})[vulnerability] = tuple(values)
@@ -208,7 +171,7 @@ def _same(stored: Stored, found: Mapping[int, MatchFact]) -> bool:
         return False
     return all(
         stored[pk] == (told := _told(match))
-        or stored[pk] == tuple(_clean(PackageVulnerability, **dict(zip(MATCH_VALUES, told, strict=True))).values())
+        or stored[pk] == tuple(clean(PackageVulnerability, **dict(zip(MATCH_VALUES, told, strict=True))).values())
         for pk, match in found.items()
     )
 
@@ -227,7 +190,7 @@ def _count(counts: dict[str, int], *, severity: int, fixed_version: str) -> None
 
 def mark_matched(variants: Iterable[int], *, matched_with: str) -> None:
     """Note of variants, by their ids, what their vulnerabilities are by."""
-    for chunk in _chunks(variants):
+    for chunk in chunks(variants):
         rows = PackageVariant.objects.filter(pk__in=chunk)
         rows.exclude(matched_with=matched_with, failed_with="").update(
             matched_with=matched_with, failed_with="", failure=""
@@ -237,7 +200,7 @@ def mark_matched(variants: Iterable[int], *, matched_with: str) -> None:
 def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, int]:
     """Make ``secrets`` the sensitive data of ``image``, and return the counts by their names in summary.Counts."""
     wanted = {
-        (fact.rule, fact.path, fact.start_line, fact.fingerprint): _clean(
+        (fact.rule, fact.path, fact.start_line, fact.fingerprint): clean(
             SecretFinding,
             rule=fact.rule,
             category=fact.category,
@@ -260,7 +223,7 @@ def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, 
 def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> dict[str, int]:
     """Make ``findings``, pairs of diff ID and fact, the viruses and trojans of ``image``, and return their counts."""
     wanted = {
-        (fact.engine, fact.rule, fact.path, diff_id): _clean(
+        (fact.engine, fact.rule, fact.path, diff_id): clean(
             MalwareFinding, diff_id=diff_id, **{part.name: getattr(fact, part.name) for part in fields(fact)}
         )
         for diff_id, fact in findings
@@ -276,67 +239,9 @@ def _worst(kept: Iterable[Mapping[str, Any]]) -> int:
     return max((int(values["severity"]) for values in kept), default=0)
 
 
-def _variant(fact: PackageFact, report: ImageReport, image: Image) -> _Variant:
-    """Return the variant that a package of ``image`` is."""
-    system = _system(fact, report)
-    if system is None:
-        return _own(fact, image)
-    return _Variant(variant_key(fact, system=system), fact, system)
-
-
-def _own(fact: PackageFact, image: Image) -> _Variant:
-    """Return the variant of a package that ``image`` shares with none: scans alone match it."""
-    return _Variant(variant_key(fact, system=None, image_id=image.image_id), fact, None)
-
-
-def _system(fact: PackageFact, report: ImageReport) -> str | None:
-    """Return the system that a package is matched for; None where it cannot be matched again without its image."""
-    if fact.record is None:
-        return None
-    system = "" if "Type" in fact.record else report.system
-    return None if system is None or len(system) > SYSTEM_LENGTH else system
-
-
-def _look_up(variants: Mapping[str, _Variant]) -> None:
-    """Fill in what is stored of variants, given by their keys."""
-    for chunk in _chunks(variants):
-        rows = PackageVariant.objects.filter(key__in=chunk).values_list("key", "pk", "package_id", "matched_with")
-        for key, pk, package, matched_with in rows:
-            one = variants[key]
-            one.pk, one.package, one.matched_with = pk, package, matched_with
-
-
-def _create(variants: Sequence[_Variant]) -> None:
-    """Store variants that no image had before, with their packages; fill in their ids."""
-    if not variants:
-        return
-    packages = {package_key(variant.fact): variant.fact for variant in variants}
-    ids = _ids(Package, "key", packages)
-    if new := [_package(key, fact) for key, fact in packages.items() if key not in ids]:
-        Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
-        ids |= _ids(Package, "key", (row.key for row in new))
-    rows = [
-        PackageVariant(
-            key=variant.key,
-            package_id=ids[package_key(variant.fact)],
-            licenses=[_text(each, None) for each in variant.fact.licenses],
-            record={} if variant.system is None else _fit(variant.fact.record),
-            system=variant.system,
-        )
-        for variant in variants
-    ]
-    PackageVariant.objects.bulk_create(rows, batch_size=CHUNK, ignore_conflicts=True)
-    _look_up({variant.key: variant for variant in variants})
-
-
-def _package(key: str, fact: PackageFact) -> Package:
-    names = ("type", "name", "version", "architecture", "source_name", "source_version")
-    return Package(key=key, **_clean(Package, purl=_purl(fact.purl), **{name: getattr(fact, name) for name in names}))
-
-
-def _image_packages(image: Image, held: Sequence[tuple[PackageFact, _Variant]]) -> None:
+def _image_packages(image: Image, held: Sequence[tuple[PackageFact, Variant]]) -> None:
     wanted = {
-        (variant.pk, _text(fact.path, 1000)): (variant.package, {"diff_id": _text(fact.diff_id, 140)})
+        (variant.pk, text(fact.path, 1000)): (variant.package, {"diff_id": text(fact.diff_id, 140)})
         for fact, variant in held
     }
     present = {(row.variant_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
@@ -348,16 +253,16 @@ def _image_packages(image: Image, held: Sequence[tuple[PackageFact, _Variant]]) 
         ],
         batch_size=CHUNK,
     )
-    moved = [row for key, row in present.items() if key in wanted and _differs(row, wanted[key][1])]
+    moved = [row for key, row in present.items() if key in wanted and differs(row, wanted[key][1])]
     if moved:
         ImagePackage.objects.bulk_update(moved, ["diff_id"], batch_size=CHUNK)
-    _delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])
+    delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])
 
 
 def record_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
     """Return the ids of the vulnerabilities by name, adding new ones and renewing those that read differently."""
     wanted = {
-        fact.id: _clean(
+        fact.id: clean(
             Vulnerability,
             name=fact.id,
             title=fact.title,
@@ -374,14 +279,14 @@ def record_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]
         for fact in facts
     }
     present: dict[str, Vulnerability] = {}
-    for chunk in _chunks(wanted):
+    for chunk in chunks(wanted):
         present |= {row.name: row for row in Vulnerability.objects.filter(name__in=chunk)}
     ids = {name: row.pk for name, row in present.items()}
     new = [Vulnerability(**values) for name, values in wanted.items() if name not in present]
     if new:
         Vulnerability.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
-        ids |= _ids(Vulnerability, "name", (row.name for row in new))
-    changed = [row for name, row in present.items() if _differs(row, wanted[name])]
+        ids |= ids_by(Vulnerability, "name", (row.name for row in new))
+    changed = [row for name, row in present.items() if differs(row, wanted[name])]
     if changed:
         names = [name for name in next(iter(wanted.values())) if name != "name"]
         Vulnerability.objects.bulk_update(changed, names, batch_size=100)
@@ -400,75 +305,9 @@ def _replace(
     wanted = {tuple(values[name] for name in key): values for values in wanted.values()}
     if new := [model(image=image, **values) for identity, values in wanted.items() if identity not in rows]:
         model.objects.bulk_create(new, batch_size=CHUNK)
-    changed = [row for identity, row in rows.items() if identity in wanted and _differs(row, wanted[identity])]
+    changed = [row for identity, row in rows.items() if identity in wanted and differs(row, wanted[identity])]
     if changed:
         names = [name for name in next(iter(wanted.values())) if name not in key]
         model.objects.bulk_update(changed, names, batch_size=CHUNK)
-    _delete(model.objects, [row for identity, row in rows.items() if identity not in wanted])
+    delete(model.objects, [row for identity, row in rows.items() if identity not in wanted])
     return list(wanted.values())
-
-
-def _differs(row: models.Model, values: dict[str, Any]) -> bool:
-    """Put ``values`` on ``row`` and return whether that changed anything."""
-    different = False
-    for name, value in values.items():
-        if getattr(row, name) != value:
-            setattr(row, name, value)
-            different = True
-    return different
-
-
-def _ids(model: type[Any], field: str, values: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for chunk in _chunks(values):
-        found |= dict(model.objects.filter(**{f"{field}__in": chunk}).values_list(field, "pk"))
-    return found
-
-
-def _delete(manager: models.Manager[Any], rows: Sequence[models.Model]) -> None:
-    for chunk in _chunks(row.pk for row in rows):
-        manager.filter(pk__in=chunk).delete()
-
-
-def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(values)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
-
-
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with every text fit to be kept as JSON."""
-    return {name: _text(value, None) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _fit(value: Any) -> Any:
-    """Return ``value`` with every text in it as every database can keep it."""
-    if isinstance(value, str):
-        return _text(value, None)
-    if isinstance(value, Mapping):
-        return {_fit(name): _fit(member) for name, member in value.items()}
-    return [_fit(member) for member in value] if isinstance(value, list | tuple) else value
-
-
-def _purl(purl: str) -> str:
-    """Return ``purl`` as the identity of a package: of one too long for the column, its start and its SHA-256."""
-    text = _text(purl, None)
-    return text if len(text) <= PURL_LENGTH else f"{text[: PURL_LENGTH - 65]}#{sha256(text.encode()).hexdigest()}"
-
-
-def _text(value: str, length: int | None) -> str:
-    """Return ``value`` as every database can keep it: without NUL, bytes that are no UTF-8 escaped, cut to length."""
-    value = value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
-    return value if length is None or len(value) <= length else value[: length - 1] + "…"
-
-
-def _clean(model: type[models.Model], **values: Any) -> dict[str, Any]:
-    """Return ``values`` with every text fit for its column of ``model``."""
-    return {
-        name: [_text(str(item), None) for item in value]
-        if isinstance(value, list)
-        else _text(value, getattr(model._meta.get_field(name), "max_length", None))
-        if isinstance(value, str)
-        else value
-        for name, value in values.items()
-    }

@@ -73,7 +73,8 @@ def note(database: DatabaseFacts) -> None:
             rows = list(CategoryResult.objects.select_for_update().filter(pk__in=batch))
             for row in rows:
                 _restore(row)
-            CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy", "before_failure"))
+            CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy"))
+            CategoryResult.objects.filter(pk__in=batch).update(before_failure=None)  # bulk_update writes JSON's null
 
 
 def _batches(keys: Iterable[int]) -> Iterator[list[int]]:
@@ -137,4 +138,3 @@ def _before(row: CategoryResult) -> dict[str, str] | None:
 def _restore(row: CategoryResult) -> None:
     if before := _before(row):
         row.outcome, row.reason, row.remedy = before["outcome"], before["reason"], before["remedy"]
-    row.before_failure = None

@@ -23,7 +23,7 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
-from scanning.record import package_key, variant_key
+from scanning.variants import package_key, variant_key
 
 _numbers = itertools.count(1)
 CLEAN: dict[str, Any] = dict.fromkeys(

@@ -14,8 +14,8 @@ from zlib import crc32
 
 from scanning.engines.base import PackageFact
 from scanning.models import Package, PackageVariant, PackageVulnerability, Vulnerability
-from scanning.record import package_key, variant_key
 from scanning.sample.tables import Table
+from scanning.variants import package_key, variant_key
 
 RELEASES = 14  # of one package
 QUICKLY_FIXED = {"apk", "golang"}

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
 from scanning import coverage, database, installed, match_parts, rematch, tasks
+from scanning.engines.base import EngineError
+from scanning.engines.trivy_match import Matcher
 from scanning.models import CategoryResult, PackageVariant, Rematch
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
@@ -20,6 +24,7 @@ from tests.fakes.registry import FakeRegistry
 from tests.fakes.systems import debian, dpkg, rpm, rpms
 from tests.isolation.test_packages import OPENSSL, RPMS, install, match_again, put
 from tests.scanning.conftest import scan
+from tests.test_scope_figures import limited
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,6 +98,12 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     held = Image.objects.filter(coverage.condition(["partial"], image="pk"))
     assert list(held.values_list("image_id", flat=True)) == [made[0].image_id]
 
+    client = Client()
+    client.force_login(limited(tags[1].registry), backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(reverse("scanning:engines")).content.decode()
+    assert "Some packages could not be matched." in page
+    assert "debian 12.4" not in page
+
     rematch.tick()
     assert not Rematch.objects.filter(state=State.QUEUED).exists(), "it is not tried again at once"
     Rematch.objects.update(ended_at=timezone.now() - timedelta(hours=2))
@@ -107,7 +118,8 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert match_again().state == State.SUCCEEDED
     assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
     told = result(made[0])
-    assert (told.outcome, told.reason, told.remedy, told.before_failure) == ("done", "", "", None)
+    assert (told.outcome, told.reason, told.remedy) == ("done", "", "")
+    assert not CategoryResult.objects.filter(before_failure__isnull=False).exists()
     assert not PackageVariant.objects.exclude(failed_with="").exists()
 
 
@@ -159,3 +171,32 @@ def test_a_trivy_that_does_not_work_fails_the_job_and_says_nothing_of_images(
     assert not PackageVariant.objects.exclude(failed_with="").exists()
     monkeypatch.undo()
     assert match_again().state == State.SUCCEEDED
+
+
+def test_packages_on_which_trivy_crashes_keep_back_no_others(
+    servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash may pass by itself, so it is tried once more; one that comes again is that of a package."""
+    install(tmp_path / "old", day=1, less=True)
+    named = [{"Package": name, "Version": "1.0-1", "Source": source} for name, source in systems.BINARIES.items()]
+    made, tags = put(servers, debian(dpkg(*named)), rpms("azurelinux", RPMS))
+    for tag in tags:
+        scan(tag, "vulnerabilities")
+    install(tmp_path / "new", day=2)
+    real, passing = Matcher.match, ["once"]
+
+    def crash(matcher: Matcher, packages: Any, **options: Any) -> Any:
+        system_fails = "azurelinux" in options["system"] and passing and passing.pop()
+        if system_fails or any(one.get("Name") == "bash" for one in packages.values()):
+            raise EngineError("Trivy ended abnormally.", "Scan again.", retry=True)
+        return real(matcher, packages, **options)
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Matcher, "match", crash)
+        job = match_again()
+    assert (job.state, job.unmatched) == (State.FAILED, 1)
+    assert [result(image).outcome for image in made] == ["partial", "done"]
+    assert "(bash 1.0-1)" in result(made[0]).reason
+    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert match_again().state == State.SUCCEEDED
+    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
