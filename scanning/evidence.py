@@ -88,7 +88,7 @@ def _keep(rows: Iterable[LayerEvidence]) -> None:
 
 def _packed(note: LayerNote) -> bytes:
     secrets = {key: [shown.masked, shown.fingerprint] for key, shown in note.secrets.items()}
-    told = {"databases": dict(note.databases), "warnings": record.plain(dict(note.warnings))}
+    told = {"databases": dict(note.databases), "warnings": plain(dict(note.warnings))}
     head = json.dumps({"key": note.key, "secrets": secrets, **told}).encode()
     return zlib.compress(head + b"\n" + note.record, 1)
 
