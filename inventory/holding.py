@@ -57,10 +57,8 @@ class Taken:
         self.count += len(chunk)
 
     @property
-    def samples(self) -> bytes | None:
-        """The parts as they are kept; None where the blob is too small for any."""
-        if not self.places:
-            return None
+    def samples(self) -> bytes:
+        """The parts as they are kept; none where the blob is too small for any."""
         return b"".join(place.to_bytes(_PLACE_BYTES) + _hash(self.parts[place]) for place in self.places)
 
 
@@ -70,7 +68,7 @@ class Pulled:
 
     diff_id: str
     size: int
-    samples: bytes | None
+    samples: bytes
 
 
 def known(digests: Iterable[str], *, registry_id: int) -> dict[str, Known]:

@@ -15,6 +15,8 @@ __all__ = ["postgres_server"]
 
 ROOT = Path(__file__).parents[1]
 FILES = (
+    "tests/inventory/test_resolve.py",
+    "tests/isolation/test_copies.py::test_two_registries_that_are_scanned_at_once_come_to_one_image",
     "tests/registries/test_limit_workers.py",
     "tests/scanning/test_lanes.py",
     "tests/scanning/test_leave.py",

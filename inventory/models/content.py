@@ -93,7 +93,7 @@ class Layer(models.Model):
     verified = models.BooleanField(default=False)
     size = models.BigIntegerField()  # as pulled
     media_type = models.CharField(max_length=255, blank=True)
-    samples = models.BinaryField(null=True)  # what other registries are asked that name it: see inventory.samples
+    samples = models.BinaryField(null=True)  # what other registries are asked that name it: see inventory.holding
 
     def __str__(self) -> str:
         return self.digest

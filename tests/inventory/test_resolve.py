@@ -206,7 +206,7 @@ def test_only_a_pull_says_what_a_layer_unpacks_to(
     config["rootfs"]["diff_ids"] = ["sha256:" + "7" * 64]
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [("", False)]
-    pulled = holding.Pulled(layer.diff_id, len(layer.content), None)
+    pulled = holding.Pulled(layer.diff_id, len(layer.content), b"")
     holding.record_pulled({Layer.objects.get().pk: pulled}, registry_id=registry.pk)
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(layer.diff_id, True)]

@@ -429,6 +429,16 @@ def test_an_image_that_becomes_readable_takes_the_place_of_its_stand_in(
     assert Tag.objects.get().image == Image.objects.get()
 
 
+def test_a_repository_that_denies_a_manifest_hides_it_in_no_other(server: FakeRegistry, registry: Registry) -> None:
+    made = image("shared")
+    for name in ("a", "b"):
+        made.put(server, name, "1.0")
+    server.fail(lambda request: request.method == "GET" and request.path.startswith("/v2/a/manifests/"), Status(403))
+    assert sync(registry).errors == 0
+    assert {tag.manifest.kind for tag in Tag.objects.select_related("manifest")} == {Manifest.Kind.IMAGE}
+    assert Image.objects.get().config_known
+
+
 def test_five_megabytes_of_nonsense_end_in_a_row_that_says_so(server: FakeRegistry, registry: Registry) -> None:
     server.put_manifest("team/app", "huge", b"{" + b" " * 5_000_000 + b"}", images.OCI_MANIFEST)
     run = sync(registry)

@@ -23,6 +23,7 @@ from tests.fakes.registry import (
     WRONG_DIGEST,
     Body,
     Drip,
+    Endless,
     Flip,
     Headers,
     Redirect,
@@ -313,3 +314,71 @@ def test_no_tag_leads_out_of_its_repository(registry, client):
     with pytest.raises(NotFound):
         client.manifest("app", "../../other/manifests/1")
     assert registry.seen[-1].path.startswith("/v2/app/manifests/")
+
+
+# --- a part of a blob ---------------------------------------------------------------------------------------------
+def part(client, layer, start=1000, length=64):
+    return client.blob_part("app", layer, start=start, length=length)
+
+
+def test_a_part_of_a_blob_is_all_that_is_asked_for(registry, held, client, layer):
+    assert part(client, layer) == held.content[1000:1064]
+    (request,) = registry.requests(blobs)
+    assert request.headers["range"] == "bytes=1000-1063"
+
+
+def test_where_ranges_are_ignored_there_is_no_part_and_the_rest_is_not_read(registry, held, client, layer):
+    registry.fail(blobs, no_range)
+    assert part(client, layer) is None
+    registry.heal()
+    assert part(client, layer) == held.content[1000:1064]  # by another connection
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Headers({"Content-Range": None}),
+        Headers({"Content-Range": "bytes 999-1062/2000000"}),
+        Headers({"Content-Range": "nonsense"}),
+        gzip_by_proxy,
+        Body(b"x" * 64),
+        Status(416, body=b""),
+    ],
+)
+def test_an_answer_that_is_not_that_part_is_none(registry, client, layer, fault):
+    registry.fail(blobs, fault)
+    assert part(client, layer) is None
+
+
+def test_a_part_that_does_not_end_is_not_read_to_its_end(registry, client, layer):
+    endless = Endless()
+
+    def fault(request, real):
+        answer = endless(request, real)
+        answer.status, answer.headers = 206, {"Content-Range": "bytes 1000-1063/2000000"}
+        return answer
+
+    registry.fail(blobs, fault)
+    assert part(client, layer) is None
+    assert sum(endless.sent) < 1 << 22
+
+
+def test_a_part_of_what_is_not_there_says_so(registry, client, layer):
+    registry.fail(blobs, Status(404, code="BLOB_UNKNOWN"))
+    with pytest.raises(NotFound):
+        part(client, layer)
+
+
+def test_a_part_is_had_from_where_the_registry_redirects_to_without_its_password(serve, connect, held):
+    with_login = serve(method="basic", users={"reader": "secret"})
+    made = images.image(held)
+    made.put(with_login, "app", "1")
+    storage = serve()
+    made.put(storage, "app", "1")
+    client = connect(with_login, username="reader", password="secret")
+    layer = parse_manifest(client.manifest("app", "1")).layers[0]
+    with_login.fail(blobs, Redirect(storage.url + "{path}"))
+    assert part(client, layer) == held.content[1000:1064]
+    (request,) = storage.requests(blobs)
+    assert request.headers["range"] == "bytes=1000-1063"
+    assert "authorization" not in request.headers

@@ -116,6 +116,7 @@ def test_it_is_pulled_byte_for_byte(client):
         for descriptor, layer in zip(parsed.layers, made.layers, strict=True):
             with client.blob(repository, descriptor) as reader:
                 assert reader.read() == layer.content
+            assert client.blob_part(repository, descriptor, start=7, length=32) == layer.content[7:39]
 
 
 def test_its_index_leads_to_the_image(client):
