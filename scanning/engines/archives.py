@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from isal import isal_zlib
 
 from scanning.engines import containers, streams, tar, zip_reader
-from scanning.engines.formats import OPENED, UNSURE, Found, is_program, recognise, search
+from scanning.engines.formats import OPENED, UNSURE, Found, appended_between, is_program, recognise
 from scanning.engines.notes import Notes
 
 STORED, DEFLATED, BZIP2, LZMA, ZSTD, XZ = 0, 8, 12, 14, 93, 95  # methods of zip (APPNOTE 4.4.5)
@@ -49,12 +49,13 @@ def members(
     """
     for each in recognise(data) if found is None else found:
         try:
-            yield from _open(each.format, memoryview(data)[each.offset :] if each.offset else data, path, bounds, notes)
+            yield from _open(each, memoryview(data)[each.offset :] if each.offset else data, path, bounds, notes)
         except Exception as error:  # whatever the readers of these formats raise at bytes made to break them
             notes.add(f"that cannot be unpacked ({_short(error)})", path)
 
 
-def _open(found: str, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _open(recognised: Found, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+    found = recognised.format
     if found not in OPENED:
         notes.add(f"packed with {found}, which is not looked into", path)
     elif found == "zip":
@@ -69,21 +70,22 @@ def _open(found: str, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -
         begin = containers.rpm_payload(data)
         yield f"{path}!/payload", memoryview(data)[begin:]
     else:
-        yield from _stream(found, data, path, bounds, notes)
+        yield from _stream(recognised, data, path, bounds, notes)
 
 
-def _stream(found: str, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _stream(recognised: Found, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
     """Yield what is packed in the stream ``data``: one file, or the files of the archive that it holds."""
-    content, error = _gather(streams.unpacked(found, data), len(data), path, bounds, notes)
+    content, error = _gather(streams.unpacked(recognised.format, data), len(data), path, bounds, notes)
     if error is not None:
-        if found in UNSURE and len(content) < UNSURE_BYTES and not isinstance(error, streams.Behind):
+        unsure = len(content) < UNSURE_BYTES and not isinstance(error, streams.Behind)
+        if (recognised.format in UNSURE and unsure) or (not recognised.sure and not content):
             bounds.files += 1
             return
         notes.add(f"that cannot be unpacked ({_short(error)})", path)
     if not content:
         return
-    inner = [each.format for each in recognise(content)]
-    if inner[:1] in (["tar"], ["cpio"]):
+    inner = recognise(content)
+    if inner and inner[0].format in ("tar", "cpio"):
         yield from _open(inner[0], content, path, bounds, notes)
     else:
         yield f"{path}!/{path.rpartition('/')[2].rpartition('.')[0] or 'content'}", content
@@ -147,7 +149,7 @@ def _cpio(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[I
         for found in recognise(following):
             if found.format == "cpio":
                 break
-            yield from _open(found.format, following, path, bounds, notes)
+            yield from _open(found, following, path, bounds, notes)
         else:
             return
 
@@ -240,8 +242,8 @@ def _zip_unlisted(
             if member.good:
                 chain = at = max(at, member.end)
         if program:
-            for found in search(data, start, end):
-                yield from _open(found.format, memoryview(data)[found.offset : end], path, bounds, notes)
+            for found in appended_between(data, start, end):
+                yield from _open(found, memoryview(data)[found.offset : end], path, bounds, notes)
 
 
 def _named(path: str, header: zip_reader.Header) -> str:

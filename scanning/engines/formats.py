@@ -33,6 +33,7 @@ class Found(NamedTuple):
 
     format: str
     offset: int = 0
+    sure: bool = True  # False: a few bytes within a file look so, and what does not unpack is none
 
 
 Check = Callable[[bytes], bool]
@@ -96,6 +97,7 @@ def _always(head: bytes) -> bool:
 
 # first bytes, what it is, and what else must hold of the first 512 bytes
 MAGICS: tuple[tuple[bytes, str, Check], ...] = (
+    (b"PK", "zip", starts_as_zip),
     (b"\x1f\x8b\x08", "gzip", _always),
     (b"\x1f\x9e\x08", "gzip", _always),  # as gzip wrote before 1993, and reads to this day
     (b"\x28\xb5\x2f\xfd", "zstd", _always),
@@ -155,7 +157,10 @@ _APPENDED = re.compile(
 
 
 def recognise(data: Data) -> list[Found]:
-    """Return the archives that ``data`` is, or that stand behind a program or a script in it."""
+    """Return the archives that ``data`` is, or that stand behind a program or a script in it.
+
+    Done for every file, so what a file surely is not is seen at once. Of ``bytes`` nothing is copied.
+    """
     head = bytes(data[:HEAD])
     found = []
     if name := _of(head, data):
@@ -182,8 +187,6 @@ def is_program(head: bytes) -> bool:
 
 def _of(head: bytes, data: Data) -> str:
     """Return what ``data`` is by its first bytes, or by those at a place that its format names; else ""."""
-    if starts_as_zip(head):
-        return "zip"
     for magic, name, check in _BY_FIRST.get(head[:2], ()):
         if head.startswith(magic) and check(head):
             return name
@@ -195,27 +198,32 @@ def _of(head: bytes, data: Data) -> str:
         return "lha"
     if head[7:14] == b"**ACE**":
         return "ace"
-    if not head[13] and _lzma(head):
+    if head[1] in (0, 255) and _lzma(head):
         return "lzma"
-    return _of_sectors(head, data) if (len(data) > 2048 and not head[0]) or len(data) > _ISO else ""
+    return _of_sectors(head, data) if len(data) > _EXT else ""
 
 
 def _of_sectors(head: bytes, data: Data) -> str:
     """Return which disk image ``data`` is, or "tar" where nothing but an empty block stands before the first header."""
-    if bytes(data[_ISO : _ISO + 5]) == b"CD001":
-        return "ISO 9660"
-    sector = bytes(data[1024:1536])
-    if sector[56:58] == b"\x53\xef" and sector[58:60] in (b"\x00\x00", b"\x01\x00", b"\x02\x00"):
-        size, creator, revision = sector[24], *struct.unpack_from("<II", sector, 72)
-        if size <= 6 and creator <= 4 and revision <= 1:
-            return "ext4"
-    if sector[:4] == b"\xe2\xe1\xf5\xe0":
+    if data[_EXT : _EXT + 2] == b"\x53\xef" and _ext(bytes(data[1024:1536])):
+        return "ext4"
+    if data[_EROFS : _EROFS + 4] == b"\xe2\xe1\xf5\xe0":
         return "EROFS"
-    if bytes(data[_BTRFS : _BTRFS + 8]) == b"_BHRfS_M":
+    if len(data) > _ISO and data[_ISO : _ISO + 5] == b"CD001":
+        return "ISO 9660"
+    if len(data) > _BTRFS and data[_BTRFS : _BTRFS + 8] == b"_BHRfS_M":
         return "Btrfs"
-    if head == bytes(BLOCK) and is_header(bytes(data[BLOCK : 2 * BLOCK])):
+    if not head[0] and head == bytes(BLOCK) and is_header(bytes(data[BLOCK : 2 * BLOCK])):
         return "tar"
     return ""
+
+
+def _ext(sector: bytes) -> bool:
+    """Whether state, size of blocks, creator and revision are such as a superblock of ext2 to ext4 has."""
+    if len(sector) < BLOCK or sector[58:60] not in (b"\x00\x00", b"\x01\x00", b"\x02\x00"):
+        return False
+    creator, revision = struct.unpack_from("<II", sector, 72)
+    return bool(sector[24] <= 6 and creator <= 4 and revision <= 1)
 
 
 def _appended(head: bytes, data: Data) -> Iterator[Found]:
@@ -239,6 +247,17 @@ def _appended(head: bytes, data: Data) -> Iterator[Found]:
         yield Found("PyInstaller", end)
 
 
+def appended_between(data: Data, start: int, end: int) -> Iterator[Found]:
+    """Yield what may be appended to a script or a program between ``start`` and ``end``, beside a zip archive."""
+    head = bytes(data[:HEAD])
+    if head[:2] == b"#!":
+        yield from search(data, max(start, 2), end)
+        return
+    program = _end_of_elf(head, data) if head[:4] == b"\x7fELF" else _end_of_pe(head, data)
+    if program is not None and start <= program < end:
+        yield from search(data, program, min(end, program + MAX_OVERLAY_GAP))
+
+
 def search(data: Data, start: int, end: int) -> Iterator[Found]:
     """Yield what may be archives that begin between ``start`` and ``end``, as far as MAX_SEARCH."""
     count = 0
@@ -246,7 +265,7 @@ def search(data: Data, start: int, end: int) -> Iterator[Found]:
         at = match.start() - (257 if match.end() - match.start() == len(b"ustar") and match[0][:1] == b"u" else 0)
         if at < start or not (name := _of(bytes(data[at : at + HEAD]), b"")):
             continue
-        yield Found(name, at)
+        yield Found(name, at, sure=False)
         count += 1
         if name in ("tar", "cpio", "ar"):  # the next would be in this one
             return

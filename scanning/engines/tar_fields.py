@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import re
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 
 BLOCK = 512
-CHECKSUM_BEGINS = tuple(b"%d" % digit for digit in range(8))
+CHECKSUM = re.compile(rb" *[0-7]+(?:[ \x00]|\Z)")  # the field of a header, or it is in base 256
 MAX_NUMBER = (1 << 63) - 1
 
 
@@ -32,7 +33,7 @@ def check_sum(block: bytes, start: int) -> None:
 
 def is_header(block: bytes) -> bool:
     """Whether ``block`` is the header of a file, of whatever format: the oldest have nothing but their checksum."""
-    if len(block) < BLOCK or not (block[148] & 0x80 or block[148:156].lstrip(b" ")[:1] in CHECKSUM_BEGINS):
+    if not (CHECKSUM.match(block, 148, 156) or block[148:153] == b"\x80\x00\x00\x00\x00") or len(block) < BLOCK:
         return False
     try:
         check_sum(block, 0)

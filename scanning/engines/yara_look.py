@@ -84,6 +84,7 @@ class Look:
         self.bytes += len(content)
         hits: dict[tuple[str, str], None] = {}  # in the order of the rules
         self._name(path)
+        piece = b""
         for piece in _pieces(content):
             try:
                 for rule in self._scanner.scan(piece).matching_rules:
@@ -95,7 +96,7 @@ class Look:
             self._release(len(piece))
         if hits:
             self._found(path, content, list(hits))
-        if found := recognise(content):
+        if found := recognise(piece if len(content) <= PIECE else content):  # a copy of it that is there already
             self._archive(path, content, found, depth)
 
     def _release(self, count: int) -> None:

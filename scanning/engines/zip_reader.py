@@ -78,10 +78,10 @@ def find_directories(data: Data) -> list[Directory]:
     Where several end records lie there, readers take the last. One whose comment holds the later ones is taken by those
     that check the length of the comment.
     """
-    tail = bytes(data[-TAIL:])
-    if b"\x06" not in tail:
+    origin = max(len(data) - TAIL, 0)
+    if isinstance(data, bytes) and data.find(b"\x06", origin) < 0:  # most files; finding one byte is fast
         return []
-    origin = len(data) - len(tail)
+    tail = bytes(data[origin:])
     found: list[Directory] = []
     at, tried = len(tail), 0
     while (at := tail.rfind(END, 0, at)) >= 0:
