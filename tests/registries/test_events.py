@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from registries.events import MOST_CHANGES, Change, changes
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
-from tests.people import person
+from tests.people import person, signed_in
 
 HARBOR = {
     "type": "PUSH_ARTIFACT",
@@ -169,3 +169,13 @@ def test_the_secret_is_shown_once_and_only_to_an_administrator(registry: Registr
     assert PushAddress.objects.get().scans
     administrator.post(page, {"do": "off"})
     assert not PushAddress.objects.exists()
+
+
+def test_what_stands_for_many_reports_is_shown_in_words(registry: Registry, secret: str) -> None:
+    for start in range(0, 600, 200):
+        send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(start, start + 200)]}, secret=secret)
+    PushEvent.objects.create(registry=registry, names=[], repository="", tag="")
+    html = signed_in().get(reverse("registries:push-events", args=[registry.pk])).content.decode()
+    assert ">all</span>" in html
+    assert ">the whole registry</span>" in html
+    assert "*" not in html[html.index("<tbody>") : html.index("</tbody>")]
