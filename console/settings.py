@@ -179,6 +179,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "task": "registries.tasks.discover",
         "cluster": "quick",
         "places": 1,
+        "at_once": 3,
     },
     "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick", "places": 1},
     "scan": {

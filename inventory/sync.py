@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from typing import NoReturn
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -42,6 +43,8 @@ SAMPLE = 3  # so many of them are asked for
 REPOSITORIES_ASKED = 3  # for one digest, where the first does not give it
 CONFIG_LIMIT = 256 * 1024  # bytes of a config that a sync reads; larger ones are left to the scan
 SHIFT_SECONDS = 1200  # after which a sync makes way and goes on in its next turn
+LATE_SECONDS = 60.0  # after that it makes way also in the middle of a repository, which is read anew then
+SYNC_SECONDS = 24 * 3600.0  # after which a sync ends, however often it has made way
 SHARE_SECONDS = 2.0  # between looks whether others wait for the place of this sync
 SHARE_PAUSE = timedelta(seconds=30)  # until one that has left its place may have another
 LONGEST_PAUSE = timedelta(minutes=15)  # that a registry's rate limit may ask for
@@ -77,15 +80,28 @@ class _Sharing:
     def __init__(self, run: JobRun[SyncRun]) -> None:
         self._run = run
         self._look_at = time.monotonic() + SHARE_SECONDS
+        self._late_at = time.monotonic() + max(SHIFT_SECONDS, 0) + LATE_SECONDS
+        spent = (database_now() - run.job.created_at).total_seconds()
+        run.set_deadline(
+            SYNC_SECONDS - spent,
+            reason=_("The sync did not end within %(n)d hours.") % {"n": SYNC_SECONDS // 3600},
+            remedy=_("What was read is kept. Enter the repositories that matter as a fixed list, and sync again."),
+        )
 
     def __call__(self) -> None:
         self._run.check()
+        if time.monotonic() > self._late_at:
+            _make_way(self._run)
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + SHARE_SECONDS
         if self._run.job.keeps_others_out():
             reason = _("This sync takes long. Syncs of other registries go first; it goes on in a moment.")
             self._run.postpone(until=database_now() + SHARE_PAUSE, reason=reason)
+
+
+def _make_way(run: JobRun[SyncRun]) -> NoReturn:
+    run.postpone(until=database_now(), reason=_("The registry is large; the sync goes on in a moment."))
 
 
 def sync_repository(run: JobRun[PushEvent], client: RegistryClient, name: str) -> None:
@@ -126,9 +142,7 @@ class _Sync:
             ended = any(isinstance(each, Listing) for each in batch)
             if time.monotonic() > self.give_way_at or (ended and not self.run.is_followed()):
                 self._show(_("Making way for others"))
-                self.run.postpone(
-                    until=database_now(), reason=_("The registry is large; the sync goes on in a moment.")
-                )
+                _make_way(self.run)
         self._stop_if_broken()
         self._finish()
 

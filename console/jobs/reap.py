@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -35,12 +35,20 @@ EVENT_LIFE = timedelta(days=90)
 
 
 def reap() -> None:
-    """Recover expired leases, hint at waiting jobs again, remove stale scratch folders and old records."""
+    """Recover expired leases, hint at waiting jobs again, remove stale scratch folders and old records.
+
+    A kind with a job that cannot be recovered keeps no other from being looked after.
+    """
     away = _was_away()
     for model in job_models():
-        if not away:
-            recover(model)
-        hint_again(model)
+        try:
+            if not away:
+                recover(model)
+            hint_again(model)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away
+        except Exception:
+            log.exception("The jobs of the kind %s could not be looked after", model.kind)
     sweep_scratch()
     prune()
 

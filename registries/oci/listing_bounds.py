@@ -30,7 +30,7 @@ class Bounds:
 # The largest repositories that are known hold some 100,000 tags: 100 to 1,000 pages, 10 MB by the distribution API and
 # 100 MB with the details that vendors give.
 TAGS = Bounds(pages=20_000, bytes=1024**3, seconds=600.0, names=1_000_000)
-REPOSITORIES = Bounds(pages=20_000, bytes=1024**3, seconds=1800.0, names=500_000)
+REPOSITORIES = Bounds(pages=20_000, bytes=1024**3, seconds=900.0, names=500_000)
 
 
 class _Reading:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from console.jobs.models import State
 from console.jobs.queue import request_cancel
@@ -140,6 +142,28 @@ def test_a_long_list_is_read_no_faster_than_its_tags_are_looked_at(server: FakeR
         request_cancel(SyncRun.objects.get(pk=run.pk))
         worker.join(60)
     assert not worker.is_alive()
+
+
+def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
+    server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image("a").put(server, "team/app", "1.0")
+
+    def signatures(request: Request, real: Real) -> Answer:
+        number = int(request.first("last") or 0) + 1
+        answer = page({"name": "team/app", "tags": [f"sha256-{number:064x}.sig"]})
+        answer.headers["Link"] = f'</v2/team/app/tags/list?last={number}>; rel="next"'
+        return answer
+
+    server.fail(tag_lists, signatures)
+    monkeypatch.setattr("inventory.sync.SHIFT_SECONDS", 0)
+    monkeypatch.setattr("inventory.sync.LATE_SECONDS", 1.0)
+    run = sync(registry)
+    assert (run.state, run.reason[:21]) == (State.QUEUED, "The registry is large")
+    SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)
+    tasks.sync(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.reason) == (State.FAILED, "The sync did not end within 24 hours.")
 
 
 def test_names_take_eight_bytes_each_and_tell_what_they_do_not_hold() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from registries.events import MOST_CHANGES, Change, changes
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
-from tests.people import person
+from tests.people import person, signed_in
 
 HARBOR = {
     "type": "PUSH_ARTIFACT",
@@ -239,3 +239,13 @@ def test_an_address_with_odd_characters_is_one_that_is_not_there(registry: Regis
         assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}
     url = f"/registries/events/{registry.push_address.key}/{key}/"
     assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}
+
+
+def test_what_stands_for_many_reports_is_shown_in_words(registry: Registry, secret: str) -> None:
+    for start in range(0, 600, 200):
+        send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(start, start + 200)]}, secret=secret)
+    PushEvent.objects.create(registry=registry, names=[], repository="", tag="")
+    html = signed_in().get(reverse("registries:push-events", args=[registry.pk])).content.decode()
+    assert ">all</span>" in html
+    assert ">the whole registry</span>" in html
+    assert "*" not in html[html.index("<tbody>") : html.index("</tbody>")]

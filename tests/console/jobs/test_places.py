@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project
+from django.db import IntegrityError
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -17,7 +18,7 @@ from console.jobs import queue
 from console.jobs import tasks as job_tasks
 from console.jobs.configuration import Times, processes
 from console.jobs.lease import Lease
-from console.jobs.models import Lane, State
+from console.jobs.models import Job, Lane, State
 from console.jobs.places import one_of, place
 from console.jobs.reap import reap
 from console.jobs.work import work
@@ -107,6 +108,22 @@ def test_a_job_that_lasts_is_no_sign_of_life_of_a_cluster_whose_queue_may_be_stu
         monkeypatch.setattr("console.jobs.presence.show_life", lambda kind=model.kind: shown.append(kind))
         Lease(job, 1)._look()
     assert shown == ["scan-canary"]  # there all processes may be taken by scans for long
+
+
+def test_a_kind_that_cannot_be_looked_after_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked_after: list[str] = []
+
+    def recover(model: type[Job]) -> None:
+        if model.kind == "sync":
+            raise IntegrityError("a row that cannot change")
+        looked_after.append(model.kind)
+
+    monkeypatch.setattr("console.jobs.reap.recover", recover)
+    reap()
+    assert set(looked_after) == set(project.JOB_KINDS) - {"sync"}
+    assert "of the kind sync" in caplog.text
 
 
 def test_several_places_of_one_name_are_held_one_by_one() -> None:
