@@ -65,8 +65,8 @@ def _of_another_age() -> str:
         if names
     ]
     return (
-        f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration leads"
-        " from there to here. Go back to the version that made it; or give this one an empty database"
+        f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration"
+        " leads from there to here. Go back to the version that made it; or give this one an empty database"
         f" ({_away()}), start it, and enter the registries again."
     )
 
@@ -74,7 +74,7 @@ def _of_another_age() -> str:
 def _tables() -> dict[str, set[str]]:
     """Return the columns that this version reads and writes, by the names of their tables."""
     return {
-        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields}
+        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields if field.column}
         for app in _ours()
         for model in app.get_models(include_auto_created=True)
         if model._meta.managed and not model._meta.proxy
