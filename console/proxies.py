@@ -20,10 +20,11 @@ log = logging.getLogger(__name__)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-UNIX = "unix"  # in the setting: whoever connects to the socket that is a file
+UNIX: str = "unix"  # in the setting: whoever connects to the socket that is a file
 THIS_MACHINE = "127.0.0.1"  # who that is, for clients that have no address
 MOST_HOPS = 20
-FORWARDED_FOR, FORWARDED_PROTO = "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"
+FORWARDED_FOR: str = "HTTP_X_FORWARDED_FOR"
+FORWARDED_PROTO: str = "HTTP_X_FORWARDED_PROTO"
 # What a proxy says of its client; from anybody else nothing that runs here may read it.
 SAID = (
     FORWARDED_FOR,

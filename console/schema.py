@@ -74,7 +74,7 @@ def _of_another_age() -> str:
 def _tables() -> dict[str, set[str]]:
     """Return the columns that this version reads and writes, by the names of their tables."""
     return {
-        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields}
+        model._meta.db_table: {field.column for field in model._meta.local_concrete_fields if field.column}
         for app in _ours()
         for model in app.get_models(include_auto_created=True)
         if model._meta.managed and not model._meta.proxy
