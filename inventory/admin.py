@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from console.read_only_admin import ReadOnlyAdmin
 from inventory.models import (
@@ -37,12 +39,25 @@ class TagAdmin(ReadOnlyAdmin):
     search_fields = ("address", "name", "digest__startswith")
 
 
+class SecurityFilter(admin.SimpleListFilter):
+    """By security status: the choices of a generated column are not known to Django admin."""
+
+    title = "security"
+    parameter_name = "security"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Image]) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in Image.Security.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Image]) -> QuerySet[Image]:
+        return queryset.filter(security=self.value()) if self.value() else queryset
+
+
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
     list_display = (
         *("image_id", "registry", "os_name", "platform", "scan_state", "security", "highest", "last_scanned_at"),
     )
-    list_filter = ("scan_state", "security", *Image.COVERAGES, "highest", "config_known", "registry")
+    list_filter = ("scan_state", SecurityFilter, *Image.COVERAGES, "highest", "config_known", "registry")
     list_select_related = ("registry",)
     search_fields = ("image_id__startswith",)
     related = (

@@ -25,8 +25,8 @@ FLAGS = (
 )  # "": read no such file, whatever lies in the working folder
 
 
-class ReportTooLarge(EngineError):
-    """Trivy has found more than one report can hold."""
+class TooMuchAtOnce(EngineError):
+    """Trivy has found more than one report, or its memory, can hold; of a part of the packages it may be less."""
 
 
 class Runner(Protocol):
@@ -82,12 +82,12 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             "Raise the timeout in Scanning settings, or scan at a quieter time.",
         ) from error
     except process.ProcessOutputTooLarge as error:
-        raise ReportTooLarge(
+        raise TooMuchAtOnce(
             f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         ) from error
     except process.ProcessOutOfMemory as error:
-        raise EngineError(
+        raise TooMuchAtOnce(
             f"Trivy took more than {MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
             "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
         ) from error

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from scanning.engines import bbolt_write
 from scanning.engines.base import Check, EngineError, MatchFact, PackageFact, VulnerabilityFact
-from scanning.engines.trivy_command import ReportTooLarge
+from scanning.engines.trivy_command import TooMuchAtOnce
 from scanning.engines.trivy_database import SCHEMA
 from scanning.engines.trivy_match import Matcher
 
-PART = 256  # packages; those of a part that is too large still are matched in halves
+PART = 256  # packages; those of a part that is too much still are matched in halves
 MOST = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
 
 
@@ -50,7 +50,7 @@ def match(
             records = {number: dict(own[number].record or {}) for number in part}
             try:
                 found = matcher.match(records, system=of, known=known, scratch=scratch, check=check)
-            except ReportTooLarge:
+            except TooMuchAtOnce:
                 if len(part) == 1:
                     raise
                 todo += [part[: len(part) // 2], part[len(part) // 2 :]]

@@ -26,8 +26,8 @@ from scanning.engines.trivy_cache import LayerNote, Shown, make_cache, read_cach
 from scanning.engines.trivy_command import (
     FLAGS,
     REPORT_BYTES,
-    ReportTooLarge,
     Runner,
+    TooMuchAtOnce,
     failure,
     is_cache_damaged,
     scanners,
@@ -125,7 +125,7 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
         return Told(None, learnt)
     try:
         return _alone(tool, turn, tool.database, check=check)
-    except ReportTooLarge:
+    except TooMuchAtOnce:
         if tool.database is None:
             raise
         return _in_parts(tool, turn, check=check)
@@ -136,7 +136,7 @@ def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
     told = _alone(tool, turn, _nothing_listed(tool, turn), check=check)
     assert told.report is not None  # noqa: S101 (asked for)
     if told.report.system is None:
-        raise ReportTooLarge(
+        raise TooMuchAtOnce(
             f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         )

@@ -53,6 +53,18 @@ def test_a_day_has_one_row_with_its_last_figures() -> None:
 
 
 @pytest.mark.django_db
+def test_a_category_that_no_image_was_scanned_for_is_no_zero() -> None:
+    nobody = dict.fromkeys(("critical", "high", "medium", "low", "unknown", "fixable", "sensitive"))
+    factories.tag(of=factories.image(**factories.scanned() | nobody))
+    for day in (NOON, NOON + timedelta(days=1)):
+        trend.tick(now=day)
+    row = Snapshot.objects.first()
+    assert row is not None
+    assert (row.malware, row.sensitive, row.critical, row.vulnerabilities) == (0, None, None, None)
+    assert trend.read(now=NOON + timedelta(days=1)).keys() == {"at_risk", "malware"}
+
+
+@pytest.mark.django_db
 def test_days_without_a_row_are_gaps_not_zeros() -> None:
     assert trend.read(now=NOON) == {}
     for back, risk in ((0, 5), (1, 7), (4, 9), (29, 8), (30, 100)):

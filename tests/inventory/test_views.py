@@ -130,6 +130,20 @@ def test_the_figures_count_each_image_once_whatever_tags_it_has() -> None:
     assert (figures.images_with_malware, figures.images_with_sensitive) == (1, 1)
 
 
+def test_the_figures_say_of_how_many_images_they_are(viewer: Client) -> None:
+    nobody = dict.fromkeys(("critical", "high", "medium", "low", "unknown", "fixable", "sensitive"))
+    coverage = {"vulnerabilities_coverage": "", "sensitive_coverage": ""}
+    factories.tag("malware alone", of=factories.image(**factories.scanned() | nobody | coverage))
+    factories.tag("fresh")
+    figures = overview.read()
+    assert (figures.vulnerabilities, figures.sensitive, figures.malware) == (None, None, 0)
+    assert (figures.safe, figures.partly_scanned, figures.not_known, figures.at_risk) == (0, 1, 1, 0)
+    text = viewer.get(reverse("inventory:image-list")).content.decode()
+    assert "in 0 of 1 image scanned for it" in text
+    assert text.count('<b class="faint">–</b>') == 2
+    assert re.search(r'security=partly-scanned">1 partly scanned<', text)
+
+
 def test_nothing_found_not_known_and_failed_look_different(viewer: Client) -> None:
     factories.tag("clean", of=factories.image(**factories.scanned()))
     factories.tag("fresh")
