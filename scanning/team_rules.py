@@ -8,6 +8,7 @@ The folder that people put rules into is only read. On SQLite, which means one m
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -78,18 +79,18 @@ def publish_changes(before: FleetVersion | None, *, check: Check) -> FleetVersio
         with tempfile.TemporaryDirectory(dir=_root(), prefix="new-") as scratch:
             archive = Path(scratch) / "rules.tar"
             _pack(sources, archive)
-            file = content.store(archive, limit=2 * TEAM_BYTES, check=check)
+            with archive.open("rb") as packed:
+                sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+            if before is None or before.sha256 != sha256:
+                file = content.store(archive, limit=2 * TEAM_BYTES, check=check)
+                before = versions.publish(RULES, version=str(len(sources)), file=file)
     except (content.ContentError, OSError) as error:
         raise RulesError(
             _("The team's rules could not be given to the other machines: %(reason)s.") % {"reason": _why(error)},
             _("Check that the data folder and PostgreSQL have space."),
         ) from error
-    if before and before.sha256 == file.sha256:
-        content.delete(file.pk)
-    else:
-        before = versions.publish(RULES, version=str(len(sources)), file=file)
     with _lock:
-        _published = signature, file.sha256
+        _published = signature, before.sha256
     return before
 
 

@@ -278,11 +278,18 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
         remedy="Free space.",
         versions=known | {"database_sha256": "x"},
     )
-    other("delta", seen=timedelta(minutes=10), versions=known)
+    other("delta", ready=False, reason="Its keys are others.", seen=timedelta(minutes=10), versions=known)
     other("epsilon", seen=timedelta(days=2))
     text = signed_in("viewer").get(PAGE).text
     assert wanted.sha256 in text
-    for words in ("Takes scans", "Takes no scans", "Its disk is full. Free", "Not seen for a while", "Another one"):
+    for words in (
+        "Takes scans",
+        "Takes no scans",
+        "Its disk is full. Free",
+        "Its keys are others.",
+        "Not seen for a while",
+        "Another one",
+    ):
         assert words in text, words
     assert "epsilon" not in text
     assert "alpha, the primary machine" in text
