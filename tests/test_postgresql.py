@@ -16,6 +16,7 @@ __all__ = ["postgres_server"]
 ROOT = Path(__file__).parents[1]
 FILES = (
     "tests/registries/test_limit_workers.py",
+    "tests/registries/test_login_guard.py",
     "tests/scanning/test_lanes.py",
     "tests/scanning/test_leave.py",
     "tests/scanning/test_rematch.py",
