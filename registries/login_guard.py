@@ -76,21 +76,32 @@ class StoredLogin:
         """Begin another use of the credentials, in which they have to prove right again."""
         self._proven_until = 0.0
 
+    @property
+    def proven(self) -> bool:
+        """As :meth:`registries.oci.login_guard.LoginGuard.proven`."""
+        return time.monotonic() < self._proven_until
+
+    def look(self) -> None:
+        """As :meth:`registries.oci.login_guard.LoginGuard.look`. Asks the database once a second."""
+        with self._lock:
+            if time.monotonic() - self._marked_at < MARK_SECONDS:
+                return
+            self._marked_at = time.monotonic()
+        with _database():
+            self._raise_if_refused()
+
     @contextmanager
-    def sending(self, *, alone: bool = False) -> Iterator[None]:
-        """As :meth:`registries.oci.login_guard.LoginGuard.sending`. Raises CredentialsChanged after an edit."""
+    def alone(self) -> Iterator[None]:
+        """As :meth:`registries.oci.login_guard.LoginGuard.alone`. Raises CredentialsChanged after an edit."""
         if getattr(self._holder, "inside", False):
             yield
-        elif not alone and time.monotonic() < self._proven_until:
-            self._look()
-            yield
-        else:
-            with self._alone():
-                try:
-                    yield
-                except CredentialsRefused as error:
-                    self.refused(error)
-                    raise
+            return
+        with self._alone():
+            try:
+                yield
+            except CredentialsRefused as error:
+                self.refused(error)
+                raise
 
     def accepted(self) -> None:
         """As :meth:`registries.oci.login_guard.LoginGuard.accepted`."""
@@ -155,15 +166,6 @@ class StoredLogin:
             yield
         finally:
             row.filter(login_by=name).update(login_until=None, login_by="")
-
-    def _look(self) -> None:
-        """Raise if another process has found the credentials refused. Asks the database once a second."""
-        with self._lock:
-            if time.monotonic() - self._marked_at < MARK_SECONDS:
-                return
-            self._marked_at = time.monotonic()
-        with _database():
-            self._raise_if_refused()
 
     def _raise_if_refused(self) -> None:
         row = Registry._base_manager.filter(pk=self._registry.pk).only(*LOGIN, "refused_login").first()

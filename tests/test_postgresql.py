@@ -18,6 +18,7 @@ FILES = (
     "tests/inventory/test_resolve.py",
     "tests/isolation/test_copies.py::test_two_registries_that_are_scanned_at_once_come_to_one_image",
     "tests/registries/test_limit_workers.py",
+    "tests/registries/test_login_guard.py",
     "tests/scanning/test_lanes.py",
     "tests/scanning/test_leave.py",
     "tests/scanning/test_rematch.py",

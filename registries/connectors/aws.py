@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.aws_errors import SessionEnded, explain, malformed
 from registries.oci.errors import AccessDenied, AddressInvalid, CredentialsRefused, MalformedAnswer, NotFound
-from registries.oci.login_guard import LoginGuard, NoGuard
+from registries.oci.login_guard import LoginGuard, NoGuard, sending
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Aws:
 
     def call(self, operation: str, **parameters: object) -> dict[str, Any]:
         """Return what ECR answers to ``operation`` (as boto3 spells it). Raises RegistryError."""
-        with self._guard.sending():
+        with sending(self._guard):
             try:
                 answer = self._call(operation, parameters)
             except (AccessDenied, NotFound):

@@ -25,7 +25,7 @@ from registries.oci.errors import (
     NotFound,
     ServerError,
 )
-from registries.oci.login_guard import LoginGuard, NoGuard
+from registries.oci.login_guard import LoginGuard, NoGuard, sending
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class TencentApi:
 
         A key that was refused is not sent again.
         """
-        with self._guard.sending():
+        with sending(self._guard):
             try:
                 answer = self._call(action, region, parameters)
             except (AccessDenied, NotFound):

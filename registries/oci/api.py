@@ -143,7 +143,7 @@ class JsonApi:
         if authorization:
             sent["Authorization"] = authorization
         url = self._base + path + (f"?{urlencode(params)}" if params else "")
-        with self._sign_in.sending_plain(authorization):
+        with self._sign_in.sending(login=bool(authorization)):
             answer = self._transport.fetch(
                 method, url, headers=sent, limit=ANSWER_LIMIT, patience=patience, content=content
             )

@@ -286,8 +286,16 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         for last in (False, True):
             authorization = self._sign_in.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
-            with self._sign_in.sending(authorization):
+            login = self._sign_in.carries_login(authorization)
+            with self._sign_in.sending(login=login):
                 answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
+                if login and answer.origin == self._transport.home:
+                    if answer.status == 401 and not last:  # judged before anybody else sends the same
+                        answer.close()
+                        self._sign_in.renew(scope, answer, authorization)
+                        continue
+                    if answer.status < 400 or answer.status == 404:
+                        self._sign_in.accept()
             if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
                 raise storage_refuses(answer)
             if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):

@@ -12,12 +12,18 @@ from registries.oci.errors import CredentialsRefused
 class LoginGuard(Protocol):
     """Asked before each request that carries a password, a key or what is signed with one. Thread-safe."""
 
-    def sending(self, *, alone: bool = False) -> AbstractContextManager[None]:
-        """Return a block in which the credentials may be sent.
+    @property
+    def proven(self) -> bool:
+        """Whether the credentials have been accepted a moment ago: then several may send them at once."""
 
-        With ``alone``, and until :meth:`accepted` was called, nobody else sends the same credentials meanwhile. Blocks
-        of one thread may lie within each other. A CredentialsRefused that leaves the block is remembered for all.
-        Raises CredentialsRefused where the credentials were refused before, and what waiting raises.
+    def look(self) -> None:
+        """Raise CredentialsRefused where the credentials were refused, as far as is known."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a block in which nobody else tries the same credentials. Blocks of one thread may lie in each other.
+
+        A CredentialsRefused that leaves the block is remembered for all. Raises CredentialsRefused where the
+        credentials were refused before, and what waiting raises.
         """
 
     def accepted(self) -> None:
@@ -30,9 +36,14 @@ class LoginGuard(Protocol):
 class NoGuard:
     """For credentials that a person has just typed and tries once."""
 
+    proven = True
+
+    def look(self) -> None:
+        """As :meth:`LoginGuard.look`."""
+
     @contextmanager
-    def sending(self, *, alone: bool = False) -> Iterator[None]:
-        """As :meth:`LoginGuard.sending`; keeps nobody waiting."""
+    def alone(self) -> Iterator[None]:
+        """As :meth:`LoginGuard.alone`; keeps nobody waiting."""
         yield
 
     def accepted(self) -> None:
@@ -40,3 +51,14 @@ class NoGuard:
 
     def refused(self, error: CredentialsRefused) -> None:
         """As :meth:`LoginGuard.refused`."""
+
+
+@contextmanager
+def sending(guard: LoginGuard) -> Iterator[None]:
+    """The block of one request with the credentials: beside others where they are proven, else alone."""
+    if guard.proven:
+        guard.look()
+        yield
+    else:
+        with guard.alone():
+            yield

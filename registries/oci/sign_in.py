@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
@@ -177,6 +176,8 @@ class SignIn:
 
         Raises CredentialsRefused. Proven once more a moment ago, it is not sent again.
         """
+        if self._refusals:
+            raise self._refusals[0]
         stored = self._has_login and self._logins is None and self._method in {"basic", "static"}
         if not stored or time.monotonic() < self._prove_again_at:
             return
@@ -184,17 +185,25 @@ class SignIn:
         with contextlib.suppress(NotARegistry, AccessDenied, ServerError):  # what these say is nothing of the password
             self._prove(self._method, sent, {})
 
-    def sending(self, authorization: str) -> AbstractContextManager[None]:
-        """Return the block in which a request to the registry with this Authorization header may be sent.
-
-        One that carries the stored credentials, not a token, asks the guard. Raises as :meth:`LoginGuard.sending`.
-        """
+    def carries_login(self, authorization: str) -> bool:
+        """Whether a request to the registry with this Authorization header carries the stored credentials, no token."""
         stored = bool(authorization) and self._logins is None and self._method in {"basic", "static"}
-        return self._guard.sending() if stored or self._endpoint.headers else nullcontext()
+        return stored or bool(self._endpoint.headers)
 
-    def sending_plain(self, authorization: str) -> AbstractContextManager[None]:
-        """As :meth:`sending`, for the header that :meth:`plain` has given."""
-        return self._guard.sending() if authorization or self._endpoint.headers else nullcontext()
+    @contextlib.contextmanager
+    def sending(self, *, login: bool) -> Iterator[None]:
+        """The block of one request, and of what is made of its answer; ``login``: it carries the stored credentials.
+
+        Raises CredentialsRefused, and what waiting for others raises.
+        """
+        login = login or bool(self._endpoint.headers)
+        if login and not self._guard.proven:
+            with self._lock, self._guard.alone():
+                yield
+        else:
+            if login:
+                self._guard.look()
+            yield
 
     @contextlib.contextmanager
     def proving(self) -> Iterator[None]:
@@ -202,7 +211,7 @@ class SignIn:
         if not self._is_known or self._logins is not None:
             yield
             return
-        with self._lock, self._guard.sending(alone=True):
+        with self._lock, self._guard.alone():
             yield
 
     def accept(self) -> None:
@@ -255,7 +264,7 @@ class SignIn:
         if self._logins is not None:
             self._prove_by(method, authorization, offered)
             return
-        with self._guard.sending(alone=True):
+        with self._guard.alone():
             self._prove_by(method, authorization, offered)
 
     def _prove_by(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
@@ -314,7 +323,7 @@ class SignIn:
         """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedAnswer and what the transport raises."""
         if not self._has_login or self._logins is not None:
             return self._ask_token_service(scope)
-        with self._guard.sending(alone=True):
+        with self._guard.alone():
             token = self._ask_token_service(scope)
             self._guard.accepted()
             return token
@@ -351,7 +360,7 @@ class SignIn:
 
     def _get_root(self, authorization: str) -> Answer:
         headers = {"Authorization": authorization} if authorization else {}
-        with self._guard.sending() if self._endpoint.headers else nullcontext():
+        with self.sending(login=False):
             answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
         if answer.origin != self._transport.home and (answer.status == 401 or self._is_known):
             raise RedirectRefused(
