@@ -11,10 +11,11 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from console import kept
+from console.scope import current
 from inventory.models import Image, Manifest, Tag
 from scanning import database
 from scanning.engines.base import RiskCategory
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, Scan
 from scanning.models.run import ACTIVE
 
 OUTDATED = timedelta(days=7)  # results that are older than the vulnerability database by more
@@ -62,7 +63,10 @@ def count() -> dict[str, int]:
 
 def _left_out() -> Q:
     """What cannot be scanned, and what is being scanned."""
-    return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
+    busy = Q(image__scan_state__in=ACTIVE)
+    if current() is not None:  # a scan through a registry that is hidden from somebody keeps theirs from nothing
+        busy &= Q(Exists(Scan.objects.filter(image=OuterRef("image"), state__in=ACTIVE)))
+    return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | busy
 
 
 def _conditions() -> dict[Reason, Q | Exists]:

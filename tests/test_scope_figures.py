@@ -272,7 +272,7 @@ def test_an_image_held_by_both_is_seen_by_its_tags_here(two: tuple[Registry, Reg
     assert client.get(reverse("inventory:image-list"), {"q": _theirs.digest}).context["page"].rows == []
 
 
-def test_it_is_no_scan_of_whoever_is_limited_but_is_not_started_twice(
+def test_a_scan_through_a_registry_that_is_hidden_is_neither_waited_for_nor_cancelled(
     two: tuple[Registry, Registry, Tag, Tag],
 ) -> None:
     here, there, mine, _theirs = two
@@ -281,9 +281,12 @@ def test_it_is_no_scan_of_whoever_is_limited_but_is_not_started_twice(
     run_of(there_too)
     client = signed_in(limited(here))
     client.post(reverse("scanning:scan"), {"ids": [mine.pk]})
-    assert Scan.objects.count() == 1
+    theirs, ours = Scan.objects.order_by("pk")
+    assert (theirs.registry, ours.registry, ours.image) == (there, here, theirs.image)
+    client.post(reverse("scanning:scan"), {"ids": [mine.pk]})
+    assert Scan.objects.count() == 2
     client.post(reverse("scanning:cancel"), {"ids": [mine.pk]})
-    assert Scan.objects.get().state == State.QUEUED
+    assert list(Scan.objects.order_by("pk").values_list("state", flat=True)) == [State.QUEUED, State.CANCELLED]
     assert client.get(reverse("scanning:run-list")).context["page"].rows[0].requested_by is not None
 
 

@@ -27,6 +27,7 @@ from registries.models import Registry
 from scanning import tasks
 from scanning.launch import cancel, launch
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, PackageVulnerability, Scan, SecretFinding
+from scanning.recommended import recommended
 from tests.fakes import images
 from tests.fakes.registry import Answer, Body, FakeRegistry, Fault, Headers, Real, Request, Route, Status, blob, blobs
 from tests.people import person
@@ -505,6 +506,10 @@ def test_nobody_waits_for_a_scan_through_a_registry_that_is_hidden_from_them(wor
             return launch(tag_ids=[tag.pk], requested_by=user).queued
 
     (theirs,) = launched(world.them, mirrored)
+    Image.objects.update(last_scanned_at=None)  # which would recommend it
+    for user, tags in ((world.them, []), (world.us, [world.tag]), (None, [])):
+        with scope.within(scope.of(user)):
+            assert list(recommended()) == tags
     (ours,) = launched(world.us, world.tag)
     assert (theirs.registry, ours.registry) == (world.theirs, world.ours)
     assert theirs.image == ours.image
