@@ -79,8 +79,8 @@ def find_directories(data: Data) -> list[Directory]:
     that check the length of the comment.
     """
     origin = max(len(data) - TAIL, 0)
-    if isinstance(data, bytes) and data.find(b"\x06", origin) < 0:  # most files; finding one byte is fast
-        return []
+    if isinstance(data, bytes) and (data.find(b"\x06", origin) < 0 or data.rfind(END, origin) < 0):
+        return []  # most files; finding one byte is fast
     tail = bytes(data[origin:])
     found: list[Directory] = []
     at, tried = len(tail), 0
