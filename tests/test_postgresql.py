@@ -15,6 +15,8 @@ __all__ = ["postgres_server"]
 
 ROOT = Path(__file__).parents[1]
 FILES = (
+    "tests/console/test_schema.py::test_a_database_of_another_age_is_told_with_what_differs_and_what_to_do",
+    "tests/registries/test_events.py",
     "tests/registries/test_limit_workers.py",
     "tests/scanning/test_lanes.py",
     "tests/scanning/test_leave.py",
