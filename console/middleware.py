@@ -7,7 +7,7 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.contrib.messages import get_messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
 from console import scope, toasts
@@ -28,6 +28,18 @@ class NoStoreMiddleware:
         if "no-store" not in response.headers.get("Cache-Control", ""):
             response.headers["Cache-Control"] = "no-store, private"
         return response
+
+
+class AddressMiddleware:
+    """Nothing is at an address with a zero character: PostgreSQL looks for no such name, but raises."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path_info:
+            raise Http404
+        return self.get_response(request)
 
 
 class PreferencesMiddleware:

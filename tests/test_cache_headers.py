@@ -41,6 +41,8 @@ def test_no_answer_of_any_address_is_kept_by_a_cache(
     assert kept == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_nor_is_one_of_django_admin_or_of_what_is_not_there(rows: dict[str, Any]) -> None:
     client = Client()
     client.force_login(person("administrator", username="root", is_staff=True, is_superuser=True))

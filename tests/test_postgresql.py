@@ -15,8 +15,10 @@ __all__ = ["postgres_server"]
 
 ROOT = Path(__file__).parents[1]
 FILES = (
+    "tests/console/test_schema.py::test_a_database_of_another_age_is_told_with_what_differs_and_what_to_do",
     "tests/inventory/test_resolve.py",
     "tests/isolation/test_copies.py::test_two_registries_that_are_scanned_at_once_come_to_one_image",
+    "tests/registries/test_events.py",
     "tests/registries/test_limit_workers.py",
     "tests/registries/test_login_guard.py",
     "tests/scanning/test_lanes.py",

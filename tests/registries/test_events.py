@@ -206,6 +206,8 @@ def put(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
 PLACES = [(report, path) for report in REPORTS for path in places(report)]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_any_value_at_any_place_of_a_report_is_no_error(registry: Registry, secret: str) -> None:
     refused = {
         (str(path), str(odd)[:30]): status
@@ -236,7 +238,8 @@ def test_a_length_that_is_none_is_no_error(registry: Registry, secret: str, leng
 def test_an_address_with_odd_characters_is_one_that_is_not_there(registry: Registry, secret: str, key: str) -> None:
     client = Client(raise_request_exception=False)
     for url in (f"/registries/events/{key}/", f"/registries/events/{key}/{key}/"):
-        assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}
+        answer = client.post(url, b"{}", content_type="application/json")
+        assert answer.status_code == 404 if "%00" in key else answer.status_code in {401, 404}
     url = f"/registries/events/{registry.push_address.key}/{key}/"
     assert client.post(url, b"{}", content_type="application/json").status_code in {401, 404}
 
