@@ -101,22 +101,27 @@ def here(**conditions: Any) -> Exists:
 
 
 def matches(vulnerability: Vulnerability) -> QuerySet[PackageVulnerability]:
-    """Return the packages in use that have ``vulnerability``, those in most images first, each once.
-
-    ``partly`` says of each whether there are images that hold the package in a variant without the vulnerability.
-    """
+    """Return the packages in use that have ``vulnerability``, those in most images first, each once."""
     rows = PackageVulnerability.objects.filter(vulnerability=vulnerability, package__images__gt=0)
     rows = _once(rows.filter(in_use("variant")), "package", "vulnerability").select_related("package")
-    others = PackageVariant.objects.filter(in_use("pk"), package=OuterRef("package"))
-    without = others.exclude(
-        pk__in=PackageVulnerability._base_manager.filter(vulnerability=vulnerability).values("variant")
-    )
-    rows = rows.annotate(partly=Case(When(package__varied=True, then=Exists(without)), default=Value(False)))
     if current() is None:
         return rows.order_by("-package__images", "package__name", "pk")
     held = PackageReach.objects.filter(package=OuterRef("package")).order_by().values("package")
     most = Subquery(held.annotate(n=Sum("images")).values("n"))
     return rows.annotate(held=most).order_by("-held", "package__name", "pk")
+
+
+def partly(vulnerability: Vulnerability, rows: Iterable[PackageVulnerability]) -> set[int]:
+    """Return the ids of those packages that images also hold in a variant without ``vulnerability``.
+
+    In one query; in none where the variants of no package differ.
+    """
+    varied = [row.package_id for row in rows if row.package.varied]
+    if not varied:
+        return set()
+    having = PackageVulnerability._base_manager.filter(vulnerability=vulnerability).values("variant")
+    without = PackageVariant.objects.filter(in_use("pk"), package__in=varied).exclude(pk__in=having)
+    return set(without.values_list("package_id", flat=True))
 
 
 def matches_of(package: Package) -> QuerySet[PackageVulnerability]:

@@ -69,6 +69,7 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
         "vulnerability": found,
         "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
         "matches": shown[:MATCHES_SHOWN],
+        "partly": seen.partly(found, shown),
         "more_matches": len(shown) > MATCHES_SHOWN,
         "columns_url": reverse("scanning:affected-columns", args=[found.pk]),
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
