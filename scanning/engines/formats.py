@@ -146,7 +146,7 @@ MAGICS: tuple[tuple[bytes, str, Check], ...] = (
 _BY_FIRST: dict[bytes, tuple[tuple[bytes, str, Check], ...]] = {
     first: tuple(magic for magic in MAGICS if magic[0][:2] == first) for first in {magic[0][:2] for magic in MAGICS}
 }
-# at other places: offset, bytes, what it is, and where the first byte of what is checked lies
+# offsets of the magic numbers of disk images
 _ISO, _EXT, _EROFS, _BTRFS = 32769, 1080, 1024, 65600
 _APPENDED = re.compile(
     rb"\x1f\x8b\x08[\x00-\x1f]|\x1f\x9d\x90|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
