@@ -291,10 +291,8 @@ class _ZipMember:
             return self._data[self._begin : self._begin + self._header.packed]
         if self._header.method != STORED:
             return self._data[self._begin :]
-        end = zip_reader.find(self._data, b"PK", self._begin, len(self._data))  # of the descriptor, or the next header
-        while end >= 0 and bytes(self._data[end + 2 : end + 4]) not in (b"\x07\x08", b"\x03\x04", b"\x01\x02"):
-            end = zip_reader.find(self._data, b"PK", end + 2, len(self._data))
-        self.end = len(self._data) if end < 0 else end
+        following = zip_reader.FOLLOWING.search(self._data, self._begin)
+        self.end = following.start() if following else len(self._data)
         return self._data[self._begin : self.end]
 
     def _unpacked(

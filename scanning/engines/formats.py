@@ -146,10 +146,10 @@ MAGICS: tuple[tuple[bytes, str, Check], ...] = (
 _BY_FIRST: dict[bytes, tuple[tuple[bytes, str, Check], ...]] = {
     first: tuple(magic for magic in MAGICS if magic[0][:2] == first) for first in {magic[0][:2] for magic in MAGICS}
 }
-# at other places: offset, bytes, what it is, and where the first byte of what is checked lies
+# offsets of the magic numbers of disk images
 _ISO, _EXT, _EROFS, _BTRFS = 32769, 1080, 1024, 65600
 _APPENDED = re.compile(
-    rb"\x1f\x8b\x08[\x00-\x1f]|\x1f\x9d[\x09-\x10\x89-\x90]|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
+    rb"\x1f\x8b\x08[\x00-\x1f]|\x1f\x9d\x90|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
     rb"|\x04\x22\x4d\x18|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|MSCF\x00\x00\x00\x00|hsqs|07070[127]|!<arch>\n|\xed\xab\xee\xdb"
     rb"|\x89LZO\x00\r\n\x1a\n|\x5d\x00\x00[\x00-\xff]{10}\x00|ustar",
     re.DOTALL,

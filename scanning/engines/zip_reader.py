@@ -8,6 +8,7 @@ Sections are those of PKWARE's APPNOTE.TXT 6.3.10.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from scanning.engines.tar_fields import Data
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+FOLLOWING = re.compile(rb"PK(?:\x07\x08|\x03\x04|\x01\x02)")  # what may stand behind a file
 END64, LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
 SPANNED = (b"PK\x07\x08", b"PK00")  # stands before the first header of an archive in pieces, also where it is but one
 TAIL = 65_535 + 22  # of a file, in which the end record lies
