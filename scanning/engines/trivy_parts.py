@@ -22,12 +22,19 @@ MOST = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
 
 
 def make_empty_database(folder: Path) -> Path:
-    """Make a vulnerability database without vulnerabilities in ``folder`` and return it."""
-    folder.mkdir(exist_ok=True)
-    bbolt_write.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
+    """Make a vulnerability database without vulnerabilities in ``folder`` and return it. Raises EngineError."""
     far = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
     metadata = {"Version": SCHEMA, "NextUpdate": "2099-01-01T00:00:00Z", **far}
-    (folder / "metadata.json").write_text(json.dumps(metadata))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        bbolt_write.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+    except OSError as error:
+        raise EngineError(
+            f"The packages could not be laid out for Trivy: {error.strerror}.",
+            "Check the free space and the rights of the data folder.",
+            retry=True,
+        ) from error
     return folder
 
 

@@ -120,8 +120,9 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
     """
     if not turn.whole:
         # Nobody asks what is wrong with the layers by themselves, and it may be more than a report can hold.
-        reader = replace(tool, database=_nothing_listed(tool, turn))
-        _report, learnt = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
+        with _nothing_listed(tool, turn) as empty:
+            reader = replace(tool, database=empty)
+            _report, learnt = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
         return Told(None, learnt)
     try:
         return _alone(tool, turn, tool.database, check=check)
@@ -133,7 +134,8 @@ def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
 
 def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
     """Return the same of an image with more vulnerabilities than a report can hold."""
-    told = _alone(tool, turn, _nothing_listed(tool, turn), check=check)
+    with _nothing_listed(tool, turn) as empty:
+        told = _alone(tool, turn, empty, check=check)
     assert told.report is not None  # noqa: S101 (asked for)
     if told.report.system is None:
         raise TooMuchAtOnce(
@@ -146,11 +148,17 @@ def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
     return Told(replace(told.report, matches=matches, vulnerabilities=vulnerabilities), told.learnt)
 
 
-def _nothing_listed(tool: Tool, turn: Turn) -> DatabaseFacts | None:
-    """Return a database in place of the tool's that lists no vulnerabilities."""
+@contextmanager
+def _nothing_listed(tool: Tool, turn: Turn) -> Iterator[DatabaseFacts | None]:
+    """Give a database in place of the tool's that lists no vulnerabilities, and goes at the end."""
     if tool.database is None:
-        return None
-    return replace(tool.database, folder=make_empty_database(turn.scratch / "no-vulnerabilities"))
+        yield None
+        return
+    folder = turn.scratch / "no-vulnerabilities"
+    try:
+        yield replace(tool.database, folder=make_empty_database(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Check) -> Told:
