@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TypeVar
 
 from django.db import IntegrityError, models, transaction
@@ -26,20 +28,19 @@ def retire_tags(listed: Mapping[int, Names]) -> int:
     Only for repositories whose listing has ended without an error. Returns how many tags are gone. Of the tags that are
     known, KNOWN_AT_ONCE are in memory at a time.
     """
-    rows = Tag.objects.filter(repository_id__in=listed).order_by("pk").values_list("pk", "repository_id", "name")
-    count = after = 0
-    while known := list(rows.filter(pk__gt=after)[:KNOWN_AT_ONCE]):
-        after = known[-1][0]
+    rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
+    gone = array("q")
+    known = rows.iterator(chunk_size=2000)
+    while part := list(islice(known, KNOWN_AT_ONCE)):
         unlisted: dict[int, dict[int, int]] = {}
-        for pk, repository_id, name in known:
+        for pk, repository_id, name in part:
             unlisted.setdefault(repository_id, {})[Names.key(name)] = pk
         for repository_id, candidates in unlisted.items():
             listed[repository_id].take_from(candidates)
-        gone = sorted(pk for candidates in unlisted.values() for pk in candidates.values())
-        for batch in _slices(gone):
-            Tag.objects.filter(pk__in=batch).delete()
-        count += len(gone)
-    return count
+            gone.extend(candidates.values())
+    for batch in _slices(gone):
+        Tag.objects.filter(pk__in=batch).delete()
+    return len(gone)
 
 
 def retire_repositories(keys: Sequence[int]) -> int:
