@@ -87,6 +87,7 @@ def main() -> None:
             "TALLYMAN_SCAN_WORKERS": "1",
         }
         first = Machine(Path(name) / "first", postgres.url, root=options.tallyman, **variables)
+        first.environment["TALLYMAN_SERVES"] = "true"  # so that rules come from there
         second = Machine(Path(name) / "second", postgres.url, root=options.tallyman, **variables)
         try:
             first.manage("migrate", "--verbosity", "0")

@@ -15,7 +15,7 @@ from tests.scanning.test_scan import DEBIAN
 
 __all__ = ["postgres_server"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BEGIN = """
 from django.core.management import call_command
@@ -106,7 +106,9 @@ def scanned(machine: Machine) -> list[tuple[str, str, str]]:
         rows = machine.rows(SCANS)
         return None if not rows or {"queued", "running"} & {str(row[0]) for row in rows} else rows  # type: ignore[return-value]
 
-    found: list[tuple[str, str, str]] = eventually(ended, what=f"the end of the scans {machine.rows(SCANS)}")
+    found: list[tuple[str, str, str]] = eventually(
+        ended, seconds=200, what=f"the end of the scans {machine.rows(SCANS)}"
+    )
     return found
 
 
