@@ -19,7 +19,7 @@ from tests.benchmarks.console import descendants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Served:
@@ -63,7 +63,7 @@ class Served:
         except requests.RequestException:
             return False
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 90) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 200) -> None:
         ends = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, self.log.read_text()
