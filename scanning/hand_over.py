@@ -15,6 +15,7 @@ from inventory import sharing, summary
 from inventory.models import Image
 from registries.models import Registry
 from registries.oci.errors import RegistryError
+from scanning import image_coverage
 from scanning.layers import LayerError
 from scanning.models import CategoryResult, JoinedScan, Scan
 
@@ -89,3 +90,4 @@ def _note_failure(image_id: int, scan: Scan, error: RegistryError | LayerError |
                 "ended_at": now,
             },
         )
+    image_coverage.write([image_id])
