@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -66,7 +67,8 @@ class Machine(RealWorker):
     def end(self) -> None:
         """Stop the worker, and kill what is left of it."""
         if self.process is not None and self.process.poll() is None:
-            self.stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # others must be ended too
+                self.stop()
         ends = time.monotonic() + 10
         while (left := tree(self.folder)) and time.monotonic() < ends:
             time.sleep(0.1)
