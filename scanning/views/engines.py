@@ -136,7 +136,8 @@ def _runs() -> str:
         "could lie about those it has in common with others."
     )
     if settings.SCANS_PER_WORKER == 1:
-        return f"{_('Each image has a run of its own.')} {shared}"
+        alone = _("Each image has a run of its own.")
+        return f"{alone} {shared}"
     return "{} {}".format(
         _(
             "Up to %(n)d small images of one registry that are scanned at the same time share a run; images of two "
