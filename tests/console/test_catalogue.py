@@ -166,6 +166,7 @@ def test_what_was_not_looked_at_is_told_in_chinese_with_its_path() -> None:
         notes.add(f"over {4.5:.1f} GiB", f"var/disk-{n}.img")
     with translation.override("zh-hans"):
         assert tell("; ".join(notes.lines())) == (
-            "1 个文件位于加密的压缩包中：srv/a; b.zip; 3 个文件超过 4.5 GiB，例如 var/disk-0.img, var/disk-1.img, var/disk-2.img"
+            "1 个文件位于加密的压缩包中：srv/a; b.zip; 3 个文件超过 4.5 GiB，例如 "
+            "var/disk-0.img, var/disk-1.img, var/disk-2.img"
         )
         assert tell("Something new; 2 more for other reasons") == "Something new; 另有 2 个文件因其他原因未检查"
