@@ -204,12 +204,13 @@ made = Image.objects.bulk_create(
     for n in range({count})
 )
 manifests = Manifest.objects.bulk_create(
-    Manifest(digest=digest(f"manifest {part} {{n}}"), kind="image", image=image, size=9) for n, image in enumerate(made)
+    Manifest(digest=digest(f"manifest {part} {{n}}"), kind="image", image_digest=image.image_id, size=9)
+    for n, image in enumerate(made)
 )
 tags = Tag.objects.bulk_create(
-    Tag(repository=repository, registry=registry, name=str(n), manifest=manifest, image=manifest.image,
+    Tag(repository=repository, registry=registry, name=str(n), manifest=manifest, image=image,
         digest=manifest.digest, address=f"{{registry.host}}/team/app-{part}", size=9)
-    for n, manifest in enumerate(manifests)
+    for n, (manifest, image) in enumerate(zip(manifests, made))
 )
 launch(tag_ids=[tag.pk for tag in tags], requested_by=None, lane=30, categories=["malware"])
 """
