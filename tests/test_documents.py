@@ -40,5 +40,18 @@ def test_every_test_and_command_that_the_table_of_faults_names_is_there() -> Non
     ]
 
 
+def test_every_test_that_the_documents_of_threats_name_is_there() -> None:
+    for document in ("docs/threats.md", "SECURITY.md"):
+        text = (ROOT / document).read_text()
+        rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+        named = set(re.findall(r"`(tests/[\w/]+\.py|test_\w+\.py)`", rows))
+        assert named
+        there = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
+        there |= {name.rsplit("/", 1)[1] for name in there}
+        assert not named - there
+        commands = re.findall(r"python -m tests\.benchmarks\.(\w+)", text)
+        assert not [name for name in commands if not (ROOT / "tests" / "benchmarks" / f"{name}.py").exists()]
+
+
 def run_make(*arguments: str) -> str:
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
