@@ -70,7 +70,7 @@ class World:
         image = image_of(self.tag)
         findings = {
             model.__name__: sorted(
-                model._base_manager.filter(package__image_packages__image=image).values_list("pk", "severity")
+                model._base_manager.filter(variant__image_packages__image=image).values_list("pk", "severity")
                 if model is PackageVulnerability
                 else model._base_manager.filter(image=image).values_list("pk")
             )
