@@ -11,15 +11,18 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db.models import Sum
 from django.utils import timezone
 
 from console import scope
 from console.jobs.models import State
 from console.models import Team
 from inventory import tasks as inventory_tasks
+from inventory.content import LayerFact, ManifestFact, store
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.events import Change
 from registries.models import PushEvent, Registry
+from registries.oci.manifests import MAX_SIZE
 from registries.oci.transport import Transport
 from registries.receive import take_up
 from registries.remove import request_removal
@@ -407,3 +410,12 @@ def test_a_registry_that_goes_while_its_scan_of_what_we_share_waits(world: World
     assert image_of(world.tag).is_shared
     assert image_of(world.tag).security == Image.Security.AT_RISK
     assert image_of(world.tag).scan_state == Image.ScanState.SCANNED
+
+
+def test_layers_that_claim_to_be_endless_do_not_end_the_preview_of_others() -> None:
+    registry = factories.registry()
+    layers = tuple(LayerFact(factories.digest(), MAX_SIZE, images.OCI_LAYER) for _number in range(1000))
+    fact = ManifestFact(factories.digest(), Manifest.Kind.IMAGE, image_id=factories.digest(), layers=layers)
+    store([fact], registry_id=registry.pk)
+    total = Layer.objects.aggregate(total=Sum("size"))["total"]
+    assert total * 100_000 < 1 << 63  # as many manifests of that kind
