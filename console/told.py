@@ -33,6 +33,7 @@ CLAUSES = (  # what the sentences of registries.oci and scanning.layers are fill
     gettext_noop("is for another address"),
     gettext_noop("is not to be trusted"),
     gettext_noop("is an image and an index at once"),
+    gettext_noop("is of the old and of a newer form at once"),
     gettext_noop("states another media type than the registry"),
     gettext_noop("has no proper list of contents, or one that is too long"),
     gettext_noop("lacks a descriptor"),

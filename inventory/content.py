@@ -24,6 +24,7 @@ from registries.oci.manifests import Descriptor, Platform
 Row = TypeVar("Row", bound=models.Model)
 
 LOOK_UP = 500
+LARGEST_CLAIM = 1 << 36  # bytes of a layer that nobody has pulled: sums over all layers must fit 63 bits
 SEEN_EVERY = timedelta(days=7)  # Manifest.seen_at is written no more often
 
 
@@ -222,7 +223,11 @@ def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -
     known = {row.digest for row in _rows(Layer, "digest", wanted)}
     Layer.objects.bulk_create(
         [
-            Layer(digest=digest, size=wanted[digest].size, media_type=wanted[digest].media_type)
+            Layer(
+                digest=digest,
+                size=min(wanted[digest].size, LARGEST_CLAIM),
+                media_type=wanted[digest].media_type,
+            )
             for digest in sorted(wanted.keys() - known)
         ],
         ignore_conflicts=True,

@@ -1,8 +1,10 @@
 """Which registry holds which layer: one that has delivered it, or that answers right what is asked of its content.
 
 A digest is no secret, so that a registry names a layer says nothing. When a layer is pulled for the first time, a few
-short parts of it, at places that nobody can foresee, are remembered by a keyed hash. Another registry that names the
-layer is asked for these parts (HTTP Range): that shows the same as a pull would, in some hundred bytes.
+short parts of it are remembered by a keyed hash: some at places that nobody can foresee, and its end, which in packed
+layers is a checksum of all that is in it. Another registry that names the layer is asked for these parts (HTTP Range):
+that shows the same as a pull would, in some hundred bytes. Where a part could be guessed nothing is asked, and the
+layer is pulled.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from django.db import IntegrityError, transaction
-from django.db.models import BigIntegerField, BinaryField, Case, CharField, Exists, Field, OuterRef, Value, When
+from django.db.models import BigIntegerField, BinaryField, Case, CharField, Exists, Field, OuterRef, Q, Value, When
 from django.utils.crypto import salted_hmac
 
 from inventory.models import Layer, RegistryLayer
@@ -24,9 +26,11 @@ from registries.clients import RegistryClient
 from registries.oci.errors import Unreachable
 from registries.oci.manifests import Descriptor
 
-SAMPLES = 4
+SAMPLES = 5  # the last one at the end
 SAMPLE_BYTES = 64
+VARIED = 24  # different bytes in a part that nobody guesses: packed data has some 57, zeros or what repeats has few
 SMALL_BYTES = 64 * 1024  # a smaller blob is pulled: that takes one request
+USUAL = "sha256:"  # how diff IDs begin
 _PLACE_BYTES, _HASH_BYTES = 8, 32
 
 
@@ -58,7 +62,9 @@ class Taken:
 
     @property
     def samples(self) -> bytes:
-        """The parts as they are kept; none where the blob is too small for any."""
+        """The parts as they are kept; none where the blob is too small for any, or one could be guessed."""
+        if any(len(set(self.parts[place])) < VARIED for place in self.places):
+            return b""
         return b"".join(place.to_bytes(_PLACE_BYTES) + _hash(self.parts[place]) for place in self.places)
 
 
@@ -82,10 +88,15 @@ def known(digests: Iterable[str], *, registry_id: int) -> dict[str, Known]:
 
 
 def record_pulled(pulled: Mapping[int, Pulled], *, registry_id: int) -> None:
-    """Write what pulls from a registry have proven of layers (by primary key), and that it holds them."""
+    """Write what pulls from a registry have proven of layers (by primary key), and that it holds them.
+
+    A diff ID that is known by SHA-256 is not replaced by one of another algorithm, which some config alone asks for.
+    """
     if not pulled:
         return
-    Layer.objects.filter(pk__in=sorted(pulled)).update(
+    others = [key for key, each in pulled.items() if not each.diff_id.startswith(USUAL)]
+    known = Q(pk__in=others, verified=True, diff_id__startswith=USUAL)
+    Layer.objects.filter(~known, pk__in=sorted(pulled)).update(
         verified=True,
         diff_id=_each({key: each.diff_id for key, each in pulled.items()}, CharField()),
         size=_each({key: each.size for key, each in pulled.items()}, BigIntegerField()),
@@ -134,11 +145,12 @@ def taking(blob: AbstractContextManager[BinaryIO], taken: Taken) -> Iterator[Bin
 
 
 def begin(blob: Descriptor) -> Taken:
-    """Return what notes parts of ``blob`` as it is read: one at a random place in each of SAMPLES equal spans."""
+    """Return what notes parts of ``blob`` as it is read: at a random place in each of equal spans, and at its end."""
     if not blob.size_known or blob.size < SMALL_BYTES:
         return Taken(())
-    span = blob.size // SAMPLES
-    return Taken([number * span + secrets.randbelow(span - SAMPLE_BYTES) for number in range(SAMPLES)])
+    span = (blob.size - SAMPLE_BYTES) // (SAMPLES - 1)
+    places = [number * span + secrets.randbelow(span - SAMPLE_BYTES) for number in range(SAMPLES - 1)]
+    return Taken([*places, blob.size - SAMPLE_BYTES])
 
 
 class _Taking(io.RawIOBase):

@@ -24,6 +24,7 @@ def share(image: Image) -> int:
     Returns the id of that row: ``image`` itself becomes it where there is none. Belongs into a transaction.
     """
     rows = Image.objects.filter(image_id=image.image_id, registry=None).values_list("pk", flat=True)
+    rows = rows.select_for_update()  # it may be about to go, where no tag hangs on it: see retire.prune()
     shared = rows.first()
     if shared is None:
         try:

@@ -72,9 +72,17 @@ def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: s
     )
 
 
-def record_waiting(image_ids: Iterable[int], *, reason: str) -> None:
-    """Write why the queued scans of these images wait."""
-    Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED).update(scan_reason=reason)
+def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: str) -> None:
+    """Write why queued scans wait, each given by the ids of its image and of the registry that it pulls from.
+
+    An image that shows a scan through another registry keeps the reason of that: not all who see it see both.
+    """
+    by_registry: dict[int | None, list[int]] = defaultdict(list)
+    for image_id, registry_id in scans:
+        by_registry[registry_id].append(image_id)
+    for registry_id, image_ids in by_registry.items():
+        rows = Image.objects.filter(pk__in=image_ids, scan_state=Image.ScanState.QUEUED, scanned_from=registry_id)
+        rows.update(scan_reason=reason)
 
 
 def held(image_id: int) -> Image | None:

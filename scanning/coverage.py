@@ -62,8 +62,9 @@ def of(image: Image, category: str) -> Coverage:
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)
     facts = database.current() if result.database_updated_at else None
-    # The reason may name the registry that the scan has pulled from.
-    told = current() is None or sees(result.scan.registry_id if result.scan else None)
+    # Why a scan failed may name the registry that it has pulled from; the other reasons tell of the content alone.
+    failed = result.outcome == CategoryResult.Outcome.FAILED
+    told = not failed or current() is None or sees(result.scan.registry_id if result.scan else None)
     return Coverage(
         outcome=result.outcome,
         busy=busy,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -19,6 +21,9 @@ from scanning import image_coverage
 from scanning.layers import LayerError
 from scanning.models import CategoryResult, JoinedScan, Scan
 
+SHORT = timedelta(minutes=1)  # that a scan waits for its registry before another one is asked
+PAUSE = timedelta(seconds=15)  # before it is
+
 
 def hand_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> None:
     """Have another registry that holds the image asked where this one does not deliver it.
@@ -34,7 +39,22 @@ def hand_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure)
     run.postpone(until=database_now(), reason=_("Another registry that holds this image is asked."))
 
 
-def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> bool:
+def ask_meanwhile(run: JobRun[Scan], *, until: datetime) -> None:
+    """Have another registry that holds the image asked where this one wants to be left alone until ``until``.
+
+    Raises Postponed then. Nothing has failed by that; and where the other wants the same, the turn comes back.
+    """
+    is_shared = Image.objects.filter(pk=run.job.image_id, registry=None).exists()
+    if not is_shared or until < database_now() + SHORT:
+        return
+    with transaction.atomic():
+        if not _ask_another(run, None):
+            return
+    run.postpone(until=database_now() + PAUSE, reason=_("Another registry that holds this image is asked."))
+
+
+def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:
+    """Have the scan go on through another registry; ``error`` is why this one does not deliver, if it does not."""
     scan = run.job
     # Where only its tag is gone, any other one does, and nobody has failed.
     failed = scan.registry_id if scan.tag_id is not None else None
@@ -53,7 +73,7 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
                 return False
     except IntegrityError:  # the image is being scanned through that one
         return False
-    if failed is not None:
+    if failed is not None and error is not None:
         parted = sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
         if parted is not None:
             _note_failure(parted, scan, error)

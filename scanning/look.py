@@ -172,7 +172,8 @@ class Look:
             layers_pulled=len(self._pulled),
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
             unseen=[str(why) for why in dict.fromkeys(self._unseen.values())],
-            proven=bool(self._all) and not self._unseen,  # else it has raised
+            # Else it has raised. In the oldest form no config says of which layers an image is: it has none to share.
+            proven=bool(self._all) and not self._unseen and self._source.diff_ids is not None,
         )
 
     def _see_whatever_fails(self) -> ImageReport | None:
@@ -237,7 +238,8 @@ class Look:
         known_layers = holding.known((layer.digest for layer in absent), registry_id=self._registry_id)
         self._known |= known_layers
         self._holds |= {digest for digest, each in known_layers.items() if each.held}
-        self._proven |= {digest: each.diff_id for digest, each in known_layers.items() if each.diff_id}
+        told = {digest: each.diff_id for digest, each in known_layers.items() if each.diff_id}
+        self._proven = told | self._proven  # ours may be of the algorithm that the config asks for
         proven = [layer for layer in absent if self._is_proven(layer)]
         known = {self._diff_id(layer) for layer in proven}
         if self._session:

@@ -27,7 +27,7 @@ from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited
 from scanning import installed, refused
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
-from scanning.hand_over import hand_over
+from scanning.hand_over import ask_meanwhile, hand_over
 from scanning.layers import LayerError, StoreFull
 from scanning.look import Look, Seen, Source
 from scanning.models import Scan
@@ -63,6 +63,7 @@ def scan_image(run: JobRun[Scan]) -> None:
             until = by_database(error.retry_at)
             if isinstance(error, AccountLocked) and scan.registry is not None:
                 refused.hold_back(scan.registry, until=until, reason=error.reason)
+            ask_meanwhile(run, until=until)
             run.postpone(until=until, reason=error.reason)
         except CredentialsRefused as error:
             hand_over(run, error)
@@ -167,6 +168,7 @@ def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
     if until is not None:
         reason = _("Waiting for the hourly limit of %(registry)s.") % {"registry": registry}
         _hold_back(registry, reason)
+        ask_meanwhile(run, until=until)
         run.postpone(until=until, reason=reason)
 
 
@@ -186,7 +188,7 @@ def _hold_back(registry: Registry, reason: str) -> None:
         scan.not_before, scan.reason = until, reason
     with transaction.atomic():
         Scan.objects.filter(state=State.QUEUED).bulk_update(chosen, ["not_before", "reason"], batch_size=100)
-        summary.record_waiting([scan.image_id for scan in chosen], reason=reason)
+        summary.record_waiting([(scan.image_id, registry.pk) for scan in chosen], reason=reason)
         if len(chosen) == len(times):
             line.update(not_before=times[-1], reason=reason)
 

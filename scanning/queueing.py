@@ -162,7 +162,7 @@ def _join(run: ScanRun, scan: Scan, *, before: int) -> bool:
     Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values)
     scan.categories = wanted
     if lane != scan.lane:
-        summary.record_waiting([scan.image_id], reason="")
+        summary.record_waiting([(scan.image_id, scan.registry_id)], reason="")
     return True
 
 

@@ -46,7 +46,8 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image.
 
     What is stored of a variant that is matched with this database or a newer one stays as it is. Where the report says
-    something else of one, the image gets a variant of its own, and the shared one is matched again.
+    something else of one, the image gets a variant of its own, and the shared one is matched again: by a rematch, until
+    when no scan changes it either.
     """
     known = record_vulnerabilities(report.vulnerabilities)
     found: dict[str, dict[int, MatchFact]] = {}
@@ -59,7 +60,9 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     settled = {
         variant.pk: variant
         for variant in variants.values()
-        if variant.pk and variant.system is not None and variant.matched_with >= report.matched_with > ""
+        if variant.pk
+        and variant.system is not None
+        and (variant.matched_with >= report.matched_with > "" or not variant.matched_with)
     }
     stored = _stored_matches(settled)
     unlike = [

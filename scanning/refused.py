@@ -34,7 +34,7 @@ def hold_back(registry: Registry, *, until: datetime, reason: str) -> None:
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
     while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
         Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
-        summary.record_waiting(batch.values(), reason=reason)
+        summary.record_waiting([(image_id, registry.pk) for image_id in batch.values()], reason=reason)
 
 
 def tick() -> None:
@@ -48,6 +48,6 @@ def tick() -> None:
 def _write(scans: QuerySet[Scan], reason: str) -> None:
     """Write ``reason`` to those of ``scans`` that are queued, some at a time."""
     line = scans.filter(state=State.QUEUED).order_by("pk")
-    while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
-        Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(reason=reason)
-        summary.record_waiting(batch.values(), reason=reason)
+    while batch := list(line.values_list("pk", "image_id", "registry_id")[:BATCH]):
+        Scan.objects.filter(pk__in=[pk for pk, *_more in batch], state=State.QUEUED).update(reason=reason)
+        summary.record_waiting([(image_id, registry_id) for _pk, image_id, registry_id in batch], reason=reason)

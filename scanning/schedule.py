@@ -203,9 +203,9 @@ def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None
     while True:
         with transaction.atomic():
             found = scans.filter(state=State.QUEUED, pk__gt=last).order_by("pk").select_for_update(of=("self",))
-            rows = list(found.values_list("pk", "image_id")[:ROWS])
+            rows = list(found.values_list("pk", "image_id", "registry_id")[:ROWS])
             if not rows:
                 return
-            Scan.objects.filter(pk__in=[pk for pk, _image in rows]).update(not_before=until, reason=reason)
-            summary.record_waiting([image for _pk, image in rows], reason=reason)
+            Scan.objects.filter(pk__in=[pk for pk, *_more in rows]).update(not_before=until, reason=reason)
+            summary.record_waiting([(image, registry) for _pk, image, registry in rows], reason=reason)
         last = rows[-1][0]

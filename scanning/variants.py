@@ -33,14 +33,14 @@ def package_key(fact: PackageFact) -> str:
     return _digest(named)
 
 
-def variant_key(fact: PackageFact, *, system: str | None, image_id: str = "") -> str:
-    """Return the key of the PackageVariant that ``fact`` is within ``system``; of one image alone by its ``image_id``.
+def variant_key(fact: PackageFact, *, system: str | None, image_pk: int | None = None) -> str:
+    """Return the key of the PackageVariant that ``fact`` is within ``system``; of one image alone by its ``image_pk``.
 
     Raises ValueError where neither a system nor an image is given: whatever stands for itself must not be shared.
     """
-    if system is None and not image_id:
+    if system is None and image_pk is None:
         raise ValueError("a package that cannot be matched without its image belongs to that alone")
-    return _digest((fact.identity, list(fact.licenses), system, image_id))
+    return _digest((fact.identity, list(fact.licenses), system, image_pk or ""))
 
 
 def _digest(told: Sequence[object]) -> str:
@@ -56,8 +56,11 @@ def variant_of(fact: PackageFact, report: ImageReport, image: Image) -> Variant:
 
 
 def own_variant(fact: PackageFact, image: Image) -> Variant:
-    """Return the variant of a package that ``image`` shares with none: scans alone match it."""
-    return Variant(variant_key(fact, system=None, image_id=image.image_id), fact, None)
+    """Return the variant of a package that ``image`` shares with none: scans alone match it.
+
+    Nor with copies of it under the same image ID, of which less may have been seen.
+    """
+    return Variant(variant_key(fact, system=None, image_pk=image.pk), fact, None)
 
 
 def _system(fact: PackageFact, report: ImageReport) -> str | None:

@@ -123,9 +123,8 @@ def build() -> World:
 
     SavedView.objects.create(user=owner, listing="images", name="zebra view", query="q=zebra", shared=True)
     for day in (0, 1, 2):
-        figures = dict.fromkeys(
-            *(("images", "scanned", "at_risk", "critical", "high", "medium", "low", "unknown", "fixable"), FIGURE)
-        )
+        names = ("images", "scanned", "at_risk", "partly_scanned", "safe", "critical", "high", "medium", "low")
+        figures = dict.fromkeys((*names, "unknown", "fixable"), FIGURE)
         at = now - timedelta(days=day)
         Snapshot.objects.create(day=timezone.localdate(at), at=at, malware=FIGURE, sensitive=FIGURE, **figures)
     reach.recount()

@@ -107,6 +107,8 @@ def parse_manifest(raw: RawManifest) -> Manifest:
     media_type = _media_type(raw.media_type, body)
     if "manifests" in body and ("layers" in body or "config" in body):
         raise _malformed("is an image and an index at once")
+    if "fsLayers" in body and not body.keys().isdisjoint(("config", "layers", "manifests")):
+        raise _malformed("is of the old and of a newer form at once")
     artifact_type = strict_json.text(body.get("artifactType"), 255)
     subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
     annotations = strict_json.texts(body.get("annotations"))

@@ -172,25 +172,39 @@ class Scan(Job):
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
         with within(None):
-            self._settle(to)
-            self._write(to)
+            if self._settle(to):
+                self._write(to)
+            else:
+                restore_state(self.image_id)
+            if (
+                to in FINAL_STATES
+                and self.run_id is not None
+                and not Scan.objects.filter(run=self.run_id, state__in=ACTIVE).exists()
+            ):
+                ScanRun.objects.filter(pk=self.run_id).close()
 
-    def _settle(self, to: State) -> None:
-        """See on which row of the image what this scan has come to belongs.
+    def _settle(self, to: State) -> bool:
+        """See on which row of the image what this scan has come to belongs; return whether on any.
 
-        One that has proven an image shares it. One that failed as a whole says nothing of what others hold too.
+        One that has proven an image shares it. One that failed as a whole says nothing of what others hold too: where
+        the tags that it was for are gone, it says nothing.
         """
         if to is State.SUCCEEDED and self.proven is not None and not self._knows_less(self.proven):
             own, self.image_id = self.image_id, sharing.share(self.proven)
             if self.image_id != own:
                 Scan._base_manager.filter(image=own).update(image=self.image_id)
-        elif to is State.FAILED and not self.looked and self.registry_id is not None:
-            shared = self.image
-            own_row = sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
+        elif to is State.FAILED and not self.looked:
+            shared, own_row = self.image, None
+            if self.registry_id is not None:
+                own_row = sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
             if own_row is not None:
                 self.image_id = own_row
                 Scan._base_manager.filter(pk=self.pk).update(image=own_row)
                 restore_state(shared.pk)
+            else:
+                digest = self.manifest_digest
+                return not sharing.other_tags(shared, registry_id=self.registry_id, manifest_digest=digest).exists()
+        return True
 
     def _knows_less(self, image: Image) -> bool:
         """Whether ``image`` has a result that this scan does not bring again: that may be of a look that saw less."""
@@ -215,12 +229,6 @@ class Scan(Job):
         )
         if to is State.CANCELLED and sharing.of_several_registries([self.image_id]):
             restore_state(self.image_id)
-        if (
-            to in FINAL_STATES
-            and self.run_id is not None
-            and not Scan.objects.filter(run=self.run_id, state__in=ACTIVE).exists()
-        ):
-            ScanRun.objects.filter(pk=self.run_id).close()
         if to is not State.FAILED:
             return
         from scanning.models.results import CategoryResult
@@ -288,12 +296,16 @@ def restore_state(image_id: int) -> None:
         summary.record_state(image_id=image_id, state=SUMMARY[state])
         return
     failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
-    told = list(failed.order_by("pk").values_list("reason", "remedy"))
+    all_told = list(failed.order_by("ended_at", "pk").values_list("reason", "remedy", "scan__registry"))
+    # They may name the registry that their scan has pulled from: those of the last one, with that.
+    registry_id = all_told[-1][2] if all_told else None
+    told = [(reason, remedy) for reason, remedy, registry in all_told if registry == registry_id is not None]
     summary.record_state(
         image_id=image_id,
-        state=Image.ScanState.FAILED if told else Image.ScanState.SCANNED,
+        state=Image.ScanState.FAILED if all_told else Image.ScanState.SCANNED,
         reason=" ".join(dict.fromkeys(reason for reason, _remedy in told)),
         remedy=" ".join(dict.fromkeys(remedy for _reason, remedy in told)),
+        registry_id=registry_id,
     )
 
 

@@ -136,7 +136,7 @@ def test_a_rematch_gives_exactly_what_a_fresh_scan_gives_and_pulls_nothing(
     assert job.packages == PackageVariant.objects.count()
     PackageVulnerability.objects.all().delete()
     Vulnerability.objects.all().delete()
-    PackageVariant.objects.update(matched_with="")
+    PackageVariant.objects.update(matched_with="0")
     for tag in tags:
         scan(tag)
     assert found() == after
