@@ -230,7 +230,7 @@ def test_cancelling_everything_ends_what_is_seen(two: tuple[Registry, Registry, 
 def test_a_start_by_whoever_is_limited_scans_these_registries_in_the_background_too(
     two: tuple[Registry, Registry, Tag, Tag], scope: Scope, settings: Settings
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60)  # its own connection sees nothing of this test's rows
+    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
     here, _there, mine, _theirs = two
     form = {"scope": scope, "categories": ["malware"], "timeout": "30"}
     signed_in(limited(here)).post(reverse("scanning:settings"), form)
@@ -244,7 +244,7 @@ def test_a_start_by_whoever_is_limited_scans_these_registries_in_the_background_
 def test_running_a_schedule_of_everything_now_scans_these_registries_and_the_due_time_still_comes(
     two: tuple[Registry, Registry, Tag, Tag], settings: Settings
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60)  # its own connection sees nothing of this test's rows
+    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
     here, _there, mine, theirs = two
     nightly = ScanSchedule(name="all", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"], scope=Scope.ALL)
     schedule.save(nightly, now=timezone.now())
@@ -294,7 +294,7 @@ def test_a_scan_through_a_registry_that_is_hidden_is_neither_waited_for_nor_canc
 def test_an_export_in_the_background_holds_what_its_owner_sees_and_goes_with_the_limit(
     two: tuple[Registry, Registry, Tag, Tag], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60)  # its own connection sees nothing of this test's rows
+    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
     monkeypatch.setattr(views, "EXPORTED_AT_ONCE", 1)
     here, there, mine, theirs = two
     factories.tag("second", in_=here, path="c")

@@ -42,7 +42,7 @@ for name, path in places["read"].items():
     attempt("append to " + name, lambda: open(path, "ab").write(b"x"))
     attempt("mode of " + name, lambda: os.chmod(path, 0o777))
     attempt("remove " + name, lambda: os.remove(path))
-for path in ("/tmp/x", "/dev/shm/x", "/var/tmp/x", "/x", places["folder"] + "/x"):
+for path in ("/tmp/tally-x", "/dev/shm/tally-x", "/var/tmp/tally-x", "/tally-x", places["folder"] + "/tally-x"):
     attempt("make " + path, lambda: open(path, "w"))
 def is_file(number):
     try:
