@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import resource
 import signal
 import socket
@@ -24,7 +25,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
@@ -50,8 +51,23 @@ logger = logging.getLogger(__name__)
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Refuses requests whose end a proxy may see elsewhere: what follows would be somebody else's request there."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the headers. Raises ParsingError for a body of two lengths, and for chunks before HTTP/1.1."""
+        both = re.search(rb"(?im)^transfer-encoding[ \t]*:", header_plus) and re.search(
+            rb"(?im)^content-length[ \t]*:", header_plus
+        )
+        super().parse_header(header_plus)
+        if both or "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Content-Length beside Transfer-Encoding, or the latter in an old version")
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when it has waited for its client."""
+
+    parser_class = Parser
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

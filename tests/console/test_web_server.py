@@ -312,3 +312,31 @@ def test_the_kernel_holds_little_of_an_answer_so_that_what_is_not_taken_is_seen(
         (channel,) = served.server.active_channels.values()
         held = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert held <= 2 * web_server.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping too
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nHost: x\r\ncontent-length:\t5\r\n\r\n",
+        b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+        b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_request_whose_end_a_proxy_may_see_elsewhere_is_refused_with_all_that_follows(
+    start: Start, head: bytes
+) -> None:
+    served = start()
+    with served.connect(head + b"0\r\n\r\nGET /large HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
+        got = b""
+        while part := sock.recv(65536):
+            got += part
+    assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert got.count(b"HTTP/1.") == 1
+
+
+def test_a_body_in_chunks_is_taken(start: Start) -> None:
+    served = start()
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    with served.connect(request) as sock:
+        assert read_answer(sock).startswith(b"HTTP/1.1 200")
