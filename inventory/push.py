@@ -15,7 +15,7 @@ from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.work import JobRun
-from inventory.configs import record_given_configs
+from inventory.configs import read_config, record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.models import Repository, Tag
 from inventory.names import Names
@@ -27,7 +27,7 @@ from registries.clients import RegistryClient, open_client
 from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
-from registries.oci.configs import ImageConfig, parse_config
+from registries.oci.configs import ImageConfig
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -214,7 +214,7 @@ def _configs(
         config = (fact.default or fact).config
         if config is not None:
             try:
-                found[str(config.digest)] = parse_config(client.blob_bytes(name, config))
+                found[str(config.digest)] = read_config(client.blob_bytes(name, config))
             except RegistryError:
                 continue  # the scan will tell
     return found
