@@ -132,7 +132,7 @@ def hint_again(model: type[Job]) -> None:
     No more messages wait in the broker than workers can turn to, however long the queue of jobs is.
     """
     stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-settings.JOB_TIMES.hint_again))
-    jobs = list(eligible(model).filter(stale)[:BATCH])
+    jobs = list(model.worth_a_hint(eligible(model)).filter(stale)[:BATCH])
     if not jobs:
         return
     try:
