@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -131,17 +132,19 @@ class _Bounded:
     accepting: bool
     pull_trigger: Callable[[], None]
 
-    def __init__(self, *args: Any, connections: int, requests: int, **options: Any) -> None:
-        self._connections, self._requests = connections, requests
+    def __init__(
+        self, *args: Any, connections: int, requests: int, may_renew: Callable[[], bool], **options: Any
+    ) -> None:
+        self._connections, self._requests, self._may_renew = connections, requests, may_renew
         self._served = 0
         self._stop_seconds: float | None = None
         self._next_look = 0.0
         super().__init__(*args, **options)
 
     def count(self) -> None:
-        """Note that a request was served; with enough of them the process makes way for a fresh one."""
+        """Note that a request was served; with enough of them the process makes way for a fresh one, if it may."""
         self._served += 1
-        if self._served >= self._requests:
+        if self._served >= self._requests and self._stop_seconds is None and self._may_renew():
             self.stop(RENEW_SECONDS)
 
     def stop(self, seconds: float) -> None:
@@ -173,7 +176,8 @@ class _Bounded:
         self.accepting = False
         self.del_channel()  # type: ignore[attr-defined]
         self.socket.close()  # type: ignore[attr-defined]
-        while self.active_channels and time.monotonic() - began < self._stop_seconds:
+        while self.active_channels and (now := time.monotonic()) - began < self._stop_seconds:
+            self._look(now)
             for channel in list(self.active_channels.values()):
                 if not channel.is_served and not channel.total_outbufs_len and channel.request is None:
                     channel.cut()
@@ -225,8 +229,12 @@ def make(
     threads: int = THREADS,
     connections: int = CONNECTIONS,
     requests: int = REQUESTS,
+    may_renew: Callable[[], bool] = lambda: True,
 ) -> TcpServer | UnixServer:
-    """Return a server for ``application`` at ``listener``, which listens already."""
+    """Return a server for ``application`` at ``listener``, which listens already.
+
+    After ``requests`` it ends for a fresh one, as soon as ``may_renew`` says that no other does.
+    """
     adjustments = Adjustments(
         sockets=[listener],
         threads=threads,
@@ -252,6 +260,7 @@ def make(
         sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         connections=connections,
         requests=requests,
+        may_renew=may_renew,
     )
 
 
@@ -264,6 +273,26 @@ def allowed_connections() -> int:
     return max(min(CONNECTIONS, files // 3), 50)
 
 
+class Renewal:
+    """Whether this process may make way: one at a time on this machine, until it is gone.
+
+    It accepts nobody while it serves the last ones, who may be slow on purpose: else all could be in that state.
+    """
+
+    def __init__(self) -> None:
+        self._kept = ExitStack()  # to the end of the process
+
+    def __call__(self) -> bool:
+        """Return whether it may, and have it be the one."""
+        from console.jobs.places import one_of
+
+        with ExitStack() as place:
+            if place.enter_context(one_of("web-renewal", 1)):
+                self._kept.push(place.pop_all())
+                return True
+        return False
+
+
 def main(descriptor: int) -> None:
     """Serve the console at the listening socket ``descriptor`` until SIGTERM."""
     from console.wsgi import application
@@ -274,6 +303,7 @@ def main(descriptor: int) -> None:
         socket.socket(fileno=descriptor),
         connections=connections,
         requests=REQUESTS + random.randrange(REQUESTS // 10),  # noqa: S311  # nosec B311  # not all at once
+        may_renew=Renewal(),
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
