@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
@@ -50,8 +52,23 @@ logger = logging.getLogger(__name__)
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Refuses requests whose end a proxy may see elsewhere: what follows would be somebody else's request there."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the headers. Raises ParsingError for a body of two lengths, and for chunks before HTTP/1.1."""
+        both = re.search(rb"(?im)^transfer-encoding[ \t]*:", header_plus) and re.search(
+            rb"(?im)^content-length[ \t]*:", header_plus
+        )
+        super().parse_header(header_plus)
+        if both or "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("Content-Length beside Transfer-Encoding, or the latter in an old version")
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when it has waited for its client."""
+
+    parser_class = Parser
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -115,17 +132,19 @@ class _Bounded:
     accepting: bool
     pull_trigger: Callable[[], None]
 
-    def __init__(self, *args: Any, connections: int, requests: int, **options: Any) -> None:
-        self._connections, self._requests = connections, requests
+    def __init__(
+        self, *args: Any, connections: int, requests: int, may_renew: Callable[[], bool], **options: Any
+    ) -> None:
+        self._connections, self._requests, self._may_renew = connections, requests, may_renew
         self._served = 0
         self._stop_seconds: float | None = None
         self._next_look = 0.0
         super().__init__(*args, **options)
 
     def count(self) -> None:
-        """Note that a request was served; with enough of them the process makes way for a fresh one."""
+        """Note that a request was served; with enough of them the process makes way for a fresh one, if it may."""
         self._served += 1
-        if self._served >= self._requests:
+        if self._served >= self._requests and self._stop_seconds is None and self._may_renew():
             self.stop(RENEW_SECONDS)
 
     def stop(self, seconds: float) -> None:
@@ -157,7 +176,8 @@ class _Bounded:
         self.accepting = False
         self.del_channel()  # type: ignore[attr-defined]
         self.socket.close()  # type: ignore[attr-defined]
-        while self.active_channels and time.monotonic() - began < self._stop_seconds:
+        while self.active_channels and (now := time.monotonic()) - began < self._stop_seconds:
+            self._look(now)
             for channel in list(self.active_channels.values()):
                 if not channel.is_served and not channel.total_outbufs_len and channel.request is None:
                     channel.cut()
@@ -209,8 +229,12 @@ def make(
     threads: int = THREADS,
     connections: int = CONNECTIONS,
     requests: int = REQUESTS,
+    may_renew: Callable[[], bool] = lambda: True,
 ) -> TcpServer | UnixServer:
-    """Return a server for ``application`` at ``listener``, which listens already."""
+    """Return a server for ``application`` at ``listener``, which listens already.
+
+    After ``requests`` it ends for a fresh one, as soon as ``may_renew`` says that no other does.
+    """
     adjustments = Adjustments(
         sockets=[listener],
         threads=threads,
@@ -236,6 +260,7 @@ def make(
         sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         connections=connections,
         requests=requests,
+        may_renew=may_renew,
     )
 
 
@@ -248,6 +273,26 @@ def allowed_connections() -> int:
     return max(min(CONNECTIONS, files // 3), 50)
 
 
+class Renewal:
+    """Whether this process may make way: one at a time on this machine, until it is gone.
+
+    It accepts nobody while it serves the last ones, who may be slow on purpose: else all could be in that state.
+    """
+
+    def __init__(self) -> None:
+        self._kept = ExitStack()  # to the end of the process
+
+    def __call__(self) -> bool:
+        """Return whether it may, and have it be the one."""
+        from console.jobs.places import one_of
+
+        with ExitStack() as place:
+            if place.enter_context(one_of("web-renewal", 1)):
+                self._kept.push(place.pop_all())
+                return True
+        return False
+
+
 def main(descriptor: int) -> None:
     """Serve the console at the listening socket ``descriptor`` until SIGTERM."""
     from console.wsgi import application
@@ -258,6 +303,7 @@ def main(descriptor: int) -> None:
         socket.socket(fileno=descriptor),
         connections=connections,
         requests=REQUESTS + random.randrange(REQUESTS // 10),  # noqa: S311  # nosec B311  # not all at once
+        may_renew=Renewal(),
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:

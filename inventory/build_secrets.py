@@ -62,11 +62,17 @@ _SCHEME = re.compile(
     r"\b(Bearer|Basic|Token|Digest|Negotiate|ApiKey)(\s{1,5})([A-Za-z0-9._~+/=-]{8,8000})", re.IGNORECASE
 )
 # The rest of a line as the shell or Docker has it: in quotes, or up to what ends a word.
-_VALUE = r"""\\?"(?:[^"\\]|\\.){0,8000}"?|\\?'[^']{0,8000}'?|(?:[^\s"'\\;&|)<>`,]|\\.){1,8000}"""
-_NAME = r"(?<![A-Za-z0-9_.-])-{0,2}[A-Za-z_][A-Za-z0-9_.-]{0,100}"
-_WORD = re.compile(_VALUE, re.DOTALL)
+_QUOTED = r"""\$?\\?"(?:[^"\\]|\\.){0,8000}"?|\$?\\?'[^']{0,8000}'?"""  # $'…' and $"…" are quotes of bash
+_PLAIN = r"""(?:[^\s"'\\;&|)<>`,]|\\.){1,8000}"""
+_NAME = r"(?<![A-Za-z0-9_.-])[-.]{0,2}[A-Za-z_][A-Za-z0-9_.-]{0,100}"
+# What stands right behind quotes belongs to the word; a second quote may as well close one around all of it.
+_WORD = re.compile(rf"(?:{_QUOTED})(?:(?=[A-Za-z0-9]){_PLAIN})?|{_PLAIN}", re.DOTALL)
 _ASSIGNED = re.compile(rf"({_NAME})\\?[\"']?\s{{0,5}}(?:=|:=|:(?!//))\s{{0,5}}")
-_FLAG = re.compile(r"(?<![^\s\"'\[,])(--?[A-Za-z][A-Za-z0-9_-]{2,60})[\"']?,?\s{1,5}")
+_FLAG = re.compile(r"(?<![^\s\"'\[,])(--?[A-Za-z][A-Za-z0-9_-]{2,60})[\"']?(?:,\s{0,5}|\s{1,5})")
+# npm config set //registry/:_authToken …, aws configure set aws_secret_access_key …
+_SET = re.compile(
+    r"\b(?:setx?|config(?:ure)?(?:\s{1,5}set)?)\s{1,5}(?:--?[A-Za-z][A-Za-z-]{0,30}\s{1,5}){0,3}([^\s=\"']{2,200})\s{1,5}"
+)
 # ENV, ARG and the arguments of a RUN stand without quotes whatever they hold: up to the next name, or the end.
 _DECLARED = re.compile(r"(?:/bin/sh -c )?(?:#\(nop\)\s{1,5})?(?:ENV|ARG|LABEL)\s{1,5}|(?:RUN )?\|\d{1,4}\s{1,5}")
 _DECLARATION = re.compile(r"(?<!\S)([A-Za-z_][A-Za-z0-9_.-]{0,100})=")
@@ -89,6 +95,24 @@ _LOGINS = (
     ),
     re.compile(r"(\bpass(?:in|out)?\s{1,5}[\"']?pass:)([^\s\"']{1,500})"),
     re.compile(r"([\w.$-]{1,64}:)([^\s\"':|]{1,300})(?=[\"']?\s{0,5}\|\s{0,5}(?:\S{0,40}/)?chpasswd)"),
+    re.compile(r"(\bchpasswd\s{0,5}<<<\s{0,5}[\"']?[\w.$-]{1,64}:)([^\s\"']{1,300})"),
+    re.compile(
+        r"(\b(?:echo|printf)\s{1,5}(?:-\w{1,3}\s{1,5}){0,2}[\"']?)([^\s\"'|&;]{1,300})"
+        r"(?=[\"']?\s{0,5}\|\s{0,5}(?:[^|&;\n]{0,200}\s--(?:password-stdin|with-token)\b"
+        r"|(?:sudo\s{1,5})?(?:\S{0,40}/)?passwd\b|sudo\s{1,5}-S\b))"
+    ),
+    re.compile(r"(\s--(?:password-stdin|with-token)\b[^|&;\n<]{0,200}<<<\s{0,5}[\"']?)([^\s\"']{1,500})"),
+    re.compile(r"(\bcurl\b[^|;&\n]{0,300}?\s-[A-Za-z]{0,8}u\s{0,5}[\"']?[^\s:\"'/]{1,100}:)([^\s\"']{1,500})"),
+    re.compile(
+        r"(\b(?:zip|unzip)\b[^|;&\n]{0,300}?\s-P\s{0,5}[\"']?|\b7za?\b[^|;&\n]{0,300}?\s-p[\"']?)([^\s\"']{1,500})"
+    ),
+    re.compile(
+        r"(\bssh-keygen\b[^|;&\n]{0,300}?\s-N\s{1,5}[\"']?|\bopenssl\b[^|;&\n]{0,300}?\s-k\s{1,5}[\"']?)([^\s\"']{1,500})"
+    ),
+    re.compile(
+        r"(<[\w:.-]{0,60}(?:password|passwd|passphrase|secret|token|apikey|privatekey)>)([^<>]{1,500})(?=</)",
+        re.IGNORECASE,
+    ),
 )
 _BLOB = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{12,16000}={0,2}(?![A-Za-z0-9+/_=-])")
 _PAIR = re.compile(r"[\x21-\x39\x3b-\x7e]{1,64}:[\x21-\x7e]{4,200}")
@@ -100,7 +124,22 @@ _ALWAYS = {
     *("pat", "webhook"),
 }
 _AT_THE_END = {"key", "keys", "pass", "pwd", "pw", "userpass", "passkey", "salt", "cookie", "signature", "sig", "psk"}
-_ENDINGS = ("password", "passwd", "token", "secret", "apikey", "passphrase", "accesskey", "secretkey", "privatekey")
+_ENDINGS = (
+    "sshpass",
+    "dbpass",
+    "rootpass",
+    "adminpass",
+    "mysqlpass",
+    "password",
+    "passwd",
+    "token",
+    "secret",
+    "apikey",
+    "passphrase",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+)
 _BEFORE_KEY = {
     *("recv", "fetch", "add", "delete", "list", "import", "export", "send", "refresh", "sign", "verify", "known"),
     *("gpg", "pgp", "public", "pub", "apt", "rpm", "host", "sort", "primary", "foreign", "cache", "trusted"),
@@ -141,7 +180,7 @@ _ABOUT = {
     *("module", "plugin", "plugins", "policy", "min", "max", "count", "required", "sha256", "fingerprint", "ring"),
 }
 _NO_SECRET = re.compile(
-    r"\$[A-Za-z_]\w{0,100}|\$\{[A-Za-z_]\w{0,100}(?::-)?\}|\$(?:\([\w./-]{0,100})?|[\W_]{1,20}|true|false|yes|no|on|off|none|null|nil|required|optional"
+    r"\$[A-Za-z_]\w{0,100}|\$\{[A-Za-z_][\w.]{0,100}(?::-)?\}|\$(?:\([\w./-]{0,100})?|[\W_]{1,20}|true|false|yes|no|on|off|none|null|nil|required|optional"
     r"|basic|bearer|token|digest|negotiate|apikey|\d{1,3}|.{0,4}\*{3,20}.{0,2}",  # the last is masked already
     re.IGNORECASE,
 )
@@ -158,7 +197,12 @@ def is_secret_name(name: str) -> bool:
     parts = [part.lower() for part in _PARTS.findall(name)]
     if not parts or parts[-1] in _ABOUT:
         return False
-    if any(part in _ALWAYS for part in parts) or parts[-1].endswith(_ENDINGS):
+    whole = re.split(r"[^a-z0-9]+", name.lower())  # whatever the case: MyPassWord, tOkEn
+    if (
+        any(part in _ALWAYS for part in (*parts, *whole))
+        or parts[-1].endswith(_ENDINGS)
+        or whole[-1].endswith(_ENDINGS)
+    ):
         return True
     if parts[-1] in {"pwd", "keys", "key", "salt", "sig", "cookie", "pw"}:
         return len(parts) > 1 and parts[-2] not in _BEFORE_KEY  # PWD is a folder, GPG_KEY a fingerprint
@@ -175,7 +219,9 @@ def _masked(text: str, depth: int) -> str:
     text = _SCHEME.sub(_after_scheme, text)
     for login in _LOGINS:
         text = login.sub(lambda found: found[1] + _hide(found[2]), text)
-    return _named(_named(text, _ASSIGNED, _WORD), _FLAG, _WORD)
+    for head in (_ASSIGNED, _FLAG, _SET):
+        text = _named(text, head, _WORD)
+    return text
 
 
 def _declarations(text: str) -> str:

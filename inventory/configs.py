@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
 
 from inventory import build_secrets
 from inventory.models import Image, ImageLayer
-from registries.oci.configs import HistoryStep, ImageConfig
+from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 
 COLUMNS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
+
+
+@dataclass(frozen=True)
+class _Masked(HistoryStep):
+    """A step in whose text all secrets are masked."""
+
+
+def read_config(content: bytes) -> ImageConfig:
+    """Return what a config blob says, its secrets masked. Raises MalformedAnswer."""
+    return masked(parse_config(content))
+
+
+def masked(config: ImageConfig) -> ImageConfig:
+    """Return ``config`` with its secrets masked.
+
+    That takes seconds where texts are long, so it is done before the transaction that writes them: on SQLite nobody
+    else could write meanwhile.
+    """
+    return replace(config, history=tuple(_masked(step) for step in config.history))
+
+
+def _masked(step: HistoryStep) -> HistoryStep:
+    if isinstance(step, _Masked):
+        return step
+    return _Masked(
+        created=step.created,
+        created_by=build_secrets.mask(step.created_by),
+        comment=build_secrets.mask(step.comment),
+        author=step.author,
+        empty_layer=step.empty_layer,
+    )
 
 
 def record_given_configs(configs: Mapping[str, ImageConfig], *, registry_id: int) -> None:
@@ -56,10 +88,11 @@ def _fill(image: Image, config: ImageConfig) -> None:
 
 
 def _as_json(step: HistoryStep) -> dict[str, Any]:
+    step = _masked(step)
     return {
         "created": step.created.isoformat() if step.created else None,
-        "created_by": build_secrets.mask(step.created_by),
-        "comment": build_secrets.mask(step.comment),
+        "created_by": step.created_by,
+        "comment": step.comment,
         "empty_layer": step.empty_layer,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -15,7 +15,7 @@ from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.work import JobRun
-from inventory.configs import record_given_configs
+from inventory.configs import read_config, record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.models import Repository, Tag
 from inventory.names import Names
@@ -27,7 +27,7 @@ from registries.clients import RegistryClient, open_client
 from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
-from registries.oci.configs import ImageConfig, parse_config
+from registries.oci.configs import ImageConfig
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -98,7 +98,7 @@ def _sync_all(run: JobRun[PushEvent]) -> None:
 
 def _look_at_all(run: JobRun[PushEvent], client: RegistryClient) -> list[Tag]:
     """Bring one repository up to date as a sync does; return its tags that are new or point elsewhere."""
-    registry, began = run.job.registry, timezone.now()
+    registry, began = run.job.registry, _since(run.job) or timezone.now()
     wanted = set(client.repositories()) if client.fixed else None
     for name in run.job.names:
         if wanted is not None and name not in wanted:
@@ -106,25 +106,39 @@ def _look_at_all(run: JobRun[PushEvent], client: RegistryClient) -> list[Tag]:
         known = Repository.objects.filter(registry=registry, name=name)
         if known.exists() or next(client.tags(name), None) is not None:
             sync_repository(run, client, name)
-            new = Q(first_seen__gte=began) | Q(changed_at__gte=began)
-            return list(Tag.objects.filter(new, repository__in=known))
+            return list(Tag.objects.filter(_appeared(began), repository__in=known))
     return []
 
 
 def _look_at_each(run: JobRun[PushEvent], client: RegistryClient, joined: list[PushEvent]) -> Looked:
-    """Look at the tags of ``run`` and of those ``joined``; of these, one that fails is left to itself."""
+    """Look at the tags of ``run`` and of those ``joined``; of these, one that fails is left to itself.
+
+    What was found before that is kept: another attempt would not find it new.
+    """
     event, looked = run.job, Looked()
     looked.changed.extend(_of_one(event, client))
     for each in joined:
         if each.tag == EVERYTHING:
             continue
-        run.check()
         try:
+            run.check()
             looked.changed.extend(_of_one(each, client))
         except (JobFailure, AccessDenied, NotFound, MalformedAnswer):
             continue
+        except RegistryError:  # the registry as a whole: the others ask it anew
+            break
         looked.served.append(each)
     return looked
+
+
+def _appeared(since: datetime) -> Q:
+    return Q(first_seen__gte=since) | Q(changed_at__gte=since)
+
+
+def _since(event: PushEvent) -> datetime | None:
+    """Return since when what is new counts for an event whose work begins again: what an earlier attempt has written
+    is not new to this one. None where there was none."""
+    return event.created_at if event.attempt > 1 else None
 
 
 def _of_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
@@ -133,10 +147,11 @@ def _of_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
         return []
     if tag_is_artifact(event.tag):
         return []
-    return _look(event.registry, client, names=event.names, tag=event.tag)
+    return _look(event, client)
 
 
-def _look(registry: Registry, client: RegistryClient, *, names: list[str], tag: str) -> list[Tag]:
+def _look(event: PushEvent, client: RegistryClient) -> list[Tag]:
+    names, tag = event.names, event.tag
     wanted = set(client.repositories()) if client.fixed else None
     for name in names:
         if wanted is not None and name not in wanted:
@@ -145,7 +160,7 @@ def _look(registry: Registry, client: RegistryClient, *, names: list[str], tag: 
             digest = str(client.head(name, tag).digest)
         except NotFound:
             continue
-        return _store(registry, client, name=name, tag=tag, digest=digest)
+        return _store(event, client, name=name, digest=digest)
     if wanted is not None and not wanted & set(names):
         return []  # pushed to a repository that nobody wants to see here
     raise JobFailure(
@@ -156,7 +171,8 @@ def _look(registry: Registry, client: RegistryClient, *, names: list[str], tag: 
     )
 
 
-def _store(registry: Registry, client: RegistryClient, *, name: str, tag: str, digest: str) -> list[Tag]:
+def _store(event: PushEvent, client: RegistryClient, *, name: str, digest: str) -> list[Tag]:
+    registry, tag, since = event.registry, event.tag, _since(event)
     known = known_manifests([digest], registry_id=registry.pk)
     facts = [] if known else [fetch(client, repository=name, digest=digest)]
     configs = _configs(registry, client, name, facts)
@@ -173,13 +189,15 @@ def _store(registry: Registry, client: RegistryClient, *, name: str, tag: str, d
                     digest=digest,
                 )
                 known = known_manifests([digest], registry_id=registry.pk)
-                stored = store(facts, registry_id=registry.pk)
-                record_tags([seen], registry_id=registry.pk, manifests=known | stored, tally=tally)
+                found = known | store(facts, registry_id=registry.pk)
+                record_tags([seen], registry_id=registry.pk, manifests=found, tally=tally)
                 record_given_configs(configs, registry_id=registry.pk)
         except IntegrityError:
             continue  # a sync is writing the same rows
-        changed = tally.tags_new + tally.tags_changed
-        return list(Tag.objects.filter(repository=repository, name=tag)) if changed else []
+        stored = Tag.objects.filter(repository=repository, name=tag)
+        if tally.tags_new + tally.tags_changed:
+            return list(stored)
+        return list(stored.filter(_appeared(since))) if since else []
     raise JobFailure(
         _("A sync changed the same rows again and again."), _("Nothing to do: that sync sees the push too."), retry=True
     )
@@ -196,7 +214,7 @@ def _configs(
         config = (fact.default or fact).config
         if config is not None:
             try:
-                found[str(config.digest)] = parse_config(client.blob_bytes(name, config))
+                found[str(config.digest)] = read_config(client.blob_bytes(name, config))
             except RegistryError:
                 continue  # the scan will tell
     return found

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
-from inventory.configs import record_configs
+from inventory.configs import masked, read_config, record_configs
 from inventory.content import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
 from registries.clients import RegistryClient
-from registries.oci.configs import parse_config
 from registries.oci.errors import MalformedAnswer, NotFound, RegistryError
 from registries.oci.kinds import choose_platform, classify, index_images
 from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManifest, parse_manifest
@@ -27,7 +26,7 @@ def record_config(image: Image, content: bytes) -> None:
     Only of what the image's own registry has given. Doing it again changes nothing. Raises MalformedAnswer for a config
     that makes no sense.
     """
-    record_configs({image.pk: parse_config(content)})
+    record_configs({image.pk: read_config(content)})
     image.refresh_from_db()
 
 
@@ -121,7 +120,7 @@ def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
         size=sum(each.size for each in contents),
         image_id=str(manifest.config.digest if manifest.config else raw.digest),
         config=manifest.config,
-        said=manifest.schema1,
+        said=masked(manifest.schema1) if manifest.schema1 else None,
         layers=tuple(LayerFact(str(layer.digest), layer.size, layer.media_type) for layer in manifest.layers),
     )
 

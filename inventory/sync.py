@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from console.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.work import JobRun
-from inventory.configs import record_given_configs
+from inventory.configs import read_config, record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.crew import Crew
 from inventory.models import Image, Manifest, Repository, Tag
@@ -32,7 +32,7 @@ from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
 from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry, SyncRun
-from registries.oci.configs import ImageConfig, parse_config
+from registries.oci.configs import ImageConfig
 from registries.oci.errors import CredentialsRefused, NotFound, RateLimited, RegistryError
 from registries.oci.manifests import Descriptor
 
@@ -229,7 +229,7 @@ class _Sync:
         repository, descriptor = where
         try:
             if self.reader.broken is None:
-                return str(descriptor.digest), parse_config(self.client.blob_bytes(repository, descriptor))
+                return str(descriptor.digest), read_config(self.client.blob_bytes(repository, descriptor))
         except RegistryError:
             pass
         return str(descriptor.digest), None

@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from django.conf import settings
-from django.db import DatabaseError as StoreError
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils.translation import gettext as _
 
 from console.jobs import presence
@@ -34,6 +33,7 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 900.0  # one machine's time for all it lacks
 ENGINE_SECONDS = 15.0  # what the engines have said of themselves holds for so long
+STORE_ERRORS = (DatabaseError, InterfaceError)  # of PostgreSQL
 Versions = Mapping[str, FleetVersion]
 
 
@@ -62,10 +62,10 @@ def may_take() -> bool:
         if _memory.ready is not False:
             log.warning("This machine takes no scans: %s %s", error.reason, error.remedy)
         _memory.ready = False
-        with suppress(StoreError):
+        with suppress(*STORE_ERRORS):
             _report(error)
         return False
-    except StoreError as error:  # PostgreSQL is away, or a statement of it failed: said by the log, and tried again
+    except STORE_ERRORS as error:  # PostgreSQL is away, or a statement of it failed: said by the log, and tried again
         log.warning("This machine takes no scans: the database did not answer (%s)", type(error).__name__)
         connection.close()
         _memory.ready = False

@@ -60,7 +60,7 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
     failed = scan.registry_id if scan.tag_id is not None else None
     tags = sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
     tags = tags.filter(_allowed(scan), registry__deleting_at=None)
-    tags = tags.exclude(registry__connection=Registry.Connection.REFUSED)
+    tags = tags.exclude(registry__connection=Registry.Connection.REFUSED).exclude(registry__refused_login__gt="")
     tag = tags.select_related("manifest__default_manifest").order_by("pk").first()
     if tag is None:
         return False

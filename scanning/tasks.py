@@ -38,11 +38,13 @@ def push_event(event_id: int) -> None:
 def _push_event(run: JobRun[PushEvent]) -> None:
     looked = look_again(run)
     changed = looked.changed
+    attempts = {served.pk: served.attempt for served in looked.served}
 
     def write() -> None:
         PushEvent.objects.filter(pk=run.job.pk).update(images=len(changed))
-        for served in looked.served:  # who cancelled one meanwhile was faster
-            if advance(served, State.RUNNING, attempt=served.attempt):
+        for served in PushEvent.objects.in_bulk(list(attempts)).values():  # read here, since this may be called again
+            # Who cancelled one meanwhile was faster.
+            if advance(served, State.RUNNING, expect=State.QUEUED, attempt=attempts[served.pk]):
                 advance(served, State.SUCCEEDED)
         if changed and PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
             made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT).run

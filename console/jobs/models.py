@@ -96,6 +96,11 @@ class Job(models.Model):
         """
         return (queue if lane is None else queue.filter(lane=lane)).first()
 
+    @classmethod
+    def worth_a_hint(cls, queue: models.QuerySet[Self]) -> models.QuerySet[Self]:
+        """Return those of ``queue`` that ``next_in_line`` may take now; who is woken for others finds nothing to do."""
+        return queue
+
     @property
     def is_final(self) -> bool:
         """Whether the job has ended for good."""

@@ -92,26 +92,38 @@ def job_models() -> Iterator[type[Job]]:
 
 
 def recover(model: type[Job]) -> None:
-    """Take the jobs of lost workers back: to the queue, or to an end where that has happened too often."""
+    """Take the jobs of lost workers back: to the queue, or to an end where that has happened too often.
+
+    One that cannot be taken back keeps no other from it.
+    """
     expired = Q(lease_until__lt=Now()) | Q(lease_until=None)
     for job in model._base_manager.filter(expired, state=State.RUNNING).order_by("pk")[:BATCH]:
-        if job.cancel_requested_at is not None:
-            to, reason, remedy = State.CANCELLED, "", ""
-        elif job.losses + 1 >= job.max_losses:
-            to = State.FAILED
-            reason = _("The worker was lost %(count)s times while it did this.") % {"count": job.losses + 1}
-            remedy = _(
-                "Look into the log of the worker and the kernel: often the machine has run out of memory."
-                " Then start it again."
-            )
-        else:
-            to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
-        lost = {"losses": F("losses") + 1}
-        still = expired & Q(cancel_requested_at=None) if to is State.QUEUED else expired
-        if advance(
-            job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=still
-        ):
-            log.warning("%s: worker %s was lost at attempt %s, now %s", job, job.worker, job.attempt, to.value)
+        try:
+            _recover(job, expired)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away
+        except Exception:
+            log.exception("%s could not be taken back", job)
+
+
+def _recover(job: Job, expired: Q) -> None:
+    if job.cancel_requested_at is not None:
+        to, reason, remedy = State.CANCELLED, "", ""
+    elif job.losses + 1 >= job.max_losses:
+        to = State.FAILED
+        reason = _("The worker was lost %(count)s times while it did this.") % {"count": job.losses + 1}
+        remedy = _(
+            "Look into the log of the worker and the kernel: often the machine has run out of memory."
+            " Then start it again."
+        )
+    else:
+        to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
+    lost = {"losses": F("losses") + 1}
+    still = expired & Q(cancel_requested_at=None) if to is State.QUEUED else expired
+    if advance(
+        job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=still
+    ):
+        log.warning("%s: worker %s was lost at attempt %s, now %s", job, job.worker, job.attempt, to.value)
 
 
 def hint_again(model: type[Job]) -> None:
@@ -120,7 +132,7 @@ def hint_again(model: type[Job]) -> None:
     No more messages wait in the broker than workers can turn to, however long the queue of jobs is.
     """
     stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-settings.JOB_TIMES.hint_again))
-    jobs = list(eligible(model).filter(stale)[:BATCH])
+    jobs = list(model.worth_a_hint(eligible(model)).filter(stale)[:BATCH])
     if not jobs:
         return
     try:

@@ -66,14 +66,12 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
         return
-    if not _may_take(model):
-        time.sleep(REFUSED_SECONDS)
-        _pass_on(model)
-        return
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
     with place(model.kind) as placed:
-        if placed:
+        if placed and not _may_take(model):  # with the place: a gate may take long, and must not hold all processes
+            time.sleep(REFUSED_SECONDS)
+        elif placed:
             count = _take_turns(model, handler, place=placed, ends=ends)
             while _becomes_due(model, ends=ends):
                 count += _take_turns(model, handler, place=placed, ends=ends)
@@ -274,7 +272,8 @@ def _stop(run: JobRun[J], interruption: Interrupted) -> None:
     if isinstance(interruption, Cancelled):
         run._end(State.CANCELLED)
     elif isinstance(interruption, Postponed):
-        run._end(State.QUEUED, reason=interruption.reason, fields={"not_before": interruption.until})
+        fields = {"not_before": interruption.until, "database_errors": 0}  # it has answered since
+        run._end(State.QUEUED, reason=interruption.reason, fields=fields)
     else:  # without a hint: this worker would only turn it down; the next tick of any other worker sends one
         run._end(State.QUEUED)
 

@@ -46,6 +46,7 @@ USER_AGENT = "Tallyman (container image console)"
 MAX_TRIES = 5
 MAX_HOPS = 5
 MAX_PAUSE = 15 * 60.0
+LEAST_PAUSE = 15.0  # before work goes on that a registry has refused that often, whatever it says: "0" would be a loop
 FIRST_PAUSE = 1.0
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 120.0
@@ -315,7 +316,7 @@ def _overload(answer: Answer, pause: float | None) -> RegistryError:
         return RateLimited(
             "The registry limits the rate of requests.",
             "It is asked again later by itself. An account of its own, or a lower limit, helps where this goes on.",
-            retry_at=datetime.now(UTC) + timedelta(seconds=pause if pause is not None else 60),
+            retry_at=datetime.now(UTC) + timedelta(seconds=max(LEAST_PAUSE, pause if pause is not None else 60)),
         )
     return ServerError(
         f"{answer.origin} failed again and again (HTTP {answer.status}).",

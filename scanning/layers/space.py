@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from scanning.engines.base import Check
 from scanning.layers.errors import StoreFull
-from scanning.layers.locks import locked
+from scanning.layers.locks import acquire, locked
 
 WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
 EMPTY_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of the scan is better given to another
@@ -71,7 +71,8 @@ class Space:
         """Whether an older lease waits for room, so that this one must not wait with room in hand."""
         mine = _age_key(lease)
         others = (other for other in folders(lease.parent) if other != lease and (other / WAITING).exists())
-        return mine is not None and any((age := _age_key(other)) is not None and age < mine for other in others)
+        older = (other for other in others if mine and (age := _age_key(other)) and age < mine)
+        return any(_is_alive(other) for other in older)
 
     def _shortage(self, more: int, size: int, own: frozenset[str]) -> StoreFull | None:
         mine = others = unwritten = 0
@@ -140,6 +141,14 @@ def _age_key(lease: Path) -> tuple[int, str] | None:
         return int((lease / "lock").read_text() or 0), lease.name
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def _is_alive(lease: Path) -> bool:
+    """Whether the owner of the lease lives; of a dead one, all is left until somebody sweeps it."""
+    descriptor = acquire(lease / "lock")
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
 
 
 def _sizes(folder: Path) -> tuple[int, int]:

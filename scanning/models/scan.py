@@ -142,6 +142,11 @@ class Scan(Job):
         return dict(zip(by_rank, candidates, strict=True))[min(by_rank)] if by_rank else None
 
     @classmethod
+    def worth_a_hint(cls, queue: models.QuerySet[Scan]) -> models.QuerySet[Scan]:
+        """Return those of ``queue`` whose registry has not refused its credentials: thousands may wait for days."""
+        return queue.exclude(registry__in=Registry._base_manager.filter(IS_REFUSED).values("pk"))
+
+    @classmethod
     def slow_ones_keep_others_waiting(cls) -> bool:
         """Whether slow registries have more than their share of this machine while others could go on."""
         slow = Registry.objects.filter(IS_SLOW)

@@ -14,7 +14,7 @@ import pytest
 
 from console import web_server
 from console.serving import ListenError, listen_at
-from console.web_server import TcpServer, UnixServer
+from console.web_server import Renewal, TcpServer, UnixServer
 
 LARGE = 8 * 1024**2
 Start = Callable[..., "Served"]
@@ -23,7 +23,7 @@ Start = Callable[..., "Served"]
 class Served:
     """A server that runs in a thread, and what its application was asked."""
 
-    def __init__(self, listener: socket.socket, file: Path, **options: int) -> None:
+    def __init__(self, listener: socket.socket, file: Path, **options: Any) -> None:
         self.address = listener.getsockname()
         self.family = listener.family
         self.environments: list[dict[str, Any]] = []
@@ -98,7 +98,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     file.write_bytes(b"y" * LARGE)
     started: list[Served] = []
 
-    def run(where: str = "127.0.0.1:0", **options: int) -> Served:
+    def run(where: str = "127.0.0.1:0", **options: Any) -> Served:
         started.append(Served(listen_at(where), file, **options))
         return started[-1]
 
@@ -275,6 +275,33 @@ def test_a_process_makes_way_for_a_fresh_one_after_so_many_requests(start: Start
     assert not served.thread.is_alive()
 
 
+def test_one_process_at_a_time_makes_way_so_that_slow_clients_cannot_have_all_of_them_accept_nobody(
+    start: Start,
+) -> None:
+    first, second = start(requests=2, may_renew=Renewal()), start(requests=2, may_renew=Renewal())
+    slow = [each.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n") for each in (first, second)]
+    for served in (first, first, second, second, second):
+        assert served.ask().endswith(b"good")
+    slow[0].sendall(b"x" * 9)
+    assert read_answer(slow[0]).endswith(b"x" * 9), "it serves what has begun"
+    for sock in slow:
+        sock.close()
+    first.thread.join(20)
+    assert not first.thread.is_alive()
+    assert second.ask().endswith(b"good")
+
+
+def test_a_process_that_makes_way_waits_for_no_client_that_is_too_slow(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "REQUEST_SECONDS", 2.0)
+    served = start(requests=1)
+    with served.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"):
+        assert served.ask().endswith(b"good")
+        served.thread.join(20)
+        assert not served.thread.is_alive()
+
+
 def test_a_file_is_listened_at_like_an_address(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "console.sock"
     served = start(f"unix:{path}")
@@ -312,3 +339,31 @@ def test_the_kernel_holds_little_of_an_answer_so_that_what_is_not_taken_is_seen(
         (channel,) = served.server.active_channels.values()
         held = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert held <= 2 * web_server.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping too
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nHost: x\r\ncontent-length:\t5\r\n\r\n",
+        b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+        b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_request_whose_end_a_proxy_may_see_elsewhere_is_refused_with_all_that_follows(
+    start: Start, head: bytes
+) -> None:
+    served = start()
+    with served.connect(head + b"0\r\n\r\nGET /large HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
+        got = b""
+        while part := sock.recv(65536):
+            got += part
+    assert got.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert got.count(b"HTTP/1.") == 1
+
+
+def test_a_body_in_chunks_is_taken(start: Start) -> None:
+    served = start()
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    with served.connect(request) as sock:
+        assert read_answer(sock).startswith(b"HTTP/1.1 200")

@@ -82,6 +82,21 @@ STEPS = {
     "a private key without an end": "ENV DEPLOY=-----BEGIN OPENSSH PRIVATE KEY-----\\n{}",
     "a name in one word": "ENV MYSQLPASSWORD={}",
     "a name in camel case": "ENV clientSecret={}",
+    "a flag of JSON without spaces": 'ENTRYPOINT ["app","--api-token","{}"]',
+    "quotes of bash": "RUN /bin/sh -c export TOKEN=$'{}'; make",
+    "empty quotes before it": """RUN /bin/sh -c export TOKEN=""{}; make""",
+    "XML": "RUN /bin/sh -c echo '<server><password>{}</password></server>' > settings.xml",
+    "a pipe": "RUN /bin/sh -c echo {} | docker login -u ann --password-stdin example.com",
+    "a pipe, in quotes": "RUN /bin/sh -c echo '{}' | passwd --stdin root",
+    "a word on standard input": "RUN /bin/sh -c docker login -u ann --password-stdin <<< {}",
+    "chpasswd on standard input": "RUN /bin/sh -c chpasswd <<< 'root:{}'",
+    "npm config": "RUN /bin/sh -c npm config set //registry.npmjs.org/:_authToken {}",
+    "aws configure": "RUN /bin/sh -c aws configure set aws_secret_access_key {}",
+    "curl, in one word": "RUN /bin/sh -c curl -fsSLuann:{} https://example.com/",
+    "unzip": "RUN /bin/sh -c unzip -P {} a.zip",
+    "a program's own path": "RUN /bin/sh -c yq '.password = \"{}\"' a.yaml",
+    "a name in odd case": "ENV tOkEn={}",
+    "SSHPASS": "RUN /bin/sh -c SSHPASS={} sshpass -e ssh ann@example.com",
     "a name with dots": "RUN /bin/sh -c mvn -Drepo.password={} package",
 }
 ORDINARY = (
@@ -111,6 +126,13 @@ ORDINARY = (
     "LABEL org.opencontainers.image.source=https://github.com/a/b maintainer=ann@example.com",
     "RUN /bin/sh -c sed -i 's/^#\\(PermitRootLogin\\).*/\\1 no/' /etc/ssh/sshd_config",
     "EXPOSE map[8080/tcp:{}]",
+    "RUN /bin/sh -c set -eux; unzip -p a.zip b.txt > c; zip -q -r a.zip b",
+    "RUN /bin/sh -c echo 'deb http://example.com a main' | tee /etc/apt/sources.list.d/a.list",
+    "RUN /bin/sh -c npm config set registry https://registry.example.com/ && git config --global user.name ann",
+    "RUN /bin/sh -c echo '<name>token</name><password>${env.PASSWORD}</password>' > settings.xml",
+    """RUN /bin/sh -c sh -c "x --password='$P'" && echo "done" && curl -sSu $USER:$PASSWORD https://example.com/""",
+    "RUN /bin/sh -c yes | unminimize && echo $TOKEN | docker login -u ann --password-stdin",
+    'CMD ["app", "--port", "8080", "--config", "/etc/app.yaml"]',
 )
 
 
@@ -201,6 +223,7 @@ def test_any_text_is_masked_once_and_for_all(text: str) -> None:
             "a.",
         ),
         *("x:", "A" * 20, "login -p ", "mysql ", "htpasswd -b ", "-u a:", "ENV A=", "|1 A=", "Bearer ", "useradd "),
+        *("echo ", "echo a|", "curl -u", "<password>", "config set ", "a='b'", "-- ", "zip -", ".a="),
     ],
 )
 def test_a_step_that_is_made_to_cost_time_costs_little(piece: str) -> None:

@@ -201,6 +201,23 @@ def test_the_config_tells_history_layers_and_steps_where_pulls_are_not_limited(
     assert set(Layer.objects.values_list("diff_id", "verified")) == {("", False)}  # that the config only claims
 
 
+def test_no_transaction_lasts_while_secrets_are_masked(
+    server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within: list[bool] = []
+
+    def slow(text: str) -> str:
+        within.append(connection.in_atomic_block)
+        return text
+
+    monkeypatch.setattr("inventory.build_secrets.mask", slow)
+    images.image(images.layer({"a": b"1"}), history=[{"created_by": "COPY a"}]).put(server, "team/app", "1.0")
+    sync(registry)
+    assert Image.objects.get().history
+    assert within
+    assert not any(within), "on SQLite nobody else could write meanwhile"
+
+
 def test_under_an_hourly_limit_no_config_is_pulled_by_a_sync(server: FakeRegistry, registry: Registry) -> None:
     Registry.objects.update(limit=5)
     image("one").put(server, "team/app", "1.0")

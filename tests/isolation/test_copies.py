@@ -470,6 +470,14 @@ def test_where_one_registry_does_not_deliver_another_that_holds_the_image_is_ask
     assert image_of(world.tag).scan_state == Image.ScanState.SCANNED
 
 
+def test_no_scan_is_handed_to_a_registry_that_has_refused_its_credentials(world: World, mirrored: Tag) -> None:
+    world.theirs_server.fail(*BROKEN["the manifest is gone"])
+    world.ours.record_connection(state=Registry.Connection.REFUSED, reason="Wrong password.")
+    world.ours.record_connection(state=Registry.Connection.FAILED, reason="It is away.", proven=False)
+    ended = work_off(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])
+    assert (ended.state, ended.registry) == (State.FAILED, world.theirs), "it would wait until somebody sees to that"
+
+
 def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     world: World, mirrored: Tag, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -96,6 +97,18 @@ def test_one_machine_on_sqlite_stores_nothing_and_asks_nothing(tmp_path: Path) -
     assert not any(model.objects.exists() for model in (StoredFile, FileChunk, FleetVersion, Machine))
     assert database.shared_sha256() == ""
     assert "Machines" not in signed_in().get(PAGE).text
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_machine_whose_database_is_away_takes_no_scans(
+    shared: None, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def away() -> None:
+        raise error("connection already closed")
+
+    monkeypatch.setattr(versions, "current", away)
+    monkeypatch.setattr(fleet, "connection", SimpleNamespace(close=nothing))
+    assert not fleet.may_take()
 
 
 @pytest.mark.parametrize(

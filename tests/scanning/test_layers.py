@@ -319,6 +319,17 @@ def test_the_oldest_scan_that_waits_for_room_is_not_overtaken(tmp_path: Path) ->
     assert left(store) == []
 
 
+def test_nobody_gives_way_to_a_scan_that_was_killed_while_it_waited_for_room(store: LayerStore) -> None:
+    with store.lease("scan-2-1") as lease:
+        get(lease, Blob(gzip.compress(CONTENT)))
+        dead = store.leases / "scan-1-1-dead"
+        dead.mkdir()
+        (dead / "lock").write_text("1")  # older, and nobody holds it
+        (dead / "waiting").touch()
+        get(lease, Blob(CONTENT))
+    assert store.sweep() == 1
+
+
 def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
     store = LayerStore(tmp_path, max_bytes=100_000, min_free_ratio=0, wait_seconds=600)
     said: list[bool] = []

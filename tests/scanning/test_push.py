@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from console.jobs.configuration import Times
 from console.jobs.models import Lane, State
+from inventory import push
 from inventory.models import Repository, Tag
+from registries.clients import RegistryClient
 from registries.events import MOST_CHANGES, Change
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
+from registries.models.push_event import EVERYTHING
+from registries.oci.errors import Unreachable
 from registries.receive import take_up
 from registries.start_sync import start_sync
 from scanning import tasks
+from scanning.launch import launch
 from scanning.models import Scan, ScanRun
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, manifests, silence
@@ -206,3 +216,76 @@ def test_a_registry_that_takes_long_for_an_event_counts_as_slow_and_the_event_en
     assert event.state == State.FAILED
     assert "took longer" in event.reason
     assert registry.slow_until is not None
+
+
+# --- what keeps an event from its end ---------------------------------------------------------------------------------
+def scanned_on_push(registry: Registry) -> None:
+    address = PushAddress(registry=registry, scans=True)
+    address.new_secret()
+    address.save()
+
+
+def test_a_database_that_does_not_answer_while_joined_events_are_written_costs_none_of_them(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned_on_push(registry)
+    for tag in ("1.0", "2.0"):
+        images.image({"app": tag.encode()}).put(fake, "team/app", tag)
+    first, _second = waiting(registry, ("team/app", "1.0"), ("team/app", "2.0"))
+    answers = iter([OperationalError("the server closed the connection")])
+
+    def away_once(**asked: Any) -> Any:
+        for error in answers:
+            raise error
+        return launch(**asked)
+
+    monkeypatch.setattr(tasks, "launch", away_once)
+    tasks.push_event(first.pk)
+    assert states() == [State.SUCCEEDED, State.SUCCEEDED]
+    assert Scan.objects.count() == 2
+
+
+def test_an_event_that_begins_again_scans_what_its_first_attempt_had_written(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned_on_push(registry)
+    images.image({"app": b"1"}).put(fake, "team/app", "1.0")
+    images.image({"app": b"2"}).put(fake, "team/all", "1.0")
+    events = [*waiting(registry, ("team/app", "1.0")), PushEvent(registry=registry, names=["team/all"])]
+    events[1].repository, events[1].tag = "team/all", EVERYTHING
+    events[1].save()
+
+    def away(**_asked: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, "launch", away)
+        patched.setattr(settings, "JOB_TIMES", Times(settle=0, soon=0))
+        tasks.push_event(events[0].pk)
+    assert Tag.objects.count() == 2
+    PushEvent.objects.update(not_before=None)
+    for event in events:
+        tasks.push_event(event.pk)
+    assert states() == [State.SUCCEEDED, State.SUCCEEDED]
+    assert Scan.objects.count() == 2
+
+
+def test_a_registry_that_fails_at_a_joined_event_keeps_none_from_the_scan_of_what_was_found(
+    fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned_on_push(registry)
+    for tag in ("1.0", "2.0"):
+        images.image({"app": tag.encode()}).put(fake, "team/app", tag)
+    first, _second = waiting(registry, ("team/app", "1.0"), ("team/app", "2.0"))
+    real = push._of_one
+
+    def fails_at_the_second(event: PushEvent, client: RegistryClient) -> list[Tag]:
+        if event.tag == "2.0":
+            raise Unreachable("It broke.", "Try again.")
+        return real(event, client)
+
+    monkeypatch.setattr(push, "_of_one", fails_at_the_second)
+    monkeypatch.setattr(settings, "JOB_TIMES", Times(chain=0, soon=0))
+    tasks.push_event(first.pk)
+    assert states() == [State.SUCCEEDED, State.QUEUED]
+    assert Scan.objects.count() == 1

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.conf import settings
 from django.db import connection
+from django_q.models import OrmQ
 
+from console.jobs import reap
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from inventory.tasks import sync as work_on_sync
@@ -148,6 +150,19 @@ def test_scans_of_other_registries_go_on(server: FakeRegistry, queued: Registry)
         tasks.scan(scan.pk)
         scan.refresh_from_db()
         assert scan.state == State.SUCCEEDED
+
+
+def test_nobody_is_woken_for_scans_that_wait_for_other_credentials(server: FakeRegistry, queued: Registry) -> None:
+    work_off()
+    (other,) = Scan.objects.order_by("pk")[:1]
+    Scan.objects.filter(pk=other.pk).update(registry=None)  # removed meanwhile
+    OrmQ.objects.all().delete()
+    Scan.objects.update(hinted_at=None)
+    reap.hint_again(Scan)
+    assert [message.task["args"] for message in OrmQ.objects.all()] == [(other.pk,)]
+    Registry.objects.update(refused_login="")
+    reap.hint_again(Scan)
+    assert OrmQ.objects.count() == SCANS
 
 
 def test_credentials_that_no_request_can_hold_end_a_scan_and_do_not_spin(

@@ -56,6 +56,21 @@ def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings,
     assert job.state == State.SUCCEEDED
 
 
+def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_kind(settings)
+    monkeypatch.setattr("console.jobs.work.REFUSED_SECONDS", 0.0)
+    asked: list[bool] = []
+    monkeypatch.setattr("console.jobs.work._may_take", lambda _model: bool(asked.append(True)))
+    job = Canary.objects.create()
+    with place("canary"):
+        work(Canary, job.pk, lambda run: None)
+    assert (asked, OrmQ.objects.count()) == ([], 0), "the one with the place asks, and passes the hint on"
+    work(Canary, job.pk, lambda run: pytest.fail("the gate is closed"))
+    assert (asked, OrmQ.objects.count()) == ([True], 1)
+
+
 def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings) -> None:
     one_kind(settings)
     settings.JOB_TIMES = Times(poll=0.02, chain=60)

@@ -181,3 +181,22 @@ def test_old_canaries_and_events_go() -> None:
 def test_each_kind_of_job_names_a_model_and_a_known_cluster() -> None:
     for model in reap.job_models():
         assert settings.JOB_KINDS[model.kind]["cluster"] in {"quick", "scan"}
+
+
+def test_a_job_that_cannot_be_taken_back_keeps_no_other_of_its_kind_from_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other, waiting = running(lease=EXPIRED), running(lease=EXPIRED), queued_before(3600)
+
+    def refuse(self: Canary, to: State) -> None:
+        if self.pk == broken.pk:
+            raise ValueError("what belongs to it is not as it should be")
+
+    monkeypatch.setattr(Canary, "state_changed", refuse)
+    reap.reap()
+    for job in (broken, other, waiting):
+        job.refresh_from_db()
+    assert (broken.state, other.state) == (State.RUNNING, State.QUEUED)
+    assert waiting.hinted_at is not None
+    assert waiting.hinted_at > timezone.now() - timedelta(seconds=60)
+    assert "could not be taken back" in caplog.text

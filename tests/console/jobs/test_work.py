@@ -432,6 +432,18 @@ def test_a_cancel_that_comes_while_a_job_is_put_back_ends_it(monkeypatch: pytest
     assert (job.state, job.reason, job.not_before) == (State.CANCELLED, "", None)
 
 
+def test_what_was_postponed_since_begins_to_count_anew_how_often_the_database_did_not_answer() -> None:
+    job = queued(database_errors=work_module.DATABASE_TRIES)
+    work(Canary, job.pk, lambda run: run.postpone(until=timezone.now(), reason="Others go first."))
+
+    def fail(_run: JobRun[Canary]) -> None:
+        raise OperationalError("the server closed the connection")
+
+    work(Canary, job.pk, fail)
+    job.refresh_from_db()
+    assert (job.state, job.database_errors) == (State.QUEUED, 1)
+
+
 def test_a_postponed_job_waits_with_its_reason() -> None:
     job = queued()
     later = timezone.now() + timedelta(minutes=12)

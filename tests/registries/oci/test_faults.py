@@ -121,6 +121,13 @@ def test_no_registry_is_waited_for_longer_than_a_quarter_of_an_hour(filled, conn
     assert 800 < (error.value.retry_at - datetime.now(UTC)).total_seconds() <= 900
 
 
+def test_a_registry_that_has_refused_again_and_again_is_left_alone_for_a_while_whatever_it_says(filled, connect):
+    filled.fail(tags, rate_limited("0"))
+    with pytest.raises(RateLimited) as error:
+        list(connect(filled).tags("app"))
+    assert (error.value.retry_at - datetime.now(UTC)).total_seconds() > 10, "its jobs would begin again in a loop"
+
+
 @pytest.mark.parametrize("told", ["-5", "soon", "", "²", "Thu, 99 Foo 2026"])
 def test_a_time_nobody_understands_is_as_none(filled, connect, told):
     filled.fail(tags, Status(429, {"Retry-After": told.encode().decode("latin-1")}), times=1)
