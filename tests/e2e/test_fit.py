@@ -45,6 +45,15 @@ def test_a_long_tag_and_large_counts_stay_in_the_panel_of_an_image(page: Page, l
         assert overflowing(page, ".summary, .summary *:not(.icon, .copy), .tally .sev") == [], width
 
 
+def test_the_list_of_images_fits_a_common_window_with_a_long_tag_and_a_reason(page: Page, long: Tag) -> None:
+    image = factories.image(scan_state="failed", scan_reason="Timed out after 30 min.", scan_remedy="Scan again.")
+    factories.tag(LONG, of=image, path="payments/checkout-service-backend-for-frontend-2")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto("/images/")
+    expect(page.get_by_role("table").get_by_text("Scan exception")).to_be_visible()
+    assert overflowing(page, "main .scroll") == []
+
+
 def test_the_figures_of_the_overview_and_the_sidebar_stay_in_their_places(page: Page, administrator: User) -> None:
     make(tags=400, images=100, seed=1, now=timezone.now())
     for width in WIDTHS:
