@@ -87,8 +87,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             "name": gettext_lazy("How the console calls it. Each name is used once, upper or lower case."),
             "address": gettext_lazy("https://host[:port][/prefix]"),
             "token_service": gettext_lazy(
-                "Another host that may be sent the password, where the registry gives out its tokens. The connection"
-                " test names it."
+                "Host that issues the tokens of the registry, if it is another one. It receives the password too. The"
+                " connection test names it."
             ),
             "ca_bundle": gettext_lazy("In PEM, for a registry with certificates of your own authority."),
         }

@@ -21,7 +21,7 @@ WORDS: dict[str, Promise] = {  # word in the address → on screen
     "done": _("Fully scanned"),
     "not-asked": _("Category not scanned"),
     "failed": _("A risk category failed"),
-    "partial": _("Partly scanned"),
+    "partial": _("A risk category partly scanned"),
     "unsupported": _("Unsupported operating system"),
     "outdated": _("Older engine or database"),
     "fell": _("Findings fell to zero"),

@@ -265,7 +265,7 @@ NEWS = Listing[PackageVulnerability](
     filterset=VulnerabilityFilters,
     default_sort="-severity",
     columns=(
-        replace(_severity(("images",)), template="scanning/cells/severity.html"),
+        replace(_severity(("images",)), template="scanning/cells/severity.html", slot="status"),
         Column(
             name="name",
             label=_("Name"),
@@ -273,6 +273,7 @@ NEWS = Listing[PackageVulnerability](
             sort=("vulnerability__name",),
             needs=Needs(fields=("vulnerability__name",)),
             template="scanning/cells/advisory.html",
+            slot="addr",
         ),
         Column(
             name="package",
@@ -280,18 +281,22 @@ NEWS = Listing[PackageVulnerability](
             value=lambda row: row.package.name,
             sort=("package__name",),
             needs=Needs(fields=("package__name",)),
+            slot="ver",
         ),
         Column(
             name="installed",
             label=_("Installed"),
             value=lambda row: row.package.version,
             needs=Needs(fields=("package__version",)),
+            slot="fact",
         ),
         Column(
             name="fixed",
             label=_("Fixed"),
             value=lambda row: row.fixed_version,
             needs=Needs(fields=("fixed_version", "status")),
+            template="scanning/cells/fixed.html",
+            slot="fact",
         ),
         Column(
             name="images",
@@ -301,6 +306,7 @@ NEWS = Listing[PackageVulnerability](
             descending_first=True,
             template="console/listing/number.html",
             css="num",
+            slot="fact",
         ),
     ),
     needs=Needs(fields=("url", "vulnerability__title")),

@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from console.jobs import queue
 from console.jobs.errors import Draining, JobFailure, LeaseLost
@@ -271,4 +272,5 @@ def describe(job: Rematch) -> str:
         return _("%(new)s new") % {"new": f"{new:,}"} if new else _("nothing new")
     if not job.new_matches:
         return _("nothing new")
-    return _("%(new)s new in %(images)s images") % {"new": f"{job.new_matches:,}", "images": f"{job.new_in_images:,}"}
+    told = ngettext("%(new)s new in %(images)s image", "%(new)s new in %(images)s images", job.new_in_images)
+    return told % {"new": f"{job.new_matches:,}", "images": f"{job.new_in_images:,}"}

@@ -57,7 +57,7 @@ def coverage() -> Iterable[Signal]:
     texts = {
         "fell": _("Findings fell to zero"),
         "failed": _("A risk category failed"),
-        "partial": _("Partly scanned"),
+        "partial": _("A risk category partly scanned"),
         "unsupported": _("Unsupported operating system"),
         "outdated": _("Older engine or database"),
     }

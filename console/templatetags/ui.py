@@ -45,7 +45,7 @@ STATES = {
 ROW_ICONS = ("todo", "clock", "ring", "done", "alert", "stop", "scan", "down", "shield", "half", "bug", "key")
 # security status of an image → CSS class of its tag, icon, word
 SECURITY = {
-    "at-risk": ("fault", "alert", gettext_lazy("At risk")),
+    "at-risk": ("risk", "alert", gettext_lazy("At risk")),
     "safe": ("ok", "shield", gettext_lazy("Safe")),
     "partly-scanned": ("", "half", gettext_lazy("Partly scanned")),
     "not-known": ("off", "todo", gettext_lazy("Not known")),

@@ -132,8 +132,8 @@ def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str,
 def _runs() -> str:
     """Return which images share a run of Trivy, and what one that takes it over could do to others."""
     shared = _(
-        "Layers and packages that images have in common are read once for all of them: an image that took Trivy over "
-        "could lie about those it has in common with others."
+        "Layers and packages that images have in common are read once for all of them: an image that takes control of "
+        "Trivy could falsify the results for those it has in common with others."
     )
     if settings.SCANS_PER_WORKER == 1:
         alone = _("Each image has a run of its own.")
@@ -141,8 +141,8 @@ def _runs() -> str:
     return "{} {}".format(
         _(
             "Up to %(n)d small images of one registry that are scanned at the same time share a run; images of two "
-            "registries never do. An image that took Trivy over could lie about the others of its run. To give each "
-            "image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
+            "registries never do. An image that takes control of Trivy could falsify the results of the others in its "
+            "run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
         )
         % {"n": installed.IMAGES_IN_A_RUN},
         shared,

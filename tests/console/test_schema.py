@@ -73,7 +73,7 @@ def test_pages_say_that_it_is_the_database_and_not_an_error(another_age: None) -
     client.force_login(person("administrator"))
     answer = client.get("/images/")
     assert answer.status_code == 503
-    assert "The database is of another version" in answer.content.decode()
+    assert "The database belongs to another version of Tallyman" in answer.content.decode()
     assert "pushed_at" not in answer.content.decode()
 
 

@@ -63,14 +63,14 @@ def test_on_a_phone_the_tables_beside_the_images_are_cards_with_all_they_say(
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto("/scans/vulnerabilities/CVE-2021-44228/")
-    packages = page.get_by_role("region", name="Packages that have it").get_by_role("row").nth(1)
+    packages = page.get_by_role("region", name="Affected packages").get_by_role("row").nth(1)
     for label in ("Installed", "Fixed", "Severity", "Images"):
         assert label in packages.evaluate("row => [...row.cells].map(one => one.dataset.label).join()")
     expect(packages).to_contain_text("2.14.1")
     hidden = "all => all.some(one => one.scrollWidth > one.clientWidth)"
     assert not page.locator(".scroll").evaluate_all(hidden)
     page.get_by_role("link", name="log4j-core").first.click()
-    expect(page.get_by_role("heading", name="Its vulnerabilities")).to_be_visible()
+    expect(page.get_by_role("heading", name="Vulnerabilities in this package")).to_be_visible()
     assert not page.locator(".scroll").evaluate_all(hidden)
 
 

@@ -139,7 +139,7 @@ def test_the_figures_say_of_how_many_images_they_are(viewer: Client) -> None:
     assert (figures.vulnerabilities, figures.sensitive, figures.malware) == (None, None, 0)
     assert (figures.safe, figures.partly_scanned, figures.not_known, figures.at_risk) == (0, 1, 1, 0)
     text = viewer.get(reverse("inventory:image-list")).content.decode()
-    assert "in 0 of 1 image scanned for it" in text
+    assert "in 0 of 1 image scanned" in text
     assert text.count('<b class="faint">–</b>') == 2
     assert re.search(r'security=partly-scanned">1 partly scanned<', text)
 

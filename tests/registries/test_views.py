@@ -177,6 +177,14 @@ def test_a_search_finds_names_and_addresses(lab: Registry) -> None:
     assert "No registries match" in client.get(LIST, {"q": "nothing" * 40}).content.decode()
 
 
+def test_the_page_names_the_host_that_gets_the_password_too(lab: Registry) -> None:
+    page = f"/registries/{lab.pk}/"
+    assert "Token service" not in signed_in("viewer").get(page).text
+    Registry.objects.filter(pk=lab.pk).update(token_service="git.example.com")
+    text = signed_in("viewer").get(page).text
+    assert "Token service</dt><dd>git.example.com</dd>" in text
+
+
 def test_the_drawer_gets_the_content_alone(lab: Registry) -> None:
     url = reverse("registries:registry-detail", args=[lab.pk])
     part = signed_in("viewer").get(url, headers={"HX-Request": "true", "HX-Target": "drawer"})

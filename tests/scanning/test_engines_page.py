@@ -176,4 +176,4 @@ def test_the_page_says_which_images_share_a_run_and_how_to_keep_them_apart(scans
     assert ("Each image has a run of its own." in text) is (scans == 1)
     assert ("of one registry that are scanned at the same time share a run" in text) is (scans == 5)
     assert ("TALLYMAN_SCANS_PER_WORKER=1" in text) is (scans == 5)
-    assert "could lie about those it has in common with others" in text
+    assert "could falsify the results for those it has in common with others" in text

@@ -301,7 +301,7 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
         "Its disk is full. Free",
         "Its keys are others.",
         "Not seen for a while",
-        "Another one",
+        "Different",
     ):
         assert words in text, words
     assert "epsilon" not in text

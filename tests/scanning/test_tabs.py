@@ -173,7 +173,7 @@ def test_the_build_history_shows_what_each_step_brought(viewer: Client) -> None:
     ("outcome", "says"),
     [
         (CategoryResult.Outcome.DONE, "0 found"),
-        (CategoryResult.Outcome.FAILED, "The rules could not be read. Check the folder."),
+        (CategoryResult.Outcome.FAILED, "The rules could not be read. <br>Check the folder."),
         (CategoryResult.Outcome.PARTIAL, "Partly scanned"),
         (CategoryResult.Outcome.UNSUPPORTED, "cannot be scanned for this"),
         (None, "Category not scanned"),
