@@ -64,8 +64,9 @@ def match(
                 continue
             known |= {fact.id: fact for fact in found.vulnerabilities}
             for number, fact in found.matches:
-                purl = own[number].purl
-                matches.setdefault((purl, fact.vulnerability), replace(fact, purl=purl))
+                package = own[number]
+                told = replace(fact, purl=package.purl, package=package.identity)
+                matches.setdefault((package.identity, fact.vulnerability), told)
             if len(matches) > MOST:
                 raise EngineError(
                     f"The image has more than {MOST:,} vulnerabilities.",
