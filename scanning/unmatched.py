@@ -9,6 +9,7 @@ from itertools import islice
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from scanning import image_coverage
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy_database import DatabaseFacts
 from scanning.match_parts import Failure
@@ -66,7 +67,9 @@ def note(database: DatabaseFacts) -> None:
         rows = list(CategoryResult.objects.filter(pk__in=batch))
         told = _told([row.image_id for row in rows], database)
         changed = [row for row in rows if _lessen(row, told.get(row.image_id, ""))]
-        CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
+        with transaction.atomic():
+            CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
+            image_coverage.write(row.image_id for row in changed)
     again = results.filter(before_failure__isnull=False).exclude(image__in=holders)
     for batch in _batches(again.values_list("pk", flat=True)):
         with transaction.atomic():
@@ -75,6 +78,7 @@ def note(database: DatabaseFacts) -> None:
                 _restore(row)
             CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy"))
             CategoryResult.objects.filter(pk__in=batch).update(before_failure=None)  # bulk_update writes JSON's null
+            image_coverage.write(row.image_id for row in rows)
 
 
 def _batches(keys: Iterable[int]) -> Iterator[list[int]]:

@@ -98,6 +98,11 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert told.database_updated_at < other.database_updated_at  # type: ignore[operator]
     held = Image.objects.filter(coverage.condition(["partial"], image="pk"))
     assert list(held.values_list("image_id", flat=True)) == [made[0].image_id]
+    coverages = Image.objects.filter(image_id__in=[image.image_id for image in made])
+    assert dict(coverages.values_list("image_id", "vulnerabilities_coverage")) == {
+        made[0].image_id: "partial",
+        made[1].image_id: "done",
+    }, "what is not matched makes no image safe"
 
     client = Client()
     client.force_login(limited(tags[1].registry), backend="django.contrib.auth.backends.ModelBackend")
@@ -120,6 +125,7 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
     told = result(made[0])
     assert (told.outcome, told.reason, told.remedy) == ("done", "", "")
+    assert set(coverages.values_list("vulnerabilities_coverage", flat=True)) == {"done"}
     assert not CategoryResult.objects.filter(before_failure__isnull=False).exists()
     assert not PackageVariant.objects.exclude(failed_with="").exists()
 
