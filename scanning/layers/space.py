@@ -63,6 +63,18 @@ class Space:
             check()
             time.sleep(POLL_SECONDS)
 
+    def require_fitting(self, size: int, *, lease: Path) -> None:
+        """Raise StoreFull where a further layer of ``size`` bytes could never fit beside those of its lease."""
+        if sum(_sizes(self.layers / key)[0] for key in keys_of(lease)) + size > self.max_bytes:
+            raise self._never_fits()
+
+    def _never_fits(self) -> StoreFull:
+        return StoreFull(
+            f"The layers of this image need more than the {gib(self.max_bytes)} that the layer store may hold.",
+            "Raise TALLYMAN_LAYER_STORE_BYTES, where the disk has the room, and scan again.",
+            retry=False,
+        )
+
     def holds_room(self, lease: Path) -> bool:
         """Whether layers of the lease take room."""
         return any(_sizes(self.layers / key)[0] for key in keys_of(lease))
@@ -84,11 +96,7 @@ class Space:
             else:
                 others += held
         if mine + more > self.max_bytes:
-            return StoreFull(
-                f"The layers of this image need more than the {gib(self.max_bytes)} that the layer store may hold.",
-                "Raise TALLYMAN_LAYER_STORE_BYTES, where the disk has the room, and scan again.",
-                retry=False,
-            )
+            return self._never_fits()
         if mine + others + more > self.max_bytes:
             return StoreFull(
                 f"The layer store is full: other scans hold {gib(others)} of {gib(self.max_bytes)}.",

@@ -43,6 +43,7 @@ MAX_RATIO = 200  # uncompressed to compressed …
 RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
 MAX_LAYER_BYTES = 64 << 30  # uncompressed
 STEP = 64 << 20  # room is taken in steps of this
+CLAIM_BYTES = 256 << 20  # of room for what a manifest merely says; more is taken as it comes
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,9 @@ class LayerLease:
         partial = folder / "partial"
         hasher = hashlib.new(_algorithm(diff_id))
         with partial.open("wb", buffering=0) as file:
-            taken, written = max(size or 0, 1), 0
+            claimed = max(size or 0, 1)
+            self._store.space.require_fitting(claimed, lease=self._folder)
+            taken, written = min(claimed, CLAIM_BYTES), 0
             self._room(file, taken, check)
             with open_blob() as blob:
                 source = _Counted(blob, size, check, progress)

@@ -31,6 +31,7 @@ from scanning.layers import (
     StoreFull,
     UnsupportedCompression,
 )
+from scanning.layers import store as store_module
 
 CONTENT = b"layer content " * 5000
 PROCESSES = multiprocessing.get_context("fork")
@@ -328,6 +329,37 @@ def test_nobody_gives_way_to_a_scan_that_was_killed_while_it_waited_for_room(sto
         (dead / "waiting").touch()
         get(lease, Blob(CONTENT))
     assert store.sweep() == 1
+
+
+def test_a_registry_that_promises_much_and_sends_nothing_holds_no_room_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CLAIM_BYTES", 10_000)
+    monkeypatch.setattr(store_module, "STEP", 10_000)
+    store = LayerStore(tmp_path, max_bytes=1_000_000, min_free_ratio=0, wait_seconds=0.3)
+    asked, end = threading.Event(), threading.Event()
+
+    @contextmanager
+    def silent() -> Iterator[BinaryIO]:
+        asked.set()
+        end.wait(60)
+        raise Stopped
+        yield
+
+    def promise() -> None:
+        with store.lease("scan-1-1") as lease, pytest.raises(Stopped):
+            get(lease, Blob(b"never sent"), "", size=999_000, opened=silent)
+
+    thread = threading.Thread(target=promise)
+    thread.start()
+    try:
+        assert asked.wait(10)
+        with store.lease("scan-2-1") as lease:
+            assert get(lease, Blob(os.urandom(900_000)), "").size == 900_000  # else StoreFull, after a moment
+    finally:
+        end.set()
+        thread.join(30)
+    assert left(store) == []
 
 
 def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
