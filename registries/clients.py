@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -27,7 +27,7 @@ from registries.login_guard import StoredLogin
 from registries.models import CloudAccount, Registry
 from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
-from registries.oci.endpoint import Endpoint
+from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import CertificateError, RegistryError
 from registries.oci.login_guard import LoginGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
@@ -139,6 +139,7 @@ def endpoint_of(registry: Registry) -> Endpoint:
         # Harbor names its token service by the external URL of its settings, which is often another than people use.
         token_hosts=(registry.token_service,) if registry.token_service else (),
         token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
+        other_registries=_others(registry),
     )
 
 
@@ -166,6 +167,16 @@ def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoin
         proxy=settings.OUTBOUND_PROXY,
         no_proxy=tuple(settings.NO_PROXY),
     )
+
+
+def _others(registry: Registry) -> frozenset[Origin]:
+    """Return the origins of all other registries of the console, whoever sees them."""
+    rows = Registry._base_manager.exclude(pk=registry.pk).exclude(address=registry.address)
+    origins = set()
+    for address in rows.values_list("address", flat=True):
+        with suppress(RegistryError):  # one that cannot be read is none that anybody can be led to
+            origins.add(Origin.of(address))
+    return frozenset(origins)
 
 
 def own_authorities() -> str:

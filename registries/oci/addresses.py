@@ -79,6 +79,11 @@ class AddressGuard:
         self._home_is_public = bool(self._home_is_public) or public
 
 
+def is_global(address: str) -> bool:
+    """Whether ``address``, as the resolver gave it, is one of the public internet."""
+    return embedded(ipaddress.ip_address(address.partition("%")[0])).is_global
+
+
 def is_forbidden_name(host: str) -> bool:
     """Whether ``host`` is a name of this machine or of a metadata service, whoever resolves it."""
     host = host.rstrip(".").lower()

@@ -52,6 +52,8 @@ class Endpoint:
     Loopback, link-local and metadata addresses are refused unless inside ``allowed_networks`` (CIDR).
     ``token_hosts`` may be sent the password where the registry names them as its token service. ``token_path`` (below
     ``base``) is where tokens are had, whatever the registry names: for types whose token service has a fixed place.
+    ``other_registries`` are origins that this registry may not redirect to where they lie in a private network: what
+    they deliver to the console would count as delivered by this one.
     ``headers`` go with every request to this origin and to no other: for keys that have a header of their own.
     """
 
@@ -66,6 +68,7 @@ class Endpoint:
     no_proxy: tuple[str, ...] = ()  # host names, domains (.example.com) and CIDRs that are reached directly
     token_hosts: tuple[str, ...] = ()
     token_path: str = ""
+    other_registries: frozenset[Origin] = frozenset()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property

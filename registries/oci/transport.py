@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import requests
 
 from registries.oci import listing_bounds
-from registries.oci.addresses import AddressGuard, is_forbidden_name
+from registries.oci.addresses import AddressGuard, is_forbidden_name, is_global
 from registries.oci.answers import Answer
 from registries.oci.connections import (
     CONNECT_SECONDS,
@@ -173,6 +173,11 @@ class Transport:
                 raise RedirectRefused(
                     f"{first} redirects a query to {origin}.", "If that is the registry, enter its address."
                 )
+            if origin != first and self._is_private_registry(origin):
+                raise RedirectRefused(
+                    f"{first} redirects to {origin}, which is another registry of this console.",
+                    "Have the registry deliver its content itself, or from a storage of its own.",
+                )
             if url == previous:
                 break
         raise RedirectRefused(f"{first} redirects in circles.", "Check the address, and the proxy before the registry.")
@@ -216,6 +221,16 @@ class Transport:
 
     def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
         return Call(self.check, self._guard, self._named_by.host, time.monotonic() + seconds, trickle_allowed, silence)
+
+    def _is_private_registry(self, origin: Origin) -> bool:
+        """Whether ``origin`` is another registry that lies in a private network, as far as this machine can tell."""
+        if origin not in self.endpoint.other_registries:
+            return False
+        try:
+            found = look_up(origin.host, origin.port)
+        except NameNotResolved:
+            return False  # only a proxy can tell: it counts as public
+        return not all(is_global(each[4][0]) for each in found)
 
     def _look_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.

@@ -104,6 +104,20 @@ def test_ranges_of_zeros_prove_nothing_of_a_layer_that_is_mostly_zeros(world: Wo
     assert "victim.env" not in shown(world.them, [theirs_of(world)])
 
 
+def test_a_layer_that_another_registry_is_made_to_deliver_proves_nothing(world: World) -> None:
+    ours = f"{world.ours_server.url}/v2/team/app/blobs/{TOP.digest}"
+    put(world.theirs_server, "evil/relay", Attack(config=VICTIM.config, top=Redirect(ours)))
+    sync(world.theirs)
+    before = world.state()
+    (queued,) = launch(tag_ids=[theirs_of(world).pk], requested_by=None).queued
+    ended = work_off(queued)
+    assert ended.state == State.FAILED
+    assert "another registry of this console" in ended.reason
+    assert not image_of(theirs_of(world)).is_shared
+    assert "victim.env" not in shown(world.them, [theirs_of(world)])
+    assert world.state() == before
+
+
 # --- manifests that name what is ours -----------------------------------------------------------------------------
 EMPTY = images.layer({})
 DOCKER_OF_OURS = images.to_json(
