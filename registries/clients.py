@@ -170,7 +170,9 @@ def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoin
 
 
 def _others(registry: Registry) -> frozenset[Origin]:
-    """Return the origins of all other registries of the console, whoever sees them."""
+    """Return the origins of all other registries of the console, whoever sees them; none for one that is not saved."""
+    if registry.pk is None:
+        return frozenset()
     rows = Registry._base_manager.exclude(pk=registry.pk).exclude(address=registry.address)
     origins = set()
     for address in rows.values_list("address", flat=True):
