@@ -93,7 +93,7 @@ def test_a_table_with_all_columns_scrolls_in_its_panel_and_its_heads_and_first_c
     for box in page.locator('[name="box"]').all():
         box.check()
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("thead th")).to_have_count(22)
+    expect(page.locator("thead th")).to_have_count(23)
     page.wait_for_load_state()  # the styles, too
     assert page.evaluate("document.documentElement.scrollWidth") == 1440
     first = page.locator("#list tbody .addr .mid").first
