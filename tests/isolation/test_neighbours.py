@@ -138,7 +138,8 @@ def test_a_push_is_in_the_inventory_though_no_reaper_helps(
         report(real_worker, key, ("team/app", "1.0" if count == 1 else "2.0"))
         eventually(lambda count=count: len(real_worker.rows("SELECT 1 FROM inventory_tag")) == count, what="the row")
         images.image({"etc/os-release": b"ID=debian\n", "n": b"2"}).put(servers[0], "team/app", "2.0")
-    assert real_worker.rows("SELECT state, attempt FROM registries_pushevent") == [("succeeded", 1)] * 2
+    events = "SELECT state, attempt FROM registries_pushevent"
+    eventually(lambda: real_worker.rows(events) == [("succeeded", 1)] * 2, what="the end of both, at once")
 
 
 def test_thousands_of_events_of_one_registry_are_bounded_and_keep_nobody_waiting(
