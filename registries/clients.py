@@ -171,7 +171,7 @@ def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoin
 
 def _others(registry: Registry) -> frozenset[Origin]:
     """Return the origins of all other registries of the console, whoever sees them; none for one that is not saved."""
-    if registry.pk is None:
+    if registry._state.adding:
         return frozenset()
     rows = Registry._base_manager.exclude(pk=registry.pk).exclude(address=registry.address)
     origins = set()
