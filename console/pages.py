@@ -2,19 +2,20 @@
 
 from django.urls import path
 
-from console import account_views, accounts, audit_views, security_views, single_sign_on, styleguide, undo
+from console import audit_views, security_views, styleguide, undo
+from console.accounts import account_views, sign_in, sso
 from console.exports import views as exports
 from console.listing import saved_views
 
 app_name = "console"
 urlpatterns = [
-    path("", accounts.home, name="home"),
-    path("sign-in/", accounts.SignIn.as_view(), name="sign-in"),
-    path("sign-in/code/", accounts.sign_in_code, name="sign-in-code"),
-    path("sign-in/sso/", single_sign_on.begin, name="sso"),
-    path("sign-in/sso/callback/", single_sign_on.callback, name="sso-callback"),
-    path("sign-out/", accounts.SignOut.as_view(), name="sign-out"),
-    path("preferences/", accounts.preferences, name="preferences"),
+    path("", sign_in.home, name="home"),
+    path("sign-in/", sign_in.SignIn.as_view(), name="sign-in"),
+    path("sign-in/code/", sign_in.sign_in_code, name="sign-in-code"),
+    path("sign-in/sso/", sso.begin, name="sso"),
+    path("sign-in/sso/callback/", sso.callback, name="sso-callback"),
+    path("sign-out/", sign_in.SignOut.as_view(), name="sign-out"),
+    path("preferences/", sign_in.preferences, name="preferences"),
     path("account/", account_views.account, name="account"),
     path("account/password/", account_views.change_password, name="account-password"),
     path("account/second-factor/on/", account_views.second_factor_on, name="second-factor-on"),

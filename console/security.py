@@ -25,7 +25,8 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console import proxies, single_sign_on
+from console import proxies
+from console.accounts import sso
 from console.models import AuditEvent, User
 
 Text = str | Promise
@@ -138,7 +139,7 @@ def people() -> Iterator[Check]:
             _("Accounts: %(names)s.") % {"names": ", ".join(sorted(fast)[:10])},
             _("Have them set a new password; it is hashed with Argon2."),
         )
-    if single_sign_on.is_on():
+    if sso.is_on():
         yield from _single_sign_on()
 
 
@@ -155,7 +156,7 @@ def _single_sign_on() -> Iterator[Check]:
             _("Use its https address in TALLYMAN_OIDC_ISSUER."),
         )
     for role in ("administrator", "operator"):
-        if single_sign_on.EVERYBODY in settings.OIDC_GROUPS[role]:
+        if sso.EVERYBODY in settings.OIDC_GROUPS[role]:
             yield Check(
                 "fault",
                 _("Everybody whom the sign-in service knows is %(role)s") % {"role": role},

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from console import audit
 from console import security as checks
-from console.accounts import administrator
+from console.accounts.sign_in import administrator
 
 
 @require_http_methods(["GET", "POST"])

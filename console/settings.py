@@ -98,7 +98,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "console.sessions.SessionMiddleware",
+    "console.accounts.sessions.SessionMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.ScopeMiddleware",
     "console.middleware.PreferencesMiddleware",
@@ -311,7 +311,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "console.proxies.client_address"
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
-AXES_LOCKOUT_CALLABLE = "console.accounts.locked_out"
+AXES_LOCKOUT_CALLABLE = "console.accounts.sign_in.locked_out"
 AXES_VERBOSE = False
 
 SESSION_IDLE_MINUTES: int = env.int("TALLYMAN_IDLE_MINUTES", 30)
@@ -331,12 +331,12 @@ OIDC_GROUPS: dict[str, list[str]] = {
 }
 # Whoever comes by single sign-on and is no administrator sees the registries of the own teams alone.
 OIDC_LIMITED: bool = env.bool("TALLYMAN_OIDC_LIMITED", False)
-SOCIALACCOUNT_ADAPTER = "console.single_sign_on.Adapter"
+SOCIALACCOUNT_ADAPTER = "console.accounts.sso.Adapter"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_ADAPTER = "console.single_sign_on.AccountAdapter"
+ACCOUNT_ADAPTER = "console.accounts.sso.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
-MFA_ADAPTER = "console.second_factor.Adapter"
+MFA_ADAPTER = "console.accounts.mfa.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ

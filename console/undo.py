@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console import audit, toasts
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.models import User
 
 SALT = "console.undo"

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from console import accounts
+from console.accounts import sign_in
 
 # Second factors and accounts of the provider hold secrets, and are no business of support staff.
 for _model in [model for model in admin.site._registry if model.__module__.startswith("allauth.")]:
@@ -16,6 +16,6 @@ urlpatterns = [
     path("registries/", include("registries.urls")),
     path("images/", include("inventory.urls")),
     path("scans/", include("scanning.urls")),
-    path("admin/login/", accounts.admin_sign_in),
+    path("admin/login/", sign_in.admin_sign_in),
     path("admin/", admin.site.urls),
 ]

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts import operator
+from console.accounts.sign_in import operator
 from console.listing import beside
 from console.listing import views as lists
 from inventory import details, overview, trend

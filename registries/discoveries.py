@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console import audit
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from console import audit
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from console.models import User

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import operator
+from console.accounts.sign_in import operator
 from console.exports import make
 from console.listing import Listing, Page
 from console.listing import views as lists

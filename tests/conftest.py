@@ -14,7 +14,7 @@ from django.core.management.commands import flush
 from django.db import transaction
 from django.test import Client
 
-from console import sessions
+from console.accounts import sessions
 from console.models import User
 
 

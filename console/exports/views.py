@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import operator, person
+from console.accounts.sign_in import operator, person
 from console.exports import files
 from console.exports.listings import EXPORTS
 from console.jobs.models import FINAL_STATES, State

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console import undo
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.listing import saved
 from console.listing.columns import Column
 from console.listing.listing import Listing

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from console import undo
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.listing import filters as filtering
 from console.listing import saved
 from console.listing.columns_chosen import chosen_columns

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
 from console import audit, row_keys, statements
-from console.accounts import person
+from console.accounts.sign_in import person
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
 from console.listing import filters as filtering

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
-from console.accounts import administrator, operator, person
+from console.accounts.sign_in import administrator, operator, person
 from console.row_keys import key
 from registries.doctor import LABELS, Result, Stage, Step
 from registries.forms import RegistryForm

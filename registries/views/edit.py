@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import administrator, person
+from console.accounts.sign_in import administrator, person
 from console.listing.listing import SelectionError
 from console.row_keys import key
 from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken

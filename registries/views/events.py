@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console import audit
-from console.accounts import administrator
+from console.accounts.sign_in import administrator
 from registries import secrets
 from registries.events import changes, is_authentic
 from registries.models import PushAddress, PushEvent, Registry

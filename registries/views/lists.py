@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts import operator
+from console.accounts.sign_in import operator
 from console.listing import beside
 from console.listing import views as lists
 from registries.connectors import DECLARATIONS

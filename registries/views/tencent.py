@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import administrator, operator
+from console.accounts.sign_in import administrator, operator
 from console.jobs.models import State
 from registries.discoveries import request_discoveries
 from registries.forms_tencent import AccountForm

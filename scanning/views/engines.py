@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
-from console.accounts import administrator
+from console.accounts.sign_in import administrator
 from console.jobs import process, queue
 from console.jobs.models import State
 from console.machines import report, versions

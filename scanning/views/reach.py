@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts import operator
+from console.accounts.sign_in import operator
 from console.listing import Listing
 from console.listing import views as lists
 from inventory.models import Tag

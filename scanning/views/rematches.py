@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
-from console.accounts import administrator
+from console.accounts.sign_in import administrator
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from console.listing import Page

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit
-from console.accounts import operator, person
+from console.accounts.sign_in import operator, person
 from console.jobs.models import State
 from console.listing import Listing, Page
 from console.listing import views as lists

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from console import audit
-from console.accounts import operator, person
+from console.accounts.sign_in import operator, person
 from console.listing.listing import PAGE_SIZES, SelectionError
 from console.row_keys import key, keys
 from inventory import details, overview, trend

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit, kept, undo
-from console.accounts import administrator, operator, person
+from console.accounts.sign_in import administrator, operator, person
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console import audit, kept
-from console.accounts import administrator, operator, person
+from console.accounts.sign_in import administrator, operator, person
 from console.listing.listing import SelectionError
 from inventory.listings import IMAGES
 from inventory.models import Tag

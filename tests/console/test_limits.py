@@ -11,8 +11,8 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from console import scope
+from console.accounts.sso import join_teams
 from console.models import AuditEvent, Team, User
-from console.single_sign_on import join_teams
 from registries.models import Registry
 from tests import factories
 from tests.people import person

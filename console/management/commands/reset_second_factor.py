@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from console import audit, second_factor
+from console import audit
+from console.accounts import mfa
 from console.models import User
 
 
@@ -20,9 +21,9 @@ class Command(BaseCommand):
         user = User.objects.filter(username=name).first()
         if user is None:
             raise CommandError(f"There is no account {name}.")
-        if not second_factor.is_on(user):
+        if not mfa.is_on(user):
             raise CommandError(f"{name} has no second factor.")
-        second_factor.switch_off(user)
+        mfa.switch_off(user)
         user.end_sessions()
         audit.record(None, "user.second-factor-off", user, {"by": "command"})
         self.stdout.write(f"The second factor of {name} is off. It can be switched on again in Your account.")

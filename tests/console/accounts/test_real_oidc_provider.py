@@ -12,7 +12,7 @@ from django.test import Client
 
 from console.models import AuditEvent, User
 from tests import openid
-from tests.console.test_single_sign_on import CALLBACK, leaving, who
+from tests.console.accounts.test_sso import CALLBACK, leaving, who
 
 pytestmark = pytest.mark.django_db
 
@@ -100,18 +100,18 @@ def test_a_code_for_another_client_opens_nothing(settings: Any) -> None:
 
 def test_a_real_token_for_another_audience_opens_nothing(issuer: str, settings: Any, monkeypatch: Any) -> None:
     """The provider signs it rightly; it was only made for the wiki, which hands it on."""
-    from console import single_sign_on
+    from console.accounts import sso
 
     client = Client()
     settings.OIDC_CLIENT_ID = "wiki"
     back = openid.walk(leaving(client), name="jane", password=PASSWORD)
-    decode = single_sign_on._OpenIdConnect._decode_id_token
+    decode = sso._OpenIdConnect._decode_id_token
 
     def for_us(self: Any, app: Any, id_token: str) -> Any:
         app.client_id = "tallyman"
         return decode(self, app, id_token)
 
-    monkeypatch.setattr(single_sign_on._OpenIdConnect, "_decode_id_token", for_us)
+    monkeypatch.setattr(sso._OpenIdConnect, "_decode_id_token", for_us)
     assert client.get(back).status_code == 403
     assert why() == "Invalid id_token"
     assert not User.objects.exists()

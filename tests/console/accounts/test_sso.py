@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console import single_sign_on
+from console.accounts import sso
 from console.models import AuditEvent, Team, User
 from tests import factories
 from tests.fakes import oidc
@@ -176,7 +176,7 @@ def test_nothing_of_the_client_secret_is_kept(provider: oidc.Provider, caplog: p
 
 
 def test_it_is_off_until_it_is_configured() -> None:
-    assert not single_sign_on.is_on()
+    assert not sso.is_on()
     assert Client().post("/sign-in/sso/").status_code == 404
     assert Client().get("/sign-in/sso/callback/?code=x&state=y").status_code == 404
     assert "/sign-in/sso/" not in Client().get("/sign-in/").content.decode()

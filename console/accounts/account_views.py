@@ -15,8 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit, scope, second_factor
-from console.accounts import person
+from console import audit, scope
+from console.accounts import mfa
+from console.accounts.sign_in import person
 from console.models import User
 
 
@@ -34,7 +35,7 @@ class PasswordForm(PasswordChangeForm):
 
     def clean_old_password(self) -> str:
         """Look at the proof, as often as the sign-in does."""
-        if second_factor.is_locked(self.user):
+        if mfa.is_locked(self.user):
             raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
         try:
             return super().clean_old_password()
@@ -62,7 +63,7 @@ class ProofForm(forms.Form):
 
     def clean(self) -> None:
         """Look at the proof, as often as the sign-in does."""
-        if second_factor.is_locked(self.user):
+        if mfa.is_locked(self.user):
             raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
         if "password" in self.fields and not self.user.check_password(self.cleaned_data.get("password", "")):
             self.tried = True
@@ -85,14 +86,14 @@ class SwitchOnForm(ProofForm):
     def clean_code(self) -> str:
         """Refuse a code that the app cannot have shown."""
         code = str(self.cleaned_data["code"])
-        if not second_factor.fits(self.secret, code):
+        if not mfa.fits(self.secret, code):
             raise forms.ValidationError(_("This is not what the app shows now. Look at the clock of the device."))
         return code
 
 
 def _is_proven(request: HttpRequest, form: ProofForm) -> bool:
     """Return whether ``form`` holds what it asks for; a wrong proof is recorded, and counts."""
-    with second_factor.one_try(form.user):
+    with mfa.one_try(form.user):
         proven = form.is_valid()
         if form.tried:
             audit.record(request, "sign-in.code-refused", form.user, {"for": "second factor"})
@@ -112,7 +113,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     """Take a new password; it ends all other sessions."""
     user = person(request)
     form = PasswordForm(user, request.POST)
-    with second_factor.one_try(user):
+    with mfa.one_try(user):
         right = user.has_usable_password() and form.is_valid()
         if form.tried:
             audit.record(request, "sign-in.code-refused", user, {"for": "password"})
@@ -131,14 +132,14 @@ def change_password(request: HttpRequest) -> HttpResponse:
 def second_factor_on(request: HttpRequest) -> HttpResponse:
     """Ask for codes from now on, and show the codes for paper this once."""
     user = person(request)
-    secret = request.session.get(second_factor.FRESH, "")
-    if not secret or second_factor.is_on(user):
+    secret = request.session.get(mfa.FRESH, "")
+    if not secret or mfa.is_on(user):
         return redirect("console:account")
     form = SwitchOnForm(request.POST, user=user, secret=secret)
     if not _is_proven(request, form):
         return _page(request, switch_on=form)
-    codes = second_factor.switch_on(user, secret)
-    del request.session[second_factor.FRESH]
+    codes = mfa.switch_on(user, secret)
+    del request.session[mfa.FRESH]
     user.end_sessions()
     update_session_auth_hash(request, user)
     audit.record(request, "user.second-factor-on", user)
@@ -153,8 +154,8 @@ def second_factor_off(request: HttpRequest) -> HttpResponse:
     form = ProofForm(request.POST, user=user)
     if not _is_proven(request, form):
         return _page(request, switch_off=form)
-    if second_factor.is_on(user):
-        second_factor.switch_off(user)
+    if mfa.is_on(user):
+        mfa.switch_off(user)
         audit.record(request, "user.second-factor-off", user)
         messages.success(request, _("The second factor is off."))
     return redirect("console:account")
@@ -181,18 +182,18 @@ def _page(
     user = person(request)
     context = {
         "password": password or PasswordForm(user),
-        "is_on": second_factor.is_on(user),
-        "left": second_factor.left_on_paper(user),
+        "is_on": mfa.is_on(user),
+        "left": mfa.left_on_paper(user),
         "switch_off": switch_off or ProofForm(user=user),
         "codes": codes,
         "registries": scope.registries_of(user),
         "teams": user.teams.all(),
     }
     if not context["is_on"]:
-        secret = request.session.get(second_factor.FRESH) or second_factor.new_secret()
-        request.session[second_factor.FRESH] = secret
+        secret = request.session.get(mfa.FRESH) or mfa.new_secret()
+        request.session[mfa.FRESH] = secret
         # SVG that a library has drawn from the secret; nothing of it comes from outside.
-        picture = second_factor.qr_code(user, secret).partition("?>")[2]
+        picture = mfa.qr_code(user, secret).partition("?>")[2]
         context["picture"] = mark_safe(picture)  # noqa: S308  # nosec B308 B703
         context["secret"] = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
         context["switch_on"] = switch_on or SwitchOnForm(user=user, secret=secret)

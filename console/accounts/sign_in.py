@@ -25,7 +25,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import audit, navigation, second_factor, single_sign_on
+from console import audit, navigation
+from console.accounts import mfa, sso
 from console.models import AuditEvent, User
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
@@ -90,15 +91,15 @@ class SignIn(views.LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        named = settings.OIDC_NAME if single_sign_on.is_on() else ""
+        named = settings.OIDC_NAME if sso.is_on() else ""
         return super().get_context_data(**kwargs) | {"single_sign_on": named}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
         user = form.get_user()
-        if isinstance(user, User) and second_factor.is_on(user):
-            backend = getattr(user, "backend", single_sign_on.BACKEND)
+        if isinstance(user, User) and mfa.is_on(user):
+            backend = getattr(user, "backend", sso.BACKEND)
             session = self.request.session
-            second_factor.wait_for_code(session, user, backend=backend, leads_to=self.get_success_url())
+            mfa.wait_for_code(session, user, backend=backend, leads_to=self.get_success_url())
             return HttpResponseRedirect(reverse("console:sign-in-code"))
         response = super().form_valid(form)
         audit.record(self.request, "sign-in", detail={"by": "password"})
@@ -123,23 +124,23 @@ class SignIn(views.LoginView):
 @require_http_methods(["GET", "POST"])
 def sign_in_code(request: HttpRequest) -> HttpResponse:
     """Ask who has given the right password for a code."""
-    waiting = second_factor.waiting(request.session)
+    waiting = mfa.waiting(request.session)
     if waiting is None:
         return redirect("console:sign-in")
     user, backend, leads_to = waiting
     used = ""
-    with second_factor.one_try(user):
-        if second_factor.is_locked(user):
-            minutes = round(second_factor.LOCKED.total_seconds() / 60)
+    with mfa.one_try(user):
+        if mfa.is_locked(user):
+            minutes = round(mfa.LOCKED.total_seconds() / 60)
             return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
         if request.method == "POST":
-            used = second_factor.take(user, request.POST.get("code", "")[:40])
+            used = mfa.take(user, request.POST.get("code", "")[:40])
             if not used:
                 audit.record(request, "sign-in.code-refused", user)
     if not used:
         return render(request, "console/sign_in_code.html", {"wrong": request.method == "POST"})
     login(request, user, backend=backend)
-    request.session.pop(second_factor.PENDING, None)
+    request.session.pop(mfa.PENDING, None)
     audit.record(request, "sign-in", detail={"by": "password", "second_factor": used})
     return redirect(leads_to)
 

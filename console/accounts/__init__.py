@@ -1,0 +1,1 @@
+"""People: signing in and out, the second factor, single sign-on, and sessions."""
