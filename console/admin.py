@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from console import audit
+from console.audit import trail
 from console.models import (
     AuditEvent,
     Canary,
@@ -50,22 +50,22 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         before, row = self._before(request), form.instance
-        audit.record(
+        trail.record(
             request, f"{self.subject}.{'edit' if change else 'add'}", row, before=before, after=self._facts(row)
         )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        audit.record(request, f"{self.subject}.delete", obj, before=self._facts(obj))
+        trail.record(request, f"{self.subject}.delete", obj, before=self._facts(obj))
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
-            audit.record(request, f"{self.subject}.delete", row, before=self._facts(row))
+            trail.record(request, f"{self.subject}.delete", row, before=self._facts(row))
         super().delete_queryset(request, queryset)
 
     def _facts(self, row: Any) -> dict[str, Any]:
         names = {name: ", ".join(sorted(map(str, getattr(row, name).all()))) for name in self.lists}
-        return audit.facts(row, self.kept) | names
+        return trail.facts(row, self.kept) | names
 
     def _before(self, request: HttpRequest, facts: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep ``facts`` with the request, or return those that were kept."""
@@ -147,7 +147,7 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         before = person.password if person else ""
         response = super().user_change_password(request, id, form_url)
         if person and User.objects.filter(pk=person.pk).exclude(password=before).exists():
-            audit.record(request, "user.password", person, {"by": "Django admin"})
+            trail.record(request, "user.password", person, {"by": "Django admin"})
         return response
 
 

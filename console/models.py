@@ -137,7 +137,7 @@ class AuditEvent(models.Model):
     actor_id = models.BigIntegerField(null=True, blank=True)  # None: nobody was signed in, or the console itself
     actor_name = models.CharField(max_length=150, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)
-    action = models.CharField(max_length=60)  # e.g. "registry.add"; see console.audit.ACTIONS
+    action = models.CharField(max_length=60)  # e.g. "registry.add"; see console.audit.trail.ACTIONS
     target = models.CharField(max_length=300, blank=True)
     detail = models.JSONField(default=dict, blank=True)  # never a secret
     before = models.JSONField(default=dict, blank=True)  # what a change has changed, as it was

@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from console import audit_views, security_views, styleguide, undo
+from console import security_views, styleguide, undo
 from console.accounts import account_views, sign_in, sso
+from console.audit import views as audit_views
 from console.exports import views as exports
 from console.listing import saved_views
 

@@ -8,9 +8,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from console import audit
 from console import security as checks
 from console.accounts.sign_in import administrator
+from console.audit import trail
 
 
 @require_http_methods(["GET", "POST"])
@@ -19,7 +19,7 @@ def security(request: HttpRequest) -> HttpResponse:
     """What is not safe yet and what is in order; a POST says that the keys are backed up."""
     if request.method == "POST":
         if request.POST.get("do") == "key.backup":
-            audit.record(request, "key.backup", detail={"fingerprint": checks.fingerprint()})
+            trail.record(request, "key.backup", detail={"fingerprint": checks.fingerprint()})
             messages.success(request, _("Noted. A new key will ask for a new backup."))
         return redirect("console:security")
     found = checks.look()

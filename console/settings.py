@@ -240,7 +240,7 @@ MACHINE_KEYS: dict[str, str] = {
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
-    "console.audit.tick",
+    "console.audit.trail.tick",
     "console.exports.files.prune",
     "scanning.fleet.tick",
     "registries.discoveries.due",
@@ -273,7 +273,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
     "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
     "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
-    "audit": {"declared": "console.audit_listing.AUDIT", "page": "console:audit-list"},
+    "audit": {"declared": "console.audit.tables.AUDIT", "page": "console:audit-list"},
     "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
 }
 

@@ -16,8 +16,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from console import audit, toasts
+from console import toasts
 from console.accounts.sign_in import person
+from console.audit import trail
 from console.models import User
 
 SALT = "console.undo"
@@ -58,6 +59,6 @@ def undo(request: HttpRequest) -> HttpResponse:
     except RefusedError as error:
         messages.error(request, str(error))
     else:
-        audit.record(request, "undo", told["action"])
+        trail.record(request, "undo", told["action"])
         messages.success(request, _("Undone."))
     return redirect(back if safe else reverse("console:home"))

@@ -17,8 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from console import audit
 from console.admin import AuditedAdmin, administers
+from console.audit import trail
 from console.models import Team, User
 from console.read_only_admin import JOB, JobAdmin, ReadOnlyAdmin
 from registries.models import (
@@ -113,7 +113,7 @@ class TeamAdmin(AuditedAdmin):
         for member in team.members.filter(limited=False):
             member.limited = True
             member.save(update_fields=["limited"])
-            audit.record(request, "user.edit", member, before={"limited": False}, after={"limited": True})
+            trail.record(request, "user.edit", member, before={"limited": False}, after={"limited": True})
         team = form.instance = Team.objects.get(pk=team.pk)
         super().save_related(request, form, formsets, change)
 

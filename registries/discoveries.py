@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console import audit
 from console.accounts.sign_in import person
+from console.audit import trail
 from console.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue
@@ -47,7 +47,7 @@ def request_discoveries(
                     account=account, requested_by=user, trigger=trigger, lane=LANES[trigger]
                 )
                 enqueue(job)
-                audit.record(requested_by, "cloud-account.discover", account, {"by": trigger.value})
+                trail.record(requested_by, "cloud-account.discover", account, {"by": trigger.value})
         except IntegrityError:  # clouddiscovery_one_at_a_time
             continue
         queued.append(job)

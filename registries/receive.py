@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 
-from console import audit
+from console.audit import trail
 from console.clock import database_now
 from console.jobs.models import Lane, State
 from console.jobs.queue import enqueue_many
@@ -77,7 +77,7 @@ def _queue(registry: Registry, events: Sequence[PushEvent], found: Sequence[Chan
         enqueue_many(made)
         if made:
             first = found[0].names[0] if found else ""
-            audit.record(None, "push-address.event", registry, {"changes": len(made), "first": first})
+            trail.record(None, "push-address.event", registry, {"changes": len(made), "first": first})
     return made
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from console import audit
 from console.accounts.sign_in import person
+from console.audit import trail
 from console.jobs.models import Lane
 from console.jobs.queue import enqueue
 from console.models import User
@@ -57,7 +57,7 @@ def start_sync(
                     forget_unlisted=forget_unlisted,
                 )
                 enqueue(run)
-                audit.record(requested_by, "sync.start", registry, {"by": trigger.value})
+                trail.record(requested_by, "sync.start", registry, {"by": trigger.value})
         except IntegrityError:  # syncrun_one_at_a_time
             already.append(registry)
         else:

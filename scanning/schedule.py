@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from console import audit
+from console.audit import trail
 from console.clock import database_now
 from console.jobs import queue
 from console.jobs.models import Lane, State
@@ -145,7 +145,7 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
     else:
         firing.run = _start(schedule, ScanRun.Trigger.SCHEDULE, None)
         detail = {"by": "schedule", "schedule": schedule.name, "run": firing.run.pk}
-        audit.record(None, "scan.start", firing.run, detail)
+        trail.record(None, "scan.start", firing.run, detail)
     firing.save(update_fields=["outcome", "run"])
     return firing
 

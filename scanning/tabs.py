@@ -13,8 +13,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import operator
+from console.audit import trail
 from console.exports import make
 from console.listing import Listing, Page
 from console.listing import views as lists
@@ -74,7 +74,7 @@ def history_export(request: HttpRequest, tag_id: int) -> HttpResponse:
     file = BytesIO()
     make.write(file, format, title=_("Image build history"), columns=COLUMNS, rows=page.lines)
     detail = {"view": page.here.removeprefix("?"), "format": format.value, "columns": [each.name for each in COLUMNS]}
-    audit.record(request, "export", f"history {tag.pk}", detail | {"background": False})
+    trail.record(request, "export", f"history {tag.pk}", detail | {"background": False})
     return lists.as_file(file, "history", format)
 
 

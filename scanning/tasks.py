@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console import audit
+from console.audit import trail
 from console.jobs.advance import advance
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun, work
@@ -50,7 +50,7 @@ def _push_event(run: JobRun[PushEvent]) -> None:
             made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, lane=Lane.EVENT).run
             if made.images:
                 detail = {"by": "event", "registry": run.job.registry.name, "run": made.pk}
-                audit.record(None, "scan.start", made, detail)
+                trail.record(None, "scan.start", made, detail)
 
     run.finish(write=write)
 

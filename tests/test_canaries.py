@@ -148,7 +148,7 @@ def test_no_secret_is_in_anything_that_the_console_wrote_or_said(
         found |= leaks(str(path), path.read_bytes())
     formatter = logging.Formatter("%(name)s %(message)s")
     log = "\n".join(formatter.format(record) for record in caplog.get_records("setup"))
-    assert "console.audit audit registry.add" in log
+    assert "console.audit.trail audit registry.add" in log
     found |= leaks("the log", log)
     assert len(started) > 0
     for argv, environment in started:

@@ -15,9 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit, scope
+from console import scope
 from console.accounts import mfa
 from console.accounts.sign_in import person
+from console.audit import trail
 from console.models import User
 
 
@@ -96,7 +97,7 @@ def _is_proven(request: HttpRequest, form: ProofForm) -> bool:
     with mfa.one_try(form.user):
         proven = form.is_valid()
         if form.tried:
-            audit.record(request, "sign-in.code-refused", form.user, {"for": "second factor"})
+            trail.record(request, "sign-in.code-refused", form.user, {"for": "second factor"})
     return proven
 
 
@@ -116,13 +117,13 @@ def change_password(request: HttpRequest) -> HttpResponse:
     with mfa.one_try(user):
         right = user.has_usable_password() and form.is_valid()
         if form.tried:
-            audit.record(request, "sign-in.code-refused", user, {"for": "password"})
+            trail.record(request, "sign-in.code-refused", user, {"for": "password"})
     if not right:
         return _page(request, password=form)
     form.save()
     user.end_sessions()
     update_session_auth_hash(request, user)
-    audit.record(request, "user.password", user)
+    trail.record(request, "user.password", user)
     messages.success(request, _("The password is changed. All other sessions have ended."))
     return redirect("console:account")
 
@@ -142,7 +143,7 @@ def second_factor_on(request: HttpRequest) -> HttpResponse:
     del request.session[mfa.FRESH]
     user.end_sessions()
     update_session_auth_hash(request, user)
-    audit.record(request, "user.second-factor-on", user)
+    trail.record(request, "user.second-factor-on", user)
     return _page(request, codes=codes)
 
 
@@ -156,7 +157,7 @@ def second_factor_off(request: HttpRequest) -> HttpResponse:
         return _page(request, switch_off=form)
     if mfa.is_on(user):
         mfa.switch_off(user)
-        audit.record(request, "user.second-factor-off", user)
+        trail.record(request, "user.second-factor-off", user)
         messages.success(request, _("The second factor is off."))
     return redirect("console:account")
 
@@ -166,7 +167,7 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
     """Sign out everywhere, here too."""
     user = person(request)
     user.end_sessions()
-    audit.record(request, "sign-out.everywhere", user)
+    trail.record(request, "sign-out.everywhere", user)
     logout(request)
     return redirect("console:sign-in")
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
-from console import audit
+from console.audit import trail
 
 BEGAN, SEEN = "session-began", "session-seen"
 STEP = 60  # seconds between notes of the last sign: not every request writes
@@ -31,7 +31,7 @@ class SessionMiddleware:
             if began is None:
                 request.session[BEGAN] = request.session[SEEN] = now
             elif self._is_over(request, now):
-                audit.record(request, "sign-out.expired")
+                trail.record(request, "sign-out.expired")
                 logout(request)
             elif not is_poll(request) and now - request.session.get(SEEN, 0) >= STEP:
                 request.session[SEEN] = now

@@ -25,8 +25,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import audit, navigation
+from console import navigation
 from console.accounts import mfa, sso
+from console.audit import trail
 from console.models import AuditEvent, User
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
@@ -47,7 +48,7 @@ def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[
     def decorate(view: View[P]) -> View[P]:
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not may(person(request)):
-                audit.record(request, "access.denied", request.path, {"method": request.method})
+                trail.record(request, "access.denied", request.path, {"method": request.method})
                 raise PermissionDenied(message())
             return view(request, *args, **kwargs)
 
@@ -69,7 +70,7 @@ def administrator(view: View[P]) -> View[P]:
 
 def _named(request: HttpRequest) -> str:
     """Return the name that a sign-in is for, in the form that accounts have (as Django's own form makes it)."""
-    return audit.storable(unicodedata.normalize("NFKC", request.POST.get("username", "").strip()))[:LONGEST_NAME]
+    return trail.storable(unicodedata.normalize("NFKC", request.POST.get("username", "").strip()))[:LONGEST_NAME]
 
 
 class SignInForm(AuthenticationForm):
@@ -102,11 +103,11 @@ class SignIn(views.LoginView):
             mfa.wait_for_code(session, user, backend=backend, leads_to=self.get_success_url())
             return HttpResponseRedirect(reverse("console:sign-in-code"))
         response = super().form_valid(form)
-        audit.record(self.request, "sign-in", detail={"by": "password"})
+        trail.record(self.request, "sign-in", detail={"by": "password"})
         return response  # type: ignore[return-value]
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        audit.record(self.request, "sign-in.refused", _named(self.request))
+        trail.record(self.request, "sign-in.refused", _named(self.request))
         return super().form_invalid(form)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -136,12 +137,12 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             used = mfa.take(user, request.POST.get("code", "")[:40])
             if not used:
-                audit.record(request, "sign-in.code-refused", user)
+                trail.record(request, "sign-in.code-refused", user)
     if not used:
         return render(request, "console/sign_in_code.html", {"wrong": request.method == "POST"})
     login(request, user, backend=backend)
     request.session.pop(mfa.PENDING, None)
-    audit.record(request, "sign-in", detail={"by": "password", "second_factor": used})
+    trail.record(request, "sign-in", detail={"by": "password", "second_factor": used})
     return redirect(leads_to)
 
 
@@ -149,7 +150,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """Lead from Django admin to the one sign-in page there is. Who is signed in and still comes here is no staff."""
     if request.user.is_authenticated:
-        audit.record(request, "access.denied", request.GET.get("next", request.path), {"method": request.method})
+        trail.record(request, "access.denied", request.GET.get("next", request.path), {"method": request.method})
         raise PermissionDenied(_("Django admin is for support staff."))
     following = request.GET.get("next", "")
     safe = url_has_allowed_host_and_scheme(following, {request.get_host()}, require_https=request.is_secure())
@@ -160,7 +161,7 @@ class SignOut(views.LogoutView):
     """Ends the session; a form posts here."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        audit.record(request, "sign-out")
+        trail.record(request, "sign-out")
         return super().post(request, *args, **kwargs)
 
 
@@ -170,7 +171,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
     name = str((credentials or {}).get("username", ""))[:150]
     since = timezone.now() - timedelta(minutes=minutes)
     if not AuditEvent.objects.filter(action="sign-in.locked", target=name, at__gte=since).exists():  # one is enough
-        audit.record(request, "sign-in.locked", name)
+        trail.record(request, "sign-in.locked", name)
     return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
 
 

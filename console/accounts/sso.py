@@ -30,7 +30,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
-from console import audit
+from console.audit import trail
 from console.models import Team, User
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -84,7 +84,7 @@ def join_teams(request: HttpRequest, user: User, groups: set[str]) -> None:
     user.save(update_fields=["limited"])
     user.teams.set(after)
     now = {"limited": limited, "teams": ", ".join(sorted(map(str, after)))}
-    audit.record(request, "user.edit", user, {"by": settings.OIDC_NAME}, before=was, after=now)
+    trail.record(request, "user.edit", user, {"by": settings.OIDC_NAME}, before=was, after=now)
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -103,7 +103,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         user.backend = BACKEND
         join_teams(request, user, getattr(request, GROUPS, set()))
         super().login(request, user)
-        audit.record(request, "sign-in", detail={"by": settings.OIDC_NAME})
+        trail.record(request, "sign-in", detail={"by": settings.OIDC_NAME})
 
     def post_login(self, request: HttpRequest, user: Any, *, redirect_url: str | None = None, **_kwargs: Any) -> Any:
         """Lead on."""
@@ -169,7 +169,7 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         sociallogin.account.extra_data = {}
         known = user.pk is not None
         if role is None or (known and not user.is_active):
-            audit.record(request, "sign-in.refused", user.get_username(), {"by": settings.OIDC_NAME})
+            trail.record(request, "sign-in.refused", user.get_username(), {"by": settings.OIDC_NAME})
             raise ImmediateHttpResponse(
                 refused(
                     request,
@@ -178,20 +178,20 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
                 )
             )
         facts = ("role", "is_staff", "is_superuser")
-        before = audit.facts(user, facts) if known else {}
+        before = trail.facts(user, facts) if known else {}
         user.role = role
         user.is_staff = user.is_superuser = role == User.Role.ADMINISTRATOR
-        if before != audit.facts(user, facts):
+        if before != trail.facts(user, facts):
             if known:
                 user.save(update_fields=[*facts])
             action = "user.edit" if known else "user.add"
-            audit.record(
-                request, action, user, {"by": settings.OIDC_NAME}, before=before, after=audit.facts(user, facts)
+            trail.record(
+                request, action, user, {"by": settings.OIDC_NAME}, before=before, after=trail.facts(user, facts)
             )
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, **told: Any) -> None:
         """Say in plain words that it did not work; what the provider said goes into the log, not on the page."""
-        audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why(told)})
+        trail.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why(told)})
         raise ImmediateHttpResponse(
             refused(
                 request,
@@ -259,7 +259,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     except ImmediateHttpResponse as error:
         return cast(HttpResponse, error.response)
     except (OAuth2Error, RequestException, LookupError, TypeError, ValueError, AttributeError) as error:
-        audit.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
+        trail.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
         return refused(
             request,
             _("The sign-in service cannot be reached."),

@@ -13,8 +13,8 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import operator, person
+from console.audit import trail
 from console.exports import files
 from console.exports.listings import EXPORTS
 from console.jobs.models import FINAL_STATES, State
@@ -93,7 +93,7 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
         else:
             messages.error(request, _("This export has no file: it has expired, or was never finished."))
         return redirect("console:export-list")
-    audit.record(request, "export.download", export.listing, {"export": export.pk})
+    trail.record(request, "export.download", export.listing, {"export": export.pk})
     format = Export.Format(export.format)
     name = f"{export.listing}-{timezone.localtime(export.created_at):%Y-%m-%d-%H%M}.{format.value}"
     type_ = files.CONTENT_TYPES[format]
@@ -113,7 +113,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for an end of an export."""
     export = _shown(request, pk)
     request_cancel(export)
-    audit.record(request, "export.cancel", export.listing, {"export": export.pk})
+    trail.record(request, "export.cancel", export.listing, {"export": export.pk})
     messages.info(request, _("The export is being cancelled."))
     return redirect("console:export-list")
 
@@ -125,7 +125,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     if export.state not in FINAL_STATES:
         messages.error(request, _("This export is still being written. Cancel it first."))
         return redirect("console:export-list")
-    audit.record(request, "export.remove", export.listing, {"export": export.pk})
+    trail.record(request, "export.remove", export.listing, {"export": export.pk})
     files.remove(export)
     messages.success(request, _("The export is removed."))
     return redirect("console:export-list")

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
-from console import audit, row_keys, statements
+from console import row_keys, statements
 from console.accounts.sign_in import person
+from console.audit import trail
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
 from console.listing import filters as filtering
@@ -117,7 +118,7 @@ def export(
             _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.") % {"n": ask.AT_WORK},
         )
         return redirect("console:export-list")
-    audit.record(request, "export", target or listing.name, detail | {"background": many})
+    trail.record(request, "export", target or listing.name, detail | {"background": many})
     if many:
         messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
         return redirect("console:export-list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from console.audit_listing import lines as lines_of
+from console.audit.tables import lines as lines_of
 from console.models import AuditEvent
 
 register = template.Library()

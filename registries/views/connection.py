@@ -9,8 +9,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator, operator, person
+from console.audit import trail
 from console.row_keys import key
 from registries.doctor import LABELS, Result, Stage, Step
 from registries.forms import RegistryForm
@@ -28,7 +28,7 @@ def registry_test(request: HttpRequest, pk: int) -> HttpResponse:
         test = begin(registry=registry, user=person(request), saved=True)
     except NotNowError as error:
         return _not_now(request, str(error))
-    audit.record(request, "registry.test", registry)
+    trail.record(request, "registry.test", registry)
     return _show(request, test)
 
 
@@ -49,7 +49,7 @@ def form_test(request: HttpRequest) -> HttpResponse:
         test = begin(registry=registry, user=person(request), saved=stored is not None and not changed)
     except NotNowError as error:
         return _not_now(request, str(error))
-    audit.record(request, "registry.test", registry.name, {"type": registry.type, "address": registry.address})
+    trail.record(request, "registry.test", registry.name, {"type": registry.type, "address": registry.address})
     return _show(request, test)
 
 

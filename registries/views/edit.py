@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator, person
+from console.audit import trail
 from console.listing.listing import SelectionError
 from console.row_keys import key
 from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
@@ -58,7 +58,7 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     if not form.is_valid() or not (saved := _save(form)):
         return render_form(request, form, title=before, status=422)
     changed = {name: "changed" for name in (*SECRETS, "ca_bundle") if name in form.changed_data and name in was}
-    audit.record(request, action, saved, before=was, after=as_facts(saved) | changed)
+    trail.record(request, action, saved, before=was, after=as_facts(saved) | changed)
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
         start_sync(registries=[saved], requested_by=request)
@@ -74,7 +74,7 @@ def as_facts(registry: Registry) -> dict[str, Any]:
         return {}
     secret = {"password": registry.has_password, "pull_password": registry.has_pull_password}
     secret["ca_bundle"] = bool(registry.ca_bundle)
-    return audit.facts(registry, FACTS) | {name: "set" if held else "" for name, held in secret.items()}
+    return trail.facts(registry, FACTS) | {name: "set" if held else "" for name, held in secret.items()}
 
 
 def render_form(
@@ -136,7 +136,7 @@ def _delete(request: HttpRequest, chosen: QuerySet[Registry], *, confirmed: bool
         return render(request, "registries/registry_delete.html", context, status=422 if form.errors else 200)
     for registry in registries:
         if request_removal(registry, requested_by=person(request)):
-            audit.record(request, "registry.delete", registry, before=as_facts(registry))
+            trail.record(request, "registry.delete", registry, before=as_facts(registry))
     names = ", ".join(f"“{registry.name}”" for registry in registries[:5]) + (", …" if len(registries) > 5 else "")
     text = ngettext("%(names)s is being deleted.", "%(names)s are being deleted.", len(registries))
     messages.success(request, text % {"names": names})
@@ -149,7 +149,7 @@ def delete_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Take up a removal that has failed."""
     registry = get_object_or_404(Registry, pk=pk, deleting_at__isnull=False)
     if request_removal(registry, requested_by=person(request)):
-        audit.record(request, "registry.delete", registry, {"again": True})
+        trail.record(request, "registry.delete", registry, {"again": True})
     return redirect("registries:registry-list")
 
 

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator
+from console.audit import trail
 from registries import secrets
 from registries.events import changes, is_authentic
 from registries.models import PushAddress, PushEvent, Registry
@@ -77,19 +77,19 @@ def _change(request: HttpRequest, registry: Registry) -> HttpResponse:
             address = address or PushAddress(registry=registry)
             secret = address.new_secret()
             address.save()
-            audit.record(request, "push-address.secret", registry)
+            trail.record(request, "push-address.secret", registry)
             return _page(request, registry, secret=secret)
         case "scans" if address is not None:
             was, address.scans = address.scans, request.POST.get("scans") == "on"
             address.save(update_fields=["scans"])
-            audit.record(request, "push-address.scans", registry, before={"scans": was}, after={"scans": address.scans})
+            trail.record(request, "push-address.scans", registry, before={"scans": was}, after={"scans": address.scans})
             messages.success(
                 request,
                 _("Pushed images will be scanned.") if address.scans else _("Pushed images will be synced only."),
             )
         case "off" if address is not None:
             address.delete()
-            audit.record(request, "push-address.off", registry)
+            trail.record(request, "push-address.off", registry)
             messages.success(request, _("Push events are off. Reports that still come are refused."))
     return redirect("registries:push-events", registry.pk)
 

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import operator
+from console.audit import trail
 from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
@@ -101,7 +101,7 @@ def cancel_all(request: HttpRequest) -> HttpResponse:
 def _cancel(request: HttpRequest, runs: QuerySet[SyncRun]) -> HttpResponse:
     for run in runs.filter(state__in=ACTIVE, cancel_requested_at=None).select_related("registry"):
         request_cancel(run)
-        audit.record(request, "sync.cancel", run.registry)
+        trail.record(request, "sync.cancel", run.registry)
     return after(request)
 
 

@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator, operator
+from console.audit import trail
 from console.jobs.models import State
 from registries.discoveries import request_discoveries
 from registries.forms_tencent import AccountForm
@@ -55,7 +55,7 @@ def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and (saved := _save(form, was=was)):
         action = "cloud-account.add" if added else "cloud-account.edit"
         secrets = {name: "changed" for name in ("secret_key", "pull_password") if name in form.changed_data}
-        audit.record(request, action, saved, before=before, after=_facts(saved) | secrets)
+        trail.record(request, action, saved, before=before, after=_facts(saved) | secrets)
         request_discoveries([saved], requested_by=request)
         messages.success(request, _("“%(name)s” was saved. Its registries are looked for.") % {"name": saved.name})
         return redirect(LIST)
@@ -67,7 +67,7 @@ def _facts(account: CloudAccount) -> dict[str, object]:
     """Return what the audit trail keeps of a key."""
     if account._state.adding:
         return {}
-    return audit.facts(account, ("name", "secret_id", "endpoint", "regions", "pull_username"))
+    return trail.facts(account, ("name", "secret_id", "endpoint", "regions", "pull_username"))
 
 
 def _save(form: AccountForm, *, was: str) -> CloudAccount | None:
@@ -95,7 +95,7 @@ def account_restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Add those registries again that were removed here and are still listed."""
     account = get_object_or_404(CloudAccount, pk=pk)
     CloudAccount.objects.filter(pk=pk).update(made=[])
-    audit.record(request, "cloud-account.restore", account)
+    trail.record(request, "cloud-account.restore", account)
     return _discover(request, account)
 
 
@@ -114,7 +114,7 @@ def account_delete(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_object_or_404(_rows(), pk=pk)
     if request.method == "POST":
         detail = {"registries": account.registries.count()}
-        audit.record(request, "cloud-account.delete", account, detail, before=_facts(account))
+        trail.record(request, "cloud-account.delete", account, detail, before=_facts(account))
         let_go(account)
         messages.success(request, _("“%(name)s” was removed.") % {"name": account.name})
         return redirect(LIST)

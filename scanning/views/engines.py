@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator
+from console.audit import trail
 from console.jobs import process, queue
 from console.jobs.models import State
 from console.machines import report, versions
@@ -170,7 +170,7 @@ def update_database(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("An update of the vulnerability database is under way already."))
     else:  # should two slip through, the second finds the first one's lock and says so
         queue.enqueue(DatabaseUpdate.objects.create())
-        audit.record(request, "database.update")
+        trail.record(request, "database.update")
         messages.success(request, _("The update of the vulnerability database has been started."))
     return redirect("scanning:engines")
 
@@ -181,5 +181,5 @@ def cancel_update(request: HttpRequest) -> HttpResponse:
     """Cancel the update that waits or runs."""
     for update in DatabaseUpdate.objects.filter(state__in=ACTIVE):
         queue.request_cancel(update)
-        audit.record(request, "database.cancel", update)
+        trail.record(request, "database.cancel", update)
     return redirect("scanning:engines")

@@ -11,8 +11,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit
 from console.accounts.sign_in import administrator
+from console.audit import trail
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from console.listing import Page
@@ -43,7 +43,7 @@ def rematch(request: HttpRequest, pk: int) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Match all images with the database in use, where that is not done."""
     if job := rematching.start(lane=Lane.MANUAL):
-        audit.record(request, "rematch.start", job)
+        trail.record(request, "rematch.start", job)
         messages.success(request, _("All images are being matched; none is pulled."))
     else:
         messages.info(request, _("All images are matched with the database in use, or are being matched."))
@@ -56,5 +56,5 @@ def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the rematch that waits or runs; what it has written stays."""
     for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
         queue.request_cancel(job)
-        audit.record(request, "rematch.cancel", job)
+        trail.record(request, "rematch.cancel", job)
     return redirect("scanning:engines")

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit
 from console.accounts.sign_in import operator, person
+from console.audit import trail
 from console.jobs.models import State
 from console.listing import Listing, Page
 from console.listing import views as lists
@@ -99,7 +99,7 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
         messages.info(request, _("This run is over already."))
         return redirect("scanning:run", pk=pk)
     left = runs.cancel_run(found)
-    audit.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
+    trail.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
     told = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", left.cancelled)
     text = told % {"n": f"{left.cancelled:,}"}
     if left.passed_on:
@@ -122,7 +122,7 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
         timeout=found.timeout,
         requested_by=person(request),
     )
-    audit.record(request, "scan.start", again, {"run": again.pk, "again": found.pk, "queued": again.images})
+    trail.record(request, "scan.start", again, {"run": again.pk, "again": found.pk, "queued": again.images})
     say_started(request, again)
     return redirect("scanning:run", pk=again.pk)
 

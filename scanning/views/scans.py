@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from console import audit
 from console.accounts.sign_in import operator, person
+from console.audit import trail
 from console.listing.listing import PAGE_SIZES, SelectionError
 from console.row_keys import key, keys
 from inventory import details, overview, trend
@@ -38,7 +38,7 @@ def scan(request: HttpRequest) -> HttpResponse:
         return _answer(request)
     run = result.run
     detail = {"run": run.pk, "queued": run.images, "skipped": run.skipped_tags}
-    audit.record(request, "scan.start", run, detail)
+    trail.record(request, "scan.start", run, detail)
     say_started(request, run, skipped=result.skipped)
     return _answer(request)
 
@@ -58,7 +58,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
             return _answer(request)
         wanted = runs_that_want(Scan.objects.filter(image__in=selected.order_by().values("image")))
         count = launch.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
-    audit.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
+    trail.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
         text = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
         if wanted:

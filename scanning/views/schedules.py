@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit, kept, undo
+from console import kept, undo
 from console.accounts.sign_in import administrator, operator, person
+from console.audit import trail
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
@@ -75,7 +76,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
     chosen = selection.chosen() if form.cleaned_data["scope"] == Scope.CHOSEN else Tag.objects.none()
     schedule.save(form.apply(), chosen=chosen)
     selection.delete()
-    audit.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
+    trail.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
     if before.get("on") and not found.is_on:
         off = _("The schedule “%(name)s” is saved and off.") % {"name": found.name}
         undo.offer(request, off, action="schedule.off", values={"pk": found.pk})
@@ -93,7 +94,7 @@ def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_new:
         messages.info(request, _("A run of this schedule still goes on. It is shown here."))
         return redirect("scanning:run", pk=run.pk)
-    audit.record(request, "scan.start", run, {"run": run.pk, "schedule": found.name})
+    trail.record(request, "scan.start", run, {"run": run.pk, "schedule": found.name})
     say_started(request, run)
     return redirect("scanning:schedule", pk=pk)
 
@@ -105,7 +106,7 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(ScanSchedule, pk=pk)
     if request.method == "GET":
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
-    audit.record(request, "schedule.delete", found, before=_described(found))
+    trail.record(request, "schedule.delete", found, before=_described(found))
     text, values = _("The schedule “%(name)s” is deleted.") % {"name": found.name}, schedule_undo.kept(found)
     schedule.delete(found)
     if values is None:

@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import audit, kept
+from console import kept
 from console.accounts.sign_in import administrator, operator, person
+from console.audit import trail
 from console.listing.listing import SelectionError
 from inventory.listings import IMAGES
 from inventory.models import Tag
@@ -80,7 +81,7 @@ def scan_quota(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         limit = form.cleaned_data["monthly_quota"]
         quota.set_limit(limit)
-        audit.record(request, "quota.change", before={"limit": now.limit if now else None}, after={"limit": limit})
+        trail.record(request, "quota.change", before={"limit": now.limit if now else None}, after={"limit": limit})
         messages.success(request, _("The scan quota is saved."))
         return redirect("scanning:settings")
     return render(request, "scanning/quota.html", {"form": form, "quota": now}, status=422 if form.errors else 200)
@@ -119,7 +120,7 @@ def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpRe
     if scope is Scope.CHOSEN:
         selection.delete()
     detail = {"run": run.pk, "scope": scope.value, "categories": run.categories, "queued": run.images}
-    audit.record(request, "scan.start", run, detail | {"skipped": run.skipped_tags})
+    trail.record(request, "scan.start", run, detail | {"skipped": run.skipped_tags})
     say_started(request, run)
     return redirect("inventory:image-list")
 

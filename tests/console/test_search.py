@@ -20,7 +20,7 @@ from tests.console.jobs.conftest import ROOT, postgres_server  # noqa: F401
 MADE = "SELECT indexname FROM pg_indexes WHERE indexname LIKE '%search' ORDER BY 1"
 
 PLANS = """
-from console.audit_listing import AUDIT
+from console.audit.tables import AUDIT
 from inventory.listings import IMAGES
 from scanning.run_listings import SCANS
 from django.db import connection

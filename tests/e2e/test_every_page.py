@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page
 
-from console import audit
+from console.audit import trail
 from console.jobs.advance import advance
 from console.jobs.models import State
 from console.models import Export, SavedView, User
@@ -47,8 +47,8 @@ def staff(sign_in: Callable[[User], None]) -> User:
         working.stage, working.progress_done, working.progress_total = stage, 12 * 2**20, 48 * 2**20
         working.save()
         working.progress_changed()
-    audit.record(user, "registry.edit", "Staging", before={"limit": None}, after={"limit": 100})
-    audit.record(None, "sign-in.refused", "root", {"why": "wrong password"})
+    trail.record(user, "registry.edit", "Staging", before={"limit": None}, after={"limit": 100})
+    trail.record(None, "sign-in.refused", "root", {"why": "wrong password"})
     SavedView.objects.create(user=user, listing="images", name="At risk first", query="security=at-risk&sort=-risks")
     for state in (State.SUCCEEDED, State.FAILED):
         Export.objects.create(

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from console import audit
+from console.audit import trail
 from console.models import User
 
 
@@ -33,5 +33,5 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from error
         user.save()
-        audit.record(None, "user.password" if new_password else "user.add", user)
+        trail.record(None, "user.password" if new_password else "user.add", user)
         self.stdout.write(f"User: {name}\nPassword: {password}")

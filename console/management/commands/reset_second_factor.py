@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from console import audit
 from console.accounts import mfa
+from console.audit import trail
 from console.models import User
 
 
@@ -25,5 +25,5 @@ class Command(BaseCommand):
             raise CommandError(f"{name} has no second factor.")
         mfa.switch_off(user)
         user.end_sessions()
-        audit.record(None, "user.second-factor-off", user, {"by": "command"})
+        trail.record(None, "user.second-factor-off", user, {"by": "command"})
         self.stdout.write(f"The second factor of {name} is off. It can be switched on again in Your account.")

@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from openpyxl import load_workbook
 
-from console import audit
+from console.audit import trail
 from console.models import AppendOnlyError, AuditEvent
 from tests.people import person
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_an_event_says_who_from_where_what_and_on_what() -> None:
     request = RequestFactory().post("/", REMOTE_ADDR="10.1.2.3")
     request.user = person()
-    event = audit.record(request, "registry.add", "lab", {"limit": 20})
+    event = trail.record(request, "registry.add", "lab", {"limit": 20})
     event.refresh_from_db()
     assert (event.actor_name, event.address, event.action, event.target, event.detail) == (
         "viewer",
@@ -39,7 +39,7 @@ def test_an_event_says_who_from_where_what_and_on_what() -> None:
 
 def test_an_event_outlives_its_actor() -> None:
     user = person()
-    audit.record(user, "scan.start")
+    trail.record(user, "scan.start")
     number = user.pk
     user.delete()
     event = AuditEvent.objects.get()
@@ -47,11 +47,11 @@ def test_an_event_outlives_its_actor() -> None:
 
 
 def test_a_long_target_is_cut_and_the_console_itself_may_act() -> None:
-    assert len(audit.record(None, "sync.start", "x" * 1000).target) == 300
+    assert len(trail.record(None, "sync.start", "x" * 1000).target) == 300
 
 
 def test_nobody_changes_the_trail_in_django_admin() -> None:
-    event = audit.record(None, "sync.start")
+    event = trail.record(None, "sync.start")
     client = Client()
     client.force_login(person("administrator", is_staff=True, is_superuser=True))
     url = f"/admin/console/auditevent/{event.pk}/change/"
@@ -71,7 +71,7 @@ def test_django_admin_opens_for_every_model_of_ours() -> None:
 
 
 def test_no_way_of_the_code_changes_or_removes_an_event() -> None:
-    event = audit.record(None, "sync.start", "lab")
+    event = trail.record(None, "sync.start", "lab")
     event.target = "other"
     for attempt in (
         event.save,
@@ -86,7 +86,7 @@ def test_no_way_of_the_code_changes_or_removes_an_event() -> None:
 
 @pytest.mark.parametrize("name", ["password", "secret_key", "token", "api_key", "Credentials", "passwd", "ca_bundle"])
 def test_a_value_under_the_name_of_a_secret_is_not_kept(name: str) -> None:
-    event = audit.record(
+    event = trail.record(
         None, "registry.edit", "lab", {name: "planted"}, before={name: "planted"}, after={"deep": {name: "planted 2"}}
     )
     event.refresh_from_db()
@@ -94,7 +94,7 @@ def test_a_value_under_the_name_of_a_secret_is_not_kept(name: str) -> None:
 
 
 def test_a_change_keeps_what_differs_and_nothing_else() -> None:
-    event = audit.record(None, "registry.edit", before={"limit": 5, "name": "a"}, after={"limit": 20, "name": "a"})
+    event = trail.record(None, "registry.edit", before={"limit": 5, "name": "a"}, after={"limit": 20, "name": "a"})
     assert (event.before, event.after) == ({"limit": 5}, {"limit": 20})
 
 
@@ -102,16 +102,16 @@ def test_events_go_after_the_set_time_and_that_is_an_event_too(settings: Any) ->
     settings.AUDIT_DAYS = 30
     now = timezone.now()
     for days in (29, 31, 400):
-        event = audit.record(None, "sync.start", days)
+        event = trail.record(None, "sync.start", days)
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE console_auditevent SET at = %s WHERE id = %s", [now - timedelta(days=days), event.pk]
             )
-    audit.tick()
-    audit.tick()
+    trail.tick()
+    trail.tick()
     assert set(AuditEvent.objects.values_list("action", "target")) == {("sync.start", "29"), ("audit.expire", "")}
     settings.AUDIT_DAYS = 0
-    audit.tick()
+    trail.tick()
     assert AuditEvent.objects.count() == 2
 
 
@@ -122,7 +122,7 @@ def test_every_action_that_is_recorded_has_a_subject_to_filter_by() -> None:
             found |= actions_of(ast.parse(path.read_text()))
     assert {"undo", "rematch.start", "user.add", "registry.edit", "export.download", "sign-in"} <= found
     assert len(found) > 40
-    assert {action.partition(".")[0] for action in found} == audit.SUBJECTS.keys(), "none is missing, and none is idle"
+    assert {action.partition(".")[0] for action in found} == trail.SUBJECTS.keys(), "none is missing, and none is idle"
 
 
 def test_every_action_says_on_screen_what_it_was() -> None:
@@ -131,11 +131,11 @@ def test_every_action_says_on_screen_what_it_was() -> None:
         for path in (ROOT / app).rglob("*.py"):
             found |= actions_of(ast.parse(path.read_text()))
     by_admin = {f"{subject}.{verb}" for subject in ("admin", "team", "user") for verb in ("add", "edit", "delete")}
-    assert (found - {"admin", "team", "user"}) | by_admin == audit.ACTIONS.keys(), "none is missing, and none is idle"
+    assert (found - {"admin", "team", "user"}) | by_admin == trail.ACTIONS.keys(), "none is missing, and none is idle"
     client = Client()
     client.force_login(person("administrator", username="root", language="zh-hans"))
-    audit.record(None, "schedule.change", "Nightly", {"on": True})
-    audit.record(None, "export", "reach")
+    trail.record(None, "schedule.change", "Nightly", {"on": True})
+    trail.record(None, "export", "reach")
     html = client.get("/audit/").content.decode()
     assert 'title="schedule.change">更改定时任务<' in html
     assert ">漏洞<" in html
@@ -173,8 +173,8 @@ def texts(tree: ast.AST) -> set[str]:
 def test_the_page_filters_and_exports_what_it_shows() -> None:
     client = Client()
     client.force_login(person("administrator", username="root"))
-    audit.record(None, "registry.edit", "lab-<script>alert(1)</script>", before={"limit": 5}, after={"limit": 20})
-    audit.record(None, "access.denied", "/audit/")
+    trail.record(None, "registry.edit", "lab-<script>alert(1)</script>", before={"limit": 5}, after={"limit": 20})
+    trail.record(None, "access.denied", "/audit/")
     html = client.get("/audit/?subject=registry").content.decode()
     assert "<script>alert(1)" not in html
     assert "lab-&lt;script&gt;" in html
@@ -191,5 +191,5 @@ def test_odd_characters_do_not_get_anybody_out_of_the_trail() -> None:
     client = Client()
     client.post("/sign-in/", {"username": "some\0body", "password": "x"})
     assert AuditEvent.objects.get(action="sign-in.refused").target == "some\ufffdbody"
-    event = audit.record(None, "scan.start", "a\ud800", {"names": ["b\0", {"c": "d\udfff"}]})
+    event = trail.record(None, "scan.start", "a\ud800", {"names": ["b\0", {"c": "d\udfff"}]})
     assert (event.target, event.detail) == ("a?", {"names": ["b\ufffd", {"c": "d?"}]})

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.sign_in import administrator
-from console.audit_listing import AUDIT
+from console.audit.tables import AUDIT
 from console.listing import views as lists
 
 

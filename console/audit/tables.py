@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
-from console import audit
+from console.audit import trail
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
 from console.listing.declared import declared
 from console.models import AuditEvent
@@ -37,8 +37,8 @@ class AuditFilters(ListingFilterSet):
 
     subject = AnyCondition(
         label=gettext_lazy("Subject"),
-        choices=list(audit.SUBJECTS.items()),
-        conditions={name: Q(action=name) | Q(action__startswith=f"{name}.") for name in audit.SUBJECTS},
+        choices=list(trail.SUBJECTS.items()),
+        conditions={name: Q(action=name) | Q(action__startswith=f"{name}.") for name in trail.SUBJECTS},
     )
     actor_name = ValuesOf(label=gettext_lazy("Who"), field_name="actor_name")
     since = _Since(
@@ -67,7 +67,7 @@ class AuditFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         """Return where ``word`` is in the actor, the action or the target, or begins the network address."""
-        said = [action for action, label in audit.ACTIONS.items() if word.lower() in str(label).lower()]
+        said = [action for action, label in trail.ACTIONS.items() if word.lower() in str(label).lower()]
         found = Q(actor_name__icontains=word) | Q(target__icontains=word) | Q(action__icontains=word)
         found |= Q(action__in=said)
         return found | Q(address__startswith=word.lower()) if OF_ADDRESS.fullmatch(word) else found
@@ -136,7 +136,7 @@ AUDIT = Listing[AuditEvent](
         Column(
             name="action",
             label=gettext_lazy("Action"),
-            value=lambda event: str(audit.ACTIONS.get(event.action, event.action)),
+            value=lambda event: str(trail.ACTIONS.get(event.action, event.action)),
             sort=("action", "at"),
             needs=Needs(fields=("action",)),
             template="console/audit/action.html",

@@ -1,0 +1,1 @@
+"""The audit trail: who decided what, or was refused."""
