@@ -427,7 +427,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE: str = env.str("TALLYMAN_TIME_ZONE", "UTC")
 LOCALE_PATHS = [BASE_DIR / "locale"]
-FORMAT_MODULE_PATH = ["console.formats"]
+FORMAT_MODULE_PATH = ["console.i18n.formats"]
 
 # --- static files ------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"

@@ -9,8 +9,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.i18n.lists import listed
 from console.listing import Column, Listing, Needs, Ranks
-from console.words import listed
 from inventory.filters import ImageFilters
 from inventory.models import Image, Tag
 from registries.models import Registry

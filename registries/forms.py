@@ -14,7 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.told import tell
+from console.i18n.messages import tell
 from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration

@@ -9,8 +9,8 @@ from django.db.models.functions import Coalesce, Lower, Mod
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.i18n.messages import tell
 from console.listing import Column, Listing, Needs
-from console.told import tell
 from registries.filters import ACTIVE, RESULTS, RegistryFilters, SyncFilters, result
 from registries.limit import usage_columns, usage_of_row
 from registries.models import Registry, SyncRun

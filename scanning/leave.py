@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils.translation import gettext_noop as _  # kept in English: see console.told
+from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
 from console.jobs.advance import cancel_queued
 from console.jobs.models import Lane, State

@@ -9,8 +9,8 @@ from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from console.i18n.messages import tell
 from console.jobs.models import State
-from console.told import tell
 from scanning.models import Scan, ScanRun, Stage
 from scanning.models.run import ACTIVE
 

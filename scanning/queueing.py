@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext_noop as _  # kept in English: see console.told
+from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
 from console.jobs import queue
 from console.jobs.models import Lane, State

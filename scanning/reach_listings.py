@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models import Case, Max, Prefetch, Q, QuerySet, When
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.lists import listed
 from console.listing import Column, Listing, Needs
 from console.scope import Seen
-from console.words import listed
 from inventory.filters import ImageFilters
 from inventory.listings import IMAGES, STANDARD
 from inventory.models import Tag

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext_noop as _  # kept in English: see console.told
+from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
 from console.jobs.models import State
 from inventory import summary

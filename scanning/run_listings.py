@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.i18n.lists import listed
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
 from console.scope import Seen, current
-from console.words import listed
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.forms import CATEGORIES

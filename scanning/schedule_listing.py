@@ -13,9 +13,9 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.i18n.lists import listed
 from console.listing import AnyCondition, AnyOf, Column, Listing, ListingFilterSet, Needs
 from console.scope import current
-from console.words import listed
 from inventory.models import Tag
 from scanning.forms import CATEGORIES
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope

@@ -24,8 +24,8 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from console import toasts
-from console.told import tell
-from console.words import listed
+from console.i18n.lists import listed
+from console.i18n.messages import tell
 
 register = template.Library()
 

@@ -15,12 +15,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.sign_in import administrator
 from console.audit import trail
+from console.i18n.lists import listed
 from console.jobs import process, queue
 from console.jobs.models import State
 from console.machines import report, versions
 from console.machines.identity import is_shared
 from console.models import FleetVersion, Machine
-from console.words import listed
 from scanning import daily, database, installed, team_rules
 from scanning.database_archive import DATABASE
 from scanning.health import OLD_DAYS

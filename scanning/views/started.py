@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console import toasts
-from console.told import tell
+from console.i18n.messages import tell
 from scanning.models import ScanRun
 from scanning.queueing import ALREADY, Skipped
 

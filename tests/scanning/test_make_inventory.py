@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import Count
 from django.utils import translation
 
-from console.told import tell
+from console.i18n.messages import tell
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
 from scanning import counts, coverage, progress, reach

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.commands import makemessages
 
-from console import sentences
+from console.i18n import extraction
 
 DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
 
@@ -20,15 +20,15 @@ class BuildFile(makemessages.BuildFile):
     @property
     def is_templatized(self) -> bool:
         """Whether gettext reads something made of the file in place of the file."""
-        return not self.path.endswith(".py") or sentences.belongs(Path(self.path))
+        return not self.path.endswith(".py") or extraction.belongs(Path(self.path))
 
     def preprocess(self) -> None:
         """Write what gettext reads."""
         path = Path(self.path)
-        if not sentences.belongs(path):
+        if not extraction.belongs(path):
             super().preprocess()
             return
-        found = sentences.sentences(path.read_text("utf-8"))
+        found = extraction.sentences(path.read_text("utf-8"))
         Path(self.work_path).write_text("".join(f"_({text!r})\n" for text in found), "utf-8")
 
 

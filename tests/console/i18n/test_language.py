@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone, translation
 
+from console.i18n.messages import tell
 from console.templatetags import ui
-from console.told import tell
 from tests.people import person
 
 PAGES = ["/images/", "/registries/", "/registries/guide/", "/scans/engines/", "/nothing-here/"]

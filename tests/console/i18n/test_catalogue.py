@@ -14,8 +14,8 @@ from django.utils import translation
 from django.utils.translation import to_locale
 from django.utils.translation.template import templatize
 
-from console import sentences
-from console.told import pairs, tell
+from console.i18n import extraction
+from console.i18n.messages import pairs, tell
 from scanning.engines.notes import Notes
 
 ROOT = Path(settings.BASE_DIR)
@@ -72,8 +72,8 @@ def marked() -> Iterator[tuple[str, str]]:
             if path.suffix == ".html":
                 for single, plural in MARKED.findall(templatize(path.read_text("utf-8"))):
                     yield from ((ast.literal_eval(text), name) for text in (single, plural) if text)
-            elif sentences.belongs(path):
-                yield from ((text, name) for text in sentences.sentences(path.read_text("utf-8")))
+            elif extraction.belongs(path):
+                yield from ((text, name) for text in extraction.sentences(path.read_text("utf-8")))
             elif path.suffix == ".py" and "migrations" not in path.parts:
                 yield from ((text, name) for text in _calls(ast.parse(path.read_text("utf-8"))))
 
