@@ -9,8 +9,8 @@ from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Q, QuerySet
 
+from console.db.primary_keys import key
 from console.listing.listing import Total, count
-from console.row_keys import key
 
 OF_A_TABLE = 1_000  # rows of another table that a search follows
 NONE = Q(pk__in=[])

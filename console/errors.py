@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.template import loader
 from django.views import defaults
 
-from console import schema
+from console.db import schema
 from console.exhaustion import exhausted_by
 
 log = logging.getLogger(__name__)

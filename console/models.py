@@ -272,7 +272,7 @@ class Export(Job):
 
 
 class KeptFigures(models.Model):
-    """Figures that took long to count, as :mod:`console.kept` keeps them for the pages."""
+    """Figures that took long to count, as :mod:`console.db.cached_counts` keeps them for the pages."""
 
     name = models.CharField(max_length=60, unique=True)  # key of settings.KEPT
     values = models.JSONField()

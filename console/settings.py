@@ -107,7 +107,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "console.statements.StatementMiddleware",
+    "console.db.statement_timeout.StatementMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -149,7 +149,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # The queries of pages touch few rows; compiling one that may touch many has taken ten times as long as running it.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
-# How long PostgreSQL may work on one statement of a page; see console.statements.
+# How long PostgreSQL may work on one statement of a page; see console.db.statement_timeout.
 STATEMENT_SECONDS: int = env.int("TALLYMAN_STATEMENT_SECONDS", 5)
 if STATEMENT_SECONDS < 1:
     raise ImproperlyConfigured("TALLYMAN_STATEMENT_SECONDS must be 1 or more.")
@@ -229,7 +229,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.installed.prepare"]}
 
 # Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
-WORKER_CHECKS: list[str] = ["console.schema.what_is_wrong", "scanning.fleet.wrong_keys"]
+WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.wrong_keys"]
 
 # What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
 MACHINE_KEYS: dict[str, str] = {
@@ -252,7 +252,7 @@ JOB_TICKS: list[str] = [
     "scanning.schedule.tick",
     "scanning.reach.due",
     "inventory.trend.tick",
-    "console.kept.tick",
+    "console.db.cached_counts.tick",
 ]
 
 # --- lists -------------------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ SECURITY: list[str] = [
 ]
 
 # Figures of pages that may take long: name → what counts them. Those that took so many seconds are kept for a while,
-# see console.kept.
+# see console.db.cached_counts.
 KEPT: dict[str, str] = {
     "overview": "inventory.overview.count",
     "coverage": "scanning.signals.count",
@@ -379,8 +379,8 @@ KEPT: dict[str, str] = {
 }
 KEPT_FROM_SECONDS = 0.02
 
-# Indexes for searches on PostgreSQL, of each app: see console.search.
-SEARCHED = ["console.search.INDEXES", "inventory.search.INDEXES", "scanning.search.INDEXES"]
+# Indexes for searches on PostgreSQL, of each app: see console.db.trigram_indexes.
+SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search.INDEXES", "scanning.search.INDEXES"]
 
 # Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
 SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]

@@ -4,10 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from console import statements, warm
+from console import warm
+from console.db import statement_timeout
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-statements.bound()
+statement_timeout.bound()
 application = get_wsgi_application()
 warm.warm_up()

@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
-from console import kept
+from console.db import cached_counts
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -82,7 +82,7 @@ def count() -> dict[str, int]:
 
 def read(*, now: bool = False) -> Overview:
     """Read the figures in a constant number of queries. Those of many images are kept for a while, but ``now``."""
-    counted = kept.count("overview") if now else kept.read("overview")
+    counted = cached_counts.count("overview") if now else cached_counts.read("overview")
     figures = dict(counted.values)
     sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
     matched, malware, sensitive = (figures.pop(f"of_{name}") for name in ("critical", "viruses", "sensitive"))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.utils.translation import gettext as _
 
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs.models import FINAL_STATES
 from console.jobs.queue import request_cancel
 from console.jobs.work import JobRun

@@ -1,4 +1,4 @@
-"""What Repository images is searched by on PostgreSQL: see console.search."""
+"""What Repository images is searched by on PostgreSQL: see console.db.trigram_indexes."""
 
 INDEXES = {
     "tag_address_search": 'ON "inventory_tag" USING gin (UPPER("address"::text) gin_trgm_ops)',

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.clock import by_database, database_now
+from console.db.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.work import JobRun
 from inventory.configs import read_config, record_given_configs

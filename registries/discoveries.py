@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from console.accounts.sign_in import person
 from console.audit import trail
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.queue import enqueue
 from console.jobs.work import JobRun

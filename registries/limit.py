@@ -23,7 +23,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, Now, RowNumber
 
-from console.clock import database_now
+from console.db.clock import database_now
 from registries.models import PullUnit, Registry
 
 WINDOW = timedelta(hours=1)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from console.clock import database_now
+from console.db.clock import database_now
 from registries.models import Registry, SyncRun
 from registries.start_sync import start_sync
 

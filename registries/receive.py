@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 
 from console.audit import trail
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs.models import Lane, State
 from console.jobs.queue import enqueue_many
 from registries.events import MOST_CHANGES, Change

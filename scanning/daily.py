@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from scanning.models import DatabaseUpdate

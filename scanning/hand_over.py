@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.work import JobRun

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.clock import by_database, database_now
+from console.db.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import Lane, State
 from console.jobs.work import JobRun

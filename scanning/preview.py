@@ -25,7 +25,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from console import kept
+from console.db import cached_counts
 from console.jobs.models import State
 from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import limit
@@ -92,7 +92,7 @@ def cost(tags: QuerySet[Tag], *, categories: Collection[str], kept_as: str = "",
     """
     now = now or timezone.now()
     look = _look(categories)
-    figures = kept.read(kept_as) if kept_as else kept.Figures(count(tags, looks=[look]))
+    figures = cached_counts.read(kept_as) if kept_as else cached_counts.Figures(count(tags, looks=[look]))
     values = figures.values
     images = {int(name.removeprefix(OF_REGISTRY)): n for name, n in values.items() if name.startswith(OF_REGISTRY)}
     waits, starts = _waits(images, now)

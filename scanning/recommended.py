@@ -10,7 +10,7 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Que
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from console import kept
+from console.db import cached_counts
 from console.scope import current
 from inventory.models import Image, Manifest, Tag
 from scanning import database
@@ -50,7 +50,7 @@ def recommended(*, also: Exists | None = None) -> QuerySet[Tag]:
 
 def counts() -> dict[Reason, int]:
     """Return how many tags are recommended for which reason; of many tags, how many were a short while ago."""
-    found = kept.read("recommended").values
+    found = cached_counts.read("recommended").values
     return {reason: found.get(reason.value, 0) for reason in Reason}
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from console.audit import trail
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs import queue
 from console.jobs.models import Lane, State
 from console.models import User

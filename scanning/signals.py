@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console import kept
+from console.db import cached_counts
 from console.jobs.models import State
 from console.scope import current
 from inventory.models import Tag
@@ -61,7 +61,7 @@ def coverage() -> Iterable[Signal]:
         "unsupported": _("Unsupported operating system"),
         "outdated": _("Older engine or database"),
     }
-    for word, number in kept.read("coverage").values.items():
+    for word, number in cached_counts.read("coverage").values.items():
         if number:
             title = ngettext("%(n)s image", "%(n)s images", number) % {"n": f"{number:,}"}
             level = "fault" if word in ("fell", "failed") else ""

@@ -16,7 +16,7 @@ from typing import NoReturn
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.clock import database_now
+from console.db.clock import database_now
 from console.jobs.work import JobRun
 from scanning.models import Scan
 

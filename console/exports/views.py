@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.accounts.sign_in import operator, person
 from console.audit import trail
+from console.db.primary_keys import keys
 from console.exports import files
 from console.exports.listings import EXPORTS
 from console.jobs.models import FINAL_STATES, State
@@ -22,7 +23,6 @@ from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.declared import declared
 from console.models import Export
-from console.row_keys import keys
 
 VISIBLE = 101  # rows of the longest page, and one
 

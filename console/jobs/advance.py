@@ -12,8 +12,8 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
+from console.db.locks import turn_to_write
 from console.jobs.models import FINAL_STATES, Job, State
-from console.jobs.turns import turn_to_write
 
 J = TypeVar("J", bound=Job)
 

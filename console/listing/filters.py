@@ -16,7 +16,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.row_keys import key
+from console.db.primary_keys import key
 
 MAX_VALUES = 100  # of one filter; more is no use of a form
 MAX_WORDS = 8  # of a search

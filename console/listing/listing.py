@@ -9,9 +9,9 @@ from typing import Any, Generic
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from console.db.primary_keys import keys
 from console.listing import filters as filtering
 from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
-from console.row_keys import keys
 from console.scope import Seen, current
 
 PAGE_SIZES = (20, 50, 100)

@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_htmx.middleware import HtmxDetails
 
-from console import row_keys, statements
 from console.accounts.sign_in import person
 from console.audit import trail
+from console.db import primary_keys, statement_timeout
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
 from console.listing import filters as filtering
@@ -93,7 +93,7 @@ def export(
     view = QueryDict(request.POST.get("view", "").removeprefix("?"))
     format = format_of(request)
     columns = listing.chosen(chosen_columns(request, listing, view=view))
-    ids = [] if request.POST.get("all") else row_keys.keys(request.POST.getlist("ids"))
+    ids = [] if request.POST.get("all") else primary_keys.keys(request.POST.getlist("ids"))
     detail = {"view": view.urlencode(), "format": format.value, "columns": [column.name for column in columns]}
     try:
         rows = listing.selected(view=view, chosen=request.POST, within=within)
@@ -123,7 +123,7 @@ def export(
         messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
         return redirect("console:export-list")
     file = BytesIO()
-    with statements.longer():
+    with statement_timeout.longer():
         keys = make.keys_of(listing, rows, sort=view.get("sort"))
         values = make.values(listing, keys, columns, within=within)
         make.write(file, format, title=str(listing.title), columns=columns, rows=values)

@@ -8,7 +8,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-from console import search
+from console.db import trigram_indexes
 
 
 class Migration(migrations.Migration):
@@ -309,5 +309,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(models.F('file'), models.F('number'), name='file_chunk_once')],
             },
         ),
-        migrations.RunPython(search.migration(search.INDEXES), migrations.RunPython.noop),
+        migrations.RunPython(trigram_indexes.migration(trigram_indexes.INDEXES), migrations.RunPython.noop),
     ]

@@ -6,7 +6,7 @@ import django.db.models.functions.comparison
 import django.utils.timezone
 from django.db import migrations, models
 
-from console import search
+from console.db import trigram_indexes
 from inventory.search import INDEXES
 
 
@@ -300,5 +300,5 @@ class Migration(migrations.Migration):
             model_name='tag',
             constraint=models.UniqueConstraint(fields=('repository', 'name'), name='tag_unique'),
         ),
-        migrations.RunPython(search.migration(INDEXES), migrations.RunPython.noop),
+        migrations.RunPython(trigram_indexes.migration(INDEXES), migrations.RunPython.noop),
     ]

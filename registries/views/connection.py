@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
-from console.row_keys import key
+from console.db.primary_keys import key
 from registries.doctor import LABELS, Result, Stage, Step
 from registries.forms import RegistryForm
 from registries.live_test import NotNowError, begin, steps_of

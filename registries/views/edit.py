@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.accounts.sign_in import administrator, person
 from console.audit import trail
+from console.db.primary_keys import key
 from console.listing.listing import SelectionError
-from console.row_keys import key
 from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.listings import REGISTRIES
 from registries.models import Registry, SyncRun

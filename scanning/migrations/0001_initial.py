@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from console import search
+from console.db import trigram_indexes
 from scanning.search import INDEXES
 
 
@@ -639,5 +639,5 @@ class Migration(migrations.Migration):
             model_name='vulnerabilityshared',
             constraint=models.UniqueConstraint(fields=('vulnerability', 'holders'), name='vulnerabilityshared_unique'),
         ),
-        migrations.RunPython(search.migration(INDEXES), migrations.RunPython.noop),
+        migrations.RunPython(trigram_indexes.migration(INDEXES), migrations.RunPython.noop),
     ]

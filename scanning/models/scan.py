@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.db.compiled_queries import Prepared
 from console.jobs.models import FINAL_STATES, Job, Lane, State
-from console.prepared import Prepared
 from console.scope import Scope, ScopedManager, within
 from inventory import sharing, summary
 from inventory.models import Image

@@ -10,7 +10,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from console.accounts.sign_in import operator, person
-from console.row_keys import keys
+from console.db.primary_keys import keys
 from inventory.models import Tag
 from scanning import choosing
 from scanning.models import Selection

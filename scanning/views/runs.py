@@ -14,12 +14,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.accounts.sign_in import operator, person
 from console.audit import trail
+from console.db.primary_keys import keys
 from console.jobs.models import State
 from console.listing import Listing, Page
 from console.listing import views as lists
 from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
-from console.row_keys import keys
 from inventory.models import Tag
 from scanning import progress, runs
 from scanning.models import ScanRun, Scope

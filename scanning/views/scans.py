@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.sign_in import operator, person
 from console.audit import trail
+from console.db.primary_keys import key, keys
 from console.listing.listing import PAGE_SIZES, SelectionError
-from console.row_keys import key, keys
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
 from inventory.models import Tag

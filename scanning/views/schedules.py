@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import kept, undo
+from console import undo
 from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
+from console.db import cached_counts
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
@@ -124,7 +125,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         "schedules": with_last(),
         "zone": timezone.get_default_timezone_name(),
         "recommended": reasons(),
-        "everything": kept.read("overview").values["tags"],
+        "everything": cached_counts.read("overview").values["tags"],
         "back": reverse("scanning:schedule", args=[found.pk]) if found.pk else reverse("scanning:schedule-add"),
     }
     if found.pk:

@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import kept
 from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
+from console.db import cached_counts
 from console.listing.listing import SelectionError
 from inventory.listings import IMAGES
 from inventory.models import Tag
@@ -41,7 +41,7 @@ def settings(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "recommended": reasons(),
-        "everything": kept.read("overview").values["tags"],
+        "everything": cached_counts.read("overview").values["tags"],
         "chooser": choosing.read(selection, request.GET.dict()),
         "back": reverse("scanning:settings"),
         "cost": _cost(form, selection) if request.method == "POST" else None,

@@ -24,7 +24,7 @@ from datetime import date, time
 from django.utils import timezone
 from scanning import schedule
 from scanning.models import ScanSchedule
-from console.clock import by_database, database_now
+from console.db.clock import by_database, database_now
 assert abs((database_now() - timezone.now()).total_seconds()) > 3600, "its clock is not another one"
 assert abs((database_now() - by_database(timezone.now())).total_seconds()) < 10
 one = ScanSchedule(name="Nightly", at=time.fromisoformat("{at}"), starts_on=date(2026, 1, 1), scope="all")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from console import search
+from console.db import trigram_indexes
 
 
 class Command(BaseCommand):
@@ -16,6 +16,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if why := search.make_indexes(search.every_index()):
+        if why := trigram_indexes.make_indexes(trigram_indexes.every_index()):
             raise CommandError(f"{why} Searches work without the indexes, and read all rows.")
         self.stdout.write("The indexes for searches are there.")

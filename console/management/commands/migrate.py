@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import DEFAULT_DB_ALIAS
 
-from console import schema
+from console.db import schema
 
 
 class Command(migrate.Command):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from console import schema
+from console.db import schema
 from console.models import User
 from console.serving import FOLDER, ListenError, listen_at, programs
 from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop

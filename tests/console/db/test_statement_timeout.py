@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError
 from django.test import RequestFactory, override_settings
 
-from console import statements
+from console.db import statement_timeout
 from tests.console.jobs.conftest import ROOT, Server, postgres_server
 
 __all__ = ["postgres_server"]
@@ -25,7 +25,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
-from console import statements
+from console.db import statement_timeout as statements
 from console.models import User
 def bound():
     with connection.cursor() as cursor:
@@ -99,7 +99,7 @@ def test_workers_and_commands_take_the_time_they_need(environment: dict[str, str
 
 
 def test_no_other_fault_of_the_database_is_called_slow() -> None:
-    middleware = statements.StatementMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
+    middleware = statement_timeout.StatementMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
     request = RequestFactory().get("/")
     for error in (OperationalError("the connection is lost"), ValueError("57014")):
         assert middleware.process_exception(request, error) is None
@@ -108,6 +108,6 @@ def test_no_other_fault_of_the_database_is_called_slow() -> None:
 @override_settings(STATEMENT_SECONDS=5)
 @pytest.mark.django_db
 def test_without_postgresql_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statements, "_bounded", True)
-    with statements.longer():
+    monkeypatch.setattr(statement_timeout, "_bounded", True)
+    with statement_timeout.longer():
         pass

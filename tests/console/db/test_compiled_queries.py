@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
-from console.prepared import Prepared
+from console.db.compiled_queries import Prepared
 from console.scope import Scope, within
 from tests import factories
 

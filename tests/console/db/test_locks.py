@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-from console.jobs.turns import turn_to_write
+from console.db.locks import turn_to_write
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

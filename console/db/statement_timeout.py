@@ -30,7 +30,7 @@ def bound() -> None:
     """Bound the statements of this process from now on, on each connection that it opens."""
     global _bounded
     _bounded = True
-    connection_created.connect(_bound_new, dispatch_uid="console.statements")
+    connection_created.connect(_bound_new, dispatch_uid="console.db.statement_timeout")
 
 
 @contextmanager

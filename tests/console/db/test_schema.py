@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from console import schema
+from console.db import schema
 from inventory.models import Tag
 from tests.people import person
 

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console import kept
+from console.db import cached_counts
 from console.models import KeptFigures
 from tests import factories
 from tests.people import person
@@ -28,7 +28,7 @@ def count() -> dict[str, int]:
 def _figures(settings: Any) -> None:
     global counted
     counted = 0
-    settings.KEPT = {**settings.KEPT, "test": "tests.console.test_kept.count"}
+    settings.KEPT = {**settings.KEPT, "test": "tests.console.db.test_cached_counts.count"}
 
 
 @pytest.fixture
@@ -41,59 +41,59 @@ def age(**by: float) -> None:
 
 
 def test_what_is_quick_is_counted_each_time_and_not_kept() -> None:
-    assert [kept.read("test").values["times"] for _n in range(3)] == [1, 2, 3]
-    assert kept.read("test").at is None
+    assert [cached_counts.read("test").values["times"] for _n in range(3)] == [1, 2, 3]
+    assert cached_counts.read("test").at is None
     assert not KeptFigures.objects.exists()
 
 
 @pytest.mark.usefixtures("_slow")
 def test_what_is_slow_is_counted_once_and_says_of_when_it_is() -> None:
-    assert kept.read("test").at is None
-    again = kept.read("test")
+    assert cached_counts.read("test").at is None
+    again = cached_counts.read("test")
     assert again.values == {"times": 1}
     assert again.at == KeptFigures.objects.get().at
 
 
 @pytest.mark.usefixtures("_slow")
 def test_a_worker_counts_anew_what_is_old_and_wanted() -> None:
-    kept.read("test")
-    kept.tick()
+    cached_counts.read("test")
+    cached_counts.tick()
     assert counted == 1
     age(seconds=61)
-    kept.tick()
+    cached_counts.tick()
     assert counted == 2
     age(hours=1)
     KeptFigures.objects.update(asked_at=timezone.now() - timedelta(hours=2))
-    kept.tick()
+    cached_counts.tick()
     assert counted == 2
 
 
 @pytest.mark.usefixtures("_slow")
 def test_counting_takes_a_small_share_of_the_time() -> None:
-    kept.read("test")
+    cached_counts.read("test")
     KeptFigures.objects.update(took=10.0)
-    age(seconds=10 * kept.SHARE - 5)
-    kept.tick()
-    assert kept.read("test").values == {"times": 1}
-    age(seconds=10 * kept.SHARE + 5)
-    kept.tick()
+    age(seconds=10 * cached_counts.SHARE - 5)
+    cached_counts.tick()
+    assert cached_counts.read("test").values == {"times": 1}
+    age(seconds=10 * cached_counts.SHARE + 5)
+    cached_counts.tick()
     assert counted == 2
 
 
 @pytest.mark.usefixtures("_slow")
 def test_without_a_worker_a_page_counts_anew_itself() -> None:
-    kept.read("test")
+    cached_counts.read("test")
     age(seconds=119)
-    assert kept.read("test").values == {"times": 1}
+    assert cached_counts.read("test").values == {"times": 1}
     age(seconds=121)
-    assert kept.read("test").values == {"times": 2}
+    assert cached_counts.read("test").values == {"times": 2}
 
 
 def test_what_has_become_quick_is_not_kept_any_longer(settings: Any) -> None:
     settings.KEPT_FROM_SECONDS = 0
-    kept.read("test")
+    cached_counts.read("test")
     settings.KEPT_FROM_SECONDS = float("inf")
-    kept.count("test")
+    cached_counts.count("test")
     assert not KeptFigures.objects.exists()
 
 
@@ -112,4 +112,4 @@ def test_the_page_of_images_says_when_its_figures_were_counted(client: Client) -
 
 def test_every_figure_that_pages_ask_for_can_be_counted(settings: Any) -> None:
     for name in settings.KEPT:
-        assert all(isinstance(value, int) for value in kept.count(name).values.values()), name
+        assert all(isinstance(value, int) for value in cached_counts.count(name).values.values()), name

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from console import search
+from console.db import trigram_indexes
 from tests.console.jobs.conftest import ROOT, postgres_server  # noqa: F401
 
 MADE = "SELECT indexname FROM pg_indexes WHERE indexname LIKE '%search' ORDER BY 1"
@@ -47,7 +47,7 @@ def migrated(url: str, folder: Path) -> None:
 def test_the_indexes_are_made_and_used(postgres_server: Any, tmp_path: Path) -> None:  # noqa: F811
     migrated(postgres_server.url, tmp_path)
     with psycopg.connect(postgres_server.url, autocommit=True) as postgres:
-        assert [name for (name,) in postgres.execute(MADE).fetchall()] == sorted(search.every_index())
+        assert [name for (name,) in postgres.execute(MADE).fetchall()] == sorted(trigram_indexes.every_index())
         postgres.execute("SET session_replication_role = replica")  # tags alone, without what they belong to
         postgres.execute(
             "INSERT INTO inventory_tag"
@@ -71,14 +71,20 @@ def test_the_indexes_are_made_and_used(postgres_server: Any, tmp_path: Path) -> 
         text=True,
     )
     images, scans, events, address = done.stdout.split(" -- ")
-    assert {name for name in search.every_index() if name in images} == {"tag_address_search", "tag_name_search"}
-    assert {name for name in search.every_index() if name in events} == {
+    assert {name for name in trigram_indexes.every_index() if name in images} == {
+        "tag_address_search",
+        "tag_name_search",
+    }
+    assert {name for name in trigram_indexes.every_index() if name in events} == {
         f"audit_{name}_search" for name in ("actor", "action", "target")
     }
-    assert {name for name in search.every_index() if name in address} == {
+    assert {name for name in trigram_indexes.every_index() if name in address} == {
         f"audit_{name}_search" for name in ("actor", "action", "target", "address")
     }
-    assert {name for name in search.every_index() if name in scans} == {"scan_address_search", "scan_reason_search"}
+    assert {name for name in trigram_indexes.every_index() if name in scans} == {
+        "scan_address_search",
+        "scan_reason_search",
+    }
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""What the console needs of its database beside Django's own."""
