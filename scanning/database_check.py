@@ -11,7 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
 from scanning.engines.trivy_binary import sha256
@@ -30,7 +30,7 @@ def engine(database: Path, home: Path) -> Trivy:
         memory=NoMemory(),
         database=database,
         fingerprint_key=b"",
-        run=process.run,
+        run=sandbox_run.run,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from console import keys
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning import database, team_rules
 from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.caged_pool import CagedPool
@@ -46,7 +46,7 @@ def trivy() -> Trivy:
         memory=LayerMemory(),
         database=database.folder(),
         fingerprint_key=fingerprint_key(),
-        run=process.run,
+        run=sandbox_run.run,
     )
 
 

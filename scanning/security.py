@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from console.security import Check
 from scanning import installed
 
 
 def checks() -> Iterator[Check]:
     """What the engines are, and what holds them."""
-    yield from _cage(process.cage())
+    yield from _cage(sandbox_run.cage())
     readiness = installed.trivy().ready()
     if settings.TRIVY:
         yield Check(
@@ -36,7 +36,7 @@ def checks() -> Iterator[Check]:
         )
 
 
-def _cage(cage: process.Cage) -> Iterator[Check]:
+def _cage(cage: sandbox_run.Cage) -> Iterator[Check]:
     """What the system grants to hold what reads images: Trivy, and the process that reads layers for the others."""
     if cage.network:
         text = _("Trivy and YARA-X have no network, and no access to other processes of the console.")

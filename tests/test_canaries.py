@@ -19,8 +19,8 @@ from django.test import Client
 from django.urls import reverse
 from openpyxl import load_workbook
 
-from console.jobs import process
 from console.models import AuditEvent
+from console.sandbox import run as sandbox_run
 from inventory.models import Tag
 from registries import secrets
 from registries.clients import open_client
@@ -59,13 +59,13 @@ def leaks(where: str, content: bytes | str) -> set[str]:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
     """Arguments and environment of every child process."""
     seen: list[tuple[list[str], dict[str, str]]] = []
-    real = process.subprocess.Popen
+    real = sandbox_run.subprocess.Popen
 
     def popen(argv: Any, *args: Any, **options: Any) -> Any:
         seen.append(([str(word) for word in argv], dict(options.get("env") or {})))
         return real(argv, *args, **options)
 
-    monkeypatch.setattr(process.subprocess, "Popen", popen)
+    monkeypatch.setattr(sandbox_run.subprocess, "Popen", popen)
     return seen
 
 

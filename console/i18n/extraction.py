@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
-PACKAGES = ("console/jobs/process.py", "registries/oci", "scanning/engines", "scanning/layers")
+PACKAGES = ("console/sandbox/run.py", "registries/oci", "scanning/engines", "scanning/layers")
 PLACEHOLDER = re.compile(r"\{\w+\}")
 NOTES = ("1 file {why}: {path}", "{count} files {why}, e.g. {path}")
 LEAST_LETTERS = 8  # outside of placeholders

@@ -26,7 +26,7 @@ from console.jobs import presence
 from console.jobs.advance import advance
 from console.jobs.models import Job, State
 from console.jobs.places import hands
-from console.jobs.supervise import die_with_parent_after_fork
+from console.sandbox.supervisor import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
 

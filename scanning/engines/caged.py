@@ -24,7 +24,7 @@ import isal
 import yara_x
 import zstandard
 
-from console.jobs.resident import Resident
+from console.sandbox.resident import Resident
 from scanning.engines import wire
 from scanning.engines.answers import Answers, File, Hit
 from scanning.engines.base import Check, EngineError
@@ -44,7 +44,7 @@ _START = """
 import sys
 from types import ModuleType
 root, sys.path[:0] = sys.argv[1], sys.argv[2:]
-for name in ("console", "console.jobs", "scanning", "scanning.layers"):
+for name in ("console", "console.sandbox", "scanning", "scanning.layers"):
     sys.modules[name] = module = ModuleType(name)
     module.__path__ = [root + "/" + name.replace(".", "/")]
 from scanning.engines.inside import main
@@ -160,7 +160,7 @@ class Caged:
             *(Path(sys.base_prefix, name) for name in ("lib", "lib64")),
             *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")),
             *map(Path, packages),
-            *(ROOT / "scanning", ROOT / "console" / "jobs"),
+            *(ROOT / "scanning", ROOT / "console" / "sandbox"),
         ]
         argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _START, str(ROOT), *packages]
         return Resident(argv, memory_bytes=self._memory_bytes, reads=reads)

@@ -19,8 +19,8 @@ from typing import Any
 
 import yara_x
 
-from console.jobs import confine
-from console.jobs.supervise import adopt, die_with_parent, end_all
+from console.sandbox import policy
+from console.sandbox.supervisor import adopt, die_with_parent, end_all
 from scanning.engines import tar, wire
 from scanning.engines.notes import shown
 from scanning.engines.yara_look import Look
@@ -56,7 +56,7 @@ def _apart(control: socket.socket, asked: dict[str, object], descriptors: list[i
             os.setsid()
             die_with_parent(parent)
             control.close()
-            confine.stay_alone()  # where the system cannot, the page Security says so
+            policy.stay_alone()  # where the system cannot, the page Security says so
             layer, channel = descriptors
             data = mmap.mmap(layer, 0, prot=mmap.PROT_READ)
             os.close(layer)

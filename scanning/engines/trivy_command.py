@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines.base import Check, EngineError, RiskCategory
 
 SCANNERS = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
@@ -30,7 +30,7 @@ class TooMuchAtOnce(EngineError):
 
 
 class Runner(Protocol):
-    """``console.jobs.process.run``: raises a ``console.jobs.process.ProcessFailed``, and whatever ``check`` raises."""
+    """``console.sandbox.run.run``: raises a ``console.sandbox.run.ProcessFailed``, and whatever ``check`` raises."""
 
     def __call__(
         self,
@@ -46,10 +46,10 @@ class Runner(Protocol):
         stdin: bytes | None = None,
         reads: Sequence[Path] = (),
         writes: Sequence[Path] = (),
-    ) -> process.Finished: ...
+    ) -> sandbox_run.Finished: ...
 
 
-def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: float, cwd: Path) -> process.Finished:
+def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: float, cwd: Path) -> sandbox_run.Finished:
     """Run ``argv`` to its end in ``cwd``. Raises EngineError for every end that is none of its own.
 
     It reads ``cwd`` and what ``cwd``/cache has links to, and writes to that cache and to a folder of its own: not to
@@ -71,27 +71,27 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             reads=[cwd, *linked],
             writes=[own, cache],
         )
-    except process.ProcessNotStarted as error:
+    except sandbox_run.ProcessNotStarted as error:
         raise EngineError(
             f"Trivy cannot be started: {error}",
             "Check that the executable is one for this machine, and its rights.",
         ) from error
-    except process.ProcessTimeout as error:
+    except sandbox_run.ProcessTimeout as error:
         raise EngineError(
             f"Trivy was ended after {timeout:.0f} seconds.",
             "Raise the timeout in Scanning settings, or scan at a quieter time.",
         ) from error
-    except process.ProcessOutputTooLarge as error:
+    except sandbox_run.ProcessOutputTooLarge as error:
         raise TooMuchAtOnce(
             f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         ) from error
-    except process.ProcessOutOfMemory as error:
+    except sandbox_run.ProcessOutOfMemory as error:
         raise TooMuchAtOnce(
             f"Trivy took more than {MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
             "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
         ) from error
-    except process.ProcessFailed as error:
+    except sandbox_run.ProcessFailed as error:
         raise EngineError(f"Trivy did not come to its end: {error}", "Scan again.", retry=True) from error
 
 
@@ -112,7 +112,7 @@ def environment(home: Path) -> dict[str, str]:
 _WARNING = re.compile(r'\tWARN\t[^\t]*\tfile_path=(?P<path>"(?:[^"\\\n]|\\[^\n])*"|[^\s"]+)')
 
 
-def unread_files(finished: process.Finished) -> set[str]:
+def unread_files(finished: sandbox_run.Finished) -> set[str]:
     """Return the paths of the files that Trivy has warned of: it could not read them."""
     found = set()
     for warning in _WARNING.finditer(finished.stderr_tail):
@@ -124,12 +124,12 @@ def unread_files(finished: process.Finished) -> set[str]:
     return found
 
 
-def is_cache_damaged(finished: process.Finished) -> bool:
+def is_cache_damaged(finished: sandbox_run.Finished) -> bool:
     """Return whether the run failed as it does with a damaged cache: by an error, or by Go's panic (code 2)."""
     return "unable to initialize cache" in finished.stderr_tail or finished.returncode == 2
 
 
-def failure(finished: process.Finished) -> EngineError:
+def failure(finished: sandbox_run.Finished) -> EngineError:
     """Return what the end of a run with a code other than 0 means."""
     said = finished.stderr_tail
     if "no space left on device" in said:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines import package_databases, trivy_parts
 from scanning.engines.base import (
     Check,
@@ -355,7 +355,7 @@ def _start(
     flags: Sequence[str],
     timeout: float,
     check: Check,
-) -> process.Finished:
+) -> sandbox_run.Finished:
     write_layout(work / "layout", image, check=check)
     folder = tool.database.folder if tool.database else None
     make_cache(work / "cache", notes=list(notes), database=folder, java_index=tool.java_index)
@@ -364,7 +364,7 @@ def _start(
     return start(tool.run, argv, check=check, timeout=timeout, cwd=work)
 
 
-def _fail(finished: process.Finished, absent: Collection[str]) -> None:
+def _fail(finished: sandbox_run.Finished, absent: Collection[str]) -> None:
     """Raise what the end of a failed run means, in which the ``absent`` layers were known by their notes alone."""
     said = finished.stderr_tail
     if "unable to get uncompressed layer" in said and "no such file or directory" in said and absent:

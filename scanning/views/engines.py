@@ -16,11 +16,12 @@ from django.views.decorators.http import require_GET, require_POST
 from console.accounts.sign_in import administrator
 from console.audit import trail
 from console.i18n.lists import listed
-from console.jobs import process, queue
+from console.jobs import queue
 from console.jobs.models import State
 from console.machines import report, versions
 from console.machines.identity import is_shared
 from console.models import FleetVersion, Machine
+from console.sandbox import run as sandbox_run
 from scanning import daily, database, installed, team_rules
 from scanning.database_archive import DATABASE
 from scanning.health import OLD_DAYS
@@ -117,7 +118,7 @@ def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str,
     """Return an engine as the page shows it, with how many images it could not look at last time."""
     facts = readiness.facts if readiness else ()
     runs = [(_("Runs"), _runs(), False)] if title == "Trivy" else []
-    held = [(_("Cage"), _held(process.cage(), clamd=title == "ClamAV"), False)] if readiness else []
+    held = [(_("Cage"), _held(sandbox_run.cage(), clamd=title == "ClamAV"), False)] if readiness else []
     return {
         "title": title,
         "looks_for": looks_for,
@@ -149,7 +150,7 @@ def _runs() -> str:
     )
 
 
-def _held(cage: process.Cage, *, clamd: bool) -> str:
+def _held(cage: sandbox_run.Cage, *, clamd: bool) -> str:
     """Return what holds an engine on this machine. clamd is a service of its own: what is held is what reads for it."""
     parts = {_("no network"): cage.network, _("no files but its own"): cage.files, _("few system calls"): cage.calls}
     granted = [part for part, is_granted in parts.items() if is_granted]

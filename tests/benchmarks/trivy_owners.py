@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import ImageInput, RiskCategory
 from scanning.engines.trivy import PINNED_SHA256, Trivy
@@ -45,10 +45,10 @@ def measure(folder: Path, database: Path, images: Sequence[ImageInput], owners: 
     folder.mkdir()
     runs = 0
 
-    def run(argv: Sequence[object], **options: Any) -> process.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
         nonlocal runs
         runs += "image" in argv
-        return process.run(argv, **options)  # type: ignore[arg-type]
+        return sandbox_run.run(argv, **options)  # type: ignore[arg-type]
 
     trivy = Trivy(
         executable=None,

@@ -8,15 +8,17 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning import security
 from tests.people import person
 
 GRANTS = [*product([True, False], repeat=3)]
 
 
-def cage(network: bool, files: bool, calls: bool) -> process.Cage:
-    return process.Cage(network, files, calls, *("" if granted else "ENOSYS" for granted in (network, files, calls)))
+def cage(network: bool, files: bool, calls: bool) -> sandbox_run.Cage:
+    return sandbox_run.Cage(
+        network, files, calls, *("" if granted else "ENOSYS" for granted in (network, files, calls))
+    )
 
 
 @pytest.mark.parametrize(("network", "files", "calls"), GRANTS)
@@ -34,7 +36,7 @@ def test_what_is_not_granted_is_open_with_its_error_and_a_remedy(network: bool, 
 def test_the_page_engines_names_what_holds_them(
     monkeypatch: pytest.MonkeyPatch, network: bool, files: bool, calls: bool
 ) -> None:
-    monkeypatch.setattr(process, "cage", lambda: cage(network, files, calls))
+    monkeypatch.setattr(sandbox_run, "cage", lambda: cage(network, files, calls))
     viewer = Client()
     viewer.force_login(person())
     text = viewer.get(reverse("scanning:engines")).content.decode()
@@ -46,5 +48,5 @@ def test_the_page_engines_names_what_holds_them(
 
 @pytest.mark.parametrize("call", ["confine.shut_in()", "confine.try_to_confine()", "confine.try_to_deny()"])
 def test_what_the_system_refuses_is_found_out_by_trying(call: str) -> None:
-    assert process._try(call.replace("()", "() and 0 or 38")) == "ENOSYS"
-    assert process._try(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}
+    assert sandbox_run._try(call.replace("()", "() and 0 or 38")) == "ENOSYS"
+    assert sandbox_run._try(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines import caged as module
 from scanning.engines.base import EngineError
 from scanning.engines.caged import Caged
@@ -21,7 +21,7 @@ from tests.scanning.taken_over import _before, assert_reads, attack, caged, go_o
 __all__ = ["_before", "caged", "yara"]
 
 needs_cage = pytest.mark.skipif(
-    not (process.cage().network and process.cage().files and process.cage().calls),
+    not (sandbox_run.cage().network and sandbox_run.cage().files and sandbox_run.cage().calls),
     reason="this system has no namespaces, no Landlock or no seccomp",
 )
 

@@ -52,7 +52,7 @@ def clean(worker: RealWorker) -> bool:
     store, scratch = worker.folder / "layers", worker.folder / "scratch"
     files = [path for path in store.rglob("*") if path.is_file() and path.stat().st_size]
     leases = list((store / "leases").glob("*")) if store.exists() else []
-    engines = [line for line in tree(worker.folder).values() if "sleep" in line or "supervise.py" in line]
+    engines = [line for line in tree(worker.folder).values() if "sleep" in line or "supervisor.py" in line]
     return not files and not leases and not engines and not list(scratch.glob("*"))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console.jobs.process import run as run_process
 from console.jobs.work import JobRun, work
+from console.sandbox.run import run as run_process
 from scanning.models import DatabaseUpdate
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy import PINNED_SHA256, Trivy
@@ -159,7 +159,7 @@ def make_trivy(tmp_path: Path, demo_database: Path, notes: Notes) -> Callable[..
             "memory": notes,
             "database": demo_database,
             "fingerprint_key": b"a key for tests",
-            "run": process.run,
+            "run": sandbox_run.run,
         }
         return Trivy(**{**options, **changes})  # type: ignore[arg-type]
 

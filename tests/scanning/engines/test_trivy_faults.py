@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput
 from scanning.engines.trivy import LayersMissing, Trivy
 from scanning.engines.trivy_command import environment
@@ -101,7 +101,7 @@ def test_the_engine_gets_nothing_of_our_environment_and_a_home_of_its_own(
     assert "127.0.0.1:9" in seen
 
 
-@pytest.mark.skipif(not process.cage().files, reason="this kernel has no Landlock")
+@pytest.mark.skipif(not sandbox_run.cage().files, reason="this kernel has no Landlock")
 def test_the_engine_writes_to_no_layer_and_reads_no_key(
     fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path
 ) -> None:
@@ -159,9 +159,9 @@ def test_trivy_asks_nobody(make_trivy: Callable[..., Trivy], image: ImageInput, 
     """Its flags forbid the network: the proxy that stands in for the rest of the world hears nothing."""
     calls: list[Sequence[str | Path]] = []
 
-    def spy(argv: Sequence[str | Path], **options: Any) -> process.Finished:
+    def spy(argv: Sequence[str | Path], **options: Any) -> sandbox_run.Finished:
         calls.append(argv)
-        return process.run(argv, **options)
+        return sandbox_run.run(argv, **options)
 
     analyse(make_trivy(run=spy), image, scratch)
     (words,) = ([str(word) for word in argv] for argv in calls if "image" in argv)

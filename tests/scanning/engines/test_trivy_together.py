@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from console.jobs import process
+from console.sandbox import run as sandbox_run
 from scanning.engines import trivy_stack
 from scanning.engines.base import EngineError, ImageInput, ImageReport
 from scanning.engines.trivy import Trivy
@@ -222,11 +222,11 @@ def runs_of(make_trivy: Callable[..., Trivy]) -> tuple[Trivy, list[str]]:
     """An engine, and the runs it makes: "read" where it is given layers, else "match"."""
     runs: list[str] = []
 
-    def run(argv: Sequence[object], **options: Any) -> process.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
         if "image" in argv:
             blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
             runs.append("read" if any(blob.stat().st_nlink > 1 for blob in blobs) else "match")
-        return process.run(argv, **options)  # type: ignore[arg-type]
+        return sandbox_run.run(argv, **options)  # type: ignore[arg-type]
 
     return make_trivy(run=run), runs
 
@@ -374,11 +374,11 @@ def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pyte
 def test_images_of_two_owners_share_no_run(make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path) -> None:
     read: list[set[str]] = []  # the layers that are given to each run
 
-    def run(argv: Sequence[object], **options: Any) -> process.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
         if "image" in argv:
             blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
             read.append({f"sha256:{blob.name}" for blob in blobs if blob.stat().st_nlink > 1})
-        return process.run(argv, **options)  # type: ignore[arg-type]
+        return sandbox_run.run(argv, **options)  # type: ignore[arg-type]
 
     trivy = make_trivy(run=run)
     tops = [{**BASE, **python_package("requests", f"2.{number}.0")} for number in range(6)]

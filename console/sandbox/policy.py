@@ -1,6 +1,6 @@
 """What a process gives up before it becomes an engine: network, rights, files, and calls of the kernel. For good.
 
-For supervise.py, which says why this imports little. Each part returns 0, or the errno where the system does not grant
+For supervisor.py, which says why this imports little. Each part returns 0, or the errno where the system does not grant
 it; what is open stays open.
 """
 

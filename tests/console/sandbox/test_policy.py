@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from console.jobs import confine, process
+from console.sandbox import policy
+from console.sandbox import run as sandbox_run
 
-pytestmark = pytest.mark.skipif(not process.cage().network, reason="this system grants no namespaces")
+pytestmark = pytest.mark.skipif(not sandbox_run.cage().network, reason="this system grants no namespaces")
 
-needs_filter = pytest.mark.skipif(not process.cage().calls, reason="this kernel has no seccomp, or its numbers differ")
+needs_filter = pytest.mark.skipif(
+    not sandbox_run.cage().calls, reason="this kernel has no seccomp, or its numbers differ"
+)
 
 
 def signals_are_held() -> bool:
-    version: int = ctypes.CDLL(None).syscall(confine.LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    version: int = ctypes.CDLL(None).syscall(policy.LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     return version >= 6
 
 
@@ -79,8 +82,8 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
     os.environ["TALLYMAN_PLANTED"] = PLANTED
     server = tmp_path_factory.mktemp("outside") / "socket"
     machine = os.uname().machine
-    denied = [*confine.DENIED[machine], *confine.DENIED_ANYWHERE, *confine.CHANGING[machine]]
-    calls = {"denied": denied, "clone": confine.CLONE[machine]}
+    denied = [*policy.DENIED[machine], *policy.DENIED_ANYWHERE, *policy.CHANGING[machine]]
+    calls = {"denied": denied, "clone": policy.CLONE[machine]}
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as database,
@@ -88,7 +91,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
         database.bind(str(server))
         database.listen()
         before = server.stat()
-        finished = process.run(
+        finished = sandbox_run.run(
             [
                 *(sys.executable, "-I", "-c", ATTACK, str(listener.getsockname()[1]), str(os.getpid())),
                 *(server, json.dumps(calls)),
@@ -102,7 +105,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
             file_bytes=1024**2,
             writes=(),
         )
-        for listening in (listener, *([database] if process.cage().calls else [])):
+        for listening in (listener, *([database] if sandbox_run.cage().calls else [])):
             listening.settimeout(0.1)
             with pytest.raises(TimeoutError):
                 listening.accept()
@@ -161,7 +164,7 @@ def test_its_environment_is_the_one_it_was_given(attack: dict[str, Any]) -> None
 
 
 def test_its_files_processes_and_dumps_are_bounded(attack: dict[str, Any]) -> None:
-    assert attack["limits"] == [process.DESCRIPTORS, 1024**2, process.PROCESSES, 0]
+    assert attack["limits"] == [sandbox_run.DESCRIPTORS, 1024**2, sandbox_run.PROCESSES, 0]
 
 
 def test_it_gains_no_rights(attack: dict[str, Any]) -> None:
@@ -172,7 +175,7 @@ def test_it_gains_no_rights(attack: dict[str, Any]) -> None:
 def test_what_must_download_has_a_network(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         code = f"import socket; socket.create_connection(('127.0.0.1', {listener.getsockname()[1]}), 5)"
-        finished = process.run(
+        finished = sandbox_run.run(
             [sys.executable, "-c", code],
             check=lambda: None,
             timeout=60,
@@ -212,14 +215,14 @@ json.dump(got, sys.stdout)
 """
 
 
-@pytest.mark.skipif(not process.cage().files, reason="this kernel has no Landlock")
+@pytest.mark.skipif(not sandbox_run.cage().files, reason="this kernel has no Landlock")
 @pytest.mark.parametrize("reads", [True, False], ids=["reads what it is told", "reads anything"])
 def test_its_files_are_those_it_was_given(tmp_path: Path, reads: bool) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     for folder in (inside, outside):
         folder.mkdir()
         (folder / "file").write_text(PLANTED)
-    finished = process.run(
+    finished = sandbox_run.run(
         [sys.executable, "-I", "-c", FILES, str(inside), str(outside)],
         check=lambda: None,
         timeout=60,

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SUPERVISOR = Path(__file__).with_name("supervise.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
 # names that the standard library has, too.
 _SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import confine, supervise; sys.exit(%s)"

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from console.jobs import process
-from console.jobs.process import (
+from console.sandbox import run as sandbox_run
+from console.sandbox.run import (
     Finished,
     ProcessFailed,
     ProcessNotStarted,
@@ -38,7 +38,7 @@ def run(script: str, folder: Path, **options: Any) -> Finished:
         "memory_bytes": None,
         "file_bytes": None,
     }
-    return process.run(["/bin/sh", "-c", script], **(bounds | options))
+    return sandbox_run.run(["/bin/sh", "-c", script], **(bounds | options))
 
 
 class Stop(Exception):
@@ -78,7 +78,7 @@ def test_large_input_and_output_do_not_block_each_other(tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(ProcessNotStarted, match="No such file"):
-        process.run(
+        sandbox_run.run(
             [tmp_path / "trivy"],
             check=lambda: None,
             timeout=9,
@@ -102,7 +102,7 @@ def test_what_a_finished_process_leaves_behind_is_ended_too(tmp_path: Path) -> N
 
 
 def test_one_that_ignores_term_is_killed_after_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(sandbox_run, "GRACE_SECONDS", 0.3)
     with pytest.raises(Stop):
         run("trap '' TERM; touch ready; sleep 900 & wait; sleep 901", tmp_path, check=stop_when_ready(tmp_path))
     assert tree(tmp_path) == {}
@@ -130,7 +130,7 @@ def test_endless_output_is_cut_at_the_limit(tmp_path: Path) -> None:
 
 def test_of_endless_complaints_the_last_are_kept(tmp_path: Path) -> None:
     tail = run("head -c 500000 /dev/zero | tr '\\0' x >&2; echo last >&2", tmp_path).stderr_tail
-    assert len(tail) <= process.STDERR_TAIL
+    assert len(tail) <= sandbox_run.STDERR_TAIL
     assert tail.endswith("xlast\n")
 
 
@@ -154,7 +154,7 @@ def test_the_size_of_files_is_bounded(tmp_path: Path) -> None:
 
 def test_it_is_the_first_that_the_kernel_kills_and_dumps_no_core(tmp_path: Path) -> None:
     lines = run("cat /proc/$$/oom_score_adj; ulimit -c; ulimit -n", tmp_path).stdout.split()
-    assert lines == [b"800", b"0", str(process.DESCRIPTORS).encode()]
+    assert lines == [b"800", b"0", str(sandbox_run.DESCRIPTORS).encode()]
 
 
 def test_no_descriptor_of_the_worker_reaches_the_engine(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_killed_supervisor_takes_the_engine_along(tmp_path: Path) -> None:
     def kill_supervisor() -> None:
         (supervisor,) = eventually(
             lambda: (
-                [pid for pid, line in tree(tmp_path).items() if "supervise.py" in line]
+                [pid for pid, line in tree(tmp_path).items() if "supervisor.py" in line]
                 if (tmp_path / "ready").exists()
                 else []
             )
@@ -191,7 +191,7 @@ def start_owner(script: str, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that runs ``script`` as its engine, and wait for the file ``ready``."""
     code = f"""
 from pathlib import Path
-from console.jobs.process import run
+from console.sandbox.run import run
 folder = Path({str(folder)!r})
 run(["/bin/sh", "-c", {script!r}], check=lambda: None, timeout=60, env={{"PATH": "/usr/bin:/bin", "MARK": str(folder)}},
     cwd=folder, stdout_limit=9, memory_bytes=None, file_bytes=None)
@@ -212,7 +212,7 @@ def test_a_killed_owner_takes_the_whole_tree_along(tmp_path: Path) -> None:
 def test_the_kernel_ends_the_engine_where_nobody_else_can(tmp_path: Path) -> None:
     owner = start_owner("touch ready; exec sleep 900", tmp_path)
     owner.send_signal(signal.SIGSTOP)
-    (supervisor,) = (pid for pid, line in tree(tmp_path).items() if "supervise.py" in line)
+    (supervisor,) = (pid for pid, line in tree(tmp_path).items() if "supervisor.py" in line)
     os.kill(supervisor, signal.SIGKILL)
     eventually(lambda: not tree(tmp_path), seconds=10)
     owner.kill()
@@ -239,5 +239,5 @@ def test_no_zombie_and_no_file_is_left(tmp_path: Path) -> None:
 
 
 def test_the_module_knows_no_django() -> None:
-    code = "import sys, console.jobs.process; sys.exit(any(m.split('.')[0].startswith('django') for m in sys.modules))"
+    code = "import sys, console.sandbox.run; sys.exit(any(m.split('.')[0].startswith('django') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

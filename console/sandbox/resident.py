@@ -1,7 +1,7 @@
 """A program in the cage that stays and is asked again and again, by messages. Knows neither Django nor jobs.
 
 Its standard input is one end of a pair of sockets that keep messages whole (SOCK_SEQPACKET); the other end is
-``channel``. It has the cage of an engine (see process.py), writes nothing, and ends when its owner does.
+``channel``. It has the cage of an engine (see run.py), writes nothing, and ends when its owner does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.jobs.process import GRACE_SECONDS, STDERR_TAIL, memory_below, supervised
+from console.sandbox.run import GRACE_SECONDS, STDERR_TAIL, memory_below, supervised
 
 
 class Resident:

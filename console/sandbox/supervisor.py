@@ -23,8 +23,8 @@ import time
 from types import SimpleNamespace, TracebackType
 
 if __package__:
-    from console.jobs import confine
-else:  # as process.py starts it
+    from console.sandbox import policy
+else:  # as run.py starts it
     import confine  # type: ignore[import-not-found, no-redef]
 
 PR_SET_PDEATHSIG = 1
@@ -156,12 +156,12 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     with _suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
-    confine.gain_nothing()
-    if options.cage and (failed := confine.shut_in()):
+    policy.gain_nothing()
+    if options.cage and (failed := policy.shut_in()):
         raise OSError(failed, os.strerror(failed))
     environment = _environment()  # before /proc is closed
     files = {"reads": options.reads, "writes": options.writes, "offline": options.offline}
-    if options.files and (failed := confine.confine(**files)):
+    if options.files and (failed := policy.confine(**files)):
         raise OSError(failed, os.strerror(failed))
     limits = [
         (resource.RLIMIT_NPROC, options.processes),  # counted in the namespace alone
@@ -176,7 +176,7 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
-    if options.calls and (failed := confine.deny_calls(changing=bool(options.writes))):
+    if options.calls and (failed := policy.deny_calls(changing=bool(options.writes))):
         raise OSError(failed, os.strerror(failed))
     os.execve(options.engine[0], options.engine, environment)  # noqa: S606  # nosec B606  # what we were started for
 

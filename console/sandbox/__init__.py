@@ -1,0 +1,1 @@
+"""Programs run with bounds and without rights. Knows neither Django nor jobs."""
