@@ -16,7 +16,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, Lane, State
-from console.jobs.places import hands
+from console.jobs.slots import hands
 from console.machines.models import FileChunk, FleetVersion, Machine, StoredFile
 from console.scope import Scope, ScopedManager
 

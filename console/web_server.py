@@ -284,7 +284,7 @@ class Renewal:
 
     def __call__(self) -> bool:
         """Return whether it may, and have it be the one."""
-        from console.jobs.places import one_of
+        from console.jobs.slots import one_of
 
         with ExitStack() as place:
             if place.enter_context(one_of("web-renewal", 1)):

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory.configs import read_config, record_given_configs
 from inventory.content import ManifestFact, known_manifests, store
 from inventory.models import Repository, Tag

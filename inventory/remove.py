@@ -7,9 +7,9 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from console.db.clock import database_now
+from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES
-from console.jobs.queue import request_cancel
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory.models import Repository, Tag
 from inventory.retire import forget_registry, prune, retire_repositories
 from registries.models import Removal, SyncRun

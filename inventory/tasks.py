@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.jobs.work import work
+from console.jobs.runner import work
 from inventory.remove import remove_registry
 from inventory.sync import sync_registry
 from registries.models import Removal, SyncRun

@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from console.accounts.sign_in import person
 from console.audit import trail
 from console.db.clock import database_now
+from console.jobs.broker import enqueue
 from console.jobs.errors import JobFailure
-from console.jobs.queue import enqueue
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from console.models import User
 from registries.login_guard import record_refusal
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun

@@ -13,8 +13,8 @@ from django.db import IntegrityError, transaction
 
 from console.audit import trail
 from console.db.clock import database_now
+from console.jobs.broker import enqueue_many
 from console.jobs.models import Lane, State
-from console.jobs.queue import enqueue_many
 from registries.events import MOST_CHANGES, Change
 from registries.models import PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING

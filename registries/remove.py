@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
+from console.jobs.broker import enqueue
 from console.jobs.models import FINAL_STATES, State
-from console.jobs.queue import enqueue
 from console.models import User
 from registries.models import Registry, Removal
 

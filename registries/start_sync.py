@@ -10,8 +10,8 @@ from django.http import HttpRequest
 
 from console.accounts.sign_in import person
 from console.audit import trail
+from console.jobs.broker import enqueue
 from console.jobs.models import Lane
-from console.jobs.queue import enqueue
 from console.models import User
 from registries.models import Registry, SyncRun
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.jobs.work import work
+from console.jobs.runner import work
 from registries import discoveries
 from registries.models import CloudDiscovery
 

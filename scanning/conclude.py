@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory import summary
 from scanning import database, fall, image_coverage, record
 from scanning.counts import images_with, recount

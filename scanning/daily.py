@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from console.db.clock import database_now
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.models import Lane, State
 from scanning.models import DatabaseUpdate
 
@@ -26,7 +26,7 @@ def tick(*, now: datetime | None = None) -> None:
     try:
         with transaction.atomic():
             update = DatabaseUpdate.objects.create(day=now.date(), lane=Lane.SCHEDULE)
-            queue.enqueue(update)
+            broker.enqueue(update)
     except IntegrityError:
         return  # another worker was faster
 

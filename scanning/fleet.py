@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.translation import gettext as _
 
-from console.jobs import presence
+from console.jobs import heartbeat
 from console.jobs.errors import Draining, JobFailure
 from console.machines import content, report, versions
 from console.machines.identity import is_shared, machine_id
@@ -115,7 +115,7 @@ def tick() -> None:
 
     Within a cluster it does nothing: each machine has one worker above its clusters.
     """
-    if not is_shared() or presence.is_cluster():
+    if not is_shared() or heartbeat.is_cluster():
         return
     content.prune()
     report.prune()
@@ -210,8 +210,8 @@ def _bounded(check: Callable[[], None]) -> Callable[[], None]:
 
 
 def _while_working() -> None:
-    presence.show_life()
-    if presence.draining():
+    heartbeat.show_life()
+    if heartbeat.draining():
         raise Draining
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory import sharing, summary
 from inventory.models import Image
 from registries.models import Registry

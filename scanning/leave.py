@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
-from console.jobs.advance import cancel_queued
 from console.jobs.models import Lane, State
+from console.jobs.state import cancel_queued
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import JoinedScan, Scan, ScanRun

@@ -20,7 +20,7 @@ from typing import BinaryIO, TypedDict, TypeVar
 
 from django.utils.translation import gettext_lazy
 
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory import holding
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from console.db.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import Lane, State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory import resolve, summary
 from inventory.models import Image
 from registries import limit, login_guard

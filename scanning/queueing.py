@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.models import Lane, State
 from inventory import summary
 from inventory.models import Image, Manifest, Tag
@@ -118,8 +118,8 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 continue
             done.skipped.append(Skipped(tag_id=tag.pk, address=str(tag), why=why))
         _note_joined(run, joined)
-        queue.enqueue_many(done.scans)
-        queue.enqueue_many(list(changed.values()))
+        broker.enqueue_many(done.scans)
+        broker.enqueue_many(list(changed.values()))
     return done
 
 

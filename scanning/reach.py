@@ -17,9 +17,9 @@ from typing import Any
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count, Max
 
+from console.jobs.broker import enqueue
 from console.jobs.models import FINAL_STATES, Lane, State
-from console.jobs.queue import enqueue
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry, Removal
 from scanning.models import (

@@ -23,10 +23,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from console.scope import current
 from scanning import counts, database, fleet, installed, record, releases, unmatched
 from scanning.engines.base import EngineError, RiskCategory
@@ -54,7 +54,7 @@ def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
     with transaction.atomic():
         PackageVariant.objects.exclude(failed_with="").update(failed_with="")  # to be tried again
         job = Rematch.objects.create(lane=lane)
-        queue.enqueue(job)
+        broker.enqueue(job)
     return job
 
 

@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from console.jobs import queue
-from console.jobs.advance import advance, cancel_queued
+from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import Lane, State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
+from console.jobs.state import advance, cancel_queued
 from console.models import User
 from console.scope import current, within
 from inventory.models import Tag
@@ -104,7 +104,7 @@ def start(
                 _keep_chosen(run, chain(first, ids))
             else:
                 put_in(run, "chosen", rows)
-            queue.enqueue(run)
+            broker.enqueue(run)
             return run, Queued()
         _keep_chosen(run, first)
         advance(run, State.RUNNING)
@@ -144,7 +144,7 @@ def cancel_run(run: ScanRun) -> Left:
     than is seen now, the scans that are seen are cancelled.
     """
     if _is_whole(run):
-        queue.request_cancel(run)
+        broker.request_cancel(run)
         ScanRun.objects.filter(pk=run.pk, cancel_requested_at=None).update(cancel_requested_at=Now())
     return _leave(run)
 
@@ -164,14 +164,14 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
     """Cancel those of ``scans`` that have not ended, and return how many were meant."""
     count = cancel_queued(scans)
     for scan in scans.filter(state=State.RUNNING):
-        queue.request_cancel(scan)
+        broker.request_cancel(scan)
         count += 1
     for _again in range(CANCEL_AGAIN):  # some may have been taken or put back between the two looks
         left = list(scans.filter(state__in=ACTIVE, cancel_requested_at=None)[:BATCH])
         if not left:
             break
         for scan in left:
-            queue.request_cancel(scan)
+            broker.request_cancel(scan)
         count += len(left)
     return count
 
@@ -180,7 +180,7 @@ def cancel_everything() -> int:
     """Cancel all runs and all scans that are seen, and return how many scans were meant."""
     for run in ScanRun.objects.filter(state__in=ACTIVE):
         if _is_whole(run):
-            queue.request_cancel(run)
+            broker.request_cancel(run)
     return cancel_scans(Scan.objects.all())
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from console.audit import trail
 from console.db.clock import database_now
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.models import Lane, State
 from console.models import User
 from console.scope import current
@@ -54,7 +54,7 @@ def delete(schedule: ScanSchedule) -> None:
     """Delete ``schedule``. Its runs stay, and what they have queued goes on."""
     release(schedule)
     with transaction.atomic():
-        queue.remove_schedule(schedule.queue_row)
+        broker.remove_schedule(schedule.queue_row)
         schedule.delete()
 
 
@@ -103,7 +103,7 @@ def tick(*, now: datetime | None = None) -> None:
                 _mend(schedule.pk, now)
         except Exception:
             log.exception("The schedule %s could not be looked after", schedule)
-    queue.remove_schedules(task=TASK, but=ScanSchedule.objects.filter(is_on=True).values_list("queue_row", flat=True))
+    broker.remove_schedules(task=TASK, but=ScanSchedule.objects.filter(is_on=True).values_list("queue_row", flat=True))
     hold(now=now)
 
 
@@ -170,10 +170,10 @@ def _record_missed(schedule: ScanSchedule, times: Iterable[datetime]) -> None:
 def _carry(schedule: ScanSchedule) -> None:
     """Write the django-q2 row of ``schedule``, or remove it while that is off."""
     if schedule.next_due_at is None:
-        queue.remove_schedule(schedule.queue_row)
+        broker.remove_schedule(schedule.queue_row)
         row = None
     else:
-        row = queue.write_schedule(
+        row = broker.write_schedule(
             row=schedule.queue_row,
             name=f"scan schedule {schedule.pk}",
             task=TASK,

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.db.clock import database_now
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from scanning.models import Scan
 
 GAP_SECONDS = 2.0  # connections that are waited for ask several times a second

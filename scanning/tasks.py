@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from console.audit import trail
-from console.jobs.advance import advance
 from console.jobs.models import Lane, State
-from console.jobs.work import JobRun, work
+from console.jobs.runner import JobRun, work
+from console.jobs.state import advance
 from inventory.push import look_again
 from registries.models import PushAddress, PushEvent
 from scanning import database, reach, runs, schedule

@@ -62,8 +62,8 @@ def breaches(module: str, name: str) -> Iterator[str]:
         yield "models know no pages and no tasks"
     if "views" in parts and below(name, "registries.oci", "scanning.engines"):
         yield "views know neither the distribution client nor engines"
-    if below(name, "django_q") and module != "console.jobs.queue":
-        yield "only console.jobs.queue speaks with django-q2"
+    if below(name, "django_q") and module != "console.jobs.broker":
+        yield "only console.jobs.broker speaks with django-q2"
     if below(name, "openpyxl") and module != "console.listing.workbook":
         yield "only console.listing.workbook speaks with openpyxl"
 
@@ -124,7 +124,7 @@ def test_an_import_through_others_is_seen() -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("console.jobs.reap", "inventory.models"),
+        ("console.jobs.reaper", "inventory.models"),
         ("registries.limit", "scanning"),
         ("inventory.sync", "scanning.models.scan"),
         ("inventory.models.content", "inventory.listings"),
@@ -143,7 +143,7 @@ def test_a_forbidden_import_is_seen(module: str, name: str) -> None:
     ("module", "name"),
     [
         ("scanning.pipeline", "inventory.models"),
-        ("console.jobs.queue", "django_q.tasks"),
+        ("console.jobs.broker", "django_q.tasks"),
         ("console.listing.workbook", "openpyxl"),
         ("scanning.pipeline", "scanning.engines.base"),
     ],
@@ -162,7 +162,7 @@ def later():
     from h.i import j
 importlib.import_module("k.l")
 """
-    found = set(imports("console.jobs.reap", ast.parse(source)))
+    found = set(imports("console.jobs.reaper", ast.parse(source)))
     assert {"a.b", "c.d", "console.jobs.e", "console.f.g", "h.i.j", "k.l"} <= found
 
 

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone, translation
 
 from console import scope
+from console.jobs.broker import enqueue
 from console.jobs.models import State
-from console.jobs.queue import enqueue
 from console.models import Export, User
 
 AT_WORK = 5  # exports of one person that may wait or run at a time

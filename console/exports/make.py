@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 
 from console import scope
 from console.exports import files
-from console.jobs.advance import from_now
 from console.jobs.errors import JobFailure
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
+from console.jobs.state import from_now
 from console.listing import comma_separated, workbook
 from console.listing.cells import Written
 from console.listing.columns import Column, Value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.exports.make import make_export
-from console.jobs.work import work
+from console.jobs.runner import work
 from console.models import Export
 
 

@@ -18,8 +18,8 @@ from console.audit import trail
 from console.db.primary_keys import keys
 from console.exports import files
 from console.exports.listings import EXPORTS
+from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
-from console.jobs.queue import request_cancel
 from console.listing import views as lists
 from console.listing.declared import declared
 from console.models import Export

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from console.jobs import presence
-from console.jobs.advance import from_now
+from console.jobs import heartbeat as jobs_heartbeat
 from console.jobs.models import Job, State
+from console.jobs.state import from_now
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Lease:
         now = time.monotonic()
         if now - self._renewed >= settings.JOB_TIMES.heartbeat:
             if self._shows_life:
-                presence.show_life()
+                jobs_heartbeat.show_life()
             if self._rows.update(heartbeat_at=Now(), lease_until=from_now(settings.JOB_TIMES.lease)):
                 self._renewed = now
             else:

@@ -4,8 +4,8 @@ The row is the truth; django-q2 carries its id and wakes workers. States:
 
     QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELLED          QUEUED → CANCELLED          RUNNING → QUEUED (released)
 
-Only :func:`console.jobs.advance.advance` writes ``state``. A row is created QUEUED and handed to
-:func:`console.jobs.queue.enqueue`.
+Only :func:`console.jobs.state.advance` writes ``state``. A row is created QUEUED and handed to
+:func:`console.jobs.broker.enqueue`.
 """
 
 from __future__ import annotations

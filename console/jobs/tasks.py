@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from console.jobs import presence
-from console.jobs.places import one_of
-from console.jobs.reap import do_ticks, reap
-from console.jobs.work import JobRun, work
+from console.jobs import heartbeat
+from console.jobs.reaper import do_ticks, reap
+from console.jobs.runner import JobRun, work
+from console.jobs.slots import one_of
 from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def tick() -> None:
     is logged, and the others run. On this machine there is one at a time, so that ticks that last take no more than one
     process.
     """
-    presence.show_life()
+    heartbeat.show_life()
     with one_of("tick", 1) as alone:
         if not alone:
             log.warning("The tick before is still at work")

@@ -23,11 +23,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
-from console.jobs import presence, queue
+from console.jobs import broker, heartbeat
 from console.jobs.configuration import Times
 from console.jobs.errors import is_database_error
 from console.jobs.models import Job, State
-from console.jobs.reap import do_ticks, note_failure, reap
+from console.jobs.reaper import do_ticks, note_failure, reap
 from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class WatchedCluster:
         self.name = name
         self.failures = 0
         self._folder = folder
-        self._life = presence.life_file(folder, name)
+        self._life = heartbeat.life_file(folder, name)
         self._touched = 0
         self.process = self._start()
         self.life_at = time.monotonic()
@@ -57,8 +57,8 @@ class WatchedCluster:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {
-            presence.FOLDER_VARIABLE: str(self._folder),
-            presence.CLUSTER_VARIABLE: self.name,
+            heartbeat.FOLDER_VARIABLE: str(self._folder),
+            heartbeat.CLUSTER_VARIABLE: self.name,
         }
         manage = Path(settings.BASE_DIR) / "manage.py"
         return subprocess.Popen(
@@ -126,7 +126,7 @@ class Worker:
                 time.sleep(LOOK_SECONDS)
             return 0
         finally:
-            self._stop(clusters, presence.drain_file(folder))
+            self._stop(clusters, heartbeat.drain_file(folder))
             shutil.rmtree(folder, ignore_errors=True)
             lock.close()
 
@@ -149,7 +149,7 @@ class Worker:
             self._wrong = what_is_wrong()
             if self._wrong:
                 return
-            queue.ensure_tick_schedule()
+            broker.ensure_tick_schedule()
             reap()
             do_ticks()
         except Exception as error:
@@ -208,7 +208,7 @@ def _send_canary(model: type[Job]) -> bool:
     """Send the next canary, or the one that still waits; return whether the broker took it."""
     try:
         job = model._base_manager.filter(state=State.QUEUED).first() or model._base_manager.create(queued_at=Now())
-        return queue.hint(job)
+        return broker.hint(job)
     except Exception as error:
         log.warning("No canary could be sent: %s", type(error).__name__)
         return False
@@ -218,7 +218,7 @@ def _send_canary(model: type[Job]) -> bool:
 
 def _broker_answers(cluster: str) -> bool:
     try:
-        queue.waiting(cluster)
+        broker.waiting(cluster)
     except Exception:
         log.warning("The broker or the database does not answer")
         return False

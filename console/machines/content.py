@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.db.models.functions import Now
 
-from console.jobs.advance import from_now
+from console.jobs.state import from_now
 from console.machines.models import FileChunk, StoredFile
 
 CHUNK_BYTES = 1024**2  # what one statement carries

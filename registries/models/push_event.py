@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, Lane, State
-from console.jobs.places import hands
+from console.jobs.slots import hands
 from console.scope import Scope, ScopedManager
 from registries import secrets
 from registries.models.registry import IS_SLOW, Registry

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.sign_in import operator
 from console.audit import trail
 from console.db.primary_keys import keys
-from console.jobs.queue import request_cancel
+from console.jobs.broker import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
 from registries.discoveries import request_discoveries

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console.accounts.sign_in import administrator
 from console.audit import trail
 from console.i18n.lists import listed
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.models import State
 from console.machines import report, versions
 from console.machines.identity import is_shared
@@ -170,7 +170,7 @@ def update_database(request: HttpRequest) -> HttpResponse:
     if DatabaseUpdate.objects.filter(state__in=ACTIVE).exists():
         messages.info(request, _("An update of the vulnerability database is under way already."))
     else:  # should two slip through, the second finds the first one's lock and says so
-        queue.enqueue(DatabaseUpdate.objects.create())
+        broker.enqueue(DatabaseUpdate.objects.create())
         trail.record(request, "database.update")
         messages.success(request, _("The update of the vulnerability database has been started."))
     return redirect("scanning:engines")
@@ -181,6 +181,6 @@ def update_database(request: HttpRequest) -> HttpResponse:
 def cancel_update(request: HttpRequest) -> HttpResponse:
     """Cancel the update that waits or runs."""
     for update in DatabaseUpdate.objects.filter(state__in=ACTIVE):
-        queue.request_cancel(update)
+        broker.request_cancel(update)
         trail.record(request, "database.cancel", update)
     return redirect("scanning:engines")

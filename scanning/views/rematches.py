@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.sign_in import administrator
 from console.audit import trail
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs.models import Lane, State
 from console.listing import Page
 from console.listing import views as lists
@@ -55,6 +55,6 @@ def start(request: HttpRequest) -> HttpResponse:
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the rematch that waits or runs; what it has written stays."""
     for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
-        queue.request_cancel(job)
+        broker.request_cancel(job)
         trail.record(request, "rematch.cancel", job)
     return redirect("scanning:engines")

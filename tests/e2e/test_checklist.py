@@ -11,8 +11,8 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, Route, expect
 
-from console.jobs.advance import advance
 from console.jobs.models import State
+from console.jobs.state import advance
 from console.models import User
 from inventory.models import Image, Tag
 from scanning.launch import launch

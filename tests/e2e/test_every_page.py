@@ -12,8 +12,8 @@ from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page
 
 from console.audit import trail
-from console.jobs.advance import advance
 from console.jobs.models import State
+from console.jobs.state import advance
 from console.models import Export, SavedView, User
 from inventory.models import Tag
 from scanning import schedule

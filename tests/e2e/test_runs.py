@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from console.jobs.advance import advance
 from console.jobs.models import State
+from console.jobs.state import advance
 from console.models import User
 from inventory.models import Tag
 from scanning.models import Scan, ScanRun, Scope

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from console.jobs.broker import request_cancel
 from console.jobs.models import State
-from console.jobs.queue import request_cancel
 from inventory import tasks
 from inventory.models import Repository, Tag
 from inventory.names import Names

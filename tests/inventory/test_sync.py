@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from console.jobs.broker import request_cancel
 from console.jobs.models import State
-from console.jobs.queue import request_cancel
 from inventory import tasks
 from inventory.models import Image, ImageLayer, Layer, Manifest, PlatformManifest, Repository, Tag
 from registries.models import Registry, SyncRun

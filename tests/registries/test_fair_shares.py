@@ -9,8 +9,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from console.jobs.models import Lane, State
-from console.jobs.places import HERE, hands
-from console.jobs.work import eligible
+from console.jobs.runner import eligible
+from console.jobs.slots import HERE, hands
 from console.models import AuditEvent, Export
 from registries import live_test
 from registries.events import MOST_CHANGES, Change

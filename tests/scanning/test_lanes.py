@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.jobs.models import Lane, State
-from console.jobs.places import place
-from console.jobs.work import JobRun, eligible, work
+from console.jobs.runner import JobRun, eligible, work
+from console.jobs.slots import place
 from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks

@@ -12,9 +12,9 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
-from console.jobs import queue
-from console.jobs.advance import advance
+from console.jobs import broker
 from console.jobs.models import Lane, State
+from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
 from scanning import runs, tasks
@@ -148,7 +148,7 @@ def test_two_runs_that_join_each_other_and_are_cancelled_at_the_same_moment_leav
 def test_what_is_kept_of_joining_goes_when_the_scan_has_ended() -> None:
     tag = factories.tag()
     first, _second = run_of(tag), run_of(tag)
-    queue.request_cancel(first.scans.get())
+    broker.request_cancel(first.scans.get())
     runs.tick()
     assert not JoinedScan.objects.exists()
 

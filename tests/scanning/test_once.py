@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from console.jobs import queue, work
+from console.jobs import broker, runner
 from console.jobs.models import State
 from inventory import holding
 from inventory.models import Image, Tag
@@ -70,7 +70,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
 
     monkeypatch.setattr(engine, "scan_layer", scan_layer)
     monkeypatch.setattr(Scan, "progress_changed", progress_changed)
-    monkeypatch.setattr(work, "STAGE_SECONDS", 0)
+    monkeypatch.setattr(runner, "STAGE_SECONDS", 0)
     put(fake, DEBIAN)
     sync(registry)
     assert scan(Tag.objects.get()).state == State.SUCCEEDED
@@ -183,7 +183,7 @@ def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
         first.refresh_from_db()
         assert first.state == State.RUNNING
     finally:
-        queue.request_cancel(first)
+        broker.request_cancel(first)
         stuck.join(60)
     assert not stuck.is_alive()
     assert len(read) == 2
@@ -233,8 +233,8 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
         assert (second.state, second.layers_pulled) == (State.SUCCEEDED, 0)
         assert first.state == State.RUNNING
     finally:
-        queue.request_cancel(first)
-        queue.request_cancel(second)
+        broker.request_cancel(first)
+        broker.request_cancel(second)
         for thread in threads:
             thread.join(60)
     assert waits.is_set()

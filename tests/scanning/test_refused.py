@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django_q.models import OrmQ
 
-from console.jobs import reap
+from console.jobs import reaper
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from inventory.tasks import sync as work_on_sync
@@ -158,10 +158,10 @@ def test_nobody_is_woken_for_scans_that_wait_for_other_credentials(server: FakeR
     Scan.objects.filter(pk=other.pk).update(registry=None)  # removed meanwhile
     OrmQ.objects.all().delete()
     Scan.objects.update(hinted_at=None)
-    reap.hint_again(Scan)
+    reaper.hint_again(Scan)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(other.pk,)]
     Registry.objects.update(refused_login="")
-    reap.hint_again(Scan)
+    reaper.hint_again(Scan)
     assert OrmQ.objects.count() == SCANS
 
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import State
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import counts, database, fall, installed, rematch, signals, tasks

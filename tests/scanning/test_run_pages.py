@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from console.jobs.advance import advance
 from console.jobs.models import State
+from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
 from scanning import runs

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.jobs import queue
-from console.jobs.advance import advance, cancel_queued
+from console.jobs import broker
 from console.jobs.models import Lane, State
+from console.jobs.state import advance, cancel_queued
 from console.models import JobEvent
 from inventory.models import Image, Manifest, Tag
 from scanning import quota, runs, tasks
@@ -170,7 +170,7 @@ def test_a_run_is_over_when_its_last_scan_has_ended_and_keeps_what_came_of_it() 
     assert not run.is_over
     assert run.counts()["queued"] == 1
     assert run.failures_now() == [{"reason": "The registry is gone.", "remedy": "Wait.", "scans": 2}]
-    queue.request_cancel(last)
+    broker.request_cancel(last)
     run.refresh_from_db()
     assert run.is_over
     assert (run.succeeded, run.failed, run.cancelled) == (1, 2, 1)

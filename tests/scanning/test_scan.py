@@ -203,7 +203,7 @@ def test_a_scan_whose_worker_died_is_done_by_the_next_one(fake: FakeRegistry, re
     sync(registry)
     (queued,) = launch(tag_ids=[only_tag().pk], requested_by=None).queued
     Scan.objects.filter(pk=queued.pk).update(state=State.RUNNING, attempt=1, lease_until="2020-01-01T00:00:00Z")
-    from console.jobs.reap import reap
+    from console.jobs.reaper import reap
 
     reap()
     assert work_off(queued).state == State.SUCCEEDED

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 
-from console.jobs import queue
-from console.jobs.advance import advance
+from console.jobs import broker
 from console.jobs.models import Lane, State
+from console.jobs.state import advance
 from inventory.models import Image, Tag
 from scanning import schedule as schedules
 from scanning import tasks
@@ -67,7 +67,7 @@ def test_a_schedule_is_carried_by_one_row_of_django_q2_that_holds_one_integer() 
 
 def test_django_q2_calls_the_schedule_with_its_id() -> None:
     made = make(now=timezone.now() - timedelta(days=2))
-    queue.ensure_tick_schedule()
+    broker.ensure_tick_schedule()
     scheduler()
     calls = [message.task for message in OrmQ.objects.all() if message.task["func"] == schedules.TASK]
     assert [(call["args"], call["kwargs"]) for call in calls] == [((made.pk,), {})]
@@ -255,7 +255,7 @@ def test_another_time_zone_moves_the_next_time(settings: object) -> None:
 def test_a_row_that_django_q2_could_not_read_is_not_written(wrong: dict[str, object]) -> None:
     values = {"row": None, "name": "x", "task": schedules.TASK, "argument": 1, "at": NOON} | wrong
     with pytest.raises(ValueError):
-        queue.write_schedule(**values)  # type: ignore[arg-type]
+        broker.write_schedule(**values)  # type: ignore[arg-type]
     assert not Schedule.objects.exists()
 
 

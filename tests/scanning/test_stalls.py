@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from console.jobs.errors import Postponed
 from console.jobs.models import Lane
-from console.jobs.work import JobRun
+from console.jobs.runner import JobRun
 from registries.models import Registry
 from scanning.layers import LayerStore, StoredFile
 from scanning.models import Scan, Stage

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from console.jobs.queue import run_cluster
+from console.jobs.broker import run_cluster
 from console.sandbox.supervisor import die_with_parent
 
 

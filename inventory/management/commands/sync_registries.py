@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from console.jobs.models import State
-from console.jobs.work import work
+from console.jobs.runner import work
 from inventory.sync import sync_registry
 from registries.models import Registry, SyncRun
 from registries.start_sync import start_sync

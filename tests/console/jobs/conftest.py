@@ -69,7 +69,7 @@ class RealWorker:
     def shell(self, script: str) -> str:
         """Run Python with Django and all models."""
         preamble = (
-            "from console.jobs.queue import enqueue, request_cancel, hint\n"
+            "from console.jobs.broker import enqueue, request_cancel, hint\n"
             "from console.jobs.models import State\n"
             "from scanning.models import DatabaseUpdate as Job\n"
             "from console.models import Canary, ScanCanary, JobEvent\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console.jobs.work import JobRun, work
+from console.jobs.runner import JobRun, work
 from console.sandbox.run import run as run_process
 from scanning.models import DatabaseUpdate
 

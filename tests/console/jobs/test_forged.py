@@ -19,8 +19,8 @@ from django_q.models import OrmQ
 from django_q.pusher import pusher
 from django_q.signing import PickleSerializer, SignedPackage
 
+from console.jobs.broker import enqueue
 from console.jobs.models import State
-from console.jobs.queue import enqueue
 from console.jobs.tasks import canary
 from console.models import Canary, JobEvent
 

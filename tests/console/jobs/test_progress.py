@@ -7,12 +7,12 @@ import time
 import pytest
 from pytest_django import Settings
 
-from console.jobs import work as work_module
+from console.jobs import runner as work_module
 from console.jobs.configuration import Times
 from console.jobs.models import State
-from console.jobs.work import JobRun, work
+from console.jobs.runner import JobRun, work
 from console.models import Canary
-from tests.console.jobs.test_work import queued, quick_polls
+from tests.console.jobs.test_runner import queued, quick_polls
 
 __all__ = ["quick_polls"]
 

@@ -21,10 +21,10 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from console.jobs import queue
-from console.jobs.advance import advance, from_now
+from console.jobs import broker
 from console.jobs.models import FINAL_STATES, Job, State
-from console.jobs.work import eligible, scratch_root
+from console.jobs.runner import eligible, scratch_root
+from console.jobs.state import advance, from_now
 from console.models import Canary, JobEvent, ScanCanary
 
 log = logging.getLogger(__name__)
@@ -136,12 +136,12 @@ def hint_again(model: type[Job]) -> None:
     if not jobs:
         return
     try:
-        room = BATCH - queue.waiting(settings.JOB_KINDS[model.kind]["cluster"])
+        room = BATCH - broker.waiting(settings.JOB_KINDS[model.kind]["cluster"])
     except Exception as error:
         log.warning("The broker does not answer: %s", type(error).__name__)
         return
-    for job in jobs[: max(queue.most_hints(model.kind, otherwise=room), 0)]:
-        if not queue.hint(job):
+    for job in jobs[: max(broker.most_hints(model.kind, otherwise=room), 0)]:
+        if not broker.hint(job):
             return
 
 

@@ -9,12 +9,12 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from console.jobs import queue
-from console.jobs.advance import advance
+from console.jobs import broker
 from console.jobs.configuration import TIMEOUT, Times, clusters, retry_seconds
 from console.jobs.models import Lane, State
-from console.jobs.reap import reap
-from console.jobs.work import BESIDE_SECONDS
+from console.jobs.reaper import reap
+from console.jobs.runner import BESIDE_SECONDS
+from console.jobs.state import advance
 from console.models import Canary, JobEvent, ScanCanary
 from scanning.forms import MAX_MINUTES
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_a_hint_is_one_integer_and_goes_out_with_the_commit() -> None:
     with transaction.atomic():
         job = ScanCanary.objects.create(lane=Lane.SCHEDULE)
-        queue.enqueue(job)
+        broker.enqueue(job)
         assert not OrmQ.objects.exists()
     (message,) = OrmQ.objects.all()
     assert (message.key, message.task["args"], message.task["kwargs"]) == ("scan", (job.pk,), {})
@@ -35,7 +35,7 @@ def test_a_hint_is_one_integer_and_goes_out_with_the_commit() -> None:
 
 def test_a_transaction_that_fails_sends_nothing() -> None:
     with transaction.atomic():
-        queue.enqueue(Canary.objects.create())
+        broker.enqueue(Canary.objects.create())
         transaction.set_rollback(True)
     assert not OrmQ.objects.exists()
 
@@ -45,18 +45,18 @@ def test_a_broker_that_is_away_costs_time_and_never_the_job(monkeypatch: pytest.
         raise ConnectionError("redis://user:hunter2@queue")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "async_task", refuse)
+        patch.setattr(broker, "async_task", refuse)
         job = Canary.objects.create()
-        queue.enqueue(job)
+        broker.enqueue(job)
     Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
     reap()
     assert OrmQ.objects.get().task["args"] == (job.pk,)
 
 
 def test_many_jobs_are_queued_at_once_and_only_the_first_hundreds_are_hinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "HINTS_AT_ONCE", 3)
+    monkeypatch.setattr(broker, "HINTS_AT_ONCE", 3)
     jobs = Canary.objects.bulk_create([Canary() for _ in range(8)])
-    queue.enqueue_many(jobs)
+    broker.enqueue_many(jobs)
     assert OrmQ.objects.count() == 3
     assert Canary.objects.exclude(queued_at=None).count() == 8
     assert Canary.objects.filter(hinted_at=None).count() == 5
@@ -68,12 +68,12 @@ def test_cancelling_a_running_job_is_a_request_and_an_ended_one_stays_as_it_is()
     running = Canary.objects.create(state=State.RUNNING, attempt=1)
     ended = Canary.objects.create(state=State.SUCCEEDED, attempt=1)
     for job in (running, ended):
-        queue.request_cancel(job)
+        broker.request_cancel(job)
         job.refresh_from_db()
     assert (running.state, running.cancel_requested_at is None) == (State.RUNNING, False)
     assert (ended.state, ended.cancel_requested_at) == (State.SUCCEEDED, None)
     first = running.cancel_requested_at
-    queue.request_cancel(running)
+    broker.request_cancel(running)
     assert running.cancel_requested_at == first
 
 
@@ -84,21 +84,21 @@ def test_a_cancel_is_not_lost_when_the_job_is_claimed_at_the_same_time(monkeypat
         Canary.objects.filter(state=State.QUEUED).update(state=State.RUNNING)
         return advance(*arguments, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(queue, "advance", claimed_before)
-    queue.request_cancel(job)
+    monkeypatch.setattr(broker, "advance", claimed_before)
+    broker.request_cancel(job)
     assert job.cancel_requested_at is not None
 
 
 def test_there_is_one_tick_schedule_and_a_spoiled_one_is_mended() -> None:
-    queue.ensure_tick_schedule()
-    queue.ensure_tick_schedule()
+    broker.ensure_tick_schedule()
+    broker.ensure_tick_schedule()
     row = Schedule.objects.get()
     assert (row.func, row.schedule_type, row.minutes, row.repeats) == ("console.jobs.tasks.tick", "I", 1, -1)
     Schedule.objects.create(name="tick", func="os.abort")
     Schedule.objects.filter(pk=row.pk).update(
         args="(", repeats=0, next_run=timezone.now() + timedelta(days=9), cluster="gone"
     )
-    queue.ensure_tick_schedule()
+    broker.ensure_tick_schedule()
     row = Schedule.objects.get()
     assert (row.args, row.repeats, row.cluster) == (None, -1, "quick")
     assert row.next_run <= timezone.now()

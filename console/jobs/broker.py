@@ -22,10 +22,10 @@ from django_q.cluster import Cluster
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from console.jobs import presence
-from console.jobs.advance import advance
+from console.jobs import heartbeat
 from console.jobs.models import Job, State
-from console.jobs.places import hands
+from console.jobs.slots import hands
+from console.jobs.state import advance
 from console.sandbox.supervisor import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def run_cluster() -> None:
     names.
     """
     die_with_parent_after_fork()
-    name = os.environ.get(presence.CLUSTER_VARIABLE, "")
+    name = os.environ.get(heartbeat.CLUSTER_VARIABLE, "")
     for kind in settings.JOB_KINDS.values():
         if kind["cluster"] == name:
             import_string(kind["task"])

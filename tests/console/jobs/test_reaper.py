@@ -13,12 +13,12 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from console.jobs import queue, reap
-from console.jobs.advance import advance
+from console.jobs import broker, reaper
+from console.jobs.broker import request_cancel
 from console.jobs.configuration import Times
 from console.jobs.models import State
-from console.jobs.queue import request_cancel
-from console.jobs.work import scratch_root
+from console.jobs.runner import scratch_root
+from console.jobs.state import advance
 from console.models import Canary, JobEvent, ScanCanary
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def database_was_there() -> Iterator[None]:
-    reap._failed_at = float("-inf")
+    reaper._failed_at = float("-inf")
     yield
-    reap._failed_at = float("-inf")
+    reaper._failed_at = float("-inf")
 
 
 def running(*, lease: timedelta, **fields: Any) -> Canary:
@@ -46,14 +46,14 @@ EXPIRED = timedelta(seconds=-1)
 
 def test_a_lease_that_holds_is_left_alone() -> None:
     job = running(lease=timedelta(seconds=30))
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses) == (State.RUNNING, 0)
 
 
 def test_an_expired_lease_goes_back_to_the_queue_and_is_hinted() -> None:
     job = running(lease=EXPIRED)
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses, job.lease_until) == (State.QUEUED, 1, None)
     assert job.hinted_at is not None
@@ -63,19 +63,19 @@ def test_an_expired_lease_goes_back_to_the_queue_and_is_hinted() -> None:
 def test_no_lease_counts_as_lost_right_after_the_database_was_away(settings: Settings) -> None:
     settings.JOB_TIMES = Times(lease=0.3)
     job = running(lease=EXPIRED)
-    reap.note_failure()
-    reap.reap()
+    reaper.note_failure()
+    reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses) == (State.RUNNING, 0), "its worker may live and renew it now"
     time.sleep(0.35)
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses) == (State.QUEUED, 1)
 
 
 def test_the_second_loss_is_the_end() -> None:
     job = running(lease=EXPIRED, losses=1)
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses) == (State.FAILED, 2)
     assert job.reason
@@ -85,7 +85,7 @@ def test_the_second_loss_is_the_end() -> None:
 def test_a_lost_job_that_was_to_be_cancelled_is_cancelled() -> None:
     job = running(lease=EXPIRED)
     request_cancel(job)
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert job.state == State.CANCELLED
 
@@ -99,11 +99,11 @@ def test_a_lost_job_that_is_to_be_cancelled_meanwhile_does_not_return_to_the_que
         request_cancel(Canary.objects.get(pk=job.pk))
         return advance(*arguments, **keywords)
 
-    monkeypatch.setattr(reap, "advance", late)
-    reap.reap()
+    monkeypatch.setattr(reaper, "advance", late)
+    reaper.reap()
     job.refresh_from_db()
     assert job.state == State.RUNNING  # the next round sees to it
-    reap.reap()
+    reaper.reap()
     job.refresh_from_db()
     assert job.state == State.CANCELLED
 
@@ -115,8 +115,8 @@ def test_a_heartbeat_between_look_and_write_saves_the_job(monkeypatch: pytest.Mo
         Canary.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
         return advance(*arguments, **keywords)
 
-    monkeypatch.setattr(reap, "advance", late)
-    reap.reap()
+    monkeypatch.setattr(reaper, "advance", late)
+    reaper.reap()
     job.refresh_from_db()
     assert job.state == State.RUNNING
     assert not JobEvent.objects.exists()
@@ -125,26 +125,26 @@ def test_a_heartbeat_between_look_and_write_saves_the_job(monkeypatch: pytest.Mo
 def test_a_hint_is_sent_again_after_a_minute_and_not_before() -> None:
     queued_before(59 - 10)
     stale = queued_before(61)
-    reap.hint_again(Canary)
+    reaper.hint_again(Canary)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(stale.pk,)]
-    reap.hint_again(Canary)
+    reaper.hint_again(Canary)
     assert OrmQ.objects.count() == 1
 
 
 def test_a_job_whose_pause_is_over_is_hinted_and_one_that_waits_is_not() -> None:
     over = Canary.objects.create(not_before=timezone.now() - timedelta(seconds=1))
     Canary.objects.create(not_before=timezone.now() + timedelta(hours=1))
-    reap.hint_again(Canary)
+    reaper.hint_again(Canary)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(over.pk,)]
 
 
 def test_hints_never_flood_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reap, "BATCH", 5)
+    monkeypatch.setattr(reaper, "BATCH", 5)
     for _ in range(12):
         queued_before(61)
-    reap.hint_again(Canary)
-    reap.hint_again(Canary)
-    assert queue.waiting("quick") == 5
+    reaper.hint_again(Canary)
+    reaper.hint_again(Canary)
+    assert broker.waiting("quick") == 5
 
 
 def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> None:
@@ -156,7 +156,7 @@ def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> No
         (folder / "layer").touch()
     foreign = scratch_root() / "somebody-elses"
     foreign.mkdir()
-    reap.sweep_scratch()
+    reaper.sweep_scratch()
     assert kept.exists()
     assert foreign.exists()
     assert not [name for name in names if (scratch_root() / name).exists()]
@@ -173,13 +173,13 @@ def test_old_canaries_and_events_go() -> None:
     for kind, age in [("canary", 2 / 24), ("scan", 2 / 24), ("scan", 91)]:
         event = JobEvent.objects.create(kind=kind, job_id=1, from_state="a", to_state="b", attempt=1)
         JobEvent.objects.filter(pk=event.pk).update(at=timezone.now() - timedelta(days=age))
-    reap.prune()
+    reaper.prune()
     assert (Canary.objects.count(), ScanCanary.objects.count()) == (1, 1)
     assert list(JobEvent.objects.values_list("kind", flat=True)) == ["scan"]
 
 
 def test_each_kind_of_job_names_a_model_and_a_known_cluster() -> None:
-    for model in reap.job_models():
+    for model in reaper.job_models():
         assert settings.JOB_KINDS[model.kind]["cluster"] in {"quick", "scan"}
 
 
@@ -193,7 +193,7 @@ def test_a_job_that_cannot_be_taken_back_keeps_no_other_of_its_kind_from_it(
             raise ValueError("what belongs to it is not as it should be")
 
     monkeypatch.setattr(Canary, "state_changed", refuse)
-    reap.reap()
+    reaper.reap()
     for job in (broken, other, waiting):
         job.refresh_from_db()
     assert (broken.state, other.state) == (State.RUNNING, State.QUEUED)

@@ -15,14 +15,15 @@ from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from pytest_django import Settings
 
-from console.jobs import lease, presence
-from console.jobs import work as work_module
-from console.jobs.advance import advance
+from console.jobs import heartbeat as jobs_heartbeat
+from console.jobs import lease
+from console.jobs import runner as work_module
+from console.jobs.broker import request_cancel
 from console.jobs.configuration import Times
 from console.jobs.errors import JobFailure, LeaseLost
 from console.jobs.models import Lane, State
-from console.jobs.queue import request_cancel
-from console.jobs.work import JobRun, scratch_root, work
+from console.jobs.runner import JobRun, scratch_root, work
+from console.jobs.state import advance
 from console.models import Canary, JobEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,7 +68,7 @@ def test_a_handler_that_returns_has_succeeded() -> None:
 def test_a_second_delivery_of_the_same_hint_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     job = queued()
     runs: list[int] = []
-    caplog.set_level("INFO", logger="console.jobs.work")
+    caplog.set_level("INFO", logger="console.jobs.runner")
     work(Canary, job.pk, lambda run: runs.append(run.job.pk))
     work(Canary, job.pk, lambda run: runs.append(run.job.pk))
     assert runs == [job.pk]
@@ -190,11 +191,11 @@ def test_draining_returns_the_job_to_the_queue_without_a_loss(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("worker")
-    monkeypatch.setenv(presence.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(jobs_heartbeat.FOLDER_VARIABLE, str(folder))
     job = queued()
 
     def slow(run: JobRun[Canary]) -> None:
-        presence.drain_file(folder).touch()
+        jobs_heartbeat.drain_file(folder).touch()
         until(run)
 
     work(Canary, job.pk, slow)
@@ -207,13 +208,13 @@ def test_a_cancelled_job_does_not_return_to_the_queue_when_the_worker_drains(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("worker")
-    monkeypatch.setenv(presence.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(jobs_heartbeat.FOLDER_VARIABLE, str(folder))
     settings.JOB_TIMES = Times(poll=60)
     job = queued()
 
     def slow(run: JobRun[Canary]) -> None:
         request_cancel(Canary.objects.get(pk=job.pk))
-        presence.drain_file(folder).touch()
+        jobs_heartbeat.drain_file(folder).touch()
         until(run)
 
     work(Canary, job.pk, slow)
@@ -513,7 +514,7 @@ def test_a_chain_of_jobs_ends_when_the_worker_drains(settings: Settings, monkeyp
 
     def last(run: JobRun[Canary]) -> None:
         order.append(run.job.pk)
-        monkeypatch.setattr(presence, "draining", lambda: True)
+        monkeypatch.setattr(jobs_heartbeat, "draining", lambda: True)
 
     work(Canary, 0, last)
     assert order == jobs[:1]

@@ -10,15 +10,15 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from console.jobs import presence
+from console.jobs import heartbeat
 from console.jobs.configuration import Times
-from console.jobs.crew import Waiting, work_off
 from console.jobs.models import Lane, State
-from console.jobs.places import place
-from console.jobs.work import JobRun, work
+from console.jobs.runner import JobRun, work
+from console.jobs.slots import place
+from console.jobs.thread_pool import Waiting, work_off
 from console.models import Canary
 from tests.console.jobs.conftest import eventually
-from tests.console.jobs.test_work import Settings, queued
+from tests.console.jobs.test_runner import Settings, queued
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,7 +75,7 @@ def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
 def test_who_takes_no_more_beside_a_job_that_takes_long_gives_the_place_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("console.jobs.work.BESIDE_SECONDS", -60.0)  # the time is over at once
+    monkeypatch.setattr("console.jobs.runner.BESIDE_SECONDS", -60.0)  # the time is over at once
     first = queued(lane=Lane.SCHEDULE)
 
     def another_has_it() -> bool:
@@ -153,7 +153,7 @@ def test_a_worker_that_goes_down_takes_no_more_and_gives_back_what_it_has(monkey
         queued(lane=Lane.SCHEDULE)
     begun = threading.Barrier(3)
     down = threading.Event()
-    monkeypatch.setattr(presence, "draining", down.is_set)
+    monkeypatch.setattr(heartbeat, "draining", down.is_set)
 
     def handler(run: JobRun[Canary]) -> None:
         begun.wait(60)

@@ -23,9 +23,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.exhaustion import exhausted_by
-from console.jobs import presence, queue
-from console.jobs.advance import advance, from_now
-from console.jobs.crew import Waiting, work_off
+from console.jobs import broker, heartbeat
 from console.jobs.errors import (
     Cancelled,
     Draining,
@@ -38,7 +36,9 @@ from console.jobs.errors import (
 )
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
-from console.jobs.places import Place, place
+from console.jobs.slots import Place, place
+from console.jobs.state import advance, from_now
+from console.jobs.thread_pool import Waiting, work_off
 
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
@@ -61,8 +61,8 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     A handler that returns has succeeded, unless it has said otherwise by ``run.finish()``. Whatever it raises, the job
     ends in a final state or back in the queue, and its scratch folder is removed.
     """
-    presence.show_life()
-    if presence.draining():
+    heartbeat.show_life()
+    if heartbeat.draining():
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
         return
@@ -93,7 +93,7 @@ def _take_turns(model: type[J], handler: Callable[[JobRun[J]], None], *, place: 
     while job := _claim(model, urgent=False):
         count += 1
         _run(JobRun(job), handler)
-        if not _has_places(model) or presence.draining() or time.monotonic() >= ends:
+        if not _has_places(model) or heartbeat.draining() or time.monotonic() >= ends:
             break
     return count
 
@@ -106,7 +106,7 @@ def _becomes_due(model: type[J], *, ends: float) -> bool:
     if not _has_places(model) or _is_manual_first(model):
         return False
     soon = Q(not_before__gt=from_now(-2 * DUE_LOOK_SECONDS), not_before__lte=from_now(settings.JOB_TIMES.soon))
-    while time.monotonic() < ends and not presence.draining():
+    while time.monotonic() < ends and not heartbeat.draining():
         if model.next_in_line(eligible(model), lane=None) is not None:
             return True
         if not model._base_manager.filter(soon, state=State.QUEUED).exists():
@@ -187,7 +187,7 @@ def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Pla
             run.break_off()
 
     def go_on(busy: bool) -> bool:
-        if presence.draining():
+        if heartbeat.draining():
             return False
         if time.monotonic() < ends + (BESIDE_SECONDS if busy else 0):
             return True
@@ -212,10 +212,10 @@ def _pass_on(model: type[J]) -> None:
     try:
         # In the cluster ``scan`` each hint that waits is one for a scan; in ``quick`` it may be for another kind.
         cluster = settings.JOB_KINDS[model.kind]["cluster"]
-        if presence.draining() or (_is_manual_first(model) and queue.waiting(cluster)):
+        if heartbeat.draining() or (_is_manual_first(model) and broker.waiting(cluster)):
             return
         if job := model.next_in_line(eligible(model), lane=None):
-            queue.hint(job)
+            broker.hint(job)
     except Exception as error:
         log.warning("No worker could be woken for the next %s: %s", model.kind, type(error).__name__)
 
@@ -346,7 +346,7 @@ class JobRun(Generic[J]):
             raise LeaseLost
         if self.lease.cancelled:
             raise Cancelled
-        if presence.draining():
+        if heartbeat.draining():
             raise Draining
         if self._broken_off is not None:
             raise self._broken_off
@@ -476,7 +476,7 @@ class JobRun(Generic[J]):
                     self.lease.lose()
                     raise LeaseLost
             except (OperationalError, InterfaceError):
-                waits = to is State.QUEUED and not presence.draining()
+                waits = to is State.QUEUED and not heartbeat.draining()
                 if connection.in_atomic_block or (time.monotonic() >= give_up and not waits):
                     raise
                 log.warning("%s: the database does not answer, its result is kept and tried again", self.job)

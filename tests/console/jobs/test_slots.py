@@ -14,14 +14,14 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from console.jobs import queue
+from console.jobs import broker
 from console.jobs import tasks as job_tasks
 from console.jobs.configuration import Times, processes
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Lane, State
-from console.jobs.places import one_of, place
-from console.jobs.reap import reap
-from console.jobs.work import work
+from console.jobs.reaper import reap
+from console.jobs.runner import work
+from console.jobs.slots import one_of, place
 from console.models import Canary, ScanCanary
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,9 +60,9 @@ def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_kind(settings)
-    monkeypatch.setattr("console.jobs.work.REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr("console.jobs.runner.REFUSED_SECONDS", 0.0)
     asked: list[bool] = []
-    monkeypatch.setattr("console.jobs.work._may_take", lambda _model: bool(asked.append(True)))
+    monkeypatch.setattr("console.jobs.runner._may_take", lambda _model: bool(asked.append(True)))
     job = Canary.objects.create()
     with place("canary"):
         work(Canary, job.pk, lambda run: None)
@@ -85,7 +85,7 @@ def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings)
 def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(settings: Settings) -> None:
     one_kind(settings)
     first, second = Canary.objects.create(), Canary.objects.create()
-    queue.hint(ScanCanary.objects.create())
+    broker.hint(ScanCanary.objects.create())
     OrmQ.objects.update(key=project.Q_CLUSTER["name"])  # as if it were one for this cluster
     work(Canary, first.pk, lambda run: None)
     assert [message.task["args"] for message in OrmQ.objects.order_by("pk")][1:] == [(second.pk,)]
@@ -94,7 +94,7 @@ def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(setti
 def test_thousands_of_jobs_of_a_kind_send_no_more_hints_than_there_are_hands(settings: Settings) -> None:
     one_kind(settings, at_once=3)
     jobs = Canary.objects.bulk_create([Canary() for _ in range(700)])
-    queue.enqueue_many(jobs)
+    broker.enqueue_many(jobs)
     assert OrmQ.objects.count() == 3
     OrmQ.objects.all().delete()
     Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
@@ -120,7 +120,7 @@ def test_a_job_that_lasts_is_no_sign_of_life_of_a_cluster_whose_queue_may_be_stu
     settings.JOB_TIMES = Times(heartbeat=0)
     for model in (Canary, ScanCanary):
         job = model.objects.create(state=State.RUNNING, attempt=1)
-        monkeypatch.setattr("console.jobs.presence.show_life", lambda kind=model.kind: shown.append(kind))
+        monkeypatch.setattr("console.jobs.heartbeat.show_life", lambda kind=model.kind: shown.append(kind))
         Lease(job, 1)._look()
     assert shown == ["scan-canary"]  # there all processes may be taken by scans for long
 
@@ -135,7 +135,7 @@ def test_a_kind_that_cannot_be_looked_after_keeps_no_other_from_it(
             raise IntegrityError("a row that cannot change")
         looked_after.append(model.kind)
 
-    monkeypatch.setattr("console.jobs.reap.recover", recover)
+    monkeypatch.setattr("console.jobs.reaper.recover", recover)
     reap()
     assert set(looked_after) == set(project.JOB_KINDS) - {"sync"}
     assert "of the kind sync" in caplog.text
