@@ -6,7 +6,7 @@ from console import security_views, styleguide, undo
 from console.accounts import account_views, sign_in, sso
 from console.audit import views as audit_views
 from console.exports import views as exports
-from console.listing import saved_views
+from console.listing import saved_view_pages
 
 app_name = "console"
 urlpatterns = [
@@ -28,10 +28,10 @@ urlpatterns = [
     path("audit/export/", audit_views.audit_export, name="audit-export"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
     path("undo/", undo.undo, name="undo"),
-    path("views/<slug:listing>/", saved_views.view_list, name="view-list"),
-    path("views/<slug:listing>/save/", saved_views.save, name="view-save"),
-    path("views/<slug:listing>/default/", saved_views.default, name="view-default"),
-    path("views/<int:pk>/change/", saved_views.change, name="view"),
+    path("views/<slug:listing>/", saved_view_pages.view_list, name="view-list"),
+    path("views/<slug:listing>/save/", saved_view_pages.save, name="view-save"),
+    path("views/<slug:listing>/default/", saved_view_pages.default, name="view-default"),
+    path("views/<int:pk>/change/", saved_view_pages.change, name="view"),
     path("exports/", exports.export_list, name="export-list"),
     path("exports/columns/", exports.export_columns, name="export-columns"),
     path("exports/progress/", exports.progress, name="export-progress"),

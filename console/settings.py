@@ -277,7 +277,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
 }
 
-# Pages whose rows open in the drawer, which then keeps their address: see console.listing.beside.
+# Pages whose rows open in the drawer, which then keeps their address: see console.listing.detail_panel.
 LISTS_WITH_DRAWER = (
     "inventory:image-list",
     "registries:registry-list",
@@ -287,8 +287,8 @@ LISTS_WITH_DRAWER = (
 
 # What a toast may offer to take back: see console.undo.
 UNDO: dict[str, str] = {
-    "view.remove": "console.listing.saved.restore",
-    "columns.change": "console.listing.columns_chosen.restore",
+    "view.remove": "console.listing.saved_views.restore",
+    "columns.change": "console.listing.column_picker.restore",
     "schedule.delete": "scanning.schedule_undo.restore",
     "schedule.off": "scanning.schedule_undo.switch_on",
 }

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.listing import beside
+from console.listing import detail_panel
 from inventory.models import Image, Tag
 
 TAGS_SHOWN = 30
@@ -49,7 +49,7 @@ def context(tag: Tag, *, tab: str, query: QueryDict) -> dict[str, Any]:
     name = tab if tab in TAB_LABELS else next(iter(TAB_LABELS))
     kept = query.copy()
     kept.pop("tab", None)
-    kept.pop(beside.PARAMETER, None)
+    kept.pop(detail_panel.PARAMETER, None)
     return {
         "row": tag,
         "image": tag.image,

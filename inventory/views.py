@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.sign_in import operator
-from console.listing import beside
+from console.listing import detail_panel
 from console.listing import views as lists
 from inventory import details, overview, trend
 from inventory.listings import IMAGES
@@ -45,4 +45,4 @@ def image(request: HttpRequest, tag_id: int) -> HttpResponse:
     """One image: a page by itself, or in the drawer of a list. ``tab`` says which findings it opens with."""
     tag = get_object_or_404(details.tags(), pk=tag_id)
     context = details.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
-    return beside.answer(request, page="inventory/image.html", content="inventory/_image.html", context=context)
+    return detail_panel.answer(request, page="inventory/image.html", content="inventory/_image.html", context=context)

@@ -18,7 +18,7 @@ from console.audit import trail
 from console.exports import make
 from console.listing import Listing, Page
 from console.listing import views as lists
-from console.listing.declared import declared
+from console.listing.registration import declared
 from inventory import build, details
 from inventory.models import Tag
 from scanning import coverage, listings

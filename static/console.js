@@ -303,7 +303,7 @@ box?.addEventListener("close", () => {
   box.replaceChildren();
 });
 
-/* --- Drawer: the page of a row, beside the list. Its address holds that of the list (console/listing/beside.py) ----- */
+/* --- Drawer: the page of a row, beside the list. Its address holds that of the list (console/listing/detail_panel.py) ----- */
 
 const drawer = find("#drawer");
 const path = (url) => new URL(url, location.href).pathname;

@@ -16,7 +16,7 @@ from django.urls import resolve, reverse
 
 from console.listing import filters as listing_filters
 from console.listing import page as listing_page
-from console.listing import saved, views
+from console.listing import saved_views, views
 from registries.live_test import NotNowError
 from tests.people import person
 from tests.test_access import ADDRESSES, NEVER, client_of, rows, url_of
@@ -89,7 +89,7 @@ def test_an_odd_value_in_any_field_of_any_address_is_no_error(
 
 def names_read(view: Any) -> set[str]:
     """Return the words that the module of ``view``, and what lists share, may read from a request."""
-    modules = [inspect.getmodule(inspect.unwrap(view)), views, listing_page, saved, listing_filters]
+    modules = [inspect.getmodule(inspect.unwrap(view)), views, listing_page, saved_views, listing_filters]
     return {name for module in modules if module is not None for name in _words(module)}
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from console.listing.declared import declared
+from console.listing.registration import declared
 from console.models import Export, User
 from console.scope import ScopedManager
 from registries.models import SyncRun

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from console.audit import trail
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
-from console.listing.declared import declared
+from console.listing.registration import declared
 from console.models import AuditEvent
 
 PERIODS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days

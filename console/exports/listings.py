@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from console.jobs.models import State
 from console.listing import AnyOf, Column, Listing, ListingFilterSet, Needs
-from console.listing.declared import declared
+from console.listing.registration import declared
 from console.models import Export
 
 

@@ -19,11 +19,11 @@ from console.exports import files
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.jobs.state import from_now
-from console.listing import comma_separated, workbook
+from console.listing import csv_writer, workbook
 from console.listing.cells import Written
 from console.listing.columns import Column, Value
-from console.listing.declared import declared
 from console.listing.listing import Listing, SelectionError
+from console.listing.registration import declared
 from console.models import Export
 
 CHUNK = 500  # rows fetched at a time
@@ -88,7 +88,7 @@ def write(
     """Write ``rows`` of a list of that title into ``file``, in the current time zone and language."""
     labels = [str(column.label) for column in columns]
     if format == Export.Format.CSV:
-        return comma_separated.write(file, labels=labels, rows=rows)
+        return csv_writer.write(file, labels=labels, rows=rows)
     scratch = run.scratch if run else None
     return workbook.write(file, title=title, labels=labels, rows=rows, scratch=scratch)
 

@@ -21,7 +21,7 @@ from console.exports.listings import EXPORTS
 from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
 from console.listing import views as lists
-from console.listing.declared import declared
+from console.listing.registration import declared
 from console.models import Export
 
 VISIBLE = 101  # rows of the longest page, and one

@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from console.listing import filters as filtering
-from console.listing import saved
+from console.listing import saved_views
 from console.listing.columns import Column, Row, Text, Value
 from console.listing.listing import Listing, count
 from console.models import SavedView
@@ -87,13 +87,13 @@ class Page(Generic[Row]):
         self.listing, self.path, self.target = listing, path, target
         self.views, self.own = views, own
         key = params.get("view", "")
-        self.view = saved.find(views or (), key)
+        self.view = saved_views.find(views or (), key)
         self.default = next((view for view in views or () if view.is_default and view.user_id == own), None)
         self.columns = listing.chosen((self.view.columns if self.view else None) or chosen)
         all_rows = listing.queryset() if rows is None else rows
         self.filters, self.notices = filtering.read(listing.filterset, params, all_rows)
         self.filters.form.auto_id = f"{target}-%s"
-        if views is not None and key not in {"", saved.EVERYTHING} and self.view is None:
+        if views is not None and key not in {"", saved_views.EVERYTHING} and self.view is None:
             self.notices.append(_("The view “%(name)s” is gone, or is not shared with you.") % {"name": key[:60]})
         self.sort = self._read_sort(params.get("sort", ""))
         self.size = self._read_number(params, "size", listing.page_size, allowed=listing.page_sizes)
@@ -172,7 +172,7 @@ class Page(Generic[Row]):
         if self.view and (params or not self.view.query):
             key = self.view.key
         elif self.default and not params:
-            key = saved.EVERYTHING  # without it the address would open the default view
+            key = saved_views.EVERYTHING  # without it the address would open the default view
         start = QueryDict(mutable=True)
         start.update({"view": key} if key else {})
         return f"?{'&'.join(part for part in (start.urlencode(), params.urlencode()) if part)}"
@@ -185,18 +185,18 @@ class Page(Generic[Row]):
     @property
     def modified(self) -> bool:
         """Whether filters or order are others than those of the saved view that is open."""
-        return self.view is not None and not saved.same(saved.state_of(self.here), self.view.query)
+        return self.view is not None and not saved_views.same(saved_views.state_of(self.here), self.view.query)
 
     @property
     def view_links(self) -> Iterator[tuple[SavedView, str, bool]]:
         """The saved views: each with its address, and whether it is open."""
         for view in self.views or ():
-            yield view, saved.address(view), view == self.view
+            yield view, saved_views.address(view), view == self.view
 
     @property
     def everything_url(self) -> str:
         """The query of the list without any view."""
-        return f"?view={saved.EVERYTHING}" if self.default else "?"
+        return f"?view={saved_views.EVERYTHING}" if self.default else "?"
 
     @property
     def clear_url(self) -> str:

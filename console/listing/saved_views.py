@@ -1,132 +1,71 @@
-"""Saving views of lists, and the page on which they are managed."""
+"""Saved views: filters, order and columns of a list under a name. Each person may have one as default per list."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
-from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
-from console import undo
-from console.accounts.sign_in import person
-from console.listing import filters as filtering
-from console.listing import saved
-from console.listing.columns_chosen import chosen_columns
-from console.listing.declared import declared, page_of
-from console.listing.listing import Listing
-from console.models import SavedView
+from console.models import SavedView, User
+
+EVERYTHING = "all"  # in place of a view in the address: none of them, also where one is the default
+NOT_SAVED = ("view", "page", "csrfmiddlewaretoken")
+MOST = 50  # views of one person for one list
 
 
-@require_GET
-def view_list(request: HttpRequest, listing: str) -> HttpResponse:
-    """The views of one list: the own ones, which can be changed here, and those that others share."""
-    found, page = _declared(listing)
-    user = person(request)
-    rows: list[dict[str, Any]] = []
-    for view in saved.visible(user, listing):
-        filters, _notices = filtering.read(found.filterset, QueryDict(view.query), found.queryset())
-        sorting = found.sorting(QueryDict(view.query).get("sort", "")) or found.sorting(found.default_sort)
-        rows.append(
-            {
-                "view": view,
-                "own": view.user_id == user.pk,
-                "url": f"{page}{saved.address(view)}",
-                "filters": list(filtering.active(filters)),
-                "sorting": sorting,
-                "columns": [column.label for column in found.chosen(view.columns)] if view.columns else [],
-            }
-        )
-    context = {"listing": found, "rows": rows, "page_url": page}
-    return render(request, "console/listing/view_list.html", context)
+def visible(user: User, listing: str) -> QuerySet[SavedView]:
+    """Return the views of ``listing`` that ``user`` may open: the own ones and those others share."""
+    return SavedView.objects.filter(Q(user=user) | Q(shared=True), listing=listing).select_related("user")
 
 
-@require_POST
-def save(request: HttpRequest, listing: str) -> HttpResponse:
-    """Keep the view of the form: under ``name`` as a new one, or with ``update`` in the own view that is open."""
-    found, page = _declared(listing)
-    user = person(request)
-    here = QueryDict(request.POST.get("view", "").removeprefix("?"))
-    query = saved.state_of(here.urlencode())
-    columns = chosen_columns(request, found, view=here)
-    if "update" in request.POST:
-        key = request.POST["update"]
-        if not (key.isascii() and key.isdecimal()):
-            raise Http404
-        view = get_object_or_404(SavedView, pk=key, user=user, listing=listing)
-        view.query, view.columns = query, columns
-        view.save(update_fields=["query", "columns"])
-        messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})
-        return redirect(f"{page}{saved.address(view)}")
-    name = " ".join(request.POST.get("name", "").split())
-    problem = _refusal(user.pk, listing, name)
-    if not problem and SavedView.objects.filter(user=user, listing=listing).count() >= saved.MOST:
-        problem = _("You have %(n)d views of this list. Remove one first.") % {"n": saved.MOST}
-    if problem:
-        messages.error(request, problem)
-        return redirect(f"{page}{'?' if here else ''}{here.urlencode()}")
+def find(views: Sequence[SavedView], key: str) -> SavedView | None:
+    """Return which of ``views`` an address means by ``key``. Its number decides, so that a new name breaks no link."""
+    number = key.partition("-")[0]
+    return next((view for view in views if str(view.pk) == number), None)
+
+
+def address(view: SavedView) -> str:
+    """Return the query of ``view``, with its key and all it holds: "?view=3-critical&severity=critical"."""
+    params = QueryDict(mutable=True)
+    params["view"] = view.key
+    return f"?{params.urlencode()}{view.query and '&'}{view.query}"
+
+
+def state_of(query: str) -> str:
+    """Return what of the query of a page a view keeps."""
+    params = QueryDict(query.removeprefix("?"), mutable=True)
+    for name in NOT_SAVED:
+        params.pop(name, None)
+    return params.urlencode()
+
+
+def same(one: str, other: str) -> bool:
+    """Return whether two queries mean the same, in whatever order their values stand."""
+    first, second = (
+        {name: sorted(values) for name, values in QueryDict(query.removeprefix("?")).lists()} for query in (one, other)
+    )
+    return first == second
+
+
+def make_default(view: SavedView | None, *, user: User, listing: str) -> None:
+    """Let ``listing`` open with ``view`` for ``user``, with none of them where it is None."""
     with transaction.atomic():
-        view = SavedView.objects.create(user=user, listing=listing, name=name, query=query, columns=columns)
-        if request.POST.get("default"):
-            saved.make_default(view, user=user, listing=listing)
-    messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})
-    return redirect(f"{page}{saved.address(view)}")
+        SavedView.objects.filter(user=user, listing=listing, is_default=True).update(is_default=False)
+        if view is not None:
+            SavedView.objects.filter(pk=view.pk, user=user).update(is_default=True)
 
 
-@require_POST
-def default(request: HttpRequest, listing: str) -> HttpResponse:
-    """Let the list open with the own view ``view`` of the form, or with none."""
-    _declared(listing)
-    user = person(request)
-    key = request.POST.get("view", "")
-    view = get_object_or_404(SavedView, pk=key, user=user, listing=listing) if key.isdecimal() else None
-    saved.make_default(view, user=user, listing=listing)
-    return redirect("console:view-list", listing)
-
-
-@require_POST
-def change(request: HttpRequest, pk: int) -> HttpResponse:
-    """Rename, share or remove an own view. A removal can be undone."""
-    user = person(request)
-    view = get_object_or_404(SavedView, pk=pk, user=user)
-    if "remove" in request.POST:
-        fields = ("listing", "name", "query", "columns", "is_default", "shared")
-        values = {field: getattr(view, field) for field in fields}
-        view.delete()
-        text = _("The view “%(name)s” is removed.") % {"name": view.name}
-        undo.offer(request, text, action="view.remove", values=values)
-    elif "share" in request.POST:
-        view.shared = request.POST["share"] == "1"
-        view.save(update_fields=["shared"])
-    else:
-        name = " ".join(request.POST.get("name", "").split())
-        if problem := _refusal(user.pk, view.listing, name, but=view.pk):
-            messages.error(request, problem)
-        else:
-            view.name = name
-            view.save(update_fields=["name"])
-    return redirect("console:view-list", view.listing)
-
-
-def _declared(name: str) -> tuple[Listing[Any], str]:
-    """Return the list and the address of its page. Raises Http404 where it has none."""
-    if name not in settings.LISTINGS or not page_of(name):
-        raise Http404
-    return declared(name), reverse(page_of(name))
-
-
-def _refusal(user_id: int, listing: str, name: str, *, but: int | None = None) -> str:
-    """Return why a view cannot have this name, "" where it can."""
-    if not name:
-        return _("Give the view a name.")
-    if len(name) > 60:
-        return _("A name has 60 characters at most.")
-    same = SavedView.objects.filter(user=user_id, listing=listing, name__iexact=name)
-    if (same.exclude(pk=but) if but is not None else same).exists():
-        return _("You have a view named “%(name)s” already.") % {"name": name}
-    return ""
+def restore(user: User, values: dict[str, Any]) -> str:
+    """Bring a view back that was removed, and return its list; where its name is taken by now, under another one."""
+    values = dict(values)
+    names = set(SavedView.objects.filter(user=user, listing=values["listing"]).values_list("name", flat=True))
+    name, number = values["name"], 2
+    while values["name"].lower() in {one.lower() for one in names}:
+        values["name"], number = f"{name[:55]} {number}", number + 1
+    if SavedView.objects.filter(user=user, listing=values["listing"], is_default=True).exists():
+        values["is_default"] = False
+    SavedView.objects.create(user=user, **values)
+    return str(values["listing"])

@@ -23,12 +23,12 @@ from console.db import primary_keys, statement_timeout
 from console.exports import ask, make
 from console.exports.files import CONTENT_TYPES
 from console.listing import filters as filtering
-from console.listing import saved
+from console.listing import saved_views
+from console.listing.column_picker import choose, chosen_columns
 from console.listing.columns import Row
-from console.listing.columns_chosen import choose, chosen_columns
-from console.listing.declared import page_of as page_name
 from console.listing.listing import Listing, SelectionError
 from console.listing.page import Page
+from console.listing.registration import page_of as page_name
 from console.models import Export
 
 __all__ = ["as_file", "choose", "chosen_columns", "export", "format_of", "is_partial", "page_of", "show"]
@@ -39,7 +39,7 @@ EXPORTED_AT_ONCE = 5_000  # rows; more are written in the background
 def page_of(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row] | None = None) -> Page[Row]:
     """Return the page of ``listing`` that the address asks for, with the saved views where it has a page of its own."""
     user = person(request)
-    views = list(saved.visible(user, listing.name)) if page_name(listing.name) else None
+    views = list(saved_views.visible(user, listing.name)) if page_name(listing.name) else None
     chosen = chosen_columns(request, listing)
     return Page(listing, request.GET, chosen=chosen, path=request.path, rows=rows, views=views, own=user.pk)
 
@@ -72,7 +72,7 @@ def show(
 def _address_of_view(request: HttpRequest, page: Page[Any]) -> str:
     """Return the whole address of the saved view that is asked for by its name alone, or by nothing as the default."""
     view = page.view if set(request.GET) == {"view"} else None if request.GET else page.default
-    address = saved.address(view) if view else ""
+    address = saved_views.address(view) if view else ""
     return address if address != f"?{request.META['QUERY_STRING']}" else ""
 
 

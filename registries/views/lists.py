@@ -10,7 +10,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.accounts.sign_in import operator
-from console.listing import beside
+from console.listing import detail_panel
 from console.listing import views as lists
 from registries.connectors import DECLARATIONS
 from registries.listings import REGISTRIES
@@ -57,7 +57,7 @@ def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "steps": steps_of(test) if test else [],
     }
     page, content = "registries/registry_detail.html", "registries/_registry.html"
-    return beside.answer(request, page=page, content=content, context=context)
+    return detail_panel.answer(request, page=page, content=content, context=context)
 
 
 @require_GET

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from console.listing import Listing
-from console.listing.declared import declared
+from console.listing.registration import declared
 from tests.pages import addresses
 
 WORDS = {

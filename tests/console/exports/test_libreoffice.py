@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from console.listing import cells, comma_separated, workbook
+from console.listing import cells, csv_writer, workbook
 
 NASTY = {
     "command": "=cmd|' /C calc'!A0",
@@ -85,7 +85,7 @@ def test_the_workbook_opens_and_holds_no_formula(tmp_path: Path) -> None:
 def test_the_csv_opens_and_holds_no_formula(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     with file.open("wb") as target:
-        comma_separated.write(target, labels=("Name", "Text"), rows=[[name, text] for name, text in NASTY.items()])
+        csv_writer.write(target, labels=("Name", "Text"), rows=[[name, text] for name, text in NASTY.items()])
     utf_8 = "Text - txt - csv (StarCalc):44,34,76,1"
     again = opened(tmp_path, file, convert="fods", read=utf_8).read_text("utf-8")
     assert "table:formula" not in again

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.listing import Listing, Page
-from console.listing.declared import declared
+from console.listing.registration import declared
 from console.models import AuditEvent, Export, User
 from inventory.models import Image, Tag
 from scanning.models import MalwareFinding, Package, Scan, ScanRun, ScanSchedule, Vulnerability

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from console import undo
 from console.accounts.sign_in import person
-from console.listing import saved
+from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
 from console.models import SavedView, User
@@ -30,7 +30,7 @@ def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDi
 
 
 def _saved(user: User, listing: Listing[Any], view: QueryDict) -> SavedView | None:
-    return saved.find(list(saved.visible(user, listing.name)), view.get("view", ""))
+    return saved_views.find(list(saved_views.visible(user, listing.name)), view.get("view", ""))
 
 
 def keep(user: User, listing: str, names: list[str] | None) -> None:
