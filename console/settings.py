@@ -274,7 +274,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
     "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
     "audit": {"declared": "console.audit.tables.AUDIT", "page": "console:audit-list"},
-    "exports": {"declared": "console.exports.listings.EXPORTS", "page": "console:export-list"},
+    "exports": {"declared": "console.exports.tables.EXPORTS", "page": "console:export-list"},
 }
 
 # Pages whose rows open in the drawer, which then keeps their address: see console.listing.detail_panel.

@@ -17,7 +17,7 @@ from console.accounts.sign_in import operator, person
 from console.audit import trail
 from console.db.primary_keys import keys
 from console.exports import files
-from console.exports.listings import EXPORTS
+from console.exports.tables import EXPORTS
 from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
 from console.listing import views as lists

@@ -20,7 +20,8 @@ from django_htmx.middleware import HtmxDetails
 from console.accounts.sign_in import person
 from console.audit import trail
 from console.db import primary_keys, statement_timeout
-from console.exports import ask, make
+from console.exports import enqueue as exports_enqueue
+from console.exports import make
 from console.exports.files import CONTENT_TYPES
 from console.listing import filters as filtering
 from console.listing import saved_views
@@ -99,7 +100,7 @@ def export(
         rows = listing.selected(view=view, chosen=request.POST, within=within)
         many = rows.order_by()[: EXPORTED_AT_ONCE + 1].count() > EXPORTED_AT_ONCE
         if many:
-            ask.ask(
+            exports_enqueue.ask(
                 user=person(request),
                 listing=listing.name,
                 view=view.urlencode(),
@@ -112,10 +113,11 @@ def export(
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return redirect(_address(back, view))
-    except ask.TooMany:
+    except exports_enqueue.TooMany:
         messages.error(
             request,
-            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.") % {"n": ask.AT_WORK},
+            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.")
+            % {"n": exports_enqueue.AT_WORK},
         )
         return redirect("console:export-list")
     trail.record(request, "export", target or listing.name, detail | {"background": many})

@@ -52,7 +52,7 @@ import json, sys, django
 django.setup()
 from console.jobs.models import Lane, State
 from console.models import Export, User
-from console.exports.ask import ask
+from console.exports.enqueue import ask
 from django_q.models import Task
 from django.db import connection
 from inventory.models import Tag

@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory() as name:
     database.install(folder)
 """
 EXPORT = """
-from console.exports.ask import ask
+from console.exports.enqueue import ask
 from tests.people import person
 ask(user=person("administrator"), listing="images", view="", columns=["version", "size"], format="csv")
 """

@@ -32,7 +32,7 @@ for key, trigger in {syncs!r}:
     print(found.runs[0].pk)
 """
 EXPORT = """
-from console.exports.ask import ask
+from console.exports.enqueue import ask
 from console.models import User
 user = User.objects.get_or_create(username="somebody", defaults={{"role": "administrator", "is_superuser": True}})[0]
 print(ask(user=user, listing="images", view="", columns=["address"], format="csv").pk)

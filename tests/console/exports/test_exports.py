@@ -21,7 +21,7 @@ from django.utils import timezone
 from openpyxl import load_workbook
 
 from console.exports import files, make
-from console.exports.ask import AT_WORK, ask
+from console.exports.enqueue import AT_WORK, ask
 from console.jobs import reaper
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
