@@ -10,8 +10,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console import health, scope
+from console import scope
 from console.models import User
+from console.server import health
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from console import security_views, styleguide, undo
+from console import styleguide, undo
 from console.accounts import account_views, sign_in, sso
 from console.audit import views as audit_views
 from console.exports import views as exports
 from console.listing import saved_view_pages
+from console.server import installation_check_views
 
 app_name = "console"
 urlpatterns = [
@@ -22,7 +23,7 @@ urlpatterns = [
     path("account/second-factor/on/", account_views.second_factor_on, name="second-factor-on"),
     path("account/second-factor/off/", account_views.second_factor_off, name="second-factor-off"),
     path("account/end-sessions/", account_views.end_sessions, name="end-sessions"),
-    path("security/", security_views.security, name="security"),
+    path("security/", installation_check_views.security, name="security"),
     path("audit/", audit_views.audit_list, name="audit-list"),
     path("audit/columns/", audit_views.audit_columns, name="audit-columns"),
     path("audit/export/", audit_views.audit_export, name="audit-export"),

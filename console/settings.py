@@ -16,7 +16,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
 
-from console import keys, proxies
+from console import keys
+from console.server import reverse_proxies
 
 env = FileAwareEnv()
 
@@ -50,10 +51,10 @@ WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 # Networks (CIDR) of reverse proxies that are believed who their client is and whether it came by HTTPS; "unix": whoever
 # connects to the socket that is a file. TALLYMAN_BEHIND_PROXY is short for those of this machine.
 TRUSTED_PROXIES: list[str] = env.list("TALLYMAN_TRUSTED_PROXIES", []) or (
-    ["127.0.0.0/8", "::1/128", proxies.UNIX] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
+    ["127.0.0.0/8", "::1/128", reverse_proxies.UNIX] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
 )
 try:
-    proxies.networks_of(TRUSTED_PROXIES)
+    reverse_proxies.networks_of(TRUSTED_PROXIES)
 except ValueError as error:
     raise ImproperlyConfigured(
         'TALLYMAN_TRUSTED_PROXIES must be networks such as 10.0.0.0/8, or "unix", separated by commas.'
@@ -87,7 +88,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "console.proxies.ProxyMiddleware",
+    "console.server.reverse_proxies.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "console.middleware.NoStoreMiddleware",
@@ -309,7 +310,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "console.proxies.client_address"
+AXES_CLIENT_IP_CALLABLE = "console.server.reverse_proxies.client_address"
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_LOCKOUT_CALLABLE = "console.accounts.sign_in.locked_out"
 AXES_VERBOSE = False
@@ -347,25 +348,25 @@ REGISTRIES_OF = "registries.scope.registries_of"
 # Days that events of the audit trail are kept; 0 keeps them for ever.
 AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
 
-# Functions that tell how the console is, for the foot of the sidebar and for notices: see console.health.
+# Functions that tell how the console is, for the foot of the sidebar and for notices: see console.server.health.
 HEALTH: list[str] = [
     "scanning.health.vulnerability_database",
     "scanning.health.malware_rules",
     "scanning.health.antivirus",
-    "console.health.workers",
+    "console.server.health.workers",
     "scanning.health.machines",
 ]
 
-# Functions that look at what is not safe yet, for the page Security: see console.security.
+# Functions that look at what is not safe yet, for the page Security: see console.server.installation_checks.
 SECURITY: list[str] = [
-    "console.security.transport",
-    "console.security.people",
-    "console.security.keys",
+    "console.server.installation_checks.transport",
+    "console.server.installation_checks.people",
+    "console.server.installation_checks.keys",
     "registries.security.checks",
     "scanning.security.checks",
-    "console.security.machine",
-    "console.security.trail",
-    "console.security.framework",
+    "console.server.installation_checks.machine",
+    "console.server.installation_checks.trail",
+    "console.server.installation_checks.framework",
 ]
 
 # Figures of pages that may take long: name → what counts them. Those that took so many seconds are kept for a while,
@@ -418,7 +419,7 @@ if HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_SSL_REDIRECT = env.bool("TALLYMAN_SSL_REDIRECT", True)
-    SECURE_PROXY_SSL_HEADER = (proxies.FORWARDED_PROTO, "https") if TRUSTED_PROXIES else None
+    SECURE_PROXY_SSL_HEADER = (reverse_proxies.FORWARDED_PROTO, "https") if TRUSTED_PROXIES else None
 
 # --- language and time -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

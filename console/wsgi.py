@@ -4,11 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from console import warm
 from console.db import statement_timeout
+from console.server import preload
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 statement_timeout.bound()
 application = get_wsgi_application()
-warm.warm_up()
+preload.warm_up()

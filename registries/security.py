@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.security import Check
+from console.server.installation_checks import Check
 from registries.management.commands.rotate_keys import readable, tokens
 from registries.models import Registry
 from registries.secrets import cipher

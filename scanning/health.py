@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.health import Fact, Notice
 from console.i18n.lists import listed
 from console.i18n.messages import tell
 from console.machines import report
 from console.machines.identity import is_shared
+from console.server.health import Fact, Notice
 from scanning import database, installed
 from scanning.engines.base import Readiness
 from scanning.engines.clamav import ClamAv

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.sandbox import run as sandbox_run
-from console.security import Check
+from console.server.installation_checks import Check
 from scanning import installed
 
 

@@ -18,7 +18,7 @@ from typing import TextIO
 
 import django
 
-from console.supervision import ProgramEndedError, Stopped, die_with_parent, on_stop_signals, stop
+from console.server.process_manager import ProgramEndedError, Stopped, die_with_parent, on_stop_signals, stop
 from scanning.demo.images import sample_registry
 from scanning.demo.registry_server import RegistryServer
 

@@ -18,8 +18,8 @@ from django.db.models import Count
 
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
-from console.serving import FOLDER, programs
-from console.supervision import ProgramEndedError, Supervisor
+from console.server.process_manager import ProgramEndedError, Supervisor
+from console.server.programs import FOLDER, programs
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.start_sync import start_sync

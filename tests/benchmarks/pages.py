@@ -5,7 +5,7 @@
 Asks every address, every list in each of its orders and filters, with searches, and for its last page; and the lists of
 Django admin. Without DATABASE_URL the database is SQLite in a temporary folder; with it, that database is used, and
 filled where it is empty. Times are those of whole requests through all middleware in this process, without the network,
-after two that are not counted, and after what a web server does at its start (console.warm). "CPU" is processor time:
+after two that are not counted, and after what a web server does at its start (console.server.preload). "CPU" is processor time:
 of the console, and of the process of the database that served it where that runs on this machine; other work on the
 machine makes the time longer and leaves this as it is. An address whose first FEW requests are all well below the goal
 is asked no more; others are asked as often as ``--requests`` says.
@@ -104,7 +104,7 @@ def measure(options: argparse.Namespace) -> None:
     from django.test import Client
 
     from console.models import AuditEvent, User
-    from console.warm import warm_up
+    from console.server.preload import warm_up
     from inventory.models import Tag
     from scanning.models import Scan
     from tests.benchmarks import page_rows

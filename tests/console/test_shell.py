@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from console import health, navigation
-from console.health import Fact, Notice
+from console import navigation
 from console.middleware import ToastMiddleware
 from console.models import Canary, ScanCanary
+from console.server import health
+from console.server.health import Fact, Notice
 from tests.people import person
 
 pytestmark = pytest.mark.django_db

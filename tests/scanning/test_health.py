@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console.health import Fact
+from console.server.health import Fact
 from scanning import database, health, installed
 from scanning.engines.base import Readiness
 from scanning.engines.yara import Yara

@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.db import schema
 from console.models import User
-from console.serving import FOLDER, ListenError, listen_at, programs
-from console.supervision import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
+from console.server.process_manager import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
+from console.server.programs import FOLDER, ListenError, listen_at, programs
 
 GRACE = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from console import supervision
+from console.server import process_manager
 
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
-from console.supervision import Program, ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
+from console.server.process_manager import Program, ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
 
 folder = Path(sys.argv[1])
 grace = float(sys.argv[2])
@@ -159,8 +159,8 @@ def test_a_program_that_ends_again_and_again_is_started_ever_more_rarely(tmp_pat
     def say(_text: str) -> None:
         pass
 
-    program = supervision.Program("web server", ("true",), restart=True)
-    with supervision.Supervisor([program], folder=tmp_path, grace=1, say=say) as supervisor:
+    program = process_manager.Program("web server", ("true",), restart=True)
+    with process_manager.Supervisor([program], folder=tmp_path, grace=1, say=say) as supervisor:
         pauses = [supervisor._pause(program) for _ in range(9)]
         assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
         supervisor._started[program] -= 100

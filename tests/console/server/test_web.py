@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from console import web_server
-from console.serving import ListenError, listen_at
-from console.web_server import Renewal, TcpServer, UnixServer
+from console.server import web as server_web
+from console.server.programs import ListenError, listen_at
+from console.server.web import Renewal, TcpServer, UnixServer
 
 LARGE = 8 * 1024**2
 Start = Callable[..., "Served"]
@@ -29,7 +29,7 @@ class Served:
         self.environments: list[dict[str, Any]] = []
         self.go_on = threading.Event()
         self._file = file
-        self.server: TcpServer | UnixServer = web_server.make(self._answer, listener, **options)
+        self.server: TcpServer | UnixServer = server_web.make(self._answer, listener, **options)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
 
@@ -146,8 +146,8 @@ def test_a_request_that_trickles_is_cut_off(
     start: Start, monkeypatch: pytest.MonkeyPatch, seconds: str, sent: bytes
 ) -> None:
     for name in ("HEAD_SECONDS", "REQUEST_SECONDS", "IDLE_SECONDS"):
-        monkeypatch.setattr(web_server, name, 0.5 if name == seconds else 300)
-    monkeypatch.setattr(web_server, "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(server_web, name, 0.5 if name == seconds else 300)
+    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
     served = start()
     with served.connect(sent) as sock:
         with contextlib.suppress(OSError):
@@ -161,22 +161,22 @@ def test_a_request_that_trickles_is_cut_off(
 def test_a_connection_that_asks_for_nothing_more_is_closed_later_than_one_that_never_asked(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_server, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(web_server, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
     served = start()
     with served.connect() as never, served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as idle:
         assert read_answer(idle).endswith(b"good")
         assert is_cut(never)
         idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_answer(idle).endswith(b"good")
-        monkeypatch.setattr(web_server, "IDLE_SECONDS", 0.3)
+        monkeypatch.setattr(server_web, "IDLE_SECONDS", 0.3)
         assert is_cut(idle)
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/file"])
 def test_an_answer_that_nobody_takes_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch, path: bytes) -> None:
-    monkeypatch.setattr(web_server, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(web_server, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
     served = start()
     with served.connect(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=4096) as sock:
         ends = time.monotonic() + 20
@@ -200,8 +200,8 @@ def test_too_many_connections_cost_the_one_that_has_waited_longest(start: Start)
 
 
 def test_bodies_that_come_are_bounded_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_server, "BODIES_BYTES", 200_000)
-    monkeypatch.setattr(web_server, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "BODIES_BYTES", 200_000)
+    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
     served = start()
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
     many = [served.connect(head + b"x" * 90_000) for _ in range(4)]
@@ -294,7 +294,7 @@ def test_one_process_at_a_time_makes_way_so_that_slow_clients_cannot_have_all_of
 def test_a_process_that_makes_way_waits_for_no_client_that_is_too_slow(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_server, "REQUEST_SECONDS", 2.0)
+    monkeypatch.setattr(server_web, "REQUEST_SECONDS", 2.0)
     served = start(requests=1)
     with served.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"):
         assert served.ask().endswith(b"good")
@@ -338,7 +338,7 @@ def test_the_kernel_holds_little_of_an_answer_so_that_what_is_not_taken_is_seen(
         read_answer(sock)
         (channel,) = served.server.active_channels.values()
         held = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        assert held <= 2 * web_server.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping too
+        assert held <= 2 * server_web.SEND_BUFFER_BYTES  # Linux counts its own bookkeeping too
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console import security
 from console.models import AuditEvent
+from console.server import installation_checks
 from tests import factories
 from tests.people import person
 
@@ -22,18 +22,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def faults() -> str:
-    return " | ".join(str(check.title) for check in security.look() if check.level == "fault")
+    return " | ".join(str(check.title) for check in installation_checks.look() if check.level == "fault")
 
 
 def told() -> str:
-    return " | ".join(str(check.title) for check in security.look() if check.level != "ok")
+    return " | ".join(str(check.title) for check in installation_checks.look() if check.level != "ok")
 
 
 def test_the_page_says_each_thing_with_how_to_mend_it() -> None:
     client = Client()
     client.force_login(person("administrator"))
     answer = client.get("/security/").content.decode()
-    for check in security.look():
+    for check in installation_checks.look():
         assert check.level == "ok" or check.remedy or str(check.title).startswith("Django")
     assert "No backup of the keys is known" in answer
 

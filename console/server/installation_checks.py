@@ -25,9 +25,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console import proxies
 from console.accounts import sso
 from console.models import AuditEvent, User
+from console.server import reverse_proxies
 
 Text = str | Promise
 IDLE_ACCOUNT = timedelta(days=90)
@@ -71,7 +71,7 @@ def transport() -> Iterator[Check]:
             _("Passwords and sessions can be read and taken over by whoever sees the traffic."),
             _("Put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
         )
-    if any(network.prefixlen == 0 for network in proxies.networks_of(settings.TRUSTED_PROXIES)[0]):
+    if any(network.prefixlen == 0 for network in reverse_proxies.networks_of(settings.TRUSTED_PROXIES)[0]):
         yield Check(
             "fault",
             _("Anybody is believed to be a proxy"),

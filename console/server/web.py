@@ -5,7 +5,7 @@ client; only complete requests get one of the threads that run Django. This modu
 must be there in a given time however it trickles, an answer must be taken, the connection that has waited longest makes
 room where there are too many, and a process that is to end serves what it has begun.
 
-    python -m console.web_server FILE_DESCRIPTOR
+    python -m console.server.web FILE_DESCRIPTOR
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def make(
         inbuf_overflow=BODY_MEMORY_BYTES,
         outbuf_overflow=ANSWER_MEMORY_BYTES,
         log_socket_errors=False,
-        clear_untrusted_proxy_headers=False,  # console.proxies judges them
+        clear_untrusted_proxy_headers=False,  # console.server.reverse_proxies judges them
     )
     dispatcher = ThreadedTaskDispatcher()
     dispatcher.set_thread_count(threads)

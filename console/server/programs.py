@@ -8,9 +8,9 @@ import stat
 import sys
 from pathlib import Path
 
-from console.supervision import Program
+from console.server.process_manager import Program
 
-FOLDER = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).resolve().parents[2]
 BACKLOG = 1024
 
 
@@ -67,7 +67,7 @@ def programs(*, listener: socket.socket, web_workers: int) -> list[Program]:
 
 def web_server(*, listener: socket.socket, number: int) -> Program:
     """One of the processes that serve pages."""
-    command = (sys.executable, "-m", "console.web_server", str(listener.fileno()))
+    command = (sys.executable, "-m", "console.server.web", str(listener.fileno()))
     return Program(f"web server {number}", command, restart=True, descriptors=(listener.fileno(),))
 
 

@@ -12,8 +12,8 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import proxies, security
 from console.models import AuditEvent
+from console.server import installation_checks, reverse_proxies
 from tests.people import PASSWORD, person
 
 PROXY, OTHER_PROXY = "10.0.0.1", "10.0.0.2"
@@ -61,19 +61,19 @@ ATTACKER = "203.0.113.66"
     ],
 )
 def test_who_asks_is_the_first_from_the_right_that_is_no_trusted_proxy(peer: str, said: str, who: str) -> None:
-    assert proxies.client(peer, said, TRUSTED) == who
+    assert reverse_proxies.client(peer, said, TRUSTED) == who
 
 
 @given(written=st.text(max_size=300), peer=st.sampled_from([PROXY, "", "2001:db8:ffff::1"]))
 def test_whatever_a_client_writes_the_proxy_has_the_last_word(written: str, peer: str) -> None:
-    assert proxies.client(peer, f"{written}, {ATTACKER}", TRUSTED) == ATTACKER
+    assert reverse_proxies.client(peer, f"{written}, {ATTACKER}", TRUSTED) == ATTACKER
 
 
 @given(st.text(max_size=200))
 def test_what_a_proxy_passes_on_is_always_an_address_in_the_end(written: str) -> None:
     for peer in (PROXY, ATTACKER, ""):
-        ipaddress.ip_address(proxies.client(peer, written, TRUSTED))
-        ipaddress.ip_address(proxies.client(peer, written, []))
+        ipaddress.ip_address(reverse_proxies.client(peer, written, TRUSTED))
+        ipaddress.ip_address(reverse_proxies.client(peer, written, []))
 
 
 def sign_in(client: Client, password: str = "wrong", **headers: str) -> int:
@@ -102,7 +102,7 @@ def test_who_is_no_proxy_gets_neither_another_address_nor_another_scheme(
     person()
     headers = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}
     direct = Client(REMOTE_ADDR=ATTACKER)
-    with caplog.at_level(logging.WARNING, "console.proxies"):
+    with caplog.at_level(logging.WARNING, "console.server.reverse_proxies"):
         for _ in range(3):
             assert sign_in(direct, **headers) == 301, "it came without TLS, whatever it says"
     assert [record.getMessage().count(ATTACKER) for record in caplog.records] == [1], "once is enough"
@@ -121,8 +121,8 @@ def test_what_nobody_believes_reaches_no_library_and_every_request_has_an_addres
         reached.append(request.META)
         return HttpResponse()
 
-    middleware = proxies.ProxyMiddleware(take)
-    said = dict.fromkeys(proxies.SAID, "1.1.1.1")
+    middleware = reverse_proxies.ProxyMiddleware(take)
+    said = dict.fromkeys(reverse_proxies.SAID, "1.1.1.1")
     middleware(RequestFactory().get("/", REMOTE_ADDR=ATTACKER, **said))
     assert not said.keys() & reached[0].keys()
     settings.TRUSTED_PROXIES = []
@@ -132,6 +132,6 @@ def test_what_nobody_believes_reaches_no_library_and_every_request_has_an_addres
 
 def test_a_network_of_everybody_is_a_fault_on_the_page_security(settings: Any) -> None:
     settings.TRUSTED_PROXIES = ["0.0.0.0/0"]
-    assert "Anybody is believed to be a proxy" in [str(each.title) for each in security.transport()]
+    assert "Anybody is believed to be a proxy" in [str(each.title) for each in installation_checks.transport()]
     settings.TRUSTED_PROXIES = TRUSTED
-    assert "Anybody is believed to be a proxy" not in [str(each.title) for each in security.transport()]
+    assert "Anybody is believed to be a proxy" not in [str(each.title) for each in installation_checks.transport()]

@@ -1,0 +1,1 @@
+"""The programs of the console in real use, and how they are."""
