@@ -29,7 +29,7 @@ from console.models import (
     StoredFile,
     User,
 )
-from console.read_only_admin import JobAdmin, ReadOnlyAdmin
+from console.support.read_only import JobAdmin, ReadOnlyAdmin
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

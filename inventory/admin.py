@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from console.read_only_admin import ReadOnlyAdmin
+from console.support.read_only import ReadOnlyAdmin
 from inventory.models import (
     Image,
     ImageLayer,

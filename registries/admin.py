@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from console.admin import AuditedAdmin, administers
 from console.audit import trail
 from console.models import Team, User
-from console.read_only_admin import JOB, JobAdmin, ReadOnlyAdmin
+from console.support.read_only import JOB, JobAdmin, ReadOnlyAdmin
 from registries.models import (
     CloudAccount,
     CloudDiscovery,

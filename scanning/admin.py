@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from console.read_only_admin import JobAdmin, ReadOnlyAdmin
+from console.support.read_only import JobAdmin, ReadOnlyAdmin
 from scanning.models import (
     CategoryResult,
     DatabaseUpdate,

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.listing import listing
 from console.models import Team, User
-from console.read_only_admin import ReadOnlyAdmin, is_hidden
+from console.support.read_only import ReadOnlyAdmin, is_hidden
 from inventory.models import Tag
 from scanning.models import ImagePackage, JoinedScan, Scan, ScanRun
 from scanning.sample.make import make

@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from console.models import User
-from console.read_only_admin import OF_PACKAGES
+from console.support.read_only import OF_PACKAGES
 
 
 class Site(AdminSite):

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from console.admin_rows import BoundedPaginator, found
+from console.support.large_tables import BoundedPaginator, found
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
 HIDDEN = {"password", "key", "login", "refused_login", "fingerprint", "secret", "session_key", "session_hash"}

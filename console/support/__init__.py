@@ -1,0 +1,1 @@
+"""What the Django admin of all apps shares."""
