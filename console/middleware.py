@@ -10,8 +10,9 @@ from django.contrib.messages import get_messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from console import scope, toasts
+from console import scope
 from console.models import User
+from console.pages import toasts
 
 
 class NoStoreMiddleware:

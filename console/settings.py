@@ -126,7 +126,7 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "console.navigation.context",
+                "console.pages.navigation.context",
             ],
         },
     }
@@ -286,7 +286,7 @@ LISTS_WITH_DRAWER = (
     "scanning:package",
 )
 
-# What a toast may offer to take back: see console.undo.
+# What a toast may offer to take back: see console.pages.undo.
 UNDO: dict[str, str] = {
     "view.remove": "console.listing.saved_views.restore",
     "columns.change": "console.listing.column_picker.restore",
@@ -410,7 +410,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = SESSION_HOURS * 60 * 60
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "console.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "console.pages.errors.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SESSION_COOKIE_NAME = "__Host-session"

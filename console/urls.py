@@ -9,10 +9,10 @@ from console.accounts import sign_in
 for _model in [model for model in admin.site._registry if model.__module__.startswith("allauth.")]:
     admin.site.unregister(_model)
 
-handler500 = "console.errors.server_error"
+handler500 = "console.pages.errors.server_error"
 
 urlpatterns = [
-    path("", include("console.pages")),
+    path("", include("console.pages.urls")),
     path("registries/", include("registries.urls")),
     path("images/", include("inventory.urls")),
     path("scans/", include("scanning.urls")),

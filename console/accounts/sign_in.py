@@ -25,10 +25,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import navigation
 from console.accounts import mfa, sso
 from console.audit import trail
 from console.models import AuditEvent, User
+from console.pages import navigation
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
 LONGEST_NAME = 150  # of an account

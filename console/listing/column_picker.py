@@ -9,12 +9,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console import undo
 from console.accounts.sign_in import person
 from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
 from console.models import SavedView, User
+from console.pages import undo
 
 
 def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDict | None = None) -> list[str] | None:

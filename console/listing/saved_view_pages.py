@@ -13,7 +13,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console import undo
 from console.accounts.sign_in import person
 from console.listing import filters as filtering
 from console.listing import saved_views
@@ -21,6 +20,7 @@ from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing
 from console.listing.registration import declared, page_of
 from console.models import SavedView
+from console.pages import undo
 
 
 @require_GET

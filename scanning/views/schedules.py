@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console import undo
 from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
 from console.db import cached_counts
 from console.listing import views as lists
+from console.pages import undo
 from inventory.models import Tag
 from scanning import choosing, due, schedule, schedule_undo
 from scanning.forms import ScheduleForm

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from console import navigation
 from console.middleware import ToastMiddleware
 from console.models import Canary, ScanCanary
+from console.pages import navigation
 from console.server import health
 from console.server.health import Fact, Notice
 from tests.people import person

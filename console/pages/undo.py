@@ -16,12 +16,12 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from console import toasts
 from console.accounts.sign_in import person
 from console.audit import trail
 from console.models import User
+from console.pages import toasts
 
-SALT = "console.undo"
+SALT = "console.pages.undo"
 SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
 
 

@@ -2,11 +2,11 @@
 
 from django.urls import path
 
-from console import styleguide, undo
 from console.accounts import account_views, sign_in, sso
 from console.audit import views as audit_views
 from console.exports import views as exports
 from console.listing import saved_view_pages
+from console.pages import styleguide, undo
 from console.server import installation_check_views
 
 app_name = "console"
