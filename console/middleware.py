@@ -10,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from console import scope
+from console import visibility
 from console.models import User
 from console.pages import toasts
 
@@ -65,13 +65,13 @@ class PreferencesMiddleware:
 
 
 class ScopeMiddleware:
-    """Show people who are limited to some registries what belongs to these alone: see console.scope."""
+    """Show people who are limited to some registries what belongs to these alone: see console.visibility."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with scope.within(scope.of(request.user if isinstance(request.user, User) else None)):
+        with visibility.within(visibility.of(request.user if isinstance(request.user, User) else None)):
             return self.get_response(request)
 
 

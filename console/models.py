@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import Job, Lane, State
 from console.jobs.slots import hands
 from console.machines.models import FileChunk, FleetVersion, Machine, StoredFile
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 __all__ = ["FileChunk", "FleetVersion", "Machine", "StoredFile"]  # of a module of their own
 

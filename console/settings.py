@@ -16,7 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
 
-from console import keys
+from console import secret_keys
 from console.server import reverse_proxies
 
 env = FileAwareEnv()
@@ -29,7 +29,7 @@ DEBUG: bool = env.bool("TALLYMAN_DEBUG", False)
 DATA_DIR: Path = Path(env.str("TALLYMAN_DATA", str(BASE_DIR / "data"))).resolve()
 DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-SECRET_KEY = env.str("TALLYMAN_SECRET_KEY", "") or keys.read_or_make(DATA_DIR / "keys" / "secret_key")
+SECRET_KEY = env.str("TALLYMAN_SECRET_KEY", "") or secret_keys.read_or_make(DATA_DIR / "keys" / "secret_key")
 if len(SECRET_KEY) < 50:
     raise ImproperlyConfigured(
         "TALLYMAN_SECRET_KEY has fewer than 50 characters. Leave it out to have one made and kept in the data folder."
@@ -342,7 +342,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
 
-# Which registries somebody who is limited may see: a function from a person to ids and names. See console.scope.
+# Which registries somebody who is limited may see: a function from a person to ids and names. See console.visibility.
 REGISTRIES_OF = "registries.scope.registries_of"
 
 # Days that events of the audit trail are kept; 0 keeps them for ever.

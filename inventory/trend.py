@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
-from console.scope import EVERYTHING, key, within
+from console.visibility import EVERYTHING, key, within
 from inventory import overview
 from inventory.models import Image, Snapshot
 from registries import scope as limits

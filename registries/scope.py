@@ -7,7 +7,7 @@ from collections import defaultdict
 from django.db.models import Q
 
 from console.models import User
-from console.scope import Scope
+from console.visibility import Scope
 from registries.models import Registry
 
 

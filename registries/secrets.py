@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.utils.translation import gettext_noop as _
 
-from console import keys
+from console import secret_keys
 
 
 class SecretUnreadableError(RuntimeError):
@@ -31,7 +31,7 @@ def key_file() -> Path:
 
 def read_keys() -> list[str]:
     """Return all keys, the newest first. The first call on a new data folder makes one."""
-    text = keys.read_or_make(key_file(), make=Fernet.generate_key().decode())
+    text = secret_keys.read_or_make(key_file(), make=Fernet.generate_key().decode())
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

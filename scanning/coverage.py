@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import current, sees
+from console.visibility import current, sees
 from inventory import overview
 from inventory.models import Image
 from scanning import database, installed

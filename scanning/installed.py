@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console import keys
+from console import secret_keys
 from console.sandbox import run as sandbox_run
 from scanning import database, team_rules
 from scanning.engines.base import MalwareEngine, Readiness
@@ -96,4 +96,4 @@ def prepare() -> None:
 
 def fingerprint_key() -> bytes:
     """Return the key of the keyed hashes of sensitive data; made once, kept in the data folder."""
-    return keys.read_or_make(settings.DATA_DIR / "keys" / "fingerprint_key").encode()
+    return secret_keys.read_or_make(settings.DATA_DIR / "keys" / "fingerprint_key").encode()

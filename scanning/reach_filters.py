@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.listing import AnyCondition, AnyOf, ListingFilterSet
-from console.scope import current
+from console.visibility import current
 from registries.filters import RegistryFilter
 from scanning import seen
 from scanning.filters import HAS_VULNERABILITIES, SEVERITIES

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.i18n.lists import listed
 from console.listing import Column, Listing, Needs
-from console.scope import Seen
+from console.visibility import Seen
 from inventory.filters import ImageFilters
 from inventory.listings import IMAGES, STANDARD
 from inventory.models import Tag

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from console.db import cached_counts
-from console.scope import current
+from console.visibility import current
 from inventory.models import Image, Manifest, Tag
 from scanning import database
 from scanning.engines.base import RiskCategory

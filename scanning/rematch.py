@@ -27,7 +27,7 @@ from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
-from console.scope import current
+from console.visibility import current
 from scanning import counts, database, fleet, installed, record, releases, unmatched
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, matched_with

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.i18n.lists import listed
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
-from console.scope import Seen, current
+from console.visibility import Seen, current
 from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.forms import CATEGORIES

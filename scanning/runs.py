@@ -17,7 +17,7 @@ from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.jobs.state import advance, cancel_queued
 from console.models import User
-from console.scope import current, within
+from console.visibility import current, within
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.leave import Left, leave

@@ -20,7 +20,7 @@ from console.db.clock import database_now
 from console.jobs import broker
 from console.jobs.models import Lane, State
 from console.models import User
-from console.scope import current
+from console.visibility import current
 from inventory import summary
 from inventory.models import Tag
 from scanning import due

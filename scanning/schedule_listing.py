@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from console.i18n.lists import listed
 from console.listing import AnyCondition, AnyOf, Column, Listing, ListingFilterSet, Needs
-from console.scope import current
+from console.visibility import current
 from inventory.models import Tag
 from scanning.forms import CATEGORIES
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope

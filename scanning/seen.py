@@ -30,7 +30,7 @@ from django.db.models import (
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
-from console.scope import Scope, current
+from console.visibility import Scope, current
 from scanning.models import (
     HolderSet,
     Package,

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from console.db import cached_counts
 from console.jobs.models import State
-from console.scope import current
+from console.visibility import current
 from inventory.models import Tag
 from inventory.overview import Signal
 from scanning import coverage as looked

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from console.listing.registration import declared
 from console.models import Export, User
-from console.scope import ScopedManager
+from console.visibility import ScopedManager
 from registries.models import SyncRun
 from scanning.models import Scan, ScanRun
 from tests.people import person

@@ -22,7 +22,7 @@ from console.jobs.configuration import Times
 from console.jobs.models import Lane, State
 from console.listing import views
 from console.models import Export, Team, User
-from console.scope import of, within
+from console.visibility import of, within
 from inventory import overview, summary, trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from console import scope
+from console import visibility
 from console.accounts import mfa
 from console.accounts.sign_in import person
 from console.audit import trail
@@ -187,7 +187,7 @@ def _page(
         "left": mfa.left_on_paper(user),
         "switch_off": switch_off or ProofForm(user=user),
         "codes": codes,
-        "registries": scope.registries_of(user),
+        "registries": visibility.registries_of(user),
         "teams": user.teams.all(),
     }
     if not context["is_on"]:

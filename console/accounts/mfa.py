@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from console import keys
+from console import secret_keys
 from console.models import AuditEvent, User
 
 TRIES = 5
@@ -49,7 +49,7 @@ class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 def _cipher() -> Fernet:
     path = settings.DATA_DIR / "keys" / "second_factor_key"
-    return Fernet(keys.read_or_make(path, make=Fernet.generate_key().decode()))
+    return Fernet(secret_keys.read_or_make(path, make=Fernet.generate_key().decode()))
 
 
 def is_on(user: User) -> bool:

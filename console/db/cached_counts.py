@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from console.models import KeptFigures
-from console.scope import current
+from console.visibility import current
 
 SHARE = 50  # what took a second is counted anew after so many
 LEAST = timedelta(seconds=60)  # between two countings

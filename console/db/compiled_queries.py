@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec
 from django.db import connection
 from django.db.models import QuerySet
 
-from console.scope import within
+from console.visibility import within
 
 P = ParamSpec("P")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.utils import timezone, translation
 
-from console import scope
+from console import visibility
 from console.jobs.broker import enqueue
 from console.jobs.models import State
 from console.models import Export, User
@@ -44,7 +44,7 @@ def ask(
             "format": format,
             "time_zone": timezone.get_current_timezone_name(),
             "language": translation.get_language() or "en",
-            "seen_as": scope.key(),
+            "seen_as": visibility.key(),
         }
         for one in mine.filter(**wanted, cancel_requested_at=None):
             if one.ids == list(ids) and one.columns == list(columns):

@@ -14,7 +14,7 @@ from django.http import QueryDict
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from console import scope
+from console import visibility
 from console.exports import files
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
@@ -36,8 +36,8 @@ def make_export(run: JobRun[Export]) -> None:
     """
     export = run.job
     with ExitStack() as stack:
-        stack.enter_context(scope.within(scope.of(export.requested_by)))
-        if scope.key() != export.seen_as:
+        stack.enter_context(visibility.within(visibility.of(export.requested_by)))
+        if visibility.key() != export.seen_as:
             raise JobFailure(_("What you may see has changed since you asked for this."), _("Export it again."))
         stack.enter_context(translation.override(export.language))
         stack.enter_context(timezone.override(_zone(export.time_zone)))

@@ -12,7 +12,7 @@ from django.db.models import F, Field, Model, Prefetch, Q, QuerySet
 from django.db.models.expressions import Expression, OrderBy
 from django.utils.functional import Promise
 
-from console.scope import Seen
+from console.visibility import Seen
 
 Row = TypeVar("Row", bound=Model)
 Value: TypeAlias = str | int | float | bool | datetime | date | Promise | None

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from console.db.primary_keys import keys
 from console.listing import filters as filtering
 from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
-from console.scope import Seen, current
+from console.visibility import Seen, current
 
 PAGE_SIZES = (20, 50, 100)
 COUNTED_EXACTLY = 10_000

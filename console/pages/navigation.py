@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console import scope
+from console import visibility
 from console.models import User
 from console.server import health
 
@@ -98,6 +98,6 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "navigation": sections(request),
         "health": facts,
         "notices": [fact.notice for fact in facts if fact.notice],
-        "limit": scope.current(),
+        "limit": visibility.current(),
         "initials": "".join(part[0] for part in name.replace(".", " ").split()[:2]).upper(),
     }

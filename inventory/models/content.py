@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Coalesce, Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import Scope, ScopedManager, sees
+from console.visibility import Scope, ScopedManager, sees
 from inventory.models.listing import tagged
 
 RISKS_TOLD_APART = 10_000  # findings of one severity

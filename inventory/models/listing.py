@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 
 class Repository(models.Model):

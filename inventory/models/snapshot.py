@@ -12,7 +12,7 @@ class Snapshot(models.Model):
     """
 
     day = models.DateField()  # in the console's time zone
-    scope = models.CharField(max_length=64, blank=True)  # console.scope: the key of what is counted, "" everything
+    scope = models.CharField(max_length=64, blank=True)  # console.visibility: the key of what is counted, "" everything
     at = models.DateTimeField()  # when it was last written
     images = models.PositiveIntegerField()
     scanned = models.PositiveIntegerField()  # images of which anything is known; the figures below are of those

@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 from registries import secrets
 from registries.models.registry import Registry
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 LIFE = timedelta(days=1)  # rows are kept so long
 LONGEST = timedelta(seconds=90)  # a test takes no longer

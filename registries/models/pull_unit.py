@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 
 class PullUnit(models.Model):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import Job, Lane, State
 from console.jobs.slots import hands
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 from registries import secrets
 from registries.models.registry import IS_SLOW, Registry
 

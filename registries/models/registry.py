@@ -11,7 +11,7 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 from registries import secrets
 
 if TYPE_CHECKING:

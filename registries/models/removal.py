@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from console.jobs.models import Job
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 
 class Removal(Job):

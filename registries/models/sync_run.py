@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, Lane, State
 from console.jobs.slots import HERE, hands
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 LONG = timedelta(seconds=30)  # a sync that has been at work for so long may have to leave its place to another one
 

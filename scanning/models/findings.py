@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 from inventory.models.listing import tagged
 from scanning.models.packages import SeverityRank
 

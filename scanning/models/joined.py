@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 from console.jobs.models import FINAL_STATES, State
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 
 class JoinedScan(models.Model):

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from console.jobs.models import Job, State
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 
 
 class PackageReach(models.Model):

@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from console.jobs.models import FINAL_STATES, Job, State
-from console.scope import Scope as Seen
-from console.scope import ScopedManager, current, within
+from console.visibility import Scope as Seen
+from console.visibility import ScopedManager, current, within
 
 ACTIVE = (State.QUEUED, State.RUNNING)
 REASONS_KEPT = 20  # of the failures of a run, those that are most common

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.db.compiled_queries import Prepared
 from console.jobs.models import FINAL_STATES, Job, Lane, State
-from console.scope import Scope, ScopedManager, within
+from console.visibility import Scope, ScopedManager, within
 from inventory import sharing, summary
 from inventory.models import Image
 from registries.models import Registry

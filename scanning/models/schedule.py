@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from console.scope import Scope as Seen
-from console.scope import ScopedManager
+from console.visibility import Scope as Seen
+from console.visibility import ScopedManager
 from inventory.models import Tag
 from scanning.models.run import Scope
 

@@ -11,7 +11,7 @@ from django.db import connection, models
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.utils import timezone
 
-from console.scope import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager
 from inventory.models import Tag
 
 LIFE = timedelta(days=7)

@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from pytest_django import Settings
 
-from console import scope
+from console import visibility
 from console.accounts.sso import join_teams
 from console.models import AuditEvent, Team, User
 from registries.models import Registry
@@ -57,7 +57,7 @@ def save(client: Client, user: User, **fields: Any) -> Any:
 
 
 def names(user: User) -> list[str] | None:
-    found = scope.of(User.objects.get(pk=user.pk))
+    found = visibility.of(User.objects.get(pk=user.pk))
     return None if found is None else sorted(Registry.objects.get(pk=pk).name for pk in found.registries)
 
 

@@ -14,7 +14,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from console import scope
+from console import visibility
 from console.jobs.models import State
 from console.models import Team
 from inventory import tasks as inventory_tasks
@@ -219,7 +219,7 @@ def test_nobody_who_names_our_content_gets_to_it(world: World) -> None:
         for tag in Tag.objects.filter(registry=registry, name="1.0"):
             theirs[name] = tag
     for tag in theirs.values():
-        with scope.within(scope.of(world.them)):
+        with visibility.within(visibility.of(world.them)):
             queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             work_off(each)
@@ -355,7 +355,7 @@ def mirrored(world: World) -> Tag:
 
 
 def _launched(user: Any, tag: Tag) -> Scan:
-    with scope.within(scope.of(user)):
+    with visibility.within(visibility.of(user)):
         (queued,) = launch(tag_ids=[tag.pk], requested_by=user).queued
     return queued
 
@@ -374,7 +374,7 @@ def test_a_cancel_does_not_show_why_a_scan_through_another_registry_failed(world
         outcome="failed", reason="ours.example broke", scan=last
     )
     _launched(world.them, mirrored)
-    with scope.within(scope.of(world.them)):
+    with visibility.within(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert "ours.example" not in unescape(shown(world.them, [mirrored]))
 

@@ -18,7 +18,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from console import scope
+from console import visibility
 from console.jobs.models import State
 from console.models import Team, User
 from inventory import holding
@@ -311,7 +311,7 @@ def test_nobody_who_knows_digests_reads_or_changes_what_another_registry_holds(w
         name for name in ATTACKS if "HEAD" in name or name == "an index of theirs that names our manifest"
     }
     for tag in theirs.values():
-        with scope.within(scope.of(world.them)):
+        with visibility.within(visibility.of(world.them)):
             queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             work_off(each)
@@ -445,7 +445,7 @@ BROKEN: dict[str, tuple[Route, Fault]] = {
 def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: Tag, what: str) -> None:
     before = world.state()
     world.theirs_server.fail(*BROKEN[what])
-    with scope.within(scope.of(world.them)):  # who sees no other registry to pull from
+    with visibility.within(visibility.of(world.them)):  # who sees no other registry to pull from
         (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
     ended = work_off(queued)
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs)
@@ -486,7 +486,7 @@ def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     monkeypatch.setattr(installed.yara(), "version", lambda: "of another day")  # so that layers are read again
     before = world.state()
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
-    with scope.within(scope.of(world.them)):
+    with visibility.within(visibility.of(world.them)):
         (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
     assert work_off(queued).state == State.FAILED
     assert world.state() == before | {"tags": 1}
@@ -510,21 +510,21 @@ def test_two_registries_that_are_scanned_at_once_come_to_one_image(world: World)
 
 def test_nobody_waits_for_a_scan_through_a_registry_that_is_hidden_from_them(world: World, mirrored: Tag) -> None:
     def launched(user: User | None, tag: Tag) -> list[Scan]:
-        with scope.within(scope.of(user)):
+        with visibility.within(visibility.of(user)):
             return launch(tag_ids=[tag.pk], requested_by=user).queued
 
     (theirs,) = launched(world.them, mirrored)
     Image.objects.update(last_scanned_at=None)  # which would recommend it
     for user, tags in ((world.them, []), (world.us, [world.tag]), (None, [])):
-        with scope.within(scope.of(user)):
+        with visibility.within(visibility.of(user)):
             assert list(recommended()) == tags
     (ours,) = launched(world.us, world.tag)
     assert (theirs.registry, ours.registry) == (world.theirs, world.ours)
     assert theirs.image == ours.image
     assert launched(world.them, mirrored) == launched(world.us, world.tag) == launched(None, world.tag) == []
-    with scope.within(scope.of(world.them)):
+    with visibility.within(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.QUEUED  # by ours
-    with scope.within(scope.of(world.us)):
+    with visibility.within(visibility.of(world.us)):
         assert cancel(tag_ids=[world.tag.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.SCANNED  # as it is for those who have cancelled nothing

@@ -14,7 +14,7 @@ from django.utils import timezone
 from openpyxl import load_workbook
 
 from console.jobs.models import State
-from console.scope import Scope, within
+from console.visibility import Scope, within
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import reach, reach_listings, tasks

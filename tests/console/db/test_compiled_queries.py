@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
 from console.db.compiled_queries import Prepared
-from console.scope import Scope, within
+from console.visibility import Scope, within
 from tests import factories
 
 pytestmark = pytest.mark.django_db
