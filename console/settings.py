@@ -235,7 +235,7 @@ WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.w
 # What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
 MACHINE_KEYS: dict[str, str] = {
     "secret_key": "console.machines.keys.secret_key",  # nosec B105  # the name of a function
-    "credential_keys": "registries.secrets.read_keys",
+    "credential_keys": "registries.credentials.read_keys",
     "fingerprint_key": "scanning.installed.fingerprint_key",
 }
 
@@ -244,8 +244,8 @@ JOB_TICKS: list[str] = [
     "console.audit.trail.tick",
     "console.exports.files.prune",
     "scanning.fleet.tick",
-    "registries.discoveries.due",
-    "registries.nightly.due",
+    "registries.cloud_accounts.discovery.due",
+    "registries.sync_requests.nightly.due",
     "scanning.daily.tick",
     "scanning.refused.tick",
     "scanning.rematch.tick",
@@ -261,8 +261,8 @@ JOB_TICKS: list[str] = [
 # without a page is part of the page of one thing.
 LISTINGS: dict[str, dict[str, str]] = {
     "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
-    "registries": {"declared": "registries.listings.REGISTRIES", "page": "registries:registry-list"},
-    "syncs": {"declared": "registries.listings.SYNCS", "page": "registries:sync-list"},
+    "registries": {"declared": "registries.tables.listings.REGISTRIES", "page": "registries:registry-list"},
+    "syncs": {"declared": "registries.tables.listings.SYNCS", "page": "registries:sync-list"},
     "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
     "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
     "schedules": {"declared": "scanning.schedule_listing.SCHEDULES", "page": "scanning:schedule-list"},
@@ -343,7 +343,7 @@ MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
 
 # Which registries somebody who is limited may see: a function from a person to ids and names. See console.visibility.
-REGISTRIES_OF = "registries.scope.registries_of"
+REGISTRIES_OF = "registries.visibility.registries_of"
 
 # Days that events of the audit trail are kept; 0 keeps them for ever.
 AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
@@ -362,7 +362,7 @@ SECURITY: list[str] = [
     "console.server.installation_checks.transport",
     "console.server.installation_checks.people",
     "console.server.installation_checks.keys",
-    "registries.security.checks",
+    "registries.installation_checks.checks",
     "scanning.security.checks",
     "console.server.installation_checks.machine",
     "console.server.installation_checks.trail",

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from inventory.models import Image, Tag
-from registries.filters import RegistryFilter
 from registries.models import Registry
+from registries.tables.filters import RegistryFilter
 
 MAX_IMAGES = 1000  # whose ID begins as searched for: there is about one in 16 million for six digits
 DIGEST = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a-f]{6,128})", re.IGNORECASE)

@@ -36,7 +36,7 @@ from registries.oci.errors import (
     RegistryError,
 )
 from registries.oci.kinds import tag_is_artifact
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 
 TAG_SECONDS = 60.0  # that looking at single tags may take
 SLOW_SECONDS = 20.0  # after which its registry counts as slow: then those get half of the places

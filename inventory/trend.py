@@ -14,7 +14,7 @@ from django.utils import timezone
 from console.visibility import EVERYTHING, key, within
 from inventory import overview
 from inventory.models import Image, Snapshot
-from registries import scope as limits
+from registries import visibility as limits
 
 DAYS = 30
 EVERY = timedelta(minutes=30)  # how often the row of the day is written anew

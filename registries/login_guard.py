@@ -19,10 +19,10 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from registries.credentials import SecretUnreadableError
 from registries.models import CloudAccount, Registry
 from registries.models.registry import IS_REFUSED, LOGIN
 from registries.oci.errors import CredentialsChanged, CredentialsRefused
-from registries.secrets import SecretUnreadableError
 
 LEASE = timedelta(seconds=60)  # so long is waited for who was killed while it tried a password
 PROVEN_SECONDS = 30.0  # so long after a success a password that goes with each request is sent by several at once

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from registries.views import connection, edit, events, lists, syncs, tencent
+from registries.views import connection, edit, lists, syncs, tencent, webhooks
 
 app_name = "registries"
 urlpatterns = [
@@ -21,9 +21,9 @@ urlpatterns = [
     path("syncs/", syncs.sync_list, name="sync-list"),
     path("syncs/columns/", syncs.sync_columns, name="sync-columns"),
     path("syncs/export/", syncs.sync_export, name="sync-export"),
-    path("events/<str:key>/", events.receive, name="receive-event"),
-    path("events/<str:key>/<str:secret>/", events.receive, name="receive-event-with-secret"),
-    path("<int:pk>/events/", events.push_events, name="push-events"),
+    path("events/<str:key>/", webhooks.receive, name="receive-event"),
+    path("events/<str:key>/<str:secret>/", webhooks.receive, name="receive-event-with-secret"),
+    path("<int:pk>/events/", webhooks.push_events, name="push-events"),
     path("<int:pk>/", lists.registry_detail, name="registry-detail"),
     path("<int:pk>/edit/", edit.registry_edit, name="registry-edit"),
     path("<int:pk>/delete/", edit.registry_delete, name="registry-delete"),

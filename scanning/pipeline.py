@@ -17,9 +17,9 @@ from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from inventory import resolve, summary
 from inventory.models import Image
-from registries import limit, login_guard
+from registries import login_guard, pull_limit
+from registries.client_pool import reading_client
 from registries.clients import RegistryClient
-from registries.kept_clients import reading_client
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
@@ -162,7 +162,7 @@ def _take_unit(run: JobRun[Scan], registry: Registry) -> None:
     """Count this image against the registry's hourly limit, or go back into the queue until there is room."""
     if registry.limit is None:
         return
-    until = limit.take(
+    until = pull_limit.take(
         registry_id=registry.pk, image_id=run.job.image.image_id, waiting=_waiting(registry, run.job.lane)
     )
     if until is not None:
@@ -180,7 +180,9 @@ def _hold_back(registry: Registry, reason: str) -> None:
     now = database_now()
     ready = Q(not_before=None) | Q(not_before__lte=now)
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED)
-    times = limit.free_times(registry_id=registry.pk, waiting=_waiting(registry, Lane.SCHEDULE) + 1, count=HELD_BACK)
+    times = pull_limit.free_times(
+        registry_id=registry.pk, waiting=_waiting(registry, Lane.SCHEDULE) + 1, count=HELD_BACK
+    )
     if not times:
         return
     chosen = list(line.order_by("lane", "pk").only("pk", "image_id")[: len(times)])

@@ -28,7 +28,7 @@ from django.utils import timezone
 from console.db import cached_counts
 from console.jobs.models import State
 from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
-from registries import limit
+from registries import pull_limit as limit
 from registries.models import Registry
 from scanning import installed, quota, recommended
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from console.visibility import current
-from registries.filters import RegistryFilter
+from registries.tables.filters import RegistryFilter
 from scanning import seen
 from scanning.filters import HAS_VULNERABILITIES, SEVERITIES
 from scanning.kinds import PACKAGE_TYPES

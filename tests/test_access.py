@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from console.models import AuditEvent, User
-from registries.live_test import NotNowError
+from registries.connection_test.live import NotNowError
 from registries.models import CloudAccount, ConnectionTest
 from scanning import schedule as schedules
 from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
@@ -158,7 +158,7 @@ ADDRESSES: dict[str, May] = {
     "scanning:history": May(VIEWER, NEVER, ("tag",)),
     "scanning:history-export": May(NEVER, OPERATOR, ("tag",)),
 }
-# Registries report pushes here, with a secret of their own in place of a session: tests/registries/test_events.py.
+# Registries report pushes here, with a secret of their own in place of a session: tests/registries/webhooks/test_payloads.py.
 LEAD_TO_SIGN_IN = {"console:sign-out", "console:end-sessions", "console:sign-in-code"}
 ADMIN_SIGN_IN = "admin/login/"
 MACHINES = {ADMIN_SIGN_IN, "console:styleguide", "registries:receive-event", "registries:receive-event-with-secret"}

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from console.models import AuditEvent
 from registries.clients import open_client
-from registries.doctor import Result, Step, diagnose
+from registries.connection_test.diagnose import Result, Step, diagnose
 from registries.models import Registry
 from registries.oci import connections
 from registries.oci.errors import RegistryError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from registries.live_test import NotNowError
+from registries.connection_test.live import NotNowError
 from tests.people import person
 from tests.test_access import ADDRESSES, ANYBODY, ROLES, admin_addresses, client_of, rows, url_of
 

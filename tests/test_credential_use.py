@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from console.models import AuditEvent
 from inventory.models import Tag
-from registries import discoveries, nightly
-from registries.events import MOST_CHANGES, Change
+from registries.cloud_accounts import discovery
 from registries.models import CloudAccount, CloudDiscovery, ConnectionTest, PushAddress, PushEvent, Registry, SyncRun
-from registries.receive import take_up
+from registries.sync_requests import nightly
+from registries.webhooks.ingest import take_up
+from registries.webhooks.payloads import MOST_CHANGES, Change
 from scanning import schedule as schedules
 from scanning import tasks
 from scanning.models import ScanRun, ScanSchedule, Scope
@@ -77,10 +78,10 @@ def test_discoveries_by_hand_and_with_all_syncs(operator: Client, account: Cloud
 
 
 def test_a_discovery_of_the_night(account: CloudAccount, monkeypatch: Any) -> None:
-    monkeypatch.setattr(discoveries, "OPENS", time.min)
-    monkeypatch.setattr(discoveries, "CLOSES", time.max)
+    monkeypatch.setattr(discovery, "OPENS", time.min)
+    monkeypatch.setattr(discovery, "CLOSES", time.max)
     for _again in range(2):
-        discoveries.due()
+        discovery.due()
     assert uses() == [("", "cloud-account.discover", "production", "nightly")]
 
 

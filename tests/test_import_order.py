@@ -125,7 +125,7 @@ def test_an_import_through_others_is_seen() -> None:
     ("module", "name"),
     [
         ("console.jobs.reaper", "inventory.models"),
-        ("registries.limit", "scanning"),
+        ("registries.pull_limit", "scanning"),
         ("inventory.sync", "scanning.models.scan"),
         ("inventory.models.content", "inventory.listings"),
         ("scanning.models.scan", "scanning.tasks"),

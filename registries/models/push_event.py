@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import Job, Lane, State
 from console.jobs.slots import hands
 from console.visibility import Scope, ScopedManager
-from registries import secrets
+from registries import credentials
 from registries.models.registry import IS_SLOW, Registry
 
 LATELY = timedelta(minutes=1)  # over which the events of registries are counted, so that each gets its share
@@ -53,12 +53,12 @@ class PushAddress(models.Model):
     def new_secret(self) -> str:
         """Make a new secret, store it encrypted (unsaved) and return it, to be shown this once."""
         secret = random.token_urlsafe(24)
-        self.secret_token = secrets.encrypt(secret)
+        self.secret_token = credentials.encrypt(secret)
         return secret
 
     def reveal_secret(self) -> str:
         """Return the secret, to compare with. Raises SecretUnreadableError where its key is gone."""
-        return secrets.decrypt(self.secret_token)
+        return credentials.decrypt(self.secret_token)
 
 
 class PushEvent(Job):

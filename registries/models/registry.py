@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.visibility import Scope, ScopedManager
-from registries import secrets
+from registries import credentials
 
 if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
@@ -147,14 +147,14 @@ class Registry(models.Model):
 
     def set_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved); empty text removes it."""
-        self.password_token = secrets.encrypt(password) if password else ""
+        self.password_token = credentials.encrypt(password) if password else ""
 
     def reveal_password(self) -> str:
         """Return the stored password in plain text, for the connection that needs it and for nothing else.
 
         Raises SecretUnreadableError where the key it was encrypted with is gone.
         """
-        return secrets.decrypt(self.password_token) if self.password_token else ""
+        return credentials.decrypt(self.password_token) if self.password_token else ""
 
     @property
     def has_pull_password(self) -> bool:
@@ -163,11 +163,11 @@ class Registry(models.Model):
 
     def set_pull_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved) for pulling; empty text removes it."""
-        self.pull_password_token = secrets.encrypt(password) if password else ""
+        self.pull_password_token = credentials.encrypt(password) if password else ""
 
     def reveal_pull_password(self) -> str:
         """Return the stored password for pulling; as :meth:`reveal_password`."""
-        return secrets.decrypt(self.pull_password_token) if self.pull_password_token else ""
+        return credentials.decrypt(self.pull_password_token) if self.pull_password_token else ""
 
     @property
     def credentials_refused(self) -> bool:

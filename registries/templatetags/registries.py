@@ -10,11 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.jobs.models import State
-from registries import nightly
-from registries.filters import ACTIVE
-from registries.limit import Usage, usage_of_row
 from registries.models import Registry, SyncRun
-from registries.remove import unfinished
+from registries.pull_limit import Usage, usage_of_row
+from registries.removal import unfinished
+from registries.sync_requests import nightly
+from registries.tables.filters import ACTIVE
 
 register = template.Library()
 

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
 from console.db.primary_keys import key
-from registries.doctor import LABELS, Result, Stage, Step
-from registries.forms import RegistryForm
-from registries.live_test import NotNowError, begin, steps_of
+from registries.connection_test.diagnose import LABELS, Result, Stage, Step
+from registries.connection_test.live import NotNowError, begin, steps_of
+from registries.forms.registry import RegistryForm
 from registries.models import ConnectionTest, Registry
 from registries.views.edit import render_form
 

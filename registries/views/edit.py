@@ -18,11 +18,11 @@ from console.accounts.sign_in import administrator, person
 from console.audit import trail
 from console.db.primary_keys import key
 from console.listing.listing import SelectionError
-from registries.forms import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
-from registries.listings import REGISTRIES
+from registries.forms.registry import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
 from registries.models import Registry, SyncRun
-from registries.remove import request_removal
-from registries.start_sync import start_sync
+from registries.removal import request_removal
+from registries.sync_requests.start import start_sync
+from registries.tables.listings import REGISTRIES
 
 FACTS = (  # of a registry that the audit trail keeps
     *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),

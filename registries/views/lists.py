@@ -12,10 +12,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.sign_in import operator
 from console.listing import detail_panel
 from console.listing import views as lists
+from registries.connection_test.live import steps_of
 from registries.connectors import DECLARATIONS
-from registries.listings import REGISTRIES
-from registries.live_test import steps_of
 from registries.models import Registry
+from registries.tables.listings import REGISTRIES
 
 RECORDS = 5  # syncs that the page of a registry shows
 

@@ -19,11 +19,11 @@ from console.db.primary_keys import keys
 from console.jobs.broker import request_cancel
 from console.listing import views as lists
 from console.listing.listing import SelectionError
-from registries.discoveries import request_discoveries
-from registries.filters import ACTIVE
-from registries.listings import REGISTRIES, SYNCS
+from registries.cloud_accounts.discovery import request_discoveries
 from registries.models import CloudAccount, Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
+from registries.tables.filters import ACTIVE
+from registries.tables.listings import REGISTRIES, SYNCS
 from registries.views.lists import rows
 
 ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it

@@ -13,10 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.sign_in import administrator, operator
 from console.audit import trail
 from console.jobs.models import State
-from registries.discoveries import request_discoveries
-from registries.forms_tencent import AccountForm
+from registries.cloud_accounts.discovery import request_discoveries
+from registries.cloud_accounts.tencent import hand_over, let_go
+from registries.forms.tencent import AccountForm
 from registries.models import CloudAccount, CloudDiscovery
-from registries.tencent_account import hand_over, let_go
 
 ACTIVE = [State.QUEUED, State.RUNNING]
 LIST = "registries:tencent-account-list"

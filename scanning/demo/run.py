@@ -22,7 +22,7 @@ from console.server.process_manager import ProgramEndedError, Supervisor
 from console.server.programs import FOLDER, programs
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from scanning import database
 from scanning.demo.registry_server import RegistryServer
 from scanning.launch import launch

@@ -91,9 +91,9 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from console.models import JobEvent
     from inventory import tasks
     from inventory.models import Tag
-    from registries import limit
+    from registries import pull_limit
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning.launch import cancel, launch
     from scanning.models import Scan
@@ -104,7 +104,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
         tasks.sync(synced.pk)
     Registry.objects.filter(name="limited").update(limit=5)
     for number in range(5):
-        limit.take(registry_id=registries[2].pk, image_id=f"sha256:{number:064}")
+        pull_limit.take(registry_id=registries[2].pk, image_id=f"sha256:{number:064}")
     tags = {tag.name: tag for tag in Tag.objects.all()}
     for name, tag in tags.items():
         if name.startswith("manifest-"):

@@ -50,7 +50,7 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from inventory import tasks
     from inventory.models import ManifestLayer, Tag
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning.launch import cancel, launch
     from scanning.models import Scan

@@ -91,7 +91,7 @@ def _ours(
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning.engines.base import RiskCategory
     from scanning.launch import launch
     from scanning.models import MalwareFinding, Scan, SecretFinding

@@ -158,7 +158,7 @@ def measure(channel: Connection, url: str, repositories: int, tags: int) -> bool
     from inventory import tasks
     from inventory.models import Image, Tag
     from registries.models import Registry, SyncRun
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
 
     registry = Registry(name="harbor", type="harbor", version="v2", address=url, username="robot$tallyman")
     registry.set_password(PASSWORD)

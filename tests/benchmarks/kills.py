@@ -51,7 +51,7 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from inventory import tasks
     from inventory.models import Image, Tag
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning import tasks as scanning_tasks
     from scanning.launch import launch

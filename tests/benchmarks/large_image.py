@@ -122,7 +122,7 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning.launch import cancel, launch
     from scanning.models import Scan

@@ -34,8 +34,8 @@ BEGIN = """
 from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
-from registries.secrets import read_keys
-from registries.start_sync import start_sync
+from registries.credentials import read_keys
+from registries.sync_requests.start import start_sync
 from scanning import database
 from scanning.installed import fingerprint_key
 fingerprint_key(), read_keys()

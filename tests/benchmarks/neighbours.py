@@ -57,7 +57,7 @@ from django_q.models import Task
 from django.db import connection
 from inventory.models import Tag
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 names = dict(globals())
 for line in sys.stdin:
     try:

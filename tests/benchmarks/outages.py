@@ -139,7 +139,7 @@ class _Outages:
         from inventory import tasks
         from inventory.models import Tag
         from registries.models import Registry
-        from registries.start_sync import start_sync
+        from registries.sync_requests.start import start_sync
         from scanning.launch import launch
         from scanning.models import Scan
 

@@ -91,7 +91,7 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry, SyncRun
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning.launch import cancel, launch
     from scanning.models import Scan

@@ -93,7 +93,7 @@ def measure(channel: Connection, url: str) -> None:
     from inventory import tasks
     from inventory.models import Image, Tag
     from registries.models import Registry
-    from registries.start_sync import start_sync
+    from registries.sync_requests.start import start_sync
 
     registry = Registry.objects.create(name="benchmark", address=url)
     for title in ("first", "second, unchanged", "third, 100 tags changed and 50 gone"):

@@ -18,7 +18,7 @@ from inventory.names import Names
 from inventory.retire import retire_tags
 from registries.models import Registry, SyncRun
 from registries.oci import listing_bounds
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from scanning.demo.registry_server import Answer, Request, page
 from tests import factories
 from tests.console.jobs.conftest import eventually

@@ -8,7 +8,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import PullUnit, Registry, Removal, SyncRun
-from registries.remove import request_removal, unfinished
+from registries.removal import request_removal, unfinished
 from scanning.models import MalwareFinding, PackageVulnerability, SecretFinding
 from tests import factories
 

@@ -18,7 +18,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, ImageLayer, Layer, Manifest, PlatformManifest, Repository, Tag
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Status, catalog, manifests, rate_limited, silence
 from tests.fakes.registry import tags as tag_lists

@@ -9,9 +9,9 @@ import pytest
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, Tag
-from registries.doctor import Result, Stage, diagnose
+from registries.connection_test.diagnose import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.docker_registry import PASSWORD, USER, DockerRegistry, docker_registry

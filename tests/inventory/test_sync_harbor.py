@@ -9,9 +9,9 @@ import pytest
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Manifest, Tag
-from registries.doctor import Result, Stage, diagnose
+from registries.connection_test.diagnose import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, artifacts, user, v1_tags
 from tests.fakes.registry import Status, blobs, manifests

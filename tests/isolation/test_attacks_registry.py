@@ -20,12 +20,12 @@ from console.models import Team
 from inventory import tasks as inventory_tasks
 from inventory.content import LayerFact, ManifestFact, store
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
-from registries.events import Change
 from registries.models import PushEvent, Registry
 from registries.oci.manifests import MAX_SIZE
 from registries.oci.transport import Transport
-from registries.receive import take_up
-from registries.remove import request_removal
+from registries.removal import request_removal
+from registries.webhooks.ingest import take_up
+from registries.webhooks.payloads import Change
 from scanning import refused, tasks
 from scanning.demo.registry_server import Answer
 from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact

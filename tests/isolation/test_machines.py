@@ -22,8 +22,8 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from inventory import tasks
 from registries.models import Registry
-from registries.secrets import read_keys
-from registries.start_sync import start_sync
+from registries.credentials import read_keys
+from registries.sync_requests.start import start_sync
 from scanning import database
 from scanning.installed import fingerprint_key
 fingerprint_key(), read_keys()

@@ -26,7 +26,7 @@ for name, url in {addresses!r}:
 """
 SYNC = """
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 for key, trigger in {syncs!r}:
     found = start_sync(registries=[Registry.objects.get(pk=key)], trigger=SyncRun.Trigger(trigger))
     print(found.runs[0].pk)
@@ -38,9 +38,9 @@ user = User.objects.get_or_create(username="somebody", defaults={{"role": "admin
 print(ask(user=user, listing="images", view="", columns=["address"], format="csv").pk)
 """
 PUSHES = """
-from registries.events import Change
+from registries.webhooks.payloads import Change
 from registries.models import Registry
-from registries.receive import take_up
+from registries.webhooks.ingest import take_up
 registry = Registry.objects.get(pk={registry})
 for start in range({first}, {last}, 100):
     found = [Change((name.format(n % 50),), tag.format(n)) for n in range(start, min(start + 100, {last}))

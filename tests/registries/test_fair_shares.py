@@ -12,14 +12,14 @@ from console.jobs.models import Lane, State
 from console.jobs.runner import eligible
 from console.jobs.slots import HERE, hands
 from console.models import AuditEvent, Export
-from registries import live_test
-from registries.events import MOST_CHANGES, Change
+from registries.connection_test import live as connection_test_live
 from registries.models import ConnectionTest, PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
-from registries.receive import MOST_TAGS, MOST_WAITING, take_up
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
+from registries.webhooks.ingest import MOST_TAGS, MOST_WAITING, take_up
+from registries.webhooks.payloads import MOST_CHANGES, Change
 from tests.people import person
-from tests.registries.test_live_test import ended
+from tests.registries.connection_test.test_live import ended
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -192,9 +192,9 @@ def test_the_exports_of_one_person_leave_places_to_others() -> None:
 
 def test_one_person_has_a_few_connection_tests_at_a_time() -> None:
     user, lab = person("operator"), registry("lab")
-    for _ in range(live_test.OF_ONE_PERSON):
+    for _ in range(connection_test_live.OF_ONE_PERSON):
         ConnectionTest.objects.create(user=user, registry=lab, saved=True)
-    with pytest.raises(live_test.NotNowError, match="of your tests are running"):
-        live_test.begin(registry=lab, user=user, saved=True)
+    with pytest.raises(connection_test_live.NotNowError, match="of your tests are running"):
+        connection_test_live.begin(registry=lab, user=user, saved=True)
     ConnectionTest.objects.update(ended_at=timezone.now())
-    assert ended(live_test.begin(registry=lab, user=user, saved=True)).steps
+    assert ended(connection_test_live.begin(registry=lab, user=user, saved=True)).steps

@@ -17,10 +17,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from registries import kept_clients
+from registries import client_pool
+from registries.client_pool import reading_client
 from registries.clients import endpoint_of, open_client
-from registries.doctor import Result, diagnose
-from registries.kept_clients import reading_client
+from registries.connection_test.diagnose import Result, diagnose
 from registries.login_guard import StoredLogin, forget_outdated
 from registries.models import CloudAccount, Registry
 from registries.models.registry import IS_REFUSED
@@ -51,9 +51,9 @@ AT_MOST = 2  # wrong logins after a change of the password, whoever sends them
 @pytest.fixture(autouse=True)
 def _no_client_is_kept() -> Iterator[None]:
     yield
-    for _key, client in kept_clients._idle:
+    for _key, client in client_pool._idle:
         client.close()
-    kept_clients._idle.clear()
+    client_pool._idle.clear()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_password_that_the_registry_changes_meanwhile_is_sent_twice_at_most(
         images.image({"a": str(number).encode()}).put(server, f"team/app-{number}", "1")
     registry = stored(server)
     assert set(at_once(as_scans_do(registry), threads=4)) == {""}
-    assert len(kept_clients._idle) > 1, "clients that have signed in before"
+    assert len(client_pool._idle) > 1, "clients that have signed in before"
     server.sign_in.users = {"ada": "another"}
     server.seen.clear()
     assert set(at_once(as_scans_do(registry), calls=30)) == {"CredentialsRefused"}

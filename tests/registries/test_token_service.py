@@ -11,14 +11,14 @@ from django.urls import reverse
 
 from console.models import AuditEvent
 from registries.clients import open_client
-from registries.doctor import Result, diagnose
+from registries.connection_test.diagnose import Result, diagnose
 from registries.models import ConnectionTest, Registry
 from registries.oci.errors import RedirectRefused, RegistryError, TokenServiceElsewhere
 from tests.fakes import images
 from tests.fakes.registry import Canary, Challenge, FakeRegistry, Redirect, anything, root
 from tests.people import signed_in
-from tests.registries.test_forms import filled
-from tests.registries.test_live_test import ended
+from tests.registries.connection_test.test_live import ended
+from tests.registries.forms.test_registry import filled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

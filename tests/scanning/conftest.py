@@ -12,7 +12,7 @@ from console.jobs.models import State
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from scanning import database, tasks
 from scanning.demo.database import build_demo_database
 from scanning.launch import launch

@@ -21,7 +21,7 @@ from console.jobs.errors import JobFailure
 from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, StoredFile
-from registries import secrets
+from registries import credentials
 from scanning import database, database_archive, fleet, health, installed, team_rules
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
@@ -139,18 +139,18 @@ def test_a_primary_machine_whose_trivy_does_not_work_stops_no_other(shared: None
 def test_keys_are_compared_without_being_told(shared: None) -> None:
     told = keys.check_values()
     assert told.keys() == {"secret_key", "credential_keys", "fingerprint_key"}
-    for key in (settings.SECRET_KEY, *secrets.read_keys(), installed.fingerprint_key().decode()):
+    for key in (settings.SECRET_KEY, *credentials.read_keys(), installed.fingerprint_key().decode()):
         assert key not in str(told)
     primary(keys=told | {"fingerprint_key": "0" * 32})
     assert "fingerprint_key" in fleet.wrong_keys()
     assert "secret_key" not in fleet.wrong_keys()
     assert not Machine.objects.get(machine=machine_id()).ready
-    before = secrets.read_keys()
+    before = credentials.read_keys()
     try:
-        secrets.write_keys(["a-key-that-no-other-machine-has"])
+        credentials.write_keys(["a-key-that-no-other-machine-has"])
         assert keys.check_values()["credential_keys"] != told["credential_keys"]
     finally:
-        secrets.write_keys(before)
+        credentials.write_keys(before)
 
 
 def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(

@@ -13,12 +13,12 @@ from console.jobs.models import Lane, State
 from inventory import push
 from inventory.models import Repository, Tag
 from registries.clients import RegistryClient
-from registries.events import MOST_CHANGES, Change
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
 from registries.oci.errors import Unreachable
-from registries.receive import take_up
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
+from registries.webhooks.ingest import take_up
+from registries.webhooks.payloads import MOST_CHANGES, Change
 from scanning import tasks
 from scanning.launch import launch
 from scanning.models import Scan, ScanRun

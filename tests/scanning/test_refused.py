@@ -13,9 +13,9 @@ from console.jobs import reaper
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from inventory.tasks import sync as work_on_sync
-from registries.doctor import diagnose
+from registries.connection_test.diagnose import diagnose
 from registries.models import PushEvent, Registry
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from scanning import refused, tasks
 from scanning.launch import launch
 from scanning.models import Scan
@@ -252,7 +252,7 @@ def test_five_thousand_scans_and_two_worker_processes_send_it_twice_at_most(
         assert 1 <= wrong_logins(server) <= AT_MOST
         real_worker.shell(
             "from inventory.tasks import sync\nfrom registries.models import Registry\n"
-            "from registries.start_sync import start_sync\n"
+            "from registries.sync_requests.start import start_sync\n"
             "sync(start_sync(registries=Registry.objects.all()).runs[0].pk)"
         )
         assert len(server.seen) == asked

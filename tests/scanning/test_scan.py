@@ -12,8 +12,8 @@ from django.test import override_settings
 
 from console.jobs.models import State
 from inventory.models import Image, Tag
-from registries.limit import WINDOW
 from registries.models import PullUnit, Registry
+from registries.pull_limit import WINDOW
 from scanning import installed, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.caged import Caged

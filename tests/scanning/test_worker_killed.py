@@ -21,7 +21,7 @@ from pathlib import Path
 from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from scanning import database
 from scanning.launch import launch
 database.install_demo()

@@ -12,7 +12,7 @@ from console.jobs.models import State
 from console.jobs.runner import work
 from inventory.sync import sync_registry
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from registries.doctor import Result, Step, diagnose
+from registries.connection_test.diagnose import Result, Step, diagnose
 from registries.models import Registry
 
 

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
-from registries import secrets
+from registries import credentials
 from registries.models import CloudAccount, Registry
 
 # every column that holds an encrypted credential
@@ -29,13 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--keep-old", action="store_true", help="leave the old keys in the file, after the new one")
 
     def handle(self, *args: Any, keep_old: bool, **options: Any) -> None:
-        old, new = secrets.read_keys(), Fernet.generate_key().decode()
+        old, new = credentials.read_keys(), Fernet.generate_key().decode()
         # Both are in the file before the first row changes, so that every process reads every row at any moment.
-        secrets.write_keys([new, *old])
+        credentials.write_keys([new, *old])
         changed, lost = 0, []
         for model, column, row, token in tokens():
             try:
-                fresh = secrets.cipher().rotate(token.encode()).decode()
+                fresh = credentials.cipher().rotate(token.encode()).decode()
             except InvalidToken:
                 lost.append(str(row))
                 continue
@@ -45,20 +45,20 @@ class Command(BaseCommand):
         if lost:
             raise CommandError(
                 f"{changed} credentials are encrypted with the new key. These could not be read with any key: "
-                f"{', '.join(lost)}. All keys stay in {secrets.key_file()}: restore the missing one "
+                f"{', '.join(lost)}. All keys stay in {credentials.key_file()}: restore the missing one "
                 "from a backup below the others, or type these passwords again, then run this command once more."
             )
         self.stdout.write(f"{changed} credentials are encrypted with a new key.")
         if keep_old:
             return
-        newest = secrets.cipher_of((new,))
+        newest = credentials.cipher_of((new,))
         if stale := [str(row) for _, _, row, token in tokens() if not readable(newest, token)]:
             raise CommandError(
                 f"Changed while the keys were rotated: {', '.join(stale)}. The old keys stay; run this command again."
             )
-        secrets.write_keys([new])
+        credentials.write_keys([new])
         self.stdout.write(
-            f"The old keys are removed. Back up {secrets.key_file()} now: "
+            f"The old keys are removed. Back up {credentials.key_file()} now: "
             "database backups made before need the key file that was backed up with them."
         )
 

@@ -19,8 +19,8 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
+from registries.connection_test.diagnose import diagnose
 from registries.connectors import aws, logins
-from registries.doctor import diagnose
 from registries.models import Registry, SyncRun
 from registries.oci.errors import (
     AccessDenied,
@@ -36,7 +36,7 @@ from registries.oci.errors import (
 from registries.oci.manifests import Descriptor
 from registries.oci.names import Digest
 from registries.oci.transport import Transport
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.ecr import ACCOUNT, KEY, SECRET, Docker, Ecr, Refusal, moto_server

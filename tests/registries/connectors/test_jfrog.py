@@ -13,8 +13,8 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
+from registries.connection_test.diagnose import Result, Stage, diagnose
 from registries.connectors.jfrog import is_api_key
-from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
 from registries.oci import transport
 from registries.oci.errors import (
@@ -29,7 +29,7 @@ from registries.oci.errors import (
     Unreachable,
 )
 from registries.oci.manifests import parse_manifest
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.jfrog import FakeArtifactory, Kept, Login, catalogs, repositories, search, tag_lists
 from tests.fakes.registry import (

@@ -13,8 +13,8 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
+from registries.connection_test.diagnose import Result, Stage, diagnose
 from registries.connectors import quay
-from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry, SyncRun
 from registries.oci.errors import (
     AccessDenied,
@@ -26,7 +26,7 @@ from registries.oci.errors import (
     ServerError,
 )
 from registries.oci.manifests import ImageManifest, parse_manifest
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.quay import PUSHED, FakeQuay, OAuthToken, api, logins, repository_lists, tag_lists, user_info
 from tests.fakes.registry import (

@@ -13,9 +13,9 @@ import pytest
 from pytest_django import Settings
 
 from registries.clients import RegistryClient, open_client
+from registries.connection_test.diagnose import Result, Stage, diagnose
 from registries.connectors import tencent_api, tencent_lists
 from registries.connectors.tencent_lists import when
-from registries.doctor import Result, Stage, diagnose
 from registries.models import Registry
 from registries.oci.errors import (
     AccessDenied,

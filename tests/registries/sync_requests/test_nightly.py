@@ -12,8 +12,8 @@ from django.db import connection
 
 from console.jobs import tasks
 from console.jobs.models import State
-from registries import nightly
 from registries.models import Registry, SyncRun
+from registries.sync_requests import nightly
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -152,7 +152,7 @@ def test_a_crash_between_claim_and_queue_loses_no_night(monkeypatch: pytest.Monk
         raise OSError
 
     with monkeypatch.context() as broken:
-        broken.setattr("registries.nightly.start_sync", explode)
+        broken.setattr("registries.sync_requests.nightly.start_sync", explode)
         with pytest.raises(OSError):
             nightly.due(now=at("2026-11-24T02:59"))
     registry.refresh_from_db()
@@ -162,8 +162,8 @@ def test_a_crash_between_claim_and_queue_loses_no_night(monkeypatch: pytest.Monk
 
 
 def test_the_tick_runs_it_and_goes_on_where_another_of_its_functions_fails(settings: object) -> None:
-    assert "registries.nightly.due" in settings.JOB_TICKS  # type: ignore[attr-defined]
-    settings.JOB_TICKS = ["no.such.function", "tests.registries.test_nightly.ticked"]  # type: ignore[attr-defined]
+    assert "registries.sync_requests.nightly.due" in settings.JOB_TICKS  # type: ignore[attr-defined]
+    settings.JOB_TICKS = ["no.such.function", "tests.registries.sync_requests.test_nightly.ticked"]  # type: ignore[attr-defined]
     TICKS.clear()
     tasks.tick()
     assert TICKS == [1]

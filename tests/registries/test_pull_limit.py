@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registries import limit
+from registries import pull_limit
 from registries.models import PullUnit, Registry
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ def registry(db: None) -> Registry:
 
 
 def take(registry: Registry, image: int, minutes: float = 0, waiting: int = 0) -> datetime | None:
-    return limit.take(
+    return pull_limit.take(
         registry_id=registry.pk, image_id=f"sha256:{image:064x}", now=NOON + timedelta(minutes=minutes), waiting=waiting
     )
 
@@ -26,7 +26,9 @@ def take(registry: Registry, image: int, minutes: float = 0, waiting: int = 0) -
 def test_five_images_are_granted_and_the_sixth_is_told_when(registry: Registry) -> None:
     assert [take(registry, n, minutes=n) for n in range(5)] == [None] * 5
     assert take(registry, 5, minutes=10) == NOON + timedelta(hours=1)
-    assert limit.usage(registry, now=NOON + timedelta(minutes=10)) == limit.Usage(5, 5, NOON + timedelta(hours=1))
+    assert pull_limit.usage(registry, now=NOON + timedelta(minutes=10)) == pull_limit.Usage(
+        5, 5, NOON + timedelta(hours=1)
+    )
 
 
 def test_an_image_pulled_again_within_the_hour_costs_nothing_more(registry: Registry) -> None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from registries.clients import RegistryClient, endpoint_of, open_client
+from registries.credentials import SecretUnreadableError
 from registries.login_guard import StoredLogin
 from registries.models import Registry
 from registries.oci.endpoint import Endpoint
@@ -28,7 +29,6 @@ from registries.oci.errors import (
 from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
-from registries.secrets import SecretUnreadableError
 
 REPOSITORIES = 20  # so many are looked into for an image to try
 TAGS = 10  # of each

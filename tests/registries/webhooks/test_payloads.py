@@ -14,8 +14,8 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registries.events import MOST_CHANGES, Change, changes
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
+from registries.webhooks.payloads import MOST_CHANGES, Change, changes
 from tests.people import person, signed_in
 
 HARBOR = {

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.models import User
-from registries.doctor import Result, Stage, Step, diagnose
+from registries.connection_test.diagnose import Result, Stage, Step, diagnose
 from registries.models import ConnectionTest, Registry
 from registries.models.connection_test import LIFE, LONGEST, LOST
 from registries.oci.errors import TimedOut

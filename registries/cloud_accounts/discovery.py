@@ -17,13 +17,13 @@ from console.jobs.broker import enqueue
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.models import User
+from registries.cloud_accounts.tencent import keep_in_step, look
+from registries.credentials import SecretUnreadableError
 from registries.login_guard import record_refusal
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
-from registries.nightly import CLOSES, OPENS
 from registries.oci.errors import CredentialsRefused, RegistryError
-from registries.secrets import SecretUnreadableError
-from registries.start_sync import LANES, start_sync
-from registries.tencent_account import keep_in_step, look
+from registries.sync_requests.nightly import CLOSES, OPENS
+from registries.sync_requests.start import LANES, start_sync
 
 DISCOVERY_SECONDS = 600.0  # that the listing of one account may take; meanwhile other accounts wait
 

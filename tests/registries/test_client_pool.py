@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from registries import kept_clients
-from registries.kept_clients import READ_BY, reading_client
+from registries import client_pool
+from registries.client_pool import READ_BY, reading_client
 from registries.models import Registry
 from registries.oci.errors import CredentialsRefused, RegistryError
 from tests.fakes import images
@@ -27,9 +27,9 @@ def fake() -> Iterator[FakeRegistry]:
     with FakeRegistry(method="bearer", users={"ada": "right"}) as server:
         images.image({"a": b"a"}).put(server, "team/app", "1.0")
         yield server
-    for _key, client in kept_clients._idle:
+    for _key, client in client_pool._idle:
         client.close()
-    kept_clients._idle.clear()
+    client_pool._idle.clear()
 
 
 @pytest.fixture
@@ -105,17 +105,17 @@ def test_one_that_nobody_uses_is_closed_after_a_while(
     fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read(registry)
-    monkeypatch.setattr(kept_clients, "IDLE_SECONDS", -1)
+    monkeypatch.setattr(client_pool, "IDLE_SECONDS", -1)
     read(registry)
     assert asked(fake)["token"] == 4
-    assert not kept_clients._idle
+    assert not client_pool._idle
 
 
 def test_no_more_are_kept_than_some(fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_clients, "MOST", 1)
+    monkeypatch.setattr(client_pool, "MOST", 1)
     with reading_client(registry, check=go_on), reading_client(registry, check=go_on):
         pass
-    assert len(kept_clients._idle) == 1
+    assert len(client_pool._idle) == 1
 
 
 def test_every_column_is_known_to_matter_to_readers_or_not() -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from registries.doctor import Result, Stage, Step, diagnose
+from registries.connection_test.diagnose import Result, Stage, Step, diagnose
 from registries.models import Registry
 from tests.fakes import images
 from tests.fakes.certificates import Authority

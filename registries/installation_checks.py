@@ -9,9 +9,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.server.installation_checks import Check
+from registries.credentials import cipher
 from registries.management.commands.rotate_keys import readable, tokens
 from registries.models import Registry
-from registries.secrets import cipher
 
 WIDE = 16  # a network of more than 2^WIDE addresses is no address of a registry
 

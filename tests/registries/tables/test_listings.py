@@ -17,9 +17,9 @@ from openpyxl import load_workbook
 
 from console.jobs.models import State
 from console.listing import Listing, Page
-from registries.limit import WINDOW, usage
-from registries.listings import REGISTRIES, SYNCS
 from registries.models import PullUnit, Registry, SyncRun
+from registries.pull_limit import WINDOW, usage
+from registries.tables.listings import REGISTRIES, SYNCS
 from tests import factories
 from tests.people import person
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from registries.connectors import DECLARATIONS
-from registries.forms import RegistryForm
+from registries.forms.registry import RegistryForm
 from registries.models import Registry
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.db.clock import database_now
 from registries.models import Registry, SyncRun
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
 
 OPENS, CLOSES = time(0), time(3)  # of the console's own time zone
 SECONDS = 3 * 60 * 60

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.models import AuditEvent
-from registries import live_test
-from registries.doctor import Result, Stage
-from registries.live_test import AT_ONCE, begin
+from registries.connection_test import live as connection_test_live
+from registries.connection_test.diagnose import Result, Stage
+from registries.connection_test.live import AT_ONCE, begin
 from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, anything, root, silence
@@ -58,7 +58,7 @@ def test_a_form_that_is_not_saved_is_tested_and_leaves_no_trace_of_its_password(
     client = signed_in()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert answer.status_code == 200
-    steps = live_test.steps_of(ended())
+    steps = connection_test_live.steps_of(ended())
     assert [step.stage for step in steps] == list(Stage)
     assert not [step for step in steps if step.result is Result.FAILED]
     assert not Registry.objects.exists()
@@ -113,7 +113,7 @@ def test_the_stored_password_is_not_sent_to_the_address_that_somebody_types(serv
 def test_a_refused_password_is_noticed_and_tried_once(server: FakeRegistry) -> None:
     registry = stored(server, "wrong")
     signed_in("operator").post(reverse("registries:registry-test", args=[registry.pk]))
-    steps = live_test.steps_of(ended())
+    steps = connection_test_live.steps_of(ended())
     assert (steps[-1].stage, steps[-1].result) == (Stage.CREDENTIALS, Result.FAILED)
     registry.refresh_from_db()
     assert registry.credentials_refused
@@ -130,7 +130,7 @@ def test_ten_in_a_minute_are_enough_for_one_person(server: FakeRegistry) -> None
     assert answer.status_code == 429
     assert "10 tests in a minute are enough" in answer.content.decode()
     assert not server.seen
-    live_test.begin(registry=stored(server), user=user, saved=True)  # somebody else may
+    connection_test_live.begin(registry=stored(server), user=user, saved=True)  # somebody else may
     ended()
     ConnectionTest.objects.update(started_at=timezone.now() - timedelta(seconds=61))
     assert client.post(reverse("registries:form-test"), form(server)).status_code == 302
@@ -141,19 +141,19 @@ def test_a_slow_registry_holds_no_request_and_the_test_ends_by_itself(
     server: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.fail(root, silence)
-    monkeypatch.setattr("registries.live_test.LONGEST", timedelta(seconds=1))
+    monkeypatch.setattr("registries.connection_test.live.LONGEST", timedelta(seconds=1))
     client = signed_in()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert "running" in answer.content.decode()
     assert "hx-get" in answer.content.decode()
-    last = live_test.steps_of(ended())[-1]
+    last = connection_test_live.steps_of(ended())[-1]
     assert (last.stage, last.reason) == (Stage.API, "This took longer than 1 seconds.")
 
 
 def test_a_test_whose_process_is_gone_says_so() -> None:
     long_ago = timezone.now() - timedelta(minutes=3)
     test = ConnectionTest.objects.create(user=person("operator"), saved=True, started_at=long_ago)
-    (step,) = live_test.steps_of(test)
+    (step,) = connection_test_live.steps_of(test)
     assert (step.stage, step.result) == (Stage.DNS, Result.FAILED)
     assert "broken off" in step.reason
 
@@ -164,12 +164,12 @@ def test_an_error_of_ours_ends_the_test_and_gives_its_place_back(
     def explode(*args: Any, **options: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("registries.live_test.diagnose", explode)
+    monkeypatch.setattr("registries.connection_test.live.diagnose", explode)
     user = person("operator")
-    for _number in range(live_test.AT_ONCE + 1):
+    for _number in range(connection_test_live.AT_ONCE + 1):
         ConnectionTest.objects.all().delete()
-        test = live_test.begin(registry=stored_once(server), user=user, saved=True)
-        assert "does not know" in live_test.steps_of(ended(test))[-1].reason
+        test = connection_test_live.begin(registry=stored_once(server), user=user, saved=True)
+        assert "does not know" in connection_test_live.steps_of(ended(test))[-1].reason
 
 
 def stored_once(server: FakeRegistry) -> Registry:
@@ -178,8 +178,8 @@ def stored_once(server: FakeRegistry) -> Registry:
 
 def test_more_than_a_process_can_do_are_turned_away(server: FakeRegistry, taken: Callable[[], None]) -> None:
     taken()
-    with pytest.raises(live_test.NotNowError, match="Several tests are running"):
-        live_test.begin(registry=stored(server), user=person("operator"), saved=True)
+    with pytest.raises(connection_test_live.NotNowError, match="Several tests are running"):
+        connection_test_live.begin(registry=stored(server), user=person("operator"), saved=True)
     assert not ConnectionTest.objects.exists()
 
 
@@ -189,12 +189,12 @@ def taken() -> Iterator[Callable[[], None]]:
     held = []
 
     def take() -> None:
-        while live_test._places.acquire(blocking=False):
+        while connection_test_live._places.acquire(blocking=False):
             held.append(True)
 
     yield take
     for _each in held:
-        live_test._places.release()
+        connection_test_live._places.release()
 
 
 def test_nobody_sees_the_test_of_somebody_else(server: FakeRegistry) -> None:

@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy
 
 from console.i18n.messages import tell
 from console.listing import Column, Listing, Needs
-from registries.filters import ACTIVE, RESULTS, RegistryFilters, SyncFilters, result
-from registries.limit import usage_columns, usage_of_row
 from registries.models import Registry, SyncRun
-from registries.nightly import SECONDS, STEP, next_sync
+from registries.pull_limit import usage_columns, usage_of_row
+from registries.sync_requests.nightly import SECONDS, STEP, next_sync
+from registries.tables.filters import ACTIVE, RESULTS, RegistryFilters, SyncFilters, result
 
 CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a person first
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")

@@ -15,10 +15,10 @@ from console.audit import trail
 from console.db.clock import database_now
 from console.jobs.broker import enqueue_many
 from console.jobs.models import Lane, State
-from registries.events import MOST_CHANGES, Change
 from registries.models import PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
-from registries.start_sync import start_sync
+from registries.sync_requests.start import start_sync
+from registries.webhooks.payloads import MOST_CHANGES, Change
 
 SETTLE = timedelta(seconds=3)  # the push of an index raises several events; Harbor V1's listing lags behind its event
 MOST_TAGS = 10  # events of a repository that wait

@@ -19,10 +19,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.accounts.sign_in import administrator
 from console.audit import trail
-from registries import secrets
-from registries.events import changes, is_authentic
+from registries import credentials
 from registries.models import PushAddress, PushEvent, Registry
-from registries.receive import take_up
+from registries.webhooks.ingest import take_up
+from registries.webhooks.payloads import changes, is_authentic
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def receive(request: HttpRequest, key: str, secret: str = "") -> HttpResponse:  
         return HttpResponse(status=401)
     try:
         known = address.reveal_secret()
-    except secrets.SecretUnreadableError:
+    except credentials.SecretUnreadableError:
         log.warning("The secret of the %s cannot be read", address)
         return HttpResponse(status=401)
     if not is_authentic(secret=known, body=body, headers=request.headers, in_address=secret):

@@ -15,11 +15,11 @@ from console.jobs.models import State
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries import tasks
+from registries.cloud_accounts.discovery import due, request_discoveries
+from registries.cloud_accounts.tencent import hand_over, let_go
 from registries.connectors import tencent_api
-from registries.discoveries import due, request_discoveries
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
-from registries.start_sync import start_sync
-from registries.tencent_account import hand_over, let_go
+from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.registry import Status, manifests
 from tests.fakes.tencent import SECRET_ID, SECRET_KEY, UIN, FakeInstance, FakeTencent, api
@@ -131,7 +131,7 @@ def test_the_site_that_knows_the_key_is_kept_in_the_registries(
     with FakeTencent() as mainland:
         mainland.keys = {}
         monkeypatch.setattr(tencent_api, "SITES", (mainland.url, server.url))
-        monkeypatch.setattr("registries.tencent_account.SITES", (mainland.url, server.url))
+        monkeypatch.setattr("registries.cloud_accounts.tencent.SITES", (mainland.url, server.url))
         discover(key(server, endpoint=""))
     assert set(Registry.objects.values_list("endpoint", flat=True)) == {server.url}
 

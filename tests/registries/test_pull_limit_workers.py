@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from registries import limit
+from registries import pull_limit
 from registries.models import Registry
 
 WORKERS, AN_HOUR, IMAGES = 4, 50, 170
@@ -67,7 +67,9 @@ def test_four_workers_never_pull_a_fifty_first_image_in_an_hour_and_lose_none() 
                 now, image = turn
                 with queue.changed:
                     waiting = sum(until > now for until, _image in queue.waiting)
-                until = limit.take(registry_id=registry.pk, image_id=f"sha256:{image:064x}", now=now, waiting=waiting)
+                until = pull_limit.take(
+                    registry_id=registry.pk, image_id=f"sha256:{image:064x}", now=now, waiting=waiting
+                )
                 queue.done(now, image, until)
         except BaseException as error:
             failures.append(error)

@@ -1,0 +1,1 @@
+"""Registries found by the key of a cloud."""

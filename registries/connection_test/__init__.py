@@ -1,0 +1,1 @@
+"""Test connection: each step from DNS to reading part of an image."""

@@ -1,0 +1,1 @@
+"""Forms of registries and of cloud accounts."""

@@ -1,0 +1,1 @@
+"""Asking for syncs: by hand, every night, after a push."""

@@ -1,0 +1,1 @@
+"""The lists of registries and of their syncs."""

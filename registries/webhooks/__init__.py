@@ -1,0 +1,1 @@
+"""What registries report of pushes."""
