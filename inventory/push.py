@@ -27,6 +27,7 @@ from registries.clients import RegistryClient, open_client
 from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
+from registries.oci.classify import tag_is_artifact
 from registries.oci.configs import ImageConfig
 from registries.oci.errors import (
     AccessDenied,
@@ -35,7 +36,6 @@ from registries.oci.errors import (
     NotFound,
     RegistryError,
 )
-from registries.oci.kinds import tag_is_artifact
 from registries.sync_requests.start import start_sync
 
 TAG_SECONDS = 60.0  # that looking at single tags may take

@@ -23,6 +23,7 @@ from inventory.troubles import Troubles
 from registries.clients import RegistryClient
 from registries.connectors.base import TagRef
 from registries.models import Registry
+from registries.oci.classify import tag_is_artifact
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -35,8 +36,7 @@ from registries.oci.errors import (
     RegistryError,
     Truncated,
 )
-from registries.oci.kinds import tag_is_artifact
-from registries.oci.names import is_repository
+from registries.oci.references import is_repository
 from registries.oci.strict_json import text
 
 T = TypeVar("T")

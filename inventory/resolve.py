@@ -10,8 +10,8 @@ from inventory.configs import masked, read_config, record_configs
 from inventory.content import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
 from registries.clients import RegistryClient
+from registries.oci.classify import choose_platform, classify, index_images
 from registries.oci.errors import MalformedAnswer, NotFound, RegistryError
-from registries.oci.kinds import choose_platform, classify, index_images
 from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManifest, parse_manifest
 
 MAX_DEPTH = 3  # indexes within indexes

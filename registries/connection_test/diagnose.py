@@ -17,6 +17,7 @@ from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.credentials import SecretUnreadableError
 from registries.login_guard import StoredLogin
 from registries.models import Registry
+from registries.oci.classify import choose_platform, classify, tag_is_artifact
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
@@ -26,7 +27,6 @@ from registries.oci.errors import (
     TokensRefused,
     Unreachable,
 )
-from registries.oci.kinds import choose_platform, classify, tag_is_artifact
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
 

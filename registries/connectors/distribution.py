@@ -12,7 +12,7 @@ from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import OCI
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid
-from registries.oci.names import is_repository
+from registries.oci.references import is_repository
 
 WILDCARDS = "*?["
 

@@ -19,7 +19,7 @@ from registries.connectors.logins import HandedOutLogins
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 PAGE = 1000  # the most that DescribeRepositories and DescribeImages take
 MARGIN_SECONDS = 30 * 60  # before its end a login is replaced

@@ -14,7 +14,7 @@ from registries.connectors.harbor import HarborConnector, Row, incomplete, not_l
 from registries.oci import strict_json
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound, RegistryError, TooLarge
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 TAGS_SECONDS = 180.0  # Harbor reads the manifest of every tag before it answers
 

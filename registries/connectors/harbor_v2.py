@@ -14,7 +14,7 @@ from registries.oci import media_types, strict_json
 from registries.oci.api import ApiAnswer, objects
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 # What Harbor has recognised has a type of its own (CHART, SBOM, …; the set grows); UNKNOWN may be anything.
 _MAYBE_IMAGES = frozenset({"IMAGE", "UNKNOWN"})

@@ -35,7 +35,7 @@ from registries.oci.errors import (
 )
 from registries.oci.headers import parse_challenges
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 API_KEY_HEADER = "X-JFrog-Art-Api"
 

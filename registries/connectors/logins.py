@@ -10,7 +10,7 @@ RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because
 
 
 class HandedOutLogins(ABC):
-    """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.sign_in."""
+    """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.auth."""
 
     def __init__(self, *, remedy: str) -> None:
         self.remedy = remedy

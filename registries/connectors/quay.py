@@ -21,7 +21,7 @@ from registries.connectors.distribution import DistributionConnector
 from registries.oci.api import ApiAnswer, JsonApi, Params, objects
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, MalformedAnswer, NotARegistry
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 TOKEN_USER = "$oauthtoken"  # noqa: S105  # nosec B105  # the user name by which Quay's registry takes an OAuth token
 PAGE_SIZE = 100  # of tags; more is not given

@@ -1,5 +1,6 @@
 """A Django-free client for registries that speak the OCI distribution API."""
 
+from registries.oci.classify import Verdict, choose_platform, classify, index_images, tag_is_artifact
 from registries.oci.client import DistributionClient
 from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 from registries.oci.endpoint import Endpoint, Origin
@@ -32,7 +33,6 @@ from registries.oci.errors import (
     Unreachable,
     WrongVersion,
 )
-from registries.oci.kinds import Verdict, choose_platform, classify, index_images, tag_is_artifact
 from registries.oci.manifests import (
     Descriptor,
     ImageManifest,
@@ -43,7 +43,7 @@ from registries.oci.manifests import (
     RawManifest,
     parse_manifest,
 )
-from registries.oci.names import Digest, Reference
+from registries.oci.references import Digest, Reference
 
 __all__ = [
     "AccessDenied",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from registries.oci import strict_json
-from registries.oci.answers import Answer, failure, no_registry
 from registries.oci.errors import CredentialsRefused, MalformedAnswer, RedirectRefused, RegistryError
+from registries.oci.responses import Answer, failure, no_registry
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
-    from registries.oci.sign_in import SignIn
+    from registries.oci.auth import SignIn
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from registries.oci.answers import Answer
 from registries.oci.errors import DigestMismatch, MalformedAnswer, TimedOut, Truncated, Unreachable
 from registries.oci.manifests import Descriptor
+from registries.oci.responses import Answer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

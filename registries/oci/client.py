@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
-from registries.oci.answers import Answer, What, failure, no_access, no_registry, storage_refuses
 from registries.oci.api import JsonApi, Scheme
+from registries.oci.auth import Logins, SignIn
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
@@ -29,8 +29,8 @@ from registries.oci.errors import (
 from registries.oci.headers import next_query
 from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
-from registries.oci.names import Digest, is_repository, is_tag, reference_path, repository_path
-from registries.oci.sign_in import Logins, SignIn
+from registries.oci.references import Digest, is_repository, is_tag, reference_path, repository_path
+from registries.oci.responses import Answer, What, failure, no_access, no_registry, storage_refuses
 from registries.oci.transport import Transport
 
 MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")

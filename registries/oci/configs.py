@@ -9,7 +9,7 @@ from typing import Any
 
 from registries.oci import strict_json
 from registries.oci.errors import MalformedAnswer
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 MAX_STEPS = 10_000
 

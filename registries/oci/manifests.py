@@ -12,7 +12,7 @@ from typing import Any
 from registries.oci import media_types, strict_json
 from registries.oci.configs import HistoryStep, ImageConfig
 from registries.oci.errors import MalformedAnswer
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 
 MAX_DESCRIPTORS = 10_000
 MAX_SIZE = 1 << 44  # 16 TiB; the sum over all descriptors still fits 63 bits

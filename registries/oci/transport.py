@@ -14,7 +14,6 @@ import requests
 
 from registries.oci import listing_bounds
 from registries.oci.addresses import AddressGuard, is_forbidden_name, is_global
-from registries.oci.answers import Answer
 from registries.oci.connections import (
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -41,6 +40,7 @@ from registries.oci.errors import (
     Unreachable,
 )
 from registries.oci.failures import translated
+from registries.oci.responses import Answer
 
 USER_AGENT = "Tallyman (container image console)"
 MAX_TRIES = 5

@@ -409,7 +409,7 @@ def test_a_registry_that_holds_the_image_gets_its_results_for_some_hundred_bytes
 def test_the_places_that_are_asked_for_differ_from_layer_to_layer_and_scan_to_scan() -> None:
     descriptor = images.descriptor(TOP.content, TOP.media_type)
     from registries.oci.manifests import Descriptor
-    from registries.oci.names import Digest
+    from registries.oci.references import Digest
 
     blob = Descriptor(descriptor["mediaType"], Digest.parse(descriptor["digest"]), descriptor["size"])
     places = [tuple(holding.begin(blob).places) for _ in range(50)]

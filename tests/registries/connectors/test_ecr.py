@@ -34,7 +34,7 @@ from registries.oci.errors import (
     ServerError,
 )
 from registries.oci.manifests import Descriptor
-from registries.oci.names import Digest
+from registries.oci.references import Digest
 from registries.oci.transport import Transport
 from registries.sync_requests.start import start_sync
 from tests.fakes import images

@@ -26,9 +26,9 @@ from registries.oci import (
     parse_config,
     parse_manifest,
 )
+from registries.oci.auth import _parse_token
 from registries.oci.headers import next_query, parse_challenges
 from registries.oci.manifests import schema1_payload, sniff_media_type
-from registries.oci.sign_in import _parse_token
 from tests.fakes import images
 
 DIGEST = "sha256:" + "a" * 64

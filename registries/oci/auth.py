@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from registries.oci import strict_json
-from registries.oci.answers import Answer, must_be_registry, no_access
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
     AccessDenied,
@@ -28,6 +27,7 @@ from registries.oci.errors import (
 )
 from registries.oci.headers import Challenge, parse_challenges
 from registries.oci.login_guard import LoginGuard, NoGuard
+from registries.oci.responses import Answer, must_be_registry, no_access
 from registries.oci.transport import Transport
 
 DEFAULT_TOKEN_SECONDS = 60
