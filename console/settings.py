@@ -252,7 +252,7 @@ JOB_TICKS: list[str] = [
     "scanning.runs.tick",
     "scanning.schedule.tick",
     "scanning.reach.due",
-    "inventory.trend.tick",
+    "inventory.dashboard.trend.tick",
     "console.db.cached_counts.tick",
 ]
 
@@ -260,7 +260,7 @@ JOB_TICKS: list[str] = [
 # name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
 # without a page is part of the page of one thing.
 LISTINGS: dict[str, dict[str, str]] = {
-    "images": {"declared": "inventory.listings.IMAGES", "page": "inventory:image-list"},
+    "images": {"declared": "inventory.tables.IMAGES", "page": "inventory:image-list"},
     "registries": {"declared": "registries.tables.listings.REGISTRIES", "page": "registries:registry-list"},
     "syncs": {"declared": "registries.tables.listings.SYNCS", "page": "registries:sync-list"},
     "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
@@ -372,7 +372,7 @@ SECURITY: list[str] = [
 # Figures of pages that may take long: name → what counts them. Those that took so many seconds are kept for a while,
 # see console.db.cached_counts.
 KEPT: dict[str, str] = {
-    "overview": "inventory.overview.count",
+    "overview": "inventory.dashboard.figures.count",
     "coverage": "scanning.signals.count",
     "recommended": "scanning.recommended.count",
     "cost-all": "scanning.preview.count_all",
@@ -381,9 +381,9 @@ KEPT: dict[str, str] = {
 KEPT_FROM_SECONDS = 0.02
 
 # Indexes for searches on PostgreSQL, of each app: see console.db.trigram_indexes.
-SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search.INDEXES", "scanning.search.INDEXES"]
+SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search.INDEXES"]
 
-# Functions that tell what stands out about the images, for the strip below the figures: see inventory.overview.signals.
+# Functions that tell what stands out about the images, for the strip below the figures: see inventory.dashboard.figures.signals.
 SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
 COVERAGE = "scanning.coverage"

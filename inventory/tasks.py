@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from console.jobs.runner import work
-from inventory.remove import remove_registry
-from inventory.sync import sync_registry
+from inventory.removal import remove_registry
+from inventory.sync.run import sync_registry
 from registries.models import Removal, SyncRun
 
 

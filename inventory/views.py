@@ -9,9 +9,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.accounts.sign_in import operator
 from console.listing import detail_panel
 from console.listing import views as lists
-from inventory import details, overview, trend
-from inventory.listings import IMAGES
+from inventory import image_detail
+from inventory.dashboard import figures as dashboard_figures
+from inventory.dashboard import trend
 from inventory.models import Image
+from inventory.tables import IMAGES
 from registries.models import Registry
 
 
@@ -19,11 +21,11 @@ from registries.models import Registry
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {
-        "scanning": Image.objects.filter(scan_state__in=overview.ACTIVE).exists(),
+        "scanning": Image.objects.filter(scan_state__in=dashboard_figures.ACTIVE).exists(),
         "has_registries": Registry.objects.present().exists,  # asked where there is no image
     }
     if not lists.is_partial(request, "list"):
-        context |= {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()}
+        context |= {"overview": dashboard_figures.read(), "trend": trend.read(), "signals": dashboard_figures.signals()}
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 
@@ -43,6 +45,6 @@ def image_export(request: HttpRequest) -> HttpResponse:
 @require_GET
 def image(request: HttpRequest, tag_id: int) -> HttpResponse:
     """One image: a page by itself, or in the drawer of a list. ``tab`` says which findings it opens with."""
-    tag = get_object_or_404(details.tags(), pk=tag_id)
-    context = details.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
+    tag = get_object_or_404(image_detail.tags(), pk=tag_id)
+    context = image_detail.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
     return detail_panel.answer(request, page="inventory/image.html", content="inventory/_image.html", context=context)

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.visibility import current, sees
-from inventory import overview
+from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image
 from scanning import database, installed
 from scanning.engines.base import EngineError, RiskCategory
@@ -57,7 +57,7 @@ class Coverage:
 
 def of(image: Image, category: str) -> Coverage:
     """Return what the last scan says about ``category`` of ``image``."""
-    busy = image.scan_state in overview.ACTIVE
+    busy = image.scan_state in dashboard_figures.ACTIVE
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)

@@ -13,7 +13,8 @@ from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.runner import JobRun
-from inventory import sharing, summary
+from inventory import summary
+from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.oci.errors import RegistryError
@@ -58,7 +59,7 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
     scan = run.job
     # Where only its tag is gone, any other one does, and nobody has failed.
     failed = scan.registry_id if scan.tag_id is not None else None
-    tags = sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
+    tags = image_sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
     tags = tags.filter(_allowed(scan), registry__deleting_at=None)
     tags = tags.exclude(registry__connection=Registry.Connection.REFUSED).exclude(registry__refused_login__gt="")
     tag = tags.select_related("manifest__default_manifest").order_by("pk").first()
@@ -74,7 +75,7 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
     except IntegrityError:  # the image is being scanned through that one
         return False
     if failed is not None and error is not None:
-        parted = sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
+        parted = image_sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
         if parted is not None:
             _note_failure(parted, scan, error)
     return True

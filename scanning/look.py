@@ -5,7 +5,7 @@ Trivy looks. Each layer of a registry is looked at by one scan of a machine at a
 waited for, after our own layers and with nothing held. Nobody waits for what is pulled from another registry.
 
 What is known of a layer counts for an image once the image's own registry has shown that it holds the layer: one that
-was pulled from elsewhere is asked for some parts of it, or pulled too. See inventory.holding.
+was pulled from elsewhere is asked for some parts of it, or pulled too. See inventory.content.layer_proof.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import BinaryIO, TypedDict, TypeVar
 from django.utils.translation import gettext_lazy
 
 from console.jobs.runner import JobRun
-from inventory import holding
+from inventory.content import layer_proof
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest
 from registries.oci.errors import NotFound
@@ -107,7 +107,7 @@ class _Fetched:
     """A layer in the store. ``taken`` is None where another scan has pulled it."""
 
     file: StoredFile
-    taken: holding.Taken | None
+    taken: layer_proof.Taken | None
 
 
 class Look:
@@ -141,9 +141,9 @@ class Look:
         self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
         self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
-        self._known: dict[str, holding.Known] = {}  # by digest of the blob: what is stored of it
+        self._known: dict[str, layer_proof.Known] = {}  # by digest of the blob: what is stored of it
         self._holds: set[str] = set()  # digests of blobs that the registry has shown to hold
-        self._shown: dict[str, holding.Pulled] = {}  # by digest: what our pulls have shown and is not written yet
+        self._shown: dict[str, layer_proof.Pulled] = {}  # by digest: what our pulls have shown and is not written yet
         self._noted: set[str] = set()  # diff IDs of layers that Trivy has told of
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
         self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
@@ -235,7 +235,7 @@ class Look:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
         absent = list({layer.digest: layer for layer in self._layers() if layer.digest not in self._files}.values())
         # What a config says is only a claim; a pull has proven it.
-        known_layers = holding.known((layer.digest for layer in absent), registry_id=self._registry_id)
+        known_layers = layer_proof.known((layer.digest for layer in absent), registry_id=self._registry_id)
         self._known |= known_layers
         self._holds |= {digest for digest, each in known_layers.items() if each.held}
         told = {digest: each.diff_id for digest, each in known_layers.items() if each.diff_id}
@@ -299,13 +299,13 @@ class Look:
             if self._diff_id(layer) in known and (file := self._files.pop(layer.digest, None)):
                 self._lease.give_back(file)
 
-    def _note_pulled(self, layer: _Layer, diff_id: str, taken: holding.Taken) -> None:
+    def _note_pulled(self, layer: _Layer, diff_id: str, taken: layer_proof.Taken) -> None:
         self._holds.add(layer.digest)
-        self._shown[layer.digest] = holding.Pulled(diff_id, taken.count, taken.samples)
+        self._shown[layer.digest] = layer_proof.Pulled(diff_id, taken.count, taken.samples)
 
     def _write_shown(self) -> None:
         shown = {self._known[digest].key: pulled for digest, pulled in self._shown.items() if digest in self._known}
-        holding.record_pulled(shown, registry_id=self._registry_id)
+        layer_proof.record_pulled(shown, registry_id=self._registry_id)
         self._shown = {}
 
     def _have_it_shown(self) -> None:
@@ -313,7 +313,7 @@ class Look:
         missing = {layer.digest: layer for layer in self._layers() if layer.digest not in self._holds}
         if not missing:
             return
-        samples = holding.samples_of(missing)
+        samples = layer_proof.samples_of(missing)
         shown: list[int] = []
         with self._threads(PULLS, "ask") as pool:
             asked = {pool.submit(self._ask_for, layer, samples.get(digest)): layer for digest, layer in missing.items()}
@@ -326,7 +326,7 @@ class Look:
                 self._holds.add(layer.digest)
                 if layer.digest in self._known:
                     shown.append(self._known[layer.digest].key)
-        holding.record_held(shown, registry_id=self._registry_id)
+        layer_proof.record_held(shown, registry_id=self._registry_id)
 
     def _ask_for(self, layer: _Layer, samples: bytes | None) -> bool | None:
         """Have the registry show that it holds a layer; None where that lies elsewhere.
@@ -335,7 +335,7 @@ class Look:
         """
         client, repository = self._source.client, self._source.repository
         try:
-            if samples and holding.holds(client, repository, layer.descriptor, samples):
+            if samples and layer_proof.holds(client, repository, layer.descriptor, samples):
                 return True
             with client.blob(repository, layer.descriptor) as blob:
                 while chunk := blob.read(CHUNK):  # verified against the digest at its end
@@ -408,7 +408,7 @@ class Look:
         Runs in a thread of its own and touches no database.
         """
 
-        taken: holding.Taken | None = None
+        taken: layer_proof.Taken | None = None
 
         def progress(pulled: int) -> None:
             self._pulled[layer.digest] = pulled
@@ -416,8 +416,8 @@ class Look:
 
         def open_blob() -> AbstractContextManager[BinaryIO]:
             nonlocal taken
-            taken = holding.begin(layer.descriptor)
-            return holding.taking(self._source.client.blob(self._source.repository, layer.descriptor), taken)
+            taken = layer_proof.begin(layer.descriptor)
+            return layer_proof.taking(self._source.client.blob(self._source.repository, layer.descriptor), taken)
 
         try:
             file = self._lease.get(

@@ -15,8 +15,9 @@ from console.db.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
-from inventory import resolve, summary
+from inventory import summary
 from inventory.models import Image
+from inventory.sync import resolve
 from registries import login_guard, pull_limit
 from registries.client_pool import reading_client
 from registries.clients import RegistryClient

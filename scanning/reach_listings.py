@@ -12,8 +12,8 @@ from console.i18n.lists import listed
 from console.listing import Column, Listing, Needs
 from console.visibility import Seen
 from inventory.filters import ImageFilters
-from inventory.listings import IMAGES, STANDARD
 from inventory.models import Tag
+from inventory.tables import IMAGES, STANDARD
 from scanning import seen
 from scanning.kinds import kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability

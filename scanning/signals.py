@@ -14,8 +14,8 @@ from django.utils.translation import ngettext
 from console.db import cached_counts
 from console.jobs.models import State
 from console.visibility import current
+from inventory.dashboard.figures import Signal
 from inventory.models import Tag
-from inventory.overview import Signal
 from scanning import coverage as looked
 from scanning import rematch
 from scanning.models import CategoryResult, Rematch

@@ -19,7 +19,8 @@ from console.exports import make
 from console.listing import Listing, Page
 from console.listing import views as lists
 from console.listing.registration import declared
-from inventory import build, details
+from inventory import image_detail
+from inventory.build_history import steps as build_history_steps
 from inventory.models import Tag
 from scanning import coverage, listings
 from scanning.build_steps import COLUMNS, StepPage
@@ -79,14 +80,14 @@ def history_export(request: HttpRequest, tag_id: int) -> HttpResponse:
 
 
 def _tag(tag_id: int) -> Tag:
-    return get_object_or_404(details.tags(), pk=tag_id)
+    return get_object_or_404(image_detail.tags(), pk=tag_id)
 
 
 def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -> HttpResponse:
     rows = listing.within_rows(tag.pk)
     path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), lists.chosen_columns(request, listing)
     page = Page(listing, request.GET, chosen=chosen, rows=rows, target=TARGET, path=path)
-    layers = {layer.diff_id: layer for layer in build.layers(tag)}
+    layers = {layer.diff_id: layer for layer in build_history_steps.layers(tag)}
     for row in page.rows:
         diff_ids = (
             [place.diff_id for place in row.variant.places]
@@ -110,7 +111,7 @@ def _answer(request: HttpRequest, tag: Tag, name: str, context: dict[str, Any]) 
             address = f"{reverse('inventory:image', args=[tag.pk])}?{urlencode({'tab': name})}"
             response["HX-Replace-Url"] = f"{address}{state and '&'}{state}"
     else:
-        whole = details.context(tag, tab=name, query=request.GET)
+        whole = image_detail.context(tag, tab=name, query=request.GET)
         response = render(request, "inventory/image.html", {**whole, **context, "panel": "scanning/_tab.html"})
     patch_vary_headers(response, ["HX-Request"])
     return response

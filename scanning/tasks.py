@@ -6,7 +6,7 @@ from console.audit import trail
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
-from inventory.push import look_again
+from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
 from scanning import database, reach, runs, schedule
 from scanning import rematch as rematching

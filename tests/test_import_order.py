@@ -126,13 +126,13 @@ def test_an_import_through_others_is_seen() -> None:
     [
         ("console.jobs.reaper", "inventory.models"),
         ("registries.pull_limit", "scanning"),
-        ("inventory.sync", "scanning.models.scan"),
-        ("inventory.models.content", "inventory.listings"),
+        ("inventory.sync.run", "scanning.models.scan"),
+        ("inventory.models.content", "inventory.tables"),
         ("scanning.models.scan", "scanning.tasks"),
         ("registries.views", "registries.oci.client"),
         ("scanning.views", "scanning.engines.base"),
         ("scanning.schedule", "django_q.models"),
-        ("inventory.listings", "openpyxl"),
+        ("inventory.tables", "openpyxl"),
     ],
 )
 def test_a_forbidden_import_is_seen(module: str, name: str) -> None:

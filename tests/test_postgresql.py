@@ -16,7 +16,7 @@ __all__ = ["postgres_server"]
 ROOT = Path(__file__).parents[1]
 FILES = (
     "tests/console/db/test_schema.py::test_a_database_of_another_age_is_told_with_what_differs_and_what_to_do",
-    "tests/inventory/test_resolve.py",
+    "tests/inventory/sync/test_resolve.py",
     "tests/isolation/test_copies.py::test_two_registries_that_are_scanned_at_once_come_to_one_image",
     "tests/registries/webhooks/test_payloads.py",
     "tests/registries/test_pull_limit_workers.py",

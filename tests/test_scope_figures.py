@@ -23,7 +23,9 @@ from console.jobs.models import Lane, State
 from console.listing import views
 from console.models import Export, Team, User
 from console.visibility import of, within
-from inventory import overview, summary, trend
+from inventory import summary
+from inventory.dashboard import figures as dashboard_figures
+from inventory.dashboard import trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry
 from scanning import reach, runs, schedule, seen, tasks
@@ -141,7 +143,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     fleet: list[Registry], settings: Settings
 ) -> None:
     settings.KEPT_FROM_SECONDS = 0  # those of everybody are kept, and must not be shown
-    assert overview.read().images == Image.objects.count()
+    assert dashboard_figures.read().images == Image.objects.count()
     user = limited(fleet[0], fleet[1])
     other = limited(fleet[0], fleet[1], name="another")
     images = Image.objects.filter(tags__repository__registry__in=fleet[:2]).distinct()
@@ -158,7 +160,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     trend.tick(now=now - timedelta(days=1, hours=1))
     trend.tick(now=now)
     with within(of(user)):
-        figures = overview.read()
+        figures = dashboard_figures.read()
         lines = trend.read()
     assert figures.images == images.count() < Image.objects.count()
     assert (figures.registries, figures.vulnerabilities) == (2, images.count())
@@ -167,7 +169,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     with within(of(other)):
         assert trend.read()["vulnerabilities"].last.value == images.count(), "who sees the same shares the days"
     assert trend.read()["vulnerabilities"].last.value == Image.objects.count()
-    assert overview.read().images == Image.objects.count(), "nobody is shown what was kept for others"
+    assert dashboard_figures.read().images == Image.objects.count(), "nobody is shown what was kept for others"
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:

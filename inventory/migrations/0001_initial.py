@@ -7,7 +7,7 @@ import django.utils.timezone
 from django.db import migrations, models
 
 from console.db import trigram_indexes
-from inventory.search import INDEXES
+from inventory.search_indexes import INDEXES
 
 
 class Migration(migrations.Migration):

@@ -11,8 +11,8 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from inventory.dashboard.trend import Line
 from inventory.models import Image, Tag
-from inventory.trend import Line
 
 register = template.Library()
 

@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from console.db.compiled_queries import Prepared
 from console.jobs.models import FINAL_STATES, Job, Lane, State
 from console.visibility import Scope, ScopedManager, within
-from inventory import sharing, summary
+from inventory import summary
+from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED, IS_SLOW
@@ -195,20 +196,22 @@ class Scan(Job):
         the tags that it was for are gone, it says nothing.
         """
         if to is State.SUCCEEDED and self.proven is not None and not self._knows_less(self.proven):
-            own, self.image_id = self.image_id, sharing.share(self.proven)
+            own, self.image_id = self.image_id, image_sharing.share(self.proven)
             if self.image_id != own:
                 Scan._base_manager.filter(image=own).update(image=self.image_id)
         elif to is State.FAILED and not self.looked:
             shared, own_row = self.image, None
             if self.registry_id is not None:
-                own_row = sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
+                own_row = image_sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
             if own_row is not None:
                 self.image_id = own_row
                 Scan._base_manager.filter(pk=self.pk).update(image=own_row)
                 restore_state(shared.pk)
             else:
                 digest = self.manifest_digest
-                return not sharing.other_tags(shared, registry_id=self.registry_id, manifest_digest=digest).exists()
+                return not image_sharing.other_tags(
+                    shared, registry_id=self.registry_id, manifest_digest=digest
+                ).exists()
         return True
 
     def _knows_less(self, image: Image) -> bool:
@@ -232,7 +235,7 @@ class Scan(Job):
             ended_at=ended,
             registry_id=self.registry_id,
         )
-        if to is State.CANCELLED and sharing.of_several_registries([self.image_id]):
+        if to is State.CANCELLED and image_sharing.of_several_registries([self.image_id]):
             restore_state(self.image_id)
         if to is not State.FAILED:
             return
@@ -264,7 +267,7 @@ class Scan(Job):
         with within(None):
             image_ids = [scan.image_id for scan in jobs]
             summary.record_states(image_ids=image_ids, state=SUMMARY[to])
-            for image_id in sharing.of_several_registries(image_ids):
+            for image_id in image_sharing.of_several_registries(image_ids):
                 restore_state(image_id)
             ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 

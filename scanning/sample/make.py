@@ -435,10 +435,11 @@ class _Maker:
         self._runs.count()
         for registry in registries:
             syncs.record(registry, last=self._synced[registry.pk], rng=self.rng)
-        from inventory import overview, trend
+        from inventory.dashboard import figures as dashboard_figures
+        from inventory.dashboard import trend
 
         trend.tick(now=self.now)
-        figures = overview.read(now=True)
+        figures = dashboard_figures.read(now=True)
         last = Snapshot.objects.order_by("-day").first()
         if last is None:
             return

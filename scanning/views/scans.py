@@ -17,9 +17,11 @@ from console.accounts.sign_in import operator, person
 from console.audit import trail
 from console.db.primary_keys import key, keys
 from console.listing.listing import PAGE_SIZES, SelectionError
-from inventory import details, overview, trend
-from inventory.listings import IMAGES
+from inventory import image_detail
+from inventory.dashboard import figures as dashboard_figures
+from inventory.dashboard import trend
 from inventory.models import Tag
+from inventory.tables import IMAGES
 from scanning import launch
 from scanning import progress as scans
 from scanning.leave import runs_that_want
@@ -102,8 +104,8 @@ def progress(request: HttpRequest) -> HttpResponse:
 def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: bool = False) -> HttpResponse:
     """Render the bar and the cells; with ``answer`` for a page that has done something rather than asked."""
     opened, before = _ids([told.get("drawer", "")]), set(_ids(",".join(told.getlist("live")).split(",")))
-    rows = list(details.tags().filter(pk__in={*ids, *opened}))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in overview.ACTIVE}
+    rows = list(image_detail.tags().filter(pk__in={*ids, *opened}))
+    live = {row.pk for row in rows if row.image and row.image.scan_state in dashboard_figures.ACTIVE}
     bar = scans.read()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)
@@ -116,9 +118,11 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
         **(
-            {"overview": overview.read(), "trend": trend.read(), "signals": overview.signals()} if before - live else {}
+            {"overview": dashboard_figures.read(), "trend": trend.read(), "signals": dashboard_figures.signals()}
+            if before - live
+            else {}
         ),
-        "drawer": details.context(drawer, tab="", query=QueryDict()) if drawer else None,
+        "drawer": image_detail.context(drawer, tab="", query=QueryDict()) if drawer else None,
     }
     return render(request, "scanning/_progress.html", context)
 

@@ -14,8 +14,8 @@ from console.accounts.sign_in import administrator, operator, person
 from console.audit import trail
 from console.db import cached_counts
 from console.listing.listing import SelectionError
-from inventory.listings import IMAGES
 from inventory.models import Tag
+from inventory.tables import IMAGES
 from scanning import choosing, preview, quota, recommended, runs
 from scanning.forms import CATEGORIES, QuotaForm, ScanForm
 from scanning.models import Scope, Selection

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from inventory.listings import IMAGES, RISKS
 from inventory.models import Image
+from inventory.tables import IMAGES, RISKS
 from scanning.sample.make import make
 from tests.people import person
 

@@ -18,7 +18,7 @@ from console import visibility
 from console.jobs.models import State
 from console.models import Team
 from inventory import tasks as inventory_tasks
-from inventory.content import LayerFact, ManifestFact, store
+from inventory.content.store import LayerFact, ManifestFact, store
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import PushEvent, Registry
 from registries.oci.manifests import MAX_SIZE

@@ -21,7 +21,7 @@ from django.urls import reverse
 from console import visibility
 from console.jobs.models import State
 from console.models import Team, User
-from inventory import holding
+from inventory.content import layer_proof
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import Registry
 from scanning import tasks
@@ -396,10 +396,10 @@ def test_a_registry_that_holds_the_image_gets_its_results_for_some_hundred_bytes
     read = shown(world.them, [mirrored])
     assert [mark for mark in MARKS if mark not in read] == ["victim-large"]  # in which nothing was found
     asked = world.theirs_server.requests(blob(TOP.digest), method="GET")
-    assert len(asked) == holding.SAMPLES
+    assert len(asked) == layer_proof.SAMPLES
     for request in asked:
         first, _dash, last = request.headers["range"].removeprefix("bytes=").partition("-")
-        assert int(last) - int(first) + 1 == holding.SAMPLE_BYTES
+        assert int(last) - int(first) + 1 == layer_proof.SAMPLE_BYTES
     assert image_of(mirrored).tags.count() == 2
     world.theirs_server.seen.clear()
     assert scan(mirrored).layers_pulled == 0
@@ -412,9 +412,9 @@ def test_the_places_that_are_asked_for_differ_from_layer_to_layer_and_scan_to_sc
     from registries.oci.references import Digest
 
     blob = Descriptor(descriptor["mediaType"], Digest.parse(descriptor["digest"]), descriptor["size"])
-    places = [tuple(holding.begin(blob).places) for _ in range(50)]
+    places = [tuple(layer_proof.begin(blob).places) for _ in range(50)]
     assert len(set(places)) == 50
-    assert all(0 <= place <= blob.size - holding.SAMPLE_BYTES for some in places for place in some)
+    assert all(0 <= place <= blob.size - layer_proof.SAMPLE_BYTES for some in places for place in some)
 
 
 def test_where_a_registry_gives_no_parts_the_layer_is_read_whole(world: World) -> None:

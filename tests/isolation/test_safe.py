@@ -21,7 +21,7 @@ from django.urls import reverse
 
 from console.jobs.models import State
 from console.models import Team
-from inventory import overview
+from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import database, image_coverage, installed, rematch, tasks
@@ -416,7 +416,7 @@ def test_every_page_and_file_tells_the_same(client: Client, fake: FakeRegistry, 
     for name in ("safe", "partly", "risk"):
         scan(tags[name])
     words = {"safe": "safe", "partly": "partly-scanned", "risk": "at-risk", "unknown": "not-known"}
-    figures = overview.read()
+    figures = dashboard_figures.read()
     counted = (figures.safe, figures.partly_scanned, figures.at_risk, figures.not_known)
     assert counted == (1, 1, 1, 1)
     team = Team.objects.create(name="team of these")

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from console.jobs import broker, runner
 from console.jobs.models import State
-from inventory import holding
+from inventory.content import layer_proof
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import installed, quota, tasks
@@ -145,7 +145,7 @@ def test_a_layer_that_one_registry_has_given_is_read_once_and_another_shows_that
     first, second, third = (scan(tag) for tag in Tag.objects.order_by("name"))
     assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
     asked = other[0].requests(blob(base.digest), method="GET")
-    assert len(asked) == holding.SAMPLES
+    assert len(asked) == layer_proof.SAMPLES
     assert all("range" in request.headers for request in asked)
     assert (third.layers_pulled, third.layers_known, len(read)) == (1, 1, 4)
 

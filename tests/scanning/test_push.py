@@ -10,8 +10,8 @@ from django.db import OperationalError
 
 from console.jobs.configuration import Times
 from console.jobs.models import Lane, State
-from inventory import push
 from inventory.models import Repository, Tag
+from inventory.sync import webhook_events
 from registries.clients import RegistryClient
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
 from registries.models.push_event import EVERYTHING
@@ -208,8 +208,8 @@ def test_the_whole_registry_is_synced_once_the_sync_at_work_has_ended(fake: Fake
 def test_a_registry_that_takes_long_for_an_event_counts_as_slow_and_the_event_ends(
     fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.push.TAG_SECONDS", 1.0)
-    monkeypatch.setattr("inventory.push.SLOW_SECONDS", 0.5)
+    monkeypatch.setattr("inventory.sync.webhook_events.TAG_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.sync.webhook_events.SLOW_SECONDS", 0.5)
     fake.fail(manifests, silence)
     event = report(registry, "team/app", "1.0")
     registry.refresh_from_db()
@@ -277,14 +277,14 @@ def test_a_registry_that_fails_at_a_joined_event_keeps_none_from_the_scan_of_wha
     for tag in ("1.0", "2.0"):
         images.image({"app": tag.encode()}).put(fake, "team/app", tag)
     first, _second = waiting(registry, ("team/app", "1.0"), ("team/app", "2.0"))
-    real = push._of_one
+    real = webhook_events._of_one
 
     def fails_at_the_second(event: PushEvent, client: RegistryClient) -> list[Tag]:
         if event.tag == "2.0":
             raise Unreachable("It broke.", "Try again.")
         return real(event, client)
 
-    monkeypatch.setattr(push, "_of_one", fails_at_the_second)
+    monkeypatch.setattr(webhook_events, "_of_one", fails_at_the_second)
     monkeypatch.setattr(settings, "JOB_TIMES", Times(chain=0, soon=0))
     tasks.push_event(first.pk)
     assert states() == [State.SUCCEEDED, State.QUEUED]

@@ -11,8 +11,8 @@ from django.urls import reverse
 from openpyxl import load_workbook
 
 from console.models import Export, User
-from inventory.listings import IMAGES
 from inventory.models import Tag
+from inventory.tables import IMAGES
 from tests import factories
 from tests.console.listing.test_listing import Cells, agrees
 

@@ -21,8 +21,8 @@ from openpyxl import load_workbook
 
 from console.listing import Listing, Page, listing
 from console.listing.listing import SelectionError
-from inventory.listings import IMAGES
 from inventory.models import Tag
+from inventory.tables import IMAGES
 from scanning.listings import MALWARE, PACKAGES, SENSITIVE, VULNERABILITIES
 from tests import factories
 from tests.people import person

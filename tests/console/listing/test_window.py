@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from console.listing import Listing
-from inventory.listings import IMAGES
 from inventory.models import Tag
+from inventory.tables import IMAGES
 from scanning.models import Scan, ScanRun
 from scanning.run_listings import SCANS
 from tests import factories

@@ -9,7 +9,7 @@ from typing import Self
 
 from django.utils import timezone
 
-from inventory.content import place
+from inventory.content.store import place
 from inventory.models import Manifest, Tag
 
 

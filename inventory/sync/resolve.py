@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
-from inventory.configs import masked, read_config, record_configs
-from inventory.content import LayerFact, ManifestFact, PlatformFact
+from inventory.content.image_config import masked, read_config, record_configs
+from inventory.content.store import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
 from registries.clients import RegistryClient
 from registries.oci.classify import choose_platform, classify, index_images

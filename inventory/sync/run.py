@@ -20,14 +20,14 @@ from django.utils.translation import gettext as _
 from console.db.clock import by_database, database_now
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
-from inventory.configs import read_config, record_given_configs
-from inventory.content import ManifestFact, known_manifests, store
-from inventory.crew import Crew
+from inventory.content.image_config import read_config, record_given_configs
+from inventory.content.store import ManifestFact, known_manifests, store
 from inventory.models import Image, Manifest, Repository, Tag
-from inventory.reading import OF_ITS_OWN, Listing, Look, Reader, batches
-from inventory.record import Seen, Tally, record_tags
-from inventory.resolve import fetch, unreadable
-from inventory.retire import prune, retire_repositories, retire_tags
+from inventory.sync.fetch_pool import Crew
+from inventory.sync.lister import OF_ITS_OWN, Listing, Look, Reader, batches
+from inventory.sync.prune import prune, retire_repositories, retire_tags
+from inventory.sync.resolve import fetch, unreadable
+from inventory.sync.tags import Seen, Tally, record_tags
 from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
 from registries.login_guard import note_refusal, refused

@@ -15,11 +15,11 @@ from typing import TypeVar
 
 from django.utils.translation import gettext as _
 
-from inventory.crew import Crew
 from inventory.models import Repository
-from inventory.names import Names
-from inventory.record import Seen, Tally
-from inventory.troubles import Troubles
+from inventory.sync.fetch_pool import Crew
+from inventory.sync.names import Names
+from inventory.sync.problems import Troubles
+from inventory.sync.tags import Seen, Tally
 from registries.clients import RegistryClient
 from registries.connectors.base import TagRef
 from registries.models import Registry

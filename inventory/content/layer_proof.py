@@ -164,7 +164,7 @@ class _Taking(io.RawIOBase):
 
 
 def _hash(part: bytes | bytearray) -> bytes:
-    return salted_hmac("inventory.holding", bytes(part), algorithm="sha256").digest()
+    return salted_hmac("inventory.content.layer_proof", bytes(part), algorithm="sha256").digest()
 
 
 def _each(values: Mapping[int, object], output: Field[Any, Any]) -> Case:

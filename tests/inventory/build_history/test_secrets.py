@@ -14,8 +14,9 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory import build_secrets, configs
-from inventory.build_secrets import mask
+from inventory.build_history import secrets as build_history_secrets
+from inventory.build_history.secrets import mask
+from inventory.content import image_config
 from registries.oci import configs as oci_configs
 from tests import factories
 from tests.people import person
@@ -141,7 +142,7 @@ ORDINARY = (
 def test_a_secret_is_masked_wherever_a_step_has_it(step: str) -> None:
     for secret in (RAW, "hunter2-Correct.Horse", *TOKENS.values()):
         masked = mask(step.format(secret))
-        inside = secret[build_secrets.FIRST : -build_secrets.LAST]
+        inside = secret[build_history_secrets.FIRST : -build_history_secrets.LAST]
         assert secret not in masked
         assert inside not in masked
         assert not [at for at in range(len(inside) - 5) if inside[at : at + 6] in masked], masked
@@ -152,7 +153,7 @@ def test_a_secret_is_masked_wherever_a_step_has_it(step: str) -> None:
 def test_a_token_of_a_known_form_is_masked_without_a_name(token: str) -> None:
     for step in ("RUN /bin/sh -c do {} now", "{}", 'RUN x "{}"', "RUN x={}", "RUN /bin/sh -c a/{}/b", "ENV X=a,{},b"):
         masked = mask(step.format(token))
-        assert token[build_secrets.FIRST : -build_secrets.LAST] not in masked
+        assert token[build_history_secrets.FIRST : -build_history_secrets.LAST] not in masked
         assert masked.startswith(step.partition("{}")[0])
         assert "***" in masked
 
@@ -189,7 +190,15 @@ def test_no_secret_gets_through_among_other_words(before: list[str], place: str,
 @given(st.lists(WORDS, max_size=30))
 def test_words_without_a_name_of_a_secret_stay(words: list[str]) -> None:
     text = "RUN /bin/sh -c " + " ".join(words)
-    tells = {*build_secrets._ALWAYS, *build_secrets._AT_THE_END, "login", "basic", "digest", "negotiate", "htpasswd"}
+    tells = {
+        *build_history_secrets._ALWAYS,
+        *build_history_secrets._AT_THE_END,
+        "login",
+        "basic",
+        "digest",
+        "negotiate",
+        "htpasswd",
+    }
     assert tells.intersection(words) or mask(text) == text
 
 
@@ -250,7 +259,7 @@ def test_no_raw_value_is_kept() -> None:
             {"created_by": f"RUN curl -H 'Authorization: Bearer {RAW}'", "comment": f"password={RAW}"},
         ],
     }
-    configs.record_configs({image.pk: oci_configs.parse_config(json.dumps(body).encode())})
+    image_config.record_configs({image.pk: oci_configs.parse_config(json.dumps(body).encode())})
     image.refresh_from_db()
     kept = json.dumps(image.history)
     assert RAW[4:-2] not in kept

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from inventory import summary
-from inventory.configs import record_configs
+from inventory.content.image_config import record_configs
 from inventory.models import Image, Layer, Manifest, ManifestLayer, PlatformManifest, Tag
 from registries.oci.configs import ImageConfig
 from registries.oci.manifests import Descriptor, Platform

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from inventory import holding
-from inventory.content import store
+from inventory.content import layer_proof
+from inventory.content.store import store
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
-from inventory.resolve import MAX_FETCHES, fetch, record_config
+from inventory.sync.resolve import MAX_FETCHES, fetch, record_config
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
 from registries.oci.errors import MalformedAnswer, NotFound
@@ -206,8 +206,8 @@ def test_only_a_pull_says_what_a_layer_unpacks_to(
     config["rootfs"]["diff_ids"] = ["sha256:" + "7" * 64]
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [("", False)]
-    pulled = holding.Pulled(layer.diff_id, len(layer.content), b"")
-    holding.record_pulled({Layer.objects.get().pk: pulled}, registry_id=registry.pk)
+    pulled = layer_proof.Pulled(layer.diff_id, len(layer.content), b"")
+    layer_proof.record_pulled({Layer.objects.get().pk: pulled}, registry_id=registry.pk)
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(layer.diff_id, True)]
     assert RegistryLayer.objects.get().registry == registry
@@ -215,7 +215,7 @@ def test_only_a_pull_says_what_a_layer_unpacks_to(
 
 def test_the_size_that_the_first_manifest_claims_gives_way_to_that_of_the_pull(registry: Registry) -> None:
     row = Layer.objects.create(digest="sha256:" + "1" * 64, size=1)
-    holding.record_pulled({row.pk: holding.Pulled("sha256:" + "2" * 64, 4711, b"x")}, registry_id=registry.pk)
+    layer_proof.record_pulled({row.pk: layer_proof.Pulled("sha256:" + "2" * 64, 4711, b"x")}, registry_id=registry.pk)
     row.refresh_from_db()
     assert (row.size, bytes(row.samples or b"")) == (4711, b"x")
 

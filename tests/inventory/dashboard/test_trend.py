@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from inventory import trend
+from inventory.dashboard import trend
 from inventory.models import Snapshot
 from tests import factories
 from tests.people import person

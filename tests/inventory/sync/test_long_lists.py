@@ -14,8 +14,8 @@ from console.jobs.broker import request_cancel
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Repository, Tag
-from inventory.names import Names
-from inventory.retire import retire_tags
+from inventory.sync.names import Names
+from inventory.sync.prune import retire_tags
 from registries.models import Registry, SyncRun
 from registries.oci import listing_bounds
 from registries.sync_requests.start import start_sync
@@ -25,7 +25,7 @@ from tests.console.jobs.conftest import eventually
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Real, catalog, manifests, silence
 from tests.fakes.registry import tags as tag_lists
-from tests.inventory.test_sync import image, names, sync
+from tests.inventory.sync.test_run import image, names, sync
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,7 +95,7 @@ def test_a_tag_list_without_end_makes_the_sync_partial_and_retires_nothing(
 def test_after_a_few_lists_without_end_the_rest_of_the_registry_is_left_for_the_next_sync(
     server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.reading.LONG_LISTS", 2)
+    monkeypatch.setattr("inventory.sync.lister.LONG_LISTS", 2)
     for number in range(120):  # more than repositories are read at a time
         image("one").put(server, f"team/z{number:03}", "1.0")
     for number in range(3):
@@ -156,8 +156,8 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
         return answer
 
     server.fail(tag_lists, signatures)
-    monkeypatch.setattr("inventory.sync.SHIFT_SECONDS", 0)
-    monkeypatch.setattr("inventory.sync.LATE_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.sync.run.SHIFT_SECONDS", 0)
+    monkeypatch.setattr("inventory.sync.run.LATE_SECONDS", 1.0)
     run = sync(registry)
     assert (run.state, run.reason[:21]) == (State.QUEUED, "The registry is large")
     SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)
@@ -176,7 +176,7 @@ def test_names_take_eight_bytes_each_and_tell_what_they_do_not_hold() -> None:
 
 
 def test_tags_that_are_gone_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inventory.retire.KNOWN_AT_ONCE", 3)
+    monkeypatch.setattr("inventory.sync.prune.KNOWN_AT_ONCE", 3)
     lab = factories.registry(name="lab")
     for path in ("team/a", "team/b"):
         for number in range(10):
@@ -191,7 +191,7 @@ def test_tags_that_are_gone_are_found_part_by_part(monkeypatch: pytest.MonkeyPat
 def test_a_list_of_many_parts_is_complete_and_retires_what_is_gone(
     server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.reading.PART", 7)
+    monkeypatch.setattr("inventory.sync.lister.PART", 7)
     made = images.image({"etc/os-release": b"ID=debian\n"})
     for number in range(60):
         made.put(server, "team/app", f"v{number:02}")

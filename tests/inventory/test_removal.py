@@ -78,7 +78,7 @@ def test_a_removal_that_was_broken_off_is_taken_up_where_it_was(monkeypatch: pyt
     registry = factories.registry()
     factories.tag("1", in_=registry)
     with monkeypatch.context() as broken:
-        broken.setattr("inventory.remove.prune", lambda **options: 1 / 0)
+        broken.setattr("inventory.removal.prune", lambda **options: 1 / 0)
         removal = removed(registry)
     assert removal.state == State.FAILED
     assert not Registry.objects.exists()  # only tidying up was left, and the next sync does that too

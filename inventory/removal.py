@@ -11,7 +11,7 @@ from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES
 from console.jobs.runner import JobRun
 from inventory.models import Repository, Tag
-from inventory.retire import forget_registry, prune, retire_repositories
+from inventory.sync.prune import forget_registry, prune, retire_repositories
 from registries.models import Removal, SyncRun
 
 PAUSE = timedelta(seconds=5)

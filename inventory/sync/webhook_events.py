@@ -15,14 +15,14 @@ from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.runner import JobRun
-from inventory.configs import read_config, record_given_configs
-from inventory.content import ManifestFact, known_manifests, store
+from inventory.content.image_config import read_config, record_given_configs
+from inventory.content.store import ManifestFact, known_manifests, store
 from inventory.models import Repository, Tag
-from inventory.names import Names
-from inventory.record import Seen, Tally, record_tags
-from inventory.resolve import fetch
-from inventory.retire import retire_tags
-from inventory.sync import sync_repository
+from inventory.sync.names import Names
+from inventory.sync.prune import retire_tags
+from inventory.sync.resolve import fetch
+from inventory.sync.run import sync_repository
+from inventory.sync.tags import Seen, Tally, record_tags
 from registries.clients import RegistryClient, open_client
 from registries.login_guard import note_refusal, refused
 from registries.models import PushEvent, Registry, SyncRun

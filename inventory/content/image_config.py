@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from inventory import build_secrets
+from inventory.build_history import secrets as build_history_secrets
 from inventory.models import Image, ImageLayer
 from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 
@@ -39,8 +39,8 @@ def _masked(step: HistoryStep) -> HistoryStep:
         return step
     return _Masked(
         created=step.created,
-        created_by=build_secrets.mask(step.created_by),
-        comment=build_secrets.mask(step.comment),
+        created_by=build_history_secrets.mask(step.created_by),
+        comment=build_history_secrets.mask(step.comment),
         author=step.author,
         empty_layer=step.empty_layer,
     )

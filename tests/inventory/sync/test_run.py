@@ -210,7 +210,7 @@ def test_no_transaction_lasts_while_secrets_are_masked(
         within.append(connection.in_atomic_block)
         return text
 
-    monkeypatch.setattr("inventory.build_secrets.mask", slow)
+    monkeypatch.setattr("inventory.build_history.secrets.mask", slow)
     images.image(images.layer({"a": b"1"}), history=[{"created_by": "COPY a"}]).put(server, "team/app", "1.0")
     sync(registry)
     assert Image.objects.get().history
@@ -562,8 +562,8 @@ def test_a_large_sync_makes_way_for_others_and_goes_on(
 ) -> None:
     for number in range(4):
         image(f"{number}").put(server, f"team/app{number}", "1.0")
-    monkeypatch.setattr("inventory.sync.BATCH", 2)
-    monkeypatch.setattr("inventory.sync.SHIFT_SECONDS", -1)
+    monkeypatch.setattr("inventory.sync.run.BATCH", 2)
+    monkeypatch.setattr("inventory.sync.run.SHIFT_SECONDS", -1)
     (run,) = start_sync(registries=[registry]).runs
     turns = 0
     while not run.is_final:

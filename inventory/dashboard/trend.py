@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from django.utils import timezone
 
 from console.visibility import EVERYTHING, key, within
-from inventory import overview
+from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Snapshot
 from registries import visibility as limits
 
@@ -37,7 +37,7 @@ def tick(*, now: datetime | None = None) -> None:
 
 
 def _write(now: datetime) -> None:
-    figures = overview.read(now=True)
+    figures = dashboard_figures.read(now=True)
     known = figures.vulnerabilities is not None
     severities = {share.name: share.count if known else None for share in figures.severities}
     names = ("images", "scanned", "at_risk", "partly_scanned", "safe", "fixable", "malware", "sensitive")

@@ -1,0 +1,1 @@
+"""How an image was built, with the secrets in its steps masked."""

@@ -1,0 +1,1 @@
+"""The figures over Repository images, and their trend."""

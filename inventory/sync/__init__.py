@@ -1,0 +1,1 @@
+"""One sync of one registry: what it lists becomes rows."""
