@@ -247,9 +247,9 @@ JOB_TICKS: list[str] = [
     "registries.cloud_accounts.discovery.due",
     "registries.sync_requests.nightly.due",
     "scanning.daily.tick",
-    "scanning.refused.tick",
+    "scanning.runs.refused_credentials.tick",
     "scanning.rematch.tick",
-    "scanning.runs.tick",
+    "scanning.runs.start.tick",
     "scanning.schedule.tick",
     "scanning.reach.due",
     "inventory.dashboard.trend.tick",
@@ -263,8 +263,8 @@ LISTINGS: dict[str, dict[str, str]] = {
     "images": {"declared": "inventory.tables.IMAGES", "page": "inventory:image-list"},
     "registries": {"declared": "registries.tables.listings.REGISTRIES", "page": "registries:registry-list"},
     "syncs": {"declared": "registries.tables.listings.SYNCS", "page": "registries:sync-list"},
-    "runs": {"declared": "scanning.run_listings.RUNS", "page": "scanning:run-list"},
-    "scans": {"declared": "scanning.run_listings.SCANS", "page": ""},
+    "runs": {"declared": "scanning.runs.tables.RUNS", "page": "scanning:run-list"},
+    "scans": {"declared": "scanning.runs.tables.SCANS", "page": ""},
     "schedules": {"declared": "scanning.schedule_listing.SCHEDULES", "page": "scanning:schedule-list"},
     "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
     "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
@@ -374,9 +374,9 @@ SECURITY: list[str] = [
 KEPT: dict[str, str] = {
     "overview": "inventory.dashboard.figures.count",
     "coverage": "scanning.signals.count",
-    "recommended": "scanning.recommended.count",
-    "cost-all": "scanning.preview.count_all",
-    "cost-recommended": "scanning.preview.count_recommended",
+    "recommended": "scanning.runs.recommended.count",
+    "cost-all": "scanning.runs.estimate.count_all",
+    "cost-recommended": "scanning.runs.estimate.count_recommended",
 }
 KEPT_FROM_SECONDS = 0.02
 

@@ -25,13 +25,14 @@ from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
-from scanning import installed, refused
+from scanning import installed
 from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
 from scanning.hand_over import ask_meanwhile, hand_over
 from scanning.layers import LayerError, StoreFull
 from scanning.look import Look, Seen, Source
 from scanning.models import Scan
+from scanning.runs import refused_credentials
 from scanning.stopping import Stopping
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
@@ -63,15 +64,15 @@ def scan_image(run: JobRun[Scan]) -> None:
                 raise
             until = by_database(error.retry_at)
             if isinstance(error, AccountLocked) and scan.registry is not None:
-                refused.hold_back(scan.registry, until=until, reason=error.reason)
+                refused_credentials.hold_back(scan.registry, until=until, reason=error.reason)
             ask_meanwhile(run, until=until)
             run.postpone(until=until, reason=error.reason)
         except CredentialsRefused as error:
             hand_over(run, error)
             if scan.registry is None or not Registry.objects.filter(IS_REFUSED, pk=scan.registry.pk).exists():
                 raise  # nothing would keep it from being tried again
-            refused.mark(scan.registry)
-            run.postpone(until=database_now(), reason=refused.WAITING)
+            refused_credentials.mark(scan.registry)
+            run.postpone(until=database_now(), reason=refused_credentials.WAITING)
         except StoreFull as error:  # no fault of the registry
             if not error.waits:
                 raise

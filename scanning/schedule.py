@@ -26,7 +26,7 @@ from inventory.models import Tag
 from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
 from scanning.models.selection import put_in
-from scanning.runs import start_run
+from scanning.runs.start import start_run
 
 log = logging.getLogger(__name__)
 

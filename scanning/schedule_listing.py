@@ -17,9 +17,9 @@ from console.i18n.lists import listed
 from console.listing import AnyCondition, AnyOf, Column, Listing, ListingFilterSet, Needs
 from console.visibility import current
 from inventory.models import Tag
-from scanning.forms import CATEGORIES
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope
-from scanning.run_listings import as_seen, result_label, result_of
+from scanning.runs.forms import CATEGORIES
+from scanning.runs.tables import as_seen, result_label, result_of
 
 
 @dataclass(frozen=True)

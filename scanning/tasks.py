@@ -8,11 +8,12 @@ from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
 from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import database, reach, runs, schedule
+from scanning import database, reach, schedule
 from scanning import rematch as rematching
-from scanning.launch import launch
 from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
 from scanning.pipeline import scan_image
+from scanning.runs import start as runs_start
+from scanning.runs.launch import launch
 
 
 def scan(scan_id: int) -> None:
@@ -22,7 +23,7 @@ def scan(scan_id: int) -> None:
 
 def run(run_id: int) -> None:
     """Queue the scans of the best queued run."""
-    work(ScanRun, run_id, runs.work_off)
+    work(ScanRun, run_id, runs_start.work_off)
 
 
 def fire(schedule_id: int) -> None:

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inventory.models import Image
-from scanning.launch import launch
 from scanning.models import ScanSchedule, Vulnerability
+from scanning.runs.launch import launch
 from scanning.sample.make import make
 from tests import factories
 from tests.pages import addresses

@@ -22,7 +22,7 @@ FILES = (
     "tests/registries/test_pull_limit_workers.py",
     "tests/registries/test_login_guard.py",
     "tests/scanning/test_lanes.py",
-    "tests/scanning/test_leave.py",
+    "tests/scanning/runs/test_cancel.py",
     "tests/scanning/test_rematch.py",
     "tests/scanning/test_settings_page.py",
     "tests/test_odd_values.py::test_a_stranger_with_odd_values_gets_no_error",

@@ -28,7 +28,7 @@ from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry
-from scanning import reach, runs, schedule, seen, tasks
+from scanning import reach, schedule, seen, tasks
 from scanning.models import (
     Firing,
     ImagePackage,
@@ -41,6 +41,7 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.run import Scope
+from scanning.runs import start as runs_start
 from scanning.sample.make import make
 from tests import factories
 from tests.people import person
@@ -173,7 +174,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:
-    run = runs.start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
+    run = runs_start.start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
     assert run.images == len(tags)
     return run
 

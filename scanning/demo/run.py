@@ -25,7 +25,7 @@ from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning import database
 from scanning.demo.registry_server import RegistryServer
-from scanning.launch import launch
+from scanning.runs.launch import launch
 
 REGISTRY, ADMINISTRATOR = "Sample registry", "admin"
 GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next start

@@ -11,10 +11,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from scanning import progress, rematch, run_listings
+from scanning import rematch
 from scanning.models import Rematch, ScanRun
 from scanning.models.packages import SeverityRank
-from scanning.recommended import Reason
+from scanning.runs import progress
+from scanning.runs import tables as runs_tables
+from scanning.runs.recommended import Reason
 
 register = template.Library()
 
@@ -38,13 +40,13 @@ def reason(tag: Any) -> str:
 @register.filter
 def run_result(run: ScanRun) -> str:
     """Return the word for where a run stands."""
-    return run_listings.result_of(run)
+    return runs_tables.result_of(run)
 
 
 @register.filter
 def run_label(run: ScanRun) -> str:
     """Return where a run stands, in words."""
-    return run_listings.result_label(run)
+    return runs_tables.result_label(run)
 
 
 @register.filter
@@ -52,8 +54,8 @@ def run_left(run: ScanRun) -> str:
     """Return how far a run is and how long it still takes, "" where it is over."""
     if run.is_over:
         return ""
-    told = _("%(n)s of %(of)s") % {"n": f"{run_listings.ended(run):,}", "of": f"{run.images:,}"}
-    remaining = run_listings.remaining(run)
+    told = _("%(n)s of %(of)s") % {"n": f"{runs_tables.ended(run):,}", "of": f"{run.images:,}"}
+    remaining = runs_tables.remaining(run)
     return told if remaining is None else f"{told}, {progress.left(remaining)}"
 
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods
 from console.accounts.sign_in import operator, person
 from console.db.primary_keys import keys
 from inventory.models import Tag
-from scanning import choosing
 from scanning.models import Selection
+from scanning.runs import image_picker
 
 
 @require_http_methods(["GET", "POST"])
@@ -24,12 +24,14 @@ def chooser(request: HttpRequest, pk: int) -> HttpResponse:
     params = request.POST if request.method == "POST" else request.GET
     if request.method == "POST":
         _move(request, selection)
-    state = {f"{side}-{name}": params.get(f"{side}-{name}", "") for side in choosing.SIDES for name in ("q", "page")}
-    for side in choosing.SIDES:  # another search begins with its first page
+    state = {
+        f"{side}-{name}": params.get(f"{side}-{name}", "") for side in image_picker.SIDES for name in ("q", "page")
+    }
+    for side in image_picker.SIDES:  # another search begins with its first page
         if params.get(f"{side}-was", state[f"{side}-q"]) != state[f"{side}-q"]:
             state[f"{side}-page"] = ""
     if getattr(request, "htmx", None):
-        context = {"chooser": choosing.read(selection, state), "back": params.get("back", "")}
+        context = {"chooser": image_picker.read(selection, state), "back": params.get("back", "")}
         response = render(request, "scanning/_chooser.html", context)
         if request.POST.get("move"):
             response["HX-Trigger-After-Settle"] = "chosen"
@@ -47,10 +49,10 @@ def _move(request: HttpRequest, selection: Selection) -> None:
         return
     side = "left" if direction == "right" else "right"
     if request.POST.get("all") or request.GET.get("all"):
-        rows = choosing.matching(selection, side, request.POST.get(f"{side}-q", ""))
+        rows = image_picker.matching(selection, side, request.POST.get(f"{side}-q", ""))
     else:
         ids = keys(request.POST.getlist("ids"))
-        rows = Tag.objects.filter(pk__in=ids[: choosing.PAGE * 2])
+        rows = Tag.objects.filter(pk__in=ids[: image_picker.PAGE * 2])
     if direction == "right":
         selection.add(rows)
     else:

@@ -21,9 +21,10 @@ from console.listing import views as lists
 from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
 from inventory.models import Tag
-from scanning import progress, runs
 from scanning.models import ScanRun, Scope
-from scanning.run_listings import RUNS, SCANS, as_seen, categories_of, result_label, result_of, started_by
+from scanning.runs import progress
+from scanning.runs import start as runs_start
+from scanning.runs.tables import RUNS, SCANS, as_seen, categories_of, result_label, result_of, started_by
 from scanning.views.started import say_started
 
 
@@ -98,7 +99,7 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     if found.is_over:
         messages.info(request, _("This run is over already."))
         return redirect("scanning:run", pk=pk)
-    left = runs.cancel_run(found)
+    left = runs_start.cancel_run(found)
     trail.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
     told = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", left.cancelled)
     text = told % {"n": f"{left.cancelled:,}"}
@@ -115,7 +116,7 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Scan again the images of a run whose scans have failed, for the same categories."""
     found = get_object_or_404(ScanRun, pk=pk)
     failed = found.scans.filter(state=State.FAILED).values("image")
-    again = runs.start_run(
+    again = runs_start.start_run(
         scope=Scope.CHOSEN,
         tag_ids=Tag.objects.filter(image__in=failed),
         categories=found.categories,

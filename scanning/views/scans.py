@@ -22,10 +22,10 @@ from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
 from inventory.models import Tag
 from inventory.tables import IMAGES
-from scanning import launch
-from scanning import progress as scans
-from scanning.leave import runs_that_want
 from scanning.models import Scan
+from scanning.runs import launch
+from scanning.runs import progress as scans
+from scanning.runs.cancel import runs_that_want
 from scanning.views.started import say_started
 
 

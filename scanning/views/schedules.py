@@ -18,10 +18,11 @@ from console.db import cached_counts
 from console.listing import views as lists
 from console.pages import undo
 from inventory.models import Tag
-from scanning import choosing, due, schedule, schedule_undo
-from scanning.forms import ScheduleForm
+from scanning import due, schedule, schedule_undo
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
-from scanning.run_listings import as_seen
+from scanning.runs import image_picker
+from scanning.runs.forms import ScheduleForm
+from scanning.runs.tables import as_seen
 from scanning.schedule_listing import SCHEDULES, with_last
 from scanning.views.settings import reasons
 from scanning.views.started import say_started
@@ -138,7 +139,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
         selection = _selection(request, found)
         if not keep:
             selection.replace(found.chosen.all() if found.pk else Tag.objects.none())
-        context["chooser"] = choosing.read(selection, request.GET.dict())
+        context["chooser"] = image_picker.read(selection, request.GET.dict())
     return render(request, "scanning/schedule.html", context, status=422 if form.errors else 200)
 
 
@@ -153,7 +154,7 @@ def _firings(found: ScanSchedule) -> list[Firing]:
 
 
 def _selection(request: HttpRequest, found: ScanSchedule) -> Selection:
-    return choosing.selection_of(person(request), f"schedule-{found.pk or 'new'}")
+    return image_picker.selection_of(person(request), f"schedule-{found.pk or 'new'}")
 
 
 def _described(found: ScanSchedule) -> dict[str, object]:

@@ -16,9 +16,11 @@ from console.db import cached_counts
 from console.listing.listing import SelectionError
 from inventory.models import Tag
 from inventory.tables import IMAGES
-from scanning import choosing, preview, quota, recommended, runs
-from scanning.forms import CATEGORIES, QuotaForm, ScanForm
 from scanning.models import Scope, Selection
+from scanning.runs import estimate as runs_estimate
+from scanning.runs import image_picker, quota, recommended
+from scanning.runs import start as runs_start
+from scanning.runs.forms import CATEGORIES, QuotaForm, ScanForm
 from scanning.views.started import say_started
 
 PURPOSE = "scan"
@@ -28,7 +30,7 @@ PURPOSE = "scan"
 @operator
 def settings(request: HttpRequest) -> HttpResponse:
     """Show the settings, or start the scan that they describe. ``show`` only shows anew, for a page without scripts."""
-    selection = choosing.selection_of(person(request), PURPOSE)
+    selection = image_picker.selection_of(person(request), PURPOSE)
     if request.method == "POST" and "show" not in request.POST:
         form = ScanForm(request.POST)
         if form.is_valid() and _may_start(form, selection):
@@ -42,7 +44,7 @@ def settings(request: HttpRequest) -> HttpResponse:
         "form": form,
         "recommended": reasons(),
         "everything": cached_counts.read("overview").values["tags"],
-        "chooser": choosing.read(selection, request.GET.dict()),
+        "chooser": image_picker.read(selection, request.GET.dict()),
         "back": reverse("scanning:settings"),
         "cost": _cost(form, selection) if request.method == "POST" else None,
     }
@@ -53,7 +55,7 @@ def settings(request: HttpRequest) -> HttpResponse:
 @operator
 def cost(request: HttpRequest) -> HttpResponse:
     """What the scan takes that the form describes now."""
-    selection = choosing.selection_of(person(request), PURPOSE)
+    selection = image_picker.selection_of(person(request), PURPOSE)
     form = ScanForm(request.GET)
     return render(request, "scanning/_cost.html", {"form": form, "cost": _cost(form, selection), "fresh": True})
 
@@ -68,7 +70,7 @@ def select(request: HttpRequest) -> HttpResponse:
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return redirect(f"{reverse('inventory:image-list')}?{view.urlencode()}")
-    choosing.selection_of(person(request), PURPOSE).replace(rows)
+    image_picker.selection_of(person(request), PURPOSE).replace(rows)
     return redirect(f"{reverse('scanning:settings')}?scope={Scope.CHOSEN.value}")
 
 
@@ -110,7 +112,7 @@ def _may_start(form: ScanForm, selection: Selection) -> bool:
 
 def _start(request: HttpRequest, form: ScanForm, selection: Selection) -> HttpResponse:
     scope = Scope(form.cleaned_data["scope"])
-    run = runs.start_run(
+    run = runs_start.start_run(
         scope=scope,
         tag_ids=selection.chosen(),
         categories=form.cleaned_data["categories"],
@@ -130,11 +132,11 @@ def reasons() -> list[tuple[str, int]]:
     return [(str(reason.label), number) for reason, number in recommended.counts().items() if number]
 
 
-def _cost(form: ScanForm, selection: Selection) -> preview.Cost | None:
+def _cost(form: ScanForm, selection: Selection) -> runs_estimate.Cost | None:
     """Return what the form describes takes, None where it cannot be told."""
     categories = [name for name in form["categories"].value() or () if name in CATEGORIES]
     scope = form["scope"].value()
     if scope not in Scope.values or not categories:
         return None
-    kept_as = preview.KEPT_AS.get(scope, "")
-    return preview.cost(tags_of(scope, selection), categories=categories, kept_as=kept_as)
+    kept_as = runs_estimate.KEPT_AS.get(scope, "")
+    return runs_estimate.cost(tags_of(scope, selection), categories=categories, kept_as=kept_as)

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from console.i18n.messages import tell
 from console.pages import toasts
 from scanning.models import ScanRun
-from scanning.queueing import ALREADY, Skipped
+from scanning.runs.enqueue import ALREADY, Skipped
 
 SHOWN = 80  # characters of an address; a header of the answer holds them all
 NAMED = 3  # skipped images with a link each; of more, one leads to all of them

@@ -95,8 +95,8 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning import database
-    from scanning.launch import cancel, launch
     from scanning.models import Scan
+    from scanning.runs.launch import cancel, launch
 
     database.install_demo()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]

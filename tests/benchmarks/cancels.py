@@ -52,8 +52,8 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning import database
-    from scanning.launch import cancel, launch
     from scanning.models import Scan
+    from scanning.runs.launch import cancel, launch
 
     database.install_demo()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs

@@ -93,8 +93,8 @@ def _ours(
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.engines.base import RiskCategory
-    from scanning.launch import launch
     from scanning.models import MalwareFinding, Scan, SecretFinding
+    from scanning.runs.launch import launch
 
     registry = Registry(name="fleet", address=server.url, username=USER, ca_bundle=bundle)
     registry.set_password(PASSWORD)

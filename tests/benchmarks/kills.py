@@ -54,8 +54,8 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from registries.sync_requests.start import start_sync
     from scanning import database
     from scanning import tasks as scanning_tasks
-    from scanning.launch import launch
     from scanning.models import CategoryResult, MalwareFinding, Scan
+    from scanning.runs.launch import launch
 
     database.install_demo()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs

@@ -46,7 +46,7 @@ tasks.sync(run.pk)
 LAUNCH = """
 from console.jobs.models import Lane
 from inventory.models import Tag
-from scanning.launch import launch
+from scanning.runs.launch import launch
 tags = Tag.objects.values_list("pk", flat=True)
 launch(tag_ids=tags, requested_by=None, lane=Lane.SCHEDULE)
 """

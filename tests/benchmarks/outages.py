@@ -140,8 +140,8 @@ class _Outages:
         from inventory.models import Tag
         from registries.models import Registry
         from registries.sync_requests.start import start_sync
-        from scanning.launch import launch
         from scanning.models import Scan
+        from scanning.runs.launch import launch
 
         names = []
         for _image in range(count):

@@ -107,13 +107,13 @@ def walk(tags: int) -> None:
     from django.urls import reverse
 
     from console.models import User
-    from scanning import choosing
+    from scanning.runs import image_picker
 
     user = User.objects.create_user("ines", role="operator")
     client = Client(headers={"HX-Request": "true"})
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     page, cost = reverse("scanning:settings"), reverse("scanning:cost")
-    lists = reverse("scanning:chooser", args=[choosing.selection_of(user, "scan").pk])
+    lists = reverse("scanning:chooser", args=[image_picker.selection_of(user, "scan").pk])
     form = {"categories": ["vulnerabilities", "sensitive", "malware"], "timeout": "30"}
     client.get(page)
     print(f"{tags:,} tags")

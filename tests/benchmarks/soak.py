@@ -93,8 +93,8 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from registries.models import Registry, SyncRun
     from registries.sync_requests.start import start_sync
     from scanning import database
-    from scanning.launch import cancel, launch
     from scanning.models import Scan
+    from scanning.runs.launch import cancel, launch
 
     database.install_demo()
     registry = Registry.objects.create(name="soak", address=fake.url)

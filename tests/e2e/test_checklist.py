@@ -15,9 +15,9 @@ from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import User
 from inventory.models import Image, Tag
-from scanning.launch import launch
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
+from scanning.runs.launch import launch
 from tests import factories
 from tests.people import PASSWORD, person
 

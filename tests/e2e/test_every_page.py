@@ -17,8 +17,8 @@ from console.jobs.state import advance
 from console.models import Export, SavedView, User
 from inventory.models import Tag
 from scanning import schedule
-from scanning.launch import launch
 from scanning.models import Scan, ScanSchedule
+from scanning.runs.launch import launch
 from scanning.sample.make import make
 from tests.e2e.judge import LOADED, Judge
 from tests.pages import addresses

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from console.jobs.models import State
 from console.models import User
 from inventory.models import Image, Tag
-from scanning.launch import launch
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
+from scanning.runs.launch import launch
 from tests import factories
 from tests.e2e.judge import LOADED
 

@@ -12,7 +12,7 @@ from console.jobs.state import advance
 from console.models import User
 from inventory.models import Tag
 from scanning.models import Scan, ScanRun, Scope
-from scanning.runs import start_run
+from scanning.runs.start import start_run
 from tests import factories
 
 NETWORK = "The registry lab did not answer."

@@ -10,7 +10,7 @@ from inventory.models import Tag
 from scanning import reach
 from scanning.models import Package, Scope
 from scanning.models.packages import SeverityRank
-from scanning.runs import start_run
+from scanning.runs.start import start_run
 from tests import factories
 
 

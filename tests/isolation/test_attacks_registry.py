@@ -26,12 +26,13 @@ from registries.oci.transport import Transport
 from registries.removal import request_removal
 from registries.webhooks.ingest import take_up
 from registries.webhooks.payloads import Change
-from scanning import refused, tasks
+from scanning import tasks
 from scanning.demo.registry_server import Answer
 from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
-from scanning.launch import cancel, launch
 from scanning.models import CategoryResult, Scan
 from scanning.record import record_packages
+from scanning.runs import refused_credentials
+from scanning.runs.launch import cancel, launch
 from tests import factories
 from tests.fakes import images
 from tests.fakes.registry import Body, Redirect, Status, blob, rate_limited
@@ -363,7 +364,7 @@ def _launched(user: Any, tag: Tag) -> Scan:
 def test_why_a_scan_through_another_registry_waits_is_not_said_to_us(world: World, mirrored: Tag) -> None:
     _launched(world.them, mirrored)
     _launched(world.us, world.tag)
-    refused.hold_back(world.theirs, until=timezone.now(), reason="theirs.example has locked the account")
+    refused_credentials.hold_back(world.theirs, until=timezone.now(), reason="theirs.example has locked the account")
     assert "theirs.example" not in unescape(shown(world.us, [world.tag]))
 
 

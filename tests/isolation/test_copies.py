@@ -25,9 +25,9 @@ from inventory.content import layer_proof
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import Registry
 from scanning import tasks
-from scanning.launch import cancel, launch
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, PackageVulnerability, Scan, SecretFinding
-from scanning.recommended import recommended
+from scanning.runs.launch import cancel, launch
+from scanning.runs.recommended import recommended
 from tests.fakes import images
 from tests.fakes.registry import Answer, Body, FakeRegistry, Fault, Headers, Real, Request, Route, Status, blob, blobs
 from tests.people import person

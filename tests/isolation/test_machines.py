@@ -33,7 +33,7 @@ tasks.sync(run.pk)
 """
 LAUNCH = """
 from inventory.models import Tag
-from scanning.launch import launch
+from scanning.runs.launch import launch
 launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
 """
 NEWER = """

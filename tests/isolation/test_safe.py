@@ -27,8 +27,8 @@ from registries.models import Registry
 from scanning import database, image_coverage, installed, rematch, tasks
 from scanning.demo.database import build_demo_database
 from scanning.engines import bbolt, bbolt_write, trivy_command
-from scanning.launch import cancel, launch
 from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability
+from scanning.runs.launch import cancel, launch
 from tests import people
 from tests.fakes import images, rpmdb
 from tests.fakes.registry import FakeRegistry, Status, blob, blobs, manifests

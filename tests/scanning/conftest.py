@@ -15,8 +15,8 @@ from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning import database, tasks
 from scanning.demo.database import build_demo_database
-from scanning.launch import launch
 from scanning.models import Scan
+from scanning.runs.launch import launch
 from tests.fakes.registry import FakeRegistry
 
 

@@ -23,7 +23,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
 from scanning import database
-from scanning.launch import launch
+from scanning.runs.launch import launch
 database.install_demo()
 for name, url, limit in {registries!r}:
     registry = Registry.objects.create(name=name, address=url, limit=limit)
@@ -32,7 +32,7 @@ for name, url, limit in {registries!r}:
 """
 QUEUE = """
 from inventory.models import Tag
-from scanning.launch import launch
+from scanning.runs.launch import launch
 for name in {names!r}:
     tags = Tag.objects.filter(repository__registry__name=name).values_list("pk", flat=True)
     launch(tag_ids=tags, requested_by=None, lane=30, categories=["malware"])

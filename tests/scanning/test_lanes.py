@@ -20,9 +20,9 @@ from console.jobs.slots import place
 from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks
-from scanning.launch import launch
 from scanning.models import Scan, Stage
-from scanning.queueing import PROMPT
+from scanning.runs.enqueue import PROMPT
+from scanning.runs.launch import launch
 from tests import factories
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import sync

@@ -20,11 +20,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCAN = "SELECT state, stage, progress_done, progress_total, reason, attempt FROM scanning_scan ORDER BY id DESC LIMIT 1"
 CANCEL_SECONDS = 3
-IMPORTS = "from inventory.models import Tag\nfrom scanning.launch import cancel, launch\n"
+IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.launch import cancel, launch\n"
 CANCEL = IMPORTS + "cancel()"
 AGAIN = IMPORTS + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)"
 CANCEL_THE_FIRST_RUN = """
-from scanning import runs
+from scanning.runs.start import start as runs
 from scanning.models import ScanRun
 assert runs.cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
 """

@@ -17,11 +17,12 @@ from console.jobs.models import State
 from inventory.content import layer_proof
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import installed, quota, tasks
+from scanning import installed, tasks
 from scanning.engines.base import Check, LayerReport
 from scanning.engines.yara import Yara
-from scanning.launch import launch
 from scanning.models import LayerEvidence, MalwareFinding, Scan
+from scanning.runs import quota
+from scanning.runs.launch import launch
 from tests.fakes import images
 from tests.fakes.registry import Drip, FakeRegistry, blob
 from tests.scanning.conftest import layer_files, scan, sync

@@ -20,8 +20,8 @@ from registries.sync_requests.start import start_sync
 from registries.webhooks.ingest import take_up
 from registries.webhooks.payloads import MOST_CHANGES, Change
 from scanning import tasks
-from scanning.launch import launch
 from scanning.models import Scan, ScanRun
+from scanning.runs.launch import launch
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, manifests, silence
 from tests.scanning.conftest import sync

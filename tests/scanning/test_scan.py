@@ -17,7 +17,6 @@ from registries.pull_limit import WINDOW
 from scanning import installed, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.caged import Caged
-from scanning.launch import launch
 from scanning.models import (
     CategoryResult,
     ImagePackage,
@@ -26,6 +25,7 @@ from scanning.models import (
     Scan,
     SecretFinding,
 )
+from scanning.runs.launch import launch
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests, rate_limited
 from tests.scanning.conftest import image_of, layer_files, scan, sync, work_off

@@ -19,10 +19,12 @@ from console.jobs.models import State
 from console.models import AuditEvent, Team, User
 from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
-from scanning import choosing, installed, preview, quota, recommended
+from scanning import installed
 from scanning.engines.clamav import ClamAv
 from scanning.models import LayerEvidence, Scan, ScanRun, Selection
-from scanning.runs import AT_ONCE
+from scanning.runs import estimate as runs_estimate
+from scanning.runs import image_picker, quota, recommended
+from scanning.runs.start import AT_ONCE
 from tests import factories
 from tests.people import person
 from tests.scanning.test_clamav import answering
@@ -42,7 +44,7 @@ def somebody(client: Client) -> User:
 
 
 def selection(user: User) -> Selection:
-    return choosing.selection_of(user, "scan")
+    return image_picker.selection_of(user, "scan")
 
 
 def shown(html: str, side: str) -> list[int]:
@@ -72,7 +74,7 @@ def test_all_that_a_search_finds_move_at_once_and_each_list_has_a_search_of_its_
     factories.tag("other", path="else/where")
     url = reverse("scanning:chooser", args=[selection(somebody).pk])
     html = client.get(url, {"left-q": "team/api"}, headers=HTMX).content.decode()
-    assert len(shown(html, "left")) == choosing.PAGE
+    assert len(shown(html, "left")) == image_picker.PAGE
     html = client.post(url, {"move": "right", "all": "1", "left-q": "team/api"}, headers=HTMX).content.decode()
     assert set(selection(somebody).tags.all()) == set(wanted)
     html = client.get(url, {"right-q": "v59", "left-q": ""}, headers=HTMX).content.decode()
@@ -81,13 +83,13 @@ def test_all_that_a_search_finds_move_at_once_and_each_list_has_a_search_of_its_
 
 
 def test_lists_have_pages_and_a_new_search_begins_with_the_first(client: Client, somebody: User) -> None:
-    for index in range(choosing.PAGE + 3):
+    for index in range(image_picker.PAGE + 3):
         factories.tag(f"v{index:02}", path="team/api")
     url = reverse("scanning:chooser", args=[selection(somebody).pk])
     html = client.get(url, {"left-page": "2"}, headers=HTMX).content.decode()
     assert len(shown(html, "left")) == 3
     html = client.get(url, {"left-page": "2", "left-was": "", "left-q": "api"}, headers=HTMX).content.decode()
-    assert len(shown(html, "left")) == choosing.PAGE
+    assert len(shown(html, "left")) == image_picker.PAGE
     for nonsense in ("0", "-1", "99999999999999", "x"):
         assert client.get(url, {"left-page": nonsense}, headers=HTMX).status_code == 200
 
@@ -102,7 +104,7 @@ def test_without_scripts_one_comes_back_to_the_page(client: Client, somebody: Us
 
 
 def test_nobody_moves_what_somebody_else_chooses(client: Client, somebody: User) -> None:
-    other = choosing.selection_of(person("administrator"), "scan")
+    other = image_picker.selection_of(person("administrator"), "scan")
     assert client.post(reverse("scanning:chooser", args=[other.pk]), {"move": "right"}).status_code == 404
 
 
@@ -238,18 +240,18 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monk
     known = Layer.objects.get(diff_id=shared.image_layers.get(position=0).diff_id)
     yara = installed.yara()
     LayerEvidence.objects.create(diff_id=known.diff_id, engine=yara.name, engine_version=yara.version())
-    found = preview.cost(Tag.objects.all(), categories=["malware"])
+    found = runs_estimate.cost(Tag.objects.all(), categories=["malware"])
     assert (found.tags, found.left_out, found.images) == (4, 1, 2)
     assert (found.layers, found.layers_known, found.to_pull) == (3, 0, 4000), "a diff ID that no pull has proven"
     Layer.objects.update(verified=True)
-    found = preview.cost(Tag.objects.all(), categories=["malware"])
+    found = runs_estimate.cost(Tag.objects.all(), categories=["malware"])
     assert (found.layers_known, found.to_pull) == (1, 3000)
-    assert preview.cost(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
+    assert runs_estimate.cost(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
     for address in answering(b"1: ClamAV 1.4.6\0"):
         engines = yara, ClamAv(address=address, max_file_bytes=1)
         monkeypatch.setattr(installed, "malware", lambda engines=engines: engines)
-        assert preview.cost(Tag.objects.all(), categories=["malware"]).layers_known == 0, "nor has ClamAV"
-    assert preview.cost(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
+        assert runs_estimate.cost(Tag.objects.all(), categories=["malware"]).layers_known == 0, "nor has ClamAV"
+    assert runs_estimate.cost(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
 
 
 @pytest.mark.parametrize("categories", [["malware"], ["vulnerabilities"], ["sensitive"], ["sensitive", "malware"], ALL])
@@ -270,9 +272,11 @@ def test_kept_figures_of_a_whole_scope_are_those_that_counting_gives(
         for name, version in list(engines.items())[: number % 3]:
             LayerEvidence.objects.get_or_create(diff_id=layer.diff_id, engine=name, engine_version=version)
     tags = Tag.objects.all() if scope == "all" else recommended.recommended()
-    counted = preview.cost(tags, categories=categories)
-    monkeypatch.setattr(preview, "FEW", 1)  # as of more images than are looked up one by one
-    first, again = (preview.cost(tags, categories=categories, kept_as=preview.KEPT_AS[scope]) for _n in range(2))
+    counted = runs_estimate.cost(tags, categories=categories)
+    monkeypatch.setattr(runs_estimate, "FEW", 1)  # as of more images than are looked up one by one
+    first, again = (
+        runs_estimate.cost(tags, categories=categories, kept_as=runs_estimate.KEPT_AS[scope]) for _n in range(2)
+    )
     assert first.counted_at is None
     assert again.counted_at is not None
     for each in (first, again):
@@ -315,7 +319,7 @@ def test_the_preview_says_what_the_limits_make_of_it() -> None:
         factories.tag(f"v{index}", in_=fast)
     for minutes in (50, 20):
         PullUnit.objects.create(registry=slow, image_id=factories.digest(), taken_at=now - timedelta(minutes=minutes))
-    found = preview.cost(Tag.objects.all(), categories=ALL, now=now)
+    found = runs_estimate.cost(Tag.objects.all(), categories=ALL, now=now)
     (wait,) = found.waits
     assert (wait.registry, wait.limit, wait.left, wait.images) == ("slow", 5, 3, 9)
     assert now + timedelta(minutes=60) <= wait.until <= now + timedelta(hours=3)
@@ -330,8 +334,10 @@ def test_the_preview_says_what_the_limits_make_of_it() -> None:
         started_at=now - timedelta(seconds=60),
         ended_at=now,
     )
-    assert preview.cost(Tag.objects.filter(pk=done.pk), categories=ALL, now=now).ends_at <= now + timedelta(minutes=2)
-    assert preview.cost(Tag.objects.all(), categories=ALL, now=now).ends_at >= wait.until
+    assert runs_estimate.cost(Tag.objects.filter(pk=done.pk), categories=ALL, now=now).ends_at <= now + timedelta(
+        minutes=2
+    )
+    assert runs_estimate.cost(Tag.objects.all(), categories=ALL, now=now).ends_at >= wait.until
 
 
 def test_the_preview_has_a_constant_number_of_queries_and_follows_the_form(client: Client, somebody: User) -> None:
@@ -371,5 +377,5 @@ def test_an_image_that_is_gone_leaves_the_selection(somebody: User) -> None:
     tag = factories.tag()
     selection(somebody).add(Tag.objects.all())
     tag.delete()
-    assert choosing.read(selection(somebody), {}).right.rows == []
+    assert image_picker.read(selection(somebody), {}).right.rows == []
     assert Image.objects.count() == 1

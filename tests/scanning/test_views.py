@@ -18,8 +18,8 @@ from django.utils import timezone
 from console.jobs.models import State
 from console.models import AuditEvent
 from inventory.models import Image, Tag
-from scanning import progress
 from scanning.models import Scan, ScanRun
+from scanning.runs import progress
 from tests import factories
 from tests.people import person
 

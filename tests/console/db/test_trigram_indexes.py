@@ -22,7 +22,7 @@ MADE = "SELECT indexname FROM pg_indexes WHERE indexname LIKE '%search' ORDER BY
 PLANS = """
 from console.audit.tables import AUDIT
 from inventory.tables import IMAGES
-from scanning.run_listings import SCANS
+from scanning.runs.tables import SCANS
 from django.db import connection
 connection.cursor().execute("SET enable_seqscan = off")
 def plan(listing, word):

@@ -16,7 +16,7 @@ from console.jobs.reaper import reap
 from console.jobs.runner import BESIDE_SECONDS
 from console.jobs.state import advance
 from console.models import Canary, JobEvent, ScanCanary
-from scanning.forms import MAX_MINUTES
+from scanning.runs.forms import MAX_MINUTES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

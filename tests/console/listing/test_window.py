@@ -15,7 +15,7 @@ from console.listing import Listing
 from inventory.models import Tag
 from inventory.tables import IMAGES
 from scanning.models import Scan, ScanRun
-from scanning.run_listings import SCANS
+from scanning.runs.tables import SCANS
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -17,11 +17,11 @@ from console.i18n.lists import listed
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
 from console.visibility import Seen, current
-from scanning import progress
 from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
-from scanning.forms import CATEGORIES
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
+from scanning.runs import progress
+from scanning.runs.forms import CATEGORIES
 
 LIVE = ("succeeded", "failed", "cancelled")
 

@@ -30,10 +30,11 @@ from console.jobs.models import State
 from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import pull_limit as limit
 from registries.models import Registry
-from scanning import installed, quota, recommended
+from scanning import installed
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerEvidence, Scan, Scope
 from scanning.models.run import ACTIVE
+from scanning.runs import quota, recommended
 
 HOUR = timedelta(hours=1)
 FEW = 5000  # images

@@ -16,7 +16,7 @@ from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import JoinedScan, Scan, ScanRun
 from scanning.models.run import ACTIVE
-from scanning.queueing import ALREADY
+from scanning.runs.enqueue import ALREADY
 
 PASSED_ON = _("Cancelled here; the scan goes on for another run")
 BATCH = 200  # scans a transaction

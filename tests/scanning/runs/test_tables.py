@@ -15,9 +15,9 @@ from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
-from scanning import runs
 from scanning.models import Scan, ScanRun, Scope
-from scanning.runs import start_run
+from scanning.runs import start as runs_start
+from scanning.runs.start import start_run
 from tests import factories
 from tests.people import person
 
@@ -59,7 +59,7 @@ def test_the_list_tells_results_and_why_scans_failed(client: Client) -> None:
 
 def test_every_run_has_one_result() -> None:
     from scanning.filters import RUN_RESULTS
-    from scanning.run_listings import result_of
+    from scanning.runs.tables import result_of
 
     now = timezone.now()
     for state, images, failed, cancelled in itertools.product(State, (0, 2), (0, 1), (0, 1)):
@@ -103,7 +103,7 @@ def test_the_list_has_a_constant_number_of_queries(client: Client) -> None:
 
 
 def test_every_column_can_be_shown_sorted_by_and_exported(client: Client) -> None:
-    from scanning.run_listings import RUNS
+    from scanning.runs.tables import RUNS
 
     run_of()
     user = person("operator", username="other")
@@ -175,7 +175,7 @@ def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> No
     client.post(reverse("scanning:cancel"), {"everything": "1"})
     run.refresh_from_db()
     assert (run.state, run.is_over) == (State.CANCELLED, True)
-    assert not runs.cancel_everything()
+    assert not runs_start.cancel_everything()
 
 
 def test_the_exceptions_of_a_run_are_scanned_again_as_they_were(client: Client) -> None:

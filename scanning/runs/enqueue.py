@@ -16,10 +16,10 @@ from inventory import summary
 from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
-from scanning import quota, refused
 from scanning.engines.base import RiskCategory
 from scanning.models import JoinedScan, Scan, ScanRun
 from scanning.models.run import ACTIVE
+from scanning.runs import quota, refused_credentials
 
 PROMPT = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
 ALREADY = _("Already scanning")
@@ -105,7 +105,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                     tag.image,
                     counted,
                     before=run.images + len(done.scans),
-                    reason=refused.WAITING if tag.registry_id in refusing else "",
+                    reason=refused_credentials.WAITING if tag.registry_id in refusing else "",
                 )
             ) is None:
                 why = ALREADY

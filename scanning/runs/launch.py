@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from console.jobs.models import Lane
 from console.models import User
 from inventory.models import Tag
-from scanning import runs
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, Scope
-from scanning.queueing import BATCH, Skipped
+from scanning.runs import start as runs_start
+from scanning.runs.enqueue import BATCH, Skipped
 
 
 @dataclass
@@ -42,7 +42,7 @@ def launch(
     ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
     Raises ValueError where no category is known.
     """
-    run, queued = runs.start(
+    run, queued = runs_start.start(
         scope=Scope.CHOSEN,
         tag_ids=tag_ids,
         categories=categories,
@@ -61,11 +61,11 @@ def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | No
     Returns how many were meant. Queued ones end at once, running ones within seconds.
     """
     if tag_ids is None and scan_ids is None:
-        return runs.cancel_everything()
+        return runs_start.cancel_everything()
     count = 0
-    for batch in runs.batches(tag_ids or (), BATCH):
+    for batch in runs_start.batches(tag_ids or (), BATCH):
         images = Tag.objects.filter(pk__in=batch, image__isnull=False).values("image_id")
-        count += runs.cancel_scans(Scan.objects.filter(image_id__in=images))
-    for batch in runs.batches(scan_ids or (), BATCH):
-        count += runs.cancel_scans(Scan.objects.filter(pk__in=batch))
+        count += runs_start.cancel_scans(Scan.objects.filter(image_id__in=images))
+    for batch in runs_start.batches(scan_ids or (), BATCH):
+        count += runs_start.cancel_scans(Scan.objects.filter(pk__in=batch))
     return count

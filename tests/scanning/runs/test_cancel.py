@@ -17,11 +17,12 @@ from console.jobs.models import Lane, State
 from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
-from scanning import runs, tasks
-from scanning.leave import Left
+from scanning import tasks
 from scanning.models import JoinedScan, Scan, ScanRun, Scope
-from scanning.run_listings import result_of
-from scanning.runs import cancel_run, start_run
+from scanning.runs import start as runs_start
+from scanning.runs.cancel import Left
+from scanning.runs.start import cancel_run, start_run
+from scanning.runs.tables import result_of
 from tests import factories
 from tests.people import person
 
@@ -95,17 +96,17 @@ def test_a_run_that_leaves_a_scan_of_another_takes_its_wishes_with_it() -> None:
 def test_a_scan_that_is_wanted_by_a_run_that_still_queues_is_counted_by_that_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runs, "BATCH", 1)
+    monkeypatch.setattr(runs_start, "BATCH", 1)
     tags = [factories.tag(f"v{index}") for index in range(3)]
     first = run_of(tags[0])
-    second, real = start_run(scope=Scope.ALL), runs._queue_batch
+    second, real = start_run(scope=Scope.ALL), runs_start._queue_batch
 
     def meanwhile(job: Any, ids: list[int]) -> None:
         real(job, ids)
         if ids == [tags[0].pk]:
             assert cancel_run(first) == Left(passed_on=1)
 
-    monkeypatch.setattr(runs, "_queue_batch", meanwhile)
+    monkeypatch.setattr(runs_start, "_queue_batch", meanwhile)
     tasks.run(second.pk)
     assert counted(second) == (3, 3, {}, False)
     assert second.scans.count() == 3
@@ -149,7 +150,7 @@ def test_what_is_kept_of_joining_goes_when_the_scan_has_ended() -> None:
     tag = factories.tag()
     first, _second = run_of(tag), run_of(tag)
     broker.request_cancel(first.scans.get())
-    runs.tick()
+    runs_start.tick()
     assert not JoinedScan.objects.exists()
 
 

@@ -13,7 +13,7 @@ from console.models import User
 from inventory.filters import ImageFilters
 from inventory.models import Tag
 from scanning.models import Selection
-from scanning.recommended import with_reason
+from scanning.runs.recommended import with_reason
 
 PAGE = 50
 SEARCH = 300  # characters

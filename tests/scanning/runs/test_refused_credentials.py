@@ -16,9 +16,10 @@ from inventory.tasks import sync as work_on_sync
 from registries.connection_test.diagnose import diagnose
 from registries.models import PushEvent, Registry
 from registries.sync_requests.start import start_sync
-from scanning import refused, tasks
-from scanning.launch import launch
+from scanning import tasks
 from scanning.models import Scan
+from scanning.runs import refused_credentials
+from scanning.runs.launch import launch
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
 from tests.fakes.quay import FakeQuay
@@ -85,8 +86,8 @@ def test_thirty_scans_and_thirty_again_send_a_wrong_password_twice_at_most(
     work_off()
     assert 1 <= wrong_logins(server) <= AT_MOST
     assert states() == {State.QUEUED: SCANS}
-    assert set(Scan.objects.values_list("reason", flat=True)) == {refused.WAITING}
-    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused.WAITING}
+    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING}
+    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING}
     queued.refresh_from_db()
     assert queued.connection == Registry.Connection.REFUSED
 
@@ -113,7 +114,7 @@ def test_scans_go_on_by_themselves_once_the_password_is_changed(server: FakeRegi
     queued.refresh_from_db()
     queued.set_password("another")
     queued.save()
-    refused.tick()
+    refused_credentials.tick()
     assert set(Scan.objects.values_list("reason", flat=True)) == {""}
     assert set(Image.objects.values_list("scan_reason", flat=True)) == {""}
     server.seen.clear()
@@ -135,8 +136,8 @@ def test_scans_that_are_queued_while_it_lasts_say_at_once_why_they_wait(server: 
     Scan.objects.all().delete()
     Image.objects.update(scan_reason="")
     launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
-    assert set(Scan.objects.values_list("reason", flat=True)) == {refused.WAITING}
-    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused.WAITING}
+    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING}
+    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING}
 
 
 def test_scans_of_other_registries_go_on(server: FakeRegistry, queued: Registry) -> None:
@@ -173,7 +174,7 @@ def test_credentials_that_no_request_can_hold_end_a_scan_and_do_not_spin(
     assert scan is not None
     tasks.scan(scan.pk)
     scan.refresh_from_db()
-    assert "colon" in scan.reason or scan.reason == refused.WAITING
+    assert "colon" in scan.reason or scan.reason == refused_credentials.WAITING
     assert wrong_logins(server) == 0
 
 
@@ -210,7 +211,7 @@ registry.save()
 QUEUE = """
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import Registry
-from scanning.launch import launch
+from scanning.runs.launch import launch
 from tests.factories import digest
 registry = Registry.objects.get()
 repository = Repository.objects.create(registry=registry, name="team/app-{part}")

@@ -20,12 +20,12 @@ from console.models import User
 from console.visibility import current, within
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.leave import Left, leave
 from scanning.models import JoinedScan, Scan, ScanRun, ScanSchedule, Scope, Selection
 from scanning.models.run import ACTIVE
 from scanning.models.selection import put_in
-from scanning.queueing import BATCH, Queued, queue_scans
-from scanning.recommended import recommended
+from scanning.runs.cancel import Left, leave
+from scanning.runs.enqueue import BATCH, Queued, queue_scans
+from scanning.runs.recommended import recommended
 
 T = TypeVar("T")
 

@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inventory.models import Manifest, Tag
-from scanning import database, recommended
-from scanning.recommended import Reason
+from scanning import database
+from scanning.runs import recommended
+from scanning.runs.recommended import Reason
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -15,11 +15,13 @@ from console.jobs.models import Lane, State
 from console.jobs.state import advance, cancel_queued
 from console.models import JobEvent
 from inventory.models import Image, Manifest, Tag
-from scanning import quota, runs, tasks
-from scanning.launch import launch
-from scanning.leave import Left
+from scanning import tasks
 from scanning.models import Scan, ScanRun, Scope
-from scanning.runs import start_run
+from scanning.runs import quota
+from scanning.runs import start as runs_start
+from scanning.runs.cancel import Left
+from scanning.runs.launch import launch
+from scanning.runs.start import start_run
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,9 +30,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tags count as few, and a batch of the job has two."""
-    monkeypatch.setattr(runs, "AT_ONCE", 2)
-    monkeypatch.setattr(runs, "BATCH", 2)
-    monkeypatch.setattr(runs, "CHUNK", 3)
+    monkeypatch.setattr(runs_start, "AT_ONCE", 2)
+    monkeypatch.setattr(runs_start, "BATCH", 2)
+    monkeypatch.setattr(runs_start, "CHUNK", 3)
 
 
 def end(scan: Scan, to: State = State.SUCCEEDED, **values: str) -> None:
@@ -109,10 +111,10 @@ def test_an_interrupted_job_goes_on_where_it_was(few_at_once: None, monkeypatch:
             raise MemoryError
         return queue_scans(run, tag_ids)
 
-    from scanning.queueing import queue_scans
+    from scanning.runs.enqueue import queue_scans
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "queue_scans", stop_at_the_second)
+        patch.setattr(runs_start, "queue_scans", stop_at_the_second)
         tasks.run(run.pk)
     run.refresh_from_db()
     assert (run.state, run.images, run.cursor) == (State.FAILED, 2, tags[1].pk)
@@ -187,7 +189,7 @@ def test_a_run_that_queued_nothing_is_over_at_once() -> None:
 def test_the_tick_closes_a_run_whose_last_scans_missed_each_other() -> None:
     run = start_run(scope=Scope.CHOSEN, tag_ids=[factories.tag().pk])
     Scan.objects.update(state=State.SUCCEEDED, ended_at=timezone.now())
-    runs.tick()
+    runs_start.tick()
     run.refresh_from_db()
     assert (run.is_over, run.succeeded) == (True, 1)
 
@@ -198,7 +200,7 @@ def test_cancelling_a_run_ends_its_queued_scans_at_once_and_asks_the_running_one
     run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     running = run.scans.order_by("pk").first()
     advance(running, State.RUNNING)
-    assert runs.cancel_run(run) == Left(cancelled=3)
+    assert runs_start.cancel_run(run) == Left(cancelled=3)
     running.refresh_from_db()
     assert running.cancel_requested_at is not None
     assert run.scans.filter(state=State.CANCELLED).count() == 2
@@ -213,13 +215,13 @@ def test_a_run_cancelled_while_it_queues_leaves_no_scan_behind(
     for index in range(6):
         factories.tag(f"v{index}")
     run = start_run(scope=Scope.ALL)
-    real = runs._queue_batch
+    real = runs_start._queue_batch
 
     def cancelled_after_the_first(job: object, ids: list[int]) -> None:
         real(job, ids)  # type: ignore[arg-type]
         job.lease.cancelled = True  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(runs, "_queue_batch", cancelled_after_the_first)
+    monkeypatch.setattr(runs_start, "_queue_batch", cancelled_after_the_first)
     work_off(run)
     assert run.state == State.CANCELLED
     assert run.is_over
@@ -250,8 +252,8 @@ def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkey
         assert advance(back, State.QUEUED)  # … and after it
         return count
 
-    monkeypatch.setattr(runs, "cancel_queued", meanwhile)
-    assert runs.cancel_scans(run.scans.all()) == 2
+    monkeypatch.setattr(runs_start, "cancel_queued", meanwhile)
+    assert runs_start.cancel_scans(run.scans.all()) == 2
     back.refresh_from_db()
     taken.refresh_from_db()
     assert (back.state, taken.cancel_requested_at is not None) == (State.CANCELLED, True)
@@ -294,7 +296,7 @@ def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
     run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     assert (run.images, run.tags) == (2, 3)
     assert run.skipped == {"The quota of 2 scans in this month is used up": 1}
-    runs.cancel_run(run)  # what never started gives its units back
+    runs_start.cancel_run(run)  # what never started gives its units back
     assert start_run(scope=Scope.CHOSEN, tag_ids=[tags[3].pk]).images == 1
     quota.set_limit(None)
     assert quota.read() is None

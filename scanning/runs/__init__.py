@@ -1,0 +1,1 @@
+"""Scan runs: what starts, queues, cancels and shows them."""
