@@ -250,7 +250,7 @@ JOB_TICKS: list[str] = [
     "scanning.runs.refused_credentials.tick",
     "scanning.rematch.tick",
     "scanning.runs.start.tick",
-    "scanning.schedule.tick",
+    "scanning.schedules.service.tick",
     "scanning.reach.due",
     "inventory.dashboard.trend.tick",
     "console.db.cached_counts.tick",
@@ -265,7 +265,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "syncs": {"declared": "registries.tables.listings.SYNCS", "page": "registries:sync-list"},
     "runs": {"declared": "scanning.runs.tables.RUNS", "page": "scanning:run-list"},
     "scans": {"declared": "scanning.runs.tables.SCANS", "page": ""},
-    "schedules": {"declared": "scanning.schedule_listing.SCHEDULES", "page": "scanning:schedule-list"},
+    "schedules": {"declared": "scanning.schedules.tables.SCHEDULES", "page": "scanning:schedule-list"},
     "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
     "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
     "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
@@ -290,8 +290,8 @@ LISTS_WITH_DRAWER = (
 UNDO: dict[str, str] = {
     "view.remove": "console.listing.saved_views.restore",
     "columns.change": "console.listing.column_picker.restore",
-    "schedule.delete": "scanning.schedule_undo.restore",
-    "schedule.off": "scanning.schedule_undo.switch_on",
+    "schedule.delete": "scanning.schedules.undo.restore",
+    "schedule.off": "scanning.schedules.undo.switch_on",
 }
 
 # --- people ------------------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
 from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import database, reach, schedule
+from scanning import database, reach
 from scanning import rematch as rematching
 from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
 from scanning.pipeline import scan_image
 from scanning.runs import start as runs_start
 from scanning.runs.launch import launch
+from scanning.schedules import service as schedules_service
 
 
 def scan(scan_id: int) -> None:
@@ -28,7 +29,7 @@ def run(run_id: int) -> None:
 
 def fire(schedule_id: int) -> None:
     """Do what is due of a schedule; called by its django-q2 schedule row."""
-    schedule.fire(schedule_id)
+    schedules_service.fire(schedule_id)
 
 
 def push_event(event_id: int) -> None:

@@ -14,8 +14,8 @@ from console.models import Export, SavedView, Team, User
 from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
 from scanning import reach
-from scanning import schedule as schedules
 from scanning.models import CategoryResult, Firing, Rematch, Scan, ScanRun, ScanSchedule, Scope, Selection
+from scanning.schedules import service as schedules
 from tests import factories
 from tests.people import person
 

@@ -19,8 +19,8 @@ from django.utils import timezone
 from console.models import AuditEvent, User
 from registries.connection_test.live import NotNowError
 from registries.models import CloudAccount, ConnectionTest
-from scanning import schedule as schedules
 from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
+from scanning.schedules import service as schedules
 from tests import factories
 from tests.people import person
 

@@ -18,9 +18,9 @@ from registries.models import CloudAccount, CloudDiscovery, ConnectionTest, Push
 from registries.sync_requests import nightly
 from registries.webhooks.ingest import take_up
 from registries.webhooks.payloads import MOST_CHANGES, Change
-from scanning import schedule as schedules
 from scanning import tasks
 from scanning.models import ScanRun, ScanSchedule, Scope
+from scanning.schedules import service as schedules
 from tests import factories
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry

@@ -131,7 +131,7 @@ def test_an_import_through_others_is_seen() -> None:
         ("scanning.models.scan", "scanning.tasks"),
         ("registries.views", "registries.oci.client"),
         ("scanning.views", "scanning.engines.base"),
-        ("scanning.schedule", "django_q.models"),
+        ("scanning.schedules.service", "django_q.models"),
         ("inventory.tables", "openpyxl"),
     ],
 )

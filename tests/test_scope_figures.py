@@ -28,7 +28,7 @@ from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry
-from scanning import reach, schedule, seen, tasks
+from scanning import reach, seen, tasks
 from scanning.models import (
     Firing,
     ImagePackage,
@@ -43,6 +43,7 @@ from scanning.models import (
 from scanning.models.run import Scope
 from scanning.runs import start as runs_start
 from scanning.sample.make import make
+from scanning.schedules import service as schedules_service
 from tests import factories
 from tests.people import person
 
@@ -250,13 +251,13 @@ def test_running_a_schedule_of_everything_now_scans_these_registries_and_the_due
     settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
     here, _there, mine, theirs = two
     nightly = ScanSchedule(name="all", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"], scope=Scope.ALL)
-    schedule.save(nightly, now=timezone.now())
+    schedules_service.save(nightly, now=timezone.now())
     signed_in(limited(here)).post(reverse("scanning:schedule-run", args=[nightly.pk]))
     tasks.run(ScanRun.objects.get().pk)
     assert [scan.tag for scan in Scan.objects.all()] == [mine]
     nightly.refresh_from_db()
     assert nightly.next_due_at
-    firing = schedule.fire(nightly.pk, now=nightly.next_due_at)
+    firing = schedules_service.fire(nightly.pk, now=nightly.next_due_at)
     assert firing
     assert firing.outcome == Firing.Outcome.STARTED
     tasks.run(ScanRun.objects.order_by("pk").last().pk)  # type: ignore[union-attr]

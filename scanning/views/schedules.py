@@ -18,12 +18,14 @@ from console.db import cached_counts
 from console.listing import views as lists
 from console.pages import undo
 from inventory.models import Tag
-from scanning import due, schedule, schedule_undo
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
 from scanning.runs import image_picker
 from scanning.runs.forms import ScheduleForm
 from scanning.runs.tables import as_seen
-from scanning.schedule_listing import SCHEDULES, with_last
+from scanning.schedules import recurrence
+from scanning.schedules import service as schedules_service
+from scanning.schedules import undo as schedules_undo
+from scanning.schedules.tables import SCHEDULES, with_last
 from scanning.views.settings import reasons
 from scanning.views.started import say_started
 
@@ -76,7 +78,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
         found.refresh_from_db() if found.pk else None
         return _show(request, form, keep=True)
     chosen = selection.chosen() if form.cleaned_data["scope"] == Scope.CHOSEN else Tag.objects.none()
-    schedule.save(form.apply(), chosen=chosen)
+    schedules_service.save(form.apply(), chosen=chosen)
     selection.delete()
     trail.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
     if before.get("on") and not found.is_on:
@@ -92,7 +94,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
 def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
     """Start now what a schedule describes."""
     found = get_object_or_404(ScanSchedule, pk=pk)
-    run, is_new = schedule.run_now(found, requested_by=person(request))
+    run, is_new = schedules_service.run_now(found, requested_by=person(request))
     if not is_new:
         messages.info(request, _("A run of this schedule still goes on. It is shown here."))
         return redirect("scanning:run", pk=run.pk)
@@ -109,8 +111,8 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
     trail.record(request, "schedule.delete", found, before=_described(found))
-    text, values = _("The schedule “%(name)s” is deleted.") % {"name": found.name}, schedule_undo.kept(found)
-    schedule.delete(found)
+    text, values = _("The schedule “%(name)s” is deleted.") % {"name": found.name}, schedules_undo.kept(found)
+    schedules_service.delete(found)
     if values is None:
         messages.success(request, text)
     else:
@@ -132,7 +134,7 @@ def _show(request: HttpRequest, form: ScheduleForm, *, keep: bool) -> HttpRespon
     if found.pk:
         is_on = found.is_on and found.next_due_at is not None
         context |= {
-            "upcoming": list(islice(due.due_times(found, after=now), NEXT)) if is_on else [],
+            "upcoming": list(islice(recurrence.due_times(found, after=now), NEXT)) if is_on else [],
             "firings": _firings(found),
         }
     if person(request).may_administer:

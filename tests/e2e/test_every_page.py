@@ -16,10 +16,10 @@ from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import Export, SavedView, User
 from inventory.models import Tag
-from scanning import schedule
 from scanning.models import Scan, ScanSchedule
 from scanning.runs.launch import launch
 from scanning.sample.make import make
+from scanning.schedules import service as schedules_service
 from tests.e2e.judge import LOADED, Judge
 from tests.pages import addresses
 from tests.people import person
@@ -34,7 +34,7 @@ def staff(sign_in: Callable[[User], None]) -> User:
     """An administrator who sees every page, with an inventory to see."""
     user = person("administrator", username="ines.hofer", first_name="Ines", last_name="Hofer", is_staff=True)
     make(tags=120, images=60, seed=1, now=timezone.now())
-    schedule.save(
+    schedules_service.save(
         ScanSchedule(
             name="Nightly", at=time(1), starts_on=timezone.localdate(), categories=["vulnerabilities", "malware"]
         )

@@ -15,8 +15,8 @@ from playwright.sync_api import Page, expect
 
 from console.models import User
 from inventory.models import Tag
-from scanning import schedule as schedules
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
+from scanning.schedules import service as schedules
 from tests import factories
 from tests.e2e.judge import LOADED
 

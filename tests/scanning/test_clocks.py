@@ -22,7 +22,7 @@ AT, DUE = "02:30", datetime(2027, 3, 28, 1, 0, tzinfo=UTC)  # that day has no 02
 SCHEDULE = """
 from datetime import date, time
 from django.utils import timezone
-from scanning import schedule
+from scanning.schedules import service as schedule
 from scanning.models import ScanSchedule
 from console.db.clock import by_database, database_now
 assert abs((database_now() - timezone.now()).total_seconds()) > 3600, "its clock is not another one"

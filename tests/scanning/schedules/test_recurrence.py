@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanning import due
 from scanning.models import ScanSchedule
+from scanning.schedules import recurrence
 
 BERLIN = "Europe/Berlin"  # forward on 29 March 2026 at 2:00, back on 25 October 2026 at 3:00
 
@@ -35,7 +35,7 @@ def local(text: str, fold: int = 0) -> datetime:
 
 
 def upcoming(of: ScanSchedule, after: datetime, number: int = 3) -> list[str]:
-    found = islice(due.due_times(of, after=after), number)
+    found = islice(recurrence.due_times(of, after=after), number)
     return [f"{at.astimezone(ZoneInfo(BERLIN)):%Y-%m-%d %H:%M %z}" for at in found]
 
 
@@ -74,25 +74,27 @@ def test_a_time_that_a_day_has_twice_is_due_once_the_first_time() -> None:
 def test_a_day_that_a_country_leaves_out_is_not_due_twice(settings: object) -> None:
     settings.TIME_ZONE = "Pacific/Apia"  # type: ignore[attr-defined]
     after = datetime(2011, 12, 29, 0, 0, tzinfo=ZoneInfo("Pacific/Apia"))  # 30 December 2011 did not happen there
-    found = list(islice(due.due_times(schedule("00:00", starts_on=date(2011, 1, 1)), after=after), 2))
+    found = list(islice(recurrence.due_times(schedule("00:00", starts_on=date(2011, 1, 1)), after=after), 2))
     assert [at.astimezone(ZoneInfo("Pacific/Apia")).date() for at in found] == [date(2011, 12, 31), date(2012, 1, 1)]
 
 
 def test_a_time_range_is_open_from_its_begin_to_before_its_end() -> None:
     night = schedule("22:00", "05:00")
-    assert not due.is_open(night, local("2026-01-05 21:59"))
-    assert due.is_open(night, local("2026-01-05 22:00"))
-    assert due.is_open(night, local("2026-01-06 04:59"))
-    assert not due.is_open(night, local("2026-01-06 05:00"))
-    assert due.is_open(schedule("22:00"), local("2026-01-06 05:00")), "without a range it always is"
-    assert due.next_opening(night, local("2026-01-06 05:00")) == local("2026-01-06 22:00")
-    assert due.next_opening(schedule("01:00", "05:00", every=7), local("2026-01-06 05:00")) == local("2026-01-07 01:00")
+    assert not recurrence.is_open(night, local("2026-01-05 21:59"))
+    assert recurrence.is_open(night, local("2026-01-05 22:00"))
+    assert recurrence.is_open(night, local("2026-01-06 04:59"))
+    assert not recurrence.is_open(night, local("2026-01-06 05:00"))
+    assert recurrence.is_open(schedule("22:00"), local("2026-01-06 05:00")), "without a range it always is"
+    assert recurrence.next_opening(night, local("2026-01-06 05:00")) == local("2026-01-06 22:00")
+    assert recurrence.next_opening(schedule("01:00", "05:00", every=7), local("2026-01-06 05:00")) == local(
+        "2026-01-07 01:00"
+    )
 
 
 def test_a_run_may_be_started_late_until_its_range_or_its_day_is_over() -> None:
-    assert due.closes(schedule("22:00", "05:00"), local("2026-01-05 22:00")) == local("2026-01-06 05:00")
-    assert due.closes(schedule("14:00"), local("2026-01-05 14:00")) == local("2026-01-06 00:00")
-    assert due.closes(schedule("23:50"), local("2026-01-05 23:50")) == local("2026-01-06 00:50")
+    assert recurrence.closes(schedule("22:00", "05:00"), local("2026-01-05 22:00")) == local("2026-01-06 05:00")
+    assert recurrence.closes(schedule("14:00"), local("2026-01-05 14:00")) == local("2026-01-06 00:00")
+    assert recurrence.closes(schedule("23:50"), local("2026-01-05 23:50")) == local("2026-01-06 00:50")
 
 
 @given(
@@ -110,7 +112,7 @@ def test_due_times_are_in_order_on_the_days_of_the_schedule_and_no_day_is_left_o
         start = after.replace(tzinfo=ZoneInfo(zone))
         of = schedule(every=every, starts_on=date(2019, 5, 5))
         of.at = at
-        found = list(islice(due.due_times(of, after=start), 4))
+        found = list(islice(recurrence.due_times(of, after=start), 4))
         assert all(one > start for one in found)
         days = [one.astimezone(ZoneInfo(zone)).date() for one in found]
         assert all(late - early == timedelta(days=every) for early, late in pairwise(days))

@@ -17,9 +17,9 @@ from console.jobs import broker
 from console.jobs.models import Lane, State
 from console.jobs.state import advance
 from inventory.models import Image, Tag
-from scanning import schedule as schedules
 from scanning import tasks
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
+from scanning.schedules import service as schedules
 from tests import factories
 from tests.people import person
 

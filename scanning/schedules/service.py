@@ -23,10 +23,10 @@ from console.models import User
 from console.visibility import current
 from inventory import summary
 from inventory.models import Tag
-from scanning import due
 from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
 from scanning.models.selection import put_in
 from scanning.runs.start import start_run
+from scanning.schedules import recurrence
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: da
     """Save ``schedule`` with its images (None: as they were) and have it carried from now on, or no more where off."""
     now = now or database_now()
     with transaction.atomic():
-        schedule.next_due_at = due.first_due(schedule, after=now) if schedule.is_on else None
+        schedule.next_due_at = recurrence.first_due(schedule, after=now) if schedule.is_on else None
         schedule.save()
         if chosen is not None:
             schedule.chosen.clear()
@@ -70,10 +70,10 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
             log.info("Schedule %s was fired with nothing due", schedule_id)
             return None
         first = schedule.next_due_at
-        passed = [first, *takewhile(lambda at: at <= now, due.due_times(schedule, after=first))][-MISSED_KEPT:]
+        passed = [first, *takewhile(lambda at: at <= now, recurrence.due_times(schedule, after=first))][-MISSED_KEPT:]
         _record_missed(schedule, passed[:-1])
         firing = _fire_one(schedule, passed[-1], now)
-        schedule.next_due_at = due.first_due(schedule, after=now)
+        schedule.next_due_at = recurrence.first_due(schedule, after=now)
         schedule.save(update_fields=["next_due_at"])
         _carry(schedule)
     return firing
@@ -112,9 +112,9 @@ def hold(*, now: datetime | None = None) -> None:
     now = now or database_now()
     going_on = ScanRun.objects.going_on().filter(trigger=ScanRun.Trigger.SCHEDULE)
     for schedule in ScanSchedule.objects.filter(until__isnull=False, runs__in=going_on).distinct():
-        if due.is_open(schedule, now):
+        if recurrence.is_open(schedule, now):
             continue
-        opens = due.next_opening(schedule, now)
+        opens = recurrence.next_opening(schedule, now)
         early = Q(not_before=None) | Q(not_before__lt=opens)
         scans = Scan.objects.filter(early, lane=Lane.SCHEDULE, run__in=going_on.filter(schedule=schedule))
         _wait(scans, until=opens, reason=_("Waiting for the time range of %(name)s.") % {"name": schedule.name})
@@ -138,7 +138,7 @@ def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | N
             firing = Firing.objects.create(schedule=schedule, due_at=at, outcome=Firing.Outcome.STARTED)
     except IntegrityError:  # firing_once
         return None
-    if now >= due.closes(schedule, at):
+    if now >= recurrence.closes(schedule, at):
         firing.outcome = Firing.Outcome.MISSED
     elif _going_on(schedule).exists():
         firing.outcome = Firing.Outcome.OVERLAP
@@ -191,7 +191,7 @@ def _mend(schedule_id: int, now: datetime) -> None:
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id, is_on=True).first()
         if schedule is None or (schedule.next_due_at is not None and schedule.next_due_at <= now):
             return
-        expected = due.first_due(schedule, after=now)
+        expected = recurrence.first_due(schedule, after=now)
         if schedule.next_due_at != expected:
             schedule.next_due_at = expected
             schedule.save(update_fields=["next_due_at"])

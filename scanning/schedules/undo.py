@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from console.models import User
 from console.pages import undo
 from inventory.models import Tag
-from scanning import schedule
 from scanning.models import Firing, ScanRun, ScanSchedule
+from scanning.schedules import service as schedules_service
 
 CHOSEN_MOST = 5000  # images that the button carries; a schedule of more cannot be brought back
 HISTORY_MOST = 200  # runs and past due times that are brought back, the latest
@@ -53,7 +53,7 @@ def restore(user: User, values: dict[str, Any]) -> None:
     )
     try:
         with transaction.atomic():
-            schedule.save(found, chosen=Tag.objects.filter(pk__in=values["chosen"]))
+            schedules_service.save(found, chosen=Tag.objects.filter(pk__in=values["chosen"]))
     except IntegrityError as error:
         text = _("There is a schedule named “%(name)s” again.") % {"name": found.name}
         raise undo.RefusedError(text) from error
@@ -72,7 +72,7 @@ def switch_on(user: User, values: dict[str, Any]) -> None:
     if found is None:
         raise undo.RefusedError(_("The schedule is gone."))
     found.is_on = True
-    schedule.save(found)
+    schedules_service.save(found)
 
 
 def _ask(user: User) -> None:

@@ -14,9 +14,9 @@ from django_q.models import Schedule
 
 from console.models import AuditEvent, User
 from inventory.models import Tag
-from scanning import schedule as schedules
-from scanning import schedule_undo
 from scanning.models import Firing, ScanSchedule, Scope
+from scanning.schedules import service as schedules
+from scanning.schedules import undo as schedules_undo
 from tests import factories
 from tests.people import person
 
@@ -98,7 +98,7 @@ def test_a_name_that_was_given_away_meanwhile_is_told_and_nothing_is_made(ines: 
 def test_a_schedule_of_more_images_than_a_button_carries_offers_no_undo(
     ines: Client, weekly: ScanSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule_undo, "CHOSEN_MOST", 1)
+    monkeypatch.setattr(schedules_undo, "CHOSEN_MOST", 1)
     response = delete(ines, weekly)
     assert "The schedule “Payments” is deleted." in response.content.decode()
     assert token(response) == ""
@@ -119,8 +119,8 @@ def test_a_schedule_that_was_switched_off_is_switched_on_again(ines: Client, wee
 
 
 def test_a_switched_off_schedule_that_is_gone_is_told(weekly: ScanSchedule) -> None:
-    with pytest.raises(schedule_undo.undo.RefusedError, match="gone"):
-        schedule_undo.switch_on(person("administrator"), {"pk": weekly.pk + 1})
+    with pytest.raises(schedules_undo.undo.RefusedError, match="gone"):
+        schedules_undo.switch_on(person("administrator"), {"pk": weekly.pk + 1})
 
 
 def test_who_is_no_administrator_any_more_takes_nothing_back(ines: Client, weekly: ScanSchedule) -> None:
