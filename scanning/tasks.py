@@ -10,8 +10,8 @@ from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
 from scanning import database, reach
 from scanning import rematch as rematching
+from scanning.execution.pipeline import scan_image
 from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
-from scanning.pipeline import scan_image
 from scanning.runs import start as runs_start
 from scanning.runs.launch import launch
 from scanning.schedules import service as schedules_service

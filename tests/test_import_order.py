@@ -142,10 +142,10 @@ def test_a_forbidden_import_is_seen(module: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("scanning.pipeline", "inventory.models"),
+        ("scanning.execution.pipeline", "inventory.models"),
         ("console.jobs.broker", "django_q.tasks"),
         ("console.listing.workbook", "openpyxl"),
-        ("scanning.pipeline", "scanning.engines.base"),
+        ("scanning.execution.pipeline", "scanning.engines.base"),
     ],
 )
 def test_an_allowed_import_is_let_be(module: str, name: str) -> None:

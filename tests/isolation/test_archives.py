@@ -15,8 +15,8 @@ from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.archive_samples import NOTED, ODD, OPENED
 from tests.scanning.conftest import fake, registry, scan, sync, vulnerability_database
+from tests.scanning.execution.test_pipeline import only_tag
 from tests.scanning.layer import EICAR
-from tests.scanning.test_scan import only_tag
 
 __all__ = ["fake", "registry", "vulnerability_database"]
 

@@ -54,7 +54,7 @@ from tests.isolation.test_copies import (
     typed,
 )
 from tests.scanning.conftest import image_of, scan, sync, vulnerability_database, work_off  # noqa: F401
-from tests.scanning.test_scan import EICAR, TOKEN
+from tests.scanning.execution.test_pipeline import EICAR, TOKEN
 
 world = test_copies.world
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]

@@ -32,7 +32,7 @@ from tests.fakes import images
 from tests.fakes.registry import Answer, Body, FakeRegistry, Fault, Headers, Real, Request, Route, Status, blob, blobs
 from tests.people import person
 from tests.scanning.conftest import image_of, layer_files, scan, sync, vulnerability_database, work_off  # noqa: F401
-from tests.scanning.test_scan import DEBIAN, EICAR, TOKEN
+from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, TOKEN
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 

@@ -11,7 +11,7 @@ from tests.console.jobs.conftest import Server, eventually, postgres_server, tre
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.isolation.machines import Machine
-from tests.scanning.test_scan import DEBIAN
+from tests.scanning.execution.test_pipeline import DEBIAN
 
 __all__ = ["postgres_server"]
 

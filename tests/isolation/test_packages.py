@@ -17,8 +17,9 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import database, installed, pipeline, reach, record, rematch, tasks
+from scanning import database, installed, reach, record, rematch, tasks
 from scanning.engines.trivy_texts import describe
+from scanning.execution import pipeline
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from tests.benchmarks.orders import Orders
 from tests.fakes import images, systems

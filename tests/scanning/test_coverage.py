@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from inventory.models import Image, Tag
 from scanning import coverage, database, fall, installed, signals
-from scanning.conclude import Findings, Outcome, _judge_coverage
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
-from scanning.look import Seen
+from scanning.execution.analyze import Seen
+from scanning.execution.finish import Findings, Outcome, _judge_coverage
 from scanning.models import CategoryResult
 from tests import factories
 from tests.people import person

@@ -18,7 +18,7 @@ from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Scan, 
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Status, blob
 from tests.scanning.conftest import layer_files, scan, sync
-from tests.scanning.test_scan import DEBIAN, EICAR, TOKEN, only_tag, put
+from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, TOKEN, only_tag, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 

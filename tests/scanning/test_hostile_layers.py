@@ -30,8 +30,8 @@ from scanning.models import CategoryResult, LayerEvidence, MalwareFinding, Scan,
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import layer_files, scan, sync
+from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, TOKEN, only_tag
 from tests.scanning.test_formats import outcomes
-from tests.scanning.test_scan import DEBIAN, EICAR, TOKEN, only_tag
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 

@@ -26,7 +26,7 @@ from scanning.runs.launch import launch
 from tests import factories
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import sync
-from tests.scanning.test_scan import put
+from tests.scanning.execution.test_pipeline import put
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,8 +11,8 @@ import pytest
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker, tree
 from tests.fakes import images
 from tests.fakes.registry import Drip, FakeRegistry, Flip, Status, blob, silence
-from tests.scanning.test_scan import DEBIAN, EICAR
-from tests.scanning.test_worker_killed import START, SYNC
+from tests.scanning.execution.test_pipeline import DEBIAN, EICAR
+from tests.scanning.execution.test_worker_killed import START, SYNC
 
 __all__ = ["real_worker"]
 

@@ -11,12 +11,13 @@ from django.db import OperationalError
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import conclude, installed
+from scanning import installed
+from scanning.execution import finish as execution_finish
 from scanning.layers import LayerStore, space
 from scanning.models import CategoryResult
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import layer_files, scan, sync, work_off
-from tests.scanning.test_scan import DEBIAN, put
+from tests.scanning.execution.test_pipeline import DEBIAN, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 
@@ -62,9 +63,9 @@ def test_a_scan_whose_results_the_database_does_not_take_is_done_again(
         if not calls:
             calls.append(1)
             raise OperationalError("the database system is shutting down")
-        conclude.finish(run, findings)  # type: ignore[arg-type]
+        execution_finish.finish(run, findings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("scanning.pipeline.finish", finish_fails)
+    monkeypatch.setattr("scanning.execution.pipeline.finish", finish_fails)
     first = scan(Tag.objects.get())
     assert (first.state, first.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
     assert work_off(first).state == State.SUCCEEDED

@@ -7,8 +7,8 @@ import pytest
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
-from tests.scanning.test_scan import DEBIAN
-from tests.scanning.test_worker_killed import SYNC
+from tests.scanning.execution.test_pipeline import DEBIAN
+from tests.scanning.execution.test_worker_killed import SYNC
 
 __all__ = ["real_worker"]
 

@@ -19,9 +19,9 @@ from console.jobs.errors import Postponed
 from console.jobs.models import Lane
 from console.jobs.runner import JobRun
 from registries.models import Registry
+from scanning.execution.preemption import Stopping
 from scanning.layers import LayerStore, StoredFile
 from scanning.models import Scan, Stage
-from scanning.stopping import Stopping
 from tests import factories
 from tests.scanning.test_lanes import HERE, queued
 from tests.scanning.test_layers import CONTENT, Blob, get, left

@@ -20,7 +20,7 @@ from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.notes import shown
 from scanning.engines.package_databases import Damage
 from scanning.engines.trivy_match import matched_with
-from scanning.look import Seen
+from scanning.execution.analyze import Seen
 from scanning.models import CategoryResult, Scan
 from scanning.releases import unlisted
 

@@ -29,11 +29,11 @@ from scanning import evidence, installed
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy import LayersMissing, TrivySession
 from scanning.engines.trivy_turn import config_of
+from scanning.execution.preemption import Stopping
 from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile
 from scanning.layers.claims import Claims
 from scanning.models import Scan
 from scanning.models.scan import Stage
-from scanning.stopping import Stopping
 
 K = TypeVar("K")
 V = TypeVar("V")

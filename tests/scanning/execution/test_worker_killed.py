@@ -10,7 +10,7 @@ import pytest
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
 from tests.fakes.registry import Drip, FakeRegistry, blob
-from tests.scanning.test_scan import DEBIAN, EICAR
+from tests.scanning.execution.test_pipeline import DEBIAN, EICAR
 
 __all__ = ["real_worker"]
 

@@ -26,14 +26,14 @@ from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
 from scanning import installed
-from scanning.conclude import Findings, Outcome, finish
 from scanning.engines.base import RiskCategory
-from scanning.hand_over import ask_meanwhile, hand_over
+from scanning.execution.analyze import Look, Seen, Source
+from scanning.execution.finish import Findings, Outcome, finish
+from scanning.execution.preemption import Stopping
+from scanning.execution.undelivered import ask_meanwhile, hand_over
 from scanning.layers import LayerError, StoreFull
-from scanning.look import Look, Seen, Source
 from scanning.models import Scan
 from scanning.runs import refused_credentials
-from scanning.stopping import Stopping
 
 CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
 LONGEST_PAUSE = timedelta(hours=24)  # that a registry may ask for

@@ -9,8 +9,8 @@ import pytest
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, blob, silence
+from tests.scanning.execution.test_pipeline import DEBIAN
 from tests.scanning.test_life import CANCEL
-from tests.scanning.test_scan import DEBIAN
 
 __all__ = ["real_worker"]
 

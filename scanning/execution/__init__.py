@@ -1,0 +1,1 @@
+"""The scan of one image, step by step."""
