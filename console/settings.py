@@ -266,10 +266,10 @@ LISTINGS: dict[str, dict[str, str]] = {
     "runs": {"declared": "scanning.runs.tables.RUNS", "page": "scanning:run-list"},
     "scans": {"declared": "scanning.runs.tables.SCANS", "page": ""},
     "schedules": {"declared": "scanning.schedules.tables.SCHEDULES", "page": "scanning:schedule-list"},
-    "vulnerabilities": {"declared": "scanning.listings.VULNERABILITIES", "page": ""},
-    "malware": {"declared": "scanning.listings.MALWARE", "page": ""},
-    "sensitive": {"declared": "scanning.listings.SENSITIVE", "page": ""},
-    "packages": {"declared": "scanning.listings.PACKAGES", "page": ""},
+    "vulnerabilities": {"declared": "scanning.findings.tables.VULNERABILITIES", "page": ""},
+    "malware": {"declared": "scanning.findings.tables.MALWARE", "page": ""},
+    "sensitive": {"declared": "scanning.findings.tables.SENSITIVE", "page": ""},
+    "packages": {"declared": "scanning.findings.tables.PACKAGES", "page": ""},
     "reach": {"declared": "scanning.reach_listings.VULNERABILITIES", "page": "scanning:vulnerability-list"},
     "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
     "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
@@ -386,7 +386,7 @@ SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDE
 # Functions that tell what stands out about the images, for the strip below the figures: see inventory.dashboard.figures.signals.
 SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
-COVERAGE = "scanning.coverage"
+COVERAGE = "scanning.findings.coverage"
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

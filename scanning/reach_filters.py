@@ -13,8 +13,8 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from console.visibility import current
 from registries.tables.filters import RegistryFilter
 from scanning import seen
-from scanning.filters import HAS_VULNERABILITIES, SEVERITIES
-from scanning.kinds import PACKAGE_TYPES
+from scanning.findings.filters import HAS_VULNERABILITIES, SEVERITIES
+from scanning.findings.taxonomy import PACKAGE_TYPES
 from scanning.models import Package, PackageReach, Vulnerability, VulnerabilityReach
 from scanning.models.packages import SeverityRank
 

@@ -15,7 +15,7 @@ from inventory.filters import ImageFilters
 from inventory.models import Tag
 from inventory.tables import IMAGES, STANDARD
 from scanning import seen
-from scanning.kinds import kinds, type_label
+from scanning.findings.taxonomy import kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability
 from scanning.reach_filters import PackageReachFilters, ReachFilters
 

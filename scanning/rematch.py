@@ -28,9 +28,11 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import counts, database, fleet, installed, record, releases, unmatched
+from scanning import database, fleet, installed, releases, unmatched
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, matched_with
+from scanning.findings import counts
+from scanning.findings import store as findings_store
 from scanning.match_parts import Failure, Part, match_part
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
 
@@ -135,11 +137,11 @@ def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[Failure])
             for part in parts:
                 run.check()
                 with transaction.atomic():
-                    known |= record.record_vulnerabilities(list(part.vulnerabilities.values()))
-                    changes = record.record_matches(
+                    known |= findings_store.record_vulnerabilities(list(part.vulnerabilities.values()))
+                    changes = findings_store.record_matches(
                         variants=part.matched, known=known, matches=part.matches, rematch=run.job.pk
                     )
-                    record.mark_matched(part.matched, matched_with=matcher.matched_with)
+                    findings_store.mark_matched(part.matched, matched_with=matcher.matched_with)
                     unmatched.mark(part.failures, matched_with=matcher.matched_with)
                 changed |= changes.variants
                 failures += part.failures

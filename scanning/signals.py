@@ -16,8 +16,8 @@ from console.jobs.models import State
 from console.visibility import current
 from inventory.dashboard.figures import Signal
 from inventory.models import Tag
-from scanning import coverage as looked
 from scanning import rematch
+from scanning.findings import coverage as looked
 from scanning.models import CategoryResult, Rematch
 
 

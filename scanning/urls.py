@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from scanning import tabs
+from scanning.findings import tabs
 from scanning.views import chooser, engines, reach, rematches, runs, scans, schedules, settings
 
 app_name = "scanning"

@@ -12,6 +12,7 @@ from django.utils import timezone
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, RegistryLayer, Repository, Tag
 from registries.models import Registry
 from scanning.engines.base import PackageFact
+from scanning.findings.package_variants import package_key, variant_key
 from scanning.models import (
     CategoryResult,
     ImagePackage,
@@ -23,7 +24,6 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
-from scanning.variants import package_key, variant_key
 
 _numbers = itertools.count(1)
 CLEAN: dict[str, Any] = dict.fromkeys(

@@ -14,13 +14,15 @@ from django.utils.translation import gettext_lazy
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory import summary
-from scanning import database, fall, image_coverage, record
-from scanning.counts import images_with, recount
+from scanning import database, image_coverage
 from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.notes import shown
 from scanning.engines.package_databases import Damage
 from scanning.engines.trivy_match import matched_with
 from scanning.execution.analyze import Seen
+from scanning.findings import regression
+from scanning.findings import store as findings_store
+from scanning.findings.counts import images_with, recount
 from scanning.models import CategoryResult, Scan
 from scanning.releases import unlisted
 
@@ -163,7 +165,7 @@ def _write(scan: Scan, findings: Findings) -> None:
     seen, report = findings.seen, findings.seen.report
     image = summary.held(scan.image_id)
     assert image is not None  # noqa: S101 (its scan would be gone with it)
-    before = fall.before(image)
+    before = regression.before(image)
     looked = {
         category: outcome
         for category, outcome in findings.outcomes.items()
@@ -171,21 +173,21 @@ def _write(scan: Scan, findings: Findings) -> None:
     }
     counts: dict[str, int] = {}
     if report is not None and RiskCategory.VULNERABILITIES in looked:
-        changes = record.record_packages(image=image, report=report)
+        changes = findings_store.record_packages(image=image, report=report)
         findings.changed_variants = changes.variants
         counts |= changes.counts
         _take_over(looked[RiskCategory.VULNERABILITIES], changes.newer)
     if report is not None and RiskCategory.SENSITIVE in looked:
-        counts |= record.record_secrets(image=image, secrets=report.secrets)
+        counts |= findings_store.record_secrets(image=image, secrets=report.secrets)
     if RiskCategory.MALWARE in looked:
         facts = [(diff_id, fact) for diff_id, layer in seen.malware for fact in layer.findings]
-        counts |= record.record_malware(image=image, findings=facts)
+        counts |= findings_store.record_malware(image=image, findings=facts)
     for some in (looked, {key: outcome for key, outcome in findings.outcomes.items() if key not in looked}):
         if some:
             _write_results(scan, some, at=now, looked=some is looked)
     told = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
     summary.record_findings(image, summary.Counts(**counts), os_name=report.os_name if report and told else None)
-    fall.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
+    regression.note(before, image, {category: outcome.engine_version for category, outcome in looked.items()})
     image_coverage.write([image.pk])
 
 

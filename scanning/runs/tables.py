@@ -17,7 +17,7 @@ from console.i18n.lists import listed
 from console.jobs.models import State
 from console.listing import Column, Listing, Needs, Ranks
 from console.visibility import Seen, current
-from scanning.filters import RUN_RESULTS, RunFilters, ScanFilters
+from scanning.findings.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
 from scanning.runs import progress

@@ -16,8 +16,9 @@ from django.utils import timezone
 from console.jobs.models import Lane, State
 from inventory.models import Image, Snapshot
 from registries.models import Registry
-from scanning import coverage, reach
+from scanning import reach
 from scanning.engines.base import RiskCategory
+from scanning.findings import coverage
 from scanning.models import Recount
 from scanning.sample import names, syncs
 from scanning.sample.catalogue import Catalogue, Known

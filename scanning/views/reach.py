@@ -14,7 +14,7 @@ from console.listing import Listing
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning import reach, reach_listings, seen
-from scanning.kinds import kinds, type_label
+from scanning.findings.taxonomy import kinds, type_label
 from scanning.models import Package, Vulnerability
 
 MATCHES_SHOWN = 20

@@ -18,7 +18,7 @@ from console.jobs.models import Lane, State
 from console.listing import Page
 from console.listing import views as lists
 from scanning import rematch as rematching
-from scanning.listings import NEWS
+from scanning.findings.tables import NEWS
 from scanning.models import ImagePackage, Rematch
 
 

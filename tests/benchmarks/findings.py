@@ -33,8 +33,8 @@ def measure(count: int) -> None:
     from django.test.utils import CaptureQueriesContext
 
     from inventory import summary
-    from scanning import record
     from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
+    from scanning.findings import store as findings_store
     from tests import factories
 
     purls = [f"pkg:deb/debian/package{number}@1.{number}?arch=amd64" for number in range(PACKAGES)]
@@ -64,7 +64,7 @@ def measure(count: int) -> None:
         with CaptureQueriesContext(connection) as seen:
             began, used = time.monotonic(), time.process_time()
             with transaction.atomic():
-                changes = record.record_packages(image=image, report=report)
+                changes = findings_store.record_packages(image=image, report=report)
                 summary.record_findings(image, summary.Counts(**changes.counts), os_name=report.os_name)
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]

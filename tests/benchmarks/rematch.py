@@ -140,7 +140,8 @@ class Benchmark:
         from django.utils import timezone
 
         from inventory.models import Image
-        from scanning import counts, record
+        from scanning.findings import counts
+        from scanning.findings import store as findings_store
         from scanning.models import CategoryResult, ImagePackage
         from tests import factories
 
@@ -150,7 +151,7 @@ class Benchmark:
             for variant in range(VARIANTS):
                 report = self.look(self.pool.layer(release, variant, *everything))
                 image = factories.image()
-                record.record_packages(image=image, report=report)
+                findings_store.record_packages(image=image, report=report)
                 rows_of = ImagePackage.objects.filter(image=image)
                 names_of = ("package__type", "package__name", "variant_id", "package_id")
                 held[release, variant] = {

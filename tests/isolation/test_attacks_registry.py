@@ -29,8 +29,8 @@ from registries.webhooks.payloads import Change
 from scanning import tasks
 from scanning.demo.registry_server import Answer
 from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
+from scanning.findings.store import record_packages
 from scanning.models import CategoryResult, Scan
-from scanning.record import record_packages
 from scanning.runs import refused_credentials
 from scanning.runs.launch import cancel, launch
 from tests import factories

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
-from scanning import coverage, database, installed, match_parts, rematch, tasks
+from scanning import database, installed, match_parts, rematch, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy_match import Matcher
+from scanning.findings import coverage
 from scanning.models import CategoryResult, PackageVariant, Rematch
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console

@@ -17,9 +17,10 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import database, installed, reach, record, rematch, tasks
+from scanning import database, installed, reach, rematch, tasks
 from scanning.engines.trivy_texts import describe
 from scanning.execution import pipeline
+from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from tests.benchmarks.orders import Orders
 from tests.fakes import images, systems
@@ -193,13 +194,13 @@ def test_a_scan_that_says_something_else_of_a_shared_package_changes_its_own_ima
     made, tags = put(servers, debian(dpkg(OPENSSL)), {**debian(dpkg(OPENSSL)), "another": b"file"})
     scan(tags[0], "vulnerabilities")
     right = in_the_console(made[0].image_id)
-    real = record.record_packages
+    real = findings_store.record_packages
 
     def lie(*, image: Any, report: Any) -> Any:
         return real(image=image, report=type(report)(**{**vars(report), "matches": (), "vulnerabilities": ()}))
 
     with monkeypatch.context() as taken_over:
-        taken_over.setattr(record, "record_packages", lie)
+        taken_over.setattr(findings_store, "record_packages", lie)
         scan(tags[1], "vulnerabilities")
     assert in_the_console(made[0].image_id) == right == by_hand(made[0])
     assert in_the_console(made[1].image_id)[1] == set()

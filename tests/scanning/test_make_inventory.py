@@ -17,7 +17,8 @@ from django.utils import translation
 from console.i18n.messages import tell
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
-from scanning import counts, coverage, reach
+from scanning import reach
+from scanning.findings import counts, coverage
 from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
 from scanning.runs import progress
 from scanning.sample.make import UPGRADED, make

@@ -18,7 +18,7 @@ from console.visibility import Scope, within
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import reach, reach_listings, tasks
-from scanning.kinds import kinds
+from scanning.findings.taxonomy import kinds
 from scanning.models import (
     ImagePackage,
     Package,

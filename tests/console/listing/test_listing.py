@@ -23,7 +23,7 @@ from console.listing import Listing, Page, listing
 from console.listing.listing import SelectionError
 from inventory.models import Tag
 from inventory.tables import IMAGES
-from scanning.listings import MALWARE, PACKAGES, SENSITIVE, VULNERABILITIES
+from scanning.findings.tables import MALWARE, PACKAGES, SENSITIVE, VULNERABILITIES
 from tests import factories
 from tests.people import person
 

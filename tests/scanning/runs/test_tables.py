@@ -58,7 +58,7 @@ def test_the_list_tells_results_and_why_scans_failed(client: Client) -> None:
 
 
 def test_every_run_has_one_result() -> None:
-    from scanning.filters import RUN_RESULTS
+    from scanning.findings.filters import RUN_RESULTS
     from scanning.runs.tables import result_of
 
     now = timezone.now()

@@ -12,6 +12,7 @@ from django.db import models
 from inventory import summary
 from inventory.models import Image
 from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFact, SecretFact, VulnerabilityFact
+from scanning.findings.package_variants import Variant, create, look_up, own_variant, variant_of
 from scanning.models import (
     ImagePackage,
     MalwareFinding,
@@ -22,7 +23,6 @@ from scanning.models import (
 )
 from scanning.models.packages import SeverityRank
 from scanning.rows import CHUNK, chunks, clean, delete, differs, ids_by, text
-from scanning.variants import Variant, create, look_up, own_variant, variant_of
 
 MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")

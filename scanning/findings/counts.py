@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Aggregate, Count, Max, Q
 
 from inventory import summary
-from scanning import fall
 from scanning.engines.base import Check, RiskCategory
+from scanning.findings import regression
 from scanning.models import (
     CategoryResult,
     ImagePackage,
@@ -80,7 +80,7 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
             image_id: sum(by_variant[one][severity] for one in held[image_id] for severity in range(5))
             for image_id in before
         }
-        fall.note_rematched(before, left)
+        regression.note_rematched(before, left)
         changed += len(before)
     return changed
 

@@ -22,8 +22,9 @@ from console.listing.registration import declared
 from inventory import image_detail
 from inventory.build_history import steps as build_history_steps
 from inventory.models import Tag
-from scanning import coverage, listings
-from scanning.build_steps import COLUMNS, StepPage
+from scanning.findings import coverage
+from scanning.findings import tables as findings_tables
+from scanning.findings.build_steps import COLUMNS, StepPage
 
 TARGET = "findings"  # id of the element that holds the open tab
 
@@ -31,25 +32,25 @@ TARGET = "findings"  # id of the element that holds the open tab
 @require_GET
 def vulnerabilities(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Vulnerabilities of the packages of an image."""
-    return _tab(request, _tag(tag_id), listings.VULNERABILITIES, "vulnerabilities")
+    return _tab(request, _tag(tag_id), findings_tables.VULNERABILITIES, "vulnerabilities")
 
 
 @require_GET
 def malware(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Viruses and trojans in an image."""
-    return _tab(request, _tag(tag_id), listings.MALWARE, "malware")
+    return _tab(request, _tag(tag_id), findings_tables.MALWARE, "malware")
 
 
 @require_GET
 def sensitive(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Sensitive data in an image."""
-    return _tab(request, _tag(tag_id), listings.SENSITIVE, "sensitive")
+    return _tab(request, _tag(tag_id), findings_tables.SENSITIVE, "sensitive")
 
 
 @require_GET
 def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
     """Packages in an image, with how many vulnerabilities each has."""
-    return _tab(request, _tag(tag_id), listings.PACKAGES, "vulnerabilities")
+    return _tab(request, _tag(tag_id), findings_tables.PACKAGES, "vulnerabilities")
 
 
 @require_http_methods(["GET", "POST"])

@@ -10,10 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from inventory.models import Image, Tag
-from scanning import coverage, database, fall, installed, signals
+from scanning import database, installed, signals
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
 from scanning.execution.analyze import Seen
 from scanning.execution.finish import Findings, Outcome, _judge_coverage
+from scanning.findings import coverage, regression
 from scanning.models import CategoryResult
 from tests import factories
 from tests.people import person
@@ -93,14 +94,14 @@ def test_the_drawer_says_that_findings_fell_to_zero_and_that_an_engine_was_older
     [
         (1, 0, False, True),  # the same engine on the same image
         (1, 0, True, False),  # a new database takes an advisory back
-        (fall.MANY, 0, True, True),  # and not all of many
+        (regression.MANY, 0, True, True),  # and not all of many
         (5, 1, False, False),
         (0, 0, False, False),
         (5, None, False, False),  # not looked for
     ],
 )
 def test_a_fall_to_zero_needs_a_reason(number: int, left: int | None, changed: bool, expected: bool) -> None:
-    assert fall.unexplained(number, left, changed=changed) is expected
+    assert regression.unexplained(number, left, changed=changed) is expected
 
 
 def test_a_second_scan_without_findings_clears_the_warning() -> None:
@@ -108,9 +109,9 @@ def test_a_second_scan_without_findings_clears_the_warning() -> None:
     made.sensitive = 2
     version = CategoryResult.objects.get(category="sensitive").engine_version
     for expected in (2, 0):
-        before = fall.before(made)
+        before = regression.before(made)
         made.sensitive = 0
-        fall.note(before, made, {"sensitive": version})
+        regression.note(before, made, {"sensitive": version})
         assert CategoryResult.objects.get(category="sensitive").fell_from == expected
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.listing import Column, Listing, Needs
 from inventory.models import Tag
-from scanning.filters import MalwareFilters, PackageFilters, SecretFilters, VulnerabilityFilters
+from scanning.findings.filters import MalwareFilters, PackageFilters, SecretFilters, VulnerabilityFilters
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
 
 

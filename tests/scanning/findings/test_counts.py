@@ -9,8 +9,6 @@ from django.utils import timezone
 
 from inventory import summary
 from inventory.models import Image
-from scanning import record
-from scanning.counts import recount
 from scanning.engines.base import (
     ImageReport,
     MalwareFact,
@@ -21,6 +19,8 @@ from scanning.engines.base import (
     Severity,
     VulnerabilityFact,
 )
+from scanning.findings import store as findings_store
+from scanning.findings.counts import recount
 from scanning.models import CategoryResult
 from tests import factories
 
@@ -70,9 +70,9 @@ def test_what_is_counted_in_writing_is_what_is_there() -> None:
         now = timezone.now()
         CategoryResult.objects.create(image=image, category=category, outcome="done", ended_at=now, looked_at=now)
     counts = (
-        record.record_packages(image=image, report=report()).counts
-        | record.record_secrets(image=image, secrets=report().secrets)
-        | record.record_malware(image=image, findings=malware())
+        findings_store.record_packages(image=image, report=report()).counts
+        | findings_store.record_secrets(image=image, secrets=report().secrets)
+        | findings_store.record_malware(image=image, findings=malware())
     )
     assert set(counts) == set(COUNTS)
     summary.record_findings(image, summary.Counts(**counts))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
 from console.visibility import current
-from scanning.kinds import PACKAGE_TYPES
+from scanning.findings.taxonomy import PACKAGE_TYPES
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
