@@ -251,7 +251,7 @@ JOB_TICKS: list[str] = [
     "scanning.rematch.tick",
     "scanning.runs.start.tick",
     "scanning.schedules.service.tick",
-    "scanning.reach.due",
+    "scanning.exposure.aggregate.due",
     "inventory.dashboard.trend.tick",
     "console.db.cached_counts.tick",
 ]
@@ -270,10 +270,10 @@ LISTINGS: dict[str, dict[str, str]] = {
     "malware": {"declared": "scanning.findings.tables.MALWARE", "page": ""},
     "sensitive": {"declared": "scanning.findings.tables.SENSITIVE", "page": ""},
     "packages": {"declared": "scanning.findings.tables.PACKAGES", "page": ""},
-    "reach": {"declared": "scanning.reach_listings.VULNERABILITIES", "page": "scanning:vulnerability-list"},
-    "reach-packages": {"declared": "scanning.reach_listings.PACKAGES", "page": "scanning:package-list"},
-    "affected": {"declared": "scanning.reach_listings.AFFECTED", "page": ""},
-    "holders": {"declared": "scanning.reach_listings.HOLDERS", "page": ""},
+    "reach": {"declared": "scanning.exposure.tables.VULNERABILITIES", "page": "scanning:vulnerability-list"},
+    "reach-packages": {"declared": "scanning.exposure.tables.PACKAGES", "page": "scanning:package-list"},
+    "affected": {"declared": "scanning.exposure.tables.AFFECTED", "page": ""},
+    "holders": {"declared": "scanning.exposure.tables.HOLDERS", "page": ""},
     "audit": {"declared": "console.audit.tables.AUDIT", "page": "console:audit-list"},
     "exports": {"declared": "console.exports.tables.EXPORTS", "page": "console:export-list"},
 }

@@ -8,9 +8,10 @@ from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
 from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import database, reach
+from scanning import database
 from scanning import rematch as rematching
 from scanning.execution.pipeline import scan_image
+from scanning.exposure import aggregate
 from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
 from scanning.runs import start as runs_start
 from scanning.runs.launch import launch
@@ -75,7 +76,7 @@ def _update_database(run: JobRun[DatabaseUpdate]) -> None:
 
 def recount(recount_id: int) -> None:
     """Count anew in how many images each package and each vulnerability is."""
-    work(Recount, recount_id, reach.work_off)
+    work(Recount, recount_id, aggregate.work_off)
 
 
 def rematch(rematch_id: int) -> None:

@@ -13,7 +13,7 @@ from console.jobs.models import State
 from console.models import Export, SavedView, Team, User
 from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
-from scanning import reach
+from scanning.exposure import aggregate
 from scanning.models import CategoryResult, Firing, Rematch, Scan, ScanRun, ScanSchedule, Scope, Selection
 from scanning.schedules import service as schedules
 from tests import factories
@@ -127,7 +127,7 @@ def build() -> World:
         figures = dict.fromkeys((*names, "unknown", "fixable"), FIGURE)
         at = now - timedelta(days=day)
         Snapshot.objects.create(day=timezone.localdate(at), at=at, malware=FIGURE, sensitive=FIGURE, **figures)
-    reach.recount()
+    aggregate.recount()
     rows = {"listing": "images", "part": "affected", "account": account.pk, "unknown": 0}
     return World(
         lab=lab,

@@ -91,7 +91,11 @@ EVERYBODYS = {
     *("inventory.Snapshot", "console.KeptFigures"),  # by the key of a scope
     "scanning.LayerEvidence",  # by digest
     *("scanning.DatabaseUpdate", "scanning.Rematch", "scanning.Recount", "scanning.ScanSettings"),
-    *("scanning.HolderSet", "scanning.PackageShared", "scanning.VulnerabilityShared"),  # figures, see scanning.seen
+    *(
+        "scanning.HolderSet",
+        "scanning.PackageShared",
+        "scanning.VulnerabilityShared",
+    ),  # figures, see scanning.exposure.visible
 }
 
 

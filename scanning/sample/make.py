@@ -16,8 +16,8 @@ from django.utils import timezone
 from console.jobs.models import Lane, State
 from inventory.models import Image, Snapshot
 from registries.models import Registry
-from scanning import reach
 from scanning.engines.base import RiskCategory
+from scanning.exposure import aggregate
 from scanning.findings import coverage
 from scanning.models import Recount
 from scanning.sample import names, syncs
@@ -103,7 +103,7 @@ def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
         began = timezone.now()
-        counted, changed = reach.recount()
+        counted, changed = aggregate.recount()
         Recount.objects.create(
             state=State.SUCCEEDED,
             lane=Lane.SCHEDULE,

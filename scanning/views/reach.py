@@ -13,7 +13,8 @@ from console.accounts.sign_in import operator
 from console.listing import Listing
 from console.listing import views as lists
 from inventory.models import Tag
-from scanning import reach, reach_listings, seen
+from scanning.exposure import aggregate, visible
+from scanning.exposure import tables as exposure_tables
 from scanning.findings.taxonomy import kinds, type_label
 from scanning.models import Package, Vulnerability
 
@@ -23,91 +24,91 @@ MATCHES_SHOWN = 20
 @require_GET
 def vulnerability_list(request: HttpRequest) -> HttpResponse:
     """All vulnerabilities that are in an image."""
-    return _list(request, reach_listings.VULNERABILITIES, "scanning/vulnerabilities.html", "vulnerability")
+    return _list(request, exposure_tables.VULNERABILITIES, "scanning/vulnerabilities.html", "vulnerability")
 
 
 @require_GET
 def package_list(request: HttpRequest) -> HttpResponse:
     """All packages that are in an image, vulnerable or not."""
-    return _list(request, reach_listings.PACKAGES, "scanning/packages.html", "package")
+    return _list(request, exposure_tables.PACKAGES, "scanning/packages.html", "package")
 
 
 @require_http_methods(["GET", "POST"])
 def vulnerability_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, reach_listings.VULNERABILITIES, back="scanning:vulnerability-list")
+    return lists.choose(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_http_methods(["GET", "POST"])
 def package_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, reach_listings.PACKAGES, back="scanning:package-list")
+    return lists.choose(request, exposure_tables.PACKAGES, back="scanning:package-list")
 
 
 @require_POST
 @operator
 def vulnerability_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the vulnerabilities that match."""
-    return lists.export(request, reach_listings.VULNERABILITIES, back="scanning:vulnerability-list")
+    return lists.export(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_POST
 @operator
 def package_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the packages that match."""
-    return lists.export(request, reach_listings.PACKAGES, back="scanning:package-list")
+    return lists.export(request, exposure_tables.PACKAGES, back="scanning:package-list")
 
 
 @require_GET
 def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
     """One vulnerability: what it is, which packages have it, and the images that hold them."""
     found = get_object_or_404(Vulnerability, name=name)
-    shown = list(seen.matches(found)[: MATCHES_SHOWN + 1])
-    seen.as_seen([found])
-    seen.as_seen([match.package for match in shown])
+    shown = list(visible.matches(found)[: MATCHES_SHOWN + 1])
+    visible.as_seen([found])
+    visible.as_seen([match.package for match in shown])
     context = {
         "vulnerability": found,
         "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
         "matches": shown[:MATCHES_SHOWN],
-        "partly": seen.partly(found, shown),
+        "partly": visible.partly(found, shown),
         "more_matches": len(shown) > MATCHES_SHOWN,
         "columns_url": reverse("scanning:affected-columns", args=[found.pk]),
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
     }
-    return _behind(request, reach_listings.AFFECTED, found.pk, "scanning/vulnerability.html", context)
+    return _behind(request, exposure_tables.AFFECTED, found.pk, "scanning/vulnerability.html", context)
 
 
 @require_GET
 def package(request: HttpRequest, pk: int) -> HttpResponse:
     """One version of a package: its vulnerabilities, and the images that hold it."""
-    found = get_object_or_404(Package.objects.prefetch_related(seen.licenses()), pk=pk)
-    shown = list(seen.matches_of(found)[: MATCHES_SHOWN + 1])
-    seen.as_seen([found])
-    seen.as_seen([match.vulnerability for match in shown])
+    found = get_object_or_404(Package.objects.prefetch_related(visible.licenses()), pk=pk)
+    shown = list(visible.matches_of(found)[: MATCHES_SHOWN + 1])
+    visible.as_seen([found])
+    visible.as_seen([match.vulnerability for match in shown])
     context = {
         "package": found,
-        "licenses": seen.licenses_of(found),
+        "licenses": visible.licenses_of(found),
         "type": type_label(found.type),
         "matches": shown[:MATCHES_SHOWN],
         "more_matches": len(shown) > MATCHES_SHOWN,
         "columns_url": reverse("scanning:holder-columns", args=[found.pk]),
         "export_url": reverse("scanning:package-images", args=[found.pk]),
     }
-    return _behind(request, reach_listings.HOLDERS, found.pk, "scanning/package.html", context)
+    return _behind(request, exposure_tables.HOLDERS, found.pk, "scanning/package.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 def affected_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
-    return lists.choose(request, reach_listings.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name]))
+    return lists.choose(request, exposure_tables.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name]))
 
 
 @require_http_methods(["GET", "POST"])
 def holder_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that hold a package."""
     get_object_or_404(Package, pk=pk)
-    return lists.choose(request, reach_listings.HOLDERS, back=reverse("scanning:package", args=[pk]))
+    return lists.choose(request, exposure_tables.HOLDERS, back=reverse("scanning:package", args=[pk]))
 
 
 @require_POST
@@ -116,7 +117,7 @@ def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
     back = reverse("scanning:vulnerability", args=[found.name])
-    return lists.export(request, reach_listings.AFFECTED, back=back, within=pk, target=found.name)
+    return lists.export(request, exposure_tables.AFFECTED, back=back, within=pk, target=found.name)
 
 
 @require_POST
@@ -125,11 +126,11 @@ def package_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that hold a package."""
     found = get_object_or_404(Package, pk=pk)
     back = reverse("scanning:package", args=[pk])
-    return lists.export(request, reach_listings.HOLDERS, back=back, within=pk, target=found.purl)
+    return lists.export(request, exposure_tables.HOLDERS, back=back, within=pk, target=found.purl)
 
 
 def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:
-    context = {"export_url": reverse(f"scanning:{kind}-export"), "counted_at": reach.counted_at()}
+    context = {"export_url": reverse(f"scanning:{kind}-export"), "counted_at": aggregate.counted_at()}
     return lists.show(request, listing, template=template, context=context)
 
 
@@ -137,5 +138,5 @@ def _behind(
     request: HttpRequest, listing: Listing[Tag], pk: int, template: str, context: dict[str, Any]
 ) -> HttpResponse:
     """Answer with the page of one thing and the images behind it, or with the list of those alone."""
-    context |= {"counted_at": reach.counted_at()}
+    context |= {"counted_at": aggregate.counted_at()}
     return lists.show(request, listing, template=template, rows=listing.within_rows(pk), context=context)

@@ -17,9 +17,10 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import database, installed, reach, rematch, tasks
+from scanning import database, installed, rematch, tasks
 from scanning.engines.trivy_texts import describe
 from scanning.execution import pipeline
+from scanning.exposure import aggregate
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from tests.benchmarks.orders import Orders
@@ -210,7 +211,7 @@ def test_a_scan_that_says_something_else_of_a_shared_package_changes_its_own_ima
     assert in_the_console(made[0].image_id) == right
     scan(tags[1], "vulnerabilities")
     assert in_the_console(made[1].image_id) == by_hand(made[1])
-    reach.recount()
+    aggregate.recount()
     assert PackageVariant.objects.filter(image_packages__isnull=False).distinct().count() == 1
 
 
@@ -244,7 +245,7 @@ def test_another_team_sees_its_own_variants_alone(servers: list[FakeRegistry], t
     _made, tags = put(servers, *licensed)
     for tag in tags:
         scan(tag, "vulnerabilities")
-    reach.recount()
+    aggregate.recount()
     package = Package.objects.get(name="libssl3")
     assert package.varied
     pages = []

@@ -31,6 +31,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from console.visibility import Scope, current
+from scanning.exposure.aggregate import FIXES_KEPT
 from scanning.models import (
     HolderSet,
     Package,
@@ -43,7 +44,6 @@ from scanning.models import (
     VulnerabilityReach,
     VulnerabilityShared,
 )
-from scanning.reach import FIXES_KEPT
 
 PARTS: dict[type[Any], tuple[type[Any], type[Any], str]] = {
     Package: (PackageReach, PackageShared, "package"),

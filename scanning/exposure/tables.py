@@ -14,10 +14,10 @@ from console.visibility import Seen
 from inventory.filters import ImageFilters
 from inventory.models import Tag
 from inventory.tables import IMAGES, STANDARD
-from scanning import seen
+from scanning.exposure import visible
+from scanning.exposure.filters import PackageReachFilters, ReachFilters
 from scanning.findings.taxonomy import kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability
-from scanning.reach_filters import PackageReachFilters, ReachFilters
 
 FEW = 500  # images
 SHARE = 35  # looking up the tags of an image takes about as long as passing over so many tags
@@ -78,8 +78,8 @@ VULNERABILITIES = Listing[Vulnerability](
     title=_("Vulnerabilities"),
     noun=_("vulnerabilities"),
     singular=_("vulnerability"),
-    queryset=seen.vulnerabilities,
-    as_seen=seen.as_seen,
+    queryset=visible.vulnerabilities,
+    as_seen=visible.as_seen,
     filterset=ReachFilters,
     default_sort="-severity",
     columns=(
@@ -156,7 +156,7 @@ VULNERABILITIES = Listing[Vulnerability](
             name="versions",
             label=_("Package versions"),
             value=lambda row: getattr(row, "versions", None),
-            needs=Needs(annotate=lambda: {"versions": seen.versions()}),
+            needs=Needs(annotate=lambda: {"versions": visible.versions()}),
             template="console/listing/number.html",
             default=False,
             css="num",
@@ -176,8 +176,8 @@ PACKAGES = Listing[Package](
     title=_("Packages"),
     noun=_("packages"),
     singular=_("package"),
-    queryset=seen.packages,
-    as_seen=seen.as_seen,
+    queryset=visible.packages,
+    as_seen=visible.as_seen,
     filterset=PackageReachFilters,
     default_sort="-images",
     columns=(
@@ -217,8 +217,8 @@ PACKAGES = Listing[Package](
         Column(
             name="licenses",
             label=_("Licences"),
-            value=lambda row: ", ".join(seen.licenses_of(row)),
-            needs=Needs(prefetch=(seen.licenses,)),
+            value=lambda row: ", ".join(visible.licenses_of(row)),
+            needs=Needs(prefetch=(visible.licenses,)),
             default=False,
             group=ORIGIN,
         ),

@@ -17,7 +17,9 @@ from console.jobs.models import State
 from console.visibility import Scope, within
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import reach, reach_listings, tasks
+from scanning import tasks
+from scanning.exposure import aggregate
+from scanning.exposure import tables as exposure_tables
 from scanning.findings.taxonomy import kinds
 from scanning.models import (
     ImagePackage,
@@ -66,7 +68,7 @@ def fleet() -> list[Image]:
     held = PackageVariant.objects.get(package__version="2.14.1")
     ImagePackage.objects.create(image=images[1], variant=held, path="app/other.jar")
     factories.vulnerability(images[2], package="libexpat1", name="CVE-2024-45490", fixed_version="")
-    reach.recount()
+    aggregate.recount()
     return images
 
 
@@ -89,13 +91,13 @@ def test_an_image_counts_once_however_many_of_its_packages_have_it_and_each_of_i
 
 
 def test_a_second_count_of_the_same_changes_nothing(fleet: list[Image]) -> None:
-    assert reach.recount() == (3, 0)
+    assert aggregate.recount() == (3, 0)
 
 
 def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
     Tag.objects.filter(repository__registry__name="there").delete()
     PackageVulnerability.objects.filter(package__version="2.11.1").delete()
-    reach.recount()
+    aggregate.recount()
     found = Vulnerability.objects.get(name=LOG4SHELL)
     assert (found.images, found.tags) == (2, 3)
     assert not VulnerabilityReach.objects.filter(registry__name="there").exists()
@@ -105,31 +107,31 @@ def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
 
 
 def test_a_count_is_due_after_each_change_and_once_only() -> None:
-    reach.due()
+    aggregate.due()
     assert not Recount.objects.exists()  # nothing was ever scanned or synced
     factories.tag(of=factories.image(**factories.scanned(critical=1)))
-    reach.due()
-    reach.due()
+    aggregate.due()
+    aggregate.due()
     job = Recount.objects.get()
     assert job.not_before is None
     tasks.recount(job.pk)
     job.refresh_from_db()
     assert (job.state, job.images) == (State.SUCCEEDED, 1)
-    assert reach.counted_at() == job.started_at
-    reach.due()
+    assert aggregate.counted_at() == job.started_at
+    aggregate.due()
     assert Recount.objects.count() == 1
     Image.objects.update(last_scanned_at=timezone.now() + timedelta(seconds=1))
-    reach.due()
+    aggregate.due()
     again = Recount.objects.get(state=State.QUEUED)
     assert again.not_before is not None
     assert job.ended_at is not None
-    assert again.not_before >= job.ended_at + reach.LEAST
+    assert again.not_before >= job.ended_at + aggregate.LEAST
 
 
 def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
     ended = timezone.now()
     last = Recount(started_at=ended - timedelta(seconds=30), ended_at=ended)
-    assert reach._earliest(last) == ended + timedelta(minutes=10)
+    assert aggregate._earliest(last) == ended + timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
     plain = factories.variant("pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
     ImagePackage.objects.create(image=fleet[2], variant=plain)
-    reach.recount()
+    aggregate.recount()
     view = "scanning:package-list"
     assert shown(operator, view, q="log4j") == ["log4j-api", *["org.apache.logging.log4j:log4j-core"] * 2]
     assert shown(operator, view, q="log4j", risk="no") == ["log4j-api"]
@@ -179,8 +181,8 @@ def test_behind_a_vulnerability_stand_its_packages_and_the_images_that_hold_them
 def test_the_images_behind_are_the_same_however_they_are_asked_for(
     operator: Client, fleet: list[Image], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reach_listings, "FEW", 500 if way == "few" else 0)
-    monkeypatch.setattr(reach_listings, "SHARE", 1000 if way == "many" else 0)
+    monkeypatch.setattr(exposure_tables, "FEW", 500 if way == "few" else 0)
+    monkeypatch.setattr(exposure_tables, "SHARE", 1000 if way == "many" else 0)
     Image.objects.filter(pk=fleet[1].pk).update(scan_state="failed")
     url = reverse("scanning:vulnerability", args=[LOG4SHELL])
     for query, names in (
@@ -198,7 +200,7 @@ def test_the_images_behind_are_the_same_however_they_are_asked_for(
             way == "many"
         )
     with within(Scope(frozenset({Registry.objects.get(name="here").pk}))):
-        assert {tag.name for tag in reach_listings.AFFECTED.within_rows(Vulnerability.objects.get().pk)} == {
+        assert {tag.name for tag in exposure_tables.AFFECTED.within_rows(Vulnerability.objects.get().pk)} == {
             *("1.0", "1.1", "2.0")
         }
 
@@ -239,7 +241,7 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
     rows = list(load_workbook(BytesIO(file.content)).worksheets[0].iter_rows(values_only=True))
     assert rows[0] == ("Image repository address", "Digest", "Installed")
     assert [row[:2] for row in rows[1:]] == [(tag.address, tag.digest) for tag in chosen]
-    every = {"box": [column.name for column in reach_listings.AFFECTED.columns], "save": "1"}
+    every = {"box": [column.name for column in exposure_tables.AFFECTED.columns], "save": "1"}
     for column_page, shown in (
         (columns, page),
         (
@@ -248,7 +250,7 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
         ),
     ):
         assert operator.post(column_page, every).headers["Location"] == shown
-        assert operator.get(shown).content.decode().count('<th scope="col"') >= len(reach_listings.AFFECTED.columns)
+        assert operator.get(shown).content.decode().count('<th scope="col"') >= len(exposure_tables.AFFECTED.columns)
 
 
 def test_viewers_see_and_do_not_export(client: Client, fleet: list[Image]) -> None:
@@ -275,8 +277,8 @@ def test_kinds_of_risk_are_told_by_weaknesses_and_vector() -> None:
 
 def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each package that an image makes up from a vulnerable source is one that has the vulnerability."""
-    monkeypatch.setattr(reach, "NAMES_KEPT", 3)
-    monkeypatch.setattr(reach, "FIXES_KEPT", 2)
+    monkeypatch.setattr(aggregate, "NAMES_KEPT", 3)
+    monkeypatch.setattr(aggregate, "FIXES_KEPT", 2)
     honest = [factories.image() for _n in range(2)]
     forged = factories.image()
     for image in (*honest, forged):
@@ -288,7 +290,7 @@ def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monke
             ImagePackage.objects.create(image=image, variant=PackageVariant.objects.get(package__name="zlib"))
     for number in range(8):
         factories.vulnerability(forged, package=f"aaa-{number}", name="CVE-2026-1", fixed_version="1")
-    reach.recount()
+    aggregate.recount()
     found = Vulnerability.objects.get(name="CVE-2026-1")
     assert found.package_names.splitlines() == ["aaa-0", "aaa-1", "zlib"]
     assert found.fixed_versions.splitlines() == ["aaa-0 1", "zlib 2"]
@@ -309,7 +311,7 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
     flaws = [Vulnerability.objects.create(name=f"CVE-2026-{number}") for number in range(2)]
     for variant, flaw, severity in ((one, flaws[0], 3), (other, flaws[0], 4), (other, flaws[1], 2)):
         PackageVulnerability.objects.create(variant=variant, vulnerability=flaw, severity=severity)
-    reach.recount()
+    aggregate.recount()
     package = Package.objects.get()
     assert (package.images, package.tags, package.findings, package.highest, package.varied) == (3, 3, 2, 4, True)
     assert list(Vulnerability.objects.order_by("name").values_list("images", "highest")) == [(3, 4), (2, 2)]
@@ -325,8 +327,8 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
     affected = operator.get(reverse("scanning:vulnerability", args=["CVE-2026-1"])).context["page"]
     assert {row.image_id for row in affected.rows} == {images[1].pk, images[2].pk}
     with within(Scope(registries=frozenset([here.pk]))):
-        (row,) = reach_listings.PACKAGES.queryset()
+        (row,) = exposure_tables.PACKAGES.queryset()
         assert (row.seen_findings, row.seen_highest) == (2, 4)
     with within(Scope(registries=frozenset())):
         assert not PackageVulnerability.objects.exists()
-    assert reach.recount() == (3, 0)
+    assert aggregate.recount() == (3, 0)

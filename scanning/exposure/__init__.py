@@ -1,0 +1,1 @@
+"""A vulnerability or a package across all images."""
