@@ -246,7 +246,7 @@ JOB_TICKS: list[str] = [
     "scanning.fleet.tick",
     "registries.cloud_accounts.discovery.due",
     "registries.sync_requests.nightly.due",
-    "scanning.daily.tick",
+    "scanning.vulndb.update_job.tick",
     "scanning.runs.refused_credentials.tick",
     "scanning.rematch.tick",
     "scanning.runs.start.tick",

@@ -23,11 +23,12 @@ from console.jobs.errors import Draining, JobFailure
 from console.machines import content, report, versions
 from console.machines.identity import is_shared, machine_id
 from console.machines.models import FleetVersion
-from scanning import database, installed, team_rules
-from scanning.database_archive import DATABASE
+from scanning import installed, team_rules
 from scanning.fetch_lock import NotReadyError, copying, one_at_a_time
 from scanning.machine_settings import check_settings, differing_keys, keys_error, own_settings
 from scanning.team_rules import RULES
+from scanning.vulndb import install as vulndb_install
+from scanning.vulndb.archive import DATABASE
 
 log = logging.getLogger(__name__)
 
@@ -171,9 +172,9 @@ def _lacks(wanted: Versions) -> str:
     """Return which versions this machine must fetch or give, "" where it has all. As a text that differs with them."""
     lacks = []
     if found := wanted.get(DATABASE):
-        if database.shared_sha256() != found.sha256:
+        if vulndb_install.shared_sha256() != found.sha256:
             lacks.append(f"{DATABASE} {found.sha256} {found.file_id}")
-    elif database.current() is not None:
+    elif vulndb_install.current() is not None:
         lacks.append(f"{DATABASE} unpublished")
     if (rules := wanted.get(RULES)) and team_rules.shared_sha256() != rules.sha256:
         lacks.append(f"{RULES} {rules.sha256} {rules.file_id}")
@@ -183,10 +184,10 @@ def _lacks(wanted: Versions) -> str:
 def _fetch(wanted: Versions, check: Callable[[], None]) -> None:
     found = wanted.get(DATABASE)
     if found is None:
-        if database.current() is not None:  # of the time before there was a second machine
-            database.publish_current(check=check)
-    elif found.file is not None and database.shared_sha256() != found.sha256:
-        database.install_shared(found.file, check=check)
+        if vulndb_install.current() is not None:  # of the time before there was a second machine
+            vulndb_install.publish_current(check=check)
+    elif found.file is not None and vulndb_install.shared_sha256() != found.sha256:
+        vulndb_install.install_shared(found.file, check=check)
         log.info("The vulnerability database %s is here, from %s", found.version, found.host)
     rules = wanted.get(RULES)
     if rules is not None and rules.file is not None and team_rules.shared_sha256() != rules.sha256:
@@ -234,12 +235,12 @@ def _check_engines() -> None:
 
 def _report(error: JobFailure | None = None) -> None:
     """Write down how this machine is now."""
-    facts = database.current()
+    facts = vulndb_install.current()
     known = {
         **{name: value for name, value in own_settings().items() if name != "keys"},
         "trivy_sha256": dict(installed.trivy().ready().facts).get("SHA-256", ""),
         "database": facts.version if facts else "",
-        "database_sha256": database.shared_sha256(),
+        "database_sha256": vulndb_install.shared_sha256(),
         "rules_sha256": team_rules.shared_sha256(),
     }
     report.report(

@@ -18,9 +18,10 @@ from console.i18n.messages import tell
 from console.machines import report
 from console.machines.identity import is_shared
 from console.server.health import Fact, Notice
-from scanning import database, installed
+from scanning import installed
 from scanning.engines.base import Readiness
 from scanning.engines.clamav import ClamAv
+from scanning.vulndb import install as vulndb_install
 
 OLD_DAYS = 7  # the public database is built several times a day
 ANTIVIRUS_SECONDS = 30.0  # what clamd has said holds for so long
@@ -30,7 +31,7 @@ PATIENCE = 0.3  # seconds that a page waits for clamd, which may be on another m
 def vulnerability_database() -> Iterable[Fact]:
     """Tell how old the vulnerability database is, and whether it is a real one."""
     label = _("Vulnerability database")
-    facts = database.current()
+    facts = vulndb_install.current()
     if facts is None:
         text = _("No vulnerabilities can be found until an administrator downloads one.")
         notice = Notice("fault", _("There is no vulnerability database"), text, **_engines())

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from console import secret_keys
 from console.sandbox import run as sandbox_run
-from scanning import database, team_rules
+from scanning import team_rules
 from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.caged_pool import CagedPool
 from scanning.engines.clamav import ClamAv
@@ -18,6 +18,7 @@ from scanning.engines.trivy_together import MOST as IMAGES_IN_A_RUN
 from scanning.engines.yara import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
+from scanning.vulndb import install as vulndb_install
 
 __all__ = [
     "IMAGES_IN_A_RUN",
@@ -44,7 +45,7 @@ def trivy() -> Trivy:
         expected_sha256=None if settings.TRIVY else PINNED_SHA256,
         home=settings.DATA_DIR / "trivy" / "home",
         memory=LayerMemory(),
-        database=database.folder(),
+        database=vulndb_install.folder(),
         fingerprint_key=fingerprint_key(),
         run=sandbox_run.run,
     )

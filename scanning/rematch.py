@@ -28,13 +28,15 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import database, fleet, installed, releases, unmatched
+from scanning import fleet, installed, unmatched
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, matched_with
 from scanning.findings import counts
 from scanning.findings import store as findings_store
 from scanning.match_parts import Failure, Part, match_part
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
+from scanning.vulndb import install as vulndb_install
+from scanning.vulndb import releases
 
 ACTIVE = (State.QUEUED, State.RUNNING)
 RETRY = timedelta(hours=1)  # after which what has failed is tried again by itself
@@ -47,7 +49,7 @@ FEW = 2000  # changed variants whose images are looked up; with more, all images
 
 def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
     """Queue a rematch of what is not matched with the database in use; None where nothing is, or one is under way."""
-    facts = database.current()
+    facts = vulndb_install.current()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
         return None
     now = matched_with(installed.trivy().engine_version(), facts)
@@ -66,7 +68,7 @@ def tick() -> None:
     That finds what a rematch has missed: a scan that began before the change and ended after it, say. One that was
     cancelled is started again by hand alone.
     """
-    facts = database.current()
+    facts = vulndb_install.current()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet.is_current():
         return
     try:
@@ -164,7 +166,7 @@ def _matcher() -> Matcher:
 
 
 def _is_current(matcher: Matcher) -> bool:
-    facts = database.current()
+    facts = vulndb_install.current()
     return facts is not None and facts.folder == matcher.database.folder
 
 

@@ -8,7 +8,6 @@ from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
 from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import database
 from scanning import rematch as rematching
 from scanning.execution.pipeline import scan_image
 from scanning.exposure import aggregate
@@ -16,6 +15,7 @@ from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
 from scanning.runs import start as runs_start
 from scanning.runs.launch import launch
 from scanning.schedules import service as schedules_service
+from scanning.vulndb import install as vulndb_install
 
 
 def scan(scan_id: int) -> None:
@@ -65,7 +65,7 @@ def update_database(update_id: int) -> None:
 
 def _update_database(run: JobRun[DatabaseUpdate]) -> None:
     run.progress("downloading")
-    facts = database.download(check=run.check)
+    facts = vulndb_install.download(check=run.check)
 
     def write() -> None:
         DatabaseUpdate.objects.filter(pk=run.job.pk).update(built_at=facts.built_at)

@@ -23,9 +23,9 @@ from console.server.programs import FOLDER, programs
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from scanning import database
 from scanning.demo.registry_server import RegistryServer
 from scanning.runs.launch import launch
+from scanning.vulndb import install as vulndb_install
 
 REGISTRY, ADMINISTRATOR = "Sample registry", "admin"
 GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next start
@@ -114,18 +114,18 @@ class _Demo:
 
     def provide_database(self, choice: DatabaseChoice) -> None:
         """Have a vulnerability database: the one that is there, the public one, or the small one of the project."""
-        if database.current() is not None:
+        if vulndb_install.current() is not None:
             return
         why = "as asked for."
         if choice == "auto":
             self._say(f"Downloading the public vulnerability database (at most {DOWNLOAD_SECONDS:.0f} seconds) ...")
             try:
-                database.download(check=self._download_check())
-            except (database.DatabaseError, TimeoutError) as error:
+                vulndb_install.download(check=self._download_check())
+            except (vulndb_install.DatabaseError, TimeoutError) as error:
                 why = str(error)
             else:
                 return
-        database.install_demo()
+        vulndb_install.install_demo()
         self._say(f"Scanning with the small vulnerability database of the project: {why}")
         self._say("It knows some fifty vulnerabilities and is good for a demonstration only. The page says so too.")
 

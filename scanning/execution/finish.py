@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory import summary
-from scanning import database, image_coverage
+from scanning import image_coverage
 from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.notes import shown
 from scanning.engines.package_databases import Damage
@@ -24,7 +24,8 @@ from scanning.findings import regression
 from scanning.findings import store as findings_store
 from scanning.findings.counts import images_with, recount
 from scanning.models import CategoryResult, Scan
-from scanning.releases import unlisted
+from scanning.vulndb import install as vulndb_install
+from scanning.vulndb.releases import unlisted
 
 UNREAD_SHOWN = 5  # files
 DAMAGES = {  # of package databases
@@ -193,7 +194,7 @@ def _write(scan: Scan, findings: Findings) -> None:
 
 def _take_over(outcome: Outcome, newer: str) -> None:
     """Name the database in use where all packages were matched with it already: it came while the scan went on."""
-    facts = database.current() if newer else None
+    facts = vulndb_install.current() if newer else None
     version = outcome.engine_version.removeprefix("trivy ").partition(",")[0]
     if facts and newer == matched_with(version, facts):
         outcome.database_updated_at = facts.built_at

@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from console.visibility import current, sees
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image
-from scanning import database, installed
+from scanning import installed
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
+from scanning.vulndb import install as vulndb_install
 
 WORDS: dict[str, Promise] = {  # word in the address → on screen
     "done": _("Fully scanned"),
@@ -61,7 +62,7 @@ def of(image: Image, category: str) -> Coverage:
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)
-    facts = database.current() if result.database_updated_at else None
+    facts = vulndb_install.current() if result.database_updated_at else None
     # Why a scan failed may name the registry that it has pulled from; the other reasons tell of the content alone.
     failed = result.outcome == CategoryResult.Outcome.FAILED
     told = not failed or current() is None or sees(result.scan.registry_id if result.scan else None)
@@ -115,7 +116,7 @@ def condition(words: Iterable[str], *, image: str) -> Q:
 def outdated() -> Q:
     """Return which results an engine or a database of today may not give any more."""
     looked = Q(looked_at__isnull=False)
-    facts = database.current()
+    facts = vulndb_install.current()
     found = Q(pk__in=[])
     if facts is not None:
         found |= looked & Q(category=RiskCategory.VULNERABILITIES, database_updated_at__lt=facts.built_at)

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 from console.db import cached_counts
 from console.visibility import current
 from inventory.models import Image, Manifest, Tag
-from scanning import database
 from scanning.engines.base import RiskCategory
 from scanning.models import CategoryResult, Scan
 from scanning.models.run import ACTIVE
+from scanning.vulndb import install as vulndb_install
 
 OUTDATED = timedelta(days=7)  # results that are older than the vulnerability database by more
 
@@ -74,7 +74,7 @@ def _conditions() -> dict[Reason, Q | Exists]:
         Reason.NEVER: Q(image__last_scanned_at=None),
         Reason.FAILED: Q(image__scan_state=Image.ScanState.FAILED),
     }
-    facts = database.current()
+    facts = vulndb_install.current()
     if facts is not None:
         results = CategoryResult.objects.filter(
             image=OuterRef("image"), category=RiskCategory.VULNERABILITIES.value, looked_at__isnull=False

@@ -22,11 +22,13 @@ from console.machines import report, versions
 from console.machines.identity import is_shared
 from console.models import FleetVersion, Machine
 from console.sandbox import run as sandbox_run
-from scanning import daily, database, installed, team_rules
-from scanning.database_archive import DATABASE
+from scanning import installed, team_rules
 from scanning.health import OLD_DAYS
 from scanning.installed import Readiness
 from scanning.models import DatabaseUpdate, Rematch
+from scanning.vulndb import install as vulndb_install
+from scanning.vulndb import update_job
+from scanning.vulndb.archive import DATABASE
 
 ACTIVE = (State.QUEUED, State.RUNNING)
 SHOWN = 5  # last updates of the vulnerability database, and last rematches
@@ -60,10 +62,10 @@ def engines(request: HttpRequest) -> HttpResponse:
         "updating": any(not update.is_final for update in updates),
         "rematches": rematches,
         "rematch": next((job for job in rematches if not job.is_final), None),
-        "database": database.current(),
+        "database": vulndb_install.current(),
         "old_days": OLD_DAYS,
         "repository": settings.TRIVY_DATABASE_REPOSITORY,
-        "daily_at": daily.time_of_day(),
+        "daily_at": update_job.time_of_day(),
         "time_zone": settings.TIME_ZONE,
     }
     if request.headers.get("HX-Request"):

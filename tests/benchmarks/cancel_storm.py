@@ -94,11 +94,11 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from registries import pull_limit
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
-    from scanning import database
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]
     for synced in start_sync(registries=registries).runs:
         tasks.sync(synced.pk)

@@ -51,11 +51,11 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from inventory.models import ManifestLayer, Tag
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
-    from scanning import database
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs
     tasks.sync(synced.pk)
     tags = iter(Tag.objects.order_by("name"))

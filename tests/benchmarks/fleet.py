@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _database(folder: Path | None) -> Path:
-    from scanning import database
+    from scanning.vulndb import install as database
 
     if folder:
         database.install(folder)

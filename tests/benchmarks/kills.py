@@ -52,12 +52,12 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from inventory.models import Image, Tag
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
-    from scanning import database
     from scanning import tasks as scanning_tasks
     from scanning.models import CategoryResult, MalwareFinding, Scan
     from scanning.runs.launch import launch
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs
     tasks.sync(run.pk)
     tags = Tag.objects.values_list("pk", flat=True)

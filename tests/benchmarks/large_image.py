@@ -123,11 +123,11 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     from inventory.models import Tag
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
-    from scanning import database
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     (synced,) = start_sync(registries=[Registry.objects.create(name="large", address=server.url)]).runs
     tasks.sync(synced.pk)
     tag = Tag.objects.get().pk

@@ -36,7 +36,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
-from scanning import database
+from scanning.vulndb import install as database
 from scanning.installed import fingerprint_key
 fingerprint_key(), read_keys()
 database.install_demo()
@@ -53,7 +53,7 @@ launch(tag_ids=tags, requested_by=None, lane=Lane.SCHEDULE)
 UPDATE = """
 import json, shutil, tempfile
 from pathlib import Path
-from scanning import database
+from scanning.vulndb import install as database
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name) / "db"
     shutil.copytree(database.folder(), folder)

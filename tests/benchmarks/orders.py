@@ -71,18 +71,19 @@ class Orders:
 
     def run(self, *, rounds: int, say: Callable[[str], None] = lambda text: None) -> list[str]:
         """Scan in ``rounds`` random orders with a rematch after each; return what differs from ``trivy image``."""
-        from scanning import database, installed
+        from scanning import installed
         from scanning.models import Package, PackageVariant
+        from scanning.vulndb import install as vulndb_install
 
         unlike: list[str] = []
         began = time.monotonic()
         databases = iter(self.databases)
-        database.install(next(databases))
+        vulndb_install.install(next(databases))
         installed.trivy.cache_clear()
         for number in range(rounds):
             self.scan()
             unlike += self.compare(f"scan {number + 1}", say)
-            database.install(next(databases))
+            vulndb_install.install(next(databases))
             self.rematch()
             unlike += self.compare(f"rematch {number + 1}", say)
         self.kept_apart = PackageVariant.objects.filter(system=None).count()

@@ -104,9 +104,9 @@ def main() -> None:
 
 def _prepare(registry: RegistryServer) -> None:
     from registries.models import Registry
-    from scanning import database
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     Registry.objects.create(name="outages", address=registry.url)
 
 

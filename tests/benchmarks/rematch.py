@@ -85,12 +85,12 @@ class Benchmark:
         self.fresh: list[tuple[int, dict[str, bytes]]] = []
 
     def run(self) -> None:
-        from scanning import database
         from scanning.models import ImagePackage, PackageVariant, PackageVulnerability
+        from scanning.vulndb import install as vulndb_install
 
         old = self.options.old or self.advise("old", 1, share=0.9)
         new = self.options.new or self.advise("new", 2, share=1.0)
-        database.install(old)
+        vulndb_install.install(old)
         began = time.monotonic()
         self.store()
         print(
@@ -98,7 +98,7 @@ class Benchmark:
             f"{PackageVariant.objects.count():,} distinct ones, {PackageVulnerability.objects.count():,} matches "
             f"(stored in {time.monotonic() - began:.0f} s)"
         )
-        database.install(new)
+        vulndb_install.install(new)
         self.rematch("after the change", goal=True)
         self.compare()
         PackageVariant.objects.update(matched_with="")

@@ -92,11 +92,11 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from inventory.models import Tag
     from registries.models import Registry, SyncRun
     from registries.sync_requests.start import start_sync
-    from scanning import database
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
+    from scanning.vulndb import install as vulndb_install
 
-    database.install_demo()
+    vulndb_install.install_demo()
     registry = Registry.objects.create(name="soak", address=fake.url)
     _fill(fake, chance)
     (first,) = start_sync(registries=[registry]).runs

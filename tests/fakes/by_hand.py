@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 from inventory.models import Image
-from scanning import database, installed
+from scanning import installed
 from scanning.engines.trivy_command import environment
 from scanning.models import ImagePackage, PackageVulnerability
 from scanning.models.packages import SeverityRank
+from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 
 Found = set[tuple[str, ...]]
@@ -31,7 +32,7 @@ def by_hand(image: images.Image) -> tuple[Found, Found]:
         index = {"schemaVersion": 2, "manifests": [image.descriptor]}
         (layout / "index.json").write_bytes(images.to_json(index))
         (folder / "cache").mkdir()
-        (folder / "cache" / "db").symlink_to(database.folder().resolve(), target_is_directory=True)
+        (folder / "cache" / "db").symlink_to(vulndb_install.folder().resolve(), target_is_directory=True)
         command = [str(installed.trivy().executable()), "image", "--input", str(layout)]
         command += ["--cache-dir", str(folder / "cache"), "--skip-db-update", "--skip-java-db-update", "--offline-scan"]
         command += ["--format", "json", "--list-all-pkgs", "--scanners", "vuln", "--quiet"]

@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
-from scanning import database, installed, match_parts, rematch, tasks
+from scanning import installed, match_parts, rematch, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy_match import Matcher
 from scanning.findings import coverage
 from scanning.models import CategoryResult, PackageVariant, Rematch
+from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
 from tests.fakes.registry import FakeRegistry
@@ -65,7 +66,7 @@ def test_a_system_whose_detector_names_no_ids_is_matched_again(
     job = match_again()
     assert (job.state, job.reason, job.unmatched) == (State.SUCCEEDED, "", 0)
     assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
-    assert {one.database_updated_at for one in CategoryResult.objects.all()} == {database.current().built_at}  # type: ignore[union-attr]
+    assert {one.database_updated_at for one in CategoryResult.objects.all()} == {vulndb_install.current().built_at}  # type: ignore[union-attr]
 
 
 def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
@@ -95,7 +96,7 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert "expat 1.0-1" in told.reason
     assert "libexpat1 1.0-1" in told.reason
     assert "2026-11-02" in told.reason
-    assert (other.reason, other.database_updated_at) == ("", database.current().built_at)  # type: ignore[union-attr]
+    assert (other.reason, other.database_updated_at) == ("", vulndb_install.current().built_at)  # type: ignore[union-attr]
     assert told.database_updated_at < other.database_updated_at  # type: ignore[operator]
     held = Image.objects.filter(coverage.condition(["partial"], image="pk"))
     assert list(held.values_list("image_id", flat=True)) == [made[0].image_id]

@@ -24,7 +24,7 @@ from inventory import tasks
 from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
-from scanning import database
+from scanning.vulndb import install as database
 from scanning.installed import fingerprint_key
 fingerprint_key(), read_keys()
 database.install_demo()
@@ -39,7 +39,7 @@ launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
 NEWER = """
 import json, shutil, tempfile
 from pathlib import Path
-from scanning import database
+from scanning.vulndb import install as database
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name) / "db"
     shutil.copytree(database.folder(), folder)
@@ -167,7 +167,7 @@ def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
     first.shell(LAUNCH)
     assert all_by(first)
     assert second.row() == (False, reason, remedy)
-    first.shell("from scanning import database\ndatabase.publish_current(check=lambda: None)")
+    first.shell("from scanning.vulndb import install as database\ndatabase.publish_current(check=lambda: None)")
     eventually(lambda: second.row() == (True, "", ""), what="the second machine with what was published anew")
     assert second.database() == first.database()
 

@@ -17,12 +17,13 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import database, installed, rematch, tasks
+from scanning import installed, rematch, tasks
 from scanning.engines.trivy_texts import describe
 from scanning.execution import pipeline
 from scanning.exposure import aggregate
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
+from scanning.vulndb import install as vulndb_install
 from tests.benchmarks.orders import Orders
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
@@ -88,7 +89,7 @@ def servers() -> Iterator[list[FakeRegistry]]:
 
 
 def install(folder: Path, **options: Any) -> None:
-    database.install(systems.database(folder, **options))
+    vulndb_install.install(systems.database(folder, **options))
     installed.trivy.cache_clear()
 
 
@@ -177,7 +178,8 @@ def test_what_is_said_of_a_vulnerability_is_what_the_database_says(servers: list
     for tag in (*tags, *reversed(tags)):
         scan(tag, "vulnerabilities")
         facts = {
-            fact.id: fact for fact in describe(database.folder(), Vulnerability.objects.values_list("name", flat=True))
+            fact.id: fact
+            for fact in describe(vulndb_install.folder(), Vulnerability.objects.values_list("name", flat=True))
         }
         assert facts
         for row in Vulnerability.objects.all():

@@ -24,11 +24,12 @@ from console.models import Team
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import database, image_coverage, installed, rematch, tasks
+from scanning import image_coverage, installed, rematch, tasks
 from scanning.demo.database import build_demo_database
 from scanning.engines import bbolt, bbolt_write, trivy_command
 from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability
 from scanning.runs.launch import cancel, launch
+from scanning.vulndb import install as vulndb_install
 from tests import people
 from tests.fakes import images, rpmdb
 from tests.fakes.registry import FakeRegistry, Status, blob, blobs, manifests
@@ -239,7 +240,7 @@ def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
             bbolt_write.write(folder / "trivy.db", tree | {name.encode(): each for name, each in tables.items()})
         metadata = json.loads((folder / "metadata.json").read_bytes()) | {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z"}
         (folder / "metadata.json").write_text(json.dumps(metadata))
-        return database.install(folder).folder / "trivy.db"
+        return vulndb_install.install(folder).folder / "trivy.db"
 
     yield install
     for each in caches:

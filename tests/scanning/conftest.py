@@ -13,10 +13,11 @@ from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from scanning import database, tasks
+from scanning import tasks
 from scanning.demo.database import build_demo_database
 from scanning.models import Scan
 from scanning.runs.launch import launch
+from scanning.vulndb import install as vulndb_install
 from tests.fakes.registry import FakeRegistry
 
 
@@ -25,10 +26,10 @@ def vulnerability_database(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The small database that the project makes itself, in the data folder of this process: there for each test anew,
     since a test before it may have taken it away.
     """
-    if database.current() is None:
+    if vulndb_install.current() is None:
         folder = tmp_path_factory.mktemp("database")
         build_demo_database(folder)
-        database.install(folder)
+        vulndb_install.install(folder)
 
 
 @pytest.fixture

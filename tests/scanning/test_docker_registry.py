@@ -19,9 +19,10 @@ import pytest
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import database, installed
+from scanning import installed
 from scanning.engines.trivy_command import environment
 from scanning.models import ImagePackage, PackageVulnerability, SecretFinding
+from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.docker_registry import PASSWORD, USER, DockerRegistry, docker_registry, program
@@ -103,7 +104,7 @@ def server(debian: Path, authority: Authority) -> Iterator[DockerRegistry]:
 @pytest.fixture(autouse=True)
 def chosen_database(vulnerability_database: None) -> None:
     if folder := os.environ.get("TALLYMAN_TEST_DATABASE"):
-        database.install(Path(folder))
+        vulndb_install.install(Path(folder))
         installed.trivy.cache_clear()
 
 
@@ -111,7 +112,7 @@ def by_hand(layout: Path, cache: Path) -> dict[str, set[tuple[Any, ...]]]:
     """What ``trivy image`` says of ``layout`` when a person runs it with the same database."""
     (cache / "db").mkdir(parents=True)
     for name in ("trivy.db", "metadata.json"):
-        (cache / "db" / name).symlink_to((database.folder() / name).resolve())
+        (cache / "db" / name).symlink_to((vulndb_install.folder() / name).resolve())
     finished = subprocess.run(
         [
             *(str(installed.trivy().executable()), "image", "--input", str(layout), "--cache-dir", str(cache)),

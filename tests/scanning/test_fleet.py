@@ -22,13 +22,15 @@ from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, StoredFile
 from registries import credentials
-from scanning import database, database_archive, fleet, health, installed, team_rules
+from scanning import fleet, health, installed, team_rules
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
 from scanning.engines.ruleset import read_team
 from scanning.fetch_lock import RETRY_SECONDS, NotReadyError
 from scanning.machine_settings import own_settings
 from scanning.views import engines
+from scanning.vulndb import archive as vulndb_archive
+from scanning.vulndb import install as vulndb_install
 from tests.people import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vulnerability_database")]
@@ -58,7 +60,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
-    for module in (fleet, health, engines, database, team_rules):
+    for module in (fleet, health, engines, vulndb_install, team_rules):
         monkeypatch.setattr(module, "is_shared", lambda: True)
 
 
@@ -72,7 +74,7 @@ def publish(folder: Path) -> FleetVersion:
     """Publish a small database as another machine would."""
     folder.mkdir(exist_ok=True)
     build_demo_database(folder)
-    database_archive.publish(folder, scratch=folder, version="demo", check=nothing)
+    vulndb_archive.publish(folder, scratch=folder, version="demo", check=nothing)
     return FleetVersion.objects.get(name="database")
 
 
@@ -86,7 +88,7 @@ def other(name: str = "beta", *, ready: bool = True, seen: timedelta = timedelta
 @pytest.mark.skipif("settings.DATABASES['default']['ENGINE'] != 'django.db.backends.sqlite3'")
 def test_one_machine_on_sqlite_stores_nothing_and_asks_nothing(tmp_path: Path) -> None:
     build_demo_database(tmp_path)
-    database.install(tmp_path)
+    vulndb_install.install(tmp_path)
     with CaptureQueriesContext(connection) as queries:
         assert fleet.may_take()
         assert fleet.is_current()
@@ -95,7 +97,7 @@ def test_one_machine_on_sqlite_stores_nothing_and_asks_nothing(tmp_path: Path) -
         assert list(health.machines()) == []
     assert len(queries) == 0
     assert not any(model.objects.exists() for model in (StoredFile, FileChunk, FleetVersion, Machine))
-    assert database.shared_sha256() == ""
+    assert vulndb_install.shared_sha256() == ""
     assert "Machines" not in signed_in().get(PAGE).text
 
 
@@ -158,7 +160,7 @@ def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
 ) -> None:
     wanted = publish(tmp_path / "db")
     FileChunk.objects.filter(file=wanted.file).delete()
-    with pytest.raises(database.DatabaseError, match="a part of it is missing"):
+    with pytest.raises(vulndb_install.DatabaseError, match="a part of it is missing"):
         fleet.bring(check=nothing)
     with CaptureQueriesContext(connection) as queries, pytest.raises(NotReadyError, match="a part of it is missing"):
         fleet.bring(check=nothing)
@@ -166,22 +168,22 @@ def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
     assert not fleet.may_take()
     with monkeypatch.context() as later:
         later.setattr(time, "time", lambda: time.time_ns() / 1e9 + RETRY_SECONDS + 1)
-        with pytest.raises(database.DatabaseError):
+        with pytest.raises(vulndb_install.DatabaseError):
             fleet.bring(check=nothing)
     assert publish(tmp_path / "db").sha256 == wanted.sha256
     fleet.bring(check=nothing)
-    assert database.shared_sha256() == wanted.sha256
+    assert vulndb_install.shared_sha256() == wanted.sha256
     assert fleet.may_take()
     assert Machine.objects.get().ready
 
 
 def test_a_database_that_no_scan_could_use_is_refused_and_the_one_in_use_stays(shared: None, tmp_path: Path) -> None:
-    before = database.current()
+    before = vulndb_install.current()
     (tmp_path / "bad.tar.gz").write_bytes(b"\x1f\x8b no archive")
     versions.publish("database", version="x", file=content.store(tmp_path / "bad.tar.gz", limit=1000))
-    with pytest.raises(database.DatabaseError, match="could not be copied"):
+    with pytest.raises(vulndb_install.DatabaseError, match="could not be copied"):
         fleet.bring(check=nothing)
-    assert database.current() == before
+    assert vulndb_install.current() == before
 
 
 def test_the_same_database_is_the_same_file_wherever_it_is_packed(tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_the_same_database_is_the_same_file_wherever_it_is_packed(tmp_path: Path
         path.touch()
     (tmp_path / "first").rename(tmp_path / "second")
     folder = tmp_path / "second"
-    assert database_archive.publish(folder, scratch=tmp_path, version="demo", check=nothing) == first
+    assert vulndb_archive.publish(folder, scratch=tmp_path, version="demo", check=nothing) == first
 
 
 @pytest.mark.parametrize("others", [True, False])
@@ -330,9 +332,9 @@ def test_the_foot_of_the_pages_tells_of_machines_that_take_no_scans(shared: None
 def test_a_failure_to_publish_leaves_all_machines_as_they_were(
     shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, wanted = database.current(), publish(tmp_path / "db")
-    monkeypatch.setattr(database_archive, "ARCHIVE_BYTES", 100)
+    before, wanted = vulndb_install.current(), publish(tmp_path / "db")
+    monkeypatch.setattr(vulndb_archive, "ARCHIVE_BYTES", 100)
     with pytest.raises(JobFailure, match="could not be given to the other machines"):
-        database.install(tmp_path / "db")
-    assert database.current() == before
+        vulndb_install.install(tmp_path / "db")
+    assert vulndb_install.current() == before
     assert FleetVersion.objects.get(name="database").sha256 == wanted.sha256

@@ -14,9 +14,10 @@ import pytest
 from django.test import Client
 
 from console.server.health import Fact
-from scanning import database, health, installed
+from scanning import health, installed
 from scanning.engines.base import Readiness
 from scanning.engines.yara import Yara
+from scanning.vulndb import install as vulndb_install
 from tests.people import person
 from tests.scanning.test_clamav import answering
 
@@ -24,7 +25,7 @@ from tests.scanning.test_clamav import answering
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the database in use."""
-    monkeypatch.setattr(database, "folder", lambda: tmp_path)
+    monkeypatch.setattr(vulndb_install, "folder", lambda: tmp_path)
     return tmp_path
 
 

@@ -20,11 +20,12 @@ from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import database, installed, rematch, signals, tasks
+from scanning import installed, rematch, signals, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
 from scanning.findings import counts, regression
 from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
+from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
 from tests.fakes.registry import FakeRegistry
@@ -55,7 +56,7 @@ def install(folder: Path, day: int, advisories: Any = ADVISORIES) -> None:
     metadata = json.loads((folder / "metadata.json").read_bytes())
     metadata |= {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z", "Demo": False}
     (folder / "metadata.json").write_text(json.dumps(metadata))
-    database.install(folder)
+    vulndb_install.install(folder)
 
 
 def debian(release: str, *packages: tuple[str, str, str]) -> dict[str, bytes]:
@@ -290,13 +291,13 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
 def test_images_whose_makers_patch_packages_themselves_are_matched_as_theirs(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, kind: int
 ) -> None:
-    database.install(systems.database(tmp_path / "old", day=1, less=True))
+    vulndb_install.install(systems.database(tmp_path / "old", day=1, less=True))
     patched = images.image(*systems.generated(kind))
     patched.put(fake, "team/patched", "1.0")
     sync(registry)
     scan(Tag.objects.get(), "vulnerabilities")
     before = in_the_console(patched.image_id)
-    database.install(systems.database(tmp_path / "new", day=2))
+    vulndb_install.install(systems.database(tmp_path / "new", day=2))
     rematch.tick()
     job = work_off()
     assert (job.state, job.reason) == (State.SUCCEEDED, "")

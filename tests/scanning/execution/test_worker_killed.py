@@ -22,7 +22,7 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
-from scanning import database
+from scanning.vulndb import install as database
 from scanning.runs.launch import launch
 database.install_demo()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs

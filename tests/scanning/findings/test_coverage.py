@@ -10,12 +10,13 @@ from django.test import Client
 from django.urls import reverse
 
 from inventory.models import Image, Tag
-from scanning import database, installed, signals
+from scanning import installed, signals
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
 from scanning.execution.analyze import Seen
 from scanning.execution.finish import Findings, Outcome, _judge_coverage
 from scanning.findings import coverage, regression
 from scanning.models import CategoryResult
+from scanning.vulndb import install as vulndb_install
 from tests import factories
 from tests.people import person
 
@@ -28,7 +29,7 @@ def image(name: str, **changes: dict[str, Any] | None) -> Image:
     """An image with a result of today for each category, but for ``changes``; None: the category was not asked."""
     made = factories.image(**factories.scanned())
     factories.tag(name, of=made)
-    facts = database.current()
+    facts = vulndb_install.current()
     assert facts is not None
     trivy = installed.trivy().version()
     now: dict[str, dict[str, Any]] = {
@@ -48,7 +49,7 @@ def named(word: str) -> set[str]:
 
 
 def test_each_way_of_not_knowing_narrows_the_list() -> None:
-    facts = database.current()
+    facts = vulndb_install.current()
     assert facts is not None
     image("whole")
     image("not-asked", malware=None)

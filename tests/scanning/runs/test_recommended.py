@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inventory.models import Manifest, Tag
-from scanning import database
 from scanning.runs import recommended
 from scanning.runs.recommended import Reason
+from scanning.vulndb import install as vulndb_install
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ NOW = timezone.now()
 
 @pytest.fixture(autouse=True)
 def database_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "current", lambda: SimpleNamespace(built_at=NOW))
+    monkeypatch.setattr(vulndb_install, "current", lambda: SimpleNamespace(built_at=NOW))
 
 
 def reason(tag: Tag) -> str | None:
@@ -59,7 +59,7 @@ def test_results_matched_again_are_not_old() -> None:
 
 
 def test_without_a_database_nothing_is_older_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "current", lambda: None)
+    monkeypatch.setattr(vulndb_install, "current", lambda: None)
     assert reason(scanned(timedelta(days=100))) is None
 
 

@@ -202,7 +202,7 @@ PARTS, PART = 5, 1000
 MANY = PARTS * PART
 ADD = """
 from registries.models import Registry
-from scanning import database
+from scanning.vulndb import install as database
 database.install_demo()
 registry = Registry(name="fake", address="{url}", username="ada")
 registry.set_password("wrong")

@@ -30,11 +30,11 @@ from console.machines.models import StoredFile
 from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
-from scanning import database_archive
-from scanning.database_check import check_database, engine
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError
 from scanning.engines.trivy_database import DatabaseFacts, read_facts
+from scanning.vulndb import archive as vulndb_archive
+from scanning.vulndb.check import check_database, engine
 
 FILES = ("trivy.db", "metadata.json")
 MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
@@ -100,10 +100,10 @@ def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
     """
     with _incoming() as incoming:
         try:
-            database_archive.fetch(file, incoming / "db.tar.gz", check=check)
+            vulndb_archive.fetch(file, incoming / "db.tar.gz", check=check)
             _bring(incoming / "db.tar.gz", incoming, check)
             (incoming / "db.tar.gz").unlink()
-        except (database_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        except (vulndb_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise DatabaseError(
                 _("The vulnerability database could not be copied to this machine: %(reason)s.") % {"reason": reason},
@@ -113,7 +113,7 @@ def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
                 ),
             ) from error
         facts = _checked(incoming, check)
-        database_archive.note(incoming, file.sha256)
+        vulndb_archive.note(incoming, file.sha256)
         return _swap(incoming, facts)
 
 
@@ -122,12 +122,12 @@ def publish_current(*, check: Check) -> None:
     with _incoming() as incoming:
         facts = read_facts(folder())
         sha256 = _publish(facts.folder, incoming, facts, check)
-        database_archive.note(facts.folder, sha256)
+        vulndb_archive.note(facts.folder, sha256)
 
 
 def shared_sha256() -> str:
     """Return the SHA-256 of the archive that the database in use here came in, "" where it was never shared."""
-    return database_archive.noted(folder())
+    return vulndb_archive.noted(folder())
 
 
 def download(*, check: Check) -> DatabaseFacts:
@@ -252,14 +252,14 @@ def _use(incoming: Path, check: Check) -> DatabaseFacts:
     """Check the database in ``incoming``, give it to all machines, and put it in use."""
     facts = _checked(incoming, check)
     if is_shared():
-        database_archive.note(incoming, _publish(incoming, incoming, facts, check))
+        vulndb_archive.note(incoming, _publish(incoming, incoming, facts, check))
     return _swap(incoming, facts)
 
 
 def _publish(database: Path, scratch: Path, facts: DatabaseFacts, check: Check) -> str:
     try:
-        return database_archive.publish(database, scratch=scratch, version=facts.version, check=check)
-    except (database_archive.ContentError, OSError) as error:
+        return vulndb_archive.publish(database, scratch=scratch, version=facts.version, check=check)
+    except (vulndb_archive.ContentError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DatabaseError(
             _("The vulnerability database could not be given to the other machines: %(reason)s.") % {"reason": reason},

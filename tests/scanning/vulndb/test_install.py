@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from scanning import database
 from scanning.demo.database import build_demo_database
+from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.proxy import Proxy
 from tests.fakes.registry import FakeRegistry, Redirect, Truncate, blobs
@@ -59,51 +59,51 @@ def left(data_folder: Path) -> set[str]:
 
 
 def test_before_the_first_update_there_is_none() -> None:
-    assert database.current() is None
+    assert vulndb_install.current() is None
 
 
 def test_a_folder_is_installed(source: Path, data_folder: Path) -> None:
-    facts = database.install(source)
-    assert facts == database.current()
+    facts = vulndb_install.install(source)
+    assert facts == vulndb_install.current()
     assert facts.is_demo
     assert facts.folder.parent == data_folder
-    assert database.folder().resolve() == facts.folder
+    assert vulndb_install.folder().resolve() == facts.folder
     assert left(data_folder) == {"current", "install.lock", "db-demo-20261101T000000Z"}
 
 
 def test_a_database_file_with_its_metadata_beside_it_is_installed(source: Path) -> None:
     newer(source)
-    facts = database.install(source / "trivy.db")
+    facts = vulndb_install.install(source / "trivy.db")
     assert (facts.is_demo, facts.version) == (False, "20261120T010203Z")
 
 
 def test_the_archive_of_a_registry_is_installed(source: Path, tmp_path: Path) -> None:
     (tmp_path / "db.tar.gz").write_bytes(packed(source))
-    assert database.install(tmp_path / "db.tar.gz").size == (source / "trivy.db").stat().st_size
+    assert vulndb_install.install(tmp_path / "db.tar.gz").size == (source / "trivy.db").stat().st_size
 
 
 def test_the_database_before_stays_for_scans_under_way_and_older_ones_go(source: Path) -> None:
-    first, second, third = (database.install(source) for _ in range(3))
+    first, second, third = (vulndb_install.install(source) for _ in range(3))
     assert not first.folder.exists()
     assert second.folder.exists()
-    assert database.current() == third
+    assert vulndb_install.current() == third
 
 
 def test_what_an_update_that_was_killed_has_left_is_removed(source: Path, data_folder: Path) -> None:
-    database.install(source)
+    vulndb_install.install(source)
     for name in ("incoming-abc", "download-old", "download-new"):
         (data_folder / name).mkdir()
     os.utime(data_folder / "download-old", (0, 0))
-    database.install(source)
+    vulndb_install.install(source)
     assert not (data_folder / "incoming-abc").exists()
     assert not (data_folder / "download-old").exists()
     assert (data_folder / "download-new").exists()
 
 
 def test_the_demo_database_does_not_replace_another(source: Path) -> None:
-    assert database.install_demo().is_demo
-    real = database.install(newer(source))
-    assert database.install_demo() == real
+    assert vulndb_install.install_demo().is_demo
+    real = vulndb_install.install(newer(source))
+    assert vulndb_install.install_demo() == real
 
 
 def cut(path: Path) -> None:
@@ -133,14 +133,14 @@ def overwrite(path: Path) -> None:
 def test_a_broken_database_is_refused_and_the_old_one_kept(
     source: Path, tmp_path: Path, data_folder: Path, damage: Callable[[Path], object], reason: str
 ) -> None:
-    before = database.install(source)
+    before = vulndb_install.install(source)
     broken = newer(build_demo_database(tmp_path / "broken"))
     damage(broken)
-    with pytest.raises(database.DatabaseError) as caught:
-        database.install(broken)
+    with pytest.raises(vulndb_install.DatabaseError) as caught:
+        vulndb_install.install(broken)
     assert reason in caught.value.reason
     assert caught.value.remedy
-    assert database.current() == before
+    assert vulndb_install.current() == before
     assert left(data_folder) == {"current", "install.lock", "db-demo-20261101T000000Z"}
 
 
@@ -148,9 +148,9 @@ def test_a_database_that_trivy_cannot_read_is_refused(source: Path, tmp_path: Pa
     """Its pages are whole and its values look like JSON; only Trivy itself can tell."""
     path = source / "trivy.db"
     path.write_bytes(path.read_bytes().replace(b'{"FixedVersion":"3.0.1', b'{"FixedVersion":{3.0.1'))
-    with pytest.raises(database.DatabaseError, match="not good"):
-        database.install(source)
-    assert database.current() is None
+    with pytest.raises(vulndb_install.DatabaseError, match="not good"):
+        vulndb_install.install(source)
+    assert vulndb_install.current() is None
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_a_file_that_is_no_archive_of_a_database_is_refused(
             archive.add(source / "trivy.db", "trivy.db")
     else:
         (tmp_path / "file").write_bytes(content)
-    with pytest.raises(database.DatabaseError) as caught:
-        database.install(tmp_path / "file")
+    with pytest.raises(vulndb_install.DatabaseError) as caught:
+        vulndb_install.install(tmp_path / "file")
     assert caught.value.remedy
 
 
@@ -178,26 +178,26 @@ def test_links_and_other_names_in_an_archive_are_not_followed(tmp_path: Path) ->
             member = tarfile.TarInfo(name)
             member.type, member.linkname = tarfile.SYMTYPE, target
             archive.addfile(member)
-    with pytest.raises(database.DatabaseError):
-        database.install(tmp_path / "db.tar.gz")
+    with pytest.raises(vulndb_install.DatabaseError):
+        vulndb_install.install(tmp_path / "db.tar.gz")
     assert not (tmp_path / "data" / "outside").exists()
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(vulndb_install, "MAX_BYTES", 10_000)
     (tmp_path / "db.tar.gz").write_bytes(packed(source))
-    with pytest.raises(database.DatabaseError, match="larger"):
-        database.install(tmp_path / "db.tar.gz")
+    with pytest.raises(vulndb_install.DatabaseError, match="larger"):
+        vulndb_install.install(tmp_path / "db.tar.gz")
 
 
 def test_two_updates_at_once_are_told_apart(source: Path) -> None:
     def check() -> None:
-        with pytest.raises(database.DatabaseError, match="under way"):
-            database.install(source)
+        with pytest.raises(vulndb_install.DatabaseError, match="under way"):
+            vulndb_install.install(source)
 
-    assert database.install(source, check=check) == database.current()
+    assert vulndb_install.install(source, check=check) == vulndb_install.current()
 
 
 def test_a_cancel_leaves_everything_as_it_was(source: Path, data_folder: Path) -> None:
@@ -208,8 +208,8 @@ def test_a_cancel_leaves_everything_as_it_was(source: Path, data_folder: Path) -
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        database.install(source, check=check)
-    assert database.current() is None
+        vulndb_install.install(source, check=check)
+    assert vulndb_install.current() is None
     assert left(data_folder) == {"install.lock"}
 
 
@@ -239,27 +239,27 @@ def nothing() -> None:
 
 
 def test_the_database_is_downloaded_from_a_mirror(mirror: FakeRegistry, data_folder: Path) -> None:
-    facts = database.download(check=nothing)
+    facts = vulndb_install.download(check=nothing)
     assert facts.version == "20261120T010203Z"
-    assert database.current() == facts
+    assert vulndb_install.current() == facts
     assert left(data_folder) == {"current", "install.lock", "db-20261120T010203Z"}
 
 
 def test_a_mirror_without_the_database_is_told_with_what_helps(mirror: FakeRegistry, settings: Any) -> None:
     settings.TRIVY_DATABASE_REPOSITORY = settings.TRIVY_DATABASE_REPOSITORY.replace("mirror/", "other/")
-    with pytest.raises(database.DatabaseError) as caught:
-        database.download(check=nothing)
+    with pytest.raises(vulndb_install.DatabaseError) as caught:
+        vulndb_install.download(check=nothing)
     assert "other/trivy-db" in caught.value.reason
     assert "TALLYMAN_TRIVY_DATABASE" in caught.value.remedy
     assert not caught.value.retry
 
 
 def test_a_download_that_breaks_off_keeps_the_old_one(mirror: FakeRegistry, data_folder: Path) -> None:
-    before = database.download(check=nothing)
+    before = vulndb_install.download(check=nothing)
     mirror.fail(blobs, Truncate())
-    with pytest.raises(database.DatabaseError):
-        database.download(check=nothing)
-    assert database.current() == before
+    with pytest.raises(vulndb_install.DatabaseError):
+        vulndb_install.download(check=nothing)
+    assert vulndb_install.current() == before
     assert left(data_folder) == {"current", "install.lock", "db-20261120T010203Z"}
 
 
@@ -268,11 +268,11 @@ def test_a_download_goes_by_the_proxy_of_the_settings_and_past_it_where_they_say
 ) -> None:
     with Proxy() as proxy:
         settings.OUTBOUND_PROXY = proxy.url
-        database.download(check=nothing)
+        vulndb_install.download(check=nothing)
         assert [line for line in proxy.asked if "/blobs/" in line]
         asked = len(proxy.asked)
         settings.NO_PROXY = ["127.0.0.0/8"]
-        database.download(check=nothing)
+        vulndb_install.download(check=nothing)
         assert len(proxy.asked) == asked
 
 
@@ -280,27 +280,27 @@ def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry,
     settings.ALLOWED_NETWORKS = ["127.0.0.1/32"]
     with FakeRegistry(host="127.0.0.2") as inside:
         mirror.fail(blobs, Redirect(f"{inside.url}/secret"))
-        with pytest.raises(database.DatabaseError):
-            database.download(check=nothing)
+        with pytest.raises(vulndb_install.DatabaseError):
+            vulndb_install.download(check=nothing)
         assert not inside.seen
     settings.ALLOWED_NETWORKS = []
     before = len(mirror.seen)
-    with pytest.raises(database.DatabaseError, match="must not be reached from here"):
-        database.download(check=nothing)
+    with pytest.raises(vulndb_install.DatabaseError, match="must not be reached from here"):
+        vulndb_install.download(check=nothing)
     assert len(mirror.seen) == before
 
 
 def test_an_image_is_no_database(mirror: FakeRegistry, settings: Any) -> None:
     images.image({"a": b"1"}).put(mirror, "team/app", "2")
     settings.TRIVY_DATABASE_REPOSITORY = settings.TRIVY_DATABASE_REPOSITORY.replace("mirror/trivy-db", "team/app")
-    with pytest.raises(database.DatabaseError, match="no vulnerability database"):
-        database.download(check=nothing)
+    with pytest.raises(vulndb_install.DatabaseError, match="no vulnerability database"):
+        vulndb_install.download(check=nothing)
 
 
 def test_a_missing_trivy_is_told(mirror: FakeRegistry, settings: Any) -> None:
     settings.TRIVY = "/nonexistent/trivy"
-    with pytest.raises(database.DatabaseError, match="TALLYMAN_TRIVY"):
-        database.download(check=nothing)
+    with pytest.raises(vulndb_install.DatabaseError, match="TALLYMAN_TRIVY"):
+        vulndb_install.download(check=nothing)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_the_command_installs_from_a_file(source: Path) -> None:
     call_command("update_vulnerability_db", "--from", str(source), stdout=out)
     assert "2026-11-01" in out.getvalue()
     assert "the small one" in out.getvalue()
-    assert database.current()
+    assert vulndb_install.current()
 
 
 @pytest.mark.django_db

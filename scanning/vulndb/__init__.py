@@ -1,0 +1,1 @@
+"""The vulnerability database: installed, checked, updated."""
