@@ -248,7 +248,7 @@ JOB_TICKS: list[str] = [
     "registries.sync_requests.nightly.due",
     "scanning.vulndb.update_job.tick",
     "scanning.runs.refused_credentials.tick",
-    "scanning.rematch.tick",
+    "scanning.rematch.run.tick",
     "scanning.runs.start.tick",
     "scanning.schedules.service.tick",
     "scanning.exposure.aggregate.due",

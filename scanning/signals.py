@@ -16,9 +16,9 @@ from console.jobs.models import State
 from console.visibility import current
 from inventory.dashboard.figures import Signal
 from inventory.models import Tag
-from scanning import rematch
 from scanning.findings import coverage as looked
 from scanning.models import CategoryResult, Rematch
+from scanning.rematch import run as rematch_run
 
 
 def news() -> Iterable[Signal]:
@@ -28,10 +28,10 @@ def news() -> Iterable[Signal]:
         share = running.percent
         done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")
         yield Signal("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
-    last = rematch.last_news()
-    if last and last.new_matches and (current() is None or rematch.brought(last).exists()):
+    last = rematch_run.last_news()
+    if last and last.new_matches and (current() is None or rematch_run.brought(last).exists()):
         text = _("since the vulnerability database changed")
-        yield Signal("news", "", rematch.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
+        yield Signal("news", "", rematch_run.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
 
 
 def count() -> dict[str, int]:

@@ -8,10 +8,10 @@ from console.jobs.runner import JobRun, work
 from console.jobs.state import advance
 from inventory.sync.webhook_events import look_again
 from registries.models import PushAddress, PushEvent
-from scanning import rematch as rematching
 from scanning.execution.pipeline import scan_image
 from scanning.exposure import aggregate
 from scanning.models import DatabaseUpdate, Recount, Rematch, Scan, ScanRun
+from scanning.rematch import run as rematching
 from scanning.runs import start as runs_start
 from scanning.runs.launch import launch
 from scanning.schedules import service as schedules_service

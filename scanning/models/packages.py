@@ -84,7 +84,7 @@ class PackageVariant(models.Model):
     record = models.JSONField(default=dict, blank=True, editable=False)
     system = models.CharField(max_length=600, null=True, blank=True, editable=False)  # noqa: DJ001
     matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
-    # The database that it could not be matched with, and why: see scanning.rematch.
+    # The database that it could not be matched with, and why: see scanning.rematch.run.
     failed_with = models.CharField(max_length=100, blank=True, editable=False)
     failure = models.TextField(blank=True, editable=False)
 

@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from scanning import rematch
 from scanning.models import Rematch, ScanRun
 from scanning.models.packages import SeverityRank
+from scanning.rematch import run as rematch_run
 from scanning.runs import progress
 from scanning.runs import tables as runs_tables
 from scanning.runs.recommended import Reason
@@ -62,7 +62,7 @@ def run_left(run: ScanRun) -> str:
 @register.filter
 def brought(job: Rematch) -> str:
     """Return what a rematch has brought: "12 new in 40 images"."""
-    return rematch.describe(job)
+    return rematch_run.describe(job)
 
 
 @register.filter

@@ -17,9 +17,9 @@ from console.jobs import broker
 from console.jobs.models import Lane, State
 from console.listing import Page
 from console.listing import views as lists
-from scanning import rematch as rematching
 from scanning.findings.tables import NEWS
 from scanning.models import ImagePackage, Rematch
+from scanning.rematch import run as rematching
 
 
 @require_GET

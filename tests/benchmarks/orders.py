@@ -114,8 +114,9 @@ class Orders:
     def rematch(self) -> None:
         """Match all stored packages with the database in use, as a worker does."""
         from console.jobs.models import State
-        from scanning import rematch, tasks
+        from scanning import tasks
         from scanning.models import Rematch
+        from scanning.rematch import run as rematch
 
         rematch.start()
         (job,) = Rematch.objects.filter(state=State.QUEUED)

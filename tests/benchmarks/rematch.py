@@ -205,7 +205,8 @@ class Benchmark:
     def rematch(self, title: str, *, goal: bool = False) -> None:
         from django.db import connection
 
-        from scanning import rematch, tasks
+        from scanning import tasks
+        from scanning.rematch import run as rematch
 
         job = rematch.start()
         assert job is not None

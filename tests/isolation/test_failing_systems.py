@@ -14,11 +14,13 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
-from scanning import installed, match_parts, rematch, tasks
+from scanning import installed, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy_match import Matcher
 from scanning.findings import coverage
 from scanning.models import CategoryResult, PackageVariant, Rematch
+from scanning.rematch import match_parts
+from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
@@ -112,10 +114,10 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert "Some packages could not be matched." in page
     assert "debian 12.4" not in page
 
-    rematch.tick()
+    rematch_run.tick()
     assert not Rematch.objects.filter(state=State.QUEUED).exists(), "it is not tried again at once"
     Rematch.objects.update(ended_at=timezone.now() - timedelta(hours=2))
-    rematch.tick()
+    rematch_run.tick()
     (job,) = Rematch.objects.filter(state=State.QUEUED)
     tasks.rematch(job.pk)
     job.refresh_from_db()
@@ -152,7 +154,7 @@ def test_a_system_of_which_too_much_fails_is_given_up_and_others_are_not(
     servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(match_parts, "MOST_RUNS", 3)
-    monkeypatch.setattr(rematch, "CHUNK", 4)
+    monkeypatch.setattr(rematch_run, "CHUNK", 4)
     install(tmp_path / "old", day=1, less=True)
     names = [{"Package": f"{name}{n}", "Version": "1.0-1", "Source": "expat"} for n in range(6) for name in ("a", "b")]
     made, tags = put(servers, debian(dpkg(*names)), rpms("azurelinux", RPMS))

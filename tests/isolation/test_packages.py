@@ -17,12 +17,13 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import installed, rematch, tasks
+from scanning import installed, tasks
 from scanning.engines.trivy_texts import describe
 from scanning.execution import pipeline
 from scanning.exposure import aggregate
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
+from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.benchmarks.orders import Orders
 from tests.fakes import images, systems
@@ -108,7 +109,7 @@ def put(servers: Sequence[FakeRegistry], *held: systems.Files) -> tuple[list[ima
 
 def match_again() -> Rematch:
     """Match all stored packages with the database in use, as a worker does."""
-    job = rematch.start()
+    job = rematch_run.start()
     assert job is not None
     tasks.rematch(job.pk)
     job.refresh_from_db()
@@ -207,7 +208,7 @@ def test_a_scan_that_says_something_else_of_a_shared_package_changes_its_own_ima
         scan(tags[1], "vulnerabilities")
     assert in_the_console(made[0].image_id) == right == by_hand(made[0])
     assert in_the_console(made[1].image_id)[1] == set()
-    rematch.tick()  # the shared one is looked at again
+    rematch_run.tick()  # the shared one is looked at again
     (job,) = Rematch.objects.filter(state=State.QUEUED)
     tasks.rematch(job.pk)
     assert in_the_console(made[0].image_id) == right

@@ -24,10 +24,11 @@ from console.models import Team
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import image_coverage, installed, rematch, tasks
+from scanning import image_coverage, installed, tasks
 from scanning.demo.database import build_demo_database
 from scanning.engines import bbolt, bbolt_write, trivy_command
 from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability
+from scanning.rematch import run as rematch_run
 from scanning.runs.launch import cancel, launch
 from scanning.vulndb import install as vulndb_install
 from tests import people
@@ -265,7 +266,7 @@ def test_a_database_that_knows_the_release_makes_an_image_safe_without_a_scan_an
         (4, {"debian 99": {b"other": {b"CVE-2026-1": b'{"FixedVersion":"1"}'}}}, "done", "safe"),
     ):
         own_database(day, tables)
-        job = rematch.start()
+        job = rematch_run.start()
         assert job is not None
         tasks.rematch(job.pk)
         job.refresh_from_db()

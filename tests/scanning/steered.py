@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from scanning import rematch as rematching
 from scanning import tasks
+from scanning.rematch import run as rematching
 
 PARTS_BEFORE = 2  # that are matched and written before the kill
 

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from scanning import image_coverage
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy_database import DatabaseFacts
-from scanning.match_parts import Failure
 from scanning.models import CategoryResult, ImagePackage, PackageVariant
+from scanning.rematch.match_parts import Failure
 
 BATCH = 200  # images, or variants of which something is noted
 NAMED = 3  # packages that are named of an image, and systems of a job

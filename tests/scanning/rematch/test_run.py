@@ -20,11 +20,12 @@ from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import installed, rematch, signals, tasks
+from scanning import installed, signals, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
 from scanning.findings import counts, regression
 from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
+from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
 from tests.fakes.by_hand import by_hand, in_the_console
@@ -126,7 +127,7 @@ def test_a_rematch_gives_exactly_what_a_fresh_scan_gives_and_pulls_nothing(
     install(tmp_path / "new", 2)
     asked = len(fake.requests())
 
-    rematch.tick()
+    rematch_run.tick()
     job = work_off()
 
     assert (job.state, job.reason) == (State.SUCCEEDED, "")
@@ -151,7 +152,7 @@ def test_what_is_no_vulnerability_any_more_goes(fake: FakeRegistry, registry: Re
         scan(tag)
     full = len(found()["matches"])
     install(tmp_path / "less", 2, OLD)
-    rematch.start()
+    rematch_run.start()
     job = work_off()
     left = found()
     assert job.gone_matches == full - len(left["matches"]) > 0
@@ -175,8 +176,8 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned(fake, registry, tmp_path)
-    monkeypatch.setattr(rematch, "CHUNK", 2)
-    job = rematch.start()
+    monkeypatch.setattr(rematch_run, "CHUNK", 2)
+    job = rematch_run.start()
     assert job is not None
     marked: list[int] = []
 
@@ -186,9 +187,9 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
         marked.extend([len(packages)])
         real(packages, matched_with=matched_with)
 
-    real = rematch.record.mark_matched
+    real = rematch_run.record.mark_matched
     with monkeypatch.context() as broken:
-        broken.setattr(rematch.record, "mark_matched", mark)
+        broken.setattr(rematch_run.record, "mark_matched", mark)
         tasks.rematch(job.pk)
     done = PackageVariant.objects.filter(matched_with__startswith="20261102").count()
     assert 0 < done < PackageVariant.objects.count()
@@ -199,7 +200,7 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
     after = found()
     PackageVulnerability.objects.update(severity=1)
     PackageVariant.objects.update(matched_with="")
-    rematch.start()
+    rematch_run.start()
     again = work_off()
     assert again.packages == PackageVariant.objects.count()
     assert found() == after
@@ -209,8 +210,8 @@ def test_a_cancel_ends_it_and_what_was_written_shows(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned(fake, registry, tmp_path)
-    monkeypatch.setattr(rematch, "CHUNK", 2)
-    job = rematch.start()
+    monkeypatch.setattr(rematch_run, "CHUNK", 2)
+    job = rematch_run.start()
     assert job is not None
     looks: list[int] = []
 
@@ -229,35 +230,35 @@ def test_a_cancel_ends_it_and_what_was_written_shows(
     shown = found()["counts"]
     counts.recount(Image.objects.values_list("pk", flat=True))
     assert found()["counts"] == shown
-    rematch.tick()
+    rematch_run.tick()
     assert not Rematch.objects.filter(state=State.QUEUED).exists(), "a cancelled one starts again by itself"
-    assert rematch.start() is not None
+    assert rematch_run.start() is not None
 
 
 def test_a_scan_that_ends_with_the_database_before_is_made_good(
     fake: FakeRegistry, registry: Registry, tmp_path: Path
 ) -> None:
     (tag, *_others) = scanned(fake, registry, tmp_path)
-    rematch.start()
+    rematch_run.start()
     work_off()
     after = found()
     held = PackageVariant.objects.filter(image_packages__image=tag.image)
     PackageVulnerability.objects.filter(variant__in=held).delete()
     held.update(matched_with="20261101T000000Z")
-    rematch.tick()
+    rematch_run.tick()
     job = work_off()
     assert job.packages == held.count()
     assert found()["matches"] == after["matches"]
-    rematch.tick()
+    rematch_run.tick()
     assert not Rematch.objects.filter(state=State.QUEUED).exists()
 
 
 def test_what_is_unchanged_is_not_written(fake: FakeRegistry, registry: Registry, tmp_path: Path) -> None:
     scanned(fake, registry, tmp_path)
-    rematch.start()
+    rematch_run.start()
     work_off()
     PackageVariant.objects.update(matched_with="")
-    rematch.start()
+    rematch_run.start()
     with CaptureQueriesContext(connection) as seen:
         job = work_off()
     assert (job.state, job.new_matches, job.gone_matches, job.images) == (State.SUCCEEDED, 0, 0, 0)
@@ -275,13 +276,13 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
     assert number >= regression.MANY
     elsewhere = [one for one in ADVISORIES if not {of.package for of in one.affected} & HELD]
     install(tmp_path / "empty", 2, elsewhere)
-    rematch.start()
+    rematch_run.start()
     work_off()
     fallen = CategoryResult.objects.get(image=most, category="vulnerabilities")
     assert fallen.fell_from == number
     assert "fell" in {signal.name for signal in signals.coverage()}
     install(tmp_path / "again", 3)
-    rematch.start()
+    rematch_run.start()
     work_off()
     fallen.refresh_from_db()
     assert fallen.fell_from == 0
@@ -298,7 +299,7 @@ def test_images_whose_makers_patch_packages_themselves_are_matched_as_theirs(
     scan(Tag.objects.get(), "vulnerabilities")
     before = in_the_console(patched.image_id)
     vulndb_install.install(systems.database(tmp_path / "new", day=2))
-    rematch.tick()
+    rematch_run.tick()
     job = work_off()
     assert (job.state, job.reason) == (State.SUCCEEDED, "")
     after = in_the_console(patched.image_id)

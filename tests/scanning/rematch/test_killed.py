@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from registries.models import Registry
 from tests.fakes.registry import FakeRegistry
-from tests.scanning import test_rematch as of
+from tests.scanning.rematch import test_run as test_rematch as of
 folder = Path(settings.DATA_DIR)
 of.install(folder / "old", 1, of.OLD)
 with FakeRegistry() as fake:
@@ -27,7 +27,7 @@ print(len(of.found()["matches"]))
 of.rematch.start()
 """
 COMPARED = """
-from tests.scanning import test_rematch as of
+from tests.scanning.rematch import test_run as test_rematch as of
 job, after = of.Rematch.objects.get(), of.found()
 of.PackageVulnerability.objects.all().delete()
 of.PackageVariant.objects.update(matched_with="")

@@ -28,13 +28,14 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import fleet, installed, unmatched
+from scanning import fleet, installed
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, matched_with
 from scanning.findings import counts
 from scanning.findings import store as findings_store
-from scanning.match_parts import Failure, Part, match_part
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
+from scanning.rematch import unmatched
+from scanning.rematch.match_parts import Failure, Part, match_part
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import releases
 

@@ -1,0 +1,1 @@
+"""A new vulnerability database gives stored packages new findings, without a pull."""
