@@ -191,7 +191,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "places": SCAN_WORKERS,
         "at_once": SCANS_PER_WORKER,
         "manual_first": True,
-        "gate": "scanning.fleet.may_take",
+        "gate": "scanning.fleet.versions.may_take",
     },
     "event": {
         "model": "registries.PushEvent",
@@ -206,7 +206,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "task": "scanning.tasks.rematch",
         "cluster": "quick",
         "places": 1,
-        "gate": "scanning.fleet.may_take",
+        "gate": "scanning.fleet.versions.may_take",
     },
     "database": {
         "model": "scanning.DatabaseUpdate",
@@ -230,7 +230,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.installed.prepare"]}
 
 # Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
-WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.wrong_keys"]
+WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.versions.wrong_keys"]
 
 # What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
 MACHINE_KEYS: dict[str, str] = {
@@ -243,7 +243,7 @@ MACHINE_KEYS: dict[str, str] = {
 JOB_TICKS: list[str] = [
     "console.audit.trail.tick",
     "console.exports.files.prune",
-    "scanning.fleet.tick",
+    "scanning.fleet.versions.tick",
     "registries.cloud_accounts.discovery.due",
     "registries.sync_requests.nightly.due",
     "scanning.vulndb.update_job.tick",

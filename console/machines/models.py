@@ -16,7 +16,7 @@ class Machine(models.Model):
     ready = models.BooleanField(default=False)  # to take scans
     reason = models.TextField(blank=True)  # why it is not, for a person
     remedy = models.TextField(blank=True)
-    versions = models.JSONField(default=dict)  # of what scans there: see scanning.fleet
+    versions = models.JSONField(default=dict)  # of what scans there: see scanning.fleet.versions
 
     class Meta:
         ordering = ["host", "id"]

@@ -28,11 +28,12 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import fleet, installed
+from scanning import installed
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy_match import Matcher, matched_with
 from scanning.findings import counts
 from scanning.findings import store as findings_store
+from scanning.fleet import versions as fleet_versions
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
 from scanning.rematch import unmatched
 from scanning.rematch.match_parts import Failure, Part, match_part
@@ -70,7 +71,7 @@ def tick() -> None:
     cancelled is started again by hand alone.
     """
     facts = vulndb_install.current()
-    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet.is_current():
+    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet_versions.is_current():
         return
     try:
         now = matched_with(installed.trivy().engine_version(), facts)

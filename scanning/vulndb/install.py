@@ -3,7 +3,7 @@
 <data>/trivy/db-<version>-<random>/   trivy.db and metadata.json; never changed once there
 <data>/trivy/current                a link to the one in use
 
-Where several machines share one PostgreSQL, what is installed on one is installed on all: see scanning.fleet.
+Where several machines share one PostgreSQL, what is installed on one is installed on all: see scanning.fleet.versions.
 """
 
 from __future__ import annotations

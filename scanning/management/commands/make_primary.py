@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from console.jobs.errors import JobFailure
 from console.machines import versions
 from console.machines.identity import host, is_shared
-from scanning import fleet, team_rules
+from scanning import team_rules
+from scanning.fleet import versions as fleet_versions
 
 
 class Command(BaseCommand):
@@ -19,7 +20,7 @@ class Command(BaseCommand):
         if not is_shared():
             raise CommandError("On SQLite there is one machine. Several machines need PostgreSQL (DATABASE_URL).")
         try:
-            fleet.make_primary()
+            fleet_versions.make_primary()
         except JobFailure as error:
             raise CommandError(f"{error.reason} {error.remedy}") from error
         self.stdout.write(f"{host()} is the primary machine: its keys and settings are those that all must have.")

@@ -14,7 +14,7 @@ from console.release import VERSION
 from scanning import installed
 from scanning.engines.base import EngineError
 from scanning.engines.ruleset import engine_version
-from scanning.fetch_lock import NotReadyError
+from scanning.fleet.fetch_lock import NotReadyError
 
 NAMES = {  # of settings → as on the page Engines
     "tallyman": "Tallyman",

@@ -24,8 +24,8 @@ from console.machines import content, report, versions
 from console.machines.identity import is_shared, machine_id
 from console.machines.models import FleetVersion
 from scanning import installed, team_rules
-from scanning.fetch_lock import NotReadyError, copying, one_at_a_time
-from scanning.machine_settings import check_settings, differing_keys, keys_error, own_settings
+from scanning.fleet.fetch_lock import NotReadyError, copying, one_at_a_time
+from scanning.fleet.settings import check_settings, differing_keys, keys_error, own_settings
 from scanning.team_rules import RULES
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb.archive import DATABASE

@@ -22,12 +22,13 @@ from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, StoredFile
 from registries import credentials
-from scanning import fleet, health, installed, team_rules
+from scanning import health, installed, team_rules
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
 from scanning.engines.ruleset import read_team
-from scanning.fetch_lock import RETRY_SECONDS, NotReadyError
-from scanning.machine_settings import own_settings
+from scanning.fleet import versions as fleet_versions
+from scanning.fleet.fetch_lock import RETRY_SECONDS, NotReadyError
+from scanning.fleet.settings import own_settings
 from scanning.views import engines
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import install as vulndb_install
@@ -45,7 +46,7 @@ def nothing() -> None:
 @pytest.fixture(autouse=True)
 def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin as a new process on a machine that has tried nothing yet."""
-    monkeypatch.setattr(fleet, "_memory", fleet._Memory())
+    monkeypatch.setattr(fleet_versions, "_memory", fleet_versions._Memory())
     monkeypatch.setattr(team_rules, "_published", None)
     lock = settings.DATA_DIR / "run" / "fetch.lock"
     lock.unlink(missing_ok=True)
@@ -60,7 +61,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
-    for module in (fleet, health, engines, vulndb_install, team_rules):
+    for module in (fleet_versions, health, engines, vulndb_install, team_rules):
         monkeypatch.setattr(module, "is_shared", lambda: True)
 
 
@@ -90,10 +91,10 @@ def test_one_machine_on_sqlite_stores_nothing_and_asks_nothing(tmp_path: Path) -
     build_demo_database(tmp_path)
     vulndb_install.install(tmp_path)
     with CaptureQueriesContext(connection) as queries:
-        assert fleet.may_take()
-        assert fleet.is_current()
-        fleet.tick()
-        assert fleet.wrong_keys() == ""
+        assert fleet_versions.may_take()
+        assert fleet_versions.is_current()
+        fleet_versions.tick()
+        assert fleet_versions.wrong_keys() == ""
         assert list(health.machines()) == []
     assert len(queries) == 0
     assert not any(model.objects.exists() for model in (StoredFile, FileChunk, FleetVersion, Machine))
@@ -109,8 +110,8 @@ def test_a_machine_whose_database_is_away_takes_no_scans(
         raise error("connection already closed")
 
     monkeypatch.setattr(versions, "current", away)
-    monkeypatch.setattr(fleet, "connection", SimpleNamespace(close=nothing))
-    assert not fleet.may_take()
+    monkeypatch.setattr(fleet_versions, "connection", SimpleNamespace(close=nothing))
+    assert not fleet_versions.may_take()
 
 
 @pytest.mark.parametrize(
@@ -124,9 +125,9 @@ def test_a_machine_whose_database_is_away_takes_no_scans(
 )
 def test_a_machine_with_other_settings_takes_no_scans(shared: None, values: dict[str, str], why: str) -> None:
     primary(**values)
-    assert not fleet.may_take()
+    assert not fleet_versions.may_take()
     with pytest.raises(NotReadyError) as raised:
-        fleet.bring(check=nothing)
+        fleet_versions.bring(check=nothing)
     assert "alpha" in raised.value.reason
     assert why in raised.value.reason
     assert "make_primary" in raised.value.remedy
@@ -135,7 +136,7 @@ def test_a_machine_with_other_settings_takes_no_scans(shared: None, values: dict
 def test_a_primary_machine_whose_trivy_does_not_work_stops_no_other(shared: None, tmp_path: Path) -> None:
     primary(trivy="")
     publish(tmp_path / "db")
-    assert fleet.may_take()
+    assert fleet_versions.may_take()
 
 
 def test_keys_are_compared_without_being_told(shared: None) -> None:
@@ -144,8 +145,8 @@ def test_keys_are_compared_without_being_told(shared: None) -> None:
     for key in (settings.SECRET_KEY, *credentials.read_keys(), installed.fingerprint_key().decode()):
         assert key not in str(told)
     primary(keys=told | {"fingerprint_key": "0" * 32})
-    assert "fingerprint_key" in fleet.wrong_keys()
-    assert "secret_key" not in fleet.wrong_keys()
+    assert "fingerprint_key" in fleet_versions.wrong_keys()
+    assert "secret_key" not in fleet_versions.wrong_keys()
     assert not Machine.objects.get(machine=machine_id()).ready
     before = credentials.read_keys()
     try:
@@ -161,19 +162,19 @@ def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
     wanted = publish(tmp_path / "db")
     FileChunk.objects.filter(file=wanted.file).delete()
     with pytest.raises(vulndb_install.DatabaseError, match="a part of it is missing"):
-        fleet.bring(check=nothing)
+        fleet_versions.bring(check=nothing)
     with CaptureQueriesContext(connection) as queries, pytest.raises(NotReadyError, match="a part of it is missing"):
-        fleet.bring(check=nothing)
+        fleet_versions.bring(check=nothing)
     assert not [query for query in queries if "filechunk" in query["sql"]]
-    assert not fleet.may_take()
+    assert not fleet_versions.may_take()
     with monkeypatch.context() as later:
         later.setattr(time, "time", lambda: time.time_ns() / 1e9 + RETRY_SECONDS + 1)
         with pytest.raises(vulndb_install.DatabaseError):
-            fleet.bring(check=nothing)
+            fleet_versions.bring(check=nothing)
     assert publish(tmp_path / "db").sha256 == wanted.sha256
-    fleet.bring(check=nothing)
+    fleet_versions.bring(check=nothing)
     assert vulndb_install.shared_sha256() == wanted.sha256
-    assert fleet.may_take()
+    assert fleet_versions.may_take()
     assert Machine.objects.get().ready
 
 
@@ -182,7 +183,7 @@ def test_a_database_that_no_scan_could_use_is_refused_and_the_one_in_use_stays(s
     (tmp_path / "bad.tar.gz").write_bytes(b"\x1f\x8b no archive")
     versions.publish("database", version="x", file=content.store(tmp_path / "bad.tar.gz", limit=1000))
     with pytest.raises(vulndb_install.DatabaseError, match="could not be copied"):
-        fleet.bring(check=nothing)
+        fleet_versions.bring(check=nothing)
     assert vulndb_install.current() == before
 
 
@@ -200,11 +201,11 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
     shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
 ) -> None:
     publish(tmp_path / "db")
-    fleet.bring(check=nothing)
+    fleet_versions.bring(check=nothing)
     monkeypatch.setattr(installed.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it."))
     if others:
         other()
-    assert fleet.may_take() is not others
+    assert fleet_versions.may_take() is not others
     mine = Machine.objects.get(machine=machine_id())
     assert (mine.ready, mine.reason, mine.remedy) == ((False, "It is gone.", "Mend it.") if others else (True, "", ""))
 
