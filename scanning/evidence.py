@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from scanning.engines.base import LayerReport, MalwareFact, Severity
-from scanning.engines.trivy_cache import LayerNote, Shown
+from scanning.engines.trivy.cache import LayerNote, Shown
 from scanning.models import LayerEvidence
 from scanning.rows import plain
 
@@ -47,7 +47,7 @@ def keep_malware(reports: Mapping[tuple[str, str], LayerReport], versions: Mappi
 
 
 class LayerMemory:
-    """Trivy's notes of layers, in the database that all workers share. See ``scanning.engines.trivy_cache.Memory``."""
+    """Trivy's notes of layers, in the database that all workers share. See ``scanning.engines.trivy.cache.Memory``."""
 
     def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers of which there is a note."""

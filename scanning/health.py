@@ -20,7 +20,7 @@ from console.machines.identity import is_shared
 from console.server.health import Fact, Notice
 from scanning import installed
 from scanning.engines.base import Readiness
-from scanning.engines.clamav import ClamAv
+from scanning.engines.clamav.engine import ClamAv
 from scanning.vulndb import install as vulndb_install
 
 OLD_DAYS = 7  # the public database is built several times a day

@@ -11,11 +11,11 @@ from console import secret_keys
 from console.sandbox import run as sandbox_run
 from scanning import team_rules
 from scanning.engines.base import MalwareEngine, Readiness
-from scanning.engines.caged_pool import CagedPool
-from scanning.engines.clamav import ClamAv
-from scanning.engines.trivy import PINNED_SHA256, Trivy
-from scanning.engines.trivy_together import MOST as IMAGES_IN_A_RUN
-from scanning.engines.yara import Yara
+from scanning.engines.clamav.engine import ClamAv
+from scanning.engines.sandbox.pool import CagedPool
+from scanning.engines.trivy.batch import MOST as IMAGES_IN_A_RUN
+from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.engines.yara.engine import Yara
 from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
 from scanning.vulndb import install as vulndb_install

@@ -25,7 +25,7 @@ from console.machines import content, versions
 from console.machines.identity import is_shared, machine_id
 from console.machines.models import FleetVersion, StoredFile
 from scanning.engines.base import Check
-from scanning.engines.ruleset import ENDINGS, PROBLEM_SUFFIX, TEAM_BYTES, Source, files_of, read_team
+from scanning.engines.yara.ruleset import ENDINGS, PROBLEM_SUFFIX, TEAM_BYTES, Source, files_of, read_team
 
 RULES = "rules"  # name of their version, which is the number of their files
 FILES = 100_000

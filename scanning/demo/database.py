@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scanning.demo.advisories import ADVISORIES, SOURCES, Advisory, Affected
-from scanning.engines import bbolt_write
+from scanning.engines.trivy import bbolt_writer
 
 BUILT_AT = datetime(2026, 11, 1, tzinfo=UTC)  # when the facts were last looked through
 SEVERITIES = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
@@ -36,7 +36,7 @@ def build_demo_database(folder: Path, advisories: tuple[Advisory, ...] = ADVISOR
     sources = {platform.encode(): _json(_source(platform)) for platform in SOURCES}
     vulnerabilities = {advisory.id.encode(): _json(_vulnerability(advisory)) for advisory in advisories}
     folder.mkdir(parents=True, exist_ok=True)
-    bbolt_write.write(folder / "trivy.db", {**platforms, b"data-source": sources, b"vulnerability": vulnerabilities})
+    bbolt_writer.write(folder / "trivy.db", {**platforms, b"data-source": sources, b"vulnerability": vulnerabilities})
     metadata = {
         "Version": 2,
         "UpdatedAt": BUILT_AT.isoformat().replace("+00:00", "Z"),

@@ -27,8 +27,8 @@ from registries.oci import Descriptor, ImageManifest
 from registries.oci.errors import NotFound
 from scanning import evidence, installed
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
-from scanning.engines.trivy import LayersMissing, TrivySession
-from scanning.engines.trivy_turn import config_of
+from scanning.engines.trivy.engine import LayersMissing, TrivySession
+from scanning.engines.trivy.run import config_of
 from scanning.execution.preemption import Stopping
 from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile
 from scanning.layers.claims import Claims

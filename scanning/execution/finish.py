@@ -16,9 +16,9 @@ from console.jobs.runner import JobRun
 from inventory import summary
 from scanning import image_coverage
 from scanning.engines.base import ImageReport, RiskCategory
+from scanning.engines.formats.package_databases import Damage
 from scanning.engines.notes import shown
-from scanning.engines.package_databases import Damage
-from scanning.engines.trivy_match import matched_with
+from scanning.engines.trivy.match import matched_with
 from scanning.execution.analyze import Seen
 from scanning.findings import regression
 from scanning.findings import store as findings_store

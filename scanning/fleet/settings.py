@@ -13,7 +13,7 @@ from console.machines.models import FleetVersion
 from console.release import VERSION
 from scanning import installed
 from scanning.engines.base import EngineError
-from scanning.engines.ruleset import engine_version
+from scanning.engines.yara.ruleset import engine_version
 from scanning.fleet.fetch_lock import NotReadyError
 
 NAMES = {  # of settings → as on the page Engines

@@ -1,6 +1,6 @@
 """Layers on disk, pulled once, uncompressed and verified, removed with the last scan that needs them."""
 
-from scanning.layers.errors import (
+from scanning.engines.formats.layer_errors import (
     CorruptLayer,
     DiffIdMismatch,
     LayerError,

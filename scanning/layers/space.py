@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scanning.engines.base import Check
-from scanning.layers.errors import StoreFull
+from scanning.engines.formats.layer_errors import StoreFull
 from scanning.layers.locks import acquire, locked
 
 WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scanning.engines.base import Check
+from scanning.engines.formats.decompress import plain
+from scanning.engines.formats.layer_errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
 from scanning.layers.claims import Claims, claimed
-from scanning.layers.decompress import plain
-from scanning.layers.errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
 from scanning.layers.space import NEEDED_BY_ANOTHER, WAIT_SECONDS, WAITING, Space, folders, gib, keys_of, no_space
 

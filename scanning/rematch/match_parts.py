@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanning.engines.base import Check, EngineError, MatchFact, VulnerabilityFact
-from scanning.engines.trivy_match import Matcher
+from scanning.engines.trivy.match import Matcher
 
 log = logging.getLogger(__name__)
 

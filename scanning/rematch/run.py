@@ -30,7 +30,7 @@ from console.jobs.runner import JobRun
 from console.visibility import current
 from scanning import installed
 from scanning.engines.base import EngineError, RiskCategory
-from scanning.engines.trivy_match import Matcher, matched_with
+from scanning.engines.trivy.match import Matcher, matched_with
 from scanning.findings import counts
 from scanning.findings import store as findings_store
 from scanning.fleet import versions as fleet_versions

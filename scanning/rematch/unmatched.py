@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from scanning import image_coverage
 from scanning.engines.base import RiskCategory
-from scanning.engines.trivy_database import DatabaseFacts
+from scanning.engines.trivy.database import DatabaseFacts
 from scanning.models import CategoryResult, ImagePackage, PackageVariant
 from scanning.rematch.match_parts import Failure
 

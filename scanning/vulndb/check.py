@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
-from scanning.engines.trivy import PINNED_SHA256, Trivy
-from scanning.engines.trivy_binary import sha256
-from scanning.engines.trivy_cache import NoMemory
-from scanning.engines.trivy_database import check_file, check_whole
+from scanning.engines.trivy.binary import sha256
+from scanning.engines.trivy.cache import NoMemory
+from scanning.engines.trivy.database import check_file, check_whole
+from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 
 CHECK_SECONDS = 300.0
 

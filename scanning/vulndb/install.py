@@ -32,7 +32,7 @@ from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError
-from scanning.engines.trivy_database import DatabaseFacts, read_facts
+from scanning.engines.trivy.database import DatabaseFacts, read_facts
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb.check import check_database, engine
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from inventory.models import Image
 from scanning import image_coverage
 from scanning.engines.base import RiskCategory
-from scanning.engines.trivy_releases import is_named_listed
+from scanning.engines.trivy.releases import is_named_listed
 from scanning.models import CategoryResult
 
 BATCH = 500  # images

@@ -21,7 +21,7 @@ from typing import Any
 from console.sandbox import run as sandbox_run
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import ImageInput, RiskCategory
-from scanning.engines.trivy import PINNED_SHA256, Trivy
+from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from tests.scanning.engines.conftest import BASE, Notes, diff_ids, never, on_disk, python_package, without
 
 BOTH = frozenset((RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE))

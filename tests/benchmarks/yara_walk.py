@@ -22,8 +22,9 @@ from pathlib import Path
 import yara_x
 
 import scanning
-from scanning.engines import formats, tar, yara_look
-from scanning.engines.yara import Yara
+from scanning.engines.formats import detect, tar
+from scanning.engines.yara import scan as yara_scan
+from scanning.engines.yara.engine import Yara
 from tests.benchmarks.console import processor
 
 SOURCES = ["/usr/bin", "/usr/lib/python3", "/usr/share", "/usr/lib/x86_64-linux-gnu"]
@@ -44,10 +45,10 @@ def main() -> None:
         ours = _report("headers, ours", size, lambda: sum(1 for _ in _walk(path)))
         print(f"  ratio {theirs / ours:.1f}")
         theirs = _report("scan, tarfile and read()", size, lambda: _tarfile_scan(path, yara_x.Scanner(rules)))
-        yara_look.recognise = lambda data: []  # type: ignore[attr-defined]
+        yara_scan.recognise = lambda data: []  # type: ignore[attr-defined]
         ours = _report("scan, ours", size, lambda: _look(path, rules))
         print(f"  ratio {theirs / ours:.1f}")
-        yara_look.recognise = formats.recognise  # type: ignore[attr-defined]
+        yara_scan.recognise = detect.recognise  # type: ignore[attr-defined]
         bare = _report("scan with archives, ours", size, lambda: _look(path, rules))
         caged = _report("the same in the cage", size, lambda: yara.scan_layer(path, check=lambda: None))
         print(f"  more by {(caged / bare - 1) * 100:.1f} %")
@@ -72,7 +73,7 @@ def _time(work: Callable[[], object], times: int) -> float:
 
 def _look(path: Path, rules: yara_x.Rules) -> None:
     with path.open("rb") as file:
-        yara_look.Look(rules, yara_look.MAX_FILE_BYTES).layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        yara_scan.Look(rules, yara_scan.MAX_FILE_BYTES).layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
 
 
 def _walk(path: Path) -> list[tar.TarEntry]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inventory.models import Image
 from scanning import installed
-from scanning.engines.trivy_command import environment
+from scanning.engines.trivy.command import environment
 from scanning.models import ImagePackage, PackageVulnerability
 from scanning.models.packages import SeverityRank
 from scanning.vulndb import install as vulndb_install

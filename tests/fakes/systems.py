@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scanning.engines import bbolt, bbolt_write
+from scanning.engines.trivy import bbolt, bbolt_writer
 
 Files = dict[str, bytes]
 Layers = list[Files]
@@ -84,7 +84,7 @@ def database(
         b"nvr": {b"none-x86_64": b"[4]"},
     }
     folder.mkdir(parents=True)
-    bbolt_write.write(folder / "trivy.db", tree)
+    bbolt_writer.write(folder / "trivy.db", tree)
     built = f"2026-11-{day:02}T00:00:00Z"
     dates = {"UpdatedAt": built, "NextUpdate": "2099-01-01T00:00:00Z", "DownloadedAt": built}
     (folder / "metadata.json").write_bytes(_json({"Version": 2, **dates}))

@@ -1,6 +1,6 @@
 """Malware in an archive of any kind, from the registry to the image's result: found, or partly scanned with its path.
 
-Never "done, 0 found". What each reader does in detail is in tests/scanning/engines/test_archives.py.
+Never "done, 0 found". What each reader does in detail is in tests/scanning/engines/formats/test_archives.py.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from console.jobs.models import State
 from inventory.models import Image
 from scanning import installed, tasks
 from scanning.engines.base import EngineError
-from scanning.engines.trivy_match import Matcher
+from scanning.engines.trivy.match import Matcher
 from scanning.findings import coverage
 from scanning.models import CategoryResult, PackageVariant, Rematch
 from scanning.rematch import match_parts
@@ -175,7 +175,7 @@ def test_a_trivy_that_does_not_work_fails_the_job_and_says_nothing_of_images(
     for tag in tags:
         scan(tag, "vulnerabilities")
     install(tmp_path / "new", day=2)
-    monkeypatch.setattr("scanning.engines.trivy_match.TELL", "{{ nonsense")
+    monkeypatch.setattr("scanning.engines.trivy.match.TELL", "{{ nonsense")
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 0)
     assert [result(image).outcome for image in made] == ["done", "done"]

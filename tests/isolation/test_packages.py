@@ -18,7 +18,7 @@ from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
 from scanning import installed, tasks
-from scanning.engines.trivy_texts import describe
+from scanning.engines.trivy.advisory_texts import describe
 from scanning.execution import pipeline
 from scanning.exposure import aggregate
 from scanning.findings import store as findings_store

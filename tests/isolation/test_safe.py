@@ -26,7 +26,7 @@ from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import image_coverage, installed, tasks
 from scanning.demo.database import build_demo_database
-from scanning.engines import bbolt, bbolt_write, trivy_command
+from scanning.engines.trivy import bbolt, bbolt_writer, command
 from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability
 from scanning.rematch import run as rematch_run
 from scanning.runs.launch import cancel, launch
@@ -238,7 +238,7 @@ def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
         if tables:
             with (folder / "trivy.db").open("rb") as file:
                 tree = _tree(bbolt.Bucket.open(file))
-            bbolt_write.write(folder / "trivy.db", tree | {name.encode(): each for name, each in tables.items()})
+            bbolt_writer.write(folder / "trivy.db", tree | {name.encode(): each for name, each in tables.items()})
         metadata = json.loads((folder / "metadata.json").read_bytes()) | {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z"}
         (folder / "metadata.json").write_text(json.dumps(metadata))
         return vulndb_install.install(folder).folder / "trivy.db"
@@ -324,7 +324,7 @@ def test_more_vulnerabilities_than_a_report_can_hold_are_found_some_packages_at_
     before = image_of(Tag.objects.get())
     Package.objects.all().delete()  # with what is known of their vulnerabilities
     LayerEvidence.objects.all().delete()
-    monkeypatch.setattr(trivy_command, "REPORT_BYTES", 150_000)  # of five packages one report has some 600,000
+    monkeypatch.setattr(command, "REPORT_BYTES", 150_000)  # of five packages one report has some 600,000
     again = scan(Tag.objects.get())
     assert (again.state, again.reason) == (State.SUCCEEDED, "")
     assert {each.outcome for each in CategoryResult.objects.all()} == {OUTCOMES.DONE}
@@ -341,7 +341,7 @@ def test_a_package_with_more_than_a_report_can_hold_fails_vulnerabilities_and_no
     own_database: Any, fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_database(1, {"debian 12": {b"hello": {b"CVE-2026-%d" % n: b'{"FixedVersion":"999"}' for n in range(1000)}}})
-    monkeypatch.setattr(trivy_command, "REPORT_BYTES", 100_000)
+    monkeypatch.setattr(command, "REPORT_BYTES", 100_000)
     put(fake, *_with_secret())
     sync(registry)
     ended = scan(Tag.objects.get())

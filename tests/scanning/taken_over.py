@@ -10,15 +10,15 @@ import pytest
 
 import scanning
 from console.sandbox import run as sandbox_run
-from scanning.engines import caged as module
-from scanning.engines.caged import Caged
-from scanning.engines.yara import Yara
+from scanning.engines.sandbox import client as module
+from scanning.engines.sandbox.client import Caged
+from scanning.engines.yara.engine import Yara
 from tests.scanning.layer import EICAR, layer
 
 RULES = Path(scanning.__file__).parent / "rules"
 GOOD = {"srv/eicar.com": EICAR}
 TAKEN_OVER = """
-from scanning.engines import inside, wire
+from scanning.engines.sandbox import child as inside; from scanning.engines.sandbox import protocol as wire
 class Look(inside.Look):
     def layer(self, data):
         if data[:9] == b"#!python\\n":

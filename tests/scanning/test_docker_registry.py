@@ -20,7 +20,7 @@ from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
 from scanning import installed
-from scanning.engines.trivy_command import environment
+from scanning.engines.trivy.command import environment
 from scanning.models import ImagePackage, PackageVulnerability, SecretFinding
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images

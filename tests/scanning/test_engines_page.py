@@ -15,7 +15,7 @@ from console.models import AuditEvent
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import installed
-from scanning.engines.trivy import PINNED_SHA256
+from scanning.engines.trivy.engine import PINNED_SHA256
 from scanning.models import CategoryResult, DatabaseUpdate, Rematch
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanning.engines.trivy_cache import LayerNote, Shown
+from scanning.engines.trivy.cache import LayerNote, Shown
 from scanning.evidence import LayerMemory
 from scanning.models import LayerEvidence
 

@@ -16,10 +16,10 @@ from django.test import Client
 from console.server.health import Fact
 from scanning import health, installed
 from scanning.engines.base import Readiness
-from scanning.engines.yara import Yara
+from scanning.engines.yara.engine import Yara
 from scanning.vulndb import install as vulndb_install
 from tests.people import person
-from tests.scanning.test_clamav import answering
+from tests.scanning.engines.clamav.test_engine import answering
 
 
 @pytest.fixture(autouse=True)

@@ -30,8 +30,8 @@ from scanning.models import CategoryResult, LayerEvidence, MalwareFinding, Scan,
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import layer_files, scan, sync
+from tests.scanning.engines.formats.test_detect import outcomes
 from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, TOKEN, only_tag
-from tests.scanning.test_formats import outcomes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 

@@ -20,14 +20,14 @@ from console.models import AuditEvent, Team, User
 from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
 from scanning import installed
-from scanning.engines.clamav import ClamAv
+from scanning.engines.clamav.engine import ClamAv
 from scanning.models import LayerEvidence, Scan, ScanRun, Selection
 from scanning.runs import estimate as runs_estimate
 from scanning.runs import image_picker, quota, recommended
 from scanning.runs.start import AT_ONCE
 from tests import factories
 from tests.people import person
-from tests.scanning.test_clamav import answering
+from tests.scanning.engines.clamav.test_engine import answering
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

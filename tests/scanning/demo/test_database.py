@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scanning.demo.advisories import ADVISORIES
 from scanning.engines.base import MatchFact, RiskCategory, Severity
-from scanning.engines.trivy import Trivy
+from scanning.engines.trivy.engine import Trivy
 from tests.scanning.engines.conftest import (
     ALPINE,
     DEBIAN,

@@ -14,8 +14,8 @@ import pytest
 from console.sandbox import run as sandbox_run
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
-from scanning.engines.trivy import PINNED_SHA256, Trivy
-from scanning.engines.trivy_cache import LayerNote
+from scanning.engines.trivy.cache import LayerNote
+from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from tests.fakes import images
 
 BOTH = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})

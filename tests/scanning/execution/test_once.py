@@ -19,7 +19,7 @@ from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import installed, tasks
 from scanning.engines.base import Check, LayerReport
-from scanning.engines.yara import Yara
+from scanning.engines.yara.engine import Yara
 from scanning.models import LayerEvidence, MalwareFinding, Scan
 from scanning.runs import quota
 from scanning.runs.launch import launch

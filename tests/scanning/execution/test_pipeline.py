@@ -16,7 +16,7 @@ from registries.models import PullUnit, Registry
 from registries.pull_limit import WINDOW
 from scanning import installed, tasks
 from scanning.engines.base import EngineError
-from scanning.engines.caged import Caged
+from scanning.engines.sandbox.client import Caged
 from scanning.models import (
     CategoryResult,
     ImagePackage,

@@ -25,7 +25,7 @@ from registries import credentials
 from scanning import health, installed, team_rules
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
-from scanning.engines.ruleset import read_team
+from scanning.engines.yara.ruleset import read_team
 from scanning.fleet import versions as fleet_versions
 from scanning.fleet.fetch_lock import RETRY_SECONDS, NotReadyError
 from scanning.fleet.settings import own_settings

@@ -1,0 +1,1 @@
+"""ClamAV: viruses and trojans by the signatures of a clamd."""

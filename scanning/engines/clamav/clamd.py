@@ -1,0 +1,167 @@
+"""The language of clamd, ClamAV's daemon: one connection in a session, files streamed (``man clamd``, INSTREAM)."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from scanning.engines.base import Check, EngineError
+from scanning.engines.formats.tar import Data
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 180.0  # for one file; clamd itself gives up after MaxScanTime, two minutes
+LOOK_SECONDS = 1.0  # between looks at whether to stop, while clamd is at work
+PIECE = 1 << 20
+MAX_ANSWER = 4096
+NO_LONGER_THAN = "size limit exceeded"
+VERSION = re.compile(r"ClamAV (?P<engine>[^/\s]+)(?:/(?P<signatures>\d+)/(?P<built>.+))?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """What clamd says of itself. Without the public signatures it tells no version of any."""
+
+    engine: str
+    signatures: int | None
+    built_at: datetime | None  # of the signatures
+
+
+class TooLong(Exception):
+    """clamd takes no file of this size (its setting StreamMaxLength)."""
+
+
+class Clamd:
+    """One session with clamd at ``address``: a path of a socket, or ``host:port``. Use it in a ``with``."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
+        self._number = 0
+
+    def __enter__(self) -> Clamd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session, whatever it is at."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def version(self) -> Version:
+        """Return what clamd says of itself. Raises EngineError where it does not answer as clamd does."""
+        told = self._ask(b"zVERSION\0")
+        found = VERSION.fullmatch(told)
+        if not found:
+            raise EngineError(
+                f"What answers at {self._address} is no clamd: {told[:80]!r}.",
+                "Name the socket or the port of clamd in TALLYMAN_CLAMD.",
+            )
+        try:
+            built = datetime.strptime(found["built"] or "", "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+        except ValueError:
+            built = None
+        return Version(found["engine"], int(found["signatures"]) if found["signatures"] else None, built)
+
+    def scan(self, content: Data, *, check: Check) -> str:
+        """Stream ``content`` to clamd; return the name of the signature that knows it, "" where none does.
+
+        Raises TooLong where clamd takes no so long file, EngineError where it fails, and what ``check`` raises.
+        """
+        try:
+            self._send(b"zINSTREAM\0")
+            for start in range(0, len(content), PIECE):
+                check()
+                piece = content[start : start + PIECE]
+                self._send(struct.pack(">I", len(piece)), piece)
+            self._send(struct.pack(">I", 0))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # clamd has said why before it closed
+        told = self._answer(check).removeprefix("stream: ")
+        if told.endswith(" FOUND"):
+            return told.removesuffix(" FOUND")
+        if told == "OK":
+            return ""
+        self.close()
+        if NO_LONGER_THAN in told:
+            raise TooLong
+        raise EngineError(f"ClamAV failed at a file: {told[:200]}", "Look into the log of clamd.")
+
+    def _ask(self, command: bytes) -> str:
+        self._send(command)
+        return self._answer(lambda: None, seconds=CONNECT_SECONDS)
+
+    def _send(self, *parts: Data) -> None:
+        if self._socket is None:
+            self._socket = self._connect()
+            self._number = 0
+            self._socket.sendall(b"zIDSESSION\0")
+        if bytes(parts[0][:1]) == b"z":
+            self._number += 1
+        try:
+            for part in parts:
+                self._socket.sendall(part)
+        except TimeoutError as error:
+            self.close()
+            raise _silent(self._address) from error
+
+    def _answer(self, check: Check, *, seconds: float = ANSWER_SECONDS) -> str:
+        connection = self._socket
+        if connection is None:
+            raise _silent(self._address)
+        answer, waited = b"", 0.0
+        connection.settimeout(LOOK_SECONDS)
+        while not answer.endswith(b"\0"):
+            check()
+            try:
+                piece = connection.recv(MAX_ANSWER)
+                if not piece or len(answer) > MAX_ANSWER:
+                    raise ConnectionResetError
+            except TimeoutError as error:
+                waited += LOOK_SECONDS
+                if waited < seconds:
+                    continue
+                self.close()
+                raise _silent(self._address) from error
+            except OSError as error:
+                self.close()
+                raise _silent(self._address) from error
+            answer += piece
+        connection.settimeout(ANSWER_SECONDS)
+        told = answer.rstrip(b"\0").split(b"\0")[-1].decode("utf-8", "backslashreplace")
+        number, colon, rest = told.partition(": ")
+        return rest if colon and number == str(self._number) else told
+
+    def _connect(self) -> socket.socket:
+        try:
+            if self._address.startswith("/"):
+                connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                connection.settimeout(CONNECT_SECONDS)
+                connection.connect(self._address)
+            else:
+                parts = urlsplit(f"//{self._address}")
+                connection = socket.create_connection((parts.hostname or "", parts.port or 3310), CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "no answer"
+            raise EngineError(
+                f"ClamAV cannot be reached at {self._address}: {why}.",
+                "Start clamd, see that this process may use its socket or port, or leave TALLYMAN_CLAMD empty to scan"
+                " without ClamAV.",
+                retry=True,
+            ) from error
+        connection.settimeout(ANSWER_SECONDS)
+        return connection
+
+
+def _silent(address: str) -> EngineError:
+    return EngineError(
+        f"ClamAV at {address} broke off or did not answer.",
+        "Look into the log of clamd: it may be short of memory, or be loading its signatures. Then scan again.",
+        retry=True,
+    )

@@ -1,0 +1,1 @@
+"""The sandboxed program that reads the bytes of layers."""

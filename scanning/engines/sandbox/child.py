@@ -1,0 +1,120 @@
+"""The program in the cage: everything that reads the bytes of layers for the engines against malware.
+
+It loads the rules once. Each layer is then read by a process of its own, forked for it and ended with it: what takes
+that over has no other layer, no other answers, and nobody to ask for more. See protocol.py for what is said, client.py for
+who says it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import mmap
+import os
+import socket
+import sys
+import traceback
+from dataclasses import astuple
+from typing import Any
+
+import yara_x
+
+from console.sandbox import policy
+from console.sandbox.supervisor import adopt, die_with_parent, end_all
+from scanning.engines.formats import tar
+from scanning.engines.notes import shown
+from scanning.engines.sandbox import protocol
+from scanning.engines.yara.scan import Look
+
+CONTROL = 0  # the descriptor that the worker asks at
+
+
+def main() -> None:
+    """Do what is asked until the worker is gone."""
+    control = socket.socket(fileno=CONTROL)
+    adopt()
+    rules: Any = None
+    while True:
+        asked, descriptors = protocol.receive(control, descriptors=2)
+        if asked is None:
+            return
+        if "rules" in asked:
+            with open(descriptors[0], "rb") as file:  # noqa: PTH123 (a descriptor)
+                rules = yara_x.Rules.deserialize_from(file)
+            gc.collect()
+            gc.freeze()  # so that what is forked shares it
+            protocol.send(control, {"ready": True})
+        else:
+            protocol.send(control, {"ended": _apart(control, asked, descriptors, rules)})
+
+
+def _apart(control: socket.socket, asked: dict[str, object], descriptors: list[int], rules: Any) -> int:
+    """Do what is asked in a process of its own; return how it ended, when nothing of it is left."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            die_with_parent(parent)
+            control.close()
+            policy.stay_alone()  # where the system cannot, the page Security says so
+            layer, channel = descriptors
+            data = mmap.mmap(layer, 0, prot=mmap.PROT_READ)
+            os.close(layer)
+            _answer(_Answers(socket.socket(fileno=channel)), asked, data, rules)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(1)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(end_all(child, os.waitpid(child, 0)[1]))
+
+
+class _Answers:
+    """What is told of one layer, in order, as many rows to a packet as fit."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._kind, self._rows, self._size = "", list[object](), 0
+
+    def add(self, kind: str, row: object) -> None:
+        size = len(json.dumps(row, ensure_ascii=False).encode()) + 1
+        if kind != self._kind or self._size + size > protocol.BATCH:
+            self.send()
+        self._kind, self._size = kind, self._size + size
+        self._rows.append(row)
+
+    def send(self) -> None:
+        if self._rows:
+            protocol.send(self._channel, {self._kind: self._rows})
+        self._rows, self._size = [], 0
+
+
+def _answer(answers: _Answers, asked: dict[str, object], data: mmap.mmap, rules: Any) -> None:
+    if "walk" in asked:
+        _walk(answers, data)
+        answers.add("done", 0)
+    else:
+        look = Look(rules, int(str(asked["look"])))
+        look.layer(data)
+        for hit in look.hits:
+            answers.add("hits", astuple(hit))
+        for line in look.notes.lines():
+            answers.add("skipped", line)
+        for count in (look.files, look.bytes):
+            answers.add("done", count)
+    answers.send()
+
+
+def _walk(answers: _Answers, data: mmap.mmap) -> None:
+    try:
+        for entry in tar.walk(data):
+            if entry.is_file and entry.size:
+                for segment in entry.segments or ():
+                    answers.add("segments", astuple(segment))
+                answers.add("files", [shown(entry.path), entry.size, entry.offset if entry.segments is None else None])
+    except tar.TarError as error:
+        answers.add("damaged", str(error))

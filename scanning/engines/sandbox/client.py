@@ -1,0 +1,243 @@
+"""Asks the program in the cage (child.py) about layers. What it answers may come from whoever made the layer.
+
+One such program stays for as long as this process lives, since starting one for each layer would cost more than the
+look. It gets a layer as an open file, so it needs no right to read any. An answer that cannot be meant, a process that
+breaks or takes too much memory, and whatever ``check`` raises end it; the next layer has a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import isal
+import yara_x
+import zstandard
+
+from console.sandbox.resident import Resident
+from scanning.engines.base import Check, EngineError
+from scanning.engines.sandbox import protocol
+from scanning.engines.sandbox.responses import Answers, File, Hit
+from scanning.engines.yara.ruleset import RuleSet
+
+log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 1 << 30  # 60 MB are usual; nested archives with long directories take some hundreds
+LOOK_SECONDS = 0.2  # between looks at whether to stop
+MEMORY_SECONDS = 0.5  # between looks at its memory, which the kernel bounds more widely
+END_SECONDS = 5.0  # for a process that has answered to end
+START_SECONDS = 60.0
+
+ROOT = Path(__file__).resolve().parents[3]
+# The packages are made known without their folders, which hold more than the program may read.
+_START = """
+import sys
+from types import ModuleType
+root, sys.path[:0] = sys.argv[1], sys.argv[2:]
+for name in ("console", "console.sandbox", "scanning"):
+    sys.modules[name] = module = ModuleType(name)
+    module.__path__ = [root + "/" + name.replace(".", "/")]
+from scanning.engines.sandbox.child import main
+main()
+"""
+
+
+@dataclass
+class Seen:
+    """What YARA-X saw in a layer."""
+
+    hits: list[Hit] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+class Caged:
+    """The program, started when it is first asked. May be used by several threads, and after a fork."""
+
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._resident: Resident | None = None
+        self._rules = ""  # version of those that it has
+
+    def look(self, path: Path, *, rules: RuleSet, max_file_bytes: int, check: Check) -> Seen:
+        """Return what YARA-X sees in the layer at ``path``. Raises EngineError, and what ``check`` raises."""
+        seen = Seen()
+        with self._asked({"look": max_file_bytes}, path, rules=rules, check=check) as answers:
+            for hit in answers.look(rules.told.keys()):
+                seen.hits.append(hit)
+            seen.files, seen.bytes, seen.skipped = answers.files, answers.bytes, tuple(answers.skipped)
+        return seen
+
+    def walk(self, path: Path, *, check: Check) -> Iterator[File | str]:
+        """Yield the files of the layer at ``path``, and at last, where it is damaged, the words that say so.
+
+        Raises EngineError, and what ``check`` raises.
+        """
+        with self._asked({"walk": True}, path, check=check) as answers:
+            yield from answers.walk(path.stat().st_size)
+
+    @contextmanager
+    def _asked(
+        self, request: dict[str, object], path: Path, *, check: Check, rules: RuleSet | None = None
+    ) -> Iterator[Answers]:
+        """Ask about one layer and give its answers, which must be read to their end."""
+        with self._turn(check):
+            try:
+                resident = self._ready(rules, check)
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with ours:
+                    with theirs, path.open("rb") as layer:
+                        if not os.fstat(layer.fileno()).st_size:
+                            yield Answers.none()
+                            return
+                        protocol.send(resident.channel, request, [layer.fileno(), theirs.fileno()])
+                    try:
+                        yield Answers(lambda: self._receive(resident, ours, check))
+                    except EOFError:
+                        raise self._broken(self._ended(resident)) from None
+                if self._ended(resident) != 0:
+                    self._kill()
+            except protocol.Malformed as error:
+                self._kill()
+                log.warning("The process that reads layers gave an answer that is none: %s", error)
+                raise EngineError(
+                    "The process that looks for viruses and trojans gave an answer that it cannot mean.",
+                    "The layer may have been made to take it over: find out who pushed the image before you run it.",
+                ) from error
+            except BaseException:
+                self._kill()
+                raise
+
+    @contextmanager
+    def _turn(self, check: Check) -> Iterator[None]:
+        while not self._lock.acquire(timeout=LOOK_SECONDS):
+            check()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _ready(self, rules: RuleSet | None, check: Check) -> Resident:
+        """Return the program, started and with ``rules``."""
+        resident = self._resident
+        if resident is not None and (resident.owner != os.getpid() or _readable(resident.channel)):
+            self._kill()  # another process's, or dead, or it talks without being asked
+            resident = None
+        if resident is None:
+            resident = self._resident = self._start()
+        if rules is not None and self._rules != rules.version:
+            file = os.memfd_create("rules")
+            try:
+                with os.fdopen(os.dup(file), "wb") as writable:
+                    writable.write(rules.compiled)
+                os.lseek(file, 0, os.SEEK_SET)
+                protocol.send(resident.channel, {"rules": True}, [file])
+            except OSError:
+                log.debug("The process that reads layers has ended before it was asked")
+            finally:
+                os.close(file)
+            if self._told(resident, check, START_SECONDS) != {"ready": True}:
+                raise self._broken(None)
+            self._rules = rules.version
+        return resident
+
+    def _start(self) -> Resident:
+        packages = sorted({str(Path(str(module.__file__)).parents[1]) for module in (isal, yara_x, zstandard)})
+        python = Path(sys.executable).resolve()
+        reads = [
+            *(Path(sys.base_prefix, name) for name in ("lib", "lib64")),
+            *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")),
+            *map(Path, packages),
+            *(ROOT / "scanning", ROOT / "console" / "sandbox"),
+        ]
+        argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _START, str(ROOT), *packages]
+        return Resident(argv, memory_bytes=self._memory_bytes, reads=reads)
+
+    def _receive(self, resident: Resident, channel: socket.socket, check: Check) -> bytes:
+        """Return the next packet. Raises EOFError where none comes any more."""
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)
+        looked = time.monotonic()
+        while True:
+            check()
+            ready = poll.poll(LOOK_SECONDS * 1000)
+            if ready:
+                if not (packet := channel.recv(protocol.PACKET + 1)):
+                    raise EOFError
+                return packet
+            if time.monotonic() - looked >= MEMORY_SECONDS:
+                looked = time.monotonic()
+                resident.tail()
+                if resident.memory() > self._memory_bytes:
+                    raise self._too_large()
+
+    def _told(self, resident: Resident, check: Check, seconds: float) -> dict[str, object] | None:
+        """Return what the program itself says next; None where it says nothing in time."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            check()
+            if _readable(resident.channel, LOOK_SECONDS):
+                with suppress(OSError, protocol.Malformed):
+                    data = resident.channel.recv(protocol.PACKET + 1)
+                    return protocol.unpack(data) if data else None
+                return None
+        return None
+
+    def _ended(self, resident: Resident) -> int | None:
+        """Return how the process of the layer has ended; None where nothing says so, since all of it ended."""
+        told = self._told(resident, _go_on, END_SECONDS) or {}
+        code = told.get("ended")
+        return code if isinstance(code, int) else None
+
+    def _kill(self) -> None:
+        resident, self._resident, self._rules = self._resident, None, ""
+        if resident is None:
+            return
+        if resident.owner != os.getpid():
+            resident.forget()
+            return
+        if tail := resident.tail().strip():
+            log.warning("The process that reads layers has said: %s", ascii(tail[-2000:]))
+        resident.kill()
+
+    def _too_large(self) -> EngineError:
+        return EngineError(
+            f"The look for viruses and trojans took more than {self._memory_bytes // 1024**2} MiB of memory.",
+            "The image holds something that cannot be read in that memory; look at its largest archives.",
+        )
+
+    def _broken(self, code: int | None) -> EngineError:
+        tail = self._resident.tail() if self._resident else ""
+        if "MemoryError" in tail or "memory allocation of" in tail:
+            return self._too_large()
+        reason = "The process that looks for viruses and trojans ended before it had answered."
+        if code is not None and code < 0:
+            number = -code
+            reason = f"The process that looks for viruses and trojans was ended by signal {number}."
+        return EngineError(
+            reason,
+            "Scan again. If it happens with this image alone, it may have been made to break what reads it: find out"
+            " who pushed it. Else look for lack of memory.",
+            retry=code is None or code == -9,
+        )
+
+
+def _readable(channel: socket.socket, seconds: float = 0) -> bool:
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _go_on() -> None: ...

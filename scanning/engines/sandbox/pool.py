@@ -1,0 +1,31 @@
+"""Programs in the cage for layers of two sizes, so that what is soon done waits for nothing that takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from scanning.engines.base import Check
+from scanning.engines.sandbox.client import Caged, Seen
+from scanning.engines.sandbox.responses import File
+from scanning.engines.yara.ruleset import RuleSet
+
+LARGE_BYTES = 64 * 1024**2  # uncompressed
+
+
+class CagedPool:
+    """As Caged, for several threads: one program reads small layers, another the large ones; each one at a time."""
+
+    def __init__(self) -> None:
+        self._small, self._large = Caged(), Caged()
+
+    def look(self, path: Path, *, rules: RuleSet, max_file_bytes: int, check: Check) -> Seen:
+        """See :meth:`Caged.look`."""
+        return self._for(path).look(path, rules=rules, max_file_bytes=max_file_bytes, check=check)
+
+    def walk(self, path: Path, *, check: Check) -> Iterator[File | str]:
+        """See :meth:`Caged.walk`."""
+        return self._for(path).walk(path, check=check)
+
+    def _for(self, path: Path) -> Caged:
+        return self._large if path.stat().st_size > LARGE_BYTES else self._small

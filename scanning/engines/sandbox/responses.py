@@ -1,0 +1,131 @@
+"""What the program in the cage answers about a layer, checked: each answer may have been made up by the layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from scanning.engines.formats.tar_sparse import MAX_SEGMENTS, Segment
+from scanning.engines.notes import MAX_LINES, MAX_PATH
+from scanning.engines.sandbox.protocol import Malformed, unpack
+from scanning.engines.yara.scan import MAX_FINDINGS, Hit
+
+__all__ = ["Answers", "File", "Hit"]
+
+MAX_LINE = MAX_PATH + 500
+MAX_SIZE = 1 << 63
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a layer: ``size`` bytes from ``offset``, or pieces of it where it has holes."""
+
+    path: str
+    size: int
+    offset: int
+    segments: tuple[Segment, ...] | None = None
+
+
+class Answers:
+    """The answers about one layer. ``receive`` gives the next packet, and raises EOFError where there is none."""
+
+    def __init__(self, receive: Callable[[], bytes]) -> None:
+        self._receive = receive
+        self.files = self.bytes = 0
+        self.skipped: list[str] = []
+
+    @classmethod
+    def none(cls) -> Answers:
+        """Return those about a layer of no bytes."""
+        return cls(lambda: b'{"done":[0,0]}')
+
+    def look(self, rules: Collection[tuple[str, str]]) -> Iterator[Hit]:
+        """Yield what was found by one of ``rules``, then set ``files``, ``bytes`` and ``skipped``. Raises Malformed."""
+        count = 0
+        for kind, rows in self._messages():
+            if kind == "hits":
+                count += len(rows)
+                _expect(count <= MAX_FINDINGS)
+                yield from (_hit(row, rules) for row in rows)
+            elif kind == "skipped":
+                self.skipped += [_text(line, MAX_LINE) for line in rows]
+                _expect(len(self.skipped) <= MAX_LINES)
+            else:
+                _expect(kind == "done" and len(rows) == 2)
+                self.files, self.bytes = (_number(count, MAX_SIZE) for count in rows)
+
+    def walk(self, length: int) -> Iterator[File | str]:
+        """Yield the files of a layer of ``length`` bytes, and what says where it is damaged. Raises Malformed."""
+        segments: list[Segment] = []
+        for kind, rows in self._messages():
+            if kind == "segments":
+                _expect(len(segments) + len(rows) <= MAX_SEGMENTS)
+                segments += [_segment(row, length) for row in rows]
+            elif kind == "files":
+                for row in rows:
+                    yield _file(row, length, tuple(segments))
+                    segments = []
+            elif kind == "damaged":
+                _expect(len(rows) == 1)
+                yield _text(rows[0], MAX_LINE)
+            else:
+                _expect(kind == "done")
+
+    def _messages(self) -> Iterator[tuple[str, list[object]]]:
+        kind = ""
+        while kind != "done":
+            ((kind, rows),) = unpack(self._receive()).items()
+            if not isinstance(rows, list):
+                raise Malformed("no list")
+            yield kind, rows
+
+
+def _expect(condition: bool) -> None:
+    if not condition:
+        raise Malformed("out of bounds")
+
+
+def _row(row: object, length: int) -> list[object]:
+    if not isinstance(row, list) or len(row) != length:
+        raise Malformed("no row")
+    return row
+
+
+def _text(value: object, limit: int) -> str:
+    if not isinstance(value, str) or len(value) > limit or not value.isprintable():
+        raise Malformed("no text")
+    return value
+
+
+def _number(value: object, limit: int) -> int:
+    if type(value) is not int or not 0 <= value < limit:
+        raise Malformed("no number")
+    return value
+
+
+def _hit(row: object, rules: Collection[tuple[str, str]]) -> Hit:
+    namespace, rule, path, size, sha256 = _row(row, 5)
+    if not isinstance(namespace, str) or not isinstance(rule, str) or (key := (namespace, rule)) not in rules:
+        raise Malformed("no rule")
+    digest = _text(sha256, 64)
+    _expect(SHA256.fullmatch(digest) is not None)
+    return Hit(*key, _text(path, MAX_PATH), _number(size, MAX_SIZE), digest)
+
+
+def _segment(row: object, length: int) -> Segment:
+    position, offset, size = (_number(value, MAX_SIZE) for value in _row(row, 3))
+    _expect(offset + size <= length)
+    return Segment(position, offset, size)
+
+
+def _file(row: object, length: int, segments: tuple[Segment, ...]) -> File:
+    path, size, offset = _row(row, 3)
+    bytes_ = _number(size, MAX_SIZE)
+    if offset is None:
+        _expect(all(segment.position + segment.size <= bytes_ for segment in segments))
+        return File(_text(path, MAX_PATH), bytes_, 0, segments)
+    start = _number(offset, MAX_SIZE)
+    _expect(start + bytes_ <= length and not segments)
+    return File(_text(path, MAX_PATH), bytes_, start)

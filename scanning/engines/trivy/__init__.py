@@ -1,0 +1,1 @@
+"""Trivy: packages, vulnerabilities and sensitive data."""

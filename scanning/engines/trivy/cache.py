@@ -1,0 +1,151 @@
+"""Trivy's cache, made anew for each run of what is known of its layers, and read afterwards for what is new.
+
+Trivy keeps what it has analysed of a layer in a bbolt file that one process at a time may hold. So none is kept: before
+a run the file is written with the layers that are known, by whichever worker, and given to Trivy alone. A layer in it
+need be neither pulled nor read again. What is known lies in a ``Memory``, which all workers share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from scanning.engines.trivy import bbolt_writer
+from scanning.engines.trivy.bbolt import BboltError, Bucket
+
+MAX_BLOB = 64 * 1024**2  # bytes of what Trivy tells of one layer
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is kept of one secret: the line with the secret masked, and its keyed hash."""
+
+    masked: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LayerNote:
+    """What is known of a layer: Trivy's own record of it, and what is shown of each secret by the secret's key."""
+
+    key: str  # of the record in Trivy's cache
+    record: bytes  # JSON
+    secrets: Mapping[str, Shown] = field(default_factory=dict)
+    databases: Mapping[str, str] = field(default_factory=dict)  # of package managers: path → package_databases.Damage
+    warnings: Mapping[str, str] = field(default_factory=dict)  # of Trivy on files of the layer: path → what it says
+
+
+class Memory(Protocol):
+    """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for."""
+
+    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the layers of which there is a note."""
+
+    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+        """Return the notes there are of these layers."""
+
+    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+        """Keep notes by diff ID, in place of older ones."""
+
+    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+        """Have these layers pulled and read again."""
+
+
+class NoMemory:
+    """Knows nothing and keeps nothing."""
+
+    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return none of them."""
+        return frozenset()
+
+    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+        """Return no notes."""
+        return {}
+
+    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+        """Do nothing."""
+
+    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+        """Do nothing."""
+
+
+def make_cache(folder: Path, *, notes: Collection[LayerNote], database: Path | None, java_index: Path) -> None:
+    """Make the folder for ``--cache-dir`` with links to the database (None: none is needed) and the Java index."""
+    (folder / "fanal").mkdir(parents=True)
+    if notes:
+        records = {note.key.encode(): note.record for note in notes}
+        bbolt_writer.write(folder / "fanal" / "fanal.db", {b"artifact": {}, b"blob": records})
+    if database is not None:
+        (folder / "db").symlink_to(database, target_is_directory=True)
+    (folder / "java-db").symlink_to(java_index, target_is_directory=True)
+
+
+def read_cache(folder: Path, *, known: Collection[str] = ()) -> dict[str, tuple[str, bytes]]:
+    """Return Trivy's records by diff ID, each with its key; {} where the cache cannot be read.
+
+    Those under the ``known`` keys, which were written by us, are left out.
+    """
+    found: dict[str, tuple[str, bytes]] = {}
+    try:
+        with (folder / "fanal" / "fanal.db").open("rb") as file:
+            for key, value in Bucket.open(file).bucket(b"blob").items():
+                if isinstance(value, bytes) and len(value) <= MAX_BLOB and key.decode() not in known:
+                    found[str(json.loads(value)["DiffID"])] = (key.decode(), value)
+    except (OSError, BboltError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return found
+
+
+def without_files(record: bytes) -> bytes:
+    """Return Trivy's record of a layer without the names of the files of each package of the system.
+
+    They are three quarters of it, and then of each report on an image with the layer, and are asked for by nobody:
+    Trivy itself needs them while it reads the layer, to leave out what the system's packages have brought.
+    """
+    if b'"InstalledFiles"' not in record:
+        return record
+    try:
+        told = json.loads(record)
+        for group in told.get("PackageInfos") or []:
+            for package in group.get("Packages") or []:
+                package.pop("InstalledFiles", None)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return record  # of a form that is not known: as it is
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def make_java_index(root: Path) -> Path:
+    """Return the folder of an empty index of Java archives below ``root``, made where there is none.
+
+    Without an index Trivy fails on every image that holds a Java archive; with an empty one it knows archives by their
+    own manifest and properties.
+    """
+    folder = root / "java-db"
+    if folder.exists():
+        return folder
+    made = root / f"java-db-{secrets.token_hex(4)}"
+    made.mkdir(mode=0o700)
+    with contextlib.closing(sqlite3.connect(made / "trivy-java.db")) as index:
+        index.executescript(
+            """
+            CREATE TABLE artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);
+            CREATE TABLE indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT);
+            """
+        )
+    years = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
+    (made / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2099-01-01T00:00:00Z", **years}))
+    try:
+        os.rename(made, folder)  # noqa: PTH104 (fails where another process was first)
+    except OSError:
+        shutil.rmtree(made)
+        if not folder.exists():
+            raise
+    return folder

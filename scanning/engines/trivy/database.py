@@ -1,0 +1,100 @@
+"""Trivy's vulnerability database as a folder: ``trivy.db`` (bbolt) and ``metadata.json``. Reads it; changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanning.engines.base import EngineError
+from scanning.engines.trivy import bbolt
+
+SCHEMA = 2  # that Trivy 0.76 reads
+METADATA_BYTES = 64 * 1024
+MAX_DEPTH = 8  # platform, package, vulnerability are three
+JSON_BEGINS = frozenset(bytes([byte]) for byte in b'{["-0123456789tfn')
+INSTALL = (
+    "Update the vulnerability database: manage.py update_vulnerability_db, or with --from FILE where no network is."
+)
+
+
+@dataclass(frozen=True)
+class DatabaseFacts:
+    """What is known of a vulnerability database."""
+
+    folder: Path  # as it is on disk, links resolved, so that it stays this one while another is installed
+    built_at: datetime  # by its makers
+    size: int  # bytes
+    is_demo: bool  # the small one that the project makes itself
+
+    @property
+    def version(self) -> str:
+        """A short text that differs for different databases, part of cache keys."""
+        return f"{'demo-' if self.is_demo else ''}{self.built_at:%Y%m%dT%H%M%SZ}"
+
+    def age_days(self, now: datetime | None = None) -> int:
+        """Return the whole days since it was built."""
+        return max(0, ((now or datetime.now(UTC)) - self.built_at).days)
+
+
+def read_facts(folder: Path) -> DatabaseFacts:
+    """Return the facts of the database in ``folder``. Raises EngineError where there is none or it is not readable."""
+    folder = folder.resolve()
+    try:
+        with (folder / "metadata.json").open("rb") as file:
+            text = file.read(METADATA_BYTES + 1)
+        size = (folder / "trivy.db").stat().st_size
+    except FileNotFoundError as error:
+        raise EngineError("There is no vulnerability database yet.", INSTALL) from error
+    except OSError as error:
+        raise EngineError(
+            f"The vulnerability database cannot be read: {error.strerror}.", f"Check the rights on {folder}."
+        ) from error
+    try:
+        metadata = json.loads(text)
+        schema, built_at = metadata["Version"], datetime.fromisoformat(metadata["UpdatedAt"])
+        built_at = (built_at if built_at.tzinfo else built_at.replace(tzinfo=UTC)).astimezone(UTC)
+        is_demo = metadata.get("Demo") is True
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise EngineError(
+            "The vulnerability database is damaged: its metadata.json does not say what it is.", INSTALL
+        ) from error
+    if schema != SCHEMA:
+        raise EngineError(
+            f"The vulnerability database has schema {schema}, and schema {SCHEMA} is needed.",
+            f"Take a database of schema {SCHEMA} (the public one is trivy-db:{SCHEMA}). {INSTALL}",
+        )
+    return DatabaseFacts(folder, built_at, size, is_demo)
+
+
+def check_whole(folder: Path) -> None:
+    """Read the database from end to end; raise EngineError where anything is damaged. Seconds for the public one."""
+    try:
+        with (folder / "trivy.db").open("rb") as file:
+            _check_bucket(bbolt.Bucket.open(file))
+    except (OSError, bbolt.BboltError) as error:
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+
+
+def _check_bucket(bucket: bbolt.Bucket, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise bbolt.BboltError("its tables form a circle")
+    for _key, value in bucket.items():
+        if isinstance(value, bbolt.Bucket):
+            _check_bucket(value, depth + 1)
+        elif value[:1] not in JSON_BEGINS:
+            raise bbolt.BboltError("a value is no JSON")
+
+
+def check_file(folder: Path) -> None:
+    """Raise EngineError where ``trivy.db`` is no whole bbolt file with the buckets that Trivy needs."""
+    path = folder / "trivy.db"
+    try:
+        bbolt.read_meta(path)
+        with path.open("rb") as file:
+            names = {name for name, _bucket in bbolt.Bucket.open(file).items()}
+    except (OSError, bbolt.BboltError) as error:
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+    if not {b"vulnerability", b"data-source"} <= names:
+        raise EngineError("The file is no vulnerability database of Trivy: its tables are missing.", INSTALL)

@@ -1,0 +1,222 @@
+"""Trivy as the analyser of images: packages, vulnerabilities and sensitive data.
+
+Trivy runs as a child process with an emptied environment, a home of its own, no network, and bounds on time, memory and
+output. It sees uncompressed layers as an OCI layout, and what it has told of a layer before lets that layer stay away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from scanning.engines.base import Check, EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StoredLayer
+from scanning.engines.trivy.batch import Together
+from scanning.engines.trivy.binary import PINNED_SHA256, Binary
+from scanning.engines.trivy.cache import Memory, make_java_index
+from scanning.engines.trivy.command import SCANNERS, VERSION_SECONDS, Runner, scanners, start
+from scanning.engines.trivy.database import DatabaseFacts, check_file, check_whole, read_facts
+from scanning.engines.trivy.match import Matcher, matched_with
+from scanning.engines.trivy.run import CacheDamaged, LayersMissing, Told, Tool, Turn, alone, config_of
+
+__all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
+
+OLD_DATABASE_DAYS = 7
+NOTES_FORM = 2  # of what is kept of a layer; of another form nothing is taken over
+
+
+class Trivy:
+    """The engine. ``database`` is the folder of the vulnerability database, or a link to it that may be swapped.
+
+    ``memory`` is what all workers know of layers; ``home`` a folder for what is made once and used by each run.
+    """
+
+    name = "trivy"
+    categories = frozenset(SCANNERS)
+
+    def __init__(
+        self,
+        *,
+        executable: Path | None,
+        expected_sha256: str | None,
+        home: Path,
+        memory: Memory,
+        database: Path,
+        fingerprint_key: bytes,
+        run: Runner,
+    ) -> None:
+        self._binary = Binary(executable, expected_sha256)
+        self._home, self._memory, self._database, self._key, self._run = home, memory, database, fingerprint_key, run
+        self._versions: dict[str, str] = {}  # by SHA-256 of the executable
+        self._asking = threading.Lock()
+        self._gathering = Together()
+
+    def executable(self) -> Path:
+        """Return the executable, verified. Raises EngineError."""
+        return self._binary.verified()[0]
+
+    def version(self) -> str:
+        """Return the version of the executable and of the database ("none" where there is none): a cache key.
+
+        Raises EngineError where the executable does not work.
+        """
+        try:
+            database = read_facts(self._database).version
+        except EngineError:
+            database = "none"
+        return f"trivy {self.engine_version()}, database {database}"
+
+    def engine_version(self) -> str:
+        """Return the version of the executable alone, such as "0.76.0". Raises EngineError."""
+        path, digest = self._binary.verified()
+        with self._asking:
+            if digest not in self._versions:
+                self._versions[digest] = self._ask_version(path)
+            return self._versions[digest]
+
+    def _ask_version(self, path: Path) -> str:
+        self._make_home()
+        argv: list[str | Path] = [path, "--version", "--format", "json"]
+        finished = start(self._run, argv, check=_never, timeout=VERSION_SECONDS, cwd=self._home)
+        try:
+            return str(json.loads(finished.stdout)["Version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                f"{path} does not tell its version as Trivy does.", "Set TALLYMAN_TRIVY to an executable of Trivy."
+            ) from error
+
+    def ready(self, categories: Collection[RiskCategory] = frozenset(SCANNERS)) -> Readiness:
+        """Return whether ``categories`` can be looked for, with what is known of executable and database.
+
+        Sensitive data alone needs no database.
+        """
+        facts: list[tuple[str, str]] = []
+        database: DatabaseFacts | None = None
+        try:
+            path, digest = self._binary.verified()
+            facts += [("Version", self.engine_version()), ("SHA-256", digest), ("Executable", str(path))]
+            if RiskCategory.VULNERABILITIES in categories:
+                database = read_facts(self._database)
+                facts += _database_facts(database)
+                check_file(database.folder)
+        except EngineError as error:
+            version = dict(facts).get("Version", "")
+            return Readiness(False, version, error.reason, error.remedy, tuple(facts))
+        return Readiness(
+            True,
+            version=self.version(),
+            facts=tuple(facts),
+            database_updated_at=database.built_at if database else None,
+            database_is_demo=database is not None and database.is_demo,
+        )
+
+    def session(self, *, categories: Collection[RiskCategory], owner: str = "") -> TrivySession:
+        """Return one image's turn with Trivy, within which the database stays the same.
+
+        ``owner`` says whose image it is: it shares runs with other images of that owner alone.
+        Raises EngineError where the engine cannot work, or where ``categories`` hold vulnerabilities and there is no
+        database.
+        """
+        wanted = frozenset(categories) & self.categories
+        tool = self._tool(wanted)
+        key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
+        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key} {NOTES_FORM}".encode()).hexdigest()[:16]
+        return TrivySession(tool, self._memory, variant, self._gathering, owner)
+
+    def _tool(self, categories: frozenset[RiskCategory]) -> Tool:
+        path, _digest = self._binary.verified()
+        database = read_facts(self._database) if RiskCategory.VULNERABILITIES in categories else None
+        version = self.engine_version()
+        self._make_home()
+        return Tool(
+            executable=path,
+            run=self._run,
+            key=self._key,
+            categories=categories,
+            database=database,
+            java_index=make_java_index(self._home),
+            matched_with=matched_with(version, database),
+            version=version,
+        )
+
+    def matcher(self) -> Matcher:
+        """Return what matches stored packages with the database as it is now. Raises EngineError."""
+        return self._tool(frozenset({RiskCategory.VULNERABILITIES})).matcher()
+
+    def _make_home(self) -> None:
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(
+                f"{self._home} cannot be made: {error.strerror}.", "Check the rights on the data folder."
+            ) from error
+
+
+class TrivySession:
+    """One image's turn with Trivy: a database fixed, and what is known of layers for these categories.
+
+    Within ``coming()`` images that are looked at meanwhile may share its runs.
+    """
+
+    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together, owner: str) -> None:
+        self._tool, self._memory, self._variant, self._gathering = tool, memory, variant, gathering
+        self._owner = owner
+        self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
+        self.coming = gathering.coming
+
+    def known(self, diff_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the layers that need not be pulled for the categories of this session."""
+        return self._memory.knows(self._variant, [diff_id for diff_id in diff_ids if diff_id])
+
+    def analyse(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float) -> ImageReport:
+        """Return what Trivy finds in the image, and remember what it tells of each layer that has a path.
+
+        ``scratch`` is a folder of the caller's, used below a new name; ``timeout`` in seconds. Packages and matches are
+        empty where vulnerabilities are not looked for. Raises LayersMissing where a layer without a path is needed
+        after all, else EngineError.
+        """
+        report = self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=True).report
+        assert report is not None  # noqa: S101 (asked for)
+        return report
+
+    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: Check, timeout: float) -> None:
+        """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
+        image = ImageInput(config=config_of(layers), layers=layers)
+        self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=False)
+
+    def _ask(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float, whole: bool) -> Told:
+        absent = {layer.diff_id for layer in image.layers if layer.path is None}
+        notes = self._memory.recall(self._variant, absent)
+        try:
+            if lost := absent - notes.keys():
+                raise LayersMissing(lost)
+            turn = Turn(image, notes, scratch, timeout, whole, owner=self._owner)
+            told = self._gathering.ask(self._tool, turn, check=check) or alone(self._tool, turn, check=check)
+        except LayersMissing as missing:
+            self._memory.forget(self._variant, absent | missing.diff_ids)
+            raise
+        except CacheDamaged:
+            self._memory.forget(self._variant, absent)
+            if self.database:
+                check_whole(self.database.folder)  # Trivy ends in the same way where that is what is damaged
+            raise
+        self._memory.keep(self._variant, {diff_id: note for diff_id, note in told.learnt.items() if note.record})
+        return told
+
+
+def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:
+    age = database.age_days()
+    yield "Database built", f"{database.built_at:%Y-%m-%d %H:%M} UTC ({age} days ago)"
+    yield "Database size", f"{database.size / 1024**2:.1f} MiB"
+    yield "Java archives", "recognised by their own manifest; no index of archives"
+    if database.is_demo:
+        yield "Warning", "This is the small database that the project makes itself, not the public one."
+    elif age > OLD_DATABASE_DAYS:
+        yield "Warning", f"The database is more than {OLD_DATABASE_DAYS} days old. Update it."
+
+
+def _never() -> None:
+    """Check nothing: a run too short to be cancelled."""

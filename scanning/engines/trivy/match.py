@@ -1,0 +1,293 @@
+"""Matching stored packages with the vulnerability database, thousands in one run of Trivy and without their images.
+
+Trivy is given an image of one empty layer, and in its cache a record of that layer that holds all the packages, as if
+it had found them there. So the packages go the way that those of a scan go, and get what a scan would give them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanning.engines.base import (
+    Check,
+    EngineError,
+    ImageInput,
+    MatchFact,
+    RiskCategory,
+    StoredLayer,
+    VulnerabilityFact,
+)
+from scanning.engines.trivy.advisory_texts import describe
+from scanning.engines.trivy.cache import LayerNote, make_cache, read_cache
+from scanning.engines.trivy.command import FLAGS, Runner, failure, scanners, start
+from scanning.engines.trivy.database import DatabaseFacts
+from scanning.engines.trivy.layout import write_layout
+from scanning.engines.trivy.report import Report, read_match, read_report
+
+LAYER = bytes(10240)  # an empty tar
+DIFF_ID = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
+REPOSITORY = re.compile(rb'"Repository":(\{"Family"[^{}]{0,400}\})')  # of a layer; packages have a member of that name
+# Makers who patch a distribution's packages. Where one package of an image is theirs, Trivy takes their advisories for
+# all packages of its system (``pkg/detector/ospkg`` of its sources: rootio, seal); so they are part of the system. Who
+# they are is shown to Trivy again by a package that does not exist.
+ROOT_IO, SEAL = "root.io", "seal"
+ROOT_IO_VERSIONS = {
+    "debian": re.compile(r"\.root\.io"),
+    "ubuntu": re.compile(r"\.root\.io"),
+    "alpine": re.compile(r"-r\d007\d"),
+}
+SEAL_NAME = "seal-"
+SEAL_FAMILIES = frozenset(("alpine", "cbl-mariner", "centos", "redhat", "debian", "oracle", "ubuntu"))
+PATCHER = "Patcher"  # member of a system
+SHOWN = "shown"  # number of the package that does not exist
+MARK = b"rapidfort"  # of images that Trivy's records say more of than is read here
+MATCH_SECONDS = 600.0
+# Each match as a line. The number of a package stands where its layer's digest would: each detector takes over the
+# layer, but that of Azure Linux and CBL-Mariner not the ID.
+TELL = """\
+{{- range . }}{{ range .Vulnerabilities }}\
+{{ toJson (dict "VulnerabilityID" .VulnerabilityID "Number" .Layer.Digest "Status" .Status "PrimaryURL" .PrimaryURL \
+"Severity" .Severity "SeveritySource" .SeveritySource "FixedVersion" .FixedVersion) }}
+{{ end }}{{ end }}"""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What the database says of some packages, by the number that each was given."""
+
+    matches: list[tuple[int, MatchFact]]
+    vulnerabilities: list[VulnerabilityFact]  # those of the matches that were not known, as the database has them
+
+
+class Matcher:
+    """Matches packages with one database. Make one where the work starts: the database stays the same for it."""
+
+    def __init__(
+        self, run: Runner, *, executable: Path, version: str, database: DatabaseFacts, java_index: Path, key: str = ""
+    ) -> None:
+        self._run, self._executable, self._java_index = run, executable, java_index
+        self._key = key
+        self.database = database
+        self.matched_with = matched_with(version, database)
+        self.version = version
+
+    def match(
+        self,
+        packages: Mapping[int, Mapping[str, object]],
+        *,
+        system: str,
+        known: Collection[str],
+        scratch: Path,
+        check: Check,
+    ) -> Matches:
+        """Return the vulnerabilities of ``packages``, records of PackageFact by any number.
+
+        ``system`` is the ImageReport's; "" for packages of programming languages. Of the vulnerabilities whose names
+        are in ``known`` no description is read. May run in several threads. Raises EngineError and what ``check`` does.
+        """
+        flags = ["--format", "template", "--template", "@tell.tpl"]
+        matches: list[tuple[int, MatchFact]] = []
+        for some, out in self._matched(packages, system, flags, TELL, scratch=scratch, check=check):
+            matches += _read(out, some)
+        told = set(known)
+        new = (match.vulnerability for _number, match in matches if match.vulnerability not in told)
+        return Matches(matches, list(describe(self.database.folder, new)))
+
+    def reports(
+        self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: Check
+    ) -> Iterator[Report]:
+        """Yield reports on ``packages``, as of ``match``, in which the path of each is its number.
+
+        Where ``system`` is one, all packages of the reports are told of with it, those of languages too.
+        """
+        for _some, out in self._matched(packages, system, FLAGS[:3], "", scratch=scratch, check=check):
+            report = read_report(out)
+            report.packages = {key: fact for key, fact in report.packages.items() if fact.path != SHOWN}
+            yield report
+
+    def key(self, scratch: Path, check: Check) -> str:
+        """Return the name under which this Trivy keeps the record of our layer; it may be given to a new Matcher."""
+        if not self._key:
+            _out, cache = self._start(scratch, [], flags=["--format", "json"], template="", check=check)
+            try:
+                self._key = cache[DIFF_ID][0]
+            except KeyError as error:
+                raise EngineError(
+                    "Trivy does not keep what it knows of layers as this console expects.",
+                    "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+                ) from error
+        return self._key
+
+    def _matched(
+        self,
+        packages: Mapping[int, Mapping[str, object]],
+        system: str,
+        flags: Sequence[str],
+        template: str,
+        *,
+        scratch: Path,
+        check: Check,
+    ) -> Iterator[tuple[dict[int, Mapping[str, object]], bytes]]:
+        """Yield the packages in parts, each with what Trivy writes of it."""
+        key = self.key(scratch, check)
+        for some in _distinct(packages):
+            note = LayerNote(key, json.dumps(_record(some, system)).encode())
+            out, _cache = self._start(scratch, [note], flags=flags, template=template, check=check)
+            yield some, out
+
+    def _start(
+        self, scratch: Path, notes: Sequence[LayerNote], *, flags: Sequence[str], template: str, check: Check
+    ) -> tuple[bytes, dict[str, tuple[str, bytes]]]:
+        work = scratch / f"match-{secrets.token_hex(4)}"
+        try:
+            work.mkdir()
+            (work / "layer").write_bytes(LAYER)
+            (work / "tell.tpl").write_text(template)
+            config = json.dumps({"rootfs": {"diff_ids": [DIFF_ID]}}).encode()
+            layers = [StoredLayer(0, DIFF_ID, work / "layer", len(LAYER))]
+            write_layout(work / "layout", ImageInput(config, layers), check=check)
+            make_cache(work / "cache", notes=notes, database=self.database.folder, java_index=self._java_index)
+            argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", work / "cache"]
+            argv += ["--scanners", scanners([RiskCategory.VULNERABILITIES]), "--timeout", f"{MATCH_SECONDS + 60:.0f}s"]
+            argv += [*FLAGS[3:], *flags]  # without the list of all packages
+            finished = start(self._run, argv, check=check, timeout=MATCH_SECONDS, cwd=work)
+            if finished.returncode != 0:
+                raise failure(finished)
+            return finished.stdout, {} if notes else read_cache(work / "cache")
+        except OSError as error:
+            raise EngineError(
+                f"The packages could not be laid out for Trivy: {error.strerror}.",
+                "Check the free space and the rights of the data folder.",
+                retry=True,
+            ) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def matched_with(version: str, database: DatabaseFacts | None) -> str:
+    """Return the text that says what packages were matched with: that of an older database sorts first."""
+    return f"{database.built_at:%Y%m%dT%H%M%SZ} {database.version} trivy {version}"[:100] if database else ""
+
+
+def system_of(report: Report, records: Sequence[bytes]) -> str:
+    """Return what the packages of the operating system of an image are matched by, beside themselves.
+
+    ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known. What is read:
+    family, version, extended support and supplier of the system, the release of the package repositories, and who has
+    patched its packages.
+    """
+    if not report.os_name:
+        return ""
+    described: dict[str, Any] = {"OS": report.system}
+    for record in records:
+        if found := REPOSITORY.findall(record):
+            described["Repository"] = json.loads(found[-1])
+    own = (fact for fact in report.packages.values() if fact.record and "Type" not in fact.record)
+    family = str(report.system.get("Family", ""))
+    if patcher := _patcher(family, ((fact.name, fact.version, fact.source_name) for fact in own)):
+        described[PATCHER] = patcher
+    return json.dumps(described, sort_keys=True, separators=(",", ":"))
+
+
+def is_patched(family: str, name: str, version: str, source_name: str) -> bool:
+    """Return whether a package is of a maker who patches those of the distribution ``family``."""
+    return bool(_patcher(family, [(name, version, source_name)]))
+
+
+def _patcher(family: str, packages: Iterable[tuple[str, str, str]]) -> str:
+    """Return who has patched the packages (name, version, source name) of a system; "" where nobody has."""
+    pattern, found = ROOT_IO_VERSIONS.get(family), ""
+    for name, version, source_name in packages:
+        if pattern and pattern.search(version):
+            return ROOT_IO
+        if family in SEAL_FAMILIES and any(each.lower().startswith(SEAL_NAME) for each in (name, source_name)):
+            found = SEAL
+    return found
+
+
+def _sign_of(patcher: str, family: object) -> dict[str, object]:
+    """Return a package that shows Trivy who has patched those of a system, and that no advisory is for."""
+    if patcher == SEAL:
+        return {"Name": f"{SEAL_NAME}tallyman-shown", "Version": "0"}
+    return {"Name": "tallyman-shown", "Version": "0-r00070" if family == "alpine" else "0.root.io"}
+
+
+def _distinct(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int, Mapping[str, object]]]:
+    """Yield the packages in as few parts as it takes for no system package to have a namesake of its version.
+
+    Of namesakes (of two architectures, say) Trivy tells one.
+    """
+    parts: list[dict[int, Mapping[str, object]]] = []
+    seen: Counter[tuple[object, ...]] = Counter()
+    for number, package in packages.items():
+        name = tuple(package.get(part) for part in ("Name", "Epoch", "Version", "Release"))
+        place = 0 if "Type" in package else seen[name]
+        seen[name] += 1
+        if place == len(parts):
+            parts.append({})
+        parts[place][number] = package
+    yield from parts
+
+
+def _record(packages: Mapping[int, Mapping[str, object]], system: str) -> dict[str, Any]:
+    """Return what Trivy keeps of a layer, for one that would hold the packages."""
+    described = json.loads(system) if system else {}
+    plain: list[dict[str, object]] = []
+    applications: dict[object, list[dict[str, object]]] = {}
+    for number, stored in packages.items():
+        package = _numbered(stored, number)
+        kind = package.pop("Type", None)
+        (applications.setdefault(kind, []) if kind else plain).append(package)
+    if patcher := described.pop(PATCHER, ""):
+        plain.append(_numbered(_sign_of(patcher, (described.get("OS") or {}).get("Family")), SHOWN))
+    record: dict[str, Any] = {"SchemaVersion": 2, "DiffID": DIFF_ID, **described}
+    if plain:
+        record["PackageInfos"] = [{"FilePath": "packages", "Packages": plain}]
+    if applications:
+        record["Applications"] = [
+            {"Type": kind, "FilePath": f"{kind}", "Packages": members} for kind, members in applications.items()
+        ]
+    return record
+
+
+def _numbered(package: Mapping[str, object], number: object) -> dict[str, object]:
+    """Return a package with its number in each place that Trivy takes over from it."""
+    # A path and an id of its own: Trivy takes two packages of the same name and version in one place for one.
+    # A layer of its own: else Trivy looks for it, through all packages for each.
+    told = f"{number}"
+    return {**package, "ID": told, "FilePath": told, "Layer": {"Digest": told, "DiffID": DIFF_ID}}
+
+
+def _read(out: bytes, packages: Collection[int]) -> Iterator[tuple[int, MatchFact]]:
+    try:
+        for value in _lines(out):
+            if value["Number"] == SHOWN:
+                continue
+            number = int(value["Number"])
+            if number not in packages:
+                raise ValueError("a package that was not given")
+            yield number, read_match(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EngineError(
+            "Trivy wrote matches that cannot be read.",
+            "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+        ) from error
+
+
+def _lines(out: bytes) -> Iterator[dict[str, Any]]:
+    start = 0
+    while (end := out.find(b"\n", start)) >= 0:
+        if end > start:
+            yield json.loads(out[start:end])
+        start = end + 1
+    if out[start:].strip():
+        raise ValueError("cut off")

@@ -1,0 +1,80 @@
+"""An image with more vulnerabilities than one report of Trivy can hold: its packages are matched some at a time.
+
+First Trivy is asked for all but vulnerabilities, by giving it a database that has none. Then the packages go through
+the matcher of stored packages, each part a report of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scanning.engines.base import Check, EngineError, MatchFact, PackageFact, VulnerabilityFact
+from scanning.engines.trivy import bbolt_writer
+from scanning.engines.trivy.command import TooMuchAtOnce
+from scanning.engines.trivy.database import SCHEMA
+from scanning.engines.trivy.match import Matcher
+
+PART = 256  # packages; those of a part that is too much still are matched in halves
+MOST = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
+
+
+def make_empty_database(folder: Path) -> Path:
+    """Make a vulnerability database without vulnerabilities in ``folder`` and return it. Raises EngineError."""
+    far = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
+    metadata = {"Version": SCHEMA, "NextUpdate": "2099-01-01T00:00:00Z", **far}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        bbolt_writer.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+    except OSError as error:
+        raise EngineError(
+            f"The packages could not be laid out for Trivy: {error.strerror}.",
+            "Check the free space and the rights of the data folder.",
+            retry=True,
+        ) from error
+    return folder
+
+
+def match(
+    matcher: Matcher, packages: Sequence[PackageFact], *, system: str, scratch: Path, check: Check
+) -> tuple[tuple[MatchFact, ...], tuple[VulnerabilityFact, ...]]:
+    """Return the vulnerabilities of ``packages`` of an image of ``system``, and what is known of each.
+
+    Raises EngineError, also where they are more than MOST, and what ``check`` does.
+    """
+    matches: dict[tuple[str, str], MatchFact] = {}
+    known: dict[str, VulnerabilityFact] = {}
+    own = {number: fact for number, fact in enumerate(packages) if fact.record}
+    languages = [number for number, fact in own.items() if "Type" in (fact.record or {})]
+    of_system = [number for number in own if number not in set(languages)] if system else []
+    for of, numbers in ((system, of_system), ("", languages)):
+        todo = list(_parts(numbers))
+        while todo:
+            part = todo.pop()
+            records = {number: dict(own[number].record or {}) for number in part}
+            try:
+                found = matcher.match(records, system=of, known=known, scratch=scratch, check=check)
+            except TooMuchAtOnce:
+                if len(part) == 1:
+                    raise
+                todo += [part[: len(part) // 2], part[len(part) // 2 :]]
+                continue
+            known |= {fact.id: fact for fact in found.vulnerabilities}
+            for number, fact in found.matches:
+                package = own[number]
+                told = replace(fact, purl=package.purl, package=package.identity)
+                matches.setdefault((package.identity, fact.vulnerability), told)
+            if len(matches) > MOST:
+                raise EngineError(
+                    f"The image has more than {MOST:,} vulnerabilities.",
+                    "The image holds more findings than can be kept; split it up.",
+                )
+    return tuple(matches.values()), tuple(known.values())
+
+
+def _parts(numbers: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), PART):
+        yield list(numbers[start : start + PART])

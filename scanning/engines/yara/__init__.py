@@ -1,0 +1,1 @@
+"""YARA-X: viruses and trojans by rules."""

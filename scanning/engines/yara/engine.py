@@ -1,0 +1,103 @@
+"""YARA-X: viruses and trojans by the project's rules and the team's own. It looks at layers in a cage: see client.py."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory
+from scanning.engines.notes import Notes
+from scanning.engines.sandbox.client import Caged
+from scanning.engines.sandbox.pool import CagedPool
+from scanning.engines.yara.ruleset import RuleSet, check_own, compile_rules, engine_version, read_sources, rules_version
+from scanning.engines.yara.scan import MAX_FILE_BYTES
+
+REVISION = 2  # of how we look (scan.py); part of the version, so that raising it has every layer looked at again
+
+
+class Yara:
+    """The engine. ``rules`` is the project's folder of rules, ``extra`` the team's, which need not exist; ``edited``
+    is where the team changes its rules, if they are copied from there.
+
+    With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.own_sha256``.
+
+    ``caged`` is where it looks; engines of a process may share one.
+    """
+
+    name = "yara"
+    categories = frozenset({RiskCategory.MALWARE})
+
+    def __init__(
+        self,
+        *,
+        rules: Path,
+        extra: Path | None = None,
+        edited: Path | None = None,
+        expected_sha256: str | None = None,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        caged: Caged | CagedPool | None = None,
+    ) -> None:
+        self._folder, self._extra, self._max_file_bytes = rules, extra, max_file_bytes
+        self._edited = edited or extra
+        self._expected, self._caged = expected_sha256, caged or Caged()
+        self._lock = threading.Lock()
+        self._set: RuleSet | None = None
+
+    def version(self) -> str:
+        """Return the version of YARA-X, of our way of looking and of all rules, as they were last compiled."""
+        return self._rules().version
+
+    def ready(self) -> Readiness:
+        """Say whether there are rules to look with; compiles them again where a file has changed.
+
+        An error in a file of the team's does not stop the others: it is shown, and every report names the file.
+        """
+        try:
+            rules = self._rules(refresh=True)
+        except EngineError as error:
+            return Readiness(ready=False, version=engine_version(), reason=error.reason, remedy=error.remedy)
+        facts = [
+            ("Version", engine_version()),
+            ("Rules", str(rules.count)),
+            ("Rules of the team", str(rules.team_count)),
+            ("Rules version", rules.version.rpartition("+")[2]),
+            *((("Rules folder", str(self._edited)),) if self._edited else ()),
+            *(("Error in a rule", problem) for problem in rules.problems),
+        ]
+        reason = f"Rules with errors are not applied: {'; '.join(rules.problems)}." if rules.problems else ""
+        remedy = f"Correct them in {self._edited}; the next scan takes them up." if rules.problems else ""
+        return Readiness(ready=True, version=rules.version, reason=reason, remedy=remedy, facts=tuple(facts))
+
+    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+        """Look at every file in the uncompressed layer at ``path``, and into archives in it.
+
+        Uses the rules of the last ``ready()``, so that what is found belongs to ``version()``. Raises EngineError where
+        there are no rules or the layer ends the process that looks at it, and what ``check`` raises.
+        """
+        rules = self._rules()
+        notes = Notes()
+        for problem in rules.problems:
+            notes.add("of the team's rules with an error, not applied", problem)
+        seen = self._caged.look(path, rules=rules, max_file_bytes=self._max_file_bytes, check=check)
+        findings = tuple(
+            MalwareFact(
+                engine=self.name,
+                **rules.told[hit.namespace, hit.rule],
+                path=hit.path,
+                size=hit.size,
+                sha256=hit.sha256,
+            )
+            for hit in seen.hits
+        )
+        return LayerReport(findings, seen.files, seen.bytes, (*notes.lines(), *seen.skipped))
+
+    def _rules(self, *, refresh: bool = False) -> RuleSet:
+        with self._lock:
+            if self._set is None or refresh:
+                sources = read_sources(self._folder, self._extra)
+                if self._expected:
+                    check_own(sources, expected=self._expected)
+                version = rules_version(sources, look=(REVISION, self._max_file_bytes))
+                if self._set is None or self._set.version != version:
+                    self._set = compile_rules(sources, version=version)
+            return self._set

@@ -1,0 +1,144 @@
+"""One look of YARA-X at one layer. Runs in the cage (child.py): what it reads may have been made to take it over.
+
+A layer is read in place: its headers are walked in an mmap and each file's bytes are given to YARA-X, nothing is
+unpacked to disk. Files over 64 MiB are given in overlapping pieces, each behind the file's first 4 KiB so that rules
+see what kind of file it is; memory stays flat whatever the size of the layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yara_x
+
+from scanning.engines.formats import tar
+from scanning.engines.formats.archives import Bounds, members
+from scanning.engines.formats.detect import Found, recognise
+from scanning.engines.notes import Notes, shown
+
+PIECE = 64 << 20
+OVERLAP = 1 << 20
+HEAD = 4096
+MAX_FILE_BYTES = 4 << 30
+MAX_FINDINGS = 5000  # in a layer
+TIMEOUT = 20  # seconds for one piece
+RELEASE = 64 << 20  # pages of the mmap are given back in steps of this
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One file that one rule knows."""
+
+    namespace: str
+    rule: str
+    path: str
+    size: int
+    sha256: str
+
+
+class Look:
+    """One look at one layer with compiled ``rules``, at files of up to ``max_file_bytes`` each."""
+
+    def __init__(self, rules: Any, max_file_bytes: int) -> None:
+        self.hits: list[Hit] = []
+        self.files = self.bytes = 0
+        self.notes = Notes()
+        self._max_file_bytes = max_file_bytes
+        self._bounds = Bounds()
+        self._data: mmap.mmap | None = None
+        self._touched = 0
+        self._scanner = yara_x.Scanner(rules)
+        self._scanner.set_timeout(TIMEOUT)
+        self._scanner.max_matches_per_pattern(1000)
+        self._scanner.fast_scan(True)
+
+    def layer(self, data: mmap.mmap) -> None:
+        """Look at all files of the layer."""
+        self._data = data
+        view = memoryview(data)
+        try:
+            for entry in tar.walk(data):
+                if entry.is_file and entry.size:
+                    if entry.size > self._max_file_bytes:
+                        self.notes.add(f"over {self._max_file_bytes / (1 << 30):.1f} GiB", entry.path)
+                    elif entry.segments is None:
+                        self._file(entry.path, view[entry.offset : entry.offset + entry.size])
+                    elif entry.size <= PIECE:
+                        self._file(entry.path, tar.read(data, entry))
+                    else:  # of mostly nothing: what is there, without the holes
+                        self.notes.add(f"with holes and over {PIECE >> 20} MiB, read in parts", entry.path)
+                        for segment in entry.segments:
+                            self._file(entry.path, view[segment.offset : segment.offset + segment.size])
+                self._release(tar.BLOCK)
+        except tar.TarError as error:
+            self.notes.add("of this layer is damaged, and what follows was not looked at", str(error))
+
+    def _file(self, path: str, content: tar.Data, depth: int = 0) -> None:
+        """Look at one file, and at the files in it if it is an archive."""
+        self.files += 1
+        self.bytes += len(content)
+        hits: dict[tuple[str, str], None] = {}  # in the order of the rules
+        self._name(path)
+        piece = b""
+        for piece in _pieces(content):
+            try:
+                for rule in self._scanner.scan(piece).matching_rules:
+                    hits[rule.namespace, rule.identifier] = None
+            except yara_x.TimeoutError:
+                self.notes.add(f"given up after {TIMEOUT} s", path)
+            except yara_x.ScanError as error:
+                self.notes.add(f"that YARA-X failed at ({error})", path)
+            self._release(len(piece))
+        if hits:
+            self._found(path, content, list(hits))
+        if found := recognise(piece if len(content) <= PIECE else content):  # a copy of it that is there already
+            self._archive(path, content, found, depth)
+
+    def _release(self, count: int) -> None:
+        """Give back the pages of the mmap after every so many bytes read, so that they do not count as our memory."""
+        self._touched += count
+        if self._touched > RELEASE and self._data is not None:
+            self._data.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
+
+    def _archive(self, path: str, content: tar.Data, found: list[Found], depth: int) -> None:
+        if depth >= self._bounds.depth:
+            if all(each.format == "zlib" for each in found):  # which two bytes tell, and nothing unpacks by itself
+                return
+            self.notes.add(f"in archives nested deeper than {depth}", path)
+            return
+        for inner, member in members(content, path, self._bounds, self.notes, found):
+            if member:
+                self._file(inner, member, depth + 1)
+
+    def _found(self, path: str, content: tar.Data, rules: list[tuple[str, str]]) -> None:
+        digest = hashlib.sha256()
+        for start in range(0, len(content), PIECE):
+            digest.update(content[start : start + PIECE])
+            self._release(PIECE)
+        for namespace, rule in rules:
+            if len(self.hits) >= MAX_FINDINGS:
+                self.notes.add(f"recognised beyond the first {MAX_FINDINGS}, not listed", path)
+                return
+            self.hits.append(Hit(namespace, rule, shown(path), len(content), digest.hexdigest()))
+
+    def _name(self, path: str) -> None:
+        name = path.rpartition("/")[2]
+        values = {"filename": name, "filepath": f"/{path}", "extension": os.path.splitext(name)[1]}  # noqa: PTH122
+        for variable, value in values.items():
+            self._scanner.set_global(variable, shown(value))
+
+
+def _pieces(content: tar.Data) -> Iterator[bytes]:
+    if len(content) <= PIECE:
+        yield bytes(content)
+        return
+    head = bytes(content[:HEAD])
+    yield bytes(content[:PIECE])
+    for start in range(PIECE - OVERLAP, len(content) - OVERLAP, PIECE - OVERLAP):
+        yield b"".join((head, content[start : start + PIECE]))

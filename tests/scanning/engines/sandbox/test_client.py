@@ -1,0 +1,190 @@
+"""What reads layers for the engines against malware is taken over by a layer: it gets nowhere, and the next is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from console.sandbox import run as sandbox_run
+from scanning.engines.base import EngineError
+from scanning.engines.sandbox import client as module
+from scanning.engines.sandbox.client import Caged
+from scanning.engines.yara.engine import Yara
+from tests.console.jobs.conftest import ROOT
+from tests.scanning.taken_over import _before, assert_reads, attack, caged, go_on, ours, yara
+
+__all__ = ["_before", "caged", "yara"]
+
+needs_cage = pytest.mark.skipif(
+    not (sandbox_run.cage().network and sandbox_run.cage().files and sandbox_run.cage().calls),
+    reason="this system has no namespaces, no Landlock or no seccomp",
+)
+
+
+TRIES = """
+import ctypes, json, os, socket, stat
+places = json.loads(PLACES)
+libc = ctypes.CDLL(None, use_errno=True)
+got = {}
+def attempt(name, call):
+    try:
+        got[name] = str(call())[:60]
+    except BaseException as error:
+        got[name] = type(error).__name__
+for name, path in places["read"].items():
+    attempt("read " + name, lambda: open(path, "rb").read(10))
+    attempt("list " + name, lambda: os.listdir(os.path.dirname(path)))
+    attempt("append to " + name, lambda: open(path, "ab").write(b"x"))
+    attempt("mode of " + name, lambda: os.chmod(path, 0o777))
+    attempt("remove " + name, lambda: os.remove(path))
+for path in ("/tmp/tally-x", "/dev/shm/tally-x", "/var/tmp/tally-x", "/tally-x", places["folder"] + "/tally-x"):
+    attempt("make " + path, lambda: open(path, "w"))
+def is_file(number):
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode)
+    except OSError:
+        return False
+held = [number for number in range(1024) if is_file(number)]  # pipes and sockets lead to the worker alone
+look.bytes = len(held)
+for number in held:
+    for how in (os.O_WRONLY, os.O_RDONLY):
+        attempt(f"open {number} again {how}", lambda: os.open(f"/proc/self/fd/{number}", how))
+    attempt(f"write to {number}", lambda: os.pwrite(number, b"x", 0))
+    attempt(f"cut {number}", lambda: os.ftruncate(number, 0))
+    attempt(f"mode by {number}", lambda: os.fchmod(number, 0o777))
+    attempt(f"time by {number}", lambda: os.utime(number))
+def tcp(host):
+    return socket.create_connection((host, places["port"]), timeout=2)
+attempt("tcp", lambda: tcp("127.0.0.1"))
+attempt("socket of a file", lambda: socket.socket(socket.AF_UNIX).connect(places["socket"]))
+attempt("fork", os.fork)
+attempt("exec", lambda: os.execv("/bin/true", ["true"]))
+attempt("spawn", lambda: os.posix_spawn("/bin/true", ["true"], {}))
+attempt("signal to the worker", lambda: os.kill(places["worker"], 0))
+attempt("environment of the worker", lambda: open(f"/proc/{places['worker']}/environ").read())
+attempt("memory of what has forked it", lambda: open(f"/proc/{os.getppid()}/mem", "rb").read(1))
+def trace():
+    if libc.ptrace(16, os.getppid(), 0, 0) != 0:
+        raise PermissionError
+attempt("trace what has forked it", trace)
+look.files = len(got)
+got["environment"] = str(dict(os.environ))
+for name, answer in got.items():
+    if answer not in {"PermissionError", "OSError"}:
+        look.notes.add(f"{name} = {answer}", "")
+"""
+
+
+@needs_cage
+def test_it_has_no_network_no_files_no_processes_and_writes_nothing(
+    yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("TALLYMAN_PLANTED", "planted-canary")
+    key = settings.DATA_DIR / "keys" / "planted"
+    other = settings.DATA_DIR / "layers" / "planted"
+    server = tmp_path / "socket"
+    for path in (key, other):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("planted-canary")
+        request.addfinalizer(path.unlink)
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as database:
+        database.bind(str(server))
+        database.listen()
+        places = {
+            "read": {
+                "key": str(key),
+                "other layer": str(other),
+                "own layer": str(tmp_path / "attack"),
+                "console": str(ROOT / "console" / "settings.py"),
+                "passwords": "/etc/passwd",
+                "environment": "/proc/1/environ",
+            },
+            "folder": str(tmp_path),
+            "port": listener.getsockname()[1],
+            "socket": str(server),
+            "worker": os.getpid(),
+        }
+        script = attack(tmp_path, TRIES.replace("PLACES", repr(json.dumps(places))))
+        before = script.read_bytes(), script.stat().st_mode
+        report = yara.scan_layer(script, check=go_on)
+        for listening in (listener, database):
+            listening.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                listening.accept()
+    got = [line.removeprefix("1 file ").removesuffix(": ") for line in report.skipped]
+    assert (report.files > 40, report.bytes) == (True, 1)
+    assert (script.read_bytes(), script.stat().st_mode) == before
+    assert (key.read_text(), other.read_text()) == ("planted-canary", "planted-canary")
+    assert got == ["environment = {'LC_CTYPE': 'C.UTF-8'}"]
+
+
+@needs_cage
+def test_its_network_is_another_one_than_ours(yara: Yara, tmp_path: Path) -> None:
+    assert_reads(yara, tmp_path)
+    _supervisor, program = ours()
+    for kind in ("net", "user", "ipc"):
+        assert os.readlink(f"/proc/{program}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+    assert Path(f"/proc/{program}/environ").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "signal 11"),
+        ("import os; os._exit(3)", "before it had answered"),
+        ("raise RuntimeError('a hole')", "before it had answered"),
+        (
+            "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(9)",
+            "before it had answered",
+        ),
+        ("x = [bytearray(1 << 20) for _ in range(10_000)]", "300 MiB of memory"),
+        ("import time\nx = [bytearray(b'x' * (400 << 20)) and time.sleep(900)]", "300 MiB of memory"),
+        ("def down(n): return down(n + 1)\ndown(0)", "before it had answered"),
+    ],
+    ids=["crash", "end", "exception", "kills what forked it", "memory", "memory held", "stack"],
+)
+def test_a_layer_that_breaks_it_says_so_and_the_next_is_read(
+    yara: Yara, caged: Caged, tmp_path: Path, script: str, reason: str
+) -> None:
+    assert_reads(yara, tmp_path)
+    with pytest.raises(EngineError, match=reason) as raised:
+        yara.scan_layer(attack(tmp_path, script), check=go_on)
+    assert raised.value.remedy
+    assert ours() == []
+    assert_reads(yara, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "wire.send(channel, {'done': [1]})",
+        "channel.send(b'\\xff' * 1000)",
+        'while True: channel.send(b\'{"skipped":["x"]}\')',
+    ],
+)
+def test_nonsense_ends_it_and_the_next_layer_is_read(yara: Yara, tmp_path: Path, script: str) -> None:
+    preamble = "import socket\nchannel = next(c for c in map(held, range(1, 99)) if c)\n"
+    find = (
+        "import socket\ndef held(number):\n try:\n  found = socket.socket(fileno=number); found.getpeername()\n"
+        "  return found\n except OSError: pass\n"
+    )
+    with pytest.raises(EngineError, match="cannot mean") as raised:
+        yara.scan_layer(attack(tmp_path, find + preamble + script), check=go_on)
+    assert "who pushed" in raised.value.remedy
+    assert_reads(yara, tmp_path)
+
+
+def test_one_that_answers_and_stays_is_ended(yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "END_SECONDS", 0.5)
+    script = (
+        "import socket, time\nfor n in range(1, 99):\n try: wire.send(socket.socket(fileno=n), {'done': [7, 7]})\n"
+        " except OSError: pass\n else: time.sleep(900)\n"
+    )
+    assert yara.scan_layer(attack(tmp_path, script), check=go_on).files == 7
+    assert ours() == []
+    assert_reads(yara, tmp_path)

@@ -1,0 +1,73 @@
+"""Answers of the program that reads layers which cannot be meant: all are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from scanning.engines.sandbox.protocol import PACKET, Malformed
+from scanning.engines.sandbox.responses import Answers
+
+ANSWERS = {
+    "no JSON": b"{",
+    "no object": b"[]",
+    "another kind": b'{"ready":[]}',
+    "two kinds": b'{"hits":[],"done":[0,0]}',
+    "too deep": b"[" * 60_000,
+    "too long": b'{"skipped":["' + b"x" * PACKET + b'"]}',
+    "an endless number": b'{"done":[0,' + b"9" * 5000 + b"]}",
+    "below zero": b'{"done":[0,-1]}',
+    "no whole number": b'{"done":[0,1.0]}',
+    "no number": b'{"done":[0,true]}',
+    "one number": b'{"done":[0]}',
+    "no list": b'{"hits":{}}',
+    "another rule": b'{"hits":[["team/x.yar","Made_Up","a",1,"' + b"0" * 64 + b'"]]}',
+    "a rule that is none": b'{"hits":[[[],{},"a",1,"' + b"0" * 64 + b'"]]}',
+    "no hash": b'{"hits":[["tallyman/test_file.yar","EICAR_Test_File","a",1,"' + b"g" * 64 + b'"]]}',
+    "a path that is no text": b'{"hits":[["tallyman/test_file.yar","EICAR_Test_File","a\\n",1,"' + b"0" * 64 + b'"]]}',
+    "half a character": b'{"skipped":["\\ud800"]}',
+    "a zero": b'{"skipped":["\\u0000"]}',
+    "a long path": b'{"hits":[["tallyman/test_file.yar","EICAR_Test_File","'
+    + b"a" * 1001
+    + b'",1,"'
+    + b"0" * 64
+    + b'"]]}',
+    "many lines": b'{"skipped":[' + b",".join([b'"x"'] * 51) + b"]}",
+    "files, which nobody asked for": b'{"files":[["a",1,0]]}',
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_an_answer_that_cannot_be_meant_is_refused(answer: bytes) -> None:
+    with pytest.raises(Malformed):
+        list(Answers(iter([answer, b'{"done":[0,0]}']).__next__).look({("tallyman/test_file.yar", "EICAR_Test_File")}))
+
+
+WALKS = {
+    "behind the end": b'{"files":[["a",2,99]]}',
+    "a piece behind the end": b'{"segments":[[0,99,2]]}',
+    "a piece beyond the file": b'{"segments":[[5,0,2]]}',
+    "pieces of a whole file": b'{"segments":[[0,0,1]]}',
+    "no place": b'{"files":[["a",1,"0"]]}',
+    "hits": b'{"hits":[]}',
+    "two damages": b'{"damaged":["a","b"]}',
+}
+
+
+@pytest.mark.parametrize("answer", WALKS.values(), ids=WALKS.keys())
+def test_a_place_outside_of_the_layer_is_refused(answer: bytes) -> None:
+    last = b'{"files":[["a",6,null]]}' if b"[5," in answer else b'{"files":[["a",6,0]]}'
+    with pytest.raises(Malformed):
+        list(Answers(iter([answer, last, b'{"done":[0]}']).__next__).walk(100))
+
+
+def test_pieces_without_end_are_refused() -> None:
+    packet = b'{"segments":[' + b",".join([b"[0,0,0]"] * 6000) + b"]}"
+    with pytest.raises(Malformed):
+        list(Answers(lambda: packet).walk(100))
+
+
+def test_findings_without_end_are_refused() -> None:
+    hit = b'["a","b","c",1,"' + b"0" * 64 + b'"]'
+    packet = b'{"hits":[' + b",".join([hit] * 500) + b"]}"
+    with pytest.raises(Malformed):
+        list(Answers(lambda: packet).look({("a", "b")}))
