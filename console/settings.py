@@ -227,7 +227,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
 }
 
 # cluster → functions that it calls once before it starts its workers, which have then what those have made.
-JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.installed.prepare"]}
+JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.scanners.prepare"]}
 
 # Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
 WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.versions.wrong_keys"]
@@ -236,7 +236,7 @@ WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.v
 MACHINE_KEYS: dict[str, str] = {
     "secret_key": "console.machines.keys.secret_key",  # nosec B105  # the name of a function
     "credential_keys": "registries.credentials.read_keys",
-    "fingerprint_key": "scanning.installed.fingerprint_key",
+    "fingerprint_key": "scanning.scanners.fingerprint_key",
 }
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
@@ -363,7 +363,7 @@ SECURITY: list[str] = [
     "console.server.installation_checks.people",
     "console.server.installation_checks.keys",
     "registries.installation_checks.checks",
-    "scanning.security.checks",
+    "scanning.installation_checks.checks",
     "console.server.installation_checks.machine",
     "console.server.installation_checks.trail",
     "console.server.installation_checks.framework",
@@ -373,7 +373,7 @@ SECURITY: list[str] = [
 # see console.db.cached_counts.
 KEPT: dict[str, str] = {
     "overview": "inventory.dashboard.figures.count",
-    "coverage": "scanning.signals.count",
+    "coverage": "scanning.alerts.count",
     "recommended": "scanning.runs.recommended.count",
     "cost-all": "scanning.runs.estimate.count_all",
     "cost-recommended": "scanning.runs.estimate.count_recommended",
@@ -381,10 +381,10 @@ KEPT: dict[str, str] = {
 KEPT_FROM_SECONDS = 0.02
 
 # Indexes for searches on PostgreSQL, of each app: see console.db.trigram_indexes.
-SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search.INDEXES"]
+SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search_indexes.INDEXES"]
 
 # Functions that tell what stands out about the images, for the strip below the figures: see inventory.dashboard.figures.signals.
-SIGNALS: list[str] = ["scanning.signals.news", "scanning.signals.coverage"]
+SIGNALS: list[str] = ["scanning.alerts.news", "scanning.alerts.coverage"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
 COVERAGE = "scanning.findings.coverage"
 

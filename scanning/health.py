@@ -18,7 +18,7 @@ from console.i18n.messages import tell
 from console.machines import report
 from console.machines.identity import is_shared
 from console.server.health import Fact, Notice
-from scanning import installed
+from scanning import scanners
 from scanning.engines.base import Readiness
 from scanning.engines.clamav.engine import ClamAv
 from scanning.vulndb import install as vulndb_install
@@ -60,7 +60,7 @@ def _engines() -> dict[str, str]:
 
 def malware_rules() -> Iterable[Fact]:
     """Tell whether the rules for viruses and trojans can be used."""
-    readiness = installed.yara().ready()
+    readiness = scanners.yara().ready()
     label = _("Malware rules")
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
@@ -127,7 +127,7 @@ _asked = Asked()
 
 def antivirus() -> Iterable[Fact]:
     """Tell whether ClamAV can be used, where it is configured."""
-    engine = installed.clamav()
+    engine = scanners.clamav()
     if engine is None:
         return []
     readiness = _asked.ready(engine)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from scanning.findings import tabs
-from scanning.views import chooser, engines, reach, rematches, runs, scans, schedules, settings
+from scanning.views import exposure, image_picker, rematches, runs, scanners, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -13,7 +13,7 @@ urlpatterns = [
     path("settings/cost/", settings.cost, name="cost"),
     path("settings/select/", settings.select, name="select"),
     path("settings/quota/", settings.scan_quota, name="quota"),
-    path("selections/<int:pk>/", chooser.chooser, name="chooser"),
+    path("selections/<int:pk>/", image_picker.chooser, name="chooser"),
     path("runs/", runs.run_list, name="run-list"),
     path("runs/progress/", runs.run_list_progress, name="run-list-progress"),
     path("runs/columns/", runs.run_columns, name="run-columns"),
@@ -30,24 +30,24 @@ urlpatterns = [
     path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
     path("schedules/<int:pk>/run/", schedules.schedule_run, name="schedule-run"),
     path("schedules/<int:pk>/delete/", schedules.schedule_delete, name="schedule-delete"),
-    path("engines/", engines.engines, name="engines"),
-    path("engines/update/", engines.update_database, name="update-database"),
-    path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("engines/", scanners.engines, name="engines"),
+    path("engines/update/", scanners.update_database, name="update-database"),
+    path("engines/cancel/", scanners.cancel_update, name="cancel-update"),
     path("engines/rematch/", rematches.start, name="start-rematch"),
     path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
     path("rematches/<int:pk>/", rematches.rematch, name="rematch"),
-    path("vulnerabilities/", reach.vulnerability_list, name="vulnerability-list"),
-    path("vulnerabilities/columns/", reach.vulnerability_columns, name="vulnerability-columns"),
-    path("vulnerabilities/export/", reach.vulnerability_export, name="vulnerability-export"),
-    path("vulnerabilities/<int:pk>/columns/", reach.affected_columns, name="affected-columns"),
-    path("vulnerabilities/<int:pk>/export/", reach.vulnerability_images, name="vulnerability-images"),
-    path("vulnerabilities/<path:name>/", reach.vulnerability, name="vulnerability"),
-    path("packages/", reach.package_list, name="package-list"),
-    path("packages/columns/", reach.package_columns, name="package-columns"),
-    path("packages/export/", reach.package_export, name="package-export"),
-    path("packages/<int:pk>/", reach.package, name="package"),
-    path("packages/<int:pk>/columns/", reach.holder_columns, name="holder-columns"),
-    path("packages/<int:pk>/export/", reach.package_images, name="package-images"),
+    path("vulnerabilities/", exposure.vulnerability_list, name="vulnerability-list"),
+    path("vulnerabilities/columns/", exposure.vulnerability_columns, name="vulnerability-columns"),
+    path("vulnerabilities/export/", exposure.vulnerability_export, name="vulnerability-export"),
+    path("vulnerabilities/<int:pk>/columns/", exposure.affected_columns, name="affected-columns"),
+    path("vulnerabilities/<int:pk>/export/", exposure.vulnerability_images, name="vulnerability-images"),
+    path("vulnerabilities/<path:name>/", exposure.vulnerability, name="vulnerability"),
+    path("packages/", exposure.package_list, name="package-list"),
+    path("packages/columns/", exposure.package_columns, name="package-columns"),
+    path("packages/export/", exposure.package_export, name="package-export"),
+    path("packages/<int:pk>/", exposure.package, name="package"),
+    path("packages/<int:pk>/columns/", exposure.holder_columns, name="holder-columns"),
+    path("packages/<int:pk>/export/", exposure.package_images, name="package-images"),
     path("progress/", scans.progress, name="progress"),
     path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
     path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),

@@ -51,7 +51,7 @@ CLAUSES = (  # what the sentences of registries.oci and scanning.layers are fill
     gettext_noop("it is larger than {size}"),
     gettext_noop("it unpacks to more than {ratio} times its packed size"),
     gettext_noop("it is longer than the {size} bytes that the manifest says"),
-    gettext_noop("a part of it is missing"),  # of console.machines.content, and scanning.team_rules
+    gettext_noop("a part of it is missing"),  # of console.machines.content, and scanning.rules.team
     gettext_noop("it is larger than it should be"),
     gettext_noop("its SHA-256 is not the right one"),
     gettext_noop("it has more than {size} MiB"),

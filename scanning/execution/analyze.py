@@ -25,12 +25,12 @@ from inventory.content import layer_proof
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest
 from registries.oci.errors import NotFound
-from scanning import evidence, installed
+from scanning import scanners
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy.engine import LayersMissing, TrivySession
 from scanning.engines.trivy.run import config_of
 from scanning.execution.preemption import Stopping
-from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile
+from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile, results
 from scanning.layers.claims import Claims
 from scanning.models import Scan
 from scanning.models.scan import Stage
@@ -132,7 +132,7 @@ class Look:
         assert run.job.registry_id is not None  # noqa: S101 (there is a source)
         self._registry_id = run.job.registry_id
         self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
-        self._engines = {engine: engine.version() for engine in (installed.malware() if malware else ())}
+        self._engines = {engine: engine.version() for engine in (scanners.malware() if malware else ())}
         descriptors = source.manifest.layers
         claims = source.diff_ids if source.diff_ids is not None else [""] * len(descriptors)
         if len(claims) != len(descriptors):
@@ -224,7 +224,7 @@ class Look:
 
     def _claims(self, layers: Iterable[_Layer]) -> AbstractContextManager[Claims]:
         digests = (layer.digest for layer in layers)
-        return installed.layer_store().claims(digests, source=str(self._registry_id))
+        return scanners.layer_store().claims(digests, source=str(self._registry_id))
 
     def _still_claimed(self, unknown: list[_Layer]) -> bool:
         """Whether others hold all of it still: else it is time to ask what is known by now."""
@@ -246,7 +246,7 @@ class Look:
             known &= self._session.known(known)
             self._noted |= known
         for engine, version in self._engines.items():
-            reports = evidence.malware(known, engine=engine.name, version=version)
+            reports = results.malware(known, engine=engine.name, version=version)
             self._reports |= {(engine.name, diff_id): report for diff_id, report in reports.items()}
             known &= reports.keys()
         return [layer for layer in absent if layer not in proven or self._diff_id(layer) not in known]
@@ -371,13 +371,13 @@ class Look:
         unkept: dict[tuple[str, str], LayerReport] = {}
         for key, report in self._as_they_come(self._readings):
             if key is None or report is None:
-                evidence.keep_malware(unkept, versions)
+                results.keep_malware(unkept, versions)
                 unkept = {}
             elif isinstance(report, EngineError):
                 self._malware_failure, self._engines = report, {}
             else:
                 self._reports[key] = unkept[key] = report
-        evidence.keep_malware(unkept, versions)
+        results.keep_malware(unkept, versions)
         self._readings, self._stage = {}, Stage.ANALYSING
 
     @contextmanager

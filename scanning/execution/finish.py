@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory import summary
-from scanning import image_coverage
 from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.formats.package_databases import Damage
 from scanning.engines.notes import shown
@@ -23,7 +22,7 @@ from scanning.execution.analyze import Seen
 from scanning.findings import regression
 from scanning.findings import store as findings_store
 from scanning.findings.counts import images_with, recount
-from scanning.models import CategoryResult, Scan
+from scanning.models import CategoryResult, Scan, image_coverage
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb.releases import unlisted
 

@@ -25,7 +25,7 @@ from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci import ImageManifest, parse_manifest
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
-from scanning import installed
+from scanning import scanners
 from scanning.engines.base import RiskCategory
 from scanning.execution.analyze import Look, Seen, Source
 from scanning.execution.finish import Findings, Outcome, finish
@@ -100,9 +100,9 @@ def _ready(findings: Findings) -> set[RiskCategory]:
     ready = set()
     for category, outcome in findings.outcomes.items():
         if category in ANALYSED_BY_TRIVY:
-            told = [installed.trivy().ready({category})]
+            told = [scanners.trivy().ready({category})]
         else:
-            told = [engine.ready() for engine in installed.malware()]
+            told = [engine.ready() for engine in scanners.malware()]
         outcome.engine_version = ", ".join(readiness.version for readiness in told)[:200]
         if category is RiskCategory.VULNERABILITIES:
             outcome.database_updated_at = told[0].database_updated_at
@@ -134,8 +134,8 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
         client = stack.enter_context(reading_client(registry, check=check.on_network))
         source = _open(client, repository=tag.repository.name, digest=scan.manifest_digest, image=scan.image)
         owner, origin = f"scan-{scan.pk}-{run.attempt}", str(registry.pk)
-        lease = stack.enter_context(installed.layer_store().lease(owner, source=origin))
-        session = installed.trivy().session(categories=analysed, owner=origin) if analysed else None
+        lease = stack.enter_context(scanners.layer_store().lease(owner, source=origin))
+        session = scanners.trivy().session(categories=analysed, owner=origin) if analysed else None
         rest = analysed - {RiskCategory.VULNERABILITIES}
         if session:
             stack.enter_context(session.coming())
@@ -145,7 +145,7 @@ def _look(run: JobRun[Scan], categories: set[RiskCategory], findings: Findings) 
             source,
             lease,
             session=session,
-            without_matching=partial(installed.trivy().session, categories=rest) if rest != analysed and rest else None,
+            without_matching=partial(scanners.trivy().session, categories=rest) if rest != analysed and rest else None,
             malware=malware,
             check=check,
         )

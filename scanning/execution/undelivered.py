@@ -18,9 +18,8 @@ from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.oci.errors import RegistryError
-from scanning import image_coverage
 from scanning.layers import LayerError
-from scanning.models import CategoryResult, JoinedScan, Scan
+from scanning.models import CategoryResult, JoinedScan, Scan, image_coverage
 
 SHORT = timedelta(minutes=1)  # that a scan waits for its registry before another one is asked
 PAUSE = timedelta(seconds=15)  # before it is

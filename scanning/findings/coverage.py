@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from console.visibility import current, sees
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image
-from scanning import installed
+from scanning import scanners
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
 from scanning.vulndb import install as vulndb_install
@@ -129,9 +129,9 @@ def versions() -> dict[RiskCategory, str]:
     """Return how the version begins that a result of today has, for each category whose engine works."""
     versions: dict[RiskCategory, str] = {}
     try:
-        trivy = f"trivy {installed.trivy().engine_version()},"
+        trivy = f"trivy {scanners.trivy().engine_version()},"
         versions |= {RiskCategory.VULNERABILITIES: trivy, RiskCategory.SENSITIVE: trivy}
-        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in installed.malware())[:200]
+        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in scanners.malware())[:200]
     except EngineError:
         pass  # the page Engines says so
     return versions

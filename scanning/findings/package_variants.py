@@ -10,7 +10,7 @@ from hashlib import sha256
 from inventory.models import Image
 from scanning.engines.base import ImageReport, PackageFact
 from scanning.models import Package, PackageVariant
-from scanning.rows import CHUNK, chunks, clean, fit, ids_by, text
+from scanning.models.rows import CHUNK, chunks, clean, fit, ids_by, text
 
 PURL_LENGTH = SYSTEM_LENGTH = 600
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inventory.models import Image
-from scanning import image_coverage
 from scanning.engines.base import RiskCategory
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, image_coverage
 
 MANY = 5  # so many advisories are not taken back by one database
 

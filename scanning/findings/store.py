@@ -22,7 +22,7 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
-from scanning.rows import CHUNK, chunks, clean, delete, differs, ids_by, text
+from scanning.models.rows import CHUNK, chunks, clean, delete, differs, ids_by, text
 
 MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")

@@ -23,10 +23,11 @@ from console.jobs.errors import Draining, JobFailure
 from console.machines import content, report, versions
 from console.machines.identity import is_shared, machine_id
 from console.machines.models import FleetVersion
-from scanning import installed, team_rules
+from scanning import scanners
 from scanning.fleet.fetch_lock import NotReadyError, copying, one_at_a_time
 from scanning.fleet.settings import check_settings, differing_keys, keys_error, own_settings
-from scanning.team_rules import RULES
+from scanning.rules import team as rules_team
+from scanning.rules.team import RULES
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb.archive import DATABASE
 
@@ -140,7 +141,7 @@ def wrong_keys() -> str:
 def make_primary() -> None:
     """Have the settings and rules of this machine be those of all. Raises JobFailure."""
     versions.settle_primary(own_settings(), serves=settings.SERVES, take=True)
-    team_rules.publish_changes(versions.current().get(RULES), check=lambda: None)
+    rules_team.publish_changes(versions.current().get(RULES), check=lambda: None)
 
 
 def _settle() -> FleetVersion:
@@ -163,7 +164,7 @@ def _fetch_apart() -> None:
 
 def _with_changes(wanted: dict[str, FleetVersion], check: Callable[[], None]) -> dict[str, FleetVersion]:
     """Publish what has changed on this machine, the primary one."""
-    if rules := team_rules.publish_changes(wanted.get(RULES), check=check):
+    if rules := rules_team.publish_changes(wanted.get(RULES), check=check):
         wanted[RULES] = rules
     return wanted
 
@@ -176,7 +177,7 @@ def _lacks(wanted: Versions) -> str:
             lacks.append(f"{DATABASE} {found.sha256} {found.file_id}")
     elif vulndb_install.current() is not None:
         lacks.append(f"{DATABASE} unpublished")
-    if (rules := wanted.get(RULES)) and team_rules.shared_sha256() != rules.sha256:
+    if (rules := wanted.get(RULES)) and rules_team.shared_sha256() != rules.sha256:
         lacks.append(f"{RULES} {rules.sha256} {rules.file_id}")
     return ", ".join(lacks)
 
@@ -190,8 +191,8 @@ def _fetch(wanted: Versions, check: Callable[[], None]) -> None:
         vulndb_install.install_shared(found.file, check=check)
         log.info("The vulnerability database %s is here, from %s", found.version, found.host)
     rules = wanted.get(RULES)
-    if rules is not None and rules.file is not None and team_rules.shared_sha256() != rules.sha256:
-        team_rules.install_shared(rules.file, check=check)
+    if rules is not None and rules.file is not None and rules_team.shared_sha256() != rules.sha256:
+        rules_team.install_shared(rules.file, check=check)
         log.info("The rules of the team are here, from %s", rules.host)
 
 
@@ -222,8 +223,8 @@ def _check_engines() -> None:
         if _memory.fault is not None:
             raise _memory.fault
         return
-    antivirus = installed.clamav()
-    asked = [installed.trivy().ready(), installed.yara().ready(), *([antivirus.ready()] if antivirus else [])]
+    antivirus = scanners.clamav()
+    asked = [scanners.trivy().ready(), scanners.yara().ready(), *([antivirus.ready()] if antivirus else [])]
     broken = next((readiness for readiness in asked if not readiness.ready), None)
     _memory.fault = None
     if broken is not None and report.others_ready():
@@ -238,10 +239,10 @@ def _report(error: JobFailure | None = None) -> None:
     facts = vulndb_install.current()
     known = {
         **{name: value for name, value in own_settings().items() if name != "keys"},
-        "trivy_sha256": dict(installed.trivy().ready().facts).get("SHA-256", ""),
+        "trivy_sha256": dict(scanners.trivy().ready().facts).get("SHA-256", ""),
         "database": facts.version if facts else "",
         "database_sha256": vulndb_install.shared_sha256(),
-        "rules_sha256": team_rules.shared_sha256(),
+        "rules_sha256": rules_team.shared_sha256(),
     }
     report.report(
         ready=error is None,

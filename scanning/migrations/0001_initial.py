@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 from console.db import trigram_indexes
-from scanning.search import INDEXES
+from scanning.search_indexes import INDEXES
 
 
 class Migration(migrations.Migration):

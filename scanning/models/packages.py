@@ -16,7 +16,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.visibility import Scope, ScopedManager
-from scanning.models.reach import PackageReach, VariantReach, VulnerabilityReach
+from scanning.models.exposure import PackageReach, VariantReach, VulnerabilityReach
 
 
 class SeverityRank(models.IntegerChoices):

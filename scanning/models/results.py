@@ -51,7 +51,7 @@ class CategoryResult(models.Model):
 class LayerEvidence(models.Model):
     """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
 
-    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.evidence.
+    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.layers.results.
     """
 
     diff_id = models.CharField(max_length=140)

@@ -254,7 +254,7 @@ class Scan(Job):
                     "scan": self,
                 },
             )
-        from scanning import image_coverage
+        from scanning.models import image_coverage
 
         image_coverage.write([self.image_id])
 

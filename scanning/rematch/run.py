@@ -28,7 +28,7 @@ from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Lane, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import installed
+from scanning import scanners
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy.match import Matcher, matched_with
 from scanning.findings import counts
@@ -54,7 +54,7 @@ def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
     facts = vulndb_install.current()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
         return None
-    now = matched_with(installed.trivy().engine_version(), facts)
+    now = matched_with(scanners.trivy().engine_version(), facts)
     if not _out_of_date(now, again=True).exists():
         return None
     with transaction.atomic():
@@ -74,7 +74,7 @@ def tick() -> None:
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet_versions.is_current():
         return
     try:
-        now = matched_with(installed.trivy().engine_version(), facts)
+        now = matched_with(scanners.trivy().engine_version(), facts)
     except EngineError:  # the page Engines says so
         return
     last = Rematch.objects.exclude(state__in=ACTIVE).first()
@@ -162,7 +162,7 @@ def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[Failure])
 
 def _matcher() -> Matcher:
     try:
-        return installed.trivy().matcher()
+        return scanners.trivy().matcher()
     except EngineError as error:
         raise JobFailure(error.reason, error.remedy) from error
 

@@ -9,10 +9,9 @@ from itertools import islice
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from scanning import image_coverage
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.database import DatabaseFacts
-from scanning.models import CategoryResult, ImagePackage, PackageVariant
+from scanning.models import CategoryResult, ImagePackage, PackageVariant, image_coverage
 from scanning.rematch.match_parts import Failure
 
 BATCH = 200  # images, or variants of which something is noted

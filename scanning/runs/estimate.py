@@ -30,7 +30,7 @@ from console.jobs.models import State
 from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import pull_limit as limit
 from registries.models import Registry
-from scanning import installed
+from scanning import scanners
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerEvidence, Scan, Scope
 from scanning.models.run import ACTIVE
@@ -189,9 +189,9 @@ def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
     """Return the engines that look at layers for ``categories``, each with the version whose evidence counts."""
     engines: list[tuple[str, str | None]] = []
     if set(EVIDENCE["content"]) & set(categories):
-        engines.append((installed.trivy().name, None))
+        engines.append((scanners.trivy().name, None))
     if RiskCategory.MALWARE.value in categories:
-        engines += [(engine.name, _version(engine)) for engine in installed.malware()]
+        engines += [(engine.name, _version(engine)) for engine in scanners.malware()]
     return engines
 
 

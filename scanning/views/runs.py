@@ -25,7 +25,7 @@ from scanning.models import ScanRun, Scope
 from scanning.runs import progress
 from scanning.runs import start as runs_start
 from scanning.runs.tables import RUNS, SCANS, as_seen, categories_of, result_label, result_of, started_by
-from scanning.views.started import say_started
+from scanning.views.start_report import say_started
 
 
 @require_GET

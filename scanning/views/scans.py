@@ -26,7 +26,7 @@ from scanning.models import Scan
 from scanning.runs import launch
 from scanning.runs import progress as scans
 from scanning.runs.cancel import runs_that_want
-from scanning.views.started import say_started
+from scanning.views.start_report import say_started
 
 
 @require_POST

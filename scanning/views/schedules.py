@@ -27,7 +27,7 @@ from scanning.schedules import service as schedules_service
 from scanning.schedules import undo as schedules_undo
 from scanning.schedules.tables import SCHEDULES, with_last
 from scanning.views.settings import reasons
-from scanning.views.started import say_started
+from scanning.views.start_report import say_started
 
 NEXT = 3  # due times shown
 FIRINGS = 10  # past due times shown

@@ -21,7 +21,7 @@ from scanning.runs import estimate as runs_estimate
 from scanning.runs import image_picker, quota, recommended
 from scanning.runs import start as runs_start
 from scanning.runs.forms import CATEGORIES, QuotaForm, ScanForm
-from scanning.views.started import say_started
+from scanning.views.start_report import say_started
 
 PURPOSE = "scan"
 

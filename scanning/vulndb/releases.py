@@ -9,10 +9,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from inventory.models import Image
-from scanning import image_coverage
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.releases import is_named_listed
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, image_coverage
 
 BATCH = 500  # images
 

@@ -129,9 +129,9 @@ def _ours(
 
 def _loops(count: int, server: DockerRegistry, names: list[str], folder: Path, database: Path) -> tuple[float, float]:
     """Run ``trivy image`` over all images in ``count`` loops side by side; return seconds on the clock and of CPU."""
-    from scanning import installed
+    from scanning import scanners
 
-    executable = installed.trivy().executable()
+    executable = scanners.trivy().executable()
 
     def loop(number: int) -> None:
         cache = folder / f"cache{number}"

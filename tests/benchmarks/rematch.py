@@ -191,7 +191,7 @@ class Benchmark:
 
     def look(self, files: Mapping[str, bytes]) -> Any:
         """Have Trivy look at a layer, as a scan does whose layers are not known."""
-        from scanning import installed
+        from scanning import scanners
         from scanning.engines.base import RiskCategory
         from tests.fakes import images
         from tests.scanning.engines.conftest import stored
@@ -199,7 +199,7 @@ class Benchmark:
         made = images.image(images.layer(dict(files), "none"))
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             image = stored(Path(scratch) / "layers", made)
-            session = installed.trivy().session(categories={RiskCategory.VULNERABILITIES})
+            session = scanners.trivy().session(categories={RiskCategory.VULNERABILITIES})
             return session.analyse(image, scratch=Path(scratch), check=lambda: None, timeout=600)
 
     def rematch(self, title: str, *, goal: bool = False) -> None:

@@ -481,9 +481,9 @@ def test_no_scan_is_handed_to_a_registry_that_has_refused_its_credentials(world:
 def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     world: World, mirrored: Tag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scanning import installed
+    from scanning import scanners
 
-    monkeypatch.setattr(installed.yara(), "version", lambda: "of another day")  # so that layers are read again
+    monkeypatch.setattr(scanners.yara(), "version", lambda: "of another day")  # so that layers are read again
     before = world.state()
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
     with visibility.within(visibility.of(world.them)):

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
-from scanning import installed, tasks
+from scanning import scanners, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy.match import Matcher
 from scanning.findings import coverage
@@ -36,11 +36,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
     yield
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
 from scanning.vulndb import install as database
-from scanning.installed import fingerprint_key
+from scanning.scanners import fingerprint_key
 fingerprint_key(), read_keys()
 database.install_demo()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs

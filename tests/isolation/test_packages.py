@@ -17,7 +17,7 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import installed, tasks
+from scanning import scanners, tasks
 from scanning.engines.trivy.advisory_texts import describe
 from scanning.execution import pipeline
 from scanning.exposure import aggregate
@@ -76,11 +76,11 @@ PAIRS: dict[str, tuple[systems.Files, systems.Files]] = {
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
     yield
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def servers() -> Iterator[list[FakeRegistry]]:
 
 def install(folder: Path, **options: Any) -> None:
     vulndb_install.install(systems.database(folder, **options))
-    installed.trivy.cache_clear()
+    scanners.trivy.cache_clear()
 
 
 def put(servers: Sequence[FakeRegistry], *held: systems.Files) -> tuple[list[images.Image], list[Tag]]:

@@ -24,10 +24,10 @@ from console.models import Team
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import image_coverage, installed, tasks
+from scanning import scanners, tasks
 from scanning.demo.database import build_demo_database
 from scanning.engines.trivy import bbolt, bbolt_writer, command
-from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability
+from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability, image_coverage
 from scanning.rematch import run as rematch_run
 from scanning.runs.launch import cancel, launch
 from scanning.vulndb import install as vulndb_install
@@ -228,7 +228,7 @@ def test_a_system_without_advisories_in_the_database_is_unsupported_and_not_dama
 def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
     """A data folder of this test's own; returns what installs a database there."""
     settings.DATA_DIR = tmp_path / "data"
-    caches = (installed.trivy, installed.layer_store)
+    caches = (scanners.trivy, scanners.layer_store)
     for each in caches:
         each.cache_clear()
 
@@ -299,7 +299,7 @@ def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
     assert (image.vulnerabilities, image.sensitive) == (None, 0)
     assert image.security == Image.Security.PARTLY_SCANNED
     if how == "cut off":
-        readiness = installed.trivy().ready()
+        readiness = scanners.trivy().ready()
         assert not readiness.ready
         assert "cut off" in readiness.reason
         assert "update_vulnerability_db" in readiness.remedy

@@ -17,7 +17,7 @@ import yara_x
 from scanning.engines.base import EngineError, Severity
 
 TEAM_BYTES = 64 << 20  # of all the team's files
-PROBLEM_SUFFIX = ".problem"  # stands for a file that could not be read where it lies: see scanning.team_rules
+PROBLEM_SUFFIX = ".problem"  # stands for a file that could not be read where it lies: see scanning.rules.team
 PROBLEM_CHARACTERS = 300
 ENDINGS = tuple(suffix + problem for suffix in (".yar", ".yara") for problem in ("", PROBLEM_SUFFIX))
 VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from console.jobs.errors import JobFailure
 from console.machines import versions
 from console.machines.identity import host, is_shared
-from scanning import team_rules
 from scanning.fleet import versions as fleet_versions
+from scanning.rules import team as rules_team
 
 
 class Command(BaseCommand):
@@ -24,10 +24,10 @@ class Command(BaseCommand):
         except JobFailure as error:
             raise CommandError(f"{error.reason} {error.remedy}") from error
         self.stdout.write(f"{host()} is the primary machine: its keys and settings are those that all must have.")
-        rules = versions.current().get(team_rules.RULES)
+        rules = versions.current().get(rules_team.RULES)
         if rules is None:
-            self.stdout.write(f"There are no rules of the team: none in {team_rules.source_folder()}.")
-        elif team_rules.source_folder().is_dir():
+            self.stdout.write(f"There are no rules of the team: none in {rules_team.source_folder()}.")
+        elif rules_team.source_folder().is_dir():
             self.stdout.write(f"Rules of the team: {rules.version} files, from {rules.host}.")
         else:
-            self.stdout.write(f"The rules stay those of {rules.host}: there is no folder {team_rules.source_folder()}.")
+            self.stdout.write(f"The rules stay those of {rules.host}: there is no folder {rules_team.source_folder()}.")

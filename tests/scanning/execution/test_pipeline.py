@@ -14,7 +14,7 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import PullUnit, Registry
 from registries.pull_limit import WINDOW
-from scanning import installed, tasks
+from scanning import scanners, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.sandbox.client import Caged
 from scanning.models import (
@@ -144,12 +144,12 @@ def test_a_missing_trivy_fails_its_categories_and_keeps_the_result_of_the_other(
 ) -> None:
     put(fake, DEBIAN, {"srv/eicar.com": EICAR})
     sync(registry)
-    installed.trivy.cache_clear()
+    scanners.trivy.cache_clear()
     try:
         with override_settings(TRIVY="/nowhere/trivy"):
             image = exception(only_tag())
     finally:
-        installed.trivy.cache_clear()
+        scanners.trivy.cache_clear()
     assert "/nowhere/trivy" in image.scan_reason + image.scan_remedy
     assert (image.malware, image.vulnerabilities) == (1, None)
     outcomes = dict(CategoryResult.objects.values_list("category", "outcome"))

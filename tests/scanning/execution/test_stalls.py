@@ -23,8 +23,8 @@ from scanning.execution.preemption import Stopping
 from scanning.layers import LayerStore, StoredFile
 from scanning.models import Scan, Stage
 from tests import factories
+from tests.scanning.layers.test_store import CONTENT, Blob, get, left
 from tests.scanning.test_lanes import HERE, queued
-from tests.scanning.test_layers import CONTENT, Blob, get, left
 
 STILL = 0.2  # seconds
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from inventory.models import Image, Tag
-from scanning import installed, signals
+from scanning import alerts, scanners
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
 from scanning.execution.analyze import Seen
 from scanning.execution.finish import Findings, Outcome, _judge_coverage
@@ -31,11 +31,11 @@ def image(name: str, **changes: dict[str, Any] | None) -> Image:
     factories.tag(name, of=made)
     facts = vulndb_install.current()
     assert facts is not None
-    trivy = installed.trivy().version()
+    trivy = scanners.trivy().version()
     now: dict[str, dict[str, Any]] = {
         "vulnerabilities": {"engine_version": trivy, "database_updated_at": facts.built_at},
         "sensitive": {"engine_version": trivy},
-        "malware": {"engine_version": installed.yara().version()},
+        "malware": {"engine_version": scanners.yara().version()},
     }
     for category, values in now.items():
         change = changes.get(category, {})
@@ -67,7 +67,7 @@ def test_each_way_of_not_knowing_narrows_the_list() -> None:
     assert named("outdated") == {"old-database", "old-rules", "old-trivy"}
     assert named("fell") == {"fell"}
     assert named("new") == set()
-    told = {signal.name: signal.text for signal in signals.coverage()}
+    told = {signal.name: signal.text for signal in alerts.coverage()}
     assert told == {"fell": "1 image", "failed": "1 image", "unsupported": "1 image", "outdated": "3 images"}
 
 

@@ -22,14 +22,15 @@ from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, StoredFile
 from registries import credentials
-from scanning import health, installed, team_rules
+from scanning import health, scanners
 from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
 from scanning.engines.yara.ruleset import read_team
 from scanning.fleet import versions as fleet_versions
 from scanning.fleet.fetch_lock import RETRY_SECONDS, NotReadyError
 from scanning.fleet.settings import own_settings
-from scanning.views import engines
+from scanning.rules import team as rules_team
+from scanning.views import scanners as views_scanners
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import install as vulndb_install
 from tests.people import signed_in
@@ -47,13 +48,13 @@ def nothing() -> None:
 def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin as a new process on a machine that has tried nothing yet."""
     monkeypatch.setattr(fleet_versions, "_memory", fleet_versions._Memory())
-    monkeypatch.setattr(team_rules, "_published", None)
+    monkeypatch.setattr(rules_team, "_published", None)
     lock = settings.DATA_DIR / "run" / "fetch.lock"
     lock.unlink(missing_ok=True)
-    installed.trivy.cache_clear()  # a test before may have made it in another data folder
-    installed.yara.cache_clear()
+    scanners.trivy.cache_clear()  # a test before may have made it in another data folder
+    scanners.yara.cache_clear()
     yield
-    installed.yara.cache_clear()
+    scanners.yara.cache_clear()
     lock.unlink(missing_ok=True)
     (settings.DATA_DIR / "trivy" / "current" / "archive.sha256").unlink(missing_ok=True)
 
@@ -61,7 +62,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
-    for module in (fleet_versions, health, engines, vulndb_install, team_rules):
+    for module in (fleet_versions, health, views_scanners, vulndb_install, rules_team):
         monkeypatch.setattr(module, "is_shared", lambda: True)
 
 
@@ -142,7 +143,7 @@ def test_a_primary_machine_whose_trivy_does_not_work_stops_no_other(shared: None
 def test_keys_are_compared_without_being_told(shared: None) -> None:
     told = keys.check_values()
     assert told.keys() == {"secret_key", "credential_keys", "fingerprint_key"}
-    for key in (settings.SECRET_KEY, *credentials.read_keys(), installed.fingerprint_key().decode()):
+    for key in (settings.SECRET_KEY, *credentials.read_keys(), scanners.fingerprint_key().decode()):
         assert key not in str(told)
     primary(keys=told | {"fingerprint_key": "0" * 32})
     assert "fingerprint_key" in fleet_versions.wrong_keys()
@@ -202,7 +203,7 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
 ) -> None:
     publish(tmp_path / "db")
     fleet_versions.bring(check=nothing)
-    monkeypatch.setattr(installed.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it."))
+    monkeypatch.setattr(scanners.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it."))
     if others:
         other()
     assert fleet_versions.may_take() is not others
@@ -213,7 +214,7 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
 def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "rules"
     folder.mkdir()
-    monkeypatch.setattr(team_rules, "source_folder", lambda: folder)
+    monkeypatch.setattr(rules_team, "source_folder", lambda: folder)
     return folder
 
 
@@ -225,12 +226,12 @@ def test_rules_reach_a_machine_with_what_is_wrong_with_them(
     (folder / "below" / "a.yar").write_text("rule A { condition: false }")
     (folder / "b.yara").symlink_to("nowhere")
     (folder / "notes.txt").write_text("no rule")
-    published = team_rules.publish_changes(None, check=nothing)
+    published = rules_team.publish_changes(None, check=nothing)
     assert published
     assert published.file
-    team_rules.install_shared(published.file, check=nothing)
-    assert team_rules.shared_sha256() == published.sha256
-    here, there = read_team(folder), read_team(team_rules.folder())
+    rules_team.install_shared(published.file, check=nothing)
+    assert rules_team.shared_sha256() == published.sha256
+    here, there = read_team(folder), read_team(rules_team.folder())
     assert there == here
     assert [source.problem for source in there] == ["b.yara: No such file or directory", ""]
 
@@ -240,18 +241,18 @@ def test_rules_are_published_when_they_change_and_not_read_otherwise(
 ) -> None:
     folder = rules(tmp_path, monkeypatch)
     (folder / "a.yar").write_text("rule A { condition: false }")
-    first = team_rules.publish_changes(None, check=nothing)
+    first = rules_team.publish_changes(None, check=nothing)
     assert first
     with monkeypatch.context() as closed:
-        closed.setattr(team_rules, "read_team", lambda _folder: pytest.fail("it was read again"))
-        assert team_rules.publish_changes(first, check=nothing) == first
+        closed.setattr(rules_team, "read_team", lambda _folder: pytest.fail("it was read again"))
+        assert rules_team.publish_changes(first, check=nothing) == first
     (folder / "a.yar").touch()
-    again = team_rules.publish_changes(first, check=nothing)
+    again = rules_team.publish_changes(first, check=nothing)
     assert again
     assert again.file_id == first.file_id, "the same rules are no other version"
     assert StoredFile.objects.count() == 1
     (folder / "a.yar").write_text("rule A { condition: true }")
-    changed = team_rules.publish_changes(first, check=nothing)
+    changed = rules_team.publish_changes(first, check=nothing)
     assert changed
     assert changed.sha256 != first.sha256
 
@@ -259,10 +260,10 @@ def test_rules_are_published_when_they_change_and_not_read_otherwise(
 def test_an_absent_folder_replaces_no_rules(shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = rules(tmp_path, monkeypatch)
     (folder / "a.yar").write_text("rule A { condition: false }")
-    first = team_rules.publish_changes(None, check=nothing)
+    first = rules_team.publish_changes(None, check=nothing)
     (folder / "a.yar").unlink()
     folder.rmdir()
-    assert team_rules.publish_changes(first, check=nothing) == first
+    assert rules_team.publish_changes(first, check=nothing) == first
 
 
 @pytest.mark.parametrize("kind", ["above", "absolute", "link", "other"])
@@ -274,12 +275,12 @@ def test_an_archive_of_rules_that_would_write_elsewhere_is_refused(tmp_path: Pat
         member.size = 4
     with tarfile.open(tmp_path / "bad.tar", "w") as archive:
         archive.addfile(member, io.BytesIO(b"rule"))
-    before = team_rules.shared_sha256()
+    before = rules_team.shared_sha256()
     file = content.store(tmp_path / "bad.tar", limit=100_000)
-    with pytest.raises(team_rules.RulesError, match="no file of rules"):
-        team_rules.install_shared(file, check=nothing)
+    with pytest.raises(rules_team.RulesError, match="no file of rules"):
+        rules_team.install_shared(file, check=nothing)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar"]
-    assert team_rules.shared_sha256() == before
+    assert rules_team.shared_sha256() == before
 
 
 def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: Path) -> None:

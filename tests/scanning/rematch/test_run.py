@@ -20,7 +20,7 @@ from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import installed, signals, tasks
+from scanning import alerts, scanners, tasks
 from scanning.demo.advisories import ADVISORIES
 from scanning.demo.database import build_demo_database
 from scanning.findings import counts, regression
@@ -44,11 +44,11 @@ OLD = tuple(one for one in ADVISORIES if not one.id.endswith(("1", "2", "3")))
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
     yield
-    installed.trivy.cache_clear()
-    installed.layer_store.cache_clear()
+    scanners.trivy.cache_clear()
+    scanners.layer_store.cache_clear()
 
 
 def install(folder: Path, day: int, advisories: Any = ADVISORIES) -> None:
@@ -280,7 +280,7 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
     work_off()
     fallen = CategoryResult.objects.get(image=most, category="vulnerabilities")
     assert fallen.fell_from == number
-    assert "fell" in {signal.name for signal in signals.coverage()}
+    assert "fell" in {signal.name for signal in alerts.coverage()}
     install(tmp_path / "again", 3)
     rematch_run.start()
     work_off()

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.sandbox import run as sandbox_run
-from scanning import security
+from scanning import installation_checks
 from tests.people import person
 
 GRANTS = [*product([True, False], repeat=3)]
@@ -23,7 +23,7 @@ def cage(network: bool, files: bool, calls: bool) -> sandbox_run.Cage:
 
 @pytest.mark.parametrize(("network", "files", "calls"), GRANTS)
 def test_what_is_not_granted_is_open_with_its_error_and_a_remedy(network: bool, files: bool, calls: bool) -> None:
-    checks = list(security._cage(cage(network, files, calls)))
+    checks = list(installation_checks._cage(cage(network, files, calls)))
     assert [check.level == "ok" for check in checks] == [network, files, calls]
     for check in checks:
         if check.level != "ok":

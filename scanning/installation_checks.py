@@ -9,13 +9,13 @@ from django.utils.translation import gettext as _
 
 from console.sandbox import run as sandbox_run
 from console.server.installation_checks import Check
-from scanning import installed
+from scanning import scanners
 
 
 def checks() -> Iterator[Check]:
     """What the engines are, and what holds them."""
     yield from _cage(sandbox_run.cage())
-    readiness = installed.trivy().ready()
+    readiness = scanners.trivy().ready()
     if settings.TRIVY:
         yield Check(
             "advice",

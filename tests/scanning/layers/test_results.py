@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scanning.engines.trivy.cache import LayerNote, Shown
-from scanning.evidence import LayerMemory
+from scanning.layers.results import LayerMemory
 from scanning.models import LayerEvidence
 
 pytestmark = pytest.mark.django_db

@@ -22,10 +22,11 @@ from console.machines import report, versions
 from console.machines.identity import is_shared
 from console.models import FleetVersion, Machine
 from console.sandbox import run as sandbox_run
-from scanning import installed, team_rules
+from scanning import scanners
 from scanning.health import OLD_DAYS
-from scanning.installed import Readiness
 from scanning.models import DatabaseUpdate, Rematch
+from scanning.rules import team as rules_team
+from scanning.scanners import Readiness
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import update_job
 from scanning.vulndb.archive import DATABASE
@@ -88,7 +89,7 @@ def _fleet() -> dict[str, object] | None:
             "versions": [(name, row.versions[key]) for key, name in SHOWN_VERSIONS if row.versions.get(key)],
             "database": row.versions.get("database"),
             "has_database": _has(row, wanted.get(DATABASE), "database_sha256"),
-            "has_rules": _has(row, wanted.get(team_rules.RULES), "rules_sha256"),
+            "has_rules": _has(row, wanted.get(rules_team.RULES), "rules_sha256"),
         }
         for row in report.recent()
     ]
@@ -98,9 +99,9 @@ def _fleet() -> dict[str, object] | None:
         "primary": primary,
         "primary_away": primary and not any(each["is_primary"] and not each["away"] for each in machines),
         "database": wanted.get(DATABASE),
-        "rules": wanted.get(team_rules.RULES),
-        "rules_files": int(rules.version) if (rules := wanted.get(team_rules.RULES)) else 0,
-        "rules_folder": team_rules.source_folder(),
+        "rules": wanted.get(rules_team.RULES),
+        "rules_files": int(rules.version) if (rules := wanted.get(rules_team.RULES)) else 0,
+        "rules_folder": rules_team.source_folder(),
     }
 
 
@@ -110,9 +111,9 @@ def _has(row: Machine, wanted: FleetVersion | None, key: str) -> bool:
 
 def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
     """Yield the engines: name, what each looks for, and whether it is ready (None: it is not configured)."""
-    yield "Trivy", _("Vulnerabilities, packages and sensitive data"), installed.trivy().ready()
-    yield "YARA-X", _("Viruses and trojans, by rules of the project and of the team"), installed.yara().ready()
-    antivirus = installed.clamav()
+    yield "Trivy", _("Vulnerabilities, packages and sensitive data"), scanners.trivy().ready()
+    yield "YARA-X", _("Viruses and trojans, by rules of the project and of the team"), scanners.yara().ready()
+    antivirus = scanners.clamav()
     yield "ClamAV", _("Viruses and trojans, by its signatures"), antivirus.ready() if antivirus else None
 
 
@@ -147,7 +148,7 @@ def _runs() -> str:
             "registries never do. An image that takes control of Trivy could falsify the results of the others in its "
             "run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
         )
-        % {"n": installed.IMAGES_IN_A_RUN},
+        % {"n": scanners.IMAGES_IN_A_RUN},
         shared,
     )
 

@@ -9,15 +9,15 @@ from django.conf import settings
 
 from console import secret_keys
 from console.sandbox import run as sandbox_run
-from scanning import team_rules
 from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.clamav.engine import ClamAv
 from scanning.engines.sandbox.pool import CagedPool
 from scanning.engines.trivy.batch import MOST as IMAGES_IN_A_RUN
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from scanning.engines.yara.engine import Yara
-from scanning.evidence import LayerMemory
 from scanning.layers import LayerStore
+from scanning.layers.results import LayerMemory
+from scanning.rules import team as rules_team
 from scanning.vulndb import install as vulndb_install
 
 __all__ = [
@@ -56,8 +56,8 @@ def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
     return Yara(
         rules=RULES,
-        extra=team_rules.folder(),
-        edited=team_rules.source_folder(),
+        extra=rules_team.folder(),
+        edited=rules_team.source_folder(),
         expected_sha256=RULES_SHA256,
         caged=_caged(),
     )

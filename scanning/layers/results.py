@@ -10,7 +10,7 @@ from dataclasses import asdict
 from scanning.engines.base import LayerReport, MalwareFact, Severity
 from scanning.engines.trivy.cache import LayerNote, Shown
 from scanning.models import LayerEvidence
-from scanning.rows import plain
+from scanning.models.rows import plain
 
 TRIVY = "trivy"
 MAX_RECORD = 64 * 1024**2  # bytes of a note when unpacked

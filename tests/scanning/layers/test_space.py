@@ -11,7 +11,7 @@ from django.db import OperationalError
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import installed
+from scanning import scanners
 from scanning.execution import finish as execution_finish
 from scanning.layers import LayerStore, space
 from scanning.models import CategoryResult
@@ -27,7 +27,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> LayerStore:
     """A store of 100 MiB, in which nobody waits for long."""
     monkeypatch.setattr(space, "EMPTY_WAIT_SECONDS", 0.1)
     store = LayerStore(Path(settings.DATA_DIR) / "layers", max_bytes=100 << 20, min_free_ratio=0)
-    monkeypatch.setattr(installed, "layer_store", lambda: store)
+    monkeypatch.setattr(scanners, "layer_store", lambda: store)
     return store
 
 

@@ -1,0 +1,1 @@
+"""The YARA rules of the project, and those of the team for all machines."""
