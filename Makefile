@@ -15,7 +15,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: $(VENV)/.run ## See it work: console, worker and a registry of sample images (PORT=8000, DATABASE=small)
-	@exec $(BIN)/python -m scanning.demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(filter small,$(DATABASE)),--database small)
+	@exec $(BIN)/python -m demo --end-with-parent $(if $(PORT),--port $(PORT)) $(if $(filter small,$(DATABASE)),--database small)
 
 .PHONY: run
 run: $(VENV)/.run ## Run the console for real use; the README has the settings

@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
+    "demo",
     "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

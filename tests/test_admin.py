@@ -16,9 +16,9 @@ from django.utils import timezone
 from console.listing import listing
 from console.models import Team, User
 from console.support.read_only import ReadOnlyAdmin, is_hidden
+from demo.inventory.make import make
 from inventory.models import Tag
 from scanning.models import ImagePackage, JoinedScan, Scan, ScanRun
-from scanning.sample.make import make
 from tests import factories
 from tests.people import person
 

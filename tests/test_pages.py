@@ -11,10 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from demo.inventory.make import make
 from inventory.models import Image
 from scanning.models import ScanSchedule, Vulnerability
 from scanning.runs.launch import launch
-from scanning.sample.make import make
 from tests import factories
 from tests.pages import addresses
 from tests.people import person

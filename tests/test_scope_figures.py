@@ -23,6 +23,7 @@ from console.jobs.models import Lane, State
 from console.listing import views
 from console.models import Export, Team, User
 from console.visibility import of, within
+from demo.inventory.make import make
 from inventory import summary
 from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
@@ -43,7 +44,6 @@ from scanning.models import (
 )
 from scanning.models.run import Scope
 from scanning.runs import start as runs_start
-from scanning.sample.make import make
 from scanning.schedules import service as schedules_service
 from tests import factories
 from tests.people import person

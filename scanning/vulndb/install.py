@@ -27,10 +27,10 @@ from django.utils.translation import gettext as _
 from console.jobs.errors import JobFailure
 from console.machines.identity import is_shared
 from console.machines.models import StoredFile
+from demo.database import build_demo_database
 from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
-from scanning.demo.database import build_demo_database
 from scanning.engines.base import Check, EngineError
 from scanning.engines.trivy.database import DatabaseFacts, read_facts
 from scanning.vulndb import archive as vulndb_archive

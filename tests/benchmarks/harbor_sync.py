@@ -23,7 +23,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from typing import Any
 
-from scanning.demo.registry_server import Answer, Request, error
+from demo.registry_server import Answer, Request, error
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, robot
 

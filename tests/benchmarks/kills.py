@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from scanning.demo.registry_server import RegistryServer
+from demo.registry_server import RegistryServer
 from tests.benchmarks.console import Console
 from tests.fakes import images
 

@@ -22,7 +22,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request
+from demo.registry_server import Answer, RegistryServer, Request
 from tests.benchmarks.console import Console, Watch
 from tests.fakes import images
 

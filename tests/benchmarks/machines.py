@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from scanning.demo.registry_server import RegistryServer
+from demo.registry_server import RegistryServer
 from tests.console.jobs.conftest import ROOT, run_postgres, tree
 from tests.fakes import images
 from tests.isolation.machines import Machine

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from scanning.demo.registry_server import Answer, Request, page
+from demo.registry_server import Answer, Request, page
 from tests.benchmarks.console import ROOT, Watch
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Real, anything, manifests, tags

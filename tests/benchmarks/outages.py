@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psycopg
 
-from scanning.demo.registry_server import RegistryServer
+from demo.registry_server import RegistryServer
 from tests.benchmarks.console import ROOT, Console, descendants
 from tests.console.jobs.conftest import Server, run_postgres, run_redis
 from tests.fakes import images

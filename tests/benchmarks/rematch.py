@@ -106,8 +106,8 @@ class Benchmark:
 
     def advise(self, name: str, day: int, *, share: float) -> Path:
         """Make a database of advisories for the packages of the pool, about 5 each, of which ``share`` are known."""
-        from scanning.demo.advisories import Advisory, Affected
-        from scanning.demo.database import build_demo_database
+        from demo.advisories import Advisory, Affected
+        from demo.database import build_demo_database
 
         chosen = random.Random(1)
         advisories = []

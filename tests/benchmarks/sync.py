@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request
+from demo.registry_server import Answer, RegistryServer, Request
 from tests.fakes import images
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from console.sandbox import run as sandbox_run
-from scanning.demo.database import build_demo_database
+from demo.database import build_demo_database
 from scanning.engines.base import ImageInput, RiskCategory
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from tests.scanning.engines.conftest import BASE, Notes, diff_ids, never, on_disk, python_package, without

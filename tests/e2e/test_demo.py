@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.scanning.demo.running import Demo, running
+from tests.demo.running import Demo, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -15,10 +15,10 @@ from console.audit import trail
 from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import Export, SavedView, User
+from demo.inventory.make import make
 from inventory.models import Tag
 from scanning.models import Scan, ScanSchedule
 from scanning.runs.launch import launch
-from scanning.sample.make import make
 from scanning.schedules import service as schedules_service
 from tests.e2e.judge import LOADED, Judge
 from tests.pages import addresses

@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 
 from console.jobs.models import State
 from console.models import User
+from demo.inventory.make import make
 from inventory.models import Image, Tag
 from registries.models import PushAddress, PushEvent
 from scanning.exposure import aggregate
 from scanning.models import PackageVulnerability, Rematch
-from scanning.sample.make import make
 from tests import factories
 
 WIDTHS = (1440, 1024, 390)

@@ -32,7 +32,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request, error
+from demo.registry_server import Answer, RegistryServer, Request, error
 from tests.fakes.registry import FakeRegistry, blobs
 
 ACCOUNT = "123456789012"  # moto's

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from scanning.demo.registry_server import Answer, Request, error, page
+from demo.registry_server import Answer, Request, error, page
 from tests.fakes.harbor_content import NEVER, Account, Artifact, HarborContent, Nested, Project, basic, robot, user
 from tests.fakes.registry import FakeRegistry
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from scanning.demo.registry_server import RegistryServer, Request
+from demo.registry_server import RegistryServer, Request
 from tests.fakes import images
 
 NEVER = "0001-01-01T00:00:00.000Z"

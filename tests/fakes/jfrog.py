@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request, error, page
+from demo.registry_server import Answer, RegistryServer, Request, error, page
 from tests.fakes.registry import FakeRegistry
 
 CHALLENGES = 'Bearer realm="{realm}",service="{service}"'  # without a scope

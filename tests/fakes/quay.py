@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from demo.registry_server import Answer, RegistryServer, Request, error, page
 from registries.oci.media_types import ACCEPT_MANIFESTS
-from scanning.demo.registry_server import Answer, RegistryServer, Request, error, page
 from tests.fakes.registry import FakeRegistry
 
 TOKEN_USER = "$oauthtoken"

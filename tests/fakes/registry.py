@@ -22,7 +22,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
-from scanning.demo.registry_server import Answer, RegistryServer, Request, error
+from demo.registry_server import Answer, RegistryServer, Request, error
 
 Route = Callable[[Request], bool]
 Real = Callable[[], Answer]

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from scanning.demo.registry_auth import SignIn
-from scanning.demo.registry_server import Answer, RegistryServer, Request, page
+from demo.registry_auth import SignIn
+from demo.registry_server import Answer, RegistryServer, Request, page
 from tests.fakes.registry import FakeRegistry
 
 SECRET_ID, SECRET_KEY = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE"

@@ -10,9 +10,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from demo.inventory.make import make
 from inventory.models import Image
 from inventory.tables import IMAGES, RISKS
-from scanning.sample.make import make
 from tests.people import person
 
 pytestmark = pytest.mark.django_db

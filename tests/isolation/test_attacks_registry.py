@@ -17,6 +17,7 @@ from django.utils import timezone
 from console import visibility
 from console.jobs.models import State
 from console.models import Team
+from demo.registry_server import Answer
 from inventory import tasks as inventory_tasks
 from inventory.content.store import LayerFact, ManifestFact, store
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
@@ -27,7 +28,6 @@ from registries.removal import request_removal
 from registries.webhooks.ingest import take_up
 from registries.webhooks.payloads import Change
 from scanning import tasks
-from scanning.demo.registry_server import Answer
 from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
 from scanning.findings.store import record_packages
 from scanning.models import CategoryResult, Scan

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from scanning.demo.registry_server import Answer, Request, page
+from demo.registry_server import Answer, Request, page
 from tests.console.jobs.conftest import RealWorker, eventually, real_worker
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Real, anything, silence, tags

@@ -21,11 +21,11 @@ from django.urls import reverse
 
 from console.jobs.models import State
 from console.models import Team
+from demo.database import build_demo_database
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import scanners, tasks
-from scanning.demo.database import build_demo_database
 from scanning.engines.trivy import bbolt, bbolt_writer, command
 from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability, image_coverage
 from scanning.rematch import run as rematch_run

@@ -9,12 +9,12 @@ import pytest
 from django.conf import settings
 
 from console.jobs.models import State
+from demo.database import build_demo_database
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning import tasks
-from scanning.demo.database import build_demo_database
 from scanning.models import Scan
 from scanning.runs.launch import launch
 from scanning.vulndb import install as vulndb_install

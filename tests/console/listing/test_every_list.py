@@ -16,9 +16,9 @@ from django.utils import timezone
 from console.listing import Listing, Page
 from console.listing.registration import declared
 from console.models import AuditEvent, Export, User
+from demo.inventory.make import make
 from inventory.models import Image, Tag
 from scanning.models import MalwareFinding, Package, Scan, ScanRun, ScanSchedule, Vulnerability
-from scanning.sample.make import make
 from tests import factories
 from tests.people import person
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
+from demo.registry_server import Answer, Request, page
 from inventory import tasks
 from inventory.models import Repository, Tag
 from inventory.sync.names import Names
@@ -19,7 +20,6 @@ from inventory.sync.prune import retire_tags
 from registries.models import Registry, SyncRun
 from registries.oci import listing_bounds
 from registries.sync_requests.start import start_sync
-from scanning.demo.registry_server import Answer, Request, page
 from tests import factories
 from tests.console.jobs.conftest import eventually
 from tests.fakes import images

@@ -690,6 +690,6 @@ def test_tag_lists_of_harbor_1_are_asked_for_one_at_a_time(serve, connect):
 def _request(path: str, **query: str) -> Any:
     from email.message import Message
 
-    from scanning.demo.registry_server import Request
+    from demo.registry_server import Request
 
     return Request("GET", path, tuple(query.items()), Message())

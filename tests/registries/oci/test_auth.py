@@ -8,6 +8,7 @@ import traceback
 
 import pytest
 
+from demo.registry_server import error
 from registries.oci import (
     AccessDenied,
     CredentialsRefused,
@@ -18,7 +19,6 @@ from registries.oci import (
     TokensRefused,
     parse_manifest,
 )
-from scanning.demo.registry_server import error
 from tests.fakes import images
 from tests.fakes.registry import (
     Challenge,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from demo.registry_server import Answer, Request, page
 from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import ListingTooLong, TooLarge
 from registries.oci.listing_bounds import Bounds, within
-from scanning.demo.registry_server import Answer, Request, page
 from tests.fakes.registry import FakeRegistry, Real, tags
 
 MANY = Bounds(pages=10**9, bytes=10**15, seconds=10**9, names=10**9)

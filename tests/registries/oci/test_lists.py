@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from demo.registry_server import error as refusal
+from demo.registry_server import page
 from registries.oci import MalformedAnswer, NotARegistry, NotFound, ServerError
-from scanning.demo.registry_server import error as refusal
-from scanning.demo.registry_server import page
 from tests.fakes import images
 from tests.fakes.registry import Headers, Status, catalog, json_body, tags
 from tests.registries.oci.conftest import until_error

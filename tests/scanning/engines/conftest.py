@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.sandbox import run as sandbox_run
-from scanning.demo.database import build_demo_database
+from demo.database import build_demo_database
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy.cache import LayerNote
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy

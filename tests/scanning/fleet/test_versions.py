@@ -21,9 +21,9 @@ from console.jobs.errors import JobFailure
 from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, StoredFile
+from demo.database import build_demo_database
 from registries import credentials
 from scanning import health, scanners
-from scanning.demo.database import build_demo_database
 from scanning.engines.base import Readiness
 from scanning.engines.yara.ruleset import read_team
 from scanning.fleet import versions as fleet_versions

@@ -18,11 +18,11 @@ from django.urls import reverse
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import State
 from console.jobs.runner import JobRun
+from demo.advisories import ADVISORIES
+from demo.database import build_demo_database
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import alerts, scanners, tasks
-from scanning.demo.advisories import ADVISORIES
-from scanning.demo.database import build_demo_database
 from scanning.findings import counts, regression
 from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from scanning.rematch import run as rematch_run

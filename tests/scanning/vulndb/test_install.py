@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from scanning.demo.database import build_demo_database
+from demo.database import build_demo_database
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.proxy import Proxy

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scanning.demo.advisories import ADVISORIES
-from scanning.demo.database import build_demo_database
+from demo.advisories import ADVISORIES
+from demo.database import build_demo_database
 from scanning.engines.base import EngineError, ImageInput, RiskCategory
 from scanning.engines.trivy.engine import LayersMissing, Trivy
 from tests.scanning.engines.conftest import (

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from scanning.demo.advisories import ADVISORIES
+from demo.advisories import ADVISORIES
 from scanning.engines.base import ImageInput, RiskCategory, Severity
 from scanning.engines.trivy.binary import Binary
 from scanning.engines.trivy.engine import Trivy

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Max
 
 from console.jobs.models import State
+from demo.inventory.tables import Table
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun
-from scanning.sample.tables import Table
 
 CATEGORIES = tuple(category.value for category in RiskCategory)
 DAYS = 30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scanning.demo.advisories import ADVISORIES
+from demo.advisories import ADVISORIES
 from scanning.engines.base import MatchFact, RiskCategory, Severity
 from scanning.engines.trivy.engine import Trivy
 from tests.scanning.engines.conftest import (

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
 
+from demo.inventory.tables import Table
 from scanning.engines.base import PackageFact
 from scanning.findings.package_variants import package_key, variant_key
 from scanning.models import Package, PackageVariant, PackageVulnerability, Vulnerability
-from scanning.sample.tables import Table
 
 RELEASES = 14  # of one package
 QUICKLY_FIXED = {"apk", "golang"}

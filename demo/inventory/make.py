@@ -14,17 +14,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from console.jobs.models import Lane, State
+from demo.inventory import names, syncs
+from demo.inventory.catalogue import Catalogue, Known
+from demo.inventory.columns import tables_of
+from demo.inventory.runs import CATEGORIES, Place, Runs
+from demo.inventory.tables import Quickly, reset_sequences
 from inventory.models import Image, Snapshot
 from registries.models import Registry
 from scanning.engines.base import RiskCategory
 from scanning.exposure import aggregate
 from scanning.findings import coverage
 from scanning.models import Recount
-from scanning.sample import names, syncs
-from scanning.sample.catalogue import Catalogue, Known
-from scanning.sample.columns import tables_of
-from scanning.sample.runs import CATEGORIES, Place, Runs
-from scanning.sample.tables import Quickly, reset_sequences
 
 COMMIT_EVERY = 100  # repositories
 OWN_LAYERS = 2  # of an image, above those of its base

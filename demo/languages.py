@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from scanning.demo.build import File, text
+from demo.build import File, text
 
 
 def python_packages(versions: Mapping[str, str], *, site: str) -> tuple[File, ...]:

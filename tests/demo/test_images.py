@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from scanning.demo import build, planted
-from scanning.demo.database import build_demo_database
-from scanning.demo.images import Sample, sample_registry, samples
+from demo import build, planted
+from demo.database import build_demo_database
+from demo.images import Sample, sample_registry, samples
 
 ALL = list(samples())
 IMAGES = {f"{sample.repository}:{sample.tag}": sample for sample in ALL if sample.is_image}
@@ -83,7 +83,7 @@ def test_every_layer_is_the_one_that_config_and_history_tell_of(name: str) -> No
 
 
 def test_every_start_makes_the_same_images() -> None:
-    script = "from scanning.demo.images import samples\nfor one in samples(): print(one.content.manifest.digest)"
+    script = "from demo.images import samples\nfor one in samples(): print(one.content.manifest.digest)"
     again = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},

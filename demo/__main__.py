@@ -1,4 +1,4 @@
-"""``python -m scanning.demo``: the console with sample images, in a data folder of its own.
+"""``python -m demo``: the console with sample images, in a data folder of its own.
 
 Settings are read when Django starts, so this sets the demo's own first and imports everything else afterwards.
 """
@@ -19,8 +19,8 @@ from typing import TextIO
 import django
 
 from console.server.process_manager import ProgramEndedError, Stopped, die_with_parent, on_stop_signals, stop
-from scanning.demo.images import sample_registry
-from scanning.demo.registry_server import RegistryServer
+from demo.images import sample_registry
+from demo.registry_server import RegistryServer
 
 PORT, REGISTRY_PORT = 8000, 5055  # where they are free
 REGISTRY_USER = "tallyman"
@@ -54,7 +54,7 @@ def main() -> int:
                 os.environ.clear()
                 os.environ.update(wanted)
                 django.setup()
-                from scanning.demo.run import run  # needs the settings
+                from demo.run import run  # needs the settings
 
                 run(
                     say=say,
@@ -97,9 +97,7 @@ def environment(around: Mapping[str, str], *, folder: Path, port: int, registry:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m scanning.demo", description="Shows the console with sample images."
-    )
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Shows the console with sample images.")
     parser.add_argument(
         "--port", type=int, help=f"port of the page; by default {PORT}, or a free one where that is taken"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from scanning.demo import planted
-from tests.scanning.demo.running import Demo, free_port, processes_of, running
+from demo import planted
+from tests.demo.running import Demo, free_port, processes_of, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from demo.inventory.tables import Table
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, RegistryLayer, Repository, Tag
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Scan, ScanRun, SecretFinding
-from scanning.sample.tables import Table
 
 
 def tables_of(now: datetime) -> dict[str, Table]:

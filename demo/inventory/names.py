@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from scanning.demo.systems import ALPINE_PACKAGES, DEBIAN_PACKAGES
+from demo.systems import ALPINE_PACKAGES, DEBIAN_PACKAGES
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from scanning.demo.registry_server import RegistryServer
+from demo.registry_server import RegistryServer
 from tests.fakes import images
 
 MADE = images.image({"a": b"1" * 1000})

@@ -24,7 +24,7 @@ class Demo:
         self.output = data.with_suffix(".output")
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scanning.demo", "--data", str(data), "--database", "small", *options],
+                [sys.executable, "-m", "demo", "--data", str(data), "--database", "small", *options],
                 cwd=ROOT,
                 env=environment | {"DATABASE_URL": "postgres://nobody@203.0.113.1/not-for-the-demo"},
                 stdout=output,

@@ -20,10 +20,10 @@ from console.jobs.models import FINAL_STATES, State
 from console.models import User
 from console.server.process_manager import ProgramEndedError, Supervisor
 from console.server.programs import FOLDER, programs
+from demo.registry_server import RegistryServer
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from scanning.demo.registry_server import RegistryServer
 from scanning.runs.launch import launch
 from scanning.vulndb import install as vulndb_install
 

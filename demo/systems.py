@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from scanning.demo.build import File, Step, text
+from demo.build import File, Step, text
 
 # Binary package, version, and the source package with its version where they differ, as Debian 12.0 shipped them.
 DEBIAN_PACKAGES = """

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from demo.inventory.make import make
 from registries.models import Registry
-from scanning.sample.make import make
 
 
 class Command(BaseCommand):

@@ -15,13 +15,13 @@ from django.db.models import Count
 from django.utils import translation
 
 from console.i18n.messages import tell
+from demo.inventory.make import UPGRADED, make
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
 from scanning.exposure import aggregate
 from scanning.findings import counts, coverage
 from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
 from scanning.runs import progress
-from scanning.sample.make import UPGRADED, make
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

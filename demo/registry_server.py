@@ -23,8 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from scanning.demo.registry_auth import Method, SignIn
-from scanning.demo.registry_store import CHUNK, Store, StoredBlob
+from demo.registry_auth import Method, SignIn
+from demo.registry_store import CHUNK, Store, StoredBlob
 
 log = logging.getLogger(__name__)
 

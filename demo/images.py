@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from scanning.demo import build, planted, systems
-from scanning.demo.build import Blob, Built, Step, text
-from scanning.demo.languages import npm_packages, python_packages
-from scanning.demo.registry_server import RegistryServer
+from demo import build, planted, systems
+from demo.build import Blob, Built, Step, text
+from demo.languages import npm_packages, python_packages
+from demo.registry_server import RegistryServer
 
 SITE_PACKAGES = "usr/local/lib/python3.11/site-packages"
 RUNNER_PACKAGES = """

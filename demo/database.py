@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scanning.demo.advisories import ADVISORIES, SOURCES, Advisory, Affected
+from demo.advisories import ADVISORIES, SOURCES, Advisory, Affected
 from scanning.engines.trivy import bbolt_writer
 
 BUILT_AT = datetime(2026, 11, 1, tzinfo=UTC)  # when the facts were last looked through
