@@ -67,7 +67,6 @@ INSTALLED_APPS = [
     "registries.apps.RegistriesConfig",
     "inventory.apps.InventoryConfig",
     "scanning.apps.ScanningConfig",
-    "demo",
     "console.apps.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -384,7 +383,8 @@ KEPT_FROM_SECONDS = 0.02
 # Indexes for searches on PostgreSQL, of each app: see console.db.trigram_indexes.
 SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search_indexes.INDEXES"]
 
-# Functions that tell what stands out about the images, for the strip below the figures: see inventory.dashboard.figures.signals.
+# Functions that tell what stands out about the images, for the strip below the
+# figures: see inventory.dashboard.figures.signals.
 SIGNALS: list[str] = ["scanning.alerts.news", "scanning.alerts.coverage"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
 COVERAGE = "scanning.findings.coverage"

@@ -21,6 +21,7 @@ from console.models import User
 from console.server.process_manager import ProgramEndedError, Supervisor
 from console.server.programs import FOLDER, programs
 from demo.registry_server import RegistryServer
+from demo.vulndb import install_demo_database
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
@@ -125,7 +126,7 @@ class _Demo:
                 why = str(error)
             else:
                 return
-        vulndb_install.install_demo()
+        install_demo_database()
         self._say(f"Scanning with the small vulnerability database of the project: {why}")
         self._say("It knows some fifty vulnerabilities and is good for a demonstration only. The page says so too.")
 

@@ -158,7 +158,7 @@ ADDRESSES: dict[str, May] = {
     "scanning:history": May(VIEWER, NEVER, ("tag",)),
     "scanning:history-export": May(NEVER, OPERATOR, ("tag",)),
 }
-# Registries report pushes here, with a secret of their own in place of a session: tests/registries/webhooks/test_payloads.py.
+# Registries report pushes here, with a secret of their own in place of a session: tests/registries/webhooks.
 LEAD_TO_SIGN_IN = {"console:sign-out", "console:end-sessions", "console:sign-in-code"}
 ADMIN_SIGN_IN = "admin/login/"
 MACHINES = {ADMIN_SIGN_IN, "console:styleguide", "registries:receive-event", "registries:receive-event-with-secret"}

@@ -23,7 +23,7 @@ from pathlib import Path
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
 # names that the standard library has, too.
-_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import confine, supervise; sys.exit(%s)"
+_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import policy, supervisor; sys.exit(%s)"
 GRACE_SECONDS = 5.0  # between TERM and KILL
 TICK_SECONDS = 0.1
 STDERR_TAIL = 64 * 1024
@@ -85,7 +85,7 @@ class Cage:
 @functools.cache
 def cage() -> Cage:
     """Return what this system allows, found out once by trying it in processes that end at once."""
-    network, files, calls = (_try(f"confine.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
+    network, files, calls = (_try(f"policy.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
     return Cage(not network, not files, not calls, network, files, calls)
 
 
@@ -188,7 +188,7 @@ def supervised(
         options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
     if file_bytes is not None:
         options.append(f"--file={file_bytes}")
-    return [sys.executable, "-I", "-S", "-c", _SUPERVISE % "supervise.main()", SUPERVISOR, *options, "--", *argv]
+    return [sys.executable, "-I", "-S", "-c", _SUPERVISE % "supervisor.main()", SUPERVISOR, *options, "--", *argv]
 
 
 class _Watch:

@@ -25,7 +25,7 @@ from types import SimpleNamespace, TracebackType
 if __package__:
     from console.sandbox import policy
 else:  # as run.py starts it
-    import confine  # type: ignore[import-not-found, no-redef]
+    import policy  # type: ignore[import-not-found, no-redef]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36

@@ -1,1 +1,1 @@
-"""A made-up inventory of any size, shaped like real ones: what ``manage.py make_inventory`` fills a database with."""
+"""A made-up inventory of any size, shaped like real ones: what ``python -m demo.inventory`` fills a database with."""

@@ -156,8 +156,8 @@ class Image(models.Model):
     A row with ``registry`` and ``manifest`` belongs to the tags of this registry that lead to this manifest, and to no
     other: whoever names a config has not shown that it holds the image. Once a scan has proven that the registry
     delivers the config and exactly the layers that it names, these tags hang on the shared row of the image ID, which
-    has neither: it is scanned once, whatever tags, manifests and registries hold it. Only :mod:`inventory.content.image_sharing`
-    moves tags between such rows.
+    has neither: it is scanned once, whatever tags, manifests and registries hold it. Only
+    :mod:`inventory.content.image_sharing` moves tags between such rows.
 
     The fields below ``scan_state`` are the summary of its findings. Only :mod:`inventory.summary` writes them;
     None in a count means "not known", zero means that nothing was found.
@@ -221,7 +221,7 @@ class Image(models.Model):
     architecture = models.CharField(max_length=40, blank=True)
     variant = models.CharField(max_length=20, blank=True)
     created = models.DateTimeField(null=True, blank=True)  # build time, from the config
-    # Of the config, with secrets masked: [{created, created_by, comment, empty_layer}]; see inventory.content.image_config.
+    # Of the config, with secrets masked: [{created, created_by, comment, empty_layer}]; see inventory.content
     history = models.JSONField(default=list, blank=True)
     config_known = models.BooleanField(default=False)  # whether the config blob was read
     layer_count = models.PositiveSmallIntegerField(null=True, blank=True)  # as its config says

@@ -8,7 +8,7 @@ from console.visibility import Scope, ScopedManager
 
 
 class PullUnit(models.Model):
-    """One unit of a registry's limit, in use for an hour from ``taken_at``. Only :mod:`registries.pull_limit` writes it."""
+    """One unit of a registry's limit, in use for an hour from ``taken_at``. Only ``pull_limit`` writes it."""
 
     registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="pull_units")
     image_id = models.CharField(max_length=140)  # config digest; pulled again within the hour it costs nothing more

@@ -457,7 +457,7 @@ class Migration(migrations.Migration):
                 ('first_seen', models.DateTimeField(auto_now_add=True)),
                 ('package', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='matches', to='scanning.package')),
                 ('variant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='matches', to='scanning.packagevariant')),
-                ('rematch', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='matches', to='scanning.rematch.run')),
+                ('rematch', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='matches', to='scanning.rematch')),
                 ('vulnerability', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='matches', to='scanning.vulnerability')),
             ],
             options={

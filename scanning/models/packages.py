@@ -4,8 +4,8 @@ What an image says of a package (its source, release, module, system, licences) 
 PackageVariant. Vulnerabilities are those of variants. A Package groups variants on pages and holds nothing that is not
 part of its own key.
 
-The fields below ``images`` say how far a row reaches. Only :mod:`scanning.exposure.aggregate` writes them; an image counts while a
-tag names it.
+The fields below ``images`` say how far a row reaches. Only :mod:`scanning.exposure.aggregate` writes them; an image
+counts while a tag names it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SeverityRank(models.IntegerChoices):
 class Package(models.Model):
     """One version of one package, as pages show it: named by its package URL (purl) with qualifiers, and its source.
 
-    ``key`` is the SHA-256 (hex) of all the columns up to ``source_version``: see :func:`scanning.findings.package_variants.package_key`.
+    ``key`` is the SHA-256 (hex) of all the columns up to ``source_version``: see ``package_variants.package_key``.
     """
 
     key = models.CharField(max_length=64, unique=True, editable=False)
@@ -70,7 +70,7 @@ class Package(models.Model):
 class PackageVariant(models.Model):
     """A package as the matcher read it within its system. Images share it that hold exactly this, and no other.
 
-    ``key`` is the SHA-256 (hex) of all that it is matched and shown by: see :func:`scanning.findings.package_variants.variant_key`.
+    ``key`` is the SHA-256 (hex) of all that it is matched and shown by: see ``package_variants.variant_key``.
     """
 
     package = models.ForeignKey(Package, on_delete=models.CASCADE, related_name="variants")

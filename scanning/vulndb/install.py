@@ -27,7 +27,6 @@ from django.utils.translation import gettext as _
 from console.jobs.errors import JobFailure
 from console.machines.identity import is_shared
 from console.machines.models import StoredFile
-from demo.database import build_demo_database
 from registries.clients import open_stranger
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
@@ -82,15 +81,6 @@ def install(source: Path, *, check: Check = lambda: None) -> DatabaseFacts:
                 _("Check that the file is whole, and that the data folder has space and is writable."),
             ) from error
         return _use(incoming, check)
-
-
-def install_demo() -> DatabaseFacts:
-    """Put the small database of the project in use where there is none; return the facts of the one in use."""
-    if facts := current():
-        return facts
-    with _incoming() as incoming:
-        build_demo_database(incoming)
-        return _use(incoming, lambda: None)
 
 
 def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:

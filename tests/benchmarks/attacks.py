@@ -53,9 +53,10 @@ def searches(tags: int) -> None:
     from django.urls import reverse
 
     from console.models import User
+    from demo.inventory.command import Command
     from tests.test_attacks import LISTS, SEARCHES
 
-    call_command("make_inventory", tags=tags)
+    call_command(Command(), tags=tags)
     client = Client()
     client.force_login(User.objects.create_user("root", role="administrator"))
     took: list[tuple[float, str, str]] = []

@@ -89,6 +89,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     """Sync, start the workers, and cancel."""
     from console.jobs.models import FINAL_STATES
     from console.models import JobEvent
+    from demo.vulndb import install_demo_database
     from inventory import tasks
     from inventory.models import Tag
     from registries import pull_limit
@@ -96,9 +97,8 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]
     for synced in start_sync(registries=registries).runs:
         tasks.sync(synced.pk)

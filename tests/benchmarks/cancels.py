@@ -47,15 +47,15 @@ def main() -> None:
 
 def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> None:
     """Sync, start a worker, and cancel."""
+    from demo.vulndb import install_demo_database
     from inventory import tasks
     from inventory.models import ManifestLayer, Tag
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs
     tasks.sync(synced.pk)
     tags = iter(Tag.objects.order_by("name"))

@@ -74,12 +74,13 @@ def main() -> None:
 
 
 def _database(folder: Path | None) -> Path:
+    from demo.vulndb import install_demo_database
     from scanning.vulndb import install as database
 
     if folder:
         database.install(folder)
     else:
-        database.install_demo()
+        install_demo_database()
     return database.folder()
 
 

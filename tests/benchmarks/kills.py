@@ -48,6 +48,7 @@ def main() -> None:
 def run(console: Console, url: str, count: int, seconds: float, categories: list[str]) -> None:
     from console.jobs.models import FINAL_STATES, Lane, State
     from console.models import JobEvent
+    from demo.vulndb import install_demo_database
     from inventory import tasks
     from inventory.models import Image, Tag
     from registries.models import Registry
@@ -55,9 +56,8 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from scanning import tasks as scanning_tasks
     from scanning.models import CategoryResult, MalwareFinding, Scan
     from scanning.runs.launch import launch
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs
     tasks.sync(run.pk)
     tags = Tag.objects.values_list("pk", flat=True)

@@ -119,15 +119,15 @@ def _put(server: StreamingServer) -> None:
 
 def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     console = Console(folder)
+    from demo.vulndb import install_demo_database
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     (synced,) = start_sync(registries=[Registry.objects.create(name="large", address=server.url)]).runs
     tasks.sync(synced.pk)
     tag = Tag.objects.get().pk

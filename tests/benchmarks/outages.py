@@ -103,10 +103,10 @@ def main() -> None:
 
 
 def _prepare(registry: RegistryServer) -> None:
+    from demo.vulndb import install_demo_database
     from registries.models import Registry
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     Registry.objects.create(name="outages", address=registry.url)
 
 

@@ -5,10 +5,10 @@
 Asks every address, every list in each of its orders and filters, with searches, and for its last page; and the lists of
 Django admin. Without DATABASE_URL the database is SQLite in a temporary folder; with it, that database is used, and
 filled where it is empty. Times are those of whole requests through all middleware in this process, without the network,
-after two that are not counted, and after what a web server does at its start (console.server.preload). "CPU" is processor time:
-of the console, and of the process of the database that served it where that runs on this machine; other work on the
-machine makes the time longer and leaves this as it is. An address whose first FEW requests are all well below the goal
-is asked no more; others are asked as often as ``--requests`` says.
+after two that are not counted, and after what a web server does at its start (console.server.preload). "CPU" is
+processor time: of the console, and of the process of the database that served it where that runs on this machine; other
+work on the machine makes the time longer and leaves this as it is. An address whose first FEW requests are all well
+below the goal is asked no more; others are asked as often as ``--requests`` says.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ def measure(options: argparse.Namespace) -> None:
 
     from console.models import AuditEvent, User
     from console.server.preload import warm_up
+    from demo.inventory.command import Command
     from inventory.models import Tag
     from scanning.models import Scan
     from tests.benchmarks import page_rows
@@ -113,7 +114,7 @@ def measure(options: argparse.Namespace) -> None:
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     if not Tag.objects.exists():
-        call_command("make_inventory", tags=options.tags)
+        call_command(Command(), tags=options.tags)
     user, _made = User.objects.get_or_create(
         username="benchmark", defaults={"role": "administrator", "is_staff": True, "is_superuser": True}
     )

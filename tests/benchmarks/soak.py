@@ -88,15 +88,15 @@ def _fill(fake: FakeRegistry, chance: random.Random) -> None:
 def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Random) -> None:
     """Load, faults and looks, then the recovery."""
     from console.jobs.models import FINAL_STATES
+    from demo.vulndb import install_demo_database
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry, SyncRun
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
-    from scanning.vulndb import install as vulndb_install
 
-    vulndb_install.install_demo()
+    install_demo_database()
     registry = Registry.objects.create(name="soak", address=fake.url)
     _fill(fake, chance)
     (first,) = start_sync(registries=[registry]).runs

@@ -15,6 +15,7 @@ from django.db.models import Count
 from django.utils import translation
 
 from console.i18n.messages import tell
+from demo.inventory.command import Command
 from demo.inventory.make import UPGRADED, make
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
@@ -172,16 +173,16 @@ def _reset_keys() -> None:
 
 
 def test_it_stays_out_of_a_database_that_is_in_use_unless_told() -> None:
-    call_command("make_inventory", tags=40, images=15, stdout=StringIO())
+    call_command(Command(), tags=40, images=15, stdout=StringIO())
     with pytest.raises(CommandError, match="has registries"):
-        call_command("make_inventory", tags=40, images=15)
-    call_command("make_inventory", tags=40, images=15, seed=2, add=True, stdout=StringIO())
+        call_command(Command(), tags=40, images=15)
+    call_command(Command(), tags=40, images=15, seed=2, add=True, stdout=StringIO())
     assert Tag.objects.count() == 80
     assert Registry.objects.filter(name="Production 2").exists()
 
 
 def test_it_says_what_it_made_and_how_long_that_took() -> None:
     told = StringIO()
-    call_command("make_inventory", tags=40, images=15, stdout=told)
+    call_command(Command(), tags=40, images=15, stdout=told)
     assert "40 tags of 1" in told.getvalue()
     assert told.getvalue().strip().endswith(" s")

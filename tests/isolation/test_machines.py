@@ -24,10 +24,10 @@ from inventory import tasks
 from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
-from scanning.vulndb import install as database
+from demo.vulndb import install_demo_database
 from scanning.scanners import fingerprint_key
 fingerprint_key(), read_keys()
-database.install_demo()
+install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
 tasks.sync(run.pk)
 """

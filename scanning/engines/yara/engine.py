@@ -1,4 +1,4 @@
-"""YARA-X: viruses and trojans by the project's rules and the team's own. It looks at layers in a cage: see client.py."""
+"""YARA-X: viruses and trojans by the project's rules and the team's own. Layers are read in a cage: see client.py."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
-from scanning.vulndb import install as database
+from demo.vulndb import install_demo_database
 from scanning.runs.launch import launch
-database.install_demo()
+install_demo_database()
 for name, url, limit in {registries!r}:
     registry = Registry.objects.create(name=name, address=url, limit=limit)
     (run,) = start_sync(registries=[registry]).runs

@@ -202,8 +202,8 @@ PARTS, PART = 5, 1000
 MANY = PARTS * PART
 ADD = """
 from registries.models import Registry
-from scanning.vulndb import install as database
-database.install_demo()
+from demo.vulndb import install_demo_database
+install_demo_database()
 registry = Registry(name="fake", address="{url}", username="ada")
 registry.set_password("wrong")
 registry.save()

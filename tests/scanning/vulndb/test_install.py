@@ -16,6 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from demo.database import build_demo_database
+from demo.vulndb import install_demo_database
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.proxy import Proxy
@@ -101,9 +102,9 @@ def test_what_an_update_that_was_killed_has_left_is_removed(source: Path, data_f
 
 
 def test_the_demo_database_does_not_replace_another(source: Path) -> None:
-    assert vulndb_install.install_demo().is_demo
+    assert install_demo_database().is_demo
     real = vulndb_install.install(newer(source))
-    assert vulndb_install.install_demo() == real
+    assert install_demo_database() == real
 
 
 def cut(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py make_inventory``: an inventory to try the console with, of any size."""
+"""``python -m demo.inventory``: an inventory to try the console with, of any size."""
 
 from __future__ import annotations
 
