@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 APPS = ("console", "registries", "inventory", "scanning")  # each may import those before it
 DJANGO = ("django", "django_q", "django_htmx", "django_filters")
 NETWORK = ("requests", "urllib3", "http.client", "urllib.request", "httpx", "redis", "psycopg")
-WEB = ("views", "forms", "listings", "tasks")
+WEB = ("views", "forms", "tables", "tasks")
 
 
 @functools.cache
