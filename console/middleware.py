@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
 from console import visibility
-from console.models import User
+from console.accounts.models import User
 from console.pages import toasts
 
 

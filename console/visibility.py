@@ -23,7 +23,7 @@ from django.db.models import F
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from console.models import User
+    from console.accounts.models import User
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 

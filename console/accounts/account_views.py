@@ -17,9 +17,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console import visibility
 from console.accounts import mfa
+from console.accounts.models import User
 from console.accounts.sign_in import person
 from console.audit import trail
-from console.models import User
 
 
 class PasswordForm(PasswordChangeForm):

@@ -23,7 +23,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from console import secret_keys
-from console.models import AuditEvent, User
+from console.accounts.models import User
+from console.audit.models import AuditEvent
 
 TRIES = 5
 LOCKED = timedelta(minutes=15)

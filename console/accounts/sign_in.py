@@ -26,8 +26,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from console.accounts import mfa, sso
+from console.accounts.models import User
 from console.audit import trail
-from console.models import AuditEvent, User
+from console.audit.models import AuditEvent
 from console.pages import navigation
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for

@@ -30,8 +30,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
+from console.accounts.models import Team, User
 from console.audit import trail
-from console.models import Team, User
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
 from console.audit import trail
+from console.audit.models import AuditEvent
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
 from console.listing.registration import declared
-from console.models import AuditEvent
 
 PERIODS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
 OF_ADDRESS = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.models import AuditEvent, User
+from console.accounts.models import User
+from console.audit.models import AuditEvent
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from console.models import KeptFigures
+from console.db.models import KeptFigures
 from console.visibility import current
 
 SHARE = 50  # what took a second is counted anew after so many

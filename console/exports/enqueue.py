@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils import timezone, translation
 
 from console import visibility
+from console.accounts.models import User
+from console.exports.models import Export
 from console.jobs.broker import enqueue
 from console.jobs.models import State
-from console.models import Export, User
 
 AT_WORK = 5  # exports of one person that may wait or run at a time
 

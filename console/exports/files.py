@@ -12,10 +12,11 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from console.exports.models import Export
 from console.jobs.models import FINAL_STATES
 from console.machines import content, report
 from console.machines.identity import is_shared
-from console.models import Export, StoredFile
+from console.machines.models import StoredFile
 
 log = logging.getLogger(__name__)
 

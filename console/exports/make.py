@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from console import visibility
 from console.exports import files
+from console.exports.models import Export
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.jobs.state import from_now
@@ -24,7 +25,6 @@ from console.listing.cells import Written
 from console.listing.columns import Column, Value
 from console.listing.listing import Listing, SelectionError
 from console.listing.registration import declared
-from console.models import Export
 
 CHUNK = 500  # rows fetched at a time
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from django.db.models import Q
 from django.utils.translation import gettext_lazy
 
+from console.exports.models import Export
 from console.jobs.models import State
 from console.listing import AnyOf, Column, Listing, ListingFilterSet, Needs
 from console.listing.registration import declared
-from console.models import Export
 
 
 class ExportFilters(ListingFilterSet):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from console.exports.make import make_export
+from console.exports.models import Export
 from console.jobs.runner import work
-from console.models import Export
 
 
 def export(export_id: int) -> None:

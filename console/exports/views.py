@@ -17,12 +17,12 @@ from console.accounts.sign_in import operator, person
 from console.audit import trail
 from console.db.primary_keys import keys
 from console.exports import files
+from console.exports.models import Export
 from console.exports.tables import EXPORTS
 from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
 from console.listing import views as lists
 from console.listing.registration import declared
-from console.models import Export
 
 VISIBLE = 101  # rows of the longest page, and one
 

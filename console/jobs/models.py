@@ -112,3 +112,49 @@ class Job(models.Model):
         if not self.progress_total:
             return None
         return min(100, self.progress_done * 100 // self.progress_total)
+
+
+class JobEvent(models.Model):
+    """One change of state of one job, written by ``advance()`` in the same transaction as the change itself."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=20)
+    job_id = models.BigIntegerField()
+    from_state = models.CharField(max_length=10)
+    to_state = models.CharField(max_length=10)
+    attempt = models.PositiveIntegerField()
+    worker = models.CharField(max_length=120, blank=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["kind", "job_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.job_id}: {self.from_state} → {self.to_state}"
+
+
+class Canary(Job):
+    """A job of no consequence: while one ends every minute, the cluster ``quick`` is alive (rule J7)."""
+
+    kind = "canary"
+
+    class Meta(Job.Meta):
+        abstract = False
+        verbose_name_plural = "canaries"
+
+    def __str__(self) -> str:
+        return f"canary {self.pk}"
+
+
+class ScanCanary(Job):
+    """The same for the cluster ``scan``."""
+
+    kind = "scan-canary"
+
+    class Meta(Job.Meta):
+        abstract = False
+        verbose_name_plural = "scan canaries"
+
+    def __str__(self) -> str:
+        return f"scan canary {self.pk}"

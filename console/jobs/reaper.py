@@ -22,10 +22,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.jobs import broker
-from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.models import FINAL_STATES, Canary, Job, JobEvent, ScanCanary, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
-from console.models import Canary, JobEvent, ScanCanary
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from console.db.locks import turn_to_write
-from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.models import FINAL_STATES, Job, JobEvent, State
 
 J = TypeVar("J", bound=Job)
 
@@ -123,8 +123,6 @@ def _record(job: Job, origin: State) -> None:
 
 
 def _record_all(jobs: Sequence[Job], origin: State) -> None:
-    from console.models import JobEvent  # console.models itself holds jobs
-
     JobEvent.objects.bulk_create(
         JobEvent(
             kind=job.kind,

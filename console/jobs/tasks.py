@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from console.jobs import heartbeat
+from console.jobs.models import Canary, ScanCanary
 from console.jobs.reaper import do_ticks, reap
 from console.jobs.runner import JobRun, work
 from console.jobs.slots import one_of
-from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
 

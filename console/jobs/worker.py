@@ -26,9 +26,8 @@ from django.utils.module_loading import import_string
 from console.jobs import broker, heartbeat
 from console.jobs.configuration import Times
 from console.jobs.errors import is_database_error
-from console.jobs.models import Job, State
+from console.jobs.models import Canary, Job, ScanCanary, State
 from console.jobs.reaper import do_ticks, note_failure, reap
-from console.models import Canary, ScanCanary
 
 log = logging.getLogger(__name__)
 

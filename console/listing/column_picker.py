@@ -9,11 +9,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from console.accounts.models import User
 from console.accounts.sign_in import person
 from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
-from console.models import SavedView, User
+from console.listing.models import SavedView
 from console.pages import undo
 
 

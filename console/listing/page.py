@@ -16,7 +16,7 @@ from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.columns import Column, Row, Text, Value
 from console.listing.listing import Listing, count
-from console.models import SavedView
+from console.listing.models import SavedView
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing
+from console.listing.models import SavedView
 from console.listing.registration import declared, page_of
-from console.models import SavedView
 from console.pages import undo
 
 

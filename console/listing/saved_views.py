@@ -9,7 +9,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
-from console.models import SavedView, User
+from console.accounts.models import User
+from console.listing.models import SavedView
 
 EVERYTHING = "all"  # in place of a view in the address: none of them, also where one is the default
 NOT_SAVED = ("view", "page", "csrfmiddlewaretoken")

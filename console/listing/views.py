@@ -23,6 +23,7 @@ from console.db import primary_keys, statement_timeout
 from console.exports import enqueue as exports_enqueue
 from console.exports import make
 from console.exports.files import CONTENT_TYPES
+from console.exports.models import Export
 from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.column_picker import choose, chosen_columns
@@ -30,7 +31,6 @@ from console.listing.columns import Row
 from console.listing.listing import Listing, SelectionError
 from console.listing.page import Page
 from console.listing.registration import page_of as page_name
-from console.models import Export
 
 __all__ = ["as_file", "choose", "chosen_columns", "export", "format_of", "is_partial", "page_of", "show"]
 

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console import visibility
-from console.models import User
+from console.accounts.models import User
 from console.server import health
 
 

@@ -16,9 +16,9 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from console.accounts.models import User
 from console.accounts.sign_in import person
 from console.audit import trail
-from console.models import User
 from console.pages import toasts
 
 SALT = "console.pages.undo"

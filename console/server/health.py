@@ -18,8 +18,7 @@ from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from console.jobs.models import State
-from console.models import Canary, ScanCanary
+from console.jobs.models import Canary, ScanCanary, State
 
 CANARIES = (Canary, ScanCanary)
 CANARY_SECONDS = 180  # rule J7: a canary ends every minute; none in this time means that no worker takes work

@@ -26,7 +26,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.accounts import sso
-from console.models import AuditEvent, User
+from console.accounts.models import User
+from console.audit.models import AuditEvent
 from console.server import reverse_proxies
 
 Text = str | Promise

@@ -9,7 +9,7 @@ from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from console.models import User
+from console.accounts.models import User
 from console.support.read_only import OF_PACKAGES
 
 

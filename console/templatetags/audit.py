@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import template
 
+from console.audit.models import AuditEvent
 from console.audit.tables import lines as lines_of
-from console.models import AuditEvent
 
 register = template.Library()
 

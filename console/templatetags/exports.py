@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from console.exports.models import Export
 from console.jobs.models import State
-from console.models import Export
 
 register = template.Library()
 

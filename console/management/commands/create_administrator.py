@@ -8,8 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console.accounts.models import User
 from console.audit import trail
-from console.models import User
 
 
 class Command(BaseCommand):

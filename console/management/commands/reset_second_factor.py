@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.accounts import mfa
+from console.accounts.models import User
 from console.audit import trail
-from console.models import User
 
 
 class Command(BaseCommand):

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from console.accounts.models import User
 from console.db import schema
-from console.models import User
 from console.server.process_manager import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
 from console.server.programs import FOLDER, ListenError, listen_at, programs
 
