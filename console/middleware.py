@@ -12,7 +12,7 @@ from django.utils import timezone, translation
 
 from console import visibility
 from console.accounts.models import User
-from console.pages import toasts
+from console.feedback import toasts
 
 
 class NoStoreMiddleware:

@@ -274,7 +274,7 @@ LISTINGS: dict[str, dict[str, str]] = {
     "reach-packages": {"declared": "scanning.exposure.tables.PACKAGES", "page": "scanning:package-list"},
     "affected": {"declared": "scanning.exposure.tables.AFFECTED", "page": ""},
     "holders": {"declared": "scanning.exposure.tables.HOLDERS", "page": ""},
-    "audit": {"declared": "console.audit.tables.AUDIT", "page": "console:audit-list"},
+    "audit": {"declared": "console.pages.audit_table.AUDIT", "page": "console:audit-list"},
     "exports": {"declared": "console.exports.tables.EXPORTS", "page": "console:export-list"},
 }
 
@@ -286,7 +286,7 @@ LISTS_WITH_DRAWER = (
     "scanning:package",
 )
 
-# What a toast may offer to take back: see console.pages.undo.
+# What a toast may offer to take back: see console.feedback.undo.
 UNDO: dict[str, str] = {
     "view.remove": "console.listing.saved_views.restore",
     "columns.change": "console.listing.column_picker.restore",

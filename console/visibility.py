@@ -15,17 +15,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F
 from django.utils.module_loading import import_string
 
-if TYPE_CHECKING:
-    from console.accounts.models import User
-
 M = TypeVar("M", bound=models.Model, covariant=True)
+
+
+class Person(Protocol):
+    """Somebody who signs in, as far as this module needs to know; see ``console.accounts.models.User``."""
+
+    pk: Any
+
+    @property
+    def is_limited(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,14 @@ def sees(registry_id: int | None) -> bool:
     return scope is None or registry_id in scope.registries
 
 
-def of(user: User | None) -> Scope | None:
+def of(user: Person | None) -> Scope | None:
     """Return what ``user`` is limited to, in one query; None, without one, where ``user`` sees everything."""
     if user is None or (found := registries_of(user)) is None:
         return None
     return Scope(registries=frozenset(found), person=user.pk)
 
 
-def registries_of(user: User) -> dict[int, str] | None:
+def registries_of(user: Person) -> dict[int, str] | None:
     """Return the registries that ``user`` is limited to, id → name; None where there is no limit."""
     if not user.is_limited:
         return None

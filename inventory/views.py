@@ -6,8 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator
-from console.listing import detail_panel
+from console.accounts.permissions import operator
+from console.exports import list_export
+from console.listing import column_picker, detail_panel
 from console.listing import views as lists
 from inventory import image_detail
 from inventory.dashboard import figures as dashboard_figures
@@ -32,14 +33,14 @@ def image_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def image_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, IMAGES, back="inventory:image-list")
+    return column_picker.choose(request, IMAGES, back="inventory:image-list")
 
 
 @require_POST
 @operator
 def image_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected images, or of all that match."""
-    return lists.export(request, IMAGES, back="inventory:image-list")
+    return list_export.export(request, IMAGES, back="inventory:image-list")
 
 
 @require_GET

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from console.server.installation_checks import Check
 from registries.credentials import cipher
-from registries.management.commands.rotate_keys import readable, tokens
 from registries.models import Registry
+from registries.stored_credentials import readable, tokens
 
 WIDE = 16  # a network of more than 2^WIDE addresses is no address of a registry
 

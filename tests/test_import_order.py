@@ -11,6 +11,41 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 APPS = ("console", "registries", "inventory", "scanning")  # each may import those before it
+# Within an app too, arrows point one way: each package, and each module beside the packages, imports those that stand
+# before it in its line. So no two import each other.
+LINES = {
+    "console": (
+        *("exhaustion", "release", "secret_keys", "i18n", "sandbox", "audit", "visibility", "accounts", "db", "jobs"),
+        *("machines", "feedback", "listing", "exports", "server", "middleware", "settings", "models", "pages"),
+        *("templatetags", "support", "admin", "apps", "wsgi", "urls", "management", "migrations"),
+    ),
+    "registries": (
+        *("addresses", "credentials", "oci", "connectors", "models", "visibility", "login_guard", "pull_limit"),
+        *(
+            "removal",
+            "sync_requests",
+            "vendor_addresses",
+            "stored_credentials",
+            "clients",
+            "client_pool",
+            "outbound",
+            "forms",
+            "tables",
+        ),
+        *("webhooks", "cloud_accounts", "connection_test", "templatetags", "tasks", "views", "installation_checks"),
+        *("admin", "apps", "urls", "management", "migrations"),
+    ),
+    "inventory": (
+        *("search_indexes", "models", "build_history", "summary", "content", "dashboard", "filters", "image_detail"),
+        *("tables", "templatetags", "sync", "removal", "tasks", "views", "admin", "apps", "urls", "management"),
+        "migrations",
+    ),
+    "scanning": (
+        *("search_indexes", "engines", "models", "layers", "rules", "vulndb", "scanners", "fleet", "findings"),
+        *("rematch", "exposure", "alerts", "runs", "schedules", "execution", "health", "installation_checks"),
+        *("templatetags", "tasks", "views", "admin", "apps", "urls", "management", "migrations"),
+    ),
+}
 DJANGO = ("django", "django_q", "django_htmx", "django_filters")
 NETWORK = ("requests", "urllib3", "http.client", "urllib.request", "httpx", "redis", "psycopg")
 WEB = ("views", "forms", "tables", "tasks")
@@ -52,12 +87,21 @@ def below(name: str, *packages: str) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
+def unit(name: str) -> str:
+    """Return the package, or the module beside the packages, of an app that ``name`` belongs to; "" for the app."""
+    return ".".join(name.split(".")[1:2])
+
+
 def breaches(module: str, name: str) -> Iterator[str]:
     """Return why ``module`` must not import ``name``; nothing where it may."""
     app, parts = module.split(".")[0], module.split(".")
     right = APPS[APPS.index(app) + 1 :]
     if below(name, *right):
         yield f"{app} is left of {name.split('.')[0]}"
+    if below(name, app) and name != app and (own := unit(module)) != (other := unit(name)):
+        line = LINES[app]
+        if own and (other not in line or line.index(other) > line.index(own)):
+            yield f"in {app}, {other or name} does not stand before {own}"
     if "models" in parts and below(name, *APPS) and set(name.split(".")) & set(WEB):
         yield "models know no pages and no tasks"
     if "views" in parts and below(name, "registries.oci", "scanning.engines"):
@@ -125,6 +169,9 @@ def test_an_import_through_others_is_seen() -> None:
     ("module", "name"),
     [
         ("console.jobs.reaper", "inventory.models"),
+        ("console.jobs.reaper", "console.exports.models"),
+        ("scanning.engines.base", "scanning.layers.store"),
+        ("inventory.models.content", "inventory.sync.run"),
         ("registries.pull_limit", "scanning"),
         ("inventory.sync.run", "scanning.models.scan"),
         ("inventory.models.content", "inventory.tables"),
@@ -150,6 +197,23 @@ def test_a_forbidden_import_is_seen(module: str, name: str) -> None:
 )
 def test_an_allowed_import_is_let_be(module: str, name: str) -> None:
     assert not list(breaches(module, name))
+
+
+def test_each_package_has_its_place_in_the_line_of_its_app() -> None:
+    there = {(module.split(".")[0], unit(module)) for module in modules() if unit(module)}
+    assert there == {(app, each) for app, line in LINES.items() for each in line}
+    assert all(len(line) == len(set(line)) for line in LINES.values())
+
+
+@pytest.mark.parametrize("app", ["console", "scanning"])
+def test_few_modules_lie_beside_the_packages(app: str) -> None:
+    beside = [path.name for path in (ROOT / app).glob("*.py") if path.name != "__init__.py"]
+    assert len(beside) <= 12, beside
+
+
+def test_nothing_of_the_product_imports_the_demo() -> None:
+    wrong = [module for module, tree in modules().items() for name in imports(module, tree) if below(name, "demo")]
+    assert not wrong
 
 
 def test_imports_are_found_wherever_they_stand() -> None:

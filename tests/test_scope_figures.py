@@ -17,10 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from console.exports import list_export
 from console.exports.tasks import export
 from console.jobs.configuration import Times
 from console.jobs.models import Lane, State
-from console.listing import views
 from console.models import Export, Team, User
 from console.visibility import of, within
 from demo.inventory.make import make
@@ -300,7 +300,7 @@ def test_an_export_in_the_background_holds_what_its_owner_sees_and_goes_with_the
     two: tuple[Registry, Registry, Tag, Tag], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
-    monkeypatch.setattr(views, "EXPORTED_AT_ONCE", 1)
+    monkeypatch.setattr(list_export, "EXPORTED_AT_ONCE", 1)
     here, there, mine, theirs = two
     factories.tag("second", in_=here, path="c")
     user = limited(here)

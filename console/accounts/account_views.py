@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import visibility
 from console.accounts import mfa
 from console.accounts.models import User
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
 from console.audit import trail
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 import zoneinfo
-from collections.abc import Callable
 from datetime import timedelta
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -27,46 +25,12 @@ from django.views.decorators.http import require_http_methods
 
 from console.accounts import mfa, sso
 from console.accounts.models import User
+from console.accounts.permissions import person
 from console.audit import trail
 from console.audit.models import AuditEvent
-from console.pages import navigation
 
 TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
 LONGEST_NAME = 150  # of an account
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-
-def person(request: HttpRequest) -> User:
-    """Return who is signed in. Raises PermissionDenied where nobody is."""
-    if not isinstance(request.user, User):
-        raise PermissionDenied
-    return request.user
-
-
-def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[View[P]], View[P]]:
-    def decorate(view: View[P]) -> View[P]:
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-            if not may(person(request)):
-                trail.record(request, "access.denied", request.path, {"method": request.method})
-                raise PermissionDenied(message())
-            return view(request, *args, **kwargs)
-
-        update_wrapper(guarded, view)
-        return guarded
-
-    return decorate
-
-
-def operator(view: View[P]) -> View[P]:
-    """Let only those through who may scan, sync and export; all others get the page 403, and the trail an event."""
-    return _only(lambda user: user.may_operate, lambda: _("This is for operators and administrators."))(view)
-
-
-def administrator(view: View[P]) -> View[P]:
-    """Let only administrators through; all others get the page 403, and the trail an event."""
-    return _only(lambda user: user.may_administer, lambda: _("This is for administrators."))(view)
 
 
 def _named(request: HttpRequest) -> str:
@@ -174,11 +138,6 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
     if not AuditEvent.objects.filter(action="sign-in.locked", target=name, at__gte=since).exists():  # one is enough
         trail.record(request, "sign-in.locked", name)
     return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
-
-
-def home(request: HttpRequest) -> HttpResponse:
-    """Lead to the first page of the sidebar."""
-    return redirect(navigation.sections(request)[0]["links"][0]["url"])
 
 
 @require_http_methods(["GET", "POST"])

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.accounts.models import User
 from console.audit.models import AuditEvent
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ ACTIONS = {
 
 
 def record(
-    request_or_actor: HttpRequest | User | None,
+    request_or_actor: HttpRequest | AbstractBaseUser | None,
     action: str,
     target: object = "",
     detail: Mapping[str, Any] | None = None,
@@ -128,7 +128,7 @@ def record(
     if isinstance(request_or_actor, HttpRequest):
         actor = getattr(request_or_actor, "user", None)
         address = request_or_actor.META.get("REMOTE_ADDR") or None
-    user = actor if isinstance(actor, User) and actor.pk else None
+    user = actor if isinstance(actor, AbstractBaseUser) and actor.pk else None
     was, now = difference(before or {}, after or {})
     event = AuditEvent.objects.create(
         actor_id=user.pk if user else None,

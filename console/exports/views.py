@@ -13,14 +13,15 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator, person
+from console.accounts.permissions import operator, person
 from console.audit import trail
 from console.db.primary_keys import keys
-from console.exports import files
+from console.exports import files, list_export
 from console.exports.models import Export
 from console.exports.tables import EXPORTS
 from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
+from console.listing import column_picker
 from console.listing import views as lists
 from console.listing.registration import declared
 
@@ -46,7 +47,7 @@ def export_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def export_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, EXPORTS, back="console:export-list")
+    return column_picker.choose(request, EXPORTS, back="console:export-list")
 
 
 @require_GET
@@ -68,7 +69,7 @@ def start(request: HttpRequest, listing: str, within: int | None = None) -> Http
         raise PermissionDenied(_("This list is exported from its own page.")) from error
     if within is None:
         raise PermissionDenied(_("This list is exported from its own page."))
-    return lists.export(request, found, back="/", within=within, target=f"{listing} {within}")
+    return list_export.export(request, found, back="/", within=within, target=f"{listing} {within}")
 
 
 @require_GET

@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.accounts.models import User
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
+from console.feedback import undo
 from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
 from console.listing.models import SavedView
-from console.pages import undo
 
 
 def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDict | None = None) -> list[str] | None:

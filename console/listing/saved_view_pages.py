@@ -13,14 +13,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
+from console.feedback import undo
 from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing
 from console.listing.models import SavedView
 from console.listing.registration import declared, page_of
-from console.pages import undo
 
 
 @require_GET

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -101,3 +102,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "limit": visibility.current(),
         "initials": "".join(part[0] for part in name.replace(".", " ").split()[:2]).upper(),
     }
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Lead to the first page of the sidebar."""
+    return redirect(sections(request)[0]["links"][0]["url"])

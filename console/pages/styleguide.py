@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
 
 DIGEST = "sha256:" + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 COUNTS = {"critical": 4, "high": 1234, "medium": 56, "low": 0, "unknown": 2, "malware": 1, "sensitive": 3}

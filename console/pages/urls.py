@@ -3,15 +3,14 @@
 from django.urls import path
 
 from console.accounts import account_views, sign_in, sso
-from console.audit import views as audit_views
 from console.exports import views as exports
+from console.feedback import undo
 from console.listing import saved_view_pages
-from console.pages import styleguide, undo
-from console.server import installation_check_views
+from console.pages import audit_views, installation_check_views, navigation, styleguide
 
 app_name = "console"
 urlpatterns = [
-    path("", sign_in.home, name="home"),
+    path("", navigation.home, name="home"),
     path("sign-in/", sign_in.SignIn.as_view(), name="sign-in"),
     path("sign-in/code/", sign_in.sign_in_code, name="sign-in-code"),
     path("sign-in/sso/", sso.begin, name="sso"),

@@ -11,6 +11,7 @@ room where there are too many, and a process that is to end serves what it has b
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import resource
@@ -23,6 +24,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
+from django.core.servers.basehttp import get_internal_wsgi_application
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -295,11 +297,10 @@ class Renewal:
 
 def main(descriptor: int) -> None:
     """Serve the console at the listening socket ``descriptor`` until SIGTERM."""
-    from console.wsgi import application
-
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     connections = allowed_connections()
     server = make(
-        application,
+        get_internal_wsgi_application(),
         socket.socket(fileno=descriptor),
         connections=connections,
         requests=REQUESTS + random.randrange(REQUESTS // 10),  # noqa: S311  # nosec B311  # not all at once

@@ -23,9 +23,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
+from console.feedback import toasts
 from console.i18n.lists import listed
 from console.i18n.messages import tell
-from console.pages import toasts
 
 register = template.Library()
 

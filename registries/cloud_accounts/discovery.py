@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
 from console.audit import trail
 from console.db.clock import database_now
 from console.jobs.broker import enqueue

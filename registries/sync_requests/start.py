@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
 from console.audit import trail
 from console.jobs.broker import enqueue
 from console.jobs.models import Lane

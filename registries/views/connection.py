@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.sign_in import administrator, operator, person
+from console.accounts.permissions import administrator, operator, person
 from console.audit import trail
 from console.db.primary_keys import key
 from registries.connection_test.diagnose import LABELS, Result, Stage, Step

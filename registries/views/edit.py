@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator, person
+from console.accounts.permissions import administrator, person
 from console.audit import trail
 from console.db.primary_keys import key
 from console.listing.listing import SelectionError

@@ -9,8 +9,9 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator
-from console.listing import detail_panel
+from console.accounts.permissions import operator
+from console.exports import list_export
+from console.listing import column_picker, detail_panel
 from console.listing import views as lists
 from registries.connection_test.live import steps_of
 from registries.connectors import DECLARATIONS
@@ -35,14 +36,14 @@ def registry_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def registry_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, REGISTRIES, back="registries:registry-list")
+    return column_picker.choose(request, REGISTRIES, back="registries:registry-list")
 
 
 @require_POST
 @operator
 def registry_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected registries, or of all that match."""
-    return lists.export(request, REGISTRIES, back="registries:registry-list")
+    return list_export.export(request, REGISTRIES, back="registries:registry-list")
 
 
 @require_GET

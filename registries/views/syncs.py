@@ -13,10 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator
+from console.accounts.permissions import operator
 from console.audit import trail
 from console.db.primary_keys import keys
+from console.exports import list_export
 from console.jobs.broker import request_cancel
+from console.listing import column_picker
 from console.listing import views as lists
 from console.listing.listing import SelectionError
 from registries.cloud_accounts.discovery import request_discoveries
@@ -39,14 +41,14 @@ def sync_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def sync_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management of the records."""
-    return lists.choose(request, SYNCS, back="registries:sync-list")
+    return column_picker.choose(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST
 @operator
 def sync_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected records, or of all that match."""
-    return lists.export(request, SYNCS, back="registries:sync-list")
+    return list_export.export(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST
@@ -115,7 +117,7 @@ def moving(request: HttpRequest) -> HttpResponse:
     """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
     asked = request.POST if request.method == "POST" else request.GET
     visible, only = keys(asked.get("visible", "").split(",")), keys(asked.get("only", "").split(","))
-    shown = [column.name for column in REGISTRIES.chosen(lists.chosen_columns(request, REGISTRIES))]
+    shown = [column.name for column in REGISTRIES.chosen(column_picker.chosen_columns(request, REGISTRIES))]
     lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
     changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
     cells = asked.get("cells", "").split(",") if "cells" in asked else shown

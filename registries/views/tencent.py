@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator, operator
+from console.accounts.permissions import administrator, operator
 from console.audit import trail
 from console.jobs.models import State
 from registries.cloud_accounts.discovery import request_discoveries

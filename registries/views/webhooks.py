@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator
+from console.accounts.permissions import administrator
 from console.audit import trail
 from registries import credentials
 from registries.models import PushAddress, PushEvent, Registry

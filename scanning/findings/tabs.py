@@ -13,11 +13,10 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator
+from console.accounts.permissions import operator
 from console.audit import trail
-from console.exports import make
-from console.listing import Listing, Page
-from console.listing import views as lists
+from console.exports import list_export, make
+from console.listing import Listing, Page, column_picker
 from console.listing.registration import declared
 from inventory import image_detail
 from inventory.build_history import steps as build_history_steps
@@ -56,7 +55,7 @@ def packages(request: HttpRequest, tag_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def columns(request: HttpRequest, tag_id: int, name: str) -> HttpResponse:
     """Custom list management of the findings of one kind: what is exported of each, and what they are sorted by."""
-    return lists.choose(request, declared(name), back=reverse(f"scanning:{name}", args=[_tag(tag_id).pk]))
+    return column_picker.choose(request, declared(name), back=reverse(f"scanning:{name}", args=[_tag(tag_id).pk]))
 
 
 @require_GET
@@ -72,12 +71,12 @@ def history(request: HttpRequest, tag_id: int) -> HttpResponse:
 def history_export(request: HttpRequest, tag_id: int) -> HttpResponse:
     """A file of the steps that match, all of them."""
     tag, view = _tag(tag_id), QueryDict(request.POST.get("view", "").removeprefix("?"))
-    page, format = StepPage(tag, view, path="", target=TARGET), lists.format_of(request)
+    page, format = StepPage(tag, view, path="", target=TARGET), list_export.format_of(request)
     file = BytesIO()
     make.write(file, format, title=_("Image build history"), columns=COLUMNS, rows=page.lines)
     detail = {"view": page.here.removeprefix("?"), "format": format.value, "columns": [each.name for each in COLUMNS]}
     trail.record(request, "export", f"history {tag.pk}", detail | {"background": False})
-    return lists.as_file(file, "history", format)
+    return list_export.as_file(file, "history", format)
 
 
 def _tag(tag_id: int) -> Tag:
@@ -86,7 +85,7 @@ def _tag(tag_id: int) -> Tag:
 
 def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -> HttpResponse:
     rows = listing.within_rows(tag.pk)
-    path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), lists.chosen_columns(request, listing)
+    path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), column_picker.chosen_columns(request, listing)
     page = Page(listing, request.GET, chosen=chosen, rows=rows, target=TARGET, path=path)
     layers = {layer.diff_id: layer for layer in build_history_steps.layers(tag)}
     for row in page.rows:

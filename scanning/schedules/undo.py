@@ -9,8 +9,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from console.feedback import undo
 from console.models import User
-from console.pages import undo
 from inventory.models import Tag
 from scanning.models import Firing, ScanRun, ScanSchedule
 from scanning.schedules import service as schedules_service

@@ -9,8 +9,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator
-from console.listing import Listing
+from console.accounts.permissions import operator
+from console.exports import list_export
+from console.listing import Listing, column_picker
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning.exposure import aggregate, visible
@@ -36,27 +37,27 @@ def package_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def vulnerability_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
+    return column_picker.choose(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_http_methods(["GET", "POST"])
 def package_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, exposure_tables.PACKAGES, back="scanning:package-list")
+    return column_picker.choose(request, exposure_tables.PACKAGES, back="scanning:package-list")
 
 
 @require_POST
 @operator
 def vulnerability_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the vulnerabilities that match."""
-    return lists.export(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
+    return list_export.export(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_POST
 @operator
 def package_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the packages that match."""
-    return lists.export(request, exposure_tables.PACKAGES, back="scanning:package-list")
+    return list_export.export(request, exposure_tables.PACKAGES, back="scanning:package-list")
 
 
 @require_GET
@@ -101,14 +102,16 @@ def package(request: HttpRequest, pk: int) -> HttpResponse:
 def affected_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
-    return lists.choose(request, exposure_tables.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name]))
+    return column_picker.choose(
+        request, exposure_tables.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name])
+    )
 
 
 @require_http_methods(["GET", "POST"])
 def holder_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that hold a package."""
     get_object_or_404(Package, pk=pk)
-    return lists.choose(request, exposure_tables.HOLDERS, back=reverse("scanning:package", args=[pk]))
+    return column_picker.choose(request, exposure_tables.HOLDERS, back=reverse("scanning:package", args=[pk]))
 
 
 @require_POST
@@ -117,7 +120,7 @@ def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
     back = reverse("scanning:vulnerability", args=[found.name])
-    return lists.export(request, exposure_tables.AFFECTED, back=back, within=pk, target=found.name)
+    return list_export.export(request, exposure_tables.AFFECTED, back=back, within=pk, target=found.name)
 
 
 @require_POST
@@ -126,7 +129,7 @@ def package_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that hold a package."""
     found = get_object_or_404(Package, pk=pk)
     back = reverse("scanning:package", args=[pk])
-    return lists.export(request, exposure_tables.HOLDERS, back=back, within=pk, target=found.purl)
+    return list_export.export(request, exposure_tables.HOLDERS, back=back, within=pk, target=found.purl)
 
 
 def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:

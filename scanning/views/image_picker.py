@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
-from console.accounts.sign_in import operator, person
+from console.accounts.permissions import operator, person
 from console.db.primary_keys import keys
 from inventory.models import Tag
 from scanning.models import Selection

@@ -11,7 +11,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.sign_in import administrator
+from console.accounts.permissions import administrator
 from console.audit import trail
 from console.jobs import broker
 from console.jobs.models import Lane, State

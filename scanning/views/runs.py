@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import operator, person
+from console.accounts.permissions import operator, person
 from console.audit import trail
 from console.db.primary_keys import keys
+from console.exports import list_export
 from console.jobs.models import State
-from console.listing import Listing, Page
+from console.listing import Listing, Page, column_picker
 from console.listing import views as lists
 from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
@@ -44,14 +45,14 @@ def run_list_progress(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def run_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, RUNS, back="scanning:run-list")
+    return column_picker.choose(request, RUNS, back="scanning:run-list")
 
 
 @require_POST
 @operator
 def run_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected runs, or of all that match."""
-    return lists.export(request, RUNS, back="scanning:run-list")
+    return list_export.export(request, RUNS, back="scanning:run-list")
 
 
 @require_GET
@@ -59,7 +60,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     """One run: how it goes or went, why scans failed, and its scans."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
     partial = lists.is_partial(request, "list")
-    chosen = lists.chosen_columns(request, SCANS)
+    chosen = column_picker.chosen_columns(request, SCANS)
     page = Page(SCANS, request.GET, path=request.path, rows=found.scans.all(), chosen=chosen)
     context = {
         "page": page,
@@ -77,7 +78,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def scan_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the scans of a run."""
-    return lists.choose(request, SCANS, back=reverse("scanning:run", args=[get_object_or_404(ScanRun, pk=pk).pk]))
+    return column_picker.choose(
+        request, SCANS, back=reverse("scanning:run", args=[get_object_or_404(ScanRun, pk=pk).pk])
+    )
 
 
 @require_GET
@@ -139,7 +142,7 @@ def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> 
     if not asked:
         return None
     size = QueryDict(f"size={max(PAGE_SIZES)}")
-    return Page(listing, size, chosen=lists.chosen_columns(request, listing), rows=rows.filter(pk__in=asked))
+    return Page(listing, size, chosen=column_picker.chosen_columns(request, listing), rows=rows.filter(pk__in=asked))
 
 
 def _facts(found: ScanRun) -> dict[str, object]:

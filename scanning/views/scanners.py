@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.sign_in import administrator
+from console.accounts.permissions import administrator
 from console.audit import trail
 from console.i18n.lists import listed
 from console.jobs import broker

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.sign_in import operator, person
+from console.accounts.permissions import operator, person
 from console.audit import trail
 from console.db.primary_keys import key, keys
 from console.listing.listing import PAGE_SIZES, SelectionError

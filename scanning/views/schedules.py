@@ -12,11 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator, operator, person
+from console.accounts.permissions import administrator, operator, person
 from console.audit import trail
 from console.db import cached_counts
+from console.exports import list_export
+from console.feedback import undo
+from console.listing import column_picker
 from console.listing import views as lists
-from console.pages import undo
 from inventory.models import Tag
 from scanning.models import Firing, ScanRun, ScanSchedule, Scope, Selection
 from scanning.runs import image_picker
@@ -43,14 +45,14 @@ def schedule_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def schedule_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, SCHEDULES, back="scanning:schedule-list")
+    return column_picker.choose(request, SCHEDULES, back="scanning:schedule-list")
 
 
 @require_POST
 @operator
 def schedule_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected schedules, or of all that match."""
-    return lists.export(request, SCHEDULES, back="scanning:schedule-list")
+    return list_export.export(request, SCHEDULES, back="scanning:schedule-list")
 
 
 @require_http_methods(["GET", "POST"])

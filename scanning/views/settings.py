@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator, operator, person
+from console.accounts.permissions import administrator, operator, person
 from console.audit import trail
 from console.db import cached_counts
 from console.listing.listing import SelectionError

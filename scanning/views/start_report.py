@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.feedback import toasts
 from console.i18n.messages import tell
-from console.pages import toasts
 from scanning.models import ScanRun
 from scanning.runs.enqueue import ALREADY, Skipped
 

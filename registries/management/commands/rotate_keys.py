@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
 from registries import credentials
 from registries.models import CloudAccount, Registry
-
-# every column that holds an encrypted credential
-COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
-    (Registry, "password_token"),
-    (Registry, "pull_password_token"),
-    (CloudAccount, "secret_key_token"),
-    (CloudAccount, "pull_password_token"),
-)
+from registries.stored_credentials import readable, tokens
 
 
 class Command(BaseCommand):
@@ -63,25 +55,9 @@ class Command(BaseCommand):
         )
 
 
-def tokens() -> Iterator[tuple[type[models.Model], str, models.Model, str]]:
-    """Yield (model, column, row, token) for every stored credential."""
-    for model, column in COLUMNS:
-        for row in model._default_manager.exclude(**{column: ""}).iterator():
-            yield model, column, row, getattr(row, column)
-
-
 def refusals(row: models.Model, column: str, fresh: str) -> dict[str, str]:
     """Return what says of ``row`` that its credentials were refused, once ``column`` is ``fresh``; nothing if not."""
     if not isinstance(row, Registry | CloudAccount) or not row.credentials_refused:
         return {}
     setattr(row, column, fresh)
     return {"refused_login" if isinstance(row, Registry) else "login": row.current_login}
-
-
-def readable(cipher: MultiFernet, token: str) -> bool:
-    """Whether ``cipher`` decrypts ``token``."""
-    try:
-        cipher.decrypt(token.encode())
-    except InvalidToken:
-        return False
-    return True

@@ -20,7 +20,7 @@ from tests.console.jobs.conftest import ROOT, postgres_server  # noqa: F401
 MADE = "SELECT indexname FROM pg_indexes WHERE indexname LIKE '%search' ORDER BY 1"
 
 PLANS = """
-from console.audit.tables import AUDIT
+from console.pages.audit_table import AUDIT
 from inventory.tables import IMAGES
 from scanning.runs.tables import SCANS
 from django.db import connection

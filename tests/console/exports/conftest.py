@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from console.exports import list_export
 from console.exports.tasks import export
 from console.jobs.configuration import Times
-from console.listing import views
 from console.models import Export, User
 from tests.people import person
 
@@ -44,4 +44,4 @@ def work(settings: Settings) -> Callable[[], Export]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows are many here."""
-    monkeypatch.setattr(views, "EXPORTED_AT_ONCE", 1)
+    monkeypatch.setattr(list_export, "EXPORTED_AT_ONCE", 1)

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from console.accounts.sign_in import administrator
+from console.accounts.permissions import administrator
 from console.audit import trail
 from console.server import installation_checks as checks
 

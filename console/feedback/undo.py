@@ -17,11 +17,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.accounts.models import User
-from console.accounts.sign_in import person
+from console.accounts.permissions import person
 from console.audit import trail
-from console.pages import toasts
+from console.feedback import toasts
 
-SALT = "console.pages.undo"
+SALT = "console.feedback.undo"
 SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
 
 

@@ -6,9 +6,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.sign_in import administrator
-from console.audit.tables import AUDIT
+from console.accounts.permissions import administrator
+from console.exports import list_export
+from console.listing import column_picker
 from console.listing import views as lists
+from console.pages.audit_table import AUDIT
 
 
 @require_GET
@@ -22,11 +24,11 @@ def audit_list(request: HttpRequest) -> HttpResponse:
 @administrator
 def audit_columns(request: HttpRequest) -> HttpResponse:
     """Custom list management."""
-    return lists.choose(request, AUDIT, back="console:audit-list")
+    return column_picker.choose(request, AUDIT, back="console:audit-list")
 
 
 @require_POST
 @administrator
 def audit_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected events, or of all that match."""
-    return lists.export(request, AUDIT, back="console:audit-list")
+    return list_export.export(request, AUDIT, back="console:audit-list")
