@@ -20,7 +20,7 @@ from tests.people import person
 
 pytestmark = pytest.mark.django_db
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_an_event_says_who_from_where_what_and_on_what() -> None:
