@@ -148,7 +148,7 @@ def actions_of(module: ast.Module) -> set[str]:
     """The actions that the code of ``module`` records: what stands in the call, or else what may be in its variable."""
     found = set()
     for call in (node for node in ast.walk(module) if isinstance(node, ast.Call)):
-        if ast.unparse(call.func) not in {"audit.record", "record"} or len(call.args) < 2:
+        if ast.unparse(call.func) not in {"trail.record", "record"} or len(call.args) < 2:
             continue
         words = texts(call.args[1])
         if isinstance(call.args[1], ast.Name):
