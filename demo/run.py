@@ -14,7 +14,6 @@ from typing import Literal
 import requests
 from django.conf import settings
 from django.core.management import call_command
-from django.db.models import Count
 
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
@@ -157,12 +156,12 @@ class _Demo:
         launch(tag_ids=waiting.values_list("pk", flat=True), requested_by=None)
         said = None
         while True:
-            states = _scan_states()
-            total, scanned = sum(states.values()), states.get(Image.ScanState.SCANNED, 0)
+            states = scan_states()
+            total, scanned = len(states), sum(of_one == {Image.ScanState.SCANNED} for of_one in states.values())
             if said != scanned:
                 self._say(f"Scanned {scanned} of {total} images.")
                 said = scanned
-            if not states.keys() & {Image.ScanState.QUEUED, Image.ScanState.RUNNING}:
+            if not set().union(*states.values()) & {Image.ScanState.QUEUED, Image.ScanState.RUNNING}:
                 break
             self._tick()
         if scanned == total:
@@ -180,7 +179,12 @@ class _Demo:
         time.sleep(TICK_SECONDS)
 
 
-def _scan_states() -> dict[str, int]:
-    """Return how many images that have a tag are in each state of scanning."""
-    tagged = Image.objects.filter(tags__isnull=False).values("scan_state").annotate(n=Count("pk", distinct=True))
-    return {row["scan_state"]: row["n"] for row in tagged}
+def scan_states() -> dict[str, set[str]]:
+    """Return the states of scanning that each image has, by image ID, of all that have a tag.
+
+    Until a scan has proven that two manifests hold one image, that image has a row, and so a state, for each.
+    """
+    states: dict[str, set[str]] = {}
+    for image_id, state in Image.objects.filter(tags__isnull=False).values_list("image_id", "scan_state").distinct():
+        states.setdefault(image_id, set()).add(state)
+    return states

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -170,7 +170,8 @@ class Supervisor:
                 time.sleep(0.05)
             for process in self._running.values():
                 if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
             _end_children()
             self._running.clear()
@@ -185,7 +186,8 @@ class Supervisor:
                 return
             if ended is None or ended.si_pid in own:
                 return
-            os.waitpid(ended.si_pid, os.WNOHANG)
+            with suppress(ChildProcessError):
+                os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -209,9 +211,11 @@ def _end_children() -> None:
         return
     while children := _children():
         for pid in children:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for pid in children:
-            os.waitpid(pid, 0)
+            with suppress(ChildProcessError):  # reaped by a thread, or by the kernel: SIGCHLD is ignored
+                os.waitpid(pid, 0)
 
 
 def _children() -> list[int]:

@@ -158,7 +158,7 @@ def memory(pid: int) -> float:
     for each in descendants(pid):
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{each}/cmdline").read_bytes()
-            if b"gunicorn" in command or b"web_server" in command:
+            if b"gunicorn" in command or b"console.server.web" in command:
                 found = re.search(r"Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text())
                 total += int(found[1]) if found else 0
     return total / 1024

@@ -80,11 +80,17 @@ def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
     first.said(r"^Scanning with the small vulnerability database")
     first.said(r"^Scanned [0-5] of 11 images\.$")
     stop(first, data, signal.SIGHUP)  # in the middle: the next start takes up what this one has left
+    said = [first.output.read_text()]
 
     demo = start()
     session, address = sign_in(demo)
     demo.said(r"^The sample registry holds 15 image tags, and 2 tags that are no images\.$")
     demo.said(r"^All sample images are scanned\.$")
+    said.append(demo.output.read_text())
+    assert set(re.findall(r"^Scanned \d+ of (\d+) images\.$", "\n".join(said), re.MULTILINE)) == {"11"}
+    counts = [list(map(int, re.findall(r"^Scanned (\d+) of", lines, re.MULTILINE))) for lines in said]
+    assert counts == [sorted(count) for count in counts], "it only grows"
+    assert counts[1][-1] == 11
 
     rows = session.get(f"{address}/images/", timeout=30).text
     assert rows.count('data-state="scanned"') >= 15

@@ -20,7 +20,7 @@ from console.db import schema
 from inventory.models import Tag
 from tests.people import person
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 pytestmark = pytest.mark.django_db
 

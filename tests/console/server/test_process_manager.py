@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-from console.server import process_manager
 
 SUPERVISOR = """
 import sys, time
@@ -46,9 +44,9 @@ Start = Callable[..., subprocess.Popen[str]]
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
-    def run(*programs: str, grace: float = 5) -> subprocess.Popen[str]:
+    def run(*programs: str, grace: float = 5, below: Sequence[str] = ()) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISOR, str(tmp_path), str(grace), *programs],
+            [*below, sys.executable, "-c", SUPERVISOR, str(tmp_path), str(grace), *programs],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -121,6 +119,15 @@ def test_a_program_that_ignores_the_end_is_killed_with_its_children(start: Start
     assert not [pid for pid in pids if lives(pid)]
 
 
+def test_children_that_are_reaped_already_do_not_keep_the_others(start: Start, tmp_path: Path) -> None:
+    """As below a service manager that ignores SIGCHLD, which is inherited: the kernel itself reaps."""
+    supervisor = start("one", WAITS, "two", FORKS, below=("env", "--ignore-signal=CHLD"))
+    pids = [pid_in(tmp_path / name) for name in ("waits", "forks", "stranger")]
+    supervisor.terminate()
+    assert supervisor.communicate(timeout=20)[0] == "stopped\n"
+    assert not [pid for pid in pids if lives(pid)]
+
+
 def test_a_second_signal_does_not_wait_for_a_stubborn_program(start: Start, tmp_path: Path) -> None:
     supervisor = start("stubborn", STUBBORN, grace=3600)
     pid = pid_in(tmp_path / "stubborn")
@@ -156,12 +163,18 @@ def test_a_program_that_may_end_is_started_again(start: Start, tmp_path: Path) -
 
 
 def test_a_program_that_ends_again_and_again_is_started_ever_more_rarely(tmp_path: Path) -> None:
-    def say(_text: str) -> None:
-        pass
+    code = """
+import sys
+from pathlib import Path
+from console.server.process_manager import Program, Supervisor
 
-    program = process_manager.Program("web server", ("true",), restart=True)
-    with process_manager.Supervisor([program], folder=tmp_path, grace=1, say=say) as supervisor:
-        pauses = [supervisor._pause(program) for _ in range(9)]
-        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-        supervisor._started[program] -= 100
-        assert supervisor._pause(program) == 1, "one that has run for a while is started at once"
+program = Program("web server", ("true",), restart=True)
+with Supervisor([program], folder=Path(sys.argv[1]), grace=1, say=print) as supervisor:
+    print([supervisor._pause(program) for _ in range(9)])
+    supervisor._started[program] -= 100
+    print(supervisor._pause(program))
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
+    pauses, after_a_while = ended.stdout.splitlines()
+    assert pauses == "[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]"
+    assert after_a_while == "1.0", "one that has run for a while is started at once"
