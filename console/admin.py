@@ -17,16 +17,16 @@ from django.utils.translation import gettext_lazy as _
 from console.audit import trail
 from console.models import (
     AuditEvent,
-    Canary,
+    CachedCount,
     Export,
     FileChunk,
     FleetVersion,
+    HealthProbe,
     JobEvent,
-    KeptFigures,
     Machine,
     SavedView,
-    ScanCanary,
-    StoredFile,
+    ScanHealthProbe,
+    SharedFile,
     User,
 )
 from console.support.read_only import JobAdmin, ReadOnlyAdmin
@@ -35,11 +35,11 @@ from console.support.read_only import JobAdmin, ReadOnlyAdmin
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows whose changes in Django admin are in the audit trail, with what they were before.
 
-    ``kept`` are the facts, ``lists`` the relations to many whose names are kept too.
+    ``audited_fields`` are the facts, ``audited_relations`` the relations to many whose names are kept too.
     """
 
-    kept: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()
+    audited_fields: tuple[str, ...] = ()
+    audited_relations: tuple[str, ...] = ()
     subject = "admin"
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
@@ -64,8 +64,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         super().delete_queryset(request, queryset)
 
     def _facts(self, row: Any) -> dict[str, Any]:
-        names = {name: ", ".join(sorted(map(str, getattr(row, name).all()))) for name in self.lists}
-        return trail.facts(row, self.kept) | names
+        names = {name: ", ".join(sorted(map(str, getattr(row, name).all()))) for name in self.audited_relations}
+        return trail.facts(row, self.audited_fields) | names
 
     def _before(self, request: HttpRequest, facts: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep ``facts`` with the request, or return those that were kept."""
@@ -75,7 +75,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return found
 
 
-class PersonForm(UserChangeForm):  # type: ignore[type-arg]
+class ConsoleUserForm(UserChangeForm):  # type: ignore[type-arg]
     """Django's own, which asks in words what somebody sees."""
 
     limited = forms.TypedChoiceField(
@@ -100,14 +100,24 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     """People. Who is no administrator can neither make one nor become one, whatever Django's permissions allow."""
 
     subject = "user"
-    kept = ("username", "first_name", "last_name", "email", "role", "is_active", "is_staff", "is_superuser", "limited")
-    lists = ("teams",)
-    powers = ("role", "is_staff", "is_superuser", "groups", "user_permissions", "limited", "teams")
-    form = PersonForm
+    audited_fields = (
+        "username",
+        "first_name",
+        "last_name",
+        "email",
+        "role",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "limited",
+    )
+    audited_relations = ("teams",)
+    privileged_fields = ("role", "is_staff", "is_superuser", "groups", "user_permissions", "limited", "teams")
+    form = ConsoleUserForm
     list_display = ("username", "first_name", "last_name", "role", "limited", "is_active", "last_login")
     list_filter = ("role", "limited", "teams", "is_active", "is_staff")
     filter_horizontal = (*UserAdmin.filter_horizontal, "teams")
@@ -129,16 +139,16 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         found = super().get_readonly_fields(request, obj)
-        return found if administers(request) else (*found, *self.powers)
+        return found if is_administrator(request) else (*found, *self.privileged_fields)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        return super().has_change_permission(request, obj) and _may_change_user(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return super().has_delete_permission(request, obj) and _may_change_user(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        if not all(_may_touch(request, each) for each in queryset):
+        if not all(_may_change_user(request, each) for each in queryset):
             raise PermissionDenied
         super().delete_queryset(request, queryset)
 
@@ -151,14 +161,14 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         return response
 
 
-def administers(request: HttpRequest) -> bool:
+def is_administrator(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.may_administer
 
 
-def _may_touch(request: HttpRequest, person: object) -> bool:
+def _may_change_user(request: HttpRequest, person: object) -> bool:
     """Whether who is signed in may change ``person``: an administrator is changed by administrators alone."""
     powerful = isinstance(person, User) and (person.may_administer or person.is_staff)
-    return administers(request) or not powerful
+    return is_administrator(request) or not powerful
 
 
 @admin.register(AuditEvent)
@@ -176,7 +186,7 @@ class JobEventAdmin(ReadOnlyAdmin):
     search_fields = ("=job_id", "worker")
 
 
-admin.site.register((Canary, ScanCanary), JobAdmin)
+admin.site.register((HealthProbe, ScanHealthProbe), JobAdmin)
 
 
 @admin.register(Export)
@@ -187,9 +197,9 @@ class ExportAdmin(ReadOnlyAdmin):
     search_fields = ("requested_by__username", "description")
 
 
-@admin.register(KeptFigures)
-class KeptFiguresAdmin(ReadOnlyAdmin):
-    list_display = ("name", "at", "took", "asked_at")
+@admin.register(CachedCount)
+class CachedCountAdmin(ReadOnlyAdmin):
+    list_display = ("name", "at", "seconds", "requested_at")
 
 
 @admin.register(SavedView)
@@ -213,8 +223,8 @@ class FleetVersionAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
 
 
-@admin.register(StoredFile)
-class StoredFileAdmin(ReadOnlyAdmin):
+@admin.register(SharedFile)
+class SharedFileAdmin(ReadOnlyAdmin):
     list_display = ("sha256", "size", "created_at", "delete_after")
     search_fields = ("sha256",)
 

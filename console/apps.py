@@ -10,4 +10,4 @@ class ConsoleConfig(AppConfig):
 class SupportConfig(AdminConfig):
     """Django admin with a site of our own."""
 
-    default_site = "console.support.site.Site"
+    default_site = "console.support.site.ConsoleAdminSite"

@@ -31,7 +31,7 @@ class NoStoreMiddleware:
         return response
 
 
-class AddressMiddleware:
+class NullByteMiddleware:
     """Nothing is at an address with a zero character: PostgreSQL looks for no such name, but raises."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -90,11 +90,11 @@ class ToastMiddleware:
         leaves = {"HX-Redirect", "HX-Location", "HX-Refresh", "HX-Trigger"}.intersection(response.headers)
         if not request.headers.get("HX-Request") or response.status_code >= 300 or leaves:
             return response
-        told = []
+        shown = []
         for message in get_messages(request):
-            extras = {"undo": toasts.undo_of(message), "links": toasts.links_of(message)}
+            extras = {"undo": toasts.undo_token(message), "links": toasts.toast_links(message)}
             here = {"level": message.level_tag, "text": str(message)}
-            told.append(here | {name: value for name, value in extras.items() if value})
-        if told:
-            response.headers["HX-Trigger"] = json.dumps({"toasts": told})
+            shown.append(here | {name: value for name, value in extras.items() if value})
+        if shown:
+            response.headers["HX-Trigger"] = json.dumps({"toasts": shown})
         return response

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from console.accounts.models import Team, User
 from console.audit.models import AppendOnlyError, AuditEvent, AuditEventQuerySet
-from console.db.models import KeptFigures
+from console.db.models import CachedCount
 from console.exports.models import Export
-from console.jobs.models import Canary, JobEvent, ScanCanary
+from console.jobs.models import HealthProbe, JobEvent, ScanHealthProbe
 from console.listing.models import SavedView
-from console.machines.models import FileChunk, FleetVersion, Machine, StoredFile
+from console.machines.models import FileChunk, FleetVersion, Machine, SharedFile
 
 __all__ = [
     "AppendOnlyError",
     "AuditEvent",
     "AuditEventQuerySet",
-    "Canary",
+    "CachedCount",
     "Export",
     "FileChunk",
     "FleetVersion",
+    "HealthProbe",
     "JobEvent",
-    "KeptFigures",
     "Machine",
     "SavedView",
-    "ScanCanary",
-    "StoredFile",
+    "ScanHealthProbe",
+    "SharedFile",
     "Team",
     "User",
 ]

@@ -51,10 +51,10 @@ WEB_WORKERS: int = env.int("TALLYMAN_WEB_WORKERS", 2)
 # Networks (CIDR) of reverse proxies that are believed who their client is and whether it came by HTTPS; "unix": whoever
 # connects to the socket that is a file. TALLYMAN_BEHIND_PROXY is short for those of this machine.
 TRUSTED_PROXIES: list[str] = env.list("TALLYMAN_TRUSTED_PROXIES", []) or (
-    ["127.0.0.0/8", "::1/128", reverse_proxies.UNIX] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
+    ["127.0.0.0/8", "::1/128", reverse_proxies.UNIX_SOCKET] if env.bool("TALLYMAN_BEHIND_PROXY", False) else []
 )
 try:
-    reverse_proxies.networks_of(TRUSTED_PROXIES)
+    reverse_proxies.parse_networks(TRUSTED_PROXIES)
 except ValueError as error:
     raise ImproperlyConfigured(
         'TALLYMAN_TRUSTED_PROXIES must be networks such as 10.0.0.0/8, or "unix", separated by commas.'
@@ -92,14 +92,14 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "console.middleware.NoStoreMiddleware",
-    "console.middleware.AddressMiddleware",
+    "console.middleware.NullByteMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "console.accounts.sessions.SessionMiddleware",
+    "console.accounts.sessions.SessionTimeoutMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.ScopeMiddleware",
     "console.middleware.PreferencesMiddleware",
@@ -108,7 +108,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ToastMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "console.db.statement_timeout.StatementMiddleware",
+    "console.db.statement_timeout.StatementTimeoutMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -191,7 +191,7 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "places": SCAN_WORKERS,
         "at_once": SCANS_PER_WORKER,
         "manual_first": True,
-        "gate": "scanning.fleet.versions.may_take",
+        "gate": "scanning.fleet.versions.may_take_jobs",
     },
     "event": {
         "model": "registries.PushEvent",
@@ -206,15 +206,15 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "task": "scanning.tasks.rematch",
         "cluster": "quick",
         "places": 1,
-        "gate": "scanning.fleet.versions.may_take",
+        "gate": "scanning.fleet.versions.may_take_jobs",
     },
     "database": {
-        "model": "scanning.DatabaseUpdate",
+        "model": "scanning.VulndbUpdate",
         "task": "scanning.tasks.update_database",
         "cluster": "quick",
         "places": 1,
     },
-    "recount": {"model": "scanning.Recount", "task": "scanning.tasks.recount", "cluster": "quick", "places": 1},
+    "recount": {"model": "scanning.ExposureRecount", "task": "scanning.tasks.recount", "cluster": "quick", "places": 1},
     "export": {
         "model": "console.Export",
         "task": "console.exports.tasks.export",
@@ -222,15 +222,19 @@ JOB_KINDS: dict[str, dict[str, Any]] = {
         "places": QUICK_WORKERS,
         "at_once": 2,
     },
-    "canary": {"model": "console.Canary", "task": "console.jobs.tasks.canary", "cluster": "quick"},
-    "scan-canary": {"model": "console.ScanCanary", "task": "console.jobs.tasks.scan_canary", "cluster": "scan"},
+    "canary": {"model": "console.HealthProbe", "task": "console.jobs.tasks.health_probe", "cluster": "quick"},
+    "scan-canary": {
+        "model": "console.ScanHealthProbe",
+        "task": "console.jobs.tasks.scan_health_probe",
+        "cluster": "scan",
+    },
 }
 
 # cluster → functions that it calls once before it starts its workers, which have then what those have made.
 JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.scanners.prepare"]}
 
 # Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
-WORKER_CHECKS: list[str] = ["console.db.schema.what_is_wrong", "scanning.fleet.versions.wrong_keys"]
+WORKER_CHECKS: list[str] = ["console.db.schema.find_problem", "scanning.fleet.versions.wrong_keys"]
 
 # What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
 MACHINE_KEYS: dict[str, str] = {
@@ -241,19 +245,19 @@ MACHINE_KEYS: dict[str, str] = {
 
 # Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
 JOB_TICKS: list[str] = [
-    "console.audit.trail.tick",
+    "console.audit.trail.expire_old_events",
     "console.exports.files.prune",
     "scanning.fleet.versions.tick",
-    "registries.cloud_accounts.discovery.due",
-    "registries.sync_requests.nightly.due",
+    "registries.cloud_accounts.discovery.enqueue_due_discoveries",
+    "registries.sync_requests.nightly.enqueue_due_syncs",
     "scanning.vulndb.update_job.tick",
     "scanning.runs.refused_credentials.tick",
     "scanning.rematch.run.tick",
     "scanning.runs.start.tick",
     "scanning.schedules.service.tick",
-    "scanning.exposure.aggregate.due",
-    "inventory.dashboard.trend.tick",
-    "console.db.cached_counts.tick",
+    "scanning.exposure.aggregate.tick",
+    "inventory.dashboard.trend.write_snapshots",
+    "console.db.cached_counts.refresh_stale",
 ]
 
 # --- lists -------------------------------------------------------------------------------------------------------
@@ -272,8 +276,8 @@ LISTINGS: dict[str, dict[str, str]] = {
     "packages": {"declared": "scanning.findings.tables.PACKAGES", "page": ""},
     "reach": {"declared": "scanning.exposure.tables.VULNERABILITIES", "page": "scanning:vulnerability-list"},
     "reach-packages": {"declared": "scanning.exposure.tables.PACKAGES", "page": "scanning:package-list"},
-    "affected": {"declared": "scanning.exposure.tables.AFFECTED", "page": ""},
-    "holders": {"declared": "scanning.exposure.tables.HOLDERS", "page": ""},
+    "affected": {"declared": "scanning.exposure.tables.AFFECTED_IMAGES", "page": ""},
+    "holders": {"declared": "scanning.exposure.tables.IMAGES_WITH_PACKAGE", "page": ""},
     "audit": {"declared": "console.pages.audit_table.AUDIT", "page": "console:audit-list"},
     "exports": {"declared": "console.exports.tables.EXPORTS", "page": "console:export-list"},
 }
@@ -332,12 +336,12 @@ OIDC_GROUPS: dict[str, list[str]] = {
 }
 # Whoever comes by single sign-on and is no administrator sees the registries of the own teams alone.
 OIDC_LIMITED: bool = env.bool("TALLYMAN_OIDC_LIMITED", False)
-SOCIALACCOUNT_ADAPTER = "console.accounts.sso.Adapter"
+SOCIALACCOUNT_ADAPTER = "console.accounts.sso.OidcAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "console.accounts.sso.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
-MFA_ADAPTER = "console.accounts.mfa.Adapter"
+MFA_ADAPTER = "console.accounts.mfa.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
@@ -372,8 +376,8 @@ SECURITY: list[str] = [
 # Figures of pages that may take long: name → what counts them. Those that took so many seconds are kept for a while,
 # see console.db.cached_counts.
 KEPT: dict[str, str] = {
-    "overview": "inventory.dashboard.figures.count",
-    "coverage": "scanning.alerts.count",
+    "overview": "inventory.dashboard.figures.count_overview",
+    "coverage": "scanning.alerts.count_incomplete_images",
     "recommended": "scanning.runs.recommended.count",
     "cost-all": "scanning.runs.estimate.count_all",
     "cost-recommended": "scanning.runs.estimate.count_recommended",
@@ -384,8 +388,8 @@ KEPT_FROM_SECONDS = 0.02
 SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search_indexes.INDEXES"]
 
 # Functions that tell what stands out about the images, for the strip below the
-# figures: see inventory.dashboard.figures.signals.
-SIGNALS: list[str] = ["scanning.alerts.news", "scanning.alerts.coverage"]
+# figures: see inventory.dashboard.figures.alerts.
+SIGNALS: list[str] = ["scanning.alerts.rematch_alerts", "scanning.alerts.coverage_alerts"]
 # What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
 COVERAGE = "scanning.findings.coverage"
 
@@ -455,7 +459,7 @@ NO_PROXY: list[str] = env.list("TALLYMAN_NO_PROXY", [])
 # A file of certificates (PEM) of authorities of one's own, trusted beside the public ones by all connections.
 CA_BUNDLE: str = env.str("TALLYMAN_CA_BUNDLE", "")
 # What stands in for requests.Session wherever the console asks a server that is no registry.
-OUTBOUND = "registries.outbound.Session"
+OUTBOUND = "registries.outbound.OutboundSession"
 
 # --- scanning ----------------------------------------------------------------------------------------------------
 # An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.
@@ -494,11 +498,11 @@ LOGGING = {
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-from console.jobs.configuration import Times, clusters, processes  # noqa: E402
+from console.jobs.configuration import JobTimes, q_cluster_settings, worker_count  # noqa: E402
 
-JOB_TIMES = Times()
-Q_CLUSTER = clusters(
+JOB_TIMES = JobTimes()
+Q_CLUSTER = q_cluster_settings(
     redis_url=REDIS_URL,
-    quick_workers=processes(JOB_KINDS, "quick"),
-    scan_workers=processes(JOB_KINDS, "scan"),
+    quick_workers=worker_count(JOB_KINDS, "quick"),
+    scan_workers=worker_count(JOB_KINDS, "scan"),
 )

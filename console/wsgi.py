@@ -9,6 +9,6 @@ from console.server import preload
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-statement_timeout.bound()
+statement_timeout.enable()
 application = get_wsgi_application()
-preload.warm_up()
+preload.load_views_and_templates()

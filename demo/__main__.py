@@ -18,13 +18,19 @@ from typing import TextIO
 
 import django
 
-from console.server.process_manager import ProgramEndedError, Stopped, die_with_parent, on_stop_signals, stop
+from console.server.process_manager import (
+    ProgramEndedError,
+    StopRequested,
+    die_with_parent,
+    on_stop_signals,
+    raise_stop_requested,
+)
 from demo.images import sample_registry
 from demo.registry_server import RegistryServer
 
-PORT, REGISTRY_PORT = 8000, 5055  # where they are free
+PAGE_PORT, REGISTRY_PORT = 8000, 5055  # where they are free
 REGISTRY_USER = "tallyman"
-KEPT = {  # of the settings around it the demo takes over these; above all not where the real console keeps its data
+KEPT_SETTINGS = {  # of the settings around it the demo takes over these, and not where the real console keeps its data
     "TALLYMAN_LOG_LEVEL",
     "TALLYMAN_PROXY",
     "TALLYMAN_SCAN_WORKERS",
@@ -45,10 +51,10 @@ def main() -> int:
         die_with_parent()
     folder: Path = options.data.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with on_stop_signals(stop):
+    with on_stop_signals(raise_stop_requested):
         try:
             password = secrets.token_urlsafe(18)
-            with _alone_in(folder), _listen(options.port) as page:
+            with _lock_folder(folder), _listen(options.port) as page:
                 server = _sample_registry({REGISTRY_USER: password})
                 wanted = environment(os.environ, folder=folder, port=page.getsockname()[1], registry=server.host)
                 os.environ.clear()
@@ -57,25 +63,25 @@ def main() -> int:
                 from demo.run import run  # needs the settings
 
                 run(
-                    say=say,
+                    say=print_line,
                     folder=folder,
                     page=page,
                     server=server,
                     credentials=(REGISTRY_USER, password),
                     database_choice=options.database,
                 )
-        except Stopped:
-            say("Stopped.")
+        except StopRequested:
+            print_line("Stopped.")
         except DemoError as error:
-            say(str(error), to=sys.stderr)
+            print_line(str(error), to=sys.stderr)
             return 1
         except ProgramEndedError as error:
-            say(f"{error} Its messages are in {folder / 'demo.log'}.", to=sys.stderr)
+            print_line(f"{error} Its messages are in {folder / 'demo.log'}.", to=sys.stderr)
             return 1
     return 0
 
 
-def say(line: str, *, to: TextIO = sys.stdout) -> None:
+def print_line(line: str, *, to: TextIO = sys.stdout) -> None:
     with suppress(OSError):  # the terminal may be gone, and the end goes on
         to.write(f"{line}\n")
         to.flush()
@@ -84,7 +90,7 @@ def say(line: str, *, to: TextIO = sys.stdout) -> None:
 def environment(around: Mapping[str, str], *, folder: Path, port: int, registry: str) -> dict[str, str]:
     """Return ``around`` without its settings of the console, and with those of the demo: a registry on loopback."""
     foreign = ("TALLYMAN_", "DATABASE_URL", "REDIS_URL")
-    kept = {name: value for name, value in around.items() if name in KEPT or not name.startswith(foreign)}
+    kept = {name: value for name, value in around.items() if name in KEPT_SETTINGS or not name.startswith(foreign)}
     return kept | {
         "TALLYMAN_DATA": str(folder),
         "TALLYMAN_STATIC": str(folder / "static"),
@@ -99,7 +105,7 @@ def environment(around: Mapping[str, str], *, folder: Path, port: int, registry:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Shows the console with sample images.")
     parser.add_argument(
-        "--port", type=int, help=f"port of the page; by default {PORT}, or a free one where that is taken"
+        "--port", type=int, help=f"port of the page; by default {PAGE_PORT}, or a free one where that is taken"
     )
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of the demo (data/demo)")
     parser.add_argument(
@@ -113,7 +119,7 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of the data folder. Raises DemoError where another demo has it."""
     with (folder / "lock").open("a+") as lock:
         try:
@@ -135,7 +141,7 @@ def _listen(wanted: int | None) -> socket.socket:
     Raises DemoError where ``wanted`` cannot be had.
     """
     try:
-        return socket.create_server(("127.0.0.1", wanted or PORT), backlog=128)
+        return socket.create_server(("127.0.0.1", wanted or PAGE_PORT), backlog=128)
     except OSError as error:
         if wanted:
             raise DemoError(f"Port {wanted} cannot be used: {error.strerror}. Choose another one.") from error

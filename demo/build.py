@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import zstandard
 
-BUILT = 1_718_900_000  # 2024-06-20T16:13:20Z: the one time that all files and images carry
+BUILT_AT_SECONDS = 1_718_900_000  # 2024-06-20T16:13:20Z: the one time that all files and images carry
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -39,7 +39,7 @@ def digest_of(data: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class File:
+class ImageFile:
     """A file of a layer. ``path`` has no leading slash; a ``link`` makes it a symbolic link."""
 
     path: str
@@ -48,22 +48,22 @@ class File:
     link: str = ""
 
 
-def text(path: str, content: str, mode: int = 0o644) -> File:
-    return File(path, content.encode(), mode)
+def text(path: str, content: str, mode: int = 0o644) -> ImageFile:
+    return ImageFile(path, content.encode(), mode)
 
 
-def removed(path: str) -> File:
+def removed(path: str) -> ImageFile:
     """Return the whiteout that takes ``path`` of a lower layer away."""
     folder, _, name = path.rpartition("/")
-    return File(f"{folder}/.wh.{name}" if folder else f".wh.{name}")
+    return ImageFile(f"{folder}/.wh.{name}" if folder else f".wh.{name}")
 
 
 @dataclass(frozen=True)
-class Step:
+class ImageStep:
     """One step of a build. Without files it makes no layer, as ENV or CMD."""
 
     created_by: str
-    files: tuple[File, ...] = ()
+    files: tuple[ImageFile, ...] = ()
     comment: str = "buildkit.dockerfile.v0"
 
     @cached_property
@@ -92,7 +92,7 @@ class Step:
 
 def _entry(path: str, type_: bytes, mode: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(path)
-    entry.type, entry.mode, entry.mtime = type_, mode, BUILT
+    entry.type, entry.mode, entry.mtime = type_, mode, BUILT_AT_SECONDS
     entry.uname = entry.gname = "root"
     return entry
 
@@ -120,7 +120,7 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltManifest:
     """Something a registry can hold: a manifest, the manifests below it (of an index), and all their blobs."""
 
     manifest: Blob
@@ -134,10 +134,14 @@ def as_json(media_type: str, content: object, **where: dict[str, str]) -> Blob:
 
 
 def config(
-    steps: Sequence[Step], *, architecture: str = "amd64", variant: str = "", settings: dict[str, Any] | None = None
+    steps: Sequence[ImageStep],
+    *,
+    architecture: str = "amd64",
+    variant: str = "",
+    settings: dict[str, Any] | None = None,
 ) -> bytes:
     """Return the image config of ``steps``; its digest is the image ID. ``settings`` are Env, Cmd and so on."""
-    created = _time(BUILT)
+    created = _time(BUILT_AT_SECONDS)
     content: dict[str, Any] = {
         "architecture": architecture,
         "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], **(settings or {})},
@@ -156,7 +160,7 @@ def config(
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-def image(config_bytes: bytes, steps: Iterable[Step], format_: Format = "oci", **platform: str) -> Built:
+def image(config_bytes: bytes, steps: Iterable[ImageStep], format_: Format = "oci", **platform: str) -> BuiltManifest:
     """Pack an image: the layers of ``steps`` compressed as ``format_`` says, under a manifest of that format."""
     docker = format_ == "docker"
     config_blob = Blob(DOCKER_CONFIG if docker else OCI_CONFIG, config_bytes)
@@ -168,21 +172,21 @@ def image(config_bytes: bytes, steps: Iterable[Step], format_: Format = "oci", *
         "config": config_blob.descriptor(),
         "layers": [layer.descriptor() for layer in layers],
     }
-    return Built(as_json(media_type, manifest, platform=platform), (config_blob, *layers))
+    return BuiltManifest(as_json(media_type, manifest, platform=platform), (config_blob, *layers))
 
 
-def index(images: Sequence[Built]) -> Built:
+def index(images: Sequence[BuiltManifest]) -> BuiltManifest:
     """Put images into one index, each followed by the attestation that buildx adds to it."""
     parts = [part for built in images for part in (built, _attestation(built.manifest))]
     content = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [part.manifest.descriptor() for part in parts]}
-    return Built(
+    return BuiltManifest(
         as_json(OCI_INDEX, content),
         tuple(blob for part in parts for blob in part.blobs),
         tuple(part.manifest for part in parts),
     )
 
 
-def _attestation(subject: Blob) -> Built:
+def _attestation(subject: Blob) -> BuiltManifest:
     statement = as_json(
         "application/vnd.in-toto+json",
         {
@@ -216,10 +220,10 @@ def _attestation(subject: Blob) -> Built:
             "vnd.docker.reference.digest": subject.digest,
         },
     )
-    return Built(manifest, (config_blob, statement))
+    return BuiltManifest(manifest, (config_blob, statement))
 
 
-def artifact(config_blob: Blob, layers: Sequence[Blob], **annotations: str) -> Built:
+def artifact(config_blob: Blob, layers: Sequence[Blob], **annotations: str) -> BuiltManifest:
     """Pack what is no image but lies in registries beside images: a chart, a signature."""
     content: dict[str, Any] = {
         "schemaVersion": 2,
@@ -229,7 +233,7 @@ def artifact(config_blob: Blob, layers: Sequence[Blob], **annotations: str) -> B
     }
     if annotations:
         content["annotations"] = annotations
-    return Built(as_json(OCI_MANIFEST, content), (config_blob, *layers))
+    return BuiltManifest(as_json(OCI_MANIFEST, content), (config_blob, *layers))
 
 
 def _compress(tar: bytes, format_: Format) -> bytes:

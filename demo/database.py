@@ -10,8 +10,8 @@ from demo.advisories import ADVISORIES, SOURCES, Advisory, Affected
 from scanning.engines.trivy import bbolt_writer
 
 BUILT_AT = datetime(2026, 11, 1, tzinfo=UTC)  # when the facts were last looked through
-SEVERITIES = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
-STATUSES = (
+SEVERITY_NAMES = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+STATUS_NAMES = (
     "unknown",
     "not_affected",
     "affected",
@@ -23,7 +23,7 @@ STATUSES = (
 )
 
 
-def build_demo_database(folder: Path, advisories: tuple[Advisory, ...] = ADVISORIES) -> Path:
+def build_demo_vulndb(folder: Path, advisories: tuple[Advisory, ...] = ADVISORIES) -> Path:
     """Write ``trivy.db`` and ``metadata.json`` into ``folder``, which is made, and return it.
 
     The metadata say ``"Demo": true``, so that the page can tell it from the public database.
@@ -50,7 +50,7 @@ def build_demo_database(folder: Path, advisories: tuple[Advisory, ...] = ADVISOR
 
 def severity_of(score: float) -> str:
     """Return the rating of a CVSS 3.1 base score (specification, section 5)."""
-    return SEVERITIES[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
+    return SEVERITY_NAMES[sum(score >= least for least in (0.1, 4.0, 7.0, 9.0))]
 
 
 def _source(platform: str) -> dict[str, str]:
@@ -62,9 +62,9 @@ def _affected(affected: Affected) -> dict[str, object]:
         return {"VulnerableVersions": affected.vulnerable, "PatchedVersions": affected.fixed}
     facts: dict[str, object] = {"FixedVersion": affected.fixed[0]} if affected.fixed else {}
     if affected.status:
-        facts["Status"] = STATUSES.index(affected.status)
+        facts["Status"] = STATUS_NAMES.index(affected.status)
     if affected.severity:
-        facts["Severity"] = SEVERITIES.index(affected.severity)
+        facts["Severity"] = SEVERITY_NAMES.index(affected.severity)
     return facts
 
 
@@ -74,7 +74,7 @@ def _vulnerability(advisory: Advisory) -> dict[str, object]:
         "Title": advisory.title,
         "Description": advisory.description,
         "Severity": severity,
-        "VendorSeverity": {"nvd": SEVERITIES.index(severity)},
+        "VendorSeverity": {"nvd": SEVERITY_NAMES.index(severity)},
         "CVSS": {"nvd": {"V3Vector": f"CVSS:3.1/{advisory.vector}", "V3Score": advisory.score}},
         "CweIDs": advisory.cwes,
         "References": (*advisory.references, f"https://nvd.nist.gov/vuln/detail/{advisory.id}"),

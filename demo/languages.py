@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from demo.build import File, text
+from demo.build import ImageFile, text
 
 
-def python_packages(versions: Mapping[str, str], *, site: str) -> tuple[File, ...]:
+def python_packages(versions: Mapping[str, str], *, site: str) -> tuple[ImageFile, ...]:
     """Return the installed packages of ``versions`` (name → version) below the folder ``site``."""
     files = []
     for name, version in versions.items():
@@ -28,7 +28,7 @@ def python_packages(versions: Mapping[str, str], *, site: str) -> tuple[File, ..
     return tuple(files)
 
 
-def npm_packages(versions: Mapping[str, str], *, folder: str, name: str) -> tuple[File, ...]:
+def npm_packages(versions: Mapping[str, str], *, folder: str, name: str) -> tuple[ImageFile, ...]:
     """Return the application ``name`` in ``folder`` with the packages of ``versions`` (name → version) installed."""
     files = [
         text(

@@ -17,7 +17,7 @@ Method = Literal["none", "basic", "bearer"]
 
 
 @dataclass
-class SignIn:
+class RegistryAuth:
     """The rules of sign-in. ``users`` maps names to passwords; tokens live ``token_seconds``."""
 
     method: Method = "none"

@@ -23,20 +23,20 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from demo.registry_auth import Method, SignIn
-from demo.registry_store import CHUNK, Store, StoredBlob
+from demo.registry_auth import Method, RegistryAuth
+from demo.registry_store import CHUNK_BYTES, RegistryStore, StoredBlob
 
 log = logging.getLogger(__name__)
 
-MAX_PAGE = 1000  # as docker-registry's catalog.maxentries
-DEFAULT_PAGE = 100
+MAX_PAGE_ITEMS = 1000  # as docker-registry's catalog.maxentries
+DEFAULT_PAGE_ITEMS = 100
 IDLE_SECONDS = 30
-BODY_LIMIT = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 JSON_TYPE = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True)
-class Request:
+class ServerRequest:
     """One request, as the routes see it. ``path`` is decoded and without the server's prefix."""
 
     method: str
@@ -51,7 +51,7 @@ class Request:
 
 
 @dataclass
-class Answer:
+class ServerResponse:
     """One answer. The body is bytes, or ``length`` bytes of a blob from ``start``."""
 
     status: int
@@ -74,7 +74,7 @@ class Answer:
         with self.blob.open() as source:
             source.seek(self.start)
             left = self.length
-            while left > 0 and (chunk := source.read(min(CHUNK, left))):
+            while left > 0 and (chunk := source.read(min(CHUNK_BYTES, left))):
                 left -= len(chunk)
                 yield chunk
 
@@ -99,8 +99,8 @@ class RegistryServer:
         prefix: str = "",
         max_connections: int = 64,
     ) -> None:
-        self.store = Store(folder)
-        self.sign_in = SignIn(method, users or {}, token_seconds)
+        self.store = RegistryStore(folder)
+        self.sign_in = RegistryAuth(method, users or {}, token_seconds)
         self.prefix = prefix.rstrip("/")
         self.stopping = threading.Event()
         self._scheme = "https" if tls else "http"
@@ -120,11 +120,11 @@ class RegistryServer:
         return f"{self._scheme}://{self.host}{self.prefix}"
 
     def put_blob(self, data: bytes | Path) -> str:
-        """Keep a blob; see :meth:`Store.put_blob`."""
+        """Keep a blob; see :meth:`RegistryStore.put_blob`."""
         return self.store.put_blob(data)
 
     def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
-        """Keep a manifest; see :meth:`Store.put_manifest`."""
+        """Keep a manifest; see :meth:`RegistryStore.put_manifest`."""
         return self.store.put_manifest(repository, reference, content, media_type)
 
     def start(self) -> None:
@@ -152,21 +152,21 @@ class RegistryServer:
         self.stop()
 
     # --- routes ---------------------------------------------------------------------------------------------------
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         """What is said to ``request``."""
         if request.method not in {"GET", "HEAD"}:
-            return error(405, "UNSUPPORTED", "this registry is only read")
+            return error_response(405, "UNSUPPORTED", "this registry is only read")
         if request.path == "/token" and self.sign_in.method == "bearer":
             return self._token(request)
         if not request.path.startswith("/v2/"):
-            return error(404, "NOT_FOUND", "no such page")
+            return error_response(404, "NOT_FOUND", "no such page")
         for pattern, scope, route in _ROUTES:
             if found := pattern.fullmatch(request.path):
                 refused = self._refuse(request, scope.format(**found.groupdict()))
                 return refused or route(self, request, **found.groupdict())
-        return error(404, "UNSUPPORTED", "no such operation")
+        return error_response(404, "UNSUPPORTED", "no such operation")
 
-    def send(self, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def send(self, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse) -> None:
         """Write ``answer`` to the connection."""
         handler.send_response(answer.status)
         for name, value in {"Content-Length": str(answer.size), **answer.headers}.items():
@@ -176,7 +176,7 @@ class RegistryServer:
             for chunk in answer.chunks():
                 handler.wfile.write(chunk)
 
-    def _refuse(self, request: Request, scope: str) -> Answer | None:
+    def _refuse(self, request: ServerRequest, scope: str) -> ServerResponse | None:
         authorization = request.headers.get("Authorization", "")
         if self.sign_in.method == "basic" and self.sign_in.check_basic(authorization) is None:
             challenge = 'Basic realm="Registry"'
@@ -189,58 +189,58 @@ class RegistryServer:
             challenge += f',error="{problem}"' if problem else ""
         else:
             return None
-        refusal = error(401, "UNAUTHORIZED", "authentication required")
+        refusal = error_response(401, "UNAUTHORIZED", "authentication required")
         refusal.headers["WWW-Authenticate"] = challenge
         return refusal
 
-    def _token(self, request: Request) -> Answer:
+    def _token(self, request: ServerRequest) -> ServerResponse:
         user = self.sign_in.check_basic(request.headers.get("Authorization", ""))
         if user is None:
-            return error(401, "UNAUTHORIZED", "wrong user name or password")
+            return error_response(401, "UNAUTHORIZED", "wrong user name or password")
         token = self.sign_in.issue(user, [value for key, value in request.query if key == "scope"])
-        return page({"token": token, "access_token": token, "expires_in": self.sign_in.token_seconds})
+        return json_response({"token": token, "access_token": token, "expires_in": self.sign_in.token_seconds})
 
-    def _root(self, request: Request) -> Answer:
-        return page({})
+    def _root(self, request: ServerRequest) -> ServerResponse:
+        return json_response({})
 
-    def _catalog(self, request: Request) -> Answer:
+    def _catalog(self, request: ServerRequest) -> ServerResponse:
         return _paged(request, self.store.repositories(), lambda names: {"repositories": names}, self.prefix)
 
-    def _tags(self, request: Request, name: str) -> Answer:
+    def _tags(self, request: ServerRequest, name: str) -> ServerResponse:
         tags = self.store.tags(name)
         if tags is None:
-            return error(404, "NAME_UNKNOWN", "repository name not known to registry")
+            return error_response(404, "NAME_UNKNOWN", "repository name not known to registry")
         return _paged(request, tags, lambda names: {"name": name, "tags": names}, self.prefix)
 
-    def _manifest(self, request: Request, name: str, reference: str) -> Answer:
+    def _manifest(self, request: ServerRequest, name: str, reference: str) -> ServerResponse:
         manifest = self.store.manifest(name, reference)
         accept = ",".join(request.headers.get_all("Accept", ["*/*"]))  # one line or, as skopeo does, many
         accepted = [part.split(";")[0].strip() for part in accept.split(",")]
         if manifest is None or not {manifest.media_type, "*/*"} & set(accepted):
-            return error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+            return error_response(404, "MANIFEST_UNKNOWN", "manifest unknown")
         headers = {"Docker-Content-Digest": manifest.digest, "ETag": f'"{manifest.digest}"'}
         if headers["ETag"] in request.headers.get("If-None-Match", ""):
-            return Answer(304, headers)
-        return Answer(200, {"Content-Type": manifest.media_type, **headers}, manifest.content)
+            return ServerResponse(304, headers)
+        return ServerResponse(200, {"Content-Type": manifest.media_type, **headers}, manifest.content)
 
-    def _blob(self, request: Request, name: str, digest: str) -> Answer:
+    def _blob(self, request: ServerRequest, name: str, digest: str) -> ServerResponse:
         blob = self.store.blob(name, digest)
         if blob is None:
-            return error(404, "BLOB_UNKNOWN", "blob unknown to registry")
-        answer = Answer(200, {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}, blob=blob)
+            return error_response(404, "BLOB_UNKNOWN", "blob unknown to registry")
+        answer = ServerResponse(200, {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}, blob=blob)
         answer.headers |= {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         answer.length = blob.size
         if found := re.fullmatch(r"bytes=(\d{1,18})-(\d{0,18})", request.headers.get("Range", "")):
             first, last = int(found[1]), min(int(found[2] or blob.size), blob.size - 1)
             if first > last:
-                return Answer(416, {"Content-Range": f"bytes */{blob.size}"})
+                return ServerResponse(416, {"Content-Range": f"bytes */{blob.size}"})
             answer.status, answer.start, answer.length = 206, first, last - first + 1
             answer.headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
         return answer
 
 
 # path, scope that a token needs, method of the server
-_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., Answer]], ...] = (
+_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., ServerResponse]], ...] = (
     (re.compile(r"/v2/"), "", RegistryServer._root),
     (re.compile(r"/v2/_catalog"), "registry:catalog:*", RegistryServer._catalog),
     (re.compile(r"/v2/(?P<name>.+)/tags/list"), "repository:{name}:pull", RegistryServer._tags),
@@ -253,26 +253,26 @@ _ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., Answer]], ...] = (
 )
 
 
-def page(content: Any, status: int = 200) -> Answer:
+def json_response(content: Any, status: int = 200) -> ServerResponse:
     """A JSON answer."""
-    return Answer(status, {"Content-Type": JSON_TYPE}, json.dumps(content).encode())
+    return ServerResponse(status, {"Content-Type": JSON_TYPE}, json.dumps(content).encode())
 
 
-def error(status: int, code: str, message: str) -> Answer:
+def error_response(status: int, code: str, message: str) -> ServerResponse:
     """An error in the form of the distribution API."""
-    return page({"errors": [{"code": code, "message": message, "detail": None}]}, status)
+    return json_response({"errors": [{"code": code, "message": message, "detail": None}]}, status)
 
 
-def _paged(request: Request, names: list[str], body: Callable[[list[str]], Any], prefix: str) -> Answer:
+def _paged(request: ServerRequest, names: list[str], body: Callable[[list[str]], Any], prefix: str) -> ServerResponse:
     """The page of ``names`` that ``n`` and ``last`` ask for, with a relative Link to the next one."""
     wanted = request.first("n")
     if wanted is not None and not (
-        wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and int(wanted) <= MAX_PAGE
+        wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and int(wanted) <= MAX_PAGE_ITEMS
     ):
-        return error(400, "PAGINATION_NUMBER_INVALID", f"n must be a number up to {MAX_PAGE}")
-    count, last = int(wanted or DEFAULT_PAGE), request.first("last") or ""
+        return error_response(400, "PAGINATION_NUMBER_INVALID", f"n must be a number up to {MAX_PAGE_ITEMS}")
+    count, last = int(wanted or DEFAULT_PAGE_ITEMS), request.first("last") or ""
     left = [name for name in names if name > last]
-    answer = page(body(left[:count]))
+    answer = json_response(body(left[:count]))
     if 0 < count < len(left):
         following = urlencode({"last": left[count - 1], "n": count})
         answer.headers["Link"] = f'<{prefix}{quote(request.path)}?{following}>; rel="next"'
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         prefix = self.server.registry.prefix
-        request = Request(
+        request = ServerRequest(
             self.command,
             unquote(parts.path).removeprefix(prefix) if parts.path.startswith(f"{prefix}/") else "",
             tuple(parse_qsl(parts.query, max_num_fields=20)),
@@ -302,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         """The body of a small POST. Any other that nobody asked for is not read."""
         length = self.headers.get("Content-Length", "0")
-        if self.command == "POST" and length.isdecimal() and int(length[:9]) <= BODY_LIMIT:
+        if self.command == "POST" and length.isdecimal() and int(length[:9]) <= MAX_BODY_BYTES:
             return self.rfile.read(int(length[:9]))
         if length != "0" or self.headers.get("Transfer-Encoding"):
             self.close_connection = True

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-CHUNK = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Repository:
     blobs: set[str] = field(default_factory=set)
 
 
-class Store:
+class RegistryStore:
     """Content by digest. With a ``folder``, blobs lie there as files; else in memory, or where a given path points.
 
     May be used by many threads.
@@ -127,7 +127,7 @@ class Store:
                     out.write(data)
                 else:
                     with data.open("rb") as source:
-                        shutil.copyfileobj(source, out, CHUNK)
+                        shutil.copyfileobj(source, out, CHUNK_BYTES)
             Path(name).replace(target)
         return target
 

@@ -17,34 +17,34 @@ from django.core.management import call_command
 
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
-from console.server.process_manager import ProgramEndedError, Supervisor
-from console.server.programs import FOLDER, programs
+from console.server.process_manager import ProcessManager, ProgramEndedError
+from console.server.programs import BASE_FOLDER, programs
 from demo.registry_server import RegistryServer
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning.runs.launch import launch
 from scanning.vulndb import install as vulndb_install
 
-REGISTRY, ADMINISTRATOR = "Sample registry", "admin"
-GRACE = 8.0  # seconds; a scan that is cut short is taken up again at the next start
-DOWNLOAD_SECONDS = 60.0
-PAGE_SECONDS = 60.0
+REGISTRY_NAME, ADMINISTRATOR_NAME = "Sample registry", "admin"
+STOP_GRACE_SECONDS = 8.0  # seconds; a scan that is cut short is taken up again at the next start
+DOWNLOAD_TIMEOUT_SECONDS = 60.0
+PAGE_TIMEOUT_SECONDS = 60.0
 TICK_SECONDS = 0.5
 
-DatabaseChoice = Literal["auto", "small"]
-Say = Callable[[str], None]
+VulndbChoice = Literal["auto", "small"]
+PrintLine = Callable[[str], None]
 
 
 def run(
     *,
-    say: Say,
+    say: PrintLine,
     folder: Path,
     page: socket,
     server: RegistryServer,
     credentials: tuple[str, str],
-    database_choice: DatabaseChoice,
+    database_choice: VulndbChoice,
 ) -> None:
     """Show the console on the listening socket ``page``, with the sample images that ``server`` holds.
 
@@ -58,7 +58,7 @@ def run(
     supervised = programs(listener=page, web_workers=2)
     with ExitStack() as stack:
         supervisor = stack.enter_context(
-            Supervisor(supervised, folder=FOLDER, grace=GRACE, say=say, log=folder / "demo.log")
+            ProcessManager(supervised, folder=BASE_FOLDER, grace=STOP_GRACE_SECONDS, say=say, log=folder / "demo.log")
         )
         stack.enter_context(server)
         _wait_for_page(supervisor)
@@ -74,23 +74,23 @@ def run(
 def _administrator() -> str:
     """Return the lines ``User: …`` and ``Password: …`` of the administrator, whose password is new at each start."""
     lines = StringIO()
-    known = User.objects.filter(username=ADMINISTRATOR).exists()
-    call_command("create_administrator", ADMINISTRATOR, new_password=known, stdout=lines)
+    known = User.objects.filter(username=ADMINISTRATOR_NAME).exists()
+    call_command("create_administrator", ADMINISTRATOR_NAME, new_password=known, stdout=lines)
     return lines.getvalue().strip()
 
 
 def _register(address: str, user: str, password: str) -> Registry:
     """Return the row of the sample registry, which may have another port and password than last time."""
-    registry = Registry.objects.present().filter(name=REGISTRY).first() or Registry(name=REGISTRY)
+    registry = Registry.objects.present().filter(name=REGISTRY_NAME).first() or Registry(name=REGISTRY_NAME)
     registry.address, registry.username = address, user
     registry.set_password(password)
     registry.save()
     return registry
 
 
-def _wait_for_page(supervisor: Supervisor) -> None:
+def _wait_for_page(supervisor: ProcessManager) -> None:
     """Return when the sign-in page answers. Raises ProgramEndedError where it does not do so in time."""
-    ends = time.monotonic() + PAGE_SECONDS
+    ends = time.monotonic() + PAGE_TIMEOUT_SECONDS
     said = ""
     while time.monotonic() < ends:
         supervisor.check()
@@ -109,28 +109,30 @@ def _wait_for_page(supervisor: Supervisor) -> None:
 class _Demo:
     """What happens once the page can be opened. Everything here looks after the programs while it waits."""
 
-    def __init__(self, supervisor: Supervisor, say: Say) -> None:
+    def __init__(self, supervisor: ProcessManager, say: PrintLine) -> None:
         self._supervisor, self._say = supervisor, say
 
-    def provide_database(self, choice: DatabaseChoice) -> None:
+    def provide_database(self, choice: VulndbChoice) -> None:
         """Have a vulnerability database: the one that is there, the public one, or the small one of the project."""
-        if vulndb_install.current() is not None:
+        if vulndb_install.current_facts() is not None:
             return
         why = "as asked for."
         if choice == "auto":
-            self._say(f"Downloading the public vulnerability database (at most {DOWNLOAD_SECONDS:.0f} seconds) ...")
+            self._say(
+                f"Downloading the public vulnerability database (at most {DOWNLOAD_TIMEOUT_SECONDS:.0f} seconds) ..."
+            )
             try:
                 vulndb_install.download(check=self._download_check())
-            except (vulndb_install.DatabaseError, TimeoutError) as error:
+            except (vulndb_install.VulndbError, TimeoutError) as error:
                 why = str(error)
             else:
                 return
-        install_demo_database()
+        install_demo_vulndb()
         self._say(f"Scanning with the small vulnerability database of the project: {why}")
         self._say("It knows some fifty vulnerabilities and is good for a demonstration only. The page says so too.")
 
     def _download_check(self) -> Callable[[], None]:
-        ends = time.monotonic() + DOWNLOAD_SECONDS
+        ends = time.monotonic() + DOWNLOAD_TIMEOUT_SECONDS
 
         def check() -> None:
             self._supervisor.check()

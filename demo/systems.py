@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from demo.build import File, Step, text
+from demo.build import ImageFile, ImageStep, text
 
 # Binary package, version, and the source package with its version where they differ, as Debian 12.0 shipped them.
 DEBIAN_PACKAGES = """
@@ -76,9 +76,9 @@ zlib 1.2.13-r1
 _ALPINE_LICENSES = {"busybox": "GPL-2.0-only", "openssl": "Apache-2.0", "musl": "MIT", "zlib": "Zlib", "curl": "curl"}
 
 
-def program(path: str, size: int, mode: int = 0o755) -> File:
+def program(path: str, size: int, mode: int = 0o755) -> ImageFile:
     """Return a file of ``size`` bytes that no two paths share, in place of a real program."""
-    return File(path, hashlib.shake_256(path.encode()).digest(size), mode)
+    return ImageFile(path, hashlib.shake_256(path.encode()).digest(size), mode)
 
 
 def _rows(table: str) -> list[tuple[str, str, str, str]]:
@@ -91,7 +91,7 @@ def _rows(table: str) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def debian_packages(added: str, *, before: str = DEBIAN_PACKAGES) -> tuple[File, ...]:
+def debian_packages(added: str, *, before: str = DEBIAN_PACKAGES) -> tuple[ImageFile, ...]:
     """Return what installing the packages of the table ``added`` on top of those of ``before`` leaves behind."""
     rows = sorted(_rows(before) + _rows(added))
     status = "\n".join(_debian_entry(*row) for row in rows)
@@ -125,7 +125,7 @@ def _debian_entry(name: str, version: str, source: str, source_version: str) -> 
     return "\n".join([*lines, f"Version: {version}", f"Description: {name} of the sample images", ""])
 
 
-def debian() -> tuple[Step, ...]:
+def debian() -> tuple[ImageStep, ...]:
     """Return the two steps of an official Debian 12 image, as docker wrote them then."""
     files = (
         text(
@@ -133,7 +133,7 @@ def debian() -> tuple[Step, ...]:
             'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\n'
             'VERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\nHOME_URL="https://www.debian.org/"\n',
         ),
-        File("etc/os-release", link="../usr/lib/os-release"),
+        ImageFile("etc/os-release", link="../usr/lib/os-release"),
         text("etc/debian_version", "12.0\n"),
         text("etc/hostname", "debian\n"),
         text("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n"),
@@ -145,12 +145,14 @@ def debian() -> tuple[Step, ...]:
         *debian_packages(DEBIAN_PACKAGES, before=""),
     )
     return (
-        Step(f"/bin/sh -c #(nop) ADD file:{_context('debian')} in / ", files, comment=""),
-        Step('/bin/sh -c #(nop)  CMD ["bash"]', comment=""),
+        ImageStep(f"/bin/sh -c #(nop) ADD file:{_context('debian')} in / ", files, comment=""),
+        ImageStep('/bin/sh -c #(nop)  CMD ["bash"]', comment=""),
     )
 
 
-def alpine_packages(added: str, *, before: str = ALPINE_PACKAGES, architecture: str = "x86_64") -> tuple[File, ...]:
+def alpine_packages(
+    added: str, *, before: str = ALPINE_PACKAGES, architecture: str = "x86_64"
+) -> tuple[ImageFile, ...]:
     """Return the package database after the packages of the table ``added`` joined those of ``before``."""
     rows = _rows(before) + _rows(added)
     entries = []
@@ -173,7 +175,7 @@ def alpine_packages(added: str, *, before: str = ALPINE_PACKAGES, architecture: 
     return (text("lib/apk/db/installed", "\n".join([*entries, ""])),)
 
 
-def alpine(architecture: str = "x86_64") -> tuple[Step, ...]:
+def alpine(architecture: str = "x86_64") -> tuple[ImageStep, ...]:
     """Return the two steps of an official Alpine 3.18 image."""
     files = (
         text(
@@ -185,14 +187,14 @@ def alpine(architecture: str = "x86_64") -> tuple[Step, ...]:
         text("etc/apk/world", "alpine-baselayout\nalpine-keys\napk-tools\nbusybox\nlibc-utils\n"),
         text("etc/passwd", "root:x:0:0:root:/root:/bin/ash\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"),
         program("bin/busybox", 160_000),
-        File("bin/sh", link="/bin/busybox"),
+        ImageFile("bin/sh", link="/bin/busybox"),
         program(f"lib/ld-musl-{architecture}.so.1", 110_000),
         program("lib/libcrypto.so.3", 200_000),
         *alpine_packages(ALPINE_PACKAGES, before="", architecture=architecture),
     )
     return (
-        Step(f"/bin/sh -c #(nop) ADD file:{_context(architecture)} in / ", files, comment=""),
-        Step('/bin/sh -c #(nop)  CMD ["/bin/sh"]', comment=""),
+        ImageStep(f"/bin/sh -c #(nop) ADD file:{_context(architecture)} in / ", files, comment=""),
+        ImageStep('/bin/sh -c #(nop)  CMD ["/bin/sh"]', comment=""),
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from demo.database import build_demo_database
-from scanning.engines.trivy.database import DatabaseFacts
+from demo.database import build_demo_vulndb
+from scanning.engines.trivy.database import VulndbFacts
 from scanning.vulndb import install
 
 
-def install_demo_database() -> DatabaseFacts:
+def install_demo_vulndb() -> VulndbFacts:
     """Return the facts of the database in use, which is the small one where there was none. Raises DatabaseError."""
-    if facts := install.current():
+    if facts := install.current_facts():
         return facts
     with tempfile.TemporaryDirectory(prefix="tallyman-demo-") as folder:
-        return install.install(build_demo_database(Path(folder) / "db"))
+        return install.install(build_demo_vulndb(Path(folder) / "db"))

@@ -73,7 +73,7 @@ class ImageAdmin(ReadOnlyAdmin):
 
 @admin.register(Manifest)
 class ManifestAdmin(ReadOnlyAdmin):
-    list_display = ("digest", "registry", "kind", "media_type", "artifact_type", "size", "seen_at")
+    list_display = ("digest", "registry", "kind", "media_type", "artifact_type", "size", "last_seen_at")
     list_filter = ("kind", "registry")
     list_select_related = ("registry",)
     search_fields = ("digest__startswith",)

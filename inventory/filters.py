@@ -16,19 +16,19 @@ from inventory.models import Image, Tag
 from registries.models import Registry
 from registries.tables.filters import RegistryFilter
 
-MAX_IMAGES = 1000  # whose ID begins as searched for: there is about one in 16 million for six digits
-DIGEST = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a-f]{6,128})", re.IGNORECASE)
+MAX_MATCHING_IMAGES = 1000  # whose ID begins as searched for: there is about one in 16 million for six digits
+DIGEST_PATTERN = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a-f]{6,128})", re.IGNORECASE)
 
 # word in the address → states of an image, and the words on screen
-STATUSES = {
+STATES_BY_STATUS = {
     "not-scanned": (Image.ScanState.NOT_SCANNED,),
     "scanning": (Image.ScanState.QUEUED, Image.ScanState.RUNNING),
     "scanned": (Image.ScanState.SCANNED,),
     "failed": (Image.ScanState.FAILED,),
     "cancelled": (Image.ScanState.CANCELLED,),
 }
-STATUS_CHOICES = [(name, states[0].label) for name, states in STATUSES.items()]
-SECURITY = {
+STATUS_CHOICES = [(name, states[0].label) for name, states in STATES_BY_STATUS.items()]
+SECURITY_CONDITIONS = {
     name: Q(image__security=name) | (Q(image=None) if name == Image.Security.NOT_KNOWN else Q())
     for name in (
         Image.Security.AT_RISK.value,
@@ -37,14 +37,14 @@ SECURITY = {
         Image.Security.NOT_KNOWN.value,
     )
 }
-SECURITY_CHOICES = [(name, Image.Security(name).label) for name in SECURITY]
-SEVERITIES = {
+SECURITY_CHOICES = [(name, Image.Security(name).label) for name in SECURITY_CONDITIONS]
+SEVERITY_CONDITIONS = {
     severity.name.lower(): Q(**{f"image__{severity.name.lower()}__gt": 0}) | Q(image__highest=severity)
     for severity in sorted(Image.Severity, reverse=True)
     if severity is not Image.Severity.NONE
 }
-SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITIES]
-FIXABLE = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
+SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITY_CONDITIONS]
+FIXABLE_CONDITIONS = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
 
 
@@ -66,14 +66,14 @@ class ImageFilters(ListingFilterSet):
         choices=STATUS_CHOICES,
         conditions={
             name: Q(image__scan_state__in=states) | (Q(image=None) if name == "not-scanned" else Q())
-            for name, states in STATUSES.items()
+            for name, states in STATES_BY_STATUS.items()
         },
     )
-    security = AnyCondition(label=_("Security status"), choices=SECURITY_CHOICES, conditions=SECURITY)
+    security = AnyCondition(label=_("Security status"), choices=SECURITY_CHOICES, conditions=SECURITY_CONDITIONS)
     type = AnyOf(label=_("Repository type"), field_name="registry__type", choices=Registry.Type.choices)
     registry = RegistryFilter(field_name="registry")
-    severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITIES)
-    fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE)
+    severity = AnyCondition(label=_("Severity"), choices=SEVERITY_CHOICES, conditions=SEVERITY_CONDITIONS)
+    fixable = AnyCondition(label=_("Fixable"), choices=FIXABLE_CHOICES, conditions=FIXABLE_CONDITIONS)
     coverage = CoverageFilter(label=_("Coverage"))
 
     placeholder = _("Address, name, tag, digest or image ID")
@@ -87,11 +87,11 @@ class ImageFilters(ListingFilterSet):
     def matches(self, word: str) -> Q:
         """Return where ``word`` is in the address or the tag, is ``path:tag``, or begins a digest or an image ID."""
         found = Q(address__icontains=word) | Q(name__icontains=word)
-        if digest := DIGEST.fullmatch(word.rpartition("@")[2]):
+        if digest := DIGEST_PATTERN.fullmatch(word.rpartition("@")[2]):
             start = f"{(digest['algorithm'] or 'sha256').lower()}:{digest['digits'].lower()}"
             # Asked for first: with a condition over the join, or with a query in it, no index could be used.
             images = Image.objects.filter(image_id__startswith=start).order_by("pk").values_list("pk", flat=True)
-            by_digest = Q(digest__startswith=start) | Q(image__in=list(images[:MAX_IMAGES]))
+            by_digest = Q(digest__startswith=start) | Q(image__in=list(images[:MAX_MATCHING_IMAGES]))
             return by_digest if digest["algorithm"] else found | by_digest  # no address or tag reads "sha256:…"
         path, colon, tag = word.rpartition(":")
         return found | Q(address__iendswith=path, name__istartswith=tag) if colon and path else found

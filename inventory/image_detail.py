@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from console.listing import detail_panel
 from inventory.models import Image, Tag
 
-TAGS_SHOWN = 30
+MAX_SHOWN_TAGS = 30
 TAB_LABELS: dict[str, Promise] = {
     "vulnerabilities": _("Vulnerabilities"),
     "malware": _("Viruses and trojans"),
@@ -39,7 +39,7 @@ class Tab:
         return f"scanning:{self.name}"
 
 
-def tags() -> QuerySet[Tag]:
+def tags_with_detail() -> QuerySet[Tag]:
     """Return tags with all that the drawer shows of them."""
     return Tag.objects.select_related("image", "manifest", "repository", "registry")
 
@@ -47,15 +47,15 @@ def tags() -> QuerySet[Tag]:
 def context(tag: Tag, *, tab: str, query: QueryDict) -> dict[str, Any]:
     """Return what the templates of the drawer need; ``tab`` is the name of the open one, the first where unknown."""
     name = tab if tab in TAB_LABELS else next(iter(TAB_LABELS))
-    kept = query.copy()
-    kept.pop("tab", None)
-    kept.pop(detail_panel.PARAMETER, None)
+    remaining = query.copy()
+    remaining.pop("tab", None)
+    remaining.pop(detail_panel.LIST_PARAMETER, None)
     return {
         "row": tag,
         "image": tag.image,
         "tabs": _tabs(tag.image),
         "tab": name,
-        "tab_query": f"?{kept.urlencode()}" if kept else "",
+        "tab_query": f"?{remaining.urlencode()}" if remaining else "",
         "layers": tag.image.image_layers.count() if tag.image else None,
         **_siblings(tag),
     }
@@ -82,7 +82,7 @@ def _siblings(tag: Tag) -> dict[str, Any]:
     if tag.image_id is None:
         return {"siblings": [tag], "more_siblings": 0}
     same = Tag.objects.filter(image=tag.image_id).exclude(pk=tag.pk).order_by("address", "name", "pk")
-    found = list(same.only("name", "address")[: TAGS_SHOWN + 1])
-    more = same.count() - TAGS_SHOWN if len(found) > TAGS_SHOWN else 0
+    found = list(same.only("name", "address")[: MAX_SHOWN_TAGS + 1])
+    more = same.count() - MAX_SHOWN_TAGS if len(found) > MAX_SHOWN_TAGS else 0
     found.sort(key=lambda other: other.address != tag.address)
-    return {"siblings": [tag, *found[:TAGS_SHOWN]], "more_siblings": more}
+    return {"siblings": [tag, *found[:MAX_SHOWN_TAGS]], "more_siblings": more}

@@ -11,11 +11,11 @@ from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES
 from console.jobs.runner import JobRun
 from inventory.models import Repository, Tag
-from inventory.sync.prune import forget_registry, prune, retire_repositories
+from inventory.sync.prune import delete_registry_content, delete_repositories, prune
 from registries.models import Removal, SyncRun
 
-PAUSE = timedelta(seconds=5)
-BATCH = 20  # repositories in one transaction
+SYNC_STOP_PAUSE = timedelta(seconds=5)
+BATCH_REPOSITORIES = 20  # repositories in one transaction
 
 
 def remove_registry(run: JobRun[Removal]) -> None:
@@ -26,15 +26,19 @@ def remove_registry(run: JobRun[Removal]) -> None:
         for sync in syncs:
             request_cancel(sync)
         if syncs.all().exists():  # a queued one has ended already
-            run.postpone(until=database_now() + PAUSE, reason=_("Waits for the sync of this registry to stop."))
+            run.postpone(
+                until=database_now() + SYNC_STOP_PAUSE, reason=_("Waits for the sync of this registry to stop.")
+            )
         total = Tag.objects.filter(registry=registry).count()
         gone = 0
-        while keys := list(Repository.objects.filter(registry=registry).values_list("pk", flat=True)[:BATCH]):
+        while keys := list(
+            Repository.objects.filter(registry=registry).values_list("pk", flat=True)[:BATCH_REPOSITORIES]
+        ):
             run.check()
-            gone += retire_repositories(keys)
+            gone += delete_repositories(keys)
             run.progress(_("Removing images"), gone, max(total, gone))
         run.progress(_("Tidying up"))
-        forget_registry(registry.pk, check=run.check)
+        delete_registry_content(registry.pk, check=run.check)
         registry.delete()
     run.progress(_("Tidying up"))
     prune(check=run.check)

@@ -16,7 +16,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 
 
 @dataclass(frozen=True)
-class Counts:
+class FindingCounts:
     """What a scan has found. None means that it did not look: what an earlier scan has found stays."""
 
     critical: int | None = None
@@ -85,13 +85,13 @@ def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: str) -> N
         rows.update(scan_reason=reason)
 
 
-def held(image_id: int) -> Image | None:
+def lock_image(image_id: int) -> Image | None:
     """Return the image as it is now, for this transaction alone to change; None where it is gone."""
     return Image.objects.select_for_update().filter(pk=image_id).first()
 
 
-def record_findings(image: Image, counts: Counts, *, os_name: str | None = None) -> None:
-    """Write what is known to be in an image, on its row that is :func:`held`; ``os_name`` None keeps the one known.
+def record_findings(image: Image, counts: FindingCounts, *, os_name: str | None = None) -> None:
+    """Write what is in an image, on its row that is locked by :func:`lock_image`; ``os_name`` None keeps the one known.
 
     Belongs into the transaction that writes the findings themselves.
     """
@@ -104,17 +104,19 @@ def record_findings(image: Image, counts: Counts, *, os_name: str | None = None)
     image.save(update_fields=[*values, "highest"])
 
 
-def record_differences(tallies: Mapping[int, Counts]) -> dict[int, int]:
+def record_differences(counts_by_image: Mapping[int, FindingCounts]) -> dict[int, int]:
     """Write the counts, by the id of the image, of those images alone of which they differ.
 
     Returns how many vulnerabilities each of these had before.
     """
     before = {}
-    images = Image.objects.filter(pk__in=list(tallies)).only(*(part.name for part in dataclasses.fields(Counts)))
+    images = Image.objects.filter(pk__in=list(counts_by_image)).only(
+        *(part.name for part in dataclasses.fields(FindingCounts))
+    )
     with transaction.atomic():
         for image in images.select_for_update().order_by("pk"):
-            told = dataclasses.asdict(tallies[image.pk]).items()
-            values = {name: count for name, count in told if count is not None and getattr(image, name) != count}
+            counted = dataclasses.asdict(counts_by_image[image.pk]).items()
+            values = {name: count for name, count in counted if count is not None and getattr(image, name) != count}
             if not values:
                 continue
             before[image.pk] = image.vulnerabilities or 0
@@ -145,8 +147,8 @@ def highest(image: Image) -> int | None:
         rank
         for count, rank in (
             (image.vulnerabilities, _worst_vulnerability(image)),
-            (image.malware, _stated(image.malware, image.malware_highest)),
-            (image.sensitive, _stated(image.sensitive, image.sensitive_highest)),
+            (image.malware, _rank_of(image.malware, image.malware_highest)),
+            (image.sensitive, _rank_of(image.sensitive, image.sensitive_highest)),
         )
         if count is not None
     ]
@@ -158,5 +160,5 @@ def _worst_vulnerability(image: Image) -> int:
     return int(next(ranks, Image.Severity.NONE))
 
 
-def _stated(count: int | None, rank: int | None) -> int:
+def _rank_of(count: int | None, rank: int | None) -> int:
     return int((rank or Image.Severity.HIGH) if count else Image.Severity.NONE)

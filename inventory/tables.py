@@ -16,8 +16,8 @@ from inventory.models import Image, Tag
 from registries.models import Registry
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-RISKS = (*SEVERITIES, "viruses", "trojans", "sensitive")
-ORIGIN, IMAGE, RISK, STANDARD = (
+RISK_FIELDS = (*SEVERITIES, "viruses", "trojans", "sensitive")
+ORIGIN_GROUP, IMAGE_GROUP, RISK_GROUP, STANDARD_GROUP = (
     gettext_lazy("Origin"),
     gettext_lazy("Image"),
     gettext_lazy("Risk"),
@@ -38,7 +38,7 @@ def risks(tag: Tag) -> str:
     image = tag.image
     if image is None or image.security in (Image.Security.NOT_KNOWN, Image.Security.PARTLY_SCANNED):
         return security(tag)
-    counts = {name: getattr(image, name) for name in RISKS}
+    counts = {name: getattr(image, name) for name in RISK_FIELDS}
     words = {
         "critical": _("critical"),
         "high": _("high"),
@@ -49,7 +49,7 @@ def risks(tag: Tag) -> str:
         "trojans": _("trojans"),
         "sensitive": _("sensitive data"),
     }
-    return listed(f"{counts[name]} {words[name]}" for name in RISKS if counts[name]) or _("0 found")
+    return listed(f"{counts[name]} {words[name]}" for name in RISK_FIELDS if counts[name]) or _("0 found")
 
 
 def status(tag: Tag) -> str:
@@ -58,11 +58,11 @@ def status(tag: Tag) -> str:
     return str(Image.ScanState(state).label)
 
 
-def _image(field: str) -> Needs:
+def _image_needs(field: str) -> Needs:
     return Needs(fields=(f"image__{field}",))
 
 
-def _of_image(tag: Tag, field: str) -> str | int | datetime | None:
+def _image_value(tag: Tag, field: str) -> str | int | datetime | None:
     value: str | int | datetime | None = getattr(tag.image, field) if tag.image else None
     return value
 
@@ -92,7 +92,7 @@ def _by_registry(*order: str) -> Ranks:
     return Ranks(conditions, within=("address", "name"))
 
 
-ADDRESS = Column[Tag](
+ADDRESS_COLUMN = Column[Tag](
     name="address",
     label=gettext_lazy("Image repository address"),
     value=lambda tag: tag.address,
@@ -112,7 +112,7 @@ IMAGES = Listing[Tag](
     filterset=ImageFilters,
     default_sort="address",
     columns=(
-        ADDRESS,
+        ADDRESS_COLUMN,
         Column(
             name="type",
             label=gettext_lazy("Repository type"),
@@ -121,7 +121,7 @@ IMAGES = Listing[Tag](
             ranks=_by_registry("type", "name"),
             needs=Needs(fields=("registry__type",)),
             slot="type",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="version",
@@ -131,18 +131,18 @@ IMAGES = Listing[Tag](
             needs=Needs(fields=("name",)),
             template="inventory/cells/version.html",
             slot="ver",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="last_scanned",
             label=gettext_lazy("Last scanned"),
-            value=lambda tag: _of_image(tag, "last_scanned_at"),
+            value=lambda tag: _image_value(tag, "last_scanned_at"),
             sort=("image__last_scanned_at", "image"),
-            needs=_image("last_scanned_at"),
+            needs=_image_needs("last_scanned_at"),
             template="inventory/cells/last_scanned.html",
             descending_first=True,
             slot="when",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="risks",
@@ -150,12 +150,12 @@ IMAGES = Listing[Tag](
             value=risks,
             sort=("image__risk_order", "image"),
             needs=Needs(
-                fields=tuple(f"image__{name}" for name in (*RISKS, *Image.COVERAGES, "security", "scan_state"))
+                fields=tuple(f"image__{name}" for name in (*RISK_FIELDS, *Image.COVERAGES, "security", "scan_state"))
             ),
             template="inventory/cells/risks.html",
             descending_first=True,
             slot="risks",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="status",
@@ -178,7 +178,7 @@ IMAGES = Listing[Tag](
             ),
             template="inventory/cells/status.html",
             slot="status",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="registry",
@@ -188,7 +188,7 @@ IMAGES = Listing[Tag](
             ranks=_by_registry("name"),
             needs=Needs(fields=("registry__name",)),
             default=False,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="region",
@@ -198,18 +198,18 @@ IMAGES = Listing[Tag](
             ranks=_by_registry("region", "name"),
             needs=Needs(fields=("registry__region",)),
             default=False,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="created",
             label=gettext_lazy("Created"),
-            value=lambda tag: _of_image(tag, "created"),
+            value=lambda tag: _image_value(tag, "created"),
             sort=("image__created", "image"),
-            needs=_image("created"),
+            needs=_image_needs("created"),
             template="console/listing/time.html",
             default=False,
             descending_first=True,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="pushed",
@@ -220,7 +220,7 @@ IMAGES = Listing[Tag](
             template="console/listing/time.html",
             default=False,
             descending_first=True,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="first_seen",
@@ -231,16 +231,16 @@ IMAGES = Listing[Tag](
             template="console/listing/time.html",
             default=False,
             descending_first=True,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="security",
             label=gettext_lazy("Security status"),
             value=security,
             sort=("image__security", "image"),
-            needs=_image("security"),
+            needs=_image_needs("security"),
             default=False,
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="highest",
@@ -251,7 +251,7 @@ IMAGES = Listing[Tag](
             template="inventory/cells/severity.html",
             default=False,
             descending_first=True,
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="fixable",
@@ -263,17 +263,17 @@ IMAGES = Listing[Tag](
             default=False,
             descending_first=True,
             css="num",
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="image_id",
             label=gettext_lazy("Image ID"),
-            value=lambda tag: _of_image(tag, "image_id"),
+            value=lambda tag: _image_value(tag, "image_id"),
             sort=("image__image_id",),
-            needs=_image("image_id"),
+            needs=_image_needs("image_id"),
             template="console/listing/digest.html",
             default=False,
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="digest",
@@ -283,7 +283,7 @@ IMAGES = Listing[Tag](
             needs=Needs(fields=("digest",)),
             template="console/listing/digest.html",
             default=False,
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="size",
@@ -295,7 +295,7 @@ IMAGES = Listing[Tag](
             default=False,
             descending_first=True,
             css="num",
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="platform",
@@ -304,40 +304,40 @@ IMAGES = Listing[Tag](
             sort=("image__os", "image__architecture", "image__variant", "image"),
             needs=Needs(fields=("image__os", "image__architecture", "image__variant")),
             default=False,
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="os",
             label=gettext_lazy("OS"),
-            value=lambda tag: _of_image(tag, "os_name"),
+            value=lambda tag: _image_value(tag, "os_name"),
             sort=("image__os_name", "image"),
-            needs=_image("os_name"),
+            needs=_image_needs("os_name"),
             default=False,
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="layers",
             label=gettext_lazy("Layers"),
-            value=lambda tag: _of_image(tag, "layer_count"),
+            value=lambda tag: _image_value(tag, "layer_count"),
             sort=("image__layer_count", "image"),
-            needs=_image("layer_count"),
+            needs=_image_needs("layer_count"),
             template="console/listing/number.html",
             default=False,
             descending_first=True,
             css="num",
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
         Column(
             name="packages",
             label=gettext_lazy("Packages"),
-            value=lambda tag: _of_image(tag, "packages"),
+            value=lambda tag: _image_value(tag, "packages"),
             sort=("image__packages", "image"),
-            needs=_image("packages"),
+            needs=_image_needs("packages"),
             template="console/listing/number.html",
             default=False,
             descending_first=True,
             css="num",
-            group=IMAGE,
+            group=IMAGE_GROUP,
         ),
     ),
     needs=Needs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.jobs.runner import work
+from console.jobs.runner import run_queued_jobs
 from inventory.removal import remove_registry
 from inventory.sync.run import sync_registry
 from registries.models import Removal, SyncRun
@@ -10,9 +10,9 @@ from registries.models import Removal, SyncRun
 
 def sync(run_id: int) -> None:
     """Do the next sync that waits; ``run_id`` is the one whose message woke this worker."""
-    work(SyncRun, run_id, sync_registry)
+    run_queued_jobs(SyncRun, run_id, sync_registry)
 
 
 def remove(removal_id: int) -> None:
     """Do the next removal of a registry that waits."""
-    work(Removal, removal_id, remove_registry)
+    run_queued_jobs(Removal, removal_id, remove_registry)

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator
+from console.accounts.permissions import operator_required
 from console.exports import list_export
 from console.listing import column_picker, detail_panel
 from console.listing import views as lists
@@ -22,11 +22,15 @@ from registries.models import Registry
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {
-        "scanning": Image.objects.filter(scan_state__in=dashboard_figures.ACTIVE).exists(),
+        "scanning": Image.objects.filter(scan_state__in=dashboard_figures.ACTIVE_STATES).exists(),
         "has_registries": Registry.objects.present().exists,  # asked where there is no image
     }
     if not lists.is_partial(request, "list"):
-        context |= {"overview": dashboard_figures.read(), "trend": trend.read(), "signals": dashboard_figures.signals()}
+        context |= {
+            "overview": dashboard_figures.read_overview(),
+            "trend": trend.read_trend(),
+            "signals": dashboard_figures.alerts(),
+        }
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
 
 
@@ -37,7 +41,7 @@ def image_columns(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def image_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected images, or of all that match."""
     return list_export.export(request, IMAGES, back="inventory:image-list")
@@ -46,6 +50,8 @@ def image_export(request: HttpRequest) -> HttpResponse:
 @require_GET
 def image(request: HttpRequest, tag_id: int) -> HttpResponse:
     """One image: a page by itself, or in the drawer of a list. ``tab`` says which findings it opens with."""
-    tag = get_object_or_404(image_detail.tags(), pk=tag_id)
+    tag = get_object_or_404(image_detail.tags_with_detail(), pk=tag_id)
     context = image_detail.context(tag, tab=request.GET.get("tab", ""), query=request.GET)
-    return detail_panel.answer(request, page="inventory/image.html", content="inventory/_image.html", context=context)
+    return detail_panel.render_panel(
+        request, page="inventory/image.html", content="inventory/_image.html", context=context
+    )

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-HOST = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?")
-PREFIX = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+HOST_PATTERN = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?")
+PREFIX_PATTERN = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 METADATA_NAMES = ("metadata.google.internal", "metadata.goog", "instance-data", "metadata")
 # Metadata services of clouds outside 169.254.0.0/16: Alibaba, Oracle, AWS over IPv6.
@@ -73,7 +73,7 @@ def _prefix(path: str) -> str:
     path = path.rstrip("/")
     if path == "/v2" or path.endswith("/v2"):
         raise AddressError(_("Leave out /v2; the console adds it."))
-    if not PREFIX.fullmatch(path) or "/.." in path:
+    if not PREFIX_PATTERN.fullmatch(path) or "/.." in path:
         raise AddressError(_("The part after the host may have letters, digits, dots, dashes, underscores, slashes."))
     return path
 
@@ -85,21 +85,21 @@ def _host(host: str, allowed_networks: Collection[str]) -> str:
         raise AddressError(_("An address with a network zone (%) cannot be used."))
     literal = _literal(host)
     if literal is not None:
-        _judge(literal, allowed_networks)
+        _require_allowed(literal, allowed_networks)
         return f"[{literal}]" if literal.version == 6 else str(literal)
     try:
         name = host.encode("idna").decode("ascii").lower().rstrip(".")
     except UnicodeError as error:
         raise AddressError(_("This host name cannot exist.")) from error
     if (literal := _literal(name)) is not None:  # digits and dots of another script
-        _judge(literal, allowed_networks)
+        _require_allowed(literal, allowed_networks)
         return str(literal)
-    if not HOST.fullmatch(name):
+    if not HOST_PATTERN.fullmatch(name):
         raise AddressError(_("This host name cannot exist."))
     if name in LOCAL_NAMES or name.endswith(".localhost"):
-        _judge(ipaddress.ip_address("127.0.0.1"), allowed_networks)
+        _require_allowed(ipaddress.ip_address("127.0.0.1"), allowed_networks)
     if name in METADATA_NAMES:
-        _judge(ipaddress.ip_address("169.254.169.254"), allowed_networks)
+        _require_allowed(ipaddress.ip_address("169.254.169.254"), allowed_networks)
     return name
 
 
@@ -117,7 +117,7 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _judge(address: Address, allowed_networks: Collection[str]) -> None:
+def _require_allowed(address: Address, allowed_networks: Collection[str]) -> None:
     mapped = getattr(address, "ipv4_mapped", None)
     real: Address = mapped or address
     for network in allowed_networks:

@@ -17,10 +17,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from console.admin import AuditedAdmin, administers
+from console.admin import AuditedAdmin, is_administrator
 from console.audit import trail
 from console.models import Team, User
-from console.support.read_only import JOB, JobAdmin, ReadOnlyAdmin
+from console.support.read_only import JOB_FIELDS, JobAdmin, ReadOnlyAdmin
 from registries.models import (
     CloudAccount,
     CloudDiscovery,
@@ -34,7 +34,7 @@ from registries.models import (
 )
 
 
-class TwoLists(FilteredSelectMultiple):
+class DualListWidget(FilteredSelectMultiple):
     """The two lists of Django admin, laid out as it lays out those of its own fields."""
 
     def render(self, *args: Any, **kwargs: Any) -> SafeString:
@@ -49,7 +49,7 @@ class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         label=_("Registries"),
         help_text=_("What its people see. A registry that is added later belongs to no team."),
-        widget=TwoLists(_("Registries"), is_stacked=False),
+        widget=DualListWidget(_("Registries"), is_stacked=False),
     )
     members = forms.ModelMultipleChoiceField(
         queryset=User.objects.none(),
@@ -59,7 +59,7 @@ class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
             "Whoever becomes a member is limited from then on, also after having left: only the page of a person lifts"
             " that. Administrators and support staff see everything and are not offered here."
         ),
-        widget=TwoLists(_("People"), is_stacked=False),
+        widget=DualListWidget(_("People"), is_stacked=False),
     )
 
     class Meta:
@@ -88,7 +88,7 @@ class TeamAdmin(AuditedAdmin):
     """Who sees which registries. Administrators alone decide that, whatever Django's permissions allow."""
 
     subject = "team"
-    kept = ("name", "groups")
+    audited_fields = ("name", "groups")
     lists = ("registries", "members")
     form = TeamForm
     fields = ("name", "registries", "members", "groups")
@@ -118,13 +118,13 @@ class TeamAdmin(AuditedAdmin):
         super().save_related(request, form, formsets, change)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and administers(request)
+        return super().has_add_permission(request) and is_administrator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and administers(request)
+        return super().has_change_permission(request, obj) and is_administrator(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and administers(request)
+        return super().has_delete_permission(request, obj) and is_administrator(request)
 
 
 @admin.register(Registry)
@@ -177,7 +177,7 @@ class SyncRunAdmin(JobAdmin):
                 "fields": (
                     *("registry", "trigger", "requested_by", "forget_unlisted"),
                     *("repositories", "tags", "tags_new", "tags_changed", "tags_gone", "not_images", "errors"),
-                    *("complete", *JOB),
+                    *("complete", *JOB_FIELDS),
                 )
             },
         ),

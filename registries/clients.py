@@ -11,10 +11,10 @@ from typing import BinaryIO, Protocol
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from registries.connectors.aws import AccessKey, Aws
+from registries.connectors.aws import AccessKey, AwsApi
 from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
-from registries.connectors.ecr import EcrConnector, check_role, place_of
+from registries.connectors.ecr import EcrConnector, check_role, ecr_location
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.connectors.jfrog import API_KEY_HEADER, JfrogConnector, is_api_key
@@ -23,7 +23,7 @@ from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent import TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
 from registries.connectors.tencent_personal import CcrConnector
-from registries.login_guard import StoredLogin
+from registries.login_guard import StoredLoginGuard
 from registries.models import CloudAccount, Registry
 from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
@@ -33,11 +33,11 @@ from registries.oci.login_guard import LoginGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 from registries.oci.transport import Transport
 
-Check = Callable[[], None]
+CheckCallback = Callable[[], None]
 
 # The keys of clouds go to their APIs alone; pulling has other credentials, which those hand out.
-CLOUDS = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
-SMALL_BLOB = 4 * 1024 * 1024
+CLOUD_TYPES = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
+MAX_SMALL_BLOB_BYTES = 4 * 1024 * 1024
 
 
 class RegistryClient(Protocol):
@@ -73,35 +73,37 @@ class RegistryClient(Protocol):
     def blob_part(self, repository: str, blob: Descriptor, *, start: int, length: int) -> bytes | None:
         """Return ``length`` bytes of ``blob`` from the byte ``start`` on, unverified; None where none are given."""
 
-    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
+    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = MAX_SMALL_BLOB_BYTES) -> bytes:
         """Return the verified bytes of a ``blob`` of ``limit`` bytes at most, such as a config."""
 
 
 @contextmanager
-def open_client(registry: Registry, *, check: Check = lambda: None, by_hand: bool = False) -> Iterator[RegistryClient]:
+def open_client(
+    registry: Registry, *, check: CheckCallback = lambda: None, manual: bool = False
+) -> Iterator[RegistryClient]:
     """Open the way to ``registry`` with its stored credentials, as the settings of the console allow.
 
-    Credentials that were refused are not sent again, and those that are not proven by one at a time; ``by_hand``, for
+    Credentials that were refused are not sent again, and those that are not proven by one at a time; ``manual``, for
     a test that a person has started, does without both.
 
     ``check`` is called often while the network is waited for, by whichever thread waits; what it raises ends the call.
     Raises SecretUnreadableError, and a RegistryError for an address that may not be called.
     """
-    stored = bool(registry.pk) and not by_hand
-    guard = StoredLogin(registry, check=check) if stored else None
+    stored = bool(registry.pk) and not manual
+    guard = StoredLoginGuard(registry, check=check) if stored else None
     pulling = guard
-    if stored and registry.type in CLOUDS:
-        pulling = StoredLogin(registry, check=check, pulling=True)
-    endpoint = _signed_in(registry, endpoint_of(registry))
+    if stored and registry.type in CLOUD_TYPES:
+        pulling = StoredLoginGuard(registry, check=check, pulling=True)
+    endpoint = _with_credentials(registry, endpoint_of(registry))
     with DistributionClient(endpoint, check=check, guard=pulling) as distribution:
         connector = _connector(registry, distribution, guard)
         reader = connector if isinstance(connector, JfrogConnector) else distribution
         yield _Client(connector, reader, [each for each in (guard, pulling) if each is not None])
 
 
-def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
+def _with_credentials(registry: Registry, endpoint: Endpoint) -> Endpoint:
     """Return ``endpoint`` with its credentials in the form that a registry of this type takes."""
-    if registry.type in CLOUDS:
+    if registry.type in CLOUD_TYPES:
         return replace(endpoint, username=registry.pull_username, password=registry.reveal_pull_password())
     if endpoint.username or not endpoint.password:
         return endpoint
@@ -114,12 +116,12 @@ def _signed_in(registry: Registry, endpoint: Endpoint) -> Endpoint:
 
 
 @contextmanager
-def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterator[TencentApi]:
+def open_cloud_api(account: CloudAccount, *, check: CheckCallback = lambda: None) -> Iterator[TencentApi]:
     """Open the way to the API of the cloud with the key of ``account``; as :func:`open_client`."""
     opened: list[Transport] = []
 
     def transport(url: str) -> Transport:
-        opened.append(Transport(server(Registry(), url), check))
+        opened.append(Transport(server_endpoint(Registry(), url), check))
         return opened[-1]
 
     key = SecretKey(account.secret_id, account.reveal_secret_key())
@@ -133,35 +135,37 @@ def open_cloud(account: CloudAccount, *, check: Check = lambda: None) -> Iterato
 def endpoint_of(registry: Registry) -> Endpoint:
     """Return where ``registry`` is and how it may be reached, with the password in plain text."""
     return replace(
-        server(registry, registry.address),
+        server_endpoint(registry, registry.address),
         username=registry.username,
         password=registry.reveal_password(),
         # Harbor names its token service by the external URL of its settings, which is often another than people use.
         token_hosts=(registry.token_service,) if registry.token_service else (),
         token_path="/service/token" if registry.type == Registry.Type.HARBOR else "",
-        other_registries=_others(registry),
+        other_registries=_other_origins(registry),
     )
 
 
 @contextmanager
-def open_stranger(host: str, *, plain_http: bool = False, check: Check = lambda: None) -> Iterator[DistributionClient]:
+def open_anonymous(
+    host: str, *, plain_http: bool = False, check: CheckCallback = lambda: None
+) -> Iterator[DistributionClient]:
     """Open the way to a registry that is none of the console's, without credentials; otherwise as ``open_client``."""
     url = f"{'http' if plain_http else 'https'}://{host}"
-    with DistributionClient(server(Registry(), url, plain_http=plain_http), check=check) as distribution:
+    with DistributionClient(server_endpoint(Registry(), url, plain_http=plain_http), check=check) as distribution:
         yield distribution
 
 
-def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoint:
+def server_endpoint(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoint:
     """Return how a server that belongs to ``registry`` may be reached, without credentials.
 
     ``plain_http`` says that a setting of its own allows it for this one.
     """
     host = url.split("://", 1)[-1].split("/", 1)[0]
-    named = {host, _bare(host)}.intersection(settings.PLAIN_HTTP_HOSTS)
+    named = {host, _without_port(host)}.intersection(settings.PLAIN_HTTP_HOSTS)
     return Endpoint(
         url=url,
         verify=registry.verify_tls,
-        ca_bundle="\n".join(filter(None, (registry.ca_bundle, own_authorities()))),
+        ca_bundle="\n".join(filter(None, (registry.ca_bundle, operator_ca_bundle()))),
         allow_plain_http=plain_http or bool(named),
         allowed_networks=tuple(settings.ALLOWED_NETWORKS),
         proxy=settings.OUTBOUND_PROXY,
@@ -169,7 +173,7 @@ def server(registry: Registry, url: str, *, plain_http: bool = False) -> Endpoin
     )
 
 
-def _others(registry: Registry) -> frozenset[Origin]:
+def _other_origins(registry: Registry) -> frozenset[Origin]:
     """Return the origins of all other registries of the console, whoever sees them; none for one that is not saved."""
     if registry._state.adding:
         return frozenset()
@@ -181,7 +185,7 @@ def _others(registry: Registry) -> frozenset[Origin]:
     return frozenset(origins)
 
 
-def own_authorities() -> str:
+def operator_ca_bundle() -> str:
     """Return the authorities (PEM) that the operator trusts for all connections, "" where there are none."""
     try:
         return Path(settings.CA_BUNDLE).read_text(encoding="ascii") if settings.CA_BUNDLE else ""
@@ -239,35 +243,37 @@ def _connector(registry: Registry, client: DistributionClient, guard: LoginGuard
 
 
 def _ecr(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> Connector:
-    place = place_of(registry.host, region=registry.region, stand_in=bool(registry.endpoint))
+    location = ecr_location(registry.host, region=registry.region, custom_endpoint=bool(registry.endpoint))
 
     def transport(url: str) -> Transport:
         # Certificates may go unchecked at one's own endpoint, never at the public ones of AWS.
-        found = server(registry, url)
+        found = server_endpoint(registry, url)
         return client.transport_to(found if url == registry.endpoint else replace(found, verify=True))
 
-    aws = Aws(
+    aws = AwsApi(
         AccessKey(registry.username, registry.reveal_password()),
-        region=place.region,
+        region=location.region,
         transport=transport,
         role=check_role(registry.role),
         endpoint=registry.endpoint,
-        fips=place.fips,
-        dual_stack=place.dual_stack,
+        fips=location.fips,
+        dual_stack=location.dual_stack,
         guard=guard,
     )
-    return EcrConnector(client, aws, account=place.account)
+    return EcrConnector(client, aws, account=location.account)
 
 
 def _tencent(registry: Registry, client: DistributionClient, guard: LoginGuard | None) -> TencentApi:
     def transport(url: str) -> Transport:
-        return client.transport_to(replace(server(registry, url), verify=registry.verify_tls or not registry.endpoint))
+        return client.transport_to(
+            replace(server_endpoint(registry, url), verify=registry.verify_tls or not registry.endpoint)
+        )
 
     key = SecretKey(registry.username, registry.reveal_password())
     return TencentApi(key, transport=transport, endpoint=registry.endpoint, guard=guard)
 
 
-def _bare(host: str) -> str:
+def _without_port(host: str) -> str:
     """``host`` without its port."""
     return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
 
@@ -276,7 +282,7 @@ class _Client:
     """The connector lists, the distribution client reads."""
 
     def __init__(
-        self, connector: Connector, distribution: DistributionClient | JfrogConnector, guards: list[StoredLogin]
+        self, connector: Connector, distribution: DistributionClient | JfrogConnector, guards: list[StoredLoginGuard]
     ) -> None:
         self._guards = guards
         self.fixed = connector.fixed
@@ -288,10 +294,10 @@ class _Client:
         self._connector, self._distribution = connector, distribution
 
     def repositories(self) -> Iterator[str]:
-        return listing_bounds.within(listing_bounds.REPOSITORIES, iter(self._connector.repositories()))
+        return listing_bounds.within_bounds(listing_bounds.REPOSITORY_BOUNDS, iter(self._connector.repositories()))
 
     def tags(self, repository: str) -> Iterator[TagRef]:
-        return listing_bounds.within(listing_bounds.TAGS, iter(self._connector.tags(repository)))
+        return listing_bounds.within_bounds(listing_bounds.TAG_BOUNDS, iter(self._connector.tags(repository)))
 
     def ping(self) -> None:
         self._connector.ping()
@@ -301,5 +307,5 @@ class _Client:
         for guard in self._guards:
             guard.begin()
 
-    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = SMALL_BLOB) -> bytes:
+    def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = MAX_SMALL_BLOB_BYTES) -> bytes:
         return self._distribution.blob_bytes(repository, blob, limit=limit)

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.server.installation_checks import Check
+from console.server.installation_checks import InstallationCheck
 from registries.credentials import cipher
 from registries.models import Registry
-from registries.stored_credentials import readable, tokens
+from registries.stored_credentials import can_decrypt, stored_tokens
 
-WIDE = 16  # a network of more than 2^WIDE addresses is no address of a registry
+WIDE_NETWORK_BITS = 16  # a network of more than 2^WIDE addresses is no address of a registry
 
 
-def checks() -> Iterator[Check]:
+def checks() -> Iterator[InstallationCheck]:
     """How registries are reached, and whether their stored credentials can be read."""
     rows = Registry.objects.present()
     unverified = list(rows.filter(verify_tls=False).order_by("name").values_list("name", flat=True)[:10])
     if unverified:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Certificates of registries are not verified"),
             _("Whoever is in between can read the credentials of: %(names)s.") % {"names": ", ".join(unverified)},
@@ -29,33 +29,33 @@ def checks() -> Iterator[Check]:
         )
     plain = list(rows.filter(address__startswith="http://").order_by("name").values_list("name", flat=True)[:10])
     if plain:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Registries are reached without TLS"),
             _("Credentials and images can be read and changed on the way: %(names)s.") % {"names": ", ".join(plain)},
             _("Give the registry a certificate and change its address to https."),
         )
     if not unverified and not plain:
-        yield Check("ok", _("All registries are reached by TLS, with verified certificates"))
+        yield InstallationCheck("ok", _("All registries are reached by TLS, with verified certificates"))
     wide = [text for text in settings.ALLOWED_NETWORKS if _is_wide(text)]
     if wide:
-        yield Check(
+        yield InstallationCheck(
             "advice",
             _("Large closed networks are opened to registries"),
             _("TALLYMAN_ALLOWED_NETWORKS names %(networks)s.") % {"networks": ", ".join(wide)},
             _("Name the addresses of the registries alone, such as 127.0.0.5/32."),
         )
     key = cipher()
-    lost = [str(row) for _model, _column, row, token in tokens() if not readable(key, token)]
+    lost = [str(row) for _model, _column, row, token in stored_tokens() if not can_decrypt(key, token)]
     if lost:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Stored credentials cannot be read"),
             _("No key fits for: %(names)s.") % {"names": ", ".join(lost[:10])},
             _("Restore keys/credential_keys from the backup, or type these passwords again."),
         )
     else:
-        yield Check("ok", _("All stored credentials are encrypted, and can be read with the keys"))
+        yield InstallationCheck("ok", _("All stored credentials are encrypted, and can be read with the keys"))
 
 
 def _is_wide(text: str) -> bool:
@@ -63,4 +63,4 @@ def _is_wide(text: str) -> bool:
         network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
         return True
-    return network.max_prefixlen - network.prefixlen > WIDE
+    return network.max_prefixlen - network.prefixlen > WIDE_NETWORK_BITS

@@ -21,22 +21,22 @@ from django.utils.translation import gettext as _
 
 from registries.credentials import SecretUnreadableError
 from registries.models import CloudAccount, Registry
-from registries.models.registry import IS_REFUSED, LOGIN
+from registries.models.registry import CREDENTIAL_FIELDS, IS_REFUSED
 from registries.oci.errors import CredentialsChanged, CredentialsRefused
 
-LEASE = timedelta(seconds=60)  # so long is waited for who was killed while it tried a password
+LOGIN_LEASE = timedelta(seconds=60)  # so long is waited for who was killed while it tried a password
 PROVEN_SECONDS = 30.0  # so long after a success a password that goes with each request is sent by several at once
-MARK_SECONDS = 1.0  # so old may be what is known of a refusal then
-WAIT_SECONDS = 0.05  # between looks at a lease that others hold
+REFUSAL_CHECK_SECONDS = 1.0  # so old may be what is known of a refusal then
+LEASE_POLL_SECONDS = 0.05  # between looks at a lease that others hold
 
 # Types whose credentials belong to an account of the vendor, whatever the address of the registry.
-OF_A_CLOUD = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
+CLOUD_TYPES = frozenset({Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR})
 
-_turns: dict[int, threading.Lock] = {}
-_turns_lock = threading.Lock()
+_thread_locks: dict[int, threading.Lock] = {}
+_thread_locks_guard = threading.Lock()
 
 
-def refused() -> CredentialsRefused:
+def already_refused() -> CredentialsRefused:
     """The error for credentials that are not sent because they were refused before."""
     return CredentialsRefused(
         _("The registry refused these credentials, so they are not tried again: that could lock the account."),
@@ -56,7 +56,7 @@ def record_refusal(registry: Registry, error: CredentialsRefused) -> None:
     registry.record_connection(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
 
 
-class StoredLogin:
+class StoredLoginGuard:
     """The LoginGuard of the stored credentials of ``registry``, for one use of them at a time: see :meth:`begin`.
 
     With ``pulling`` of those that are for pulling alone. ``check`` is called while others are waited for.
@@ -69,7 +69,7 @@ class StoredLogin:
         self._pulling = pulling
         self._holder = threading.local()
         self._lock = threading.Lock()
-        self._first: int | None = None  # key of the registry whose row has the lease
+        self._lease_key: int | None = None  # key of the registry whose row has the lease
         self._proven_until = self._marked_at = 0.0  # time.monotonic()
 
     def begin(self) -> None:
@@ -81,22 +81,22 @@ class StoredLogin:
         """As :meth:`registries.oci.login_guard.LoginGuard.proven`."""
         return time.monotonic() < self._proven_until
 
-    def look(self) -> None:
+    def raise_if_refused(self) -> None:
         """As :meth:`registries.oci.login_guard.LoginGuard.look`. Asks the database once a second."""
         with self._lock:
-            if time.monotonic() - self._marked_at < MARK_SECONDS:
+            if time.monotonic() - self._marked_at < REFUSAL_CHECK_SECONDS:
                 return
             self._marked_at = time.monotonic()
         with _database():
             self._raise_if_refused()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """As :meth:`registries.oci.login_guard.LoginGuard.alone`. Raises CredentialsChanged after an edit."""
         if getattr(self._holder, "inside", False):
             yield
             return
-        with self._alone():
+        with self._exclusive():
             try:
                 yield
             except CredentialsRefused as error:
@@ -122,16 +122,16 @@ class StoredLogin:
         """Lift the refusal from all that have the same credentials: they have proven right."""
         for other in self._of_same_account().filter(IS_REFUSED).exclude(pk=self._registry.pk):
             if self._has_same_password(other):
-                told = {"connection": Registry.Connection.UNKNOWN, "connection_reason": "", "connection_remedy": ""}
-                Registry._base_manager.filter(pk=other.pk).update(refused_login="", **told)
+                values = {"connection": Registry.Connection.UNKNOWN, "connection_reason": "", "connection_remedy": ""}
+                Registry._base_manager.filter(pk=other.pk).update(refused_login="", **values)
 
     # --- one at a time ------------------------------------------------------------------------------------------------
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         with _database():
             self._raise_if_refused()
             first = self._lease_row()
-            with self._turn(first), self._lease(first):
+            with self._thread_lock(first), self._lease(first):
                 self._raise_if_refused()
                 self._holder.inside = True
                 try:
@@ -140,35 +140,35 @@ class StoredLogin:
                     self._holder.inside = False
 
     @contextmanager
-    def _turn(self, first: int) -> Iterator[None]:
+    def _thread_lock(self, first: int) -> Iterator[None]:
         """Wait for the other threads of this process: they hand on without looking into the database again."""
-        with _turns_lock:
-            turn = _turns.setdefault(first, threading.Lock())
-        while not turn.acquire(timeout=WAIT_SECONDS):
+        with _thread_locks_guard:
+            lock = _thread_locks.setdefault(first, threading.Lock())
+        while not lock.acquire(timeout=LEASE_POLL_SECONDS):
             self._check()
         try:
             yield
         finally:
-            turn.release()
+            lock.release()
 
     @contextmanager
     def _lease(self, first: int) -> Iterator[None]:
         """Wait for other processes."""
-        name, free = secrets.token_hex(16), Q(login_until=None) | Q(login_until__lt=Now())
+        name, free = secrets.token_hex(16), Q(login_lease_until=None) | Q(login_lease_until__lt=Now())
         row = Registry._base_manager.filter(pk=first)
-        while not row.filter(free).update(login_until=Now() + LEASE, login_by=name):
+        while not row.filter(free).update(login_lease_until=Now() + LOGIN_LEASE, login_lease_holder=name):
             if not row.exists():
                 break  # being removed
             self._raise_if_refused()
             self._check()
-            time.sleep(WAIT_SECONDS)
+            time.sleep(LEASE_POLL_SECONDS)
         try:
             yield
         finally:
-            row.filter(login_by=name).update(login_until=None, login_by="")
+            row.filter(login_lease_holder=name).update(login_lease_until=None, login_lease_holder="")
 
     def _raise_if_refused(self) -> None:
-        row = Registry._base_manager.filter(pk=self._registry.pk).only(*LOGIN, "refused_login").first()
+        row = Registry._base_manager.filter(pk=self._registry.pk).only(*CREDENTIAL_FIELDS, "refused_login").first()
         if row is None:
             return  # being removed
         if row.current_login != self._registry.current_login and not self._encrypted_anew(row):
@@ -178,11 +178,15 @@ class StoredLogin:
             )
         if row.credentials_refused:
             self._proven_until, self._registry.refused_login = 0.0, row.refused_login
-            raise refused()
+            raise already_refused()
 
     def _encrypted_anew(self, row: Registry) -> bool:
         """Whether ``row`` differs from what is used by the key alone that its secrets are encrypted with."""
-        if any(getattr(row, name) != getattr(self._registry, name) for name in LOGIN if not name.endswith("_token")):
+        if any(
+            getattr(row, name) != getattr(self._registry, name)
+            for name in CREDENTIAL_FIELDS
+            if not name.endswith("_token")
+        ):
             return False
         try:
             same = row.reveal_password() == self._registry.reveal_password()
@@ -196,23 +200,23 @@ class StoredLogin:
 
     # --- who else has the account -------------------------------------------------------------------------------------
     def _lease_row(self) -> int:
-        if self._first is None:
-            self._first = self._of_same_account().order_by("pk").values_list("pk", flat=True).first()
-        return self._first or self._registry.pk
+        if self._lease_key is None:
+            self._lease_key = self._of_same_account().order_by("pk").values_list("pk", flat=True).first()
+        return self._lease_key or self._registry.pk
 
     def _of_same_account(self) -> QuerySet[Registry]:
         """Return the registries that the same account signs in to, whatever password is stored for it."""
         username = getattr(self._registry, self._username)
         found = Registry._base_manager.filter(**{self._username: username})
-        if self._registry.type in OF_A_CLOUD and not self._pulling:
-            return found.filter(type__in=self._types())
+        if self._registry.type in CLOUD_TYPES and not self._pulling:
+            return found.filter(type__in=self._cloud_types())
         scheme, _slashes, rest = self._registry.address.partition("://")
         server = f"{scheme}://{rest.partition('/')[0]}"
         return found.filter(Q(address=server) | Q(address__startswith=f"{server}/"))
 
-    def _types(self) -> set[str]:
+    def _cloud_types(self) -> set[str]:
         aws = {Registry.Type.AWS.value}
-        return aws if self._registry.type == Registry.Type.AWS else {each.value for each in OF_A_CLOUD} - aws
+        return aws if self._registry.type == Registry.Type.AWS else {each.value for each in CLOUD_TYPES} - aws
 
     def _has_same_password(self, other: Registry) -> bool:
         try:
@@ -222,7 +226,7 @@ class StoredLogin:
 
     def _accounts(self) -> list[CloudAccount]:
         """Return the cloud accounts whose key it is that was refused."""
-        if self._pulling or self._registry.type not in OF_A_CLOUD:
+        if self._pulling or self._registry.type not in CLOUD_TYPES:
             return []
         found = []
         for account in CloudAccount._base_manager.filter(secret_id=self._registry.username):
@@ -245,8 +249,8 @@ def _database() -> Iterator[None]:
             connection.close()
 
 
-def forget_outdated() -> None:
+def clear_outdated_refusals() -> None:
     """Forget refusals of credentials that registries have no longer, whatever has changed them."""
-    for row in Registry._base_manager.filter(IS_REFUSED).only(*LOGIN, "refused_login"):
+    for row in Registry._base_manager.filter(IS_REFUSED).only(*CREDENTIAL_FIELDS, "refused_login"):
         if not row.credentials_refused:
             Registry._base_manager.filter(pk=row.pk, refused_login=row.refused_login).update(refused_login="")

@@ -17,18 +17,18 @@ import requests
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from registries.clients import server
+from registries.clients import server_endpoint
 from registries.models import Registry
 from registries.oci.endpoint import Origin
 from registries.oci.errors import RegistryError, TimedOut
 from registries.oci.transport import Transport
 
-ANSWER_LIMIT = 1024 * 1024
-SECONDS = 20.0  # for one exchange with its retries; a person waits for it
+MAX_RESPONSE_BYTES = 1024 * 1024
+MAX_EXCHANGE_SECONDS = 20.0  # for one exchange with its retries; a person waits for it
 
 
 @dataclass(frozen=True)
-class Reply:
+class OutboundResponse:
     """An answer, as much like one of ``requests`` as those who ask need."""
 
     status_code: int
@@ -54,16 +54,16 @@ class Reply:
             raise requests.HTTPError(f"HTTP {self.status_code}")
 
 
-class Session:
+class OutboundSession:
     """What takes the place of ``requests.Session``. Raises requests.RequestException for whatever goes wrong."""
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> OutboundSession:
         return self
 
     def __exit__(self, *_error: object) -> None:
         return None
 
-    def get(self, url: str, **options: Any) -> Reply:
+    def get(self, url: str, **options: Any) -> OutboundResponse:
         """Ask by GET."""
         return self.request("GET", url, **options)
 
@@ -77,14 +77,14 @@ class Session:
         headers: Mapping[str, str] | None = None,
         auth: Any = None,
         timeout: float | None = None,
-    ) -> Reply:
+    ) -> OutboundResponse:
         """Ask once, with the retries of the transport, for SECONDS at most whatever ``timeout`` says."""
         prepared = requests.Request(method, url, params=params, auth=auth).prepare()
         sent = {**(headers or {}), **({"Authorization": prepared.headers["Authorization"]} if auth else {})}
         content = None
         if data is not None:
             content, sent["Content-Type"] = urlencode(data).encode(), "application/x-www-form-urlencoded"
-        end = time.monotonic() + min(SECONDS, timeout or SECONDS)
+        end = time.monotonic() + min(MAX_EXCHANGE_SECONDS, timeout or MAX_EXCHANGE_SECONDS)
 
         def check() -> None:
             if time.monotonic() > end:
@@ -93,11 +93,15 @@ class Session:
         try:
             # What the issuer names (keys, tokens, user info) may lie inside only if the issuer does.
             named_by = Origin.of(settings.OIDC_ISSUER) if settings.OIDC_ISSUER else None
-            transport = Transport(server(Registry(), str(prepared.url)), check, named_by=named_by)
+            transport = Transport(server_endpoint(Registry(), str(prepared.url)), check, named_by=named_by)
             try:
-                answer = transport.fetch(method, str(prepared.url), headers=sent, content=content, limit=ANSWER_LIMIT)
+                response = transport.fetch(
+                    method, str(prepared.url), headers=sent, content=content, limit=MAX_RESPONSE_BYTES
+                )
             finally:
                 transport.close()
         except RegistryError as error:
             raise requests.ConnectionError(f"{error.reason} {error.remedy}") from error
-        return Reply(answer.status, requests.structures.CaseInsensitiveDict(answer.headers), answer.content, url)
+        return OutboundResponse(
+            response.status, requests.structures.CaseInsensitiveDict(response.headers), response.content, url
+        )

@@ -26,7 +26,7 @@ from django.db.models.functions import Coalesce, Now, RowNumber
 from console.db.clock import database_now
 from registries.models import PullUnit, Registry
 
-WINDOW = timedelta(hours=1)
+LIMIT_WINDOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Usage:
     next_free: datetime | None
 
 
-def take(*, registry_id: int, image_id: str, now: datetime | None = None, waiting: int = 0) -> datetime | None:
+def take_unit(*, registry_id: int, image_id: str, now: datetime | None = None, waiting: int = 0) -> datetime | None:
     """Take one unit for ``image_id`` (its config digest). Returns None where it was granted.
 
     Else returns when to ask again: the time at which the unit after the next ``waiting`` ones becomes free, so that
@@ -50,7 +50,7 @@ def take(*, registry_id: int, image_id: str, now: datetime | None = None, waitin
         if registry.limit is None:
             return None
         now = now or database_now()
-        PullUnit.objects.filter(registry_id=registry_id, taken_at__lte=now - WINDOW).delete()
+        PullUnit.objects.filter(registry_id=registry_id, taken_at__lte=now - LIMIT_WINDOW).delete()
         units = list(PullUnit.objects.filter(registry_id=registry_id).order_by("taken_at", "pk"))
         if any(unit.image_id == image_id for unit in units):
             return None
@@ -76,11 +76,11 @@ def usage(registry: Registry, *, now: datetime | None = None) -> Usage:
 
 def usage_columns(now: datetime | None = None) -> dict[str, Any]:
     """Return the annotations that a query over registries needs so that each row tells its usage."""
-    since = now - WINDOW if now else ExpressionWrapper(Now() - WINDOW, output_field=DateTimeField())
+    since = now - LIMIT_WINDOW if now else ExpressionWrapper(Now() - LIMIT_WINDOW, output_field=DateTimeField())
     units = PullUnit.objects.filter(registry=OuterRef("pk"), taken_at__gt=since).order_by()
     newest_first = Window(RowNumber(), order_by=[F("taken_at").desc(), F("pk").desc()])
     # As many are newer as the limit allows but one: with this one gone there is room. None where there is room now.
-    last = units.annotate(place=newest_first).filter(place=OuterRef("limit"))
+    last = units.annotate(position=newest_first).filter(position=OuterRef("limit"))
     count = units.values("registry").annotate(number=Count("pk")).values("number")
     return {
         "units_used": Coalesce(Subquery(count, output_field=IntegerField()), 0),
@@ -93,7 +93,7 @@ def usage_of_row(row: Registry) -> Usage:
     used, blocking = getattr(row, "units_used", 0), getattr(row, "unit_blocking", None)
     if row.limit is None:
         return Usage(limit=None, used=0, next_free=None)
-    return Usage(limit=row.limit, used=used, next_free=blocking + WINDOW if blocking else None)
+    return Usage(limit=row.limit, used=used, next_free=blocking + LIMIT_WINDOW if blocking else None)
 
 
 def _free_at(units: list[PullUnit], limit: int, waiting: int) -> datetime:
@@ -103,4 +103,4 @@ def _free_at(units: list[PullUnit], limit: int, waiting: int) -> datetime:
     """
     surplus = len(units) - limit
     rounds, position = divmod(waiting, limit)
-    return units[surplus + position].taken_at + WINDOW * (rounds + 1)
+    return units[surplus + position].taken_at + LIMIT_WINDOW * (rounds + 1)

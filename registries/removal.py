@@ -28,7 +28,7 @@ def request_removal(registry: Registry, *, requested_by: User | None = None) -> 
         return removal
 
 
-def unfinished() -> list[Removal]:
+def unfinished_removals() -> list[Removal]:
     """Return the removals that run, wait or have failed, the last of each registry."""
     last: dict[int, Removal] = {}
     for removal in Removal.objects.filter(registry__deleting_at__isnull=False).exclude(state=State.SUCCEEDED):

@@ -10,7 +10,7 @@ from django.db import models
 from registries.models import CloudAccount, Registry
 
 # every column that holds an encrypted credential
-COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
+CREDENTIAL_COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
     (Registry, "password_token"),
     (Registry, "pull_password_token"),
     (CloudAccount, "secret_key_token"),
@@ -18,14 +18,14 @@ COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
 )
 
 
-def tokens() -> Iterator[tuple[type[models.Model], str, models.Model, str]]:
+def stored_tokens() -> Iterator[tuple[type[models.Model], str, models.Model, str]]:
     """Yield (model, column, row, token) for every stored credential."""
-    for model, column in COLUMNS:
+    for model, column in CREDENTIAL_COLUMNS:
         for row in model._default_manager.exclude(**{column: ""}).iterator():
             yield model, column, row, getattr(row, column)
 
 
-def readable(cipher: MultiFernet, token: str) -> bool:
+def can_decrypt(cipher: MultiFernet, token: str) -> bool:
     """Whether ``cipher`` decrypts ``token``."""
     try:
         cipher.decrypt(token.encode())

@@ -13,29 +13,29 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from registries.addresses import AddressError
-from registries.connectors.ecr import HOST as ECR
+from registries.connectors.ecr import ECR_HOST_PATTERN as ECR
 from registries.connectors.regions import CCR_HOSTS
 from registries.models import Registry
 
-CCR = re.compile(r"(?P<label>[a-z]+)\.ccs\.tencentyun\.com")
+CCR_HOST_PATTERN = re.compile(r"(?P<label>[a-z]+)\.ccs\.tencentyun\.com")
 # Paths of the vendor's pages, which stand in the address bar of who copies from there.
-PORTALS: Mapping[str, re.Pattern[str]] = {
+PORTAL_PATH_PATTERNS: Mapping[str, re.Pattern[str]] = {
     Registry.Type.HARBOR: re.compile(r"/(harbor|api|c|account)(/.*)?$"),
     Registry.Type.QUAY: re.compile(r"/(organization|repository|user|api|signin)(/.*)?$"),
     Registry.Type.JFROG: re.compile(r"/(ui|webapp|artifactory/webapp|artifactory/api)(/.*)?$"),
 }
-AT_THE_ROOT = {Registry.Type.QUAY, Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR}
+PATHLESS_TYPES = {Registry.Type.QUAY, Registry.Type.AWS, Registry.Type.TCR, Registry.Type.CCR}
 
 
-def fit(address: str, *, type: str, elsewhere: bool = False) -> str:
+def clean_address(address: str, *, type: str, elsewhere: bool = False) -> str:
     """Return the normalised ``address`` without the path of a vendor's page.
 
     ``elsewhere`` says that the API was given an endpoint of its own: the host may then be any. Raises AddressError for
     what cannot be the address of this type.
     """
     parts = urlsplit(address)
-    path = PORTALS[type].sub("", parts.path) if type in PORTALS else parts.path
-    if path and type in AT_THE_ROOT:
+    path = PORTAL_PATH_PATTERNS[type].sub("", parts.path) if type in PORTAL_PATH_PATTERNS else parts.path
+    if path and type in PATHLESS_TYPES:
         raise AddressError(_("Leave out “%(path)s”: this type of registry has none.") % {"path": path[:60]})
     host = parts.hostname or ""
     if type == Registry.Type.AWS and not elsewhere and not ECR.fullmatch(host):
@@ -58,5 +58,5 @@ def region_of(address: str, *, type: str) -> str:
 
 
 def _ccr_label(host: str) -> str | None:
-    found = CCR.fullmatch(host)
+    found = CCR_HOST_PATTERN.fullmatch(host)
     return found["label"] if found and found["label"] in CCR_HOSTS else None

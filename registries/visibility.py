@@ -17,15 +17,15 @@ def registries_of(user: User) -> dict[int, str]:
     return dict(found.values_list("pk", "name"))
 
 
-def in_use() -> list[Scope]:
+def scopes_in_use() -> list[Scope]:
     """Return what people are limited to, each set of registries once, in two queries."""
     administrators = Q(role=User.Role.ADMINISTRATOR) | Q(is_superuser=True)
     limited = User.objects.filter(limited=True, is_active=True).exclude(administrators)
     teams: dict[int, set[int]] = defaultdict(set)
     for user, team in limited.values_list("pk", "teams"):
         teams[user].add(team)
-    held: dict[int, set[int]] = defaultdict(set)
+    registries_by_team: dict[int, set[int]] = defaultdict(set)
     for team, registry in Registry._base_manager.filter(teams__isnull=False).values_list("teams", "pk"):
-        held[team].add(registry)
-    sets = {frozenset(registry for team in mine for registry in held[team]) for mine in teams.values()}
+        registries_by_team[team].add(registry)
+    sets = {frozenset(registry for team in mine for registry in registries_by_team[team]) for mine in teams.values()}
     return [Scope(registries) for registries in sorted(sets, key=sorted)]

@@ -7,30 +7,30 @@ from django.contrib import admin
 from console.support.read_only import JobAdmin, ReadOnlyAdmin
 from scanning.models import (
     CategoryResult,
-    DatabaseUpdate,
-    Firing,
-    HolderSet,
+    ExposureRecount,
     ImagePackage,
-    JoinedScan,
-    LayerEvidence,
+    LayerResult,
     MalwareFinding,
     Package,
-    PackageReach,
-    PackageShared,
+    PackageExposure,
+    PackageOverlap,
     PackageVariant,
     PackageVulnerability,
-    Recount,
+    RegistrySet,
     Rematch,
     Scan,
     ScanRun,
     ScanSchedule,
     ScanSettings,
+    ScanSubscription,
+    ScheduleRun,
     SecretFinding,
     Selection,
-    VariantReach,
+    VariantExposure,
+    VulndbUpdate,
     Vulnerability,
-    VulnerabilityReach,
-    VulnerabilityShared,
+    VulnerabilityExposure,
+    VulnerabilityOverlap,
 )
 
 
@@ -45,14 +45,25 @@ class ScanRunAdmin(JobAdmin):
 
 @admin.register(Scan)
 class ScanAdmin(JobAdmin):
-    list_display = ("id", "address", "state", "stage", "lane", "attempt", "worker", "created_at", "ended_at", "reason")
-    list_filter = ("state", "lane", "registry")
+    list_display = (
+        "id",
+        "address",
+        "state",
+        "stage",
+        "priority",
+        "attempt",
+        "worker",
+        "created_at",
+        "ended_at",
+        "reason",
+    )
+    list_filter = ("state", "priority", "registry")
     search_fields = ("=id", "address", "reason", "image__image_id__startswith")
     date_hierarchy = None
 
 
-@admin.register(JoinedScan)
-class JoinedScanAdmin(ReadOnlyAdmin):
+@admin.register(ScanSubscription)
+class ScanSubscriptionAdmin(ReadOnlyAdmin):
     list_display = ("scan", "run", "tags")
     list_select_related = ("scan", "run")
     search_fields = ("=scan__id", "=run__id")
@@ -64,11 +75,11 @@ class ScanScheduleAdmin(ReadOnlyAdmin):
     list_display = ("name", "is_on", "every_days", "at", "until", "scope", "next_due_at")
     list_filter = ("is_on", "every_days", "scope")
     search_fields = ("name",)
-    related = (("scanning.Firing", "schedule"), ("scanning.ScanRun", "schedule"))
+    related = (("scanning.ScheduleRun", "schedule"), ("scanning.ScanRun", "schedule"))
 
 
-@admin.register(Firing)
-class FiringAdmin(ReadOnlyAdmin):
+@admin.register(ScheduleRun)
+class ScheduleRunAdmin(ReadOnlyAdmin):
     list_display = ("schedule", "due_at", "outcome", "run", "at")
     list_filter = ("outcome", "schedule")
     list_select_related = ("schedule", "run")
@@ -88,8 +99,8 @@ class SelectionAdmin(ReadOnlyAdmin):
     search_fields = ("owner__username", "purpose")
 
 
-@admin.register(DatabaseUpdate)
-class DatabaseUpdateAdmin(JobAdmin):
+@admin.register(VulndbUpdate)
+class VulndbUpdateAdmin(JobAdmin):
     list_display = ("id", "state", "source", "built_at", "created_at", "ended_at", "reason")
     search_fields = ("source", "reason")
 
@@ -100,8 +111,8 @@ class RematchAdmin(JobAdmin):
     search_fields = ("database_version", "reason")
 
 
-@admin.register(Recount)
-class RecountAdmin(JobAdmin):
+@admin.register(ExposureRecount)
+class ExposureRecountAdmin(JobAdmin):
     list_display = ("id", "state", "images", "changed", "created_at", "started_at", "ended_at", "reason")
 
 
@@ -122,7 +133,7 @@ class PackageAdmin(ReadOnlyAdmin):
     related = (
         ("scanning.PackageVariant", "package"),
         ("scanning.PackageVulnerability", "package"),
-        ("scanning.PackageReach", "package"),
+        ("scanning.PackageExposure", "package"),
     )
 
 
@@ -134,7 +145,7 @@ class PackageVariantAdmin(ReadOnlyAdmin):
     related = (
         ("scanning.ImagePackage", "variant"),
         ("scanning.PackageVulnerability", "variant"),
-        ("scanning.VariantReach", "variant"),
+        ("scanning.VariantExposure", "variant"),
     )
 
 
@@ -144,7 +155,7 @@ class VulnerabilityAdmin(ReadOnlyAdmin):
     list_display = ("name", "severity", "severity_source", "cvss_score", "images", "title", "published_at")
     list_filter = ("severity", "fixable")
     search_fields = ("name__startswith",)
-    related = (("scanning.PackageVulnerability", "vulnerability"), ("scanning.VulnerabilityReach", "vulnerability"))
+    related = (("scanning.PackageVulnerability", "vulnerability"), ("scanning.VulnerabilityExposure", "vulnerability"))
 
 
 @admin.register(PackageVulnerability)
@@ -162,45 +173,45 @@ class ImagePackageAdmin(ReadOnlyAdmin):
     search_fields = ("variant__package__name__startswith", "image__image_id__startswith")
 
 
-@admin.register(PackageReach)
-class PackageReachAdmin(ReadOnlyAdmin):
+@admin.register(PackageExposure)
+class PackageExposureAdmin(ReadOnlyAdmin):
     list_display = ("package", "registry", "images", "tags")
     list_filter = ("registry",)
     list_select_related = ("package", "registry")
     search_fields = ("package__name__startswith",)
 
 
-@admin.register(VariantReach)
-class VariantReachAdmin(ReadOnlyAdmin):
+@admin.register(VariantExposure)
+class VariantExposureAdmin(ReadOnlyAdmin):
     list_display = ("variant", "registry", "images")
     list_filter = ("registry",)
     list_select_related = ("variant", "registry")
     search_fields = ("variant__package__name__startswith",)
 
 
-@admin.register(VulnerabilityReach)
-class VulnerabilityReachAdmin(ReadOnlyAdmin):
+@admin.register(VulnerabilityExposure)
+class VulnerabilityExposureAdmin(ReadOnlyAdmin):
     list_display = ("vulnerability", "registry", "images", "tags")
     list_filter = ("registry",)
     list_select_related = ("vulnerability", "registry")
     search_fields = ("vulnerability__name__startswith",)
 
 
-@admin.register(HolderSet)
-class HolderSetAdmin(ReadOnlyAdmin):
+@admin.register(RegistrySet)
+class RegistrySetAdmin(ReadOnlyAdmin):
     list_display = ("id", "registries")
     search_fields = ("registries",)
 
 
-@admin.register(PackageShared)
-class PackageSharedAdmin(ReadOnlyAdmin):
+@admin.register(PackageOverlap)
+class PackageOverlapAdmin(ReadOnlyAdmin):
     list_display = ("package", "holders", "images")
     list_select_related = ("package", "holders")
     search_fields = ("package__name__startswith",)
 
 
-@admin.register(VulnerabilityShared)
-class VulnerabilitySharedAdmin(ReadOnlyAdmin):
+@admin.register(VulnerabilityOverlap)
+class VulnerabilityOverlapAdmin(ReadOnlyAdmin):
     list_display = ("vulnerability", "holders", "images")
     list_select_related = ("vulnerability", "holders")
     search_fields = ("vulnerability__name__startswith",)
@@ -222,8 +233,8 @@ class MalwareFindingAdmin(ReadOnlyAdmin):
     search_fields = ("path", "rule", "=sha256")
 
 
-@admin.register(LayerEvidence)
-class LayerEvidenceAdmin(ReadOnlyAdmin):
+@admin.register(LayerResult)
+class LayerResultAdmin(ReadOnlyAdmin):
     list_display = ("diff_id", "engine", "engine_version", "files", "bytes", "seen_at")
     list_filter = ("engine",)
     search_fields = ("diff_id__startswith",)

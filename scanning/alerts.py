@@ -14,45 +14,45 @@ from django.utils.translation import ngettext
 from console.db import cached_counts
 from console.jobs.models import State
 from console.visibility import current
-from inventory.dashboard.figures import Signal
+from inventory.dashboard.figures import Alert
 from inventory.models import Tag
 from scanning.findings import coverage as looked
 from scanning.models import CategoryResult, Rematch
 from scanning.rematch import run as rematch_run
 
 
-def news() -> Iterable[Signal]:
+def rematch_alerts() -> Iterable[Alert]:
     """Tell what the last change of the vulnerability database has brought, and whether a rematch is under way."""
     running = Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)).first()
     if running:
         share = running.percent
         done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")
-        yield Signal("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
-    last = rematch_run.last_news()
-    if last and last.new_matches and (current() is None or rematch_run.brought(last).exists()):
+        yield Alert("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
+    last = rematch_run.last_ended_rematch()
+    if last and last.new_matches and (current() is None or rematch_run.visible_new_matches(last).exists()):
         text = _("since the vulnerability database changed")
-        yield Signal("news", "", rematch_run.describe(last), text, reverse("scanning:rematch", args=[last.pk]))
+        yield Alert("news", "", rematch_run.describe_rematch(last), text, reverse("scanning:rematch", args=[last.pk]))
 
 
-def count() -> dict[str, int]:
+def count_incomplete_images() -> dict[str, int]:
     """Count the images of which something is not known that looks like a zero otherwise, by the words of coverage."""
     tagged = Exists(Tag.objects.filter(image=OuterRef("image")))
     conditions = {
-        "fell": Q(fell_from__gt=0),
+        "fell": Q(regressed_from__gt=0),
         "failed": Q(outcome=CategoryResult.Outcome.FAILED),
         "partial": Q(outcome=CategoryResult.Outcome.PARTIAL),
         "unsupported": Q(outcome=CategoryResult.Outcome.UNSUPPORTED),
-        "outdated": looked.outdated(),
+        "outdated": looked.outdated_results(),
     }
     # An image counts once, whatever number of its categories it is true of.
     results = CategoryResult.objects.filter(reduce(or_, conditions.values()), tagged).order_by().values("image")
-    told: dict[str, int] = results.annotate(
+    counts: dict[str, int] = results.annotate(
         **{f"is_{word}": Max(Case(When(meant, then=Value(1)), default=Value(0))) for word, meant in conditions.items()}
     ).aggregate(**{word: Sum(f"is_{word}", default=0) for word in conditions})
-    return told
+    return counts
 
 
-def coverage() -> Iterable[Signal]:
+def coverage_alerts() -> Iterable[Alert]:
     """Tell of how many images something is not known that looks like a zero otherwise."""
     texts = {
         "fell": _("Findings fell to zero"),
@@ -66,4 +66,4 @@ def coverage() -> Iterable[Signal]:
             title = ngettext("%(n)s image", "%(n)s images", number) % {"n": f"{number:,}"}
             level = "fault" if word in ("fell", "failed") else ""
             href = f"{reverse('inventory:image-list')}?coverage={word}"
-            yield Signal(word, level, texts[word], title, href)  # type: ignore[arg-type]
+            yield Alert(word, level, texts[word], title, href)  # type: ignore[arg-type]

@@ -16,25 +16,25 @@ from django.utils.translation import ngettext
 from console.i18n.lists import listed
 from console.i18n.messages import tell
 from console.machines import report
-from console.machines.identity import is_shared
+from console.machines.identity import has_shared_database
 from console.server.health import Fact, Notice
 from scanning import scanners
 from scanning.engines.base import Readiness
 from scanning.engines.clamav.engine import ClamAv
 from scanning.vulndb import install as vulndb_install
 
-OLD_DAYS = 7  # the public database is built several times a day
-ANTIVIRUS_SECONDS = 30.0  # what clamd has said holds for so long
-PATIENCE = 0.3  # seconds that a page waits for clamd, which may be on another machine
+VULNDB_OLD_DAYS = 7  # the public database is built several times a day
+CLAMD_STATUS_SECONDS = 30.0  # what clamd has said holds for so long
+CLAMD_WAIT_SECONDS = 0.3  # seconds that a page waits for clamd, which may be on another machine
 
 
 def vulnerability_database() -> Iterable[Fact]:
     """Tell how old the vulnerability database is, and whether it is a real one."""
     label = _("Vulnerability database")
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     if facts is None:
         text = _("No vulnerabilities can be found until an administrator downloads one.")
-        notice = Notice("fault", _("There is no vulnerability database"), text, **_engines())
+        notice = Notice("fault", _("There is no vulnerability database"), text, **_engines_link())
         return [Fact("fault", label, _("none"), notice=notice)]
     if facts.is_demo:
         text = _("It knows a few vulnerabilities of the sample images; other images look safer than they are.")
@@ -44,17 +44,17 @@ def vulnerability_database() -> Iterable[Fact]:
     hours = int((timezone.now() - facts.built_at).total_seconds() // 3600)
     age = _("%(n)d d") % {"n": days} if days else _("%(n)d h") % {"n": max(0, hours)}
     built = _("Built %(at)s UTC") % {"at": f"{facts.built_at:%Y-%m-%d %H:%M}"}
-    if days <= OLD_DAYS:
+    if days <= VULNDB_OLD_DAYS:
         return [Fact("ok", label, age, built)]
     title = ngettext(
         "The vulnerability database is %(n)d day old", "The vulnerability database is %(n)d days old", days
     ) % {"n": days}
     text = _("What was published since is not found until an administrator updates it.")
-    notice = Notice("fault", title, text, **_engines())
+    notice = Notice("fault", title, text, **_engines_link())
     return [Fact("fault", label, age, built, notice)]
 
 
-def _engines() -> dict[str, str]:
+def _engines_link() -> dict[str, str]:
     return {"url": reverse("scanning:engines"), "link": _("Engines")}
 
 
@@ -65,16 +65,16 @@ def malware_rules() -> Iterable[Fact]:
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
     why = f"{readiness.reason} {readiness.remedy}"
-    notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines())
+    notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines_link())
     return [Fact("fault", label, _("not usable"), readiness.reason, notice)]
 
 
 def machines() -> Iterable[Fact]:
     """Tell whether all machines take scans, where there are several or PostgreSQL allows for them."""
-    if not is_shared():
+    if not has_shared_database():
         return []
-    rows = list(report.recent())
-    since = timezone.now() - report.AWAY
+    rows = list(report.recent_machines())
+    since = timezone.now() - report.OFFLINE_AFTER
     present = [row for row in rows if row.last_seen >= since]
     idle = [row for row in present if not row.ready]
     if len(rows) < 2 and not idle:
@@ -88,41 +88,43 @@ def machines() -> Iterable[Fact]:
     first = idle[0]
     title = _("%(host)s takes no scans") % {"host": first.host}
     why = f"{tell(first.reason)} {tell(first.remedy)}"
-    return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines()))]
+    return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines_link()))]
 
 
-class Asked:
+class EngineStatusCache:
     """What an engine that lies elsewhere has said of itself: asked beside the pages, which wait for a moment alone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._engine: ClamAv | None = None
-        self._told: Readiness | None = None
-        self._answer: Future[Readiness] | None = None
+        self._readiness: Readiness | None = None
+        self._pending: Future[Readiness] | None = None
         self._at = 0.0
 
     def ready(self, engine: ClamAv) -> Readiness | None:
         """Return what ``engine`` has said last, None where it has said nothing yet."""
         with self._lock:
             if engine is not self._engine:
-                self._engine, self._told, self._answer = engine, None, None
-            if self._answer is None and (self._told is None or time.monotonic() - self._at >= ANTIVIRUS_SECONDS):
+                self._engine, self._readiness, self._pending = engine, None, None
+            if self._pending is None and (
+                self._readiness is None or time.monotonic() - self._at >= CLAMD_STATUS_SECONDS
+            ):
                 pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clamd")
-                self._answer = pool.submit(engine.ready)
+                self._pending = pool.submit(engine.ready)
                 pool.shutdown(wait=False)
-            answer = self._answer
-        if answer is not None:
+            pending = self._pending
+        if pending is not None:
             try:
-                told = answer.result(timeout=PATIENCE)
+                readiness_now = pending.result(timeout=CLAMD_WAIT_SECONDS)
             except Late:
-                return self._told
+                return self._readiness
             with self._lock:
-                if answer is self._answer:
-                    self._told, self._answer, self._at = told, None, time.monotonic()
-        return self._told
+                if pending is self._pending:
+                    self._readiness, self._pending, self._at = readiness_now, None, time.monotonic()
+        return self._readiness
 
 
-_asked = Asked()
+_clamd_status = EngineStatusCache()
 
 
 def antivirus() -> Iterable[Fact]:
@@ -130,13 +132,13 @@ def antivirus() -> Iterable[Fact]:
     engine = scanners.clamav()
     if engine is None:
         return []
-    readiness = _asked.ready(engine)
+    readiness = _clamd_status.ready(engine)
     if readiness is None:
         return [Fact("fault", "ClamAV", _("does not answer"), _("It has not said anything yet."))]
     why, remedy = tell(readiness.reason), tell(readiness.remedy)
     if not readiness.ready:
         text = f"{why} {remedy}"
-        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), text, **_engines())
+        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), text, **_engines_link())
         return [Fact("fault", "ClamAV", _("not ready"), why, notice)]
     if readiness.reason:
         return [
@@ -145,7 +147,7 @@ def antivirus() -> Iterable[Fact]:
                 "ClamAV",
                 _("old"),
                 why,
-                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}", **_engines()),
+                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}", **_engines_link()),
             )
         ]
     return [Fact("ok", "ClamAV", _("ready"), readiness.version)]

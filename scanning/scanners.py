@@ -11,29 +11,29 @@ from console import secret_keys
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import MalwareEngine, Readiness
 from scanning.engines.clamav.engine import ClamAv
-from scanning.engines.sandbox.pool import CagedPool
-from scanning.engines.trivy.batch import MOST as IMAGES_IN_A_RUN
+from scanning.engines.sandbox.pool import SandboxPool
+from scanning.engines.trivy.batch import MAX_BATCH_IMAGES
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from scanning.engines.yara.engine import Yara
 from scanning.layers import LayerStore
-from scanning.layers.results import LayerMemory
+from scanning.layers.results import DatabaseLayerCache
 from scanning.rules import team as rules_team
 from scanning.vulndb import install as vulndb_install
 
 __all__ = [
-    "IMAGES_IN_A_RUN",
+    "MAX_BATCH_IMAGES",
     "MalwareEngine",
     "Readiness",
     "clamav",
     "fingerprint_key",
     "layer_store",
-    "malware",
+    "malware_engines",
     "prepare",
     "trivy",
     "yara",
 ]
 
-RULES = Path(__file__).parent / "rules"
+RULES_FOLDER = Path(__file__).parent / "rules"
 RULES_SHA256 = "35fdaedc2d49f937b16f59ee7e7dd951f07cb8b0e6daafb9c4cc533628e07e65"  # test_rules.py tells it
 
 
@@ -44,7 +44,7 @@ def trivy() -> Trivy:
         executable=Path(settings.TRIVY) if settings.TRIVY else None,
         expected_sha256=None if settings.TRIVY else PINNED_SHA256,
         home=settings.DATA_DIR / "trivy" / "home",
-        memory=LayerMemory(),
+        memory=DatabaseLayerCache(),
         database=vulndb_install.folder(),
         fingerprint_key=fingerprint_key(),
         run=sandbox_run.run,
@@ -55,11 +55,11 @@ def trivy() -> Trivy:
 def yara() -> Yara:
     """Return the engine for viruses and trojans. Rules are compiled once in a process."""
     return Yara(
-        rules=RULES,
+        rules=RULES_FOLDER,
         extra=rules_team.folder(),
         edited=rules_team.source_folder(),
         expected_sha256=RULES_SHA256,
-        caged=_caged(),
+        sandbox=_sandbox(),
     )
 
 
@@ -68,16 +68,16 @@ def clamav() -> ClamAv | None:
     """Return ClamAV, or None where no clamd is configured."""
     if not settings.CLAMD:
         return None
-    return ClamAv(address=settings.CLAMD, max_file_bytes=settings.CLAMD_MAX_BYTES, caged=_caged())
+    return ClamAv(address=settings.CLAMD, max_file_bytes=settings.CLAMD_MAX_BYTES, sandbox=_sandbox())
 
 
 @lru_cache(maxsize=1)
-def _caged() -> CagedPool:
+def _sandbox() -> SandboxPool:
     """Return what reads layers for the engines against malware: beside each process that scans."""
-    return CagedPool()
+    return SandboxPool()
 
 
-def malware() -> tuple[MalwareEngine, ...]:
+def malware_engines() -> tuple[MalwareEngine, ...]:
     """Return the engines that look for viruses and trojans; each layer is read by all of them."""
     antivirus = clamav()
     return (yara(), antivirus) if antivirus else (yara(),)

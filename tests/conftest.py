@@ -82,7 +82,7 @@ def _sessions_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     def force_login(self: Client, user: User, backend: str | None = None) -> None:
         sign_in(self, user, backend)
         session = self.session
-        session[sessions.BEGAN] = session[sessions.SEEN] = int(time.time())
+        session[sessions.STARTED_SESSION_KEY] = session[sessions.ACTIVE_SESSION_KEY] = int(time.time())
         session.save()
 
     monkeypatch.setattr(Client, "force_login", force_login)

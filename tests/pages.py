@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 
 # URL name → the model whose row its "pk" is, or which row to take
-ROWS: dict[str, Any] = {
+MODEL_BY_NAMESPACE: dict[str, Any] = {
     "registries": "registries.Registry",
     "registries:test": "registries.ConnectionTest",
     "registries:sync": "registries.SyncRun",
@@ -26,7 +26,7 @@ ROWS: dict[str, Any] = {
     "scanning:holder": "scanning.Package",
 }
 EXAMPLES = {"type": "harbor", "listing": "images"}
-MOST = {"scanning.Vulnerability": "-images", "scanning.Package": "-images", "scanning.ScanRun": "-pk"}
+LARGEST_FIRST = {"scanning.Vulnerability": "-images", "scanning.Package": "-images", "scanning.ScanRun": "-pk"}
 
 
 def addresses() -> Iterator[tuple[str, str]]:
@@ -67,11 +67,11 @@ def _value(name: str, parameter: str) -> Any:
         return found.name if found else None
     if parameter in EXAMPLES:
         return EXAMPLES[parameter]
-    known = max((key for key in ROWS if name.startswith(key)), key=len, default=None)
+    known = max((key for key in MODEL_BY_NAMESPACE if name.startswith(key)), key=len, default=None)
     if known is None:
         return None
-    model = ROWS[known]
-    return _first(model, order=MOST.get(model, "pk"))
+    model = MODEL_BY_NAMESPACE[known]
+    return _first(model, order=LARGEST_FIRST.get(model, "pk"))
 
 
 def _first(label: str, *, order: str = "pk", **conditions: Any) -> Any:

@@ -14,7 +14,7 @@ def person(role: str = "viewer", **fields: Any) -> User:
     return User.objects.create_user(fields.pop("username", role), password=PASSWORD, role=role, **fields)
 
 
-def signed_in(role: str = "administrator") -> Client:
+def signed_in_client(role: str = "administrator") -> Client:
     """Return the client of the person called ``role``, who is made with that role where there is none."""
     client = Client()
     client.force_login(User.objects.filter(username=role).first() or person(role))

@@ -14,18 +14,18 @@ from console.models import Export, SavedView, Team, User
 from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
 from scanning.exposure import aggregate
-from scanning.models import CategoryResult, Firing, Rematch, Scan, ScanRun, ScanSchedule, Scope, Selection
+from scanning.models import CategoryResult, Rematch, Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selection
 from scanning.schedules import service as schedules
 from tests import factories
 from tests.people import person
 
-HIDDEN = "zebra"
-BROKE = "The connection to zebra.test broke."
-FIGURE = 987_654  # of all images; nobody who is limited is told any
+HIDDEN_NAME = "zebra"
+HIDDEN_REASON = "The connection to zebra.test broke."
+HIDDEN_FIGURE = 987_654  # of all images; nobody who is limited is told any
 
 
 @dataclass(frozen=True)
-class World:
+class ScopeWorld:
     """``seen`` and ``hidden`` are one row of each kind, keyed as in ``tests.test_access.May.arguments``."""
 
     lab: Registry
@@ -59,21 +59,26 @@ def _scan(run: ScanRun, tag: Tag, state: State = State.SUCCEEDED, **values: Any)
     )
 
 
-def build() -> World:
+def build_world() -> ScopeWorld:
     """Make it."""
     now = timezone.now()
     owner = person("administrator", username="owner")
     lab = factories.registry(name="lab", address="https://lab.test")
     zebra = factories.registry(name="zebra-registry", address="https://zebra.test")
     gone = factories.registry(name="zebra-gone", address="https://gone.zebra.test", deleting_at=now)
-    Removal.objects.create(registry=gone, name=gone.name, state=State.FAILED, reason=BROKE)
+    Removal.objects.create(registry=gone, name=gone.name, state=State.FAILED, reason=HIDDEN_REASON)
     team = Team.objects.create(name="lab people")
     lab.teams.add(team)
 
     ours = factories.image(**factories.scanned(critical=1, fixable=1, packages=1))
     both = factories.image(
         **factories.scanned(high=1)
-        | {"scan_state": Image.ScanState.FAILED, "scan_reason": BROKE, "scan_remedy": BROKE, "scanned_from": zebra.pk}
+        | {
+            "scan_state": Image.ScanState.FAILED,
+            "scan_reason": HIDDEN_REASON,
+            "scan_remedy": HIDDEN_REASON,
+            "scanned_from": zebra.pk,
+        }
     )
     theirs = factories.image(**factories.scanned(critical=3, viruses=1, sensitive=1))
     seen_tag = factories.tag("v1", of=ours, in_=lab, path="team/app")
@@ -86,50 +91,56 @@ def build() -> World:
     secret = factories.vulnerability(theirs, package="zebra-lib", name="CVE-2024-9-zebra", title="zebra", type="npm")
     factories.malware(theirs, path="opt/zebra.com", rule="zebra_rule")
     factories.secret(theirs, path="zebra.env", title="zebra key", category="zebra")
-    rematch = Rematch.objects.create(state=State.SUCCEEDED, new_matches=FIGURE, new_in_images=FIGURE)
+    rematch = Rematch.objects.create(state=State.SUCCEEDED, new_matches=HIDDEN_FIGURE, new_in_images=HIDDEN_FIGURE)
     for match in (known, secret):
         match.rematch = rematch
         match.save()
 
     SyncRun.objects.create(registry=lab, state=State.SUCCEEDED, complete=True, ended_at=now)
-    SyncRun.objects.create(registry=zebra, state=State.RUNNING, reason=BROKE, started_at=now, tags=FIGURE)
-    SyncRun.objects.create(registry=zebra, state=State.FAILED, reason=BROKE, remedy=BROKE, ended_at=now)
+    SyncRun.objects.create(
+        registry=zebra, state=State.RUNNING, reason=HIDDEN_REASON, started_at=now, tags=HIDDEN_FIGURE
+    )
+    SyncRun.objects.create(registry=zebra, state=State.FAILED, reason=HIDDEN_REASON, remedy=HIDDEN_REASON, ended_at=now)
     account = CloudAccount.objects.create(name="zebra-cloud", secret_id="AKID-zebra")
     Registry.objects.filter(pk__in=[lab.pk, zebra.pk]).update(cloud_account=account)
 
-    values: dict[str, Any] = {"categories": ["malware"], "scope": Scope.CHOSEN, "state": State.SUCCEEDED}
+    values: dict[str, Any] = {"categories": ["malware"], "scope": ScanScope.CHOSEN, "state": State.SUCCEEDED}
     hidden_schedule = ScanSchedule(name="zebra nightly", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
-    hidden_schedule.scope = Scope.CHOSEN
+    hidden_schedule.scope = ScanScope.CHOSEN
     schedules.save(hidden_schedule, chosen=Tag.objects.filter(pk=hidden_tag.pk), now=now)
     schedule = ScanSchedule(name="everything", at=time(4), starts_on=date(2026, 1, 1), categories=["malware"])
-    schedule.scope = Scope.ALL
+    schedule.scope = ScanScope.ALL
     schedules.save(schedule, chosen=None, now=now)
     hidden_run = ScanRun.objects.create(requested_by=owner, schedule=hidden_schedule, **values)
     _scan(hidden_run, hidden_tag, State.RUNNING)
     mixed = ScanRun.objects.create(requested_by=owner, schedule=schedule, **values)
     _scan(mixed, seen_tag)
-    failed = _scan(mixed, Tag.objects.get(name="zebra-v2"), State.FAILED, reason=BROKE, remedy=BROKE)
-    factories.result(both, "vulnerabilities", CategoryResult.Outcome.FAILED, reason=BROKE, remedy=BROKE, scan=failed)
+    failed = _scan(mixed, Tag.objects.get(name="zebra-v2"), State.FAILED, reason=HIDDEN_REASON, remedy=HIDDEN_REASON)
+    factories.result(
+        both, "vulnerabilities", CategoryResult.Outcome.FAILED, reason=HIDDEN_REASON, remedy=HIDDEN_REASON, scan=failed
+    )
     ScanRun.objects.filter(pk=mixed.pk).update(
         finished_at=now,
-        images=FIGURE,
-        tags=FIGURE,
-        failed=FIGURE,
-        skipped={BROKE: FIGURE},
-        failures=[{"reason": BROKE, "remedy": BROKE, "scans": FIGURE}],
+        images=HIDDEN_FIGURE,
+        tags=HIDDEN_FIGURE,
+        failed=HIDDEN_FIGURE,
+        skipped={HIDDEN_REASON: HIDDEN_FIGURE},
+        failures=[{"reason": HIDDEN_REASON, "remedy": HIDDEN_REASON, "scans": HIDDEN_FIGURE}],
     )
     for at, run in ((now - timedelta(days=1), mixed), (now - timedelta(days=2), hidden_run)):
-        Firing.objects.create(schedule=schedule, due_at=at, outcome=Firing.Outcome.STARTED, run=run)
+        ScheduleRun.objects.create(schedule=schedule, due_at=at, outcome=ScheduleRun.Outcome.STARTED, run=run)
 
     SavedView.objects.create(user=owner, listing="images", name="zebra view", query="q=zebra", shared=True)
     for day in (0, 1, 2):
         names = ("images", "scanned", "at_risk", "partly_scanned", "safe", "critical", "high", "medium", "low")
-        figures = dict.fromkeys((*names, "unknown", "fixable"), FIGURE)
+        figures = dict.fromkeys((*names, "unknown", "fixable"), HIDDEN_FIGURE)
         at = now - timedelta(days=day)
-        Snapshot.objects.create(day=timezone.localdate(at), at=at, malware=FIGURE, sensitive=FIGURE, **figures)
+        Snapshot.objects.create(
+            day=timezone.localdate(at), at=at, malware=HIDDEN_FIGURE, sensitive=HIDDEN_FIGURE, **figures
+        )
     aggregate.recount()
     rows = {"listing": "images", "part": "affected", "account": account.pk, "unknown": 0}
-    return World(
+    return ScopeWorld(
         lab=lab,
         zebra=zebra,
         team=team,
@@ -157,14 +168,14 @@ def build() -> World:
     )
 
 
-def own(world: World, user: User) -> dict[str, Any]:
+def add_own_rows(world: ScopeWorld, user: User) -> dict[str, Any]:
     """What ``user`` made before there was a limit, of what is hidden now; keyed as the rows of ``world``."""
     choice = Selection.objects.create(owner=user, purpose="scan")
     choice.tags.add(world.hidden["tag"])
     made = Export.objects.create(
         requested_by=user, listing="images", description="Registry: zebra-registry", time_zone="UTC", language="en"
     )
-    (files.folder() / f"{made.pk}-1.csv").write_text("zebra.test/zebra/only,zebra-v3")
+    (files.exports_folder() / f"{made.pk}-1.csv").write_text("zebra.test/zebra/only,zebra-v3")
     Export.objects.filter(pk=made.pk).update(
         state=State.SUCCEEDED, file=f"{made.pk}-1.csv", format="csv", ended_at=timezone.now()
     )

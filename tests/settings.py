@@ -13,13 +13,13 @@ os.environ["TALLYMAN_PLAIN_HTTP_HOSTS"] = "127.0.0.1,localhost"
 os.environ["TALLYMAN_TRIVY_DATABASE_AT"] = "off"
 os.environ.pop("TALLYMAN_DEBUG", None)
 
-from console.jobs.configuration import Times
+from console.jobs.configuration import JobTimes
 from console.settings import *  # noqa: F403
 from registries.oci import transport
 
-transport.FIRST_PAUSE = 0.01  # between tries
+transport.FIRST_PAUSE_SECONDS = 0.01  # between tries
 SCANS_PER_WORKER = 1
-JOB_TIMES = Times(chain=0)  # tests call for one job at a time
+JOB_TIMES = JobTimes(chain=0)  # tests call for one job at a time
 
 # A file, not memory: jobs renew their lease from a thread, and workers are processes.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405

@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from console.models import AuditEvent, User
-from registries.connection_test.live import NotNowError
+from registries.connection_test.live import TooManyTestsError
 from registries.models import CloudAccount, ConnectionTest
 from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
 from scanning.schedules import service as schedules
@@ -225,7 +225,7 @@ def test_an_address_opens_for_the_roles_of_the_table_and_no_other(
     name: str, method: str, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_now(**_values: object) -> None:
-        raise NotNowError("not in this test")
+        raise TooManyTestsError("not in this test")
 
     monkeypatch.setattr("registries.views.connection.begin", not_now)
     least = getattr(ADDRESSES[name], method)

@@ -18,7 +18,7 @@ from console.models import Team, User
 from console.support.read_only import ReadOnlyAdmin, is_hidden
 from demo.inventory.make import make
 from inventory.models import Tag
-from scanning.models import ImagePackage, JoinedScan, Scan, ScanRun
+from scanning.models import ImagePackage, Scan, ScanRun, ScanSubscription
 from tests import factories
 from tests.people import person
 
@@ -30,7 +30,7 @@ QUEUE += [apps.get_model("axes.AccessLog"), apps.get_model("axes.AccessFailureLo
 TELLING = re.compile(r"token|passw|secret|(^|_)key|login|fingerprint")
 HARMLESS = {  # names and times, no credentials
     *("CloudAccount.secret_id", "Image.secret", "User.last_login"),
-    *("Registry.token_service", "Registry.login_by", "Registry.login_until"),
+    *("Registry.token_service", "Registry.login_lease_holder", "Registry.login_lease_until"),
 }
 
 
@@ -206,17 +206,17 @@ def test_staff_search_numbers_of_what_a_row_belongs_to_as_a_whole(staff: Client)
     runs = [ScanRun.objects.create() for _ in range(12)]
     tag = factories.tag()
     scan = Scan.objects.create(pk=500, image=tag.image, tag=tag, manifest_digest=tag.digest, run=runs[0])
-    first, last = (JoinedScan.objects.create(run=run, scan=scan) for run in (runs[1], runs[-1]))
-    assert found(staff, JoinedScan, str(runs[1].pk)) == [first]
-    assert set(found(staff, JoinedScan, "500")) == {first, last}
-    assert found(staff, JoinedScan, "50") == []
-    assert found(staff, JoinedScan, "5" * 30) == []
+    first, last = (ScanSubscription.objects.create(run=run, scan=scan) for run in (runs[1], runs[-1]))
+    assert found(staff, ScanSubscription, str(runs[1].pk)) == [first]
+    assert set(found(staff, ScanSubscription, "500")) == {first, last}
+    assert found(staff, ScanSubscription, "50") == []
+    assert found(staff, ScanSubscription, "5" * 30) == []
 
 
 def test_a_long_list_counts_no_further_than_it_must_and_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tags=120, images=10, seed=3, now=timezone.now())
     assert "120 tags" in staff.get(address(Tag, "changelist")).text
-    monkeypatch.setattr(listing, "COUNTED_EXACTLY", 100)
+    monkeypatch.setattr(listing, "MAX_EXACT_COUNT_ROWS", 100)
     page = staff.get(address(Tag, "changelist"))
     assert "100+ tags: search or filter" in page.text
     assert page.context["cl"].paginator.num_pages == 2

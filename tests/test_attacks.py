@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from console.models import AuditEvent
 from registries.clients import open_client
-from registries.connection_test.diagnose import Result, Step, diagnose
+from registries.connection_test.diagnose import ConnectionStep, StepResult, diagnose
 from registries.models import Registry
 from registries.oci import connections
 from registries.oci.errors import RegistryError
@@ -154,9 +154,9 @@ def test_open_closed_and_silent_ports_inside_look_the_same(settings: Any, monkey
 
 def told(registry: Registry) -> tuple[Any, ...]:
     """What "Test connection" says of ``registry``, without the port that was typed."""
-    steps: list[Step] = []
-    diagnose(registry, check=lambda: None, show=steps.append, keep=False)
-    assert steps[-1].result is Result.FAILED
+    steps: list[ConnectionStep] = []
+    diagnose(registry, check=lambda: None, report=steps.append, record=False)
+    assert steps[-1].result is StepResult.FAILED
     port = registry.address.rpartition(":")[2]
     return tuple((step.stage, step.result, step.reason.replace(port, "PORT"), step.remedy) for step in steps)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from registries.connection_test.live import NotNowError
+from registries.connection_test.live import TooManyTestsError
 from tests.people import person
 from tests.test_access import ADDRESSES, ANYBODY, ROLES, admin_addresses, client_of, rows, url_of
 
@@ -28,7 +28,7 @@ def test_no_answer_of_any_address_is_kept_by_a_cache(
     role: str, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_now(**_values: object) -> None:
-        raise NotNowError("not in this test")
+        raise TooManyTestsError("not in this test")
 
     monkeypatch.setattr("registries.views.connection.begin", not_now)
     kept = []

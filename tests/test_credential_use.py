@@ -16,10 +16,10 @@ from inventory.models import Tag
 from registries.cloud_accounts import discovery
 from registries.models import CloudAccount, CloudDiscovery, ConnectionTest, PushAddress, PushEvent, Registry, SyncRun
 from registries.sync_requests import nightly
-from registries.webhooks.ingest import take_up
-from registries.webhooks.payloads import MOST_CHANGES, Change
+from registries.webhooks.ingest import ingest_changes
+from registries.webhooks.payloads import MAX_CHANGES, Change
 from scanning import tasks
-from scanning.models import ScanRun, ScanSchedule, Scope
+from scanning.models import ScanRun, ScanSchedule, ScanScope
 from scanning.schedules import service as schedules
 from tests import factories
 from tests.fakes import images
@@ -61,7 +61,7 @@ def test_a_sync_of_the_night_and_one_of_the_command() -> None:
     factories.registry(name="lab")
     late = datetime(2026, 11, 24, 2, 59, 59, tzinfo=UTC)
     for _again in range(2):
-        nightly.due(now=late)
+        nightly.enqueue_due_syncs(now=late)
     assert uses() == [("", "sync.start", "lab", "nightly")]
     factories.registry(name="mill")
     call_command("sync_registries", "mill")
@@ -78,10 +78,10 @@ def test_discoveries_by_hand_and_with_all_syncs(operator: Client, account: Cloud
 
 
 def test_a_discovery_of_the_night(account: CloudAccount, monkeypatch: Any) -> None:
-    monkeypatch.setattr(discovery, "OPENS", time.min)
-    monkeypatch.setattr(discovery, "CLOSES", time.max)
+    monkeypatch.setattr(discovery, "WINDOW_OPENS", time.min)
+    monkeypatch.setattr(discovery, "WINDOW_CLOSES", time.max)
     for _again in range(2):
-        discovery.due()
+        discovery.enqueue_due_discoveries()
     assert uses() == [("", "cloud-account.discover", "production", "nightly")]
 
 
@@ -93,7 +93,7 @@ def test_a_reported_push_and_the_scan_that_it_brings() -> None:
         address.save()
         images.image({"app": b"1"}).put(server, "team/app", "1.0")
         for _again in range(2):  # the second is the same, and waits already
-            take_up(registry=registry, found=[Change(("team/app",), "1.0")])
+            ingest_changes(registry=registry, found=[Change(("team/app",), "1.0")])
         assert uses() == [("", "push-address.event", "lab", "")]
         PushEvent.objects.update(not_before=None)
         tasks.push_event(PushEvent.objects.get().pk)
@@ -103,13 +103,13 @@ def test_a_reported_push_and_the_scan_that_it_brings() -> None:
 
 
 def test_a_flood_of_pushes_is_one_sync() -> None:
-    flood = [Change((f"app-{number}",), "1.0") for number in range(MOST_CHANGES + 1)]
-    take_up(registry=factories.registry(name="lab"), found=flood)
+    flood = [Change((f"app-{number}",), "1.0") for number in range(MAX_CHANGES + 1)]
+    ingest_changes(registry=factories.registry(name="lab"), found=flood)
     assert uses() == [("", "sync.start", "lab", "event")]
 
 
 def weekly() -> ScanSchedule:
-    made = ScanSchedule(name="Weekly", at=time(13), starts_on=date(2026, 1, 1), scope=Scope.CHOSEN)
+    made = ScanSchedule(name="Weekly", at=time(13), starts_on=date(2026, 1, 1), scope=ScanScope.CHOSEN)
     made.categories = ["malware"]
     schedules.save(made, chosen=Tag.objects.filter(pk=factories.tag().pk), now=timezone.now())
     return made
@@ -119,7 +119,7 @@ def test_a_run_of_a_schedule_however_often_it_is_fired() -> None:
     made = weekly()
     assert made.next_due_at
     for _again in range(2):
-        schedules.fire(made.pk, now=made.next_due_at + timedelta(seconds=1))
+        schedules.run_due(made.pk, now=made.next_due_at + timedelta(seconds=1))
     assert uses() == [("", "scan.start", str(ScanRun.objects.get()), "schedule")]
     assert AuditEvent.objects.get(action="scan.start").detail["schedule"] == "Weekly"
 

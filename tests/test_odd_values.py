@@ -17,7 +17,7 @@ from django.urls import resolve, reverse
 from console.listing import filters as listing_filters
 from console.listing import page as listing_page
 from console.listing import saved_views, views
-from registries.connection_test.live import NotNowError
+from registries.connection_test.live import TooManyTestsError
 from tests.people import person
 from tests.test_access import ADDRESSES, NEVER, client_of, rows, url_of
 
@@ -60,7 +60,7 @@ def test_an_odd_value_in_any_field_of_any_address_is_no_error(
     first: int, rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_now(**_values: object) -> None:
-        raise NotNowError("not in this test")
+        raise TooManyTestsError("not in this test")
 
     monkeypatch.setattr("registries.views.connection.begin", not_now)
     administrator = client_of("administrator")
@@ -128,7 +128,7 @@ def test_each_word_that_a_view_reads_may_have_any_value(
     """One field at a time, for a form that is refused for its first field hides what the next one does."""
 
     def not_now(**_values: object) -> None:
-        raise NotNowError("not in this test")
+        raise TooManyTestsError("not in this test")
 
     monkeypatch.setattr("registries.views.connection.begin", not_now)
     administrator = client_of("administrator")
@@ -156,7 +156,7 @@ def test_each_word_that_a_view_reads_may_have_any_value(
 @pytest.mark.slow
 def test_a_body_of_any_kind_is_no_error(rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def not_now(**_values: object) -> None:
-        raise NotNowError("not in this test")
+        raise TooManyTestsError("not in this test")
 
     monkeypatch.setattr("registries.views.connection.begin", not_now)
     administrator = client_of("administrator")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.jobs.conftest import Server, postgres_server
+from tests.console.jobs.conftest import RestartableServer, postgres_server
 
 __all__ = ["postgres_server"]
 
@@ -32,7 +32,7 @@ FILES = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_on_postgresql_they_pass_as_well(postgres_server: Server) -> None:
+def test_on_postgresql_they_pass_as_well(postgres_server: RestartableServer) -> None:
     names = {"TALLYMAN_TEST_DATA", "TALLYMAN_DATA", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"}
     environment = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(

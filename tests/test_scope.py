@@ -14,13 +14,13 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 from console.models import Export, User
 from console.visibility import ScopedManager
 from registries.models import SyncRun
 from scanning.models import Scan, ScanRun
 from tests.people import person
-from tests.scope_world import FIGURE, HIDDEN, World, build, own
+from tests.scope_world import HIDDEN_FIGURE, HIDDEN_NAME, ScopeWorld, add_own_rows, build_world
 from tests.test_access import ADDRESSES, NEEDED, NEVER, RANK
 
 pytestmark = pytest.mark.django_db
@@ -84,29 +84,29 @@ EVERYBODYS = {
     "console.FileChunk",
     "console.FleetVersion",
     "console.Machine",
-    "console.StoredFile",
-    *("console.Team", "console.User", "console.JobEvent", "console.Canary", "console.ScanCanary"),
+    "console.SharedFile",
+    *("console.Team", "console.User", "console.JobEvent", "console.HealthProbe", "console.ScanHealthProbe"),
     "console.AuditEvent",  # administrators alone open it
     *("inventory.Manifest", "inventory.PlatformManifest", "inventory.Layer", "inventory.ManifestLayer"),  # by digest
-    *("inventory.Snapshot", "console.KeptFigures"),  # by the key of a scope
-    "scanning.LayerEvidence",  # by digest
-    *("scanning.DatabaseUpdate", "scanning.Rematch", "scanning.Recount", "scanning.ScanSettings"),
+    *("inventory.Snapshot", "console.CachedCount"),  # by the key of a scope
+    "scanning.LayerResult",  # by digest
+    *("scanning.VulndbUpdate", "scanning.Rematch", "scanning.ExposureRecount", "scanning.ScanSettings"),
     *(
-        "scanning.HolderSet",
-        "scanning.PackageShared",
-        "scanning.VulnerabilityShared",
+        "scanning.RegistrySet",
+        "scanning.PackageOverlap",
+        "scanning.VulnerabilityOverlap",
     ),  # figures, see scanning.exposure.visible
 }
 
 
 @pytest.fixture
-def world() -> World:
-    return build()
+def world() -> ScopeWorld:
+    return build_world()
 
 
 def client_of(user: User) -> Client:
     user.columns = {
-        name: [column.name for column in declared(name).columns] for name, each in settings.LISTINGS.items() if each
+        name: [column.name for column in get_listing(name).columns] for name, each in settings.LISTINGS.items() if each
     }
     user.save()
     client = Client()
@@ -118,7 +118,7 @@ def leaks(answer: Any) -> list[str]:
     """Return where an answer tells of what is hidden."""
     body = b"".join(answer.streaming_content) if answer.streaming else answer.content
     text = body.decode(errors="replace") + str(dict(answer.headers))
-    telling = (HIDDEN, f"{FIGURE:,}", str(FIGURE))
+    telling = (HIDDEN_NAME, f"{HIDDEN_FIGURE:,}", str(HIDDEN_FIGURE))
     return [line.strip()[:300] for line in text.splitlines() if any(word in line.lower() for word in telling)]
 
 
@@ -139,9 +139,9 @@ def test_every_model_says_which_of_its_rows_somebody_sees() -> None:
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-def test_what_is_hidden_is_not_there(role: str, world: World) -> None:
+def test_what_is_hidden_is_not_there(role: str, world: ScopeWorld) -> None:
     user = world.limited(role)
-    rows, client = world.hidden | own(world, user), client_of(user)
+    rows, client = world.hidden | add_own_rows(world, user), client_of(user)
     for name, keys in HIDDEN_ROWS.items():
         if keys == NOBODY:
             continue
@@ -154,9 +154,9 @@ def test_what_is_hidden_is_not_there(role: str, world: World) -> None:
                 assert (answer.status_code, leaks(answer)) == (expected, []), (name, method, headers)
 
 
-def addresses(world: World, user: User) -> Iterator[tuple[str, str]]:
+def addresses(world: ScopeWorld, user: User) -> Iterator[tuple[str, str]]:
     """Yield every address that opens for somebody, with rows that this person sees."""
-    rows = world.seen | own(world, user)
+    rows = world.seen | add_own_rows(world, user)
     for name, each in ADDRESSES.items():
         if name not in LEAVING and all(key in rows for key in each.arguments):
             yield name, reverse(name, args=[rows[key] for key in each.arguments])
@@ -173,7 +173,7 @@ QUERIES = (
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-def test_no_page_names_or_counts_what_is_hidden(role: str, query: str, world: World) -> None:
+def test_no_page_names_or_counts_what_is_hidden(role: str, query: str, world: ScopeWorld) -> None:
     user = world.limited(role)
     client = client_of(user)
     query = query.format(zebra=world.zebra.pk, seen=world.seen["tag"], hidden=world.hidden["tag"])
@@ -188,18 +188,18 @@ def test_no_page_names_or_counts_what_is_hidden(role: str, query: str, world: Wo
     assert looked > 60
 
 
-def test_no_sort_or_search_tells_of_what_is_hidden(world: World) -> None:
+def test_no_sort_or_search_tells_of_what_is_hidden(world: ScopeWorld) -> None:
     client = client_of(world.limited("viewer"))
     for each in settings.LISTINGS.values():
         if not each["page"] or each["page"] == "console:audit-list":
             continue
         url = reverse(each["page"])
-        for column in declared(_name(each)).columns:
+        for column in get_listing(_name(each)).columns:
             if column.sort:
                 for sort in (column.name, f"-{column.name}"):
                     answer = client.get(url, {"sort": sort})
                     assert (answer.status_code, leaks(answer)) == (200, []), sort
-        found = client.get(url, {"q": HIDDEN}).context["page"]
+        found = client.get(url, {"q": HIDDEN_NAME}).context["page"]
         assert found.total.number == 0, url
 
 
@@ -207,7 +207,7 @@ def _name(each: dict[str, str]) -> str:
     return next(name for name, other in settings.LISTINGS.items() if other is each)
 
 
-def facts(world: World) -> list[Any]:
+def facts(world: ScopeWorld) -> list[Any]:
     """What the hidden registry and its work come to."""
     scans = Scan.objects.filter(registry=world.zebra).order_by("pk")
     syncs = SyncRun.objects.filter(registry=world.zebra).order_by("pk")
@@ -215,12 +215,12 @@ def facts(world: World) -> list[Any]:
         list(scans.values_list("pk", "state", "cancel_requested_at")),
         list(syncs.values_list("pk", "state", "cancel_requested_at")),
         list(ScanRun.objects.filter(pk=world.hidden["run"]).values_list("state", "cancel_requested_at")),
-        Export.objects.filter(description__contains=HIDDEN).count(),
+        Export.objects.filter(description__contains=HIDDEN_NAME).count(),
     ]
 
 
 @pytest.mark.parametrize("which", ["everything", "some", "chosen", "everywhere"])
-def test_nothing_that_a_limited_operator_does_touches_or_tells_of_what_is_hidden(which: str, world: World) -> None:
+def test_nothing_that_a_limited_operator_does_touches_or_tells_of_what_is_hidden(which: str, world: ScopeWorld) -> None:
     user = world.limited("operator")
     client = client_of(user)
     everything = {"all": "1", "view": "", "format": "csv", "scope": "all", "categories": ["malware"], "timeout": "30"}
@@ -244,7 +244,7 @@ def test_nothing_that_a_limited_operator_does_touches_or_tells_of_what_is_hidden
     assert done > 25
 
 
-def test_a_part_of_something_hidden_is_as_empty_as_one_of_nothing(world: World) -> None:
+def test_a_part_of_something_hidden_is_as_empty_as_one_of_nothing(world: ScopeWorld) -> None:
     client = client_of(world.limited("operator"))
     for listing, key in (
         *((name, "tag") for name in ("vulnerabilities", "malware", "sensitive", "packages")),
@@ -269,7 +269,7 @@ TELLING = {
 }
 
 
-def test_who_is_not_limited_sees_it_all(world: World) -> None:
+def test_who_is_not_limited_sees_it_all(world: ScopeWorld) -> None:
     client = client_of(person("operator"))
     for name, url in addresses(world, person("viewer")):
         if name in TELLING:

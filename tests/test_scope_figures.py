@@ -19,8 +19,8 @@ from pytest_django import Settings
 
 from console.exports import list_export
 from console.exports.tasks import export
-from console.jobs.configuration import Times
-from console.jobs.models import Lane, State
+from console.jobs.configuration import JobTimes
+from console.jobs.models import Priority, State
 from console.models import Export, Team, User
 from console.visibility import of, within
 from demo.inventory.make import make
@@ -32,7 +32,6 @@ from registries.models import Registry
 from scanning import tasks
 from scanning.exposure import aggregate, visible
 from scanning.models import (
-    Firing,
     ImagePackage,
     Package,
     PackageVariant,
@@ -40,9 +39,10 @@ from scanning.models import (
     Scan,
     ScanRun,
     ScanSchedule,
+    ScheduleRun,
     Vulnerability,
 )
-from scanning.models.run import Scope
+from scanning.models.run import ScanScope
 from scanning.runs import start as runs_start
 from scanning.schedules import service as schedules_service
 from tests import factories
@@ -112,7 +112,7 @@ def test_packages_and_vulnerabilities_are_counted_in_these_registries_alone(
         with within(of(user)):
             found = list(rows())
             sorted_by = {row.pk: (row.seen_images, row.seen_tags) for row in found}
-            visible.as_seen(found)
+            visible.set_visible_counts(found)
         assert {row.pk: (row.images, row.tags) for row in found} == expected, model
         assert sorted_by == expected, model
     if ids:
@@ -146,7 +146,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     fleet: list[Registry], settings: Settings
 ) -> None:
     settings.KEPT_FROM_SECONDS = 0  # those of everybody are kept, and must not be shown
-    assert dashboard_figures.read().images == Image.objects.count()
+    assert dashboard_figures.read_overview().images == Image.objects.count()
     user = limited(fleet[0], fleet[1])
     other = limited(fleet[0], fleet[1], name="another")
     images = Image.objects.filter(tags__repository__registry__in=fleet[:2]).distinct()
@@ -160,23 +160,23 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
         day=timezone.localdate(now) - timedelta(days=1),
         at=now,
     )
-    trend.tick(now=now - timedelta(days=1, hours=1))
-    trend.tick(now=now)
+    trend.write_snapshots(now=now - timedelta(days=1, hours=1))
+    trend.write_snapshots(now=now)
     with within(of(user)):
-        figures = dashboard_figures.read()
-        lines = trend.read()
+        figures = dashboard_figures.read_overview()
+        lines = trend.read_trend()
     assert figures.images == images.count() < Image.objects.count()
     assert (figures.registries, figures.vulnerabilities) == (2, images.count())
     assert lines["vulnerabilities"].last.value == images.count()
     assert {point.value for point in lines["vulnerabilities"].known} == {images.count()}
     with within(of(other)):
-        assert trend.read()["vulnerabilities"].last.value == images.count(), "who sees the same shares the days"
-    assert trend.read()["vulnerabilities"].last.value == Image.objects.count()
-    assert dashboard_figures.read().images == Image.objects.count(), "nobody is shown what was kept for others"
+        assert trend.read_trend()["vulnerabilities"].last.value == images.count(), "who sees the same shares the days"
+    assert trend.read_trend()["vulnerabilities"].last.value == Image.objects.count()
+    assert dashboard_figures.read_overview().images == Image.objects.count(), "nobody is shown what was kept for others"
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:
-    run = runs_start.start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
+    run = runs_start.start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
     assert run.images == len(tags)
     return run
 
@@ -222,7 +222,7 @@ def test_cancelling_a_run_of_others_ends_its_part_in_these_registries(
 
 def test_cancelling_everything_ends_what_is_seen(two: tuple[Registry, Registry, Tag, Tag]) -> None:
     here, _there, mine, theirs = two
-    whole = ScanRun.objects.create(scope=Scope.ALL, categories=["malware"])
+    whole = ScanRun.objects.create(scope=ScanScope.ALL, categories=["malware"])
     run_of(mine, theirs)
     signed_in(limited(here)).post(reverse("scanning:cancel"), {"everything": "1"})
     states = dict(Scan.objects.values_list("tag", "state"))
@@ -231,11 +231,11 @@ def test_cancelling_everything_ends_what_is_seen(two: tuple[Registry, Registry, 
     assert whole.state == State.QUEUED
 
 
-@pytest.mark.parametrize("scope", [Scope.ALL, Scope.RECOMMENDED])
+@pytest.mark.parametrize("scope", [ScanScope.ALL, ScanScope.RECOMMENDED])
 def test_a_start_by_whoever_is_limited_scans_these_registries_in_the_background_too(
-    two: tuple[Registry, Registry, Tag, Tag], scope: Scope, settings: Settings
+    two: tuple[Registry, Registry, Tag, Tag], scope: ScanScope, settings: Settings
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
+    settings.JOB_TIMES = JobTimes(poll=60, chain=0)  # other threads see nothing of this test's rows
     here, _there, mine, _theirs = two
     form = {"scope": scope, "categories": ["malware"], "timeout": "30"}
     signed_in(limited(here)).post(reverse("scanning:settings"), form)
@@ -249,18 +249,20 @@ def test_a_start_by_whoever_is_limited_scans_these_registries_in_the_background_
 def test_running_a_schedule_of_everything_now_scans_these_registries_and_the_due_time_still_comes(
     two: tuple[Registry, Registry, Tag, Tag], settings: Settings
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
+    settings.JOB_TIMES = JobTimes(poll=60, chain=0)  # other threads see nothing of this test's rows
     here, _there, mine, theirs = two
-    nightly = ScanSchedule(name="all", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"], scope=Scope.ALL)
+    nightly = ScanSchedule(
+        name="all", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"], scope=ScanScope.ALL
+    )
     schedules_service.save(nightly, now=timezone.now())
     signed_in(limited(here)).post(reverse("scanning:schedule-run", args=[nightly.pk]))
     tasks.run(ScanRun.objects.get().pk)
     assert [scan.tag for scan in Scan.objects.all()] == [mine]
     nightly.refresh_from_db()
     assert nightly.next_due_at
-    firing = schedules_service.fire(nightly.pk, now=nightly.next_due_at)
+    firing = schedules_service.run_due(nightly.pk, now=nightly.next_due_at)
     assert firing
-    assert firing.outcome == Firing.Outcome.STARTED
+    assert firing.outcome == ScheduleRun.Outcome.STARTED
     tasks.run(ScanRun.objects.order_by("pk").last().pk)  # type: ignore[union-attr]
     assert set(Scan.objects.values_list("tag", flat=True)) == {mine.pk, theirs.pk}
 
@@ -299,8 +301,8 @@ def test_a_scan_through_a_registry_that_is_hidden_is_neither_waited_for_nor_canc
 def test_an_export_in_the_background_holds_what_its_owner_sees_and_goes_with_the_limit(
     two: tuple[Registry, Registry, Tag, Tag], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.JOB_TIMES = Times(poll=60, chain=0)  # other threads see nothing of this test's rows
-    monkeypatch.setattr(list_export, "EXPORTED_AT_ONCE", 1)
+    settings.JOB_TIMES = JobTimes(poll=60, chain=0)  # other threads see nothing of this test's rows
+    monkeypatch.setattr(list_export, "MAX_IMMEDIATE_EXPORT_ROWS", 1)
     here, there, mine, theirs = two
     factories.tag("second", in_=here, path="c")
     user = limited(here)
@@ -376,4 +378,4 @@ def test_whoever_is_not_limited_asks_the_database_what_was_asked_without_limits(
     with CaptureQueriesContext(connection) as queries:
         client.get(url)
     assert not [query for query in queries if "registr" in query["sql"]]
-    assert Lane.MANUAL < Lane.SCHEDULE
+    assert Priority.MANUAL < Priority.SCHEDULE

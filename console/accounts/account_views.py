@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import visibility
 from console.accounts import mfa
 from console.accounts.models import User
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 
 
@@ -32,20 +32,20 @@ class PasswordForm(PasswordChangeForm):
         del self.fields["old_password"].widget.attrs["autofocus"]
         for name in ("new_password1", "new_password2"):
             self.fields[name].help_text = ""
-        self.tried = False
+        self.failed = False
 
     def clean_old_password(self) -> str:
         """Look at the proof, as often as the sign-in does."""
-        if mfa.is_locked(self.user):
+        if mfa.is_locked_out(self.user):
             raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
         try:
             return super().clean_old_password()
         except forms.ValidationError:
-            self.tried = True
+            self.failed = True
             raise
 
 
-class ProofForm(forms.Form):
+class ReauthenticationForm(forms.Form):
     """Asks who is signed in to prove it again: by the password, or where there is none, by a code of the app."""
 
     password = forms.CharField(
@@ -58,20 +58,20 @@ class ProofForm(forms.Form):
     def __init__(self, *args: object, user: User) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self.user = user
-        self.tried = False
+        self.failed = False
         if not user.has_usable_password():
             del self.fields["password"]
 
     def clean(self) -> None:
         """Look at the proof, as often as the sign-in does."""
-        if mfa.is_locked(self.user):
+        if mfa.is_locked_out(self.user):
             raise forms.ValidationError(_("Too many wrong attempts. Try again in 15 minutes."))
         if "password" in self.fields and not self.user.check_password(self.cleaned_data.get("password", "")):
-            self.tried = True
+            self.failed = True
             self.add_error("password", _("This is not your password."))
 
 
-class SwitchOnForm(ProofForm):
+class EnableSecondFactorForm(ReauthenticationForm):
     """Also asks for a code of the app that is being set up."""
 
     code = forms.CharField(
@@ -87,16 +87,16 @@ class SwitchOnForm(ProofForm):
     def clean_code(self) -> str:
         """Refuse a code that the app cannot have shown."""
         code = str(self.cleaned_data["code"])
-        if not mfa.fits(self.secret, code):
+        if not mfa.code_matches(self.secret, code):
             raise forms.ValidationError(_("This is not what the app shows now. Look at the clock of the device."))
         return code
 
 
-def _is_proven(request: HttpRequest, form: ProofForm) -> bool:
+def _is_reauthenticated(request: HttpRequest, form: ReauthenticationForm) -> bool:
     """Return whether ``form`` holds what it asks for; a wrong proof is recorded, and counts."""
-    with mfa.one_try(form.user):
+    with mfa.attempt_lock(form.user):
         proven = form.is_valid()
-        if form.tried:
+        if form.failed:
             trail.record(request, "sign-in.code-refused", form.user, {"for": "second factor"})
     return proven
 
@@ -112,11 +112,11 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 def change_password(request: HttpRequest) -> HttpResponse:
     """Take a new password; it ends all other sessions."""
-    user = person(request)
+    user = signed_in_user(request)
     form = PasswordForm(user, request.POST)
-    with mfa.one_try(user):
+    with mfa.attempt_lock(user):
         right = user.has_usable_password() and form.is_valid()
-        if form.tried:
+        if form.failed:
             trail.record(request, "sign-in.code-refused", user, {"for": "password"})
     if not right:
         return _page(request, password=form)
@@ -132,15 +132,15 @@ def change_password(request: HttpRequest) -> HttpResponse:
 @require_POST
 def second_factor_on(request: HttpRequest) -> HttpResponse:
     """Ask for codes from now on, and show the codes for paper this once."""
-    user = person(request)
-    secret = request.session.get(mfa.FRESH, "")
-    if not secret or mfa.is_on(user):
+    user = signed_in_user(request)
+    secret = request.session.get(mfa.PENDING_SETUP_KEY, "")
+    if not secret or mfa.is_enabled(user):
         return redirect("console:account")
-    form = SwitchOnForm(request.POST, user=user, secret=secret)
-    if not _is_proven(request, form):
+    form = EnableSecondFactorForm(request.POST, user=user, secret=secret)
+    if not _is_reauthenticated(request, form):
         return _page(request, switch_on=form)
-    codes = mfa.switch_on(user, secret)
-    del request.session[mfa.FRESH]
+    codes = mfa.enable(user, secret)
+    del request.session[mfa.PENDING_SETUP_KEY]
     user.end_sessions()
     update_session_auth_hash(request, user)
     trail.record(request, "user.second-factor-on", user)
@@ -151,12 +151,12 @@ def second_factor_on(request: HttpRequest) -> HttpResponse:
 @require_POST
 def second_factor_off(request: HttpRequest) -> HttpResponse:
     """Ask for no codes any more."""
-    user = person(request)
-    form = ProofForm(request.POST, user=user)
-    if not _is_proven(request, form):
+    user = signed_in_user(request)
+    form = ReauthenticationForm(request.POST, user=user)
+    if not _is_reauthenticated(request, form):
         return _page(request, switch_off=form)
-    if mfa.is_on(user):
-        mfa.switch_off(user)
+    if mfa.is_enabled(user):
+        mfa.disable(user)
         trail.record(request, "user.second-factor-off", user)
         messages.success(request, _("The second factor is off."))
     return redirect("console:account")
@@ -165,7 +165,7 @@ def second_factor_off(request: HttpRequest) -> HttpResponse:
 @require_POST
 def end_sessions(request: HttpRequest) -> HttpResponse:
     """Sign out everywhere, here too."""
-    user = person(request)
+    user = signed_in_user(request)
     user.end_sessions()
     trail.record(request, "sign-out.everywhere", user)
     logout(request)
@@ -176,27 +176,27 @@ def _page(
     request: HttpRequest,
     *,
     password: PasswordChangeForm | None = None,
-    switch_on: SwitchOnForm | None = None,
-    switch_off: ProofForm | None = None,
+    switch_on: EnableSecondFactorForm | None = None,
+    switch_off: ReauthenticationForm | None = None,
     codes: list[str] | None = None,
 ) -> HttpResponse:
-    user = person(request)
+    user = signed_in_user(request)
     context = {
         "password": password or PasswordForm(user),
-        "is_on": mfa.is_on(user),
-        "left": mfa.left_on_paper(user),
-        "switch_off": switch_off or ProofForm(user=user),
+        "is_on": mfa.is_enabled(user),
+        "left": mfa.unused_recovery_codes(user),
+        "switch_off": switch_off or ReauthenticationForm(user=user),
         "codes": codes,
         "registries": visibility.registries_of(user),
         "teams": user.teams.all(),
     }
     if not context["is_on"]:
-        secret = request.session.get(mfa.FRESH) or mfa.new_secret()
-        request.session[mfa.FRESH] = secret
+        secret = request.session.get(mfa.PENDING_SETUP_KEY) or mfa.new_secret()
+        request.session[mfa.PENDING_SETUP_KEY] = secret
         # SVG that a library has drawn from the secret; nothing of it comes from outside.
         picture = mfa.qr_code(user, secret).partition("?>")[2]
         context["picture"] = mark_safe(picture)  # noqa: S308  # nosec B308 B703
         context["secret"] = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
-        context["switch_on"] = switch_on or SwitchOnForm(user=user, secret=secret)
+        context["switch_on"] = switch_on or EnableSecondFactorForm(user=user, secret=secret)
     status = 422 if password or switch_on or switch_off else 200
     return render(request, "console/account.html", context, status=status)

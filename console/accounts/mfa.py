@@ -26,14 +26,14 @@ from console import secret_keys
 from console.accounts.models import User
 from console.audit.models import AuditEvent
 
-TRIES = 5
-LOCKED = timedelta(minutes=15)
-WAITING_SECONDS = 5 * 60  # between the password and the code
-PENDING = "second-factor"  # in the session: who has given the right password
-FRESH = "second-factor-secret"  # in the session: the secret that is being set up
+MAX_WRONG_CODES = 5
+LOCKOUT_DURATION = timedelta(minutes=15)
+PENDING_SIGN_IN_SECONDS = 5 * 60  # between the password and the code
+PENDING_SESSION_KEY = "second-factor"  # in the session: who has given the right password
+PENDING_SETUP_KEY = "second-factor-secret"  # in the session: the secret that is being set up
 
 
-class Adapter(DefaultMFAAdapter):  # type: ignore[misc]
+class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Has django-allauth keep its secrets encrypted."""
 
     def encrypt(self, text: str) -> str:
@@ -53,7 +53,7 @@ def _cipher() -> Fernet:
     return Fernet(secret_keys.read_or_make(path, make=Fernet.generate_key().decode()))
 
 
-def is_on(user: User) -> bool:
+def is_enabled(user: User) -> bool:
     """Return whether ``user`` must give a code at sign-in."""
     return bool(Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists())
 
@@ -63,93 +63,93 @@ def new_secret() -> str:
     return str(totp.generate_totp_secret())
 
 
-def fits(secret: str, code: str) -> bool:
+def code_matches(secret: str, code: str) -> bool:
     """Return whether ``code`` is one that an app with ``secret`` shows about now."""
-    return _step(secret, code) is not None
+    return _time_step(secret, code) is not None
 
 
 @transaction.atomic
-def switch_on(user: User, secret: str) -> list[str]:
+def enable(user: User, secret: str) -> list[str]:
     """Ask ``user`` for codes of ``secret`` from now on; return the codes for paper, which are told this once."""
-    switch_off(user)
+    disable(user)
     totp.TOTP.activate(user, secret)
     return list(RecoveryCodes.activate(user).generate_codes())
 
 
-def switch_off(user: User) -> None:
+def disable(user: User) -> None:
     """Ask ``user`` for no code any more."""
     Authenticator.objects.filter(user=user).delete()
 
 
-def left_on_paper(user: User) -> int:
+def unused_recovery_codes(user: User) -> int:
     """Return how many of the codes on paper are not used up."""
-    held = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()
-    return len(RecoveryCodes(held).get_unused_codes()) if held else 0
+    authenticators = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()
+    return len(RecoveryCodes(authenticators).get_unused_codes()) if authenticators else 0
 
 
 @transaction.atomic
-def take(user: User, code: str) -> str:
+def use_code(user: User, code: str) -> str:
     """Use up ``code``: return what it was, "totp" or "recovery", and "" where it is wrong or was used before."""
     code = code.replace(" ", "").replace("-", "")
-    held = {each.type: each for each in Authenticator.objects.select_for_update().filter(user=user)}
-    app = held.get(Authenticator.Type.TOTP)
+    authenticators = {each.type: each for each in Authenticator.objects.select_for_update().filter(user=user)}
+    app = authenticators.get(Authenticator.Type.TOTP)
     if app is not None:
-        step = _step(Adapter().decrypt(app.data["secret"]), code)
+        step = _time_step(MfaAdapter().decrypt(app.data["secret"]), code)
         if step is not None and step > app.data.get("last_step", 0):
             app.data["last_step"] = step
             app.last_used_at = timezone.now()
             app.save(update_fields=["data", "last_used_at"])
             return "totp"
-    paper = held.get(Authenticator.Type.RECOVERY_CODES)
-    return "recovery" if paper is not None and RecoveryCodes(paper).validate_code(code) else ""
+    recovery = authenticators.get(Authenticator.Type.RECOVERY_CODES)
+    return "recovery" if recovery is not None and RecoveryCodes(recovery).validate_code(code) else ""
 
 
 @contextmanager
-def one_try(user: User) -> Iterator[None]:
+def attempt_lock(user: User) -> Iterator[None]:
     """Let nobody else try at the proofs of ``user`` within the block, so that requests at the same time count too.
 
-    Ask ``is_locked`` and record what was refused within it.
+    Ask ``is_locked_out`` and record what was refused within it.
     """
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
         yield
 
 
-def is_locked(user: User) -> bool:
+def is_locked_out(user: User) -> bool:
     """Return whether too many wrong codes were given for ``user`` lately."""
     wrong = AuditEvent.objects.filter(
-        action="sign-in.code-refused", target=user.get_username(), at__gte=timezone.now() - LOCKED
+        action="sign-in.code-refused", target=user.get_username(), at__gte=timezone.now() - LOCKOUT_DURATION
     )
-    return wrong.count() >= TRIES
+    return wrong.count() >= MAX_WRONG_CODES
 
 
 def qr_code(user: User, secret: str) -> str:
     """Return the picture of ``secret`` that apps read, as SVG."""
-    adapter = Adapter()
+    adapter = MfaAdapter()
     return cast(str, adapter.build_totp_svg(adapter.build_totp_url(user, secret)))
 
 
-def wait_for_code(session: Any, user: User, *, backend: str, leads_to: str) -> None:
+def begin_code_step(session: Any, user: User, *, backend: str, next_url: str) -> None:
     """Note in ``session`` that ``user`` has given the right password, and has some minutes to give a code."""
     session.cycle_key()
-    session[PENDING] = {"user": user.pk, "hash": user.get_session_auth_hash(), "at": int(time.time())} | {
+    session[PENDING_SESSION_KEY] = {"user": user.pk, "hash": user.get_session_auth_hash(), "at": int(time.time())} | {
         "backend": backend,
-        "next": leads_to,
+        "next": next_url,
     }
 
 
-def waiting(session: Any) -> tuple[User, str, str] | None:
+def pending_sign_in(session: Any) -> tuple[User, str, str] | None:
     """Return who may give a code now, by which backend, and where that leads; None where nobody may."""
-    noted = session.get(PENDING)
-    if not noted or time.time() - noted["at"] > WAITING_SECONDS:
+    pending = session.get(PENDING_SESSION_KEY)
+    if not pending or time.time() - pending["at"] > PENDING_SIGN_IN_SECONDS:
         return None
-    user = User.objects.filter(pk=noted["user"], is_active=True).first()
-    if user is None or user.get_session_auth_hash() != noted["hash"]:
+    user = User.objects.filter(pk=pending["user"], is_active=True).first()
+    if user is None or user.get_session_auth_hash() != pending["hash"]:
         return None
-    return user, noted["backend"], noted["next"]
+    return user, pending["backend"], pending["next"]
 
 
-def _step(secret: str, code: str) -> int | None:
+def _time_step(secret: str, code: str) -> int | None:
     """Return the step of time that ``code`` belongs to, None where it is of none about now."""
     for step in totp.yield_hotp_counters_from_time():
         if compare_user_code(actual=code, expected=totp.format_hotp_value(totp.hotp_value(secret, step))):

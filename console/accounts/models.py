@@ -62,7 +62,7 @@ class User(AbstractUser):
     # Whoever is limited and in no team sees nothing: taking a team away never shows more.
     limited = models.BooleanField(_("Limited to teams"), default=False)
     teams = models.ManyToManyField(Team, verbose_name=_("Teams"), blank=True, related_name="members")
-    sessions_round = models.PositiveIntegerField(default=0, editable=False)  # see end_sessions
+    session_generation = models.PositiveIntegerField(default=0, editable=False)  # see end_sessions
 
     @property
     def may_operate(self) -> bool:
@@ -89,9 +89,9 @@ class User(AbstractUser):
             yield self._hash(found)
 
     def _hash(self, of_password: str) -> str:
-        return hashlib.sha256(f"{of_password}:{self.sessions_round}".encode()).hexdigest()
+        return hashlib.sha256(f"{of_password}:{self.session_generation}".encode()).hexdigest()
 
     def end_sessions(self) -> None:
         """Sign this person out everywhere: no session begun before this counts any more."""
-        type(self)._default_manager.filter(pk=self.pk).update(sessions_round=models.F("sessions_round") + 1)
-        self.refresh_from_db(fields=["sessions_round"])
+        type(self)._default_manager.filter(pk=self.pk).update(session_generation=models.F("session_generation") + 1)
+        self.refresh_from_db(fields=["session_generation"])

@@ -17,17 +17,17 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
-def person(request: HttpRequest) -> User:
+def signed_in_user(request: HttpRequest) -> User:
     """Return who is signed in. Raises PermissionDenied where nobody is."""
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
 
 
-def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[View[P]], View[P]]:
+def _role_required(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[View[P]], View[P]]:
     def decorate(view: View[P]) -> View[P]:
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-            if not may(person(request)):
+            if not may(signed_in_user(request)):
                 trail.record(request, "access.denied", request.path, {"method": request.method})
                 raise PermissionDenied(message())
             return view(request, *args, **kwargs)
@@ -38,11 +38,11 @@ def _only(may: Callable[[User], bool], message: Callable[[], str]) -> Callable[[
     return decorate
 
 
-def operator(view: View[P]) -> View[P]:
+def operator_required(view: View[P]) -> View[P]:
     """Let only those through who may scan, sync and export; all others get the page 403, and the trail an event."""
-    return _only(lambda user: user.may_operate, lambda: _("This is for operators and administrators."))(view)
+    return _role_required(lambda user: user.may_operate, lambda: _("This is for operators and administrators."))(view)
 
 
-def administrator(view: View[P]) -> View[P]:
+def administrator_required(view: View[P]) -> View[P]:
     """Let only administrators through; all others get the page 403, and the trail an event."""
-    return _only(lambda user: user.may_administer, lambda: _("This is for administrators."))(view)
+    return _role_required(lambda user: user.may_administer, lambda: _("This is for administrators."))(view)

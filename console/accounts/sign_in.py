@@ -25,17 +25,19 @@ from django.views.decorators.http import require_http_methods
 
 from console.accounts import mfa, sso
 from console.accounts.models import User
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 from console.audit.models import AuditEvent
 
-TRIES_FROM_ANYWHERE = 20  # wrong ones for one name, within the time that five from one address close it for
-LONGEST_NAME = 150  # of an account
+MAX_FAILED_SIGN_INS_PER_NAME = 20  # wrong ones for one name, within the time that five from one address close it for
+MAX_USERNAME_CHARACTERS = 150  # of an account
 
 
-def _named(request: HttpRequest) -> str:
+def _submitted_username(request: HttpRequest) -> str:
     """Return the name that a sign-in is for, in the form that accounts have (as Django's own form makes it)."""
-    return trail.storable(unicodedata.normalize("NFKC", request.POST.get("username", "").strip()))[:LONGEST_NAME]
+    return trail.database_safe(unicodedata.normalize("NFKC", request.POST.get("username", "").strip()))[
+        :MAX_USERNAME_CHARACTERS
+    ]
 
 
 class SignInForm(AuthenticationForm):
@@ -44,12 +46,12 @@ class SignInForm(AuthenticationForm):
     def clean_username(self) -> str:
         """Refuse a longer name than there can be, in the words for a wrong one."""
         name = str(self.cleaned_data["username"])
-        if len(name) > LONGEST_NAME:
+        if len(name) > MAX_USERNAME_CHARACTERS:
             raise self.get_invalid_login_error()
         return name
 
 
-class SignIn(views.LoginView):
+class SignInView(views.LoginView):
     """The sign-in page. It leads on only to addresses of this console; a second factor is asked for where one is on."""
 
     template_name = "console/sign_in.html"
@@ -57,30 +59,30 @@ class SignIn(views.LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        named = settings.OIDC_NAME if sso.is_on() else ""
+        named = settings.OIDC_NAME if sso.is_enabled() else ""
         return super().get_context_data(**kwargs) | {"single_sign_on": named}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
         user = form.get_user()
-        if isinstance(user, User) and mfa.is_on(user):
+        if isinstance(user, User) and mfa.is_enabled(user):
             backend = getattr(user, "backend", sso.BACKEND)
             session = self.request.session
-            mfa.wait_for_code(session, user, backend=backend, leads_to=self.get_success_url())
+            mfa.begin_code_step(session, user, backend=backend, next_url=self.get_success_url())
             return HttpResponseRedirect(reverse("console:sign-in-code"))
         response = super().form_valid(form)
         trail.record(self.request, "sign-in", detail={"by": "password"})
         return response  # type: ignore[return-value]
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        trail.record(self.request, "sign-in.refused", _named(self.request))
+        trail.record(self.request, "sign-in.refused", _submitted_username(self.request))
         return super().form_invalid(form)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Judge a name and a password, unless the name is guessed at from many addresses, five times from each."""
-        name = _named(request)
+        name = _submitted_username(request)
         since = timezone.now() - timedelta(hours=settings.AXES_COOLOFF_TIME)
         tried = AuditEvent.objects.filter(action="sign-in.refused", target=name, at__gte=since)
-        if name and tried[:TRIES_FROM_ANYWHERE].count() >= TRIES_FROM_ANYWHERE:
+        if name and tried[:MAX_FAILED_SIGN_INS_PER_NAME].count() >= MAX_FAILED_SIGN_INS_PER_NAME:
             return locked_out(request, credentials={"username": name})
         return super().post(request, *args, **kwargs)
 
@@ -90,25 +92,25 @@ class SignIn(views.LoginView):
 @require_http_methods(["GET", "POST"])
 def sign_in_code(request: HttpRequest) -> HttpResponse:
     """Ask who has given the right password for a code."""
-    waiting = mfa.waiting(request.session)
+    waiting = mfa.pending_sign_in(request.session)
     if waiting is None:
         return redirect("console:sign-in")
-    user, backend, leads_to = waiting
+    user, backend, next_url = waiting
     used = ""
-    with mfa.one_try(user):
-        if mfa.is_locked(user):
-            minutes = round(mfa.LOCKED.total_seconds() / 60)
+    with mfa.attempt_lock(user):
+        if mfa.is_locked_out(user):
+            minutes = round(mfa.LOCKOUT_DURATION.total_seconds() / 60)
             return render(request, "console/locked_out.html", {"minutes": minutes}, status=429)
         if request.method == "POST":
-            used = mfa.take(user, request.POST.get("code", "")[:40])
+            used = mfa.use_code(user, request.POST.get("code", "")[:40])
             if not used:
                 trail.record(request, "sign-in.code-refused", user)
     if not used:
         return render(request, "console/sign_in_code.html", {"wrong": request.method == "POST"})
     login(request, user, backend=backend)
-    request.session.pop(mfa.PENDING, None)
+    request.session.pop(mfa.PENDING_SESSION_KEY, None)
     trail.record(request, "sign-in", detail={"by": "password", "second_factor": used})
-    return redirect(leads_to)
+    return redirect(next_url)
 
 
 @login_not_required
@@ -122,7 +124,7 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse('console:sign-in')}?{urlencode({'next': following if safe else '/admin/'}, safe='/')}")
 
 
-class SignOut(views.LogoutView):
+class SignOutView(views.LogoutView):
     """Ends the session; a form posts here."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -143,7 +145,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None = None, crede
 @require_http_methods(["GET", "POST"])
 def preferences(request: HttpRequest) -> HttpResponse:
     """Show and keep what somebody prefers; a post answers 204 to a script, and leads back where none asked."""
-    user, chosen = person(request), []
+    user, chosen = signed_in_user(request), []
     if request.method == "GET":
         context = {
             "zones": sorted(zoneinfo.available_timezones()),

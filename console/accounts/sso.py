@@ -34,13 +34,15 @@ from console.accounts.models import Team, User
 from console.audit import trail
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
-ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-ROLES = (User.Role.ADMINISTRATOR, User.Role.OPERATOR, User.Role.VIEWER)
-EVERYBODY = "*"
-GROUPS = "_groups_of_sign_in"  # attribute of the request that holds them from the answer to the session
+SIGNATURE_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+ROLES_BY_RANK = (User.Role.ADMINISTRATOR, User.Role.OPERATOR, User.Role.VIEWER)
+ANY_GROUP = "*"
+GROUPS_REQUEST_ATTRIBUTE = (
+    "_groups_of_sign_in"  # attribute of the request that holds them from the answer to the session
+)
 
 
-def is_on() -> bool:
+def is_enabled() -> bool:
     """Return whether single sign-on is configured."""
     return bool(settings.OIDC_ISSUER and settings.OIDC_CLIENT_ID)
 
@@ -50,33 +52,33 @@ def provider_id() -> str:
     return f"oidc-{hashlib.sha256(settings.OIDC_ISSUER.encode()).hexdigest()[:16]}"
 
 
-def role_of(groups: object) -> User.Role | None:
+def role_for_groups(groups: object) -> User.Role | None:
     """Return the highest role that ``groups`` give; None where they give none."""
-    held = groups_of(groups)
-    for role in ROLES:
+    groups_given = parse_groups(groups)
+    for role in ROLES_BY_RANK:
         named = settings.OIDC_GROUPS[role.value]
-        if held & set(named) or EVERYBODY in named:
+        if groups_given & set(named) or ANY_GROUP in named:
             return role
     return None
 
 
-def groups_of(claim: object) -> set[str]:
+def parse_groups(claim: object) -> set[str]:
     """Return the groups in what a provider says of them."""
     given = [claim] if isinstance(claim, str) else claim if isinstance(claim, list | tuple) else []
     return {group for group in given if isinstance(group, str)}
 
 
-def join_teams(request: HttpRequest, user: User, groups: set[str]) -> None:
+def sync_teams(request: HttpRequest, user: User, groups: set[str]) -> None:
     """Make ``user`` a member of the teams that name any of ``groups``, and of no other that names groups.
 
     That limits whoever is no administrator, and stays so when the last of these groups is left: then nothing is seen.
     Where ``settings.OIDC_LIMITED`` is set, everybody else is limited from the start.
     """
     named = [team for team in Team.objects.exclude(groups="") if team.group_names]
-    wanted = {team for team in named if team.group_names & groups}
+    matching = {team for team in named if team.group_names & groups}
     before = set(user.teams.all())
-    after = (before - set(named)) | wanted
-    limited = user.limited or ((bool(wanted) or settings.OIDC_LIMITED) and not user.may_administer)
+    after = (before - set(named)) | matching
+    limited = user.limited or ((bool(matching) or settings.OIDC_LIMITED) and not user.may_administer)
     if (before, user.limited) == (after, limited):
         return
     was = {"limited": user.limited, "teams": ", ".join(sorted(map(str, before)))}
@@ -101,7 +103,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def login(self, request: HttpRequest, user: Any) -> None:
         """Begin the session."""
         user.backend = BACKEND
-        join_teams(request, user, getattr(request, GROUPS, set()))
+        sync_teams(request, user, getattr(request, GROUPS_REQUEST_ATTRIBUTE, set()))
         super().login(request, user)
         trail.record(request, "sign-in", detail={"by": settings.OIDC_NAME})
 
@@ -118,12 +120,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return url_has_allowed_host_and_scheme(url, {host}, require_https=self.request.is_secure())
 
 
-class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """The one provider of the settings, its groups, and the door its questions go through."""
 
     def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
         """Return the provider as django-allauth describes one. It lives in the settings, never in the database."""
-        if not is_on():
+        if not is_enabled():
             return []
         return [
             SocialApp(
@@ -164,36 +166,36 @@ class Adapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             ),
             (),
         )
-        user, role = sociallogin.user, role_of(groups)
-        setattr(request, GROUPS, groups_of(groups))
+        user, role = sociallogin.user, role_for_groups(groups)
+        setattr(request, GROUPS_REQUEST_ATTRIBUTE, parse_groups(groups))
         sociallogin.account.extra_data = {}
-        known = user.pk is not None
-        if role is None or (known and not user.is_active):
+        exists = user.pk is not None
+        if role is None or (exists and not user.is_active):
             trail.record(request, "sign-in.refused", user.get_username(), {"by": settings.OIDC_NAME})
             raise ImmediateHttpResponse(
-                refused(
+                refused_page(
                     request,
                     _("Your account gives you no role here."),
                     _("Ask an administrator of the console to name one of your groups in its settings."),
                 )
             )
         facts = ("role", "is_staff", "is_superuser")
-        before = trail.facts(user, facts) if known else {}
+        before = trail.facts(user, facts) if exists else {}
         user.role = role
         user.is_staff = user.is_superuser = role == User.Role.ADMINISTRATOR
         if before != trail.facts(user, facts):
-            if known:
+            if exists:
                 user.save(update_fields=[*facts])
-            action = "user.edit" if known else "user.add"
+            action = "user.edit" if exists else "user.add"
             trail.record(
                 request, action, user, {"by": settings.OIDC_NAME}, before=before, after=trail.facts(user, facts)
             )
 
-    def on_authentication_error(self, request: HttpRequest, provider: Any, **told: Any) -> None:
+    def on_authentication_error(self, request: HttpRequest, provider: Any, **details: Any) -> None:
         """Say in plain words that it did not work; what the provider said goes into the log, not on the page."""
-        trail.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why(told)})
+        trail.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _error_summary(details)})
         raise ImmediateHttpResponse(
-            refused(
+            refused_page(
                 request,
                 _("The sign-in service did not confirm who you are."),
                 _("Try again. If it goes on, the audit trail tells administrators why."),
@@ -219,7 +221,7 @@ class _OpenIdConnect(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
 
     def _decode_id_token(self, app: Any, id_token: str) -> dict[str, Any]:
         algorithm = jwtkit.jwt.get_unverified_header(id_token).get("alg")
-        if algorithm not in ALGORITHMS:
+        if algorithm not in SIGNATURE_ALGORITHMS:
             raise OAuth2Error("The ID token is not signed by a key of the provider")
         claims: dict[str, Any] = jwtkit.verify_and_decode(
             credential=id_token,
@@ -242,9 +244,9 @@ class _Provider(OpenIDConnectProvider):  # type: ignore[misc]
 
 @login_not_required
 @require_POST
-def begin(request: HttpRequest) -> HttpResponse:
+def start_sign_in(request: HttpRequest) -> HttpResponse:
     """Send somebody to the provider. A POST, so that no other site can begin it."""
-    if not is_on():
+    if not is_enabled():
         raise Http404
     nonce = request.session["oidc-nonce"] = get_random_string(43)
     try:
@@ -259,8 +261,10 @@ def begin(request: HttpRequest) -> HttpResponse:
     except ImmediateHttpResponse as error:
         return cast(HttpResponse, error.response)
     except (OAuth2Error, RequestException, LookupError, TypeError, ValueError, AttributeError) as error:
-        trail.record(request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _why({"exception": error})})
-        return refused(
+        trail.record(
+            request, "sign-in.refused", "", {"by": settings.OIDC_NAME, "why": _error_summary({"exception": error})}
+        )
+        return refused_page(
             request,
             _("The sign-in service cannot be reached."),
             _("Try again later, or sign in with a password of the console."),
@@ -272,7 +276,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 @require_GET
 def callback(request: HttpRequest) -> HttpResponse:
     """Take up who comes back from the provider."""
-    if not is_on():
+    if not is_enabled():
         raise Http404
     if request.GET.get("error") == "access_denied":
         return HttpResponseRedirect(reverse("console:sign-in"))
@@ -280,14 +284,14 @@ def callback(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def refused(request: HttpRequest, reason: str, remedy: str, *, status: int = 403) -> HttpResponse:
+def refused_page(request: HttpRequest, reason: str, remedy: str, *, status: int = 403) -> HttpResponse:
     """Return the page that says why somebody is not let in."""
     return render(request, "console/sign_in_refused.html", {"reason": reason, "remedy": remedy}, status=status)
 
 
-def _why(told: dict[str, Any]) -> str:
+def _error_summary(details: dict[str, Any]) -> str:
     """Return what is known of a failure, short, without what the provider sent."""
-    error = told.get("exception")
+    error = details.get("exception")
     if isinstance(error, OAuth2Error):
         return str(error).partition(":")[0][:120]
-    return type(error).__name__ if error else str(told.get("error", ""))[:60]
+    return type(error).__name__ if error else str(details.get("error", ""))[:60]

@@ -20,11 +20,11 @@ from console.audit.models import AuditEvent
 log = logging.getLogger(__name__)
 
 # Whatever a caller hands over: a value under such a name is not kept. The host of a token service is no secret.
-SECRET = re.compile(
+SECRET_NAME = re.compile(
     r"password|passwd|token(?!_service$)|(^|_)secret(_key)?$|(^|_)key$|ca_bundle|credential", re.IGNORECASE
 )
-NOT_KEPT = "(not kept)"
-LONGEST = 2000  # characters of one value
+REDACTED = "(not kept)"
+MAX_VALUE_CHARACTERS = 2000  # characters of one value
 
 # What the first word of an action is about → its name on screen.
 SUBJECTS = {
@@ -135,10 +135,10 @@ def record(
         actor_name=user.get_username() if user else "",
         address=address,
         action=action,
-        target=storable(str(target))[:300],
-        detail=clean(detail or {}),
-        before=clean(was),
-        after=clean(now),
+        target=database_safe(str(target))[:300],
+        detail=redact(detail or {}),
+        before=redact(was),
+        after=redact(now),
     )
     log.info("audit %s %r by %s", action, event.target, event.actor_name or "-")
     return event
@@ -162,31 +162,32 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dic
     )
 
 
-def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+def redact(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``values`` without secrets and without texts of any length."""
     return {
-        name: NOT_KEPT if SECRET.search(name) and _tells(value) else _short(value) for name, value in values.items()
+        name: REDACTED if SECRET_NAME.search(name) and _is_sensitive(value) else _shorten(value)
+        for name, value in values.items()
     }
 
 
-def _tells(value: object) -> bool:
+def _is_sensitive(value: object) -> bool:
     return isinstance(value, str | bytes | dict | list) and bool(value) and value not in ("set", "changed", "removed")
 
 
-def _short(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return clean(value)
+        return redact(value)
     if isinstance(value, list | tuple):
-        return [_short(each) for each in value]
-    return storable(value[:LONGEST]) if isinstance(value, str) else value
+        return [_shorten(each) for each in value]
+    return database_safe(value[:MAX_VALUE_CHARACTERS]) if isinstance(value, str) else value
 
 
-def storable(text: str) -> str:
+def database_safe(text: str) -> str:
     """Return ``text`` as every database takes it, so that nobody gets out of the trail by odd characters."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def tick() -> None:
+def expire_old_events() -> None:
     """Let events go that are older than ``AUDIT_DAYS``; 0 keeps all. Called once a minute, works once a day."""
     if not settings.AUDIT_DAYS:
         return

@@ -22,6 +22,6 @@ def database_now() -> datetime:
     return found
 
 
-def by_database(at: datetime) -> datetime:
+def to_database_time(at: datetime) -> datetime:
     """Return what the database's clock shows when this process's own shows ``at``."""
     return at if connection.vendor == "sqlite" else at + (database_now() - timezone.now())

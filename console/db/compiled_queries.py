@@ -13,7 +13,7 @@ from console.visibility import within
 P = ParamSpec("P")
 
 
-class Prepared(Generic[P]):
+class CompiledQuery(Generic[P]):
     """The query that ``make`` returns, which must be one of ``values_list`` and the same for the same arguments.
 
     It sees everything, whoever asks. For numbers and texts: what databases give otherwise than Python has it, such as

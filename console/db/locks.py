@@ -16,7 +16,7 @@ from django.db import connection
 
 
 @contextmanager
-def turn_to_write() -> Iterator[None]:
+def write_lock() -> Iterator[None]:
     """Hold the turn of this machine's writers, for one short transaction that begins and ends within.
 
     Within a transaction there is nothing to wait for: it may have the right to write already.

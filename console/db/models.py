@@ -5,14 +5,14 @@ from __future__ import annotations
 from django.db import models
 
 
-class KeptFigures(models.Model):
+class CachedCount(models.Model):
     """Figures that took long to count, as :mod:`console.db.cached_counts` keeps them for the pages."""
 
     name = models.CharField(max_length=60, unique=True)  # key of settings.KEPT
     values = models.JSONField()
     at = models.DateTimeField()  # when counting began
-    took = models.FloatField()  # seconds
-    asked_at = models.DateTimeField()  # about when a page last wanted them
+    seconds = models.FloatField()  # seconds
+    requested_at = models.DateTimeField()  # about when a page last wanted them
 
     class Meta:
         verbose_name_plural = "kept figures"

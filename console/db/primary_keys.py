@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LONGEST = 18  # digits; a number of more may not fit a column of keys
+MAX_KEY_DIGITS = 18  # digits; a number of more may not fit a column of keys
 
 
-def key(text: str) -> int | None:
+def parse_key(text: str) -> int | None:
     """Return the key that ``text`` is, None where it is none."""
-    return int(text) if text.isdecimal() and len(text) <= LONGEST else None
+    return int(text) if text.isdecimal() and len(text) <= MAX_KEY_DIGITS else None
 
 
-def keys(texts: Iterable[str]) -> list[int]:
+def parse_keys(texts: Iterable[str]) -> list[int]:
     """Return the keys among ``texts``, in their order."""
-    return [found for text in texts if (found := key(text)) is not None]
+    return [found for text in texts if (found := parse_key(text)) is not None]

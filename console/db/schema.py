@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-SHOWN = 5  # names of tables and columns in a message
+MAX_NAMES_SHOWN = 5  # names of tables and columns in a message
 _COLUMNS = {
     "sqlite": "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'",
     "postgresql": "SELECT table_name, column_name FROM information_schema.columns"
@@ -23,31 +23,31 @@ _COLUMNS = {
 
 
 @cache
-def _on_disk() -> frozenset[tuple[str, str]]:
+def _migrations_on_disk() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).disk_migrations or {})
 
 
-def _ours() -> list[AppConfig]:
+def _own_apps() -> list[AppConfig]:
     return [app for app in apps.get_app_configs() if Path(app.path).parent == Path(settings.BASE_DIR)]
 
 
-def what_is_wrong() -> str:
+def find_problem() -> str:
     """Return why this version must not work with the database, and what to do; "" where it may."""
-    ours = {app.label for app in _ours()}
+    ours = {app.label for app in _own_apps()}
     applied = {key for key in MigrationRecorder(connection).applied_migrations() if key[0] in ours}
-    known = {key for key in _on_disk() if key[0] in ours}
-    if newer := applied - known:
+    expected = {key for key in _migrations_on_disk() if key[0] in ours}
+    if newer := applied - expected:
         names = ", ".join(".".join(key) for key in sorted(newer))
         return (
             f"The database is of a newer version of Tallyman ({names}). Upgrade Tallyman on this machine too; until"
             " then it does no work."
         )
-    if known - applied:
+    if expected - applied:
         return "The database is of an older version of Tallyman. Run manage.py migrate once, then start this again."
-    return _of_another_age()
+    return _find_differences()
 
 
-def _of_another_age() -> str:
+def _find_differences() -> str:
     """Return what of the tables is not as this version has it, though all migrations say that they are applied."""
     there = _columns()
     lacks, odd = [], []
@@ -60,14 +60,14 @@ def _of_another_age() -> str:
     if not lacks and not odd:
         return ""
     differences = [
-        f"{words} {', '.join(names[:SHOWN])}{' and more' if len(names) > SHOWN else ''}"
+        f"{words} {', '.join(names[:MAX_NAMES_SHOWN])}{' and more' if len(names) > MAX_NAMES_SHOWN else ''}"
         for words, names in (("it lacks", lacks), ("it has besides", odd))
         if names
     ]
     return (
         f"The database was made by a version of Tallyman with other tables: {'; '.join(differences)}. No migration"
         " leads from there to here. Go back to the version that made it; or give this one an empty database"
-        f" ({_away()}), start it, and enter the registries again."
+        f" ({_how_to_replace_database()}), start it, and enter the registries again."
     )
 
 
@@ -75,7 +75,7 @@ def _tables() -> dict[str, set[str]]:
     """Return the columns that this version reads and writes, by the names of their tables."""
     return {
         model._meta.db_table: {field.column for field in model._meta.local_concrete_fields if field.column}
-        for app in _ours()
+        for app in _own_apps()
         for model in app.get_models(include_auto_created=True)
         if model._meta.managed and not model._meta.proxy
     }
@@ -91,7 +91,7 @@ def _columns() -> dict[str, set[str]]:
     return found
 
 
-def _away() -> str:
+def _how_to_replace_database() -> str:
     if connection.vendor == "sqlite":
         return f"move {connection.settings_dict['NAME']} away"
     return "name a new one in DATABASE_URL"

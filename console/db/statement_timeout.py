@@ -20,35 +20,37 @@ from django.shortcuts import render
 
 log = logging.getLogger(__name__)
 
-EXPORT_SECONDS = 40  # for a file that is written while its reader waits; below the time limit of the web server
-CANCELLED = "57014"  # query_canceled, of PostgreSQL's error codes
+EXPORT_STATEMENT_SECONDS = (
+    40  # for a file that is written while its reader waits; below the time limit of the web server
+)
+QUERY_CANCELED = "57014"  # query_canceled, of PostgreSQL's error codes
 
-_bounded = False
+_is_enabled = False
 
 
-def bound() -> None:
+def enable() -> None:
     """Bound the statements of this process from now on, on each connection that it opens."""
-    global _bounded
-    _bounded = True
-    connection_created.connect(_bound_new, dispatch_uid="console.db.statement_timeout")
+    global _is_enabled
+    _is_enabled = True
+    connection_created.connect(_limit_new_connection, dispatch_uid="console.db.statement_timeout")
 
 
 @contextmanager
-def longer() -> Iterator[None]:
+def allow_export_time() -> Iterator[None]:
     """Let statements take EXPORT_SECONDS where they are bounded."""
-    if not _bounded or connection.vendor != "postgresql":
+    if not _is_enabled or connection.vendor != "postgresql":
         yield
         return
     connection.ensure_connection()
-    _set(connection, EXPORT_SECONDS)
+    _set_timeout(connection, EXPORT_STATEMENT_SECONDS)
     try:
         yield
     finally:
         if not connection.needs_rollback:
-            _set(connection, settings.STATEMENT_SECONDS)
+            _set_timeout(connection, settings.STATEMENT_SECONDS)
 
 
-class StatementMiddleware:
+class StatementTimeoutMiddleware:
     """Answers a page whose statement took too long with 503 and what to do, in place of an error that nobody knows."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -66,14 +68,14 @@ class StatementMiddleware:
 
 def is_cancelled(error: BaseException) -> bool:
     """Whether PostgreSQL has broken a statement off."""
-    return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == CANCELLED
+    return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED
 
 
-def _bound_new(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+def _limit_new_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     if connection.vendor == "postgresql":
-        _set(connection, settings.STATEMENT_SECONDS)
+        _set_timeout(connection, settings.STATEMENT_SECONDS)
 
 
-def _set(connection: BaseDatabaseWrapper, seconds: float) -> None:
+def _set_timeout(connection: BaseDatabaseWrapper, seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(seconds * 1000))])

@@ -25,12 +25,12 @@ INDEXES = {
 }
 
 
-def every_index() -> dict[str, str]:
+def all_indexes() -> dict[str, str]:
     """Return the indexes of all apps: what comes after CREATE INDEX, by name."""
     return {name: on for path in settings.SEARCHED for name, on in import_string(path).items()}
 
 
-def make_indexes(indexes: Mapping[str, str], database: BaseDatabaseWrapper = connection) -> str:
+def create_indexes(indexes: Mapping[str, str], database: BaseDatabaseWrapper = connection) -> str:
     """Make those of ``indexes`` that are missing. Returns why that is not possible, "" where all are there."""
     if database.vendor != "postgresql":
         return f"{database.display_name} has no trigram indexes."
@@ -48,6 +48,6 @@ def migration(indexes: Mapping[str, str]) -> Callable[[Any, Any], None]:
     """Return what makes ``indexes`` as part of a migration, which goes on without them."""
 
     def make(_apps: Any, schema_editor: Any) -> None:
-        make_indexes(indexes, schema_editor.connection)
+        create_indexes(indexes, schema_editor.connection)
 
     return make

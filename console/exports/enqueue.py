@@ -13,14 +13,14 @@ from console.exports.models import Export
 from console.jobs.broker import enqueue
 from console.jobs.models import State
 
-AT_WORK = 5  # exports of one person that may wait or run at a time
+MAX_UNFINISHED_EXPORTS = 5  # exports of one person that may wait or run at a time
 
 
-class TooMany(Exception):
+class TooManyExports(Exception):
     """This person has AT_WORK exports under way."""
 
 
-def ask(
+def request_export(
     *,
     user: User,
     listing: str,
@@ -38,22 +38,22 @@ def ask(
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # one at a time for each person
         mine = Export.objects.filter(requested_by=user, state__in=(State.QUEUED, State.RUNNING))
-        wanted = {
+        parameters = {
             "listing": listing,
             "view": view,
             "within": within,
             "format": format,
             "time_zone": timezone.get_current_timezone_name(),
             "language": translation.get_language() or "en",
-            "seen_as": visibility.key(),
+            "visibility_key": visibility.key(),
         }
-        for one in mine.filter(**wanted, cancel_requested_at=None):
+        for one in mine.filter(**parameters, cancel_requested_at=None):
             if one.ids == list(ids) and one.columns == list(columns):
                 return one
-        if mine.count() >= AT_WORK:
-            raise TooMany
+        if mine.count() >= MAX_UNFINISHED_EXPORTS:
+            raise TooManyExports
         made = Export.objects.create(
-            requested_by=user, ids=list(ids), columns=list(columns), description=description[:300], **wanted
+            requested_by=user, ids=list(ids), columns=list(columns), description=description[:300], **parameters
         )
         enqueue(made)
         return made

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 from console.db import primary_keys, statement_timeout
 from console.exports import enqueue, make
@@ -23,7 +23,7 @@ from console.listing import filters as filtering
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing, SelectionError
 
-EXPORTED_AT_ONCE = 5_000  # rows; more are written in the background
+MAX_IMMEDIATE_EXPORT_ROWS = 5_000  # rows; more are written in the background
 
 
 def export(
@@ -35,31 +35,32 @@ def export(
     the list, or its address. ``within`` narrows the list to the rows of one thing; ``target`` names that in the trail.
     """
     view = QueryDict(request.POST.get("view", "").removeprefix("?"))
-    format = format_of(request)
+    format = requested_format(request)
     columns = listing.chosen(chosen_columns(request, listing, view=view))
-    ids = [] if request.POST.get("all") else primary_keys.keys(request.POST.getlist("ids"))
+    ids = [] if request.POST.get("all") else primary_keys.parse_keys(request.POST.getlist("ids"))
     detail = {"view": view.urlencode(), "format": format.value, "columns": [column.name for column in columns]}
     try:
         rows = listing.selected(view=view, chosen=request.POST, within=within)
-        many = rows.order_by()[: EXPORTED_AT_ONCE + 1].count() > EXPORTED_AT_ONCE
+        many = rows.order_by()[: MAX_IMMEDIATE_EXPORT_ROWS + 1].count() > MAX_IMMEDIATE_EXPORT_ROWS
         if many:
-            enqueue.ask(
-                user=person(request),
+            enqueue.request_export(
+                user=signed_in_user(request),
                 listing=listing.name,
                 view=view.urlencode(),
                 columns=detail["columns"],
                 format=format,
                 ids=ids,
                 within=within,
-                description=_in_words(listing, view, len(ids)),
+                description=_describe_rows(listing, view, len(ids)),
             )
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
-        return redirect(_address(back, view))
-    except enqueue.TooMany:
+        return redirect(_list_url(back, view))
+    except enqueue.TooManyExports:
         messages.error(
             request,
-            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.") % {"n": enqueue.AT_WORK},
+            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.")
+            % {"n": enqueue.MAX_UNFINISHED_EXPORTS},
         )
         return redirect("console:export-list")
     trail.record(request, "export", target or listing.name, detail | {"background": many})
@@ -67,20 +68,20 @@ def export(
         messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
         return redirect("console:export-list")
     file = BytesIO()
-    with statement_timeout.longer():
-        keys = make.keys_of(listing, rows, sort=view.get("sort"))
-        values = make.values(listing, keys, columns, within=within)
-        make.write(file, format, title=str(listing.title), columns=columns, rows=values)
-    return as_file(file, listing.name, format)
+    with statement_timeout.allow_export_time():
+        keys = make.ordered_keys(listing, rows, sort=view.get("sort"))
+        values = make.row_values(listing, keys, columns, within=within)
+        make.write_file(file, format, title=str(listing.title), columns=columns, rows=values)
+    return file_response(file, listing.name, format)
 
 
-def format_of(request: HttpRequest) -> Export.Format:
+def requested_format(request: HttpRequest) -> Export.Format:
     """Return the format that an export is asked for in, Excel where that is none."""
-    asked = request.POST.get("format", "")
-    return Export.Format(asked) if asked in Export.Format.values else Export.Format.XLSX
+    requested = request.POST.get("format", "")
+    return Export.Format(requested) if requested in Export.Format.values else Export.Format.XLSX
 
 
-def as_file(file: BytesIO, name: str, format: Export.Format) -> HttpResponse:
+def file_response(file: BytesIO, name: str, format: Export.Format) -> HttpResponse:
     """Answer with what an export has written, under ``name`` and the time."""
     whole = f"{name}-{timezone.localtime():%Y-%m-%d-%H%M}.{format.value}"
     return HttpResponse(
@@ -90,12 +91,12 @@ def as_file(file: BytesIO, name: str, format: Export.Format) -> HttpResponse:
     )
 
 
-def _in_words(listing: Listing[Any], view: QueryDict, selected: int) -> str:
+def _describe_rows(listing: Listing[Any], view: QueryDict, selected: int) -> str:
     """Return which rows of ``listing`` are meant by a selection, or by all that match ``view``."""
     if selected:
         return ngettext("%(n)d selected row", "%(n)d selected rows", selected) % {"n": selected}
-    filters, _notices = filtering.read(listing.filterset, view, listing.queryset())
-    parts = [f"{one.label}: {one.text}" for one in filtering.active(filters)] or [_("All rows")]
+    filters, _notices = filtering.read_filters(listing.filterset, view, listing.queryset())
+    parts = [f"{one.label}: {one.text}" for one in filtering.active_filters(filters)] or [_("All rows")]
     column, _descending = (
         listing.sorting(view.get("sort", "")) or listing.sorting(listing.default_sort) or (None, False)
     )
@@ -104,6 +105,6 @@ def _in_words(listing: Listing[Any], view: QueryDict, selected: int) -> str:
     return " · ".join(parts)
 
 
-def _address(back: str, view: QueryDict) -> str:
+def _list_url(back: str, view: QueryDict) -> str:
     query = view.urlencode()
     return f"{back if back.startswith('/') else reverse(back)}{query and '?'}{query}"

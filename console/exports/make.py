@@ -21,12 +21,12 @@ from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.jobs.state import from_now
 from console.listing import csv_writer, workbook
-from console.listing.cells import Written
+from console.listing.cells import WriteResult
 from console.listing.columns import Column, Value
 from console.listing.listing import Listing, SelectionError
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 
-CHUNK = 500  # rows fetched at a time
+CHUNK_ROWS = 500  # rows fetched at a time
 
 
 def make_export(run: JobRun[Export]) -> None:
@@ -37,20 +37,20 @@ def make_export(run: JobRun[Export]) -> None:
     export = run.job
     with ExitStack() as stack:
         stack.enter_context(visibility.within(visibility.of(export.requested_by)))
-        if visibility.key() != export.seen_as:
+        if visibility.key() != export.visibility_key:
             raise JobFailure(_("What you may see has changed since you asked for this."), _("Export it again."))
         stack.enter_context(translation.override(export.language))
         stack.enter_context(timezone.override(_zone(export.time_zone)))
         run.progress("counting")
-        listing, keys = _what(export)
+        listing, keys = _resolve_rows(export)
         run.check()
         columns = listing.chosen(export.columns)
-        rows = _watched(run, values(listing, keys, columns, within=export.within), total=len(keys))
+        rows = _with_progress(run, row_values(listing, keys, columns, within=export.within), total=len(keys))
         draft = run.scratch / f"export.{export.format}"
         with draft.open("wb") as file:
-            written = write(file, export.format, title=str(listing.title), columns=columns, rows=rows, run=run)
+            written = write_file(file, export.format, title=str(listing.title), columns=columns, rows=rows, run=run)
     name = f"{export.pk}-{run.attempt}.{export.format}"  # an attempt that was overtaken has a file of its own
-    final = files.folder() / name
+    final = files.exports_folder() / name
     draft.replace(final)
     final.chmod(0o600)
     try:
@@ -66,7 +66,7 @@ def make_export(run: JobRun[Export]) -> None:
             rows=written.rows,
             cut=written.cut,
             size=final.stat().st_size,
-            expires_at=from_now(files.LIFE.total_seconds()),
+            expires_at=from_now(files.FILE_RETENTION.total_seconds()),
         )
 
     try:
@@ -76,7 +76,7 @@ def make_export(run: JobRun[Export]) -> None:
         raise
 
 
-def write(
+def write_file(
     file: IO[bytes],
     format: str,
     *,
@@ -84,7 +84,7 @@ def write(
     columns: Sequence[Column[Any]],
     rows: Iterator[list[Value]],
     run: JobRun[Export] | None = None,
-) -> Written:
+) -> WriteResult:
     """Write ``rows`` of a list of that title into ``file``, in the current time zone and language."""
     labels = [str(column.label) for column in columns]
     if format == Export.Format.CSV:
@@ -93,7 +93,7 @@ def write(
     return workbook.write(file, title=title, labels=labels, rows=rows, scratch=scratch)
 
 
-def keys_of(listing: Listing[Any], rows: QuerySet[Any], *, sort: str | None) -> array[int]:
+def ordered_keys(listing: Listing[Any], rows: QuerySet[Any], *, sort: str | None) -> array[int]:
     """Return the ids of ``rows`` in order, eight bytes each: what a file holds is settled before it is written.
 
     No cursor stays open on the rows themselves: SQLite would refuse the progress that is written meanwhile.
@@ -102,24 +102,24 @@ def keys_of(listing: Listing[Any], rows: QuerySet[Any], *, sort: str | None) -> 
     return array("q", ordered.values_list("pk", flat=True).iterator(chunk_size=10_000))
 
 
-def values(
+def row_values(
     listing: Listing[Any], keys: Sequence[int], columns: Sequence[Column[Any]], *, within: int | None = None
 ) -> Iterator[list[Value]]:
     """Yield the values of ``columns`` for the rows of ``keys``, in that order; rows that are gone are left out."""
-    for start in range(0, len(keys), CHUNK):
-        chunk = list(keys[start : start + CHUNK])
+    for start in range(0, len(keys), CHUNK_ROWS):
+        chunk = list(keys[start : start + CHUNK_ROWS])
         found = listing.rows(listing.within_rows(within).filter(pk__in=chunk), columns).in_bulk(chunk)
-        if listing.as_seen:
-            listing.as_seen(list(found.values()))
+        if listing.apply_scope:
+            listing.apply_scope(list(found.values()))
         for key in chunk:
             if row := found.get(key):
                 yield [column.value(row) for column in columns]
 
 
-def _what(export: Export) -> tuple[Listing[Any], array[int]]:
+def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
     """Return the list and the ids of the rows that ``export`` means now."""
     try:
-        listing = declared(export.listing)
+        listing = get_listing(export.listing)
     except KeyError as error:
         raise JobFailure(_("There is no such list any more."), _("Export another one.")) from error
     view = QueryDict(export.view)
@@ -135,19 +135,19 @@ def _what(export: Export) -> tuple[Listing[Any], array[int]]:
             _("The filters of this export do not fit the list any more. %(why)s") % {"why": error},
             _("Open the list, filter it anew, and export again."),
         ) from error
-    keys = keys_of(listing, rows, sort=view.get("sort"))
-    if export.format == Export.Format.XLSX and len(keys) >= workbook.ROW_LIMIT:
+    keys = ordered_keys(listing, rows, sort=view.get("sort"))
+    if export.format == Export.Format.XLSX and len(keys) >= workbook.MAX_SHEET_ROWS:
         raise JobFailure(
             _("%(n)s rows match, and a sheet of Excel holds %(limit)s.")
-            % {"n": f"{len(keys):,}", "limit": f"{workbook.ROW_LIMIT - 1:,}"},
+            % {"n": f"{len(keys):,}", "limit": f"{workbook.MAX_SHEET_ROWS - 1:,}"},
             _("Export as CSV, which has no bound, or narrow the filters."),
         )
     return listing, keys
 
 
-def _watched(run: JobRun[Export], rows: Iterator[list[Value]], *, total: int) -> Iterator[list[Value]]:
+def _with_progress(run: JobRun[Export], rows: Iterator[list[Value]], *, total: int) -> Iterator[list[Value]]:
     for done, row in enumerate(rows):
-        if not done % CHUNK:
+        if not done % CHUNK_ROWS:
             run.check()
             run.progress("writing", done, total)
         yield row

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, Lane, State
-from console.jobs.slots import hands
-from console.machines.models import StoredFile
+from console.jobs.models import Job, Priority, State
+from console.jobs.slots import job_capacity
+from console.machines.models import SharedFile
 from console.visibility import Scope, ScopedManager
 
 
@@ -37,14 +37,16 @@ class Export(Job):
     time_zone = models.CharField(max_length=64)
     language = models.CharField(max_length=10)
 
-    seen_as = models.CharField(max_length=64, blank=True, editable=False)  # key of what its owner saw when asking
+    visibility_key = models.CharField(
+        max_length=64, blank=True, editable=False
+    )  # key of what its owner saw when asking
 
     rows = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     cut = models.PositiveBigIntegerField(default=0, editable=False)  # cells cut to what a spreadsheet can hold
     size = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
     file = models.CharField(max_length=60, blank=True, editable=False)  # its name in the folder of exports
     stored = models.ForeignKey(  # the same file for other machines, where there are some
-        StoredFile, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+        SharedFile, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -57,16 +59,16 @@ class Export(Job):
         return f"export {self.pk} of {self.listing}"
 
     @classmethod
-    def next_in_line(cls, queue: models.QuerySet[Export], *, lane: Lane | None) -> Export | None:
+    def next_to_claim(cls, queue: models.QuerySet[Export], *, priority: Priority | None) -> Export | None:
         """Return the next export: of the person who has the fewest at work, then by age.
 
         One person has half of the places at most, so that nobody waits for the large ones of another.
         """
-        rows = queue if lane is None else queue.filter(lane=lane)
+        rows = queue if priority is None else queue.filter(priority=priority)
         at_work = Counter(
             Export._base_manager.filter(state=State.RUNNING).order_by().values_list("requested_by", flat=True)
         )
-        full = [person for person, count in at_work.items() if count >= max(1, hands(cls.kind) // 2)]
+        full = [person for person, count in at_work.items() if count >= max(1, job_capacity(cls.kind) // 2)]
         waiting = list(rows.exclude(requested_by__in=full).values_list("pk", "requested_by"))
         if not waiting:
             return None
@@ -75,4 +77,4 @@ class Export(Job):
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
         """Own ones, asked for while the same was seen: a file of more than that is out of reach."""
-        return models.Q(requested_by__in=[scope.person], seen_as=scope.key)
+        return models.Q(requested_by__in=[scope.person], visibility_key=scope.key)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from console.exports.models import Export
 from console.jobs.models import State
 from console.listing import AnyOf, Column, Listing, ListingFilterSet, Needs
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 
 
 class ExportFilters(ListingFilterSet):
@@ -29,10 +29,10 @@ class ExportFilters(ListingFilterSet):
         return Q(listing__icontains=word) | Q(description__icontains=word)
 
 
-def title(export: Export) -> str:
+def listing_title(export: Export) -> str:
     """Return the title of the list that was exported."""
     try:
-        return str(declared(export.listing).title)
+        return str(get_listing(export.listing).title)
     except KeyError:
         return export.listing
 
@@ -54,7 +54,7 @@ EXPORTS = Listing[Export](
         Column(
             name="list",
             label=gettext_lazy("List"),
-            value=title,
+            value=listing_title,
             sort=("listing", "created_at"),
             needs=Needs(fields=("listing", "description")),
             template="console/exports/cells/list.html",

@@ -13,9 +13,9 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator, person
+from console.accounts.permissions import operator_required, signed_in_user
 from console.audit import trail
-from console.db.primary_keys import keys
+from console.db.primary_keys import parse_keys
 from console.exports import files, list_export
 from console.exports.models import Export
 from console.exports.tables import EXPORTS
@@ -23,25 +23,27 @@ from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
 from console.listing import column_picker
 from console.listing import views as lists
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 
-VISIBLE = 101  # rows of the longest page, and one
+MAX_POLLED_ROWS = 101  # rows of the longest page, and one
 
 
-def mine(request: HttpRequest) -> QuerySet[Export]:
+def own_exports(request: HttpRequest) -> QuerySet[Export]:
     """Return the exports of who is signed in."""
-    return Export.objects.filter(requested_by=person(request))
+    return Export.objects.filter(requested_by=signed_in_user(request))
 
 
-def _shown(request: HttpRequest, pk: int) -> Export:
+def _get_export(request: HttpRequest, pk: int) -> Export:
     """Return the export if this person may have it: its owner, or an administrator. To others it is not there."""
-    return get_object_or_404(Export.objects.all() if person(request).may_administer else mine(request), pk=pk)
+    return get_object_or_404(
+        Export.objects.all() if signed_in_user(request).may_administer else own_exports(request), pk=pk
+    )
 
 
 @require_GET
 def export_list(request: HttpRequest) -> HttpResponse:
     """The page: own exports, the newest first."""
-    return lists.show(request, EXPORTS, template="console/exports/export_list.html", rows=mine(request))
+    return lists.show(request, EXPORTS, template="console/exports/export_list.html", rows=own_exports(request))
 
 
 @require_http_methods(["GET", "POST"])
@@ -53,17 +55,17 @@ def export_columns(request: HttpRequest) -> HttpResponse:
 @require_GET
 def progress(request: HttpRequest) -> HttpResponse:
     """The cells of the exports that were unfinished; asked for again and again while one is."""
-    asked = keys(request.GET.getlist("ids")[:VISIBLE])
-    rows = list(mine(request).filter(pk__in=asked))
+    requested = parse_keys(request.GET.getlist("ids")[:MAX_POLLED_ROWS])
+    rows = list(own_exports(request).filter(pk__in=requested))
     return render(request, "console/exports/_moving.html", {"rows": rows, "oob": True})
 
 
 @require_POST
-@operator
+@operator_required
 def start(request: HttpRequest, listing: str, within: int | None = None) -> HttpResponse:
     """Export a list that is part of the page of one thing."""
     try:
-        found = declared(listing)
+        found = get_listing(listing)
         found.within_rows(within)
     except (KeyError, ValueError) as error:
         raise PermissionDenied(_("This list is exported from its own page.")) from error
@@ -75,7 +77,7 @@ def start(request: HttpRequest, listing: str, within: int | None = None) -> Http
 @require_GET
 def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file of an export, to its owner and to administrators."""
-    export = _shown(request, pk)
+    export = _get_export(request, pk)
     path = files.path_of(export)
     elsewhere = files.content_of(export) if path is None else None
     if (
@@ -112,7 +114,7 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for an end of an export."""
-    export = _shown(request, pk)
+    export = _get_export(request, pk)
     request_cancel(export)
     trail.record(request, "export.cancel", export.listing, {"export": export.pk})
     messages.info(request, _("The export is being cancelled."))
@@ -122,7 +124,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove an export that has ended, and its file."""
-    export = _shown(request, pk)
+    export = _get_export(request, pk)
     if export.state not in FINAL_STATES:
         messages.error(request, _("This export is still being written. Cancel it first."))
         return redirect("console:export-list")

@@ -14,34 +14,34 @@ from django.contrib.messages.storage.base import Message
 from django.core import signing
 from django.http import HttpRequest
 
-UNDO = "undo:"
-LINKS = "links:"
+UNDO_TAG_PREFIX = "undo:"
+LINKS_TAG_PREFIX = "links:"
 
 
-class Link(TypedDict):
+class ToastLink(TypedDict):
     """A link of a toast: what it says and the path it leads to."""
 
     text: str
     href: str
 
 
-def say(request: HttpRequest, level: int, text: str, *, links: Iterable[Link] = (), undo: str = "") -> None:
+def add_toast(request: HttpRequest, level: int, text: str, *, links: Iterable[ToastLink] = (), undo: str = "") -> None:
     """Tell ``text`` at a level of ``django.contrib.messages`` in a toast with ``links``; ``undo`` is the token of
     its button Undo."""
-    tags = [f"{UNDO}{undo}"] if undo else []
+    tags = [f"{UNDO_TAG_PREFIX}{undo}"] if undo else []
     if found := list(links):
-        tags.append(f"{LINKS}{signing.b64_encode(json.dumps(found).encode()).decode()}")
+        tags.append(f"{LINKS_TAG_PREFIX}{signing.b64_encode(json.dumps(found).encode()).decode()}")
     messages.add_message(request, level, text, extra_tags=" ".join(tags))
 
 
-def undo_of(message: Message) -> str:
+def undo_token(message: Message) -> str:
     """Return the token of the button Undo, "" where a message offers none."""
-    return _tag(message, UNDO)
+    return _tag(message, UNDO_TAG_PREFIX)
 
 
-def links_of(message: Message) -> list[Link]:
+def toast_links(message: Message) -> list[ToastLink]:
     """Return the links of a message."""
-    found: list[Link] = json.loads(signing.b64_decode(_tag(message, LINKS).encode()) or b"[]")
+    found: list[ToastLink] = json.loads(signing.b64_decode(_tag(message, LINKS_TAG_PREFIX).encode()) or b"[]")
     return found
 
 

@@ -17,48 +17,50 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.accounts.models import User
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 from console.feedback import toasts
 
-SALT = "console.feedback.undo"
-SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
+SIGNING_SALT = "console.feedback.undo"
+TOKEN_SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
 
 
-class RefusedError(Exception):
+class UndoRefusedError(Exception):
     """What was done cannot be taken back any more; says why, for a person."""
 
 
-def offer(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
+def offer_undo(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
     """Tell what was done, with a button that calls ``settings.UNDO[action](user, values)``. ``values`` are JSON.
 
     What is called asks for the permission that the deed needs, and raises RefusedError where it cannot be taken back.
 
     The button carries all that is needed, signed and for this person alone; nothing is kept here.
     """
-    token = signing.dumps({"user": person(request).pk, "action": action, "values": values}, salt=SALT, compress=True)
-    toasts.say(request, messages.SUCCESS, text, undo=token)
+    token = signing.dumps(
+        {"user": signed_in_user(request).pk, "action": action, "values": values}, salt=SIGNING_SALT, compress=True
+    )
+    toasts.add_toast(request, messages.SUCCESS, text, undo=token)
 
 
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Take back what the token says, and lead back to where its toast stood."""
-    user = person(request)
+    user = signed_in_user(request)
     back = request.headers.get("Referer", "")
     safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
     try:
-        told = signing.loads(request.POST.get("token", ""), salt=SALT, max_age=SECONDS)
-        if told["user"] != user.pk:
+        token = signing.loads(request.POST.get("token", ""), salt=SIGNING_SALT, max_age=TOKEN_SECONDS)
+        if token["user"] != user.pk:
             raise signing.BadSignature
-        act: Callable[[User, dict[str, Any]], object] = import_string(settings.UNDO[told["action"]])
+        act: Callable[[User, dict[str, Any]], object] = import_string(settings.UNDO[token["action"]])
     except (signing.BadSignature, KeyError, TypeError):
         messages.error(request, _("That can no longer be undone."))
         return redirect(back if safe else reverse("console:home"))
     try:
-        act(user, told["values"])
-    except RefusedError as error:
+        act(user, token["values"])
+    except UndoRefusedError as error:
         messages.error(request, str(error))
     else:
-        trail.record(request, "undo", told["action"])
+        trail.record(request, "undo", token["action"])
         messages.success(request, _("Undone."))
     return redirect(back if safe else reverse("console:home"))

@@ -24,13 +24,13 @@ from django_q.tasks import async_task
 
 from console.jobs import heartbeat
 from console.jobs.models import Job, State
-from console.jobs.slots import hands
+from console.jobs.slots import job_capacity
 from console.jobs.state import advance
 from console.sandbox.supervisor import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
 
-HINTS_AT_ONCE = 500  # so many hints of a kind wait in the broker at most when hints are sent in bulk
+MAX_BULK_HINTS = 500  # so many hints of a kind wait in the broker at most when hints are sent in bulk
 TICK_TASK = "console.jobs.tasks.tick"
 
 
@@ -44,9 +44,9 @@ def enqueue_many(jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     model = type(jobs[0])
-    hinted = jobs[: most_hints(model.kind, otherwise=HINTS_AT_ONCE)]
-    for start in range(0, len(jobs), HINTS_AT_ONCE):
-        batch = [job.pk for job in jobs[start : start + HINTS_AT_ONCE]]
+    hinted = jobs[: max_hints(model.kind, default=MAX_BULK_HINTS)]
+    for start in range(0, len(jobs), MAX_BULK_HINTS):
+        batch = [job.pk for job in jobs[start : start + MAX_BULK_HINTS]]
         model._base_manager.filter(pk__in=batch, state=State.QUEUED).update(
             queued_at=Now(), hinted_at=None if start else Now()
         )
@@ -59,15 +59,15 @@ def enqueue_many(jobs: Sequence[Job]) -> None:
     transaction.on_commit(send)
 
 
-def most_hints(kind: str, *, otherwise: int) -> int:
-    """Return how many hints are sent at once for jobs of ``kind``, however many wait; ``otherwise`` where any will do.
+def max_hints(kind: str, *, default: int) -> int:
+    """Return how many hints are sent at once for jobs of ``kind``, however many wait; ``default`` where any will do.
 
     In the cluster ``quick`` the hints of all kinds stand in one line, and whoever is woken takes one job after the
     other: as many hints as there are hands will do, and the line stays short.
     """
     if settings.JOB_KINDS[kind]["cluster"] == "quick" and "places" in settings.JOB_KINDS[kind]:
-        return hands(kind)
-    return otherwise
+        return job_capacity(kind)
+    return default
 
 
 def hint(job: Job) -> bool:
@@ -76,7 +76,7 @@ def hint(job: Job) -> bool:
     return _send(job)
 
 
-def waiting(cluster: str) -> int:
+def queue_size(cluster: str) -> int:
     """Return how many messages wait in the broker for ``cluster``."""
     return int(get_broker(cluster).queue_size())
 
@@ -140,7 +140,7 @@ def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: 
         raise ValueError("A schedule needs a time with a zone and one integer.")
     if not callable(import_string(task)):
         raise ValueError(f"{task} is nothing that can be called.")
-    wanted = _SCHEDULE | {
+    expected = _SCHEDULE_DEFAULTS | {
         "name": name[:100],
         "func": task,
         "args": f"({argument},)",
@@ -150,11 +150,13 @@ def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: 
     }
     found = Schedule.objects.filter(pk=row).first() if row is not None else None
     if found is None:
-        return int(Schedule.objects.create(**wanted).pk)
-    if wrong := [field for field, value in wanted.items() if getattr(found, field) != value]:
-        Schedule.objects.filter(pk=found.pk).update(**wanted)
-        if wrong != ["next_run"]:
-            log.warning("The schedule row %s was not as it was written (%s); it is mended", found.pk, ", ".join(wrong))
+        return int(Schedule.objects.create(**expected).pk)
+    if changed_fields := [field for field, value in expected.items() if getattr(found, field) != value]:
+        Schedule.objects.filter(pk=found.pk).update(**expected)
+        if changed_fields != ["next_run"]:
+            log.warning(
+                "The schedule row %s was not as it was written (%s); it is mended", found.pk, ", ".join(changed_fields)
+            )
     return int(found.pk)
 
 
@@ -163,13 +165,13 @@ def remove_schedule(row: int | None) -> None:
     Schedule.objects.filter(pk=row).delete()
 
 
-def remove_schedules(*, task: str, but: Iterable[int | None]) -> None:
-    """Remove the rows that call ``task``, except those with the ids ``but``."""
-    Schedule.objects.filter(func=task).exclude(pk__in=[row for row in but if row is not None]).delete()
+def remove_schedules(*, task: str, except_ids: Iterable[int | None]) -> None:
+    """Remove the rows that call ``task``, except those with the ids ``except_ids``."""
+    Schedule.objects.filter(func=task).exclude(pk__in=[row for row in except_ids if row is not None]).delete()
 
 
 # What every schedule row of ours has in common.
-_SCHEDULE: dict[str, Any] = {
+_SCHEDULE_DEFAULTS: dict[str, Any] = {
     "repeats": -1,
     "kwargs": None,
     "hook": None,
@@ -181,13 +183,13 @@ _SCHEDULE: dict[str, Any] = {
 
 def ensure_tick_schedule() -> None:
     """Have exactly one schedule row that runs the reaper every minute, whole and of our own making."""
-    wanted = _SCHEDULE | {"func": TICK_TASK, "schedule_type": Schedule.MINUTES, "minutes": 1, "args": None}
+    expected = _SCHEDULE_DEFAULTS | {"func": TICK_TASK, "schedule_type": Schedule.MINUTES, "minutes": 1, "args": None}
     with transaction.atomic():
         row = Schedule.objects.filter(name="tick").order_by("pk").first()
         if row is None:
-            row = Schedule.objects.create(name="tick", next_run=timezone.now(), **wanted)
-        elif any(getattr(row, name) != value for name, value in wanted.items()) or row.next_run is None:
-            Schedule.objects.filter(pk=row.pk).update(next_run=timezone.now(), **wanted)
+            row = Schedule.objects.create(name="tick", next_run=timezone.now(), **expected)
+        elif any(getattr(row, name) != value for name, value in expected.items()) or row.next_run is None:
+            Schedule.objects.filter(pk=row.pk).update(next_run=timezone.now(), **expected)
         Schedule.objects.filter(name="tick").exclude(pk=row.pk).delete()
         Schedule.objects.filter(pk=row.pk, next_run__gt=timezone.now() + timedelta(minutes=5)).update(
             next_run=timezone.now()

@@ -8,11 +8,13 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TIMEOUT = 5400  # seconds; our own deadlines end work before, also that of a job which was taken late beside others
+TASK_TIMEOUT_SECONDS = (
+    5400  # seconds; our own deadlines end work before, also that of a job which was taken late beside others
+)
 
 
 @dataclass(frozen=True)
-class Times:
+class JobTimes:
     """Seconds. Tests shorten them; ``lease`` must outlast several heartbeats."""
 
     poll: float = 1.0  # a running job looks for a cancel request
@@ -37,7 +39,7 @@ def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
     return timeout * (1 + ceil((queue_limit + 1) / workers)) + 60
 
 
-def processes(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
+def worker_count(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
     """Return how many workers ``cluster`` has: one for each place of its kinds, and one that no place can take.
 
     Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on
@@ -48,7 +50,7 @@ def processes(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
     return sum(int(kind["places"]) for kind in (*found, *twice)) + 1
 
 
-def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[str, Any]:
+def q_cluster_settings(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[str, Any]:
     """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and ``scan``, so neither starves."""
 
     def one(name: str, workers: int) -> dict[str, Any]:
@@ -57,8 +59,8 @@ def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[s
             "workers": workers,
             "queue_limit": 1,
             "bulk": 1,
-            "timeout": TIMEOUT,
-            "retry": retry_seconds(timeout=TIMEOUT, queue_limit=1, workers=workers),
+            "timeout": TASK_TIMEOUT_SECONDS,
+            "retry": retry_seconds(timeout=TASK_TIMEOUT_SECONDS, queue_limit=1, workers=workers),
             "max_attempts": 1,
             "ack_failures": True,
             "catch_up": False,
@@ -72,11 +74,11 @@ def clusters(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[s
 
     quick = one("quick", quick_workers)
     quick["ALT_CLUSTERS"] = {"scan": one("scan", scan_workers)}
-    broker: dict[str, Any] = {"redis": _bounded(redis_url)} if redis_url else {"orm": "default"}
+    broker: dict[str, Any] = {"redis": _with_socket_timeouts(redis_url)} if redis_url else {"orm": "default"}
     return quick | broker
 
 
-def _bounded(redis_url: str) -> str:
+def _with_socket_timeouts(redis_url: str) -> str:
     """Return ``redis_url`` with time limits: a Redis that is silent must not hold up the pages."""
     if "socket_timeout" in parse_qs(urlsplit(redis_url).query):
         return redis_url

@@ -22,19 +22,19 @@ def is_cluster() -> bool:
     return bool(_folder())
 
 
-def draining() -> bool:
+def is_draining() -> bool:
     """Whether the worker above this process is going down."""
     folder = _folder()
     return bool(folder) and os.path.exists(f"{folder}/drain")  # noqa: PTH110 (called often)
 
 
-def show_life() -> None:
+def report_alive() -> None:
     """Let the worker's watchdog see that this cluster takes work and does it."""
     if folder := _folder():
-        life_file(Path(folder), os.environ.get(CLUSTER_VARIABLE, "quick")).touch()
+        liveness_file(Path(folder), os.environ.get(CLUSTER_VARIABLE, "quick")).touch()
 
 
-def life_file(folder: Path, cluster: str) -> Path:
+def liveness_file(folder: Path, cluster: str) -> Path:
     """Return the file that ``cluster`` touches."""
     return folder / f"alive-{cluster}"
 

@@ -30,9 +30,9 @@ class Lease:
         self._also = also
         # In the cluster ``quick`` a process is free for canaries at all times: so a queue that is stuck there shows,
         # however long one of its jobs lasts.
-        self._shows_life = settings.JOB_KINDS[job.kind]["cluster"] != "quick"
+        self._reports_alive = settings.JOB_KINDS[job.kind]["cluster"] != "quick"
         self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
-        self._renewed = time.monotonic()
+        self._renewed_at = time.monotonic()
         self._end = threading.Event()
         self._lost = False
         self.cancelled = False
@@ -49,34 +49,34 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether the job may be somebody else's by now."""
-        return self._lost or time.monotonic() - self._renewed >= settings.JOB_TIMES.lease
+        return self._lost or time.monotonic() - self._renewed_at >= settings.JOB_TIMES.lease
 
     @property
-    def is_taken(self) -> bool:
+    def is_taken_over(self) -> bool:
         """Whether a look at the job has found it to be somebody else's; False where the time alone has run out."""
         return self._lost
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """Note that a guarded write found another attempt or state."""
         self._lost = True
 
     def _watch(self) -> None:
         while not self._end.wait(settings.JOB_TIMES.poll):
             try:
-                self._look()
+                self._poll()
                 self._also()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("The database did not answer a heartbeat: %s", type(error).__name__)
                 connection.close()
         connection.close()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.monotonic()
-        if now - self._renewed >= settings.JOB_TIMES.heartbeat:
-            if self._shows_life:
-                jobs_heartbeat.show_life()
+        if now - self._renewed_at >= settings.JOB_TIMES.heartbeat:
+            if self._reports_alive:
+                jobs_heartbeat.report_alive()
             if self._rows.update(heartbeat_at=Now(), lease_until=from_now(settings.JOB_TIMES.lease)):
-                self._renewed = now
+                self._renewed_at = now
             else:
                 self._lost = True
         requests = list(self._rows.values_list("cancel_requested_at", flat=True))

@@ -30,7 +30,7 @@ class State(models.TextChoices):
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-class Lane(models.IntegerChoices):
+class Priority(models.IntegerChoices):
     """Which queued job of a kind is taken first: the lower number."""
 
     MANUAL = 10, _("By hand")
@@ -47,7 +47,7 @@ class Job(models.Model):
     first_stage: ClassVar[str] = ""  # what each attempt begins with
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED, editable=False)
-    lane = models.PositiveSmallIntegerField(choices=Lane.choices, default=Lane.MANUAL)
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.MANUAL)
     attempt = models.PositiveIntegerField(default=0, editable=False)  # fencing token: +1 at each claim
     losses = models.PositiveSmallIntegerField(default=0, editable=False)  # claims whose worker was lost
     # claims in a row that ended because the database did not answer
@@ -89,16 +89,16 @@ class Job(models.Model):
         """Write what must change together with the progress. Called in the transaction of a progress write."""
 
     @classmethod
-    def next_in_line(cls, queue: models.QuerySet[Self], *, lane: Lane | None) -> Self | None:
+    def next_to_claim(cls, queue: models.QuerySet[Self], *, priority: Priority | None) -> Self | None:
         """Return which job is taken next of those that may be taken now: ``queue``, by lane and age.
 
-        With ``lane`` one of that lane alone. A kind may have an order of its own; then it finds the jobs by itself.
+        With ``priority`` one of that lane alone. A kind may have an order of its own; then it finds the jobs by itself.
         """
-        return (queue if lane is None else queue.filter(lane=lane)).first()
+        return (queue if priority is None else queue.filter(priority=priority)).first()
 
     @classmethod
-    def worth_a_hint(cls, queue: models.QuerySet[Self]) -> models.QuerySet[Self]:
-        """Return those of ``queue`` that ``next_in_line`` may take now; who is woken for others finds nothing to do."""
+    def claimable(cls, queue: models.QuerySet[Self]) -> models.QuerySet[Self]:
+        """Return those of ``queue`` that ``next_to_claim`` may take now; a hint for another one finds nothing."""
         return queue
 
     @property
@@ -134,7 +134,7 @@ class JobEvent(models.Model):
         return f"{self.kind} {self.job_id}: {self.from_state} → {self.to_state}"
 
 
-class Canary(Job):
+class HealthProbe(Job):
     """A job of no consequence: while one ends every minute, the cluster ``quick`` is alive (rule J7)."""
 
     kind = "canary"
@@ -147,7 +147,7 @@ class Canary(Job):
         return f"canary {self.pk}"
 
 
-class ScanCanary(Job):
+class ScanHealthProbe(Job):
     """The same for the cluster ``scan``."""
 
     kind = "scan-canary"

@@ -22,15 +22,15 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.jobs import broker
-from console.jobs.models import FINAL_STATES, Canary, Job, JobEvent, ScanCanary, State
+from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
-CANARY_LIFE = timedelta(hours=1)
-EVENT_LIFE = timedelta(days=90)
+REAP_BATCH_JOBS = 500
+PROBE_RETENTION = timedelta(hours=1)
+JOB_EVENT_RETENTION = timedelta(days=90)
 
 
 def reap() -> None:
@@ -38,12 +38,12 @@ def reap() -> None:
 
     A kind with a job that cannot be recovered keeps no other from being looked after.
     """
-    away = _was_away()
+    database_was_down = _database_was_down()
     for model in job_models():
         try:
-            if not away:
-                recover(model)
-            hint_again(model)
+            if not database_was_down:
+                recover_expired(model)
+            resend_hints(model)
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
@@ -52,18 +52,18 @@ def reap() -> None:
     prune()
 
 
-def note_failure() -> None:
+def note_database_failure() -> None:
     """Note that the database did not answer this process: leases that ran out meanwhile are not lost at once."""
-    global _failed_at
-    _failed_at = time.monotonic()
+    global _database_failed_at
+    _database_failed_at = time.monotonic()
 
 
-_failed_at = -math.inf  # by the clock of time.monotonic()
+_database_failed_at = -math.inf  # by the clock of time.monotonic()
 
 
-def _was_away() -> bool:
+def _database_was_down() -> bool:
     """Whether the database was not there a moment ago: then nobody could renew a lease, and no worker need be lost."""
-    if time.monotonic() - _failed_at < settings.JOB_TIMES.lease:
+    if time.monotonic() - _database_failed_at < settings.JOB_TIMES.lease:
         return True
     if connection.vendor != "postgresql":
         return False
@@ -73,7 +73,7 @@ def _was_away() -> bool:
     return float(seconds) < settings.JOB_TIMES.lease
 
 
-def do_ticks() -> None:
+def run_ticks() -> None:
     """Call what ``settings.JOB_TICKS`` names. A function that fails is logged, and the others are called."""
     for path in settings.JOB_TICKS:
         try:
@@ -90,22 +90,22 @@ def job_models() -> Iterator[type[Job]]:
         yield model
 
 
-def recover(model: type[Job]) -> None:
+def recover_expired(model: type[Job]) -> None:
     """Take the jobs of lost workers back: to the queue, or to an end where that has happened too often.
 
     One that cannot be taken back keeps no other from it.
     """
     expired = Q(lease_until__lt=Now()) | Q(lease_until=None)
-    for job in model._base_manager.filter(expired, state=State.RUNNING).order_by("pk")[:BATCH]:
+    for job in model._base_manager.filter(expired, state=State.RUNNING).order_by("pk")[:REAP_BATCH_JOBS]:
         try:
-            _recover(job, expired)
+            _recover_job(job, expired)
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
             log.exception("%s could not be taken back", job)
 
 
-def _recover(job: Job, expired: Q) -> None:
+def _recover_job(job: Job, expired: Q) -> None:
     if job.cancel_requested_at is not None:
         to, reason, remedy = State.CANCELLED, "", ""
     elif job.losses + 1 >= job.max_losses:
@@ -117,34 +117,41 @@ def _recover(job: Job, expired: Q) -> None:
         )
     else:
         to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
-    lost = {"losses": F("losses") + 1}
+    lost_fields = {"losses": F("losses") + 1}
     still = expired & Q(cancel_requested_at=None) if to is State.QUEUED else expired
     if advance(
-        job, to, expect=State.RUNNING, attempt=job.attempt, reason=reason, remedy=remedy, fields=lost, where=still
+        job,
+        to,
+        expect=State.RUNNING,
+        attempt=job.attempt,
+        reason=reason,
+        remedy=remedy,
+        fields=lost_fields,
+        where=still,
     ):
         log.warning("%s: worker %s was lost at attempt %s, now %s", job, job.worker, job.attempt, to.value)
 
 
-def hint_again(model: type[Job]) -> None:
+def resend_hints(model: type[Job]) -> None:
     """Wake workers for queued jobs whose hint is missing or a minute old, and for those whose pause is over.
 
     No more messages wait in the broker than workers can turn to, however long the queue of jobs is.
     """
     stale = Q(hinted_at=None) | Q(hinted_at__lt=from_now(-settings.JOB_TIMES.hint_again))
-    jobs = list(model.worth_a_hint(eligible(model)).filter(stale)[:BATCH])
+    jobs = list(model.claimable(eligible(model)).filter(stale)[:REAP_BATCH_JOBS])
     if not jobs:
         return
     try:
-        room = BATCH - broker.waiting(settings.JOB_KINDS[model.kind]["cluster"])
+        room = REAP_BATCH_JOBS - broker.queue_size(settings.JOB_KINDS[model.kind]["cluster"])
     except Exception as error:
         log.warning("The broker does not answer: %s", type(error).__name__)
         return
-    for job in jobs[: max(broker.most_hints(model.kind, otherwise=room), 0)]:
+    for job in jobs[: max(broker.max_hints(model.kind, default=room), 0)]:
         if not broker.hint(job):
             return
 
 
-OF_A_PROCESS = "process"  # first part of the name of a folder that several jobs of one process share
+PROCESS_FOLDER_PREFIX = "process"  # first part of the name of a folder that several jobs of one process share
 
 
 def sweep_scratch() -> None:
@@ -153,9 +160,9 @@ def sweep_scratch() -> None:
     for folder in sorted(scratch_root().glob("*")):
         kind, _dash, rest = folder.name.rpartition("-")[0].rpartition("-")
         attempt = folder.name.rpartition("-")[2]
-        if kind not in (*models, OF_A_PROCESS) or not rest.isdigit() or not attempt.isdigit():
+        if kind not in (*models, PROCESS_FOLDER_PREFIX) or not rest.isdigit() or not attempt.isdigit():
             continue  # not ours
-        if kind == OF_A_PROCESS:
+        if kind == PROCESS_FOLDER_PREFIX:
             alive = Path(f"/proc/{rest}").exists()
         else:
             running = models[kind]._base_manager.filter(pk=int(rest), attempt=int(attempt), state=State.RUNNING)
@@ -167,9 +174,9 @@ def sweep_scratch() -> None:
 
 def prune() -> None:
     """Delete canaries after an hour and events after 90 days."""
-    canaries: tuple[type[Job], ...] = (Canary, ScanCanary)
-    for model in canaries:
-        model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - CANARY_LIFE).delete()
-    kinds = [model.kind for model in canaries]
-    JobEvent.objects.filter(kind__in=kinds, at__lt=Now() - CANARY_LIFE).delete()
-    JobEvent.objects.filter(at__lt=Now() - EVENT_LIFE).delete()
+    probe_models: tuple[type[Job], ...] = (HealthProbe, ScanHealthProbe)
+    for model in probe_models:
+        model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - PROBE_RETENTION).delete()
+    kinds = [model.kind for model in probe_models]
+    JobEvent.objects.filter(kind__in=kinds, at__lt=Now() - PROBE_RETENTION).delete()
+    JobEvent.objects.filter(at__lt=Now() - JOB_EVENT_RETENTION).delete()

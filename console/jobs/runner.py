@@ -1,4 +1,4 @@
-"""``work()``: one delivery of a hint. Claims the next job of a kind, runs it, and leaves it in an honest state."""
+"""``run_queued_jobs()``: one delivery of a hint. Claims the next job of a kind, runs it, and writes its state."""
 
 from __future__ import annotations
 
@@ -35,25 +35,30 @@ from console.jobs.errors import (
     is_explained,
 )
 from console.jobs.lease import Lease
-from console.jobs.models import Job, Lane, State
-from console.jobs.slots import Place, place
+from console.jobs.models import Job, Priority, State
+from console.jobs.slots import Slot, job_slot
 from console.jobs.state import advance, from_now
-from console.jobs.thread_pool import Waiting, work_off
+from console.jobs.thread_pool import LendThread, run_jobs
 
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)
 
-PROGRESS_SECONDS = 1.0  # progress is written no more often …
-STAGE_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
-CLAIM_TRIES = 100
-DATABASE_TRIES = 12  # so often a job starts again because the database did not answer, before it fails
-DATABASE_PAUSE_SECONDS = (2.0, 300.0)  # before the second attempt, doubled for each further one; and the longest pause
-REFUSED_SECONDS = 1.0  # so long a machine that may not take a job holds its hint, which another one may get then
-DUE_LOOK_SECONDS = 0.3  # between looks for a job whose time comes soon
-BESIDE_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
+PROGRESS_INTERVAL_SECONDS = 1.0  # progress is written no more often …
+STAGE_INTERVAL_SECONDS = 0.5  # … and a new stage no more often than this: many last but a moment
+MAX_CLAIM_TRIES = 100
+MAX_DATABASE_RETRIES = 12  # so often a job starts again because the database did not answer, before it fails
+DATABASE_RETRY_DELAY_SECONDS = (
+    2.0,
+    300.0,
+)  # before the second attempt, doubled for each further one; and the longest pause
+GATE_CLOSED_PAUSE_SECONDS = (
+    1.0  # so long a machine that may not take a job holds its hint, which another one may get then
+)
+DUE_POLL_SECONDS = 0.3  # between looks for a job whose time comes soon
+BUSY_CLAIM_EXTENSION_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
-def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
+def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
     """Claim the best queued job of ``model`` (lane, then age) and run ``handler`` on it.
 
     ``job_id`` is the job whose hint woke this worker; it is taken if it is the best one. Finding none is no error. Who
@@ -61,57 +66,57 @@ def work(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> N
     A handler that returns has succeeded, unless it has said otherwise by ``run.finish()``. Whatever it raises, the job
     ends in a final state or back in the queue, and its scratch folder is removed.
     """
-    heartbeat.show_life()
-    if heartbeat.draining():
+    heartbeat.report_alive()
+    if heartbeat.is_draining():
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
         log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
         return
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
-    with place(model.kind) as placed:
-        if placed and not _may_take(model):  # with the place: a gate may take long, and must not hold all processes
-            time.sleep(REFUSED_SECONDS)
-        elif placed:
-            count = _take_turns(model, handler, place=placed, ends=ends)
-            while _becomes_due(model, ends=ends):
-                count += _take_turns(model, handler, place=placed, ends=ends)
+    with job_slot(model.kind) as acquired:
+        if acquired and not _may_claim(model):  # with the place: a gate may take long, and must not hold all processes
+            time.sleep(GATE_CLOSED_PAUSE_SECONDS)
+        elif acquired:
+            count = _run_jobs(model, handler, job_slot=acquired, ends=ends)
+            while _wait_until_due(model, ends=ends):
+                count += _run_jobs(model, handler, job_slot=acquired, ends=ends)
         elif _is_manual_first(model) and (job := _claim(model, urgent=True)):
             count = 1
             _run(JobRun(job), handler)
     if not count:
         log.info("A hint for %s %s found no such job to take", model.kind, job_id)
-    if count or placed:  # whoever found no place must not hint: it would find none again
-        _pass_on(model)
+    if count or acquired:  # whoever found no place must not hint: it would find none again
+        _hint_next(model)
 
 
-def _take_turns(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Place, ends: float) -> int:
+def _run_jobs(model: type[J], handler: Callable[[JobRun[J]], None], *, job_slot: Slot, ends: float) -> int:
     """Do jobs until there are none to take or the time is over; return how many."""
-    hands = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
-    if hands > 1:
-        return _several(model, handler, place=place, hands=hands, ends=ends)
+    threads = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
+    if threads > 1:
+        return _run_in_threads(model, handler, job_slot=job_slot, threads=threads, ends=ends)
     count = 0
     while job := _claim(model, urgent=False):
         count += 1
         _run(JobRun(job), handler)
-        if not _has_places(model) or heartbeat.draining() or time.monotonic() >= ends:
+        if not _has_slots(model) or heartbeat.is_draining() or time.monotonic() >= ends:
             break
     return count
 
 
-def _becomes_due(model: type[J], *, ends: float) -> bool:
+def _wait_until_due(model: type[J], *, ends: float) -> bool:
     """Wait for a job that may be taken within some seconds, since its hint came before its time; whether one may now.
 
     Without that it would wait for the reaper, a minute at worst.
     """
-    if not _has_places(model) or _is_manual_first(model):
+    if not _has_slots(model) or _is_manual_first(model):
         return False
-    soon = Q(not_before__gt=from_now(-2 * DUE_LOOK_SECONDS), not_before__lte=from_now(settings.JOB_TIMES.soon))
-    while time.monotonic() < ends and not heartbeat.draining():
-        if model.next_in_line(eligible(model), lane=None) is not None:
+    soon = Q(not_before__gt=from_now(-2 * DUE_POLL_SECONDS), not_before__lte=from_now(settings.JOB_TIMES.soon))
+    while time.monotonic() < ends and not heartbeat.is_draining():
+        if model.next_to_claim(eligible(model), priority=None) is not None:
             return True
         if not model._base_manager.filter(soon, state=State.QUEUED).exists():
             return False
-        time.sleep(DUE_LOOK_SECONDS)
+        time.sleep(DUE_POLL_SECONDS)
     return False
 
 
@@ -120,7 +125,7 @@ def eligible(model: type[J]) -> QuerySet[J]:
     return (
         model._base_manager.filter(state=State.QUEUED)
         .filter(Q(not_before=None) | Q(not_before__lte=Now()))
-        .order_by("lane", "pk")
+        .order_by("priority", "pk")
     )
 
 
@@ -131,10 +136,10 @@ def scratch_root() -> Path:
 
 def _claim(model: type[J], *, urgent: bool) -> J | None:
     """Take the next job, where ``urgent`` one of the manual lane alone. None where this machine may take none."""
-    if not _may_take(model):
+    if not _may_claim(model):
         return None
-    for _try in range(CLAIM_TRIES):
-        job = model.next_in_line(eligible(model), lane=Lane.MANUAL if urgent else None)
+    for _try in range(MAX_CLAIM_TRIES):
+        job = model.next_to_claim(eligible(model), priority=Priority.MANUAL if urgent else None)
         if job is None:
             return None
         fields = {"worker": f"{socket.gethostname()}:{os.getpid()}"[:120], "stage": model.first_stage}
@@ -143,13 +148,13 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
     return None
 
 
-def _may_take(model: type[J]) -> bool:
+def _may_claim(model: type[J]) -> bool:
     """Whether this machine may take jobs of this kind now. Asked before each, since that may change at any time."""
     gate = settings.JOB_KINDS[model.kind].get("gate")
     return gate is None or bool(import_string(gate)())
 
 
-def _has_places(model: type[J]) -> bool:
+def _has_slots(model: type[J]) -> bool:
     return "places" in settings.JOB_KINDS[model.kind]
 
 
@@ -157,21 +162,23 @@ def _is_manual_first(model: type[J]) -> bool:
     return bool(settings.JOB_KINDS[model.kind].get("manual_first"))
 
 
-def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Place, hands: int, ends: float) -> int:
-    """Do jobs one after the other, so many at once as there are ``hands``; return how many.
+def _run_in_threads(
+    model: type[J], handler: Callable[[JobRun[J]], None], *, job_slot: Slot, threads: int, ends: float
+) -> int:
+    """Do jobs one after the other, so many at once as there are ``threads``; return how many.
 
     Once no more are taken another worker gets the place: those that are at work may take long.
     """
     runs: set[JobRun[J]] = set()
-    parting = threading.Lock()
+    slot_released = threading.Lock()
 
-    def take(waiting: Waiting) -> Callable[[], None] | None:
+    def claim(waiting: LendThread) -> Callable[[], None] | None:
         job = _claim(model, urgent=False)
         if job is None:
             return None
         run = JobRun(job)
         run.waiting = waiting
-        run.is_followed = lambda: go_on(True)
+        run.has_successor = lambda: may_continue(True)
         runs.add(run)
 
         def do() -> None:
@@ -182,45 +189,45 @@ def _several(model: type[J], handler: Callable[[JobRun[J]], None], *, place: Pla
 
         return do
 
-    def break_off() -> None:
+    def abort() -> None:
         for run in list(runs):
-            run.break_off()
+            run.abort()
 
-    def go_on(busy: bool) -> bool:
-        if heartbeat.draining():
+    def may_continue(busy: bool) -> bool:
+        if heartbeat.is_draining():
             return False
-        if time.monotonic() < ends + (BESIDE_SECONDS if busy else 0):
+        if time.monotonic() < ends + (BUSY_CLAIM_EXTENSION_SECONDS if busy else 0):
             return True
-        if runs and parting.acquire(blocking=False):
-            place.give_up()
-            _pass_on(model)
+        if runs and slot_released.acquire(blocking=False):
+            job_slot.give_up()
+            _hint_next(model)
         return False
 
-    return work_off(take, hands=hands, go_on=go_on, break_off=break_off)
+    return run_jobs(claim, threads=threads, may_continue=may_continue, abort=abort)
 
 
 def _run(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
     try:
         with run.lease:
-            _settle(run, handler)
+            _run_handler(run, handler)
     finally:
         shutil.rmtree(run.scratch, ignore_errors=True)
 
 
-def _pass_on(model: type[J]) -> None:
+def _hint_next(model: type[J]) -> None:
     """Wake a worker for the next job where no hint is under way: one without a place may have used it up in vain."""
     try:
         # In the cluster ``scan`` each hint that waits is one for a scan; in ``quick`` it may be for another kind.
         cluster = settings.JOB_KINDS[model.kind]["cluster"]
-        if heartbeat.draining() or (_is_manual_first(model) and broker.waiting(cluster)):
+        if heartbeat.is_draining() or (_is_manual_first(model) and broker.queue_size(cluster)):
             return
-        if job := model.next_in_line(eligible(model), lane=None):
+        if job := model.next_to_claim(eligible(model), priority=None):
             broker.hint(job)
     except Exception as error:
         log.warning("No worker could be woken for the next %s: %s", model.kind, type(error).__name__)
 
 
-def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
+def _run_handler(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
     """Run the handler and write what became of the job."""
     try:
         try:
@@ -229,13 +236,13 @@ def _settle(run: JobRun[J], handler: Callable[[JobRun[J]], None]) -> None:
             if not run.ended:
                 run.finish()
         except Interrupted as interruption:
-            _stop(run, interruption)
+            _handle_interruption(run, interruption)
         except Exception as error:
-            _fail(run, error)
+            _handle_error(run, error)
         except BaseException:  # the queue's own time limit, or an exit from within the work
             if not run.ended:
-                broken_off = _broken_off()
-                run._end(State.FAILED, reason=broken_off.reason, remedy=broken_off.remedy)
+                failure = _abort_failure()
+                run._end(State.FAILED, reason=failure.reason, remedy=failure.remedy)
             raise
     except LeaseLost:
         _release(run)
@@ -246,7 +253,7 @@ def _release(run: JobRun[J]) -> None:
 
     That is no loss of the worker: without this the reaper would count one.
     """
-    if run.lease.is_taken:
+    if run.lease.is_taken_over:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
         return
     try:
@@ -257,14 +264,14 @@ def _release(run: JobRun[J]) -> None:
         log.warning("%s, attempt %s: the database does not answer, the reaper takes it back", run.job, run.attempt)
 
 
-def _broken_off() -> JobFailure:
+def _abort_failure() -> JobFailure:
     return JobFailure(
         _("The work was broken off from outside, perhaps because it ran for more than an hour."),
         _("Start it again. If it happens again, look into the log of the worker."),
     )
 
 
-def _stop(run: JobRun[J], interruption: Interrupted) -> None:
+def _handle_interruption(run: JobRun[J], interruption: Interrupted) -> None:
     if run.ended:
         return
     if isinstance(interruption, LeaseLost):
@@ -278,7 +285,7 @@ def _stop(run: JobRun[J], interruption: Interrupted) -> None:
         run._end(State.QUEUED)
 
 
-def _fail(run: JobRun[J], error: Exception) -> None:
+def _handle_error(run: JobRun[J], error: Exception) -> None:
     if run.ended:
         log.error("%s had ended when this was raised", run.job, exc_info=error)
         return
@@ -286,8 +293,8 @@ def _fail(run: JobRun[J], error: Exception) -> None:
     if exhausted is not None:
         log.warning("%s, attempt %s: %s", run.job, run.attempt, exhausted.value, exc_info=error)
         error = JobFailure(str(exhausted.reason), str(exhausted.remedy), retry=True)
-    if is_database_error(error) and run.job.database_errors < DATABASE_TRIES:
-        _start_again(run, error)
+    if is_database_error(error) and run.job.database_errors < MAX_DATABASE_RETRIES:
+        _requeue_after_database_error(run, error)
     elif not is_explained(error):
         number = secrets.token_hex(4)
         log.error("Error %s in %s, attempt %s", number, run.job, run.attempt, exc_info=error)
@@ -310,12 +317,12 @@ def _fail(run: JobRun[J], error: Exception) -> None:
         run._end(State.FAILED, reason=error.reason, remedy=error.remedy)
 
 
-def _start_again(run: JobRun[J], error: Exception) -> None:
+def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
     """Put the job back for another attempt: that the database did not answer says nothing about the work."""
     connection.close()  # it may be broken
     log.warning("%s, attempt %s: the database did not answer", run.job, run.attempt, exc_info=error)
     count = run.job.database_errors + 1
-    first, longest = DATABASE_PAUSE_SECONDS
+    first, longest = DATABASE_RETRY_DELAY_SECONDS
     run._end(
         State.QUEUED,
         reason=_("The database did not answer; the work starts again."),
@@ -330,11 +337,11 @@ class JobRun(Generic[J]):
         self.job = job
         self.attempt = job.attempt
         self.scratch = scratch_root() / f"{job.kind}-{job.pk}-{job.attempt}"
-        self.lease = Lease(job, job.attempt, also=self._catch_up)
+        self.lease = Lease(job, job.attempt, also=self._flush_stage)
         self.ended = False
-        self.waiting: Waiting = nullcontext  # a block within which nothing is done but wait for other jobs
-        self.is_followed: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
-        self._broken_off: JobFailure | None = None
+        self.waiting: LendThread = nullcontext  # a block within which nothing is done but wait for other jobs
+        self.has_successor: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
+        self._abort_failure: JobFailure | None = None
         self._deadline: tuple[float, str, str] | None = None
         self._written_at = time.monotonic() if job.stage else 0.0
         self._unwritten: dict[str, Any] = {}
@@ -346,16 +353,16 @@ class JobRun(Generic[J]):
             raise LeaseLost
         if self.lease.cancelled:
             raise Cancelled
-        if heartbeat.draining():
+        if heartbeat.is_draining():
             raise Draining
-        if self._broken_off is not None:
-            raise self._broken_off
+        if self._abort_failure is not None:
+            raise self._abort_failure
         if self._deadline is not None and time.monotonic() >= self._deadline[0]:
             raise JobFailure(self._deadline[1], self._deadline[2])
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """Let ``check()`` raise, for what the process itself was told to end."""
-        self._broken_off = _broken_off()
+        self._abort_failure = _abort_failure()
 
     def set_deadline(self, seconds: float, *, reason: str, remedy: str) -> None:
         """Let ``check()`` raise ``JobFailure(reason, remedy)`` from ``seconds`` on, counted from now."""
@@ -369,11 +376,11 @@ class JobRun(Generic[J]):
         """
         with self._writing:
             self._unwritten |= {"stage": stage[:60], "progress_done": done, "progress_total": total, **counters}
-            pause = PROGRESS_SECONDS if stage == self.job.stage else STAGE_SECONDS
+            pause = PROGRESS_INTERVAL_SECONDS if stage == self.job.stage else STAGE_INTERVAL_SECONDS
             if time.monotonic() - self._written_at >= pause:
                 self._write_progress()
 
-    def _catch_up(self) -> None:
+    def _flush_stage(self) -> None:
         """Write the stage that was held back, from the thread of the lease: the work itself may be busy for long."""
         if not self._writing.acquire(blocking=False):
             return
@@ -399,7 +406,7 @@ class JobRun(Generic[J]):
         with transaction.atomic():
             rows = type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=State.RUNNING)
             if not rows.update(**self._unwritten):
-                self.lease.lose()
+                self.lease.mark_lost()
                 raise LeaseLost
             for name, value in self._unwritten.items():
                 setattr(self.job, name, value)
@@ -446,14 +453,14 @@ class JobRun(Generic[J]):
         worker lives, so that the reaper does not count it as lost.
         """
         with self._writing:
-            self._leave(to, reason, remedy, write, fields or {})
+            self._write_end(to, reason, remedy, write, fields or {})
 
-    def _leave(
+    def _write_end(
         self, to: State, reason: str, remedy: str, write: Callable[[], None] | None, fields: Mapping[str, Any]
     ) -> None:
         give_up = time.monotonic() + settings.JOB_TIMES.settle
-        left = set() if to is not State.QUEUED else {"stage", "progress_done", "progress_total"}
-        values = {name: value for name, value in self._unwritten.items() if name not in left} | dict(fields)
+        dropped = set() if to is not State.QUEUED else {"stage", "progress_done", "progress_total"}
+        values = {name: value for name, value in self._unwritten.items() if name not in dropped} | dict(fields)
         tries = 0
         while True:
             tries += 1
@@ -472,11 +479,11 @@ class JobRun(Generic[J]):
                 if not moved and to is State.QUEUED and self.cancel_requested():  # a moment ago
                     to, reason, remedy, values = State.CANCELLED, "", "", self._unwritten
                     continue
-                if not moved and not (tries > 1 and self._is_at(to)):
-                    self.lease.lose()
+                if not moved and not (tries > 1 and self._has_arrived_at(to)):
+                    self.lease.mark_lost()
                     raise LeaseLost
             except (OperationalError, InterfaceError):
-                waits = to is State.QUEUED and not heartbeat.draining()
+                waits = to is State.QUEUED and not heartbeat.is_draining()
                 if connection.in_atomic_block or (time.monotonic() >= give_up and not waits):
                     raise
                 log.warning("%s: the database does not answer, its result is kept and tried again", self.job)
@@ -486,6 +493,6 @@ class JobRun(Generic[J]):
                 self.ended = True
                 return
 
-    def _is_at(self, to: State) -> bool:
+    def _has_arrived_at(self, to: State) -> bool:
         """Whether an earlier try had arrived although the database never said so."""
         return type(self.job)._base_manager.filter(pk=self.job.pk, attempt=self.attempt, state=to).exists()

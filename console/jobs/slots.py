@@ -16,17 +16,17 @@ from pathlib import Path
 
 from django.conf import settings
 
-HERE = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
+LOCAL_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
 
 
-class Place:
+class Slot:
     """What :func:`place` gives: true where a place is held, or none is needed."""
 
-    def __init__(self, descriptor: int | None, *, held: bool) -> None:
-        self._descriptor, self._held = descriptor, held
+    def __init__(self, descriptor: int | None, *, acquired: bool) -> None:
+        self._descriptor, self._acquired = descriptor, acquired
 
     def __bool__(self) -> bool:
-        return self._held
+        return self._acquired
 
     def give_up(self) -> None:
         """Let another process have the place already."""
@@ -36,18 +36,18 @@ class Place:
 
 
 @contextmanager
-def place(kind: str) -> Iterator[Place]:
+def job_slot(kind: str) -> Iterator[Slot]:
     """Hold a free place for a job of ``kind``; what it gives is false where all are taken."""
     count = settings.JOB_KINDS[kind].get("places")
     if count is None:
-        yield Place(None, held=True)
+        yield Slot(None, acquired=True)
         return
-    with one_of(kind, count) as found:
+    with machine_slot(kind, count) as found:
         yield found
 
 
 @contextmanager
-def one_of(name: str, count: int) -> Iterator[Place]:
+def machine_slot(name: str, count: int) -> Iterator[Slot]:
     """Hold one of ``count`` locks of ``name`` on this machine; what it gives is false where all are taken."""
     folder = Path(settings.DATA_DIR) / "run" / "places"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,16 +58,16 @@ def one_of(name: str, count: int) -> Iterator[Place]:
         except BlockingIOError:
             os.close(descriptor)
             continue
-        taken = Place(descriptor, held=True)
+        taken = Slot(descriptor, acquired=True)
         try:
             yield taken
         finally:
             taken.give_up()
         return
-    yield Place(None, held=False)
+    yield Slot(None, acquired=False)
 
 
-def hands(kind: str) -> int:
+def job_capacity(kind: str) -> int:
     """Return how many jobs of ``kind`` may be at work on this machine at a time."""
     found = settings.JOB_KINDS[kind]
     return int(found.get("places", 1) * found.get("at_once", 1))

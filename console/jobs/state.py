@@ -12,13 +12,13 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
-from console.db.locks import turn_to_write
+from console.db.locks import write_lock
 from console.jobs.models import FINAL_STATES, Job, JobEvent, State
 
 J = TypeVar("J", bound=Job)
 
-CANCEL_BATCH = 500
-MOVES = frozenset(
+CANCEL_BATCH_JOBS = 500
+TRANSITIONS = frozenset(
     {(State.QUEUED, State.RUNNING), (State.QUEUED, State.CANCELLED), (State.RUNNING, State.QUEUED)}
     | {(State.RUNNING, final) for final in FINAL_STATES}
 )
@@ -48,7 +48,7 @@ def advance(
     nothing is written then. If ``also`` or the hook raises, all is rolled back. ``job`` is fresh after True.
     """
     origin = State(job.state if expect is None else expect)
-    if (origin, to) not in MOVES:
+    if (origin, to) not in TRANSITIONS:
         raise ValueError(f"A job cannot go from {origin.value} to {to.value}.")
     rows = type(job)._base_manager.filter(pk=job.pk, state=origin)
     if attempt is not None:
@@ -57,12 +57,12 @@ def advance(
         rows = rows.filter(where)
     before = {field.attname: getattr(job, field.attname) for field in job._meta.concrete_fields}
     try:
-        with turn_to_write(), transaction.atomic(using=rows.db):
-            values = {"state": to, "reason": reason, "remedy": remedy} | _columns(to) | dict(fields or {})
+        with write_lock(), transaction.atomic(using=rows.db):
+            values = {"state": to, "reason": reason, "remedy": remedy} | _state_columns(to) | dict(fields or {})
             if not rows.update(**values):
                 return False
             job.refresh_from_db()
-            _record(job, origin)
+            _record_event(job, origin)
             job.state_changed(to)
             if also is not None:
                 also()
@@ -82,20 +82,20 @@ def cancel_queued(rows: QuerySet[J]) -> int:
     while True:
         with transaction.atomic(using=rows.db):
             found = rows.filter(state=State.QUEUED, pk__gt=last).order_by("pk")
-            jobs = list(found.select_for_update(of=("self",))[:CANCEL_BATCH])  # SQLite has one writer anyway
+            jobs = list(found.select_for_update(of=("self",))[:CANCEL_BATCH_JOBS])  # SQLite has one writer anyway
             if not jobs:
                 return count
-            values = {"state": State.CANCELLED, "reason": "", "remedy": ""} | _columns(State.CANCELLED)
+            values = {"state": State.CANCELLED, "reason": "", "remedy": ""} | _state_columns(State.CANCELLED)
             rows.model._base_manager.filter(pk__in=[job.pk for job in jobs]).update(**values)
             for job in jobs:
                 job.state, job.reason, job.remedy = State.CANCELLED, "", ""
-            _record_all(jobs, State.QUEUED)
+            _record_events(jobs, State.QUEUED)
             rows.model.states_changed(jobs, State.CANCELLED)
         count += len(jobs)
         last = jobs[-1].pk
 
 
-def _columns(to: State) -> dict[str, Any]:
+def _state_columns(to: State) -> dict[str, Any]:
     """Return what a move to ``to`` writes besides the state."""
     if to is State.RUNNING:
         return {
@@ -118,11 +118,11 @@ def _columns(to: State) -> dict[str, Any]:
     return {"ended_at": Now(), "lease_until": None, "not_before": None}
 
 
-def _record(job: Job, origin: State) -> None:
-    _record_all([job], origin)
+def _record_event(job: Job, origin: State) -> None:
+    _record_events([job], origin)
 
 
-def _record_all(jobs: Sequence[Job], origin: State) -> None:
+def _record_events(jobs: Sequence[Job], origin: State) -> None:
     JobEvent.objects.bulk_create(
         JobEvent(
             kind=job.kind,

@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 
 from console.jobs import heartbeat
-from console.jobs.models import Canary, ScanCanary
-from console.jobs.reaper import do_ticks, reap
-from console.jobs.runner import JobRun, work
-from console.jobs.slots import one_of
+from console.jobs.models import HealthProbe, ScanHealthProbe
+from console.jobs.reaper import reap, run_ticks
+from console.jobs.runner import JobRun, run_queued_jobs
+from console.jobs.slots import machine_slot
 
 log = logging.getLogger(__name__)
 
 
-def canary(job_id: int) -> None:
+def health_probe(job_id: int) -> None:
     """Prove that the cluster ``quick`` takes work and ends it."""
-    work(Canary, job_id, _sing)
+    run_queued_jobs(HealthProbe, job_id, _run_probe)
 
 
-def scan_canary(job_id: int) -> None:
+def scan_health_probe(job_id: int) -> None:
     """Prove that the cluster ``scan`` takes work and ends it."""
-    work(ScanCanary, job_id, _sing)
+    run_queued_jobs(ScanHealthProbe, job_id, _run_probe)
 
 
 def tick() -> None:
@@ -30,14 +30,14 @@ def tick() -> None:
     is logged, and the others run. On this machine there is one at a time, so that ticks that last take no more than one
     process.
     """
-    heartbeat.show_life()
-    with one_of("tick", 1) as alone:
-        if not alone:
+    heartbeat.report_alive()
+    with machine_slot("tick", 1) as acquired:
+        if not acquired:
             log.warning("The tick before is still at work")
             return
         reap()
-        do_ticks()
+        run_ticks()
 
 
-def _sing(run: JobRun[Canary] | JobRun[ScanCanary]) -> None:
+def _run_probe(run: JobRun[HealthProbe] | JobRun[ScanHealthProbe]) -> None:
     run.check()

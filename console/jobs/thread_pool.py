@@ -12,55 +12,58 @@ from django.db import connection
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 0.5  # between looks for a job while others are still at work
-LOOK_SECONDS = 0.2  # of the thread that waits for the crew, so that signals are heard
-LENT = 2  # times as many jobs at once as there are hands, where most of them wait for each other
-PARTING_SECONDS = 60.0  # for jobs that are broken off to end
+IDLE_POLL_SECONDS = 0.5  # between looks for a job while others are still at work
+JOIN_POLL_SECONDS = 0.2  # of the thread that waits for the crew, so that signals are heard
+MAX_LENT_FACTOR = 2  # times as many jobs at once as there are hands, where most of them wait for each other
+ABORT_WAIT_SECONDS = 60.0  # for jobs that are broken off to end
 
-Waiting = Callable[[], AbstractContextManager[None]]
+LendThread = Callable[[], AbstractContextManager[None]]
 
 
-def work_off(
-    take: Callable[[Waiting], Callable[[], None] | None],
+def run_jobs(
+    claim: Callable[[LendThread], Callable[[], None] | None],
     *,
-    hands: int,
-    go_on: Callable[[bool], bool],
-    break_off: Callable[[], None],
+    threads: int,
+    may_continue: Callable[[bool], bool],
+    abort: Callable[[], None],
 ) -> int:
-    """Take jobs and do them, up to ``hands`` at once, until there are none or not ``go_on``; return how many.
+    """Take jobs and do them, up to ``threads`` at once, until there are none or not ``may_continue``; return how many.
 
-    ``take`` returns what does the next job, or None; within the block that it is given, the job waits for another and
-    lends its hand. ``go_on`` is told whether any job is at work: meanwhile others that come are taken too. What is
-    raised in this thread meanwhile, from outside, breaks the jobs off: ``break_off`` has them end, then it passes on.
+    ``claim`` returns what does the next job, or None; within the block that it is given, the job waits for another and
+    lends its hand. ``may_continue`` is told whether any job is at work: meanwhile others that come are taken too. What
+    is raised in this thread meanwhile, from outside, breaks the jobs off: ``abort`` has them end, then it passes on.
     """
-    crew = _Crew(take, hands, go_on)
-    crew.call_one()
+    pool = _ThreadPool(claim, threads, may_continue)
+    pool.start_thread()
     try:
-        crew.join()
+        pool.join()
     except BaseException:
-        crew.dismiss()
-        break_off()
-        crew.join(PARTING_SECONDS)
+        pool.shut_down()
+        abort()
+        pool.join(ABORT_WAIT_SECONDS)
         raise
-    return crew.done
+    return pool.done
 
 
-class _Crew:
+class _ThreadPool:
     def __init__(
-        self, take: Callable[[Waiting], Callable[[], None] | None], hands: int, go_on: Callable[[bool], bool]
+        self,
+        claim: Callable[[LendThread], Callable[[], None] | None],
+        threads: int,
+        may_continue: Callable[[bool], bool],
     ) -> None:
-        self._take, self._hands, self._go_on = take, hands, go_on
+        self._claim, self._thread_count, self._may_continue = claim, threads, may_continue
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._busy = self._waiting = 0
-        self._dismissed = False
+        self._is_shut_down = False
         self.done = 0
 
-    def call_one(self) -> None:
+    def start_thread(self) -> None:
         """Have one more hand, unless there are enough."""
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
-            if len(self._threads) < self._wanted():
+            if len(self._threads) < self._thread_limit():
                 thread = threading.Thread(target=self._work, name=f"hand {len(self._threads) + 1}", daemon=True)
                 thread.start()
                 self._threads.append(thread)  # not before: nobody can wait for one that has not begun
@@ -70,36 +73,36 @@ class _Crew:
         """Let somebody else work meanwhile."""
         with self._lock:
             self._waiting += 1
-        self.call_one()
+        self.start_thread()
         try:
             yield
         finally:
             with self._lock:
                 self._waiting -= 1
 
-    def _wanted(self) -> int:
-        return min(self._hands + self._waiting, self._hands * LENT)
+    def _thread_limit(self) -> int:
+        return min(self._thread_count + self._waiting, self._thread_count * MAX_LENT_FACTOR)
 
     def join(self, seconds: float | None = None) -> None:
         """Wait for all, at most so long."""
         ends = None if seconds is None else time.monotonic() + seconds
         while any(thread.is_alive() for thread in list(self._threads)) and (ends is None or time.monotonic() < ends):
             for thread in list(self._threads):
-                thread.join(LOOK_SECONDS)
+                thread.join(JOIN_POLL_SECONDS)
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Have nobody take another job."""
-        self._dismissed = True
+        self._is_shut_down = True
 
     def _work(self) -> None:
         try:
-            while self._go_on(self._busy > 0) and not self._dismissed and not self._too_many():
+            while self._may_continue(self._busy > 0) and not self._is_shut_down and not self._is_surplus():
                 if (job := self._next()) is None:
                     if not self._busy:
                         return
-                    time.sleep(IDLE_SECONDS)
+                    time.sleep(IDLE_POLL_SECONDS)
                     continue
-                self.call_one()  # there may be more
+                self.start_thread()  # there may be more
                 try:
                     job()
                 finally:
@@ -111,16 +114,16 @@ class _Crew:
         finally:
             connection.close()
 
-    def _too_many(self) -> bool:
+    def _is_surplus(self) -> bool:
         """Whether this hand is one too many, since those who had lent theirs are back; it goes then."""
         with self._lock:
-            if len(self._threads) <= self._wanted():
+            if len(self._threads) <= self._thread_limit():
                 return False
             self._threads.remove(threading.current_thread())
             return True
 
     def _next(self) -> Callable[[], None] | None:
         with self._lock:  # one at a time: two that look for the next job find the same
-            job = self._take(self.waiting)
+            job = self._claim(self.waiting)
             self._busy += job is not None
             return job

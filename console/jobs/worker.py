@@ -24,21 +24,21 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from console.jobs import broker, heartbeat
-from console.jobs.configuration import Times
+from console.jobs.configuration import JobTimes
 from console.jobs.errors import is_database_error
-from console.jobs.models import Canary, Job, ScanCanary, State
-from console.jobs.reaper import do_ticks, note_failure, reap
+from console.jobs.models import HealthProbe, Job, ScanHealthProbe, State
+from console.jobs.reaper import note_database_failure, reap, run_ticks
 
 log = logging.getLogger(__name__)
 
-CANARIES: dict[str, type[Job]] = {"quick": Canary, "scan": ScanCanary}
-GIVE_UP_AFTER = 3  # starts of one cluster in a row that showed no life
-LOOK_SECONDS = 0.2
+PROBE_MODELS: dict[str, type[Job]] = {"quick": HealthProbe, "scan": ScanHealthProbe}
+MAX_FAILED_STARTS = 3  # starts of one cluster in a row that showed no life
+WATCH_INTERVAL_SECONDS = 0.2
 
 
-def what_is_wrong() -> str:
+def find_problem() -> str:
     """Return why this machine must not work any job, and what to do; "" where it may."""
-    return next((wrong for path in settings.WORKER_CHECKS if (wrong := str(import_string(path)()))), "")
+    return next((problem for path in settings.WORKER_CHECKS if (problem := str(import_string(path)()))), "")
 
 
 class WatchedCluster:
@@ -48,11 +48,11 @@ class WatchedCluster:
         self.name = name
         self.failures = 0
         self._folder = folder
-        self._life = heartbeat.life_file(folder, name)
+        self._liveness_file = heartbeat.liveness_file(folder, name)
         self._touched = 0
         self.process = self._start()
-        self.life_at = time.monotonic()
-        self.canary_at = -math.inf  # the first one goes out at once, so that the page knows of the worker
+        self.alive_at = time.monotonic()
+        self.probed_at = -math.inf  # the first one goes out at once, so that the page knows of the worker
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {
@@ -72,7 +72,7 @@ class WatchedCluster:
         self.kill()
         self.failures += 1
         self.process = self._start()
-        self.life_at = self.canary_at = time.monotonic()
+        self.alive_at = self.probed_at = time.monotonic()
 
     def kill(self) -> None:
         """Kill the whole group. Engines below it end with their workers."""
@@ -83,53 +83,53 @@ class WatchedCluster:
     def silence(self) -> float:
         """Return for how many seconds the cluster has shown no life, by this process's own clock."""
         try:
-            touched = self._life.stat().st_mtime_ns
+            touched = self._liveness_file.stat().st_mtime_ns
         except FileNotFoundError:
             touched = 0
         if touched != self._touched:
             self._touched = touched
-            self.life_at = time.monotonic()
+            self.alive_at = time.monotonic()
             self.failures = 0
-        return time.monotonic() - self.life_at
+        return time.monotonic() - self.alive_at
 
 
 class Worker:
     """The clusters ``quick`` and ``scan`` of this machine. ``run()`` returns the exit code of the command."""
 
-    def __init__(self, times: Times) -> None:
+    def __init__(self, times: JobTimes) -> None:
         self._times = times
         self._signals = 0
         self._reaped_at = 0.0
         self._reaper: threading.Thread | None = None
-        self._wrong = ""
+        self._problem = ""
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life or the database
         or the keys are not those of this machine (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-        folder, lock = _make_folder(Path(settings.DATA_DIR) / "run")
+            signal.signal(number, self._on_signal)
+        folder, lock = _make_run_folder(Path(settings.DATA_DIR) / "run")
         clusters: list[WatchedCluster] = []
         try:
-            clusters = [WatchedCluster(name, folder) for name in CANARIES]
+            clusters = [WatchedCluster(name, folder) for name in PROBE_MODELS]
             log.info("The worker is up: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
             while not self._signals:
                 self._reap_if_due()
-                if self._wrong:
-                    log.error("The worker ends: %s", self._wrong)
+                if self._problem:
+                    log.error("The worker ends: %s", self._problem)
                     return 1
                 for cluster in clusters:
-                    if not self._look_after(cluster):
+                    if not self._supervise(cluster):
                         log.error("The cluster %s does not come to life; the worker gives up", cluster.name)
                         return 1
-                time.sleep(LOOK_SECONDS)
+                time.sleep(WATCH_INTERVAL_SECONDS)
             return 0
         finally:
             self._stop(clusters, heartbeat.drain_file(folder))
             shutil.rmtree(folder, ignore_errors=True)
             lock.close()
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
     def _reap_if_due(self) -> None:
@@ -145,38 +145,38 @@ class Worker:
 
     def _reap(self) -> None:
         try:
-            self._wrong = what_is_wrong()
-            if self._wrong:
+            self._problem = find_problem()
+            if self._problem:
                 return
             broker.ensure_tick_schedule()
             reap()
-            do_ticks()
+            run_ticks()
         except Exception as error:
             log.exception("The reaper could not do its round")
             if is_database_error(error):
-                note_failure()
+                note_database_failure()
         finally:
             connection.close()
             self._reaped_at = time.monotonic()
 
-    def _look_after(self, cluster: WatchedCluster) -> bool:
+    def _supervise(self, cluster: WatchedCluster) -> bool:
         """Send canaries and restart the cluster where it has died or fallen silent; False to give up."""
         silence = cluster.silence()
         ended = cluster.process.poll()
         if ended is None and silence < self._times.silence:
             suspect = silence > self._times.silence / 2
             pause = self._times.canary / 12 if suspect else self._times.canary
-            if time.monotonic() - cluster.canary_at >= pause:
-                cluster.canary_at = time.monotonic()
-                if not _send_canary(CANARIES[cluster.name]):
-                    cluster.life_at = time.monotonic()  # the broker is away: no fault of the cluster
+            if time.monotonic() - cluster.probed_at >= pause:
+                cluster.probed_at = time.monotonic()
+                if not _send_probe(PROBE_MODELS[cluster.name]):
+                    cluster.alive_at = time.monotonic()  # the broker is away: no fault of the cluster
             return True
-        if ended is not None and time.monotonic() - cluster.life_at < min(5.0, self._times.silence):
+        if ended is not None and time.monotonic() - cluster.alive_at < min(5.0, self._times.silence):
             return True  # died right after its start: take it slowly
-        if ended is not None and not _broker_answers(cluster.name):
-            cluster.life_at = time.monotonic()
+        if ended is not None and not _broker_is_up(cluster.name):
+            cluster.alive_at = time.monotonic()
             return True
-        if cluster.failures >= GIVE_UP_AFTER:
+        if cluster.failures >= MAX_FAILED_STARTS:
             return False
         what = "has shown no life" if ended is None else f"has ended with code {ended}"
         log.error("The cluster %s %s and is started anew", cluster.name, what)
@@ -195,7 +195,7 @@ class Worker:
             if time.monotonic() >= ends or self._signals > before:
                 log.warning("A cluster did not stop in time and is killed; its jobs are taken back by the reaper")
                 break
-            time.sleep(LOOK_SECONDS)
+            time.sleep(WATCH_INTERVAL_SECONDS)
         for cluster in clusters:
             cluster.kill()
         if self._reaper is not None:
@@ -203,7 +203,7 @@ class Worker:
         log.info("The worker is down")
 
 
-def _send_canary(model: type[Job]) -> bool:
+def _send_probe(model: type[Job]) -> bool:
     """Send the next canary, or the one that still waits; return whether the broker took it."""
     try:
         job = model._base_manager.filter(state=State.QUEUED).first() or model._base_manager.create(queued_at=Now())
@@ -215,9 +215,9 @@ def _send_canary(model: type[Job]) -> bool:
         connection.close()
 
 
-def _broker_answers(cluster: str) -> bool:
+def _broker_is_up(cluster: str) -> bool:
     try:
-        broker.waiting(cluster)
+        broker.queue_size(cluster)
     except Exception:
         log.warning("The broker or the database does not answer")
         return False
@@ -226,7 +226,7 @@ def _broker_answers(cluster: str) -> bool:
     return True
 
 
-def _make_folder(parent: Path) -> tuple[Path, IO[str]]:
+def _make_run_folder(parent: Path) -> tuple[Path, IO[str]]:
     """Make the folder that this worker and its clusters share; remove those whose worker is dead.
 
     The lock on the file that is returned says, for as long as it is open, that this worker lives.

@@ -11,16 +11,28 @@ from django.utils.functional import Promise
 
 from console.listing.columns import Value
 
-CELL_LIMIT = 32_767  # characters in a cell, by the specification of Excel
-CUT = " […]"
-EXACT = 2**53  # from here on a spreadsheet rounds whole numbers
-EPOCH = 1900  # a spreadsheet has no dates before it
-UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # not allowed in XML 1.0
-RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # begins a formula in some spreadsheet
+MAX_CELL_CHARACTERS = 32_767  # characters in a cell, by the specification of Excel
+CUT_MARK = " […]"
+MAX_EXACT_INTEGER = 2**53  # from here on a spreadsheet rounds whole numbers
+MIN_SPREADSHEET_YEAR = 1900  # a spreadsheet has no dates before it
+INVALID_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # not allowed in XML 1.0
+FORMULA_PREFIXES = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # begins a formula in some spreadsheet
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """How many rows were written, and how many cells were cut to CELL_LIMIT."""
 
     rows: int
@@ -28,29 +40,29 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class SpreadsheetValue:
     """A value that a spreadsheet can hold; ``cut`` where text was too long for a cell."""
 
     value: str | int | float | bool | datetime | date | None
     cut: bool = False
 
     @property
-    def risky(self) -> bool:
+    def is_formula_like(self) -> bool:
         """Whether this is text that a spreadsheet would take for a formula if it were typed in."""
         return isinstance(self.value, str) and (
-            self.value.startswith(RISKY) or self.value.lstrip(" \u00a0\u3000").startswith(RISKY)
+            self.value.startswith(FORMULA_PREFIXES) or self.value.lstrip(" \u00a0\u3000").startswith(FORMULA_PREFIXES)
         )
 
 
-def fit(value: Value) -> Fitted:
+def to_spreadsheet_value(value: Value) -> SpreadsheetValue:
     """Return ``value`` as a spreadsheet can hold it: numbers and dates beyond its bounds become text."""
-    early = isinstance(value, date) and value.year < EPOCH
-    large = isinstance(value, int) and abs(value) >= EXACT
+    early = isinstance(value, date) and value.year < MIN_SPREADSHEET_YEAR
+    large = isinstance(value, int) and abs(value) >= MAX_EXACT_INTEGER
     if early or large or (isinstance(value, float) and not math.isfinite(value)):
         value = str(value)
     if not isinstance(value, str | Promise):
-        return Fitted(value)
-    text = UNFIT.sub("", str(value))
-    if len(text) <= CELL_LIMIT:
-        return Fitted(text)
-    return Fitted(text[: CELL_LIMIT - len(CUT)] + CUT, cut=True)
+        return SpreadsheetValue(value)
+    text = INVALID_CHARACTERS.sub("", str(value))
+    if len(text) <= MAX_CELL_CHARACTERS:
+        return SpreadsheetValue(text)
+    return SpreadsheetValue(text[: MAX_CELL_CHARACTERS - len(CUT_MARK)] + CUT_MARK, cut=True)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.accounts.models import User
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.feedback import undo
 from console.listing import saved_views
 from console.listing.columns import Column
@@ -24,20 +24,20 @@ def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDi
     Those of the saved view that ``view``, the query of a page, names come first.
     """
     names = None
-    if view and view.get("view") and (found := _saved(person(request), listing, view)):
+    if view and view.get("view") and (found := _find_view(signed_in_user(request), listing, view)):
         names = found.columns
     names = names or getattr(request.user, "columns", {}).get(listing.name)
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
 
 
-def _saved(user: User, listing: Listing[Any], view: QueryDict) -> SavedView | None:
-    return saved_views.find(list(saved_views.visible(user, listing.name)), view.get("view", ""))
+def _find_view(user: User, listing: Listing[Any], view: QueryDict) -> SavedView | None:
+    return saved_views.find_view(list(saved_views.visible_views(user, listing.name)), view.get("view", ""))
 
 
-def keep(user: User, listing: str, names: list[str] | None) -> None:
+def save_columns(user: User, listing: str, names: list[str] | None) -> None:
     """Keep the columns of ``listing`` for ``user``; None goes back to the default ones."""
-    kept = {name: columns for name, columns in user.columns.items() if name != listing}
-    user.columns = kept | ({listing: names} if names else {})
+    columns_by_listing = {name: columns for name, columns in user.columns.items() if name != listing}
+    user.columns = columns_by_listing | ({listing: names} if names else {})
     user.save(update_fields=["columns"])
 
 
@@ -46,7 +46,7 @@ def restore(user: User, values: dict[str, Any]) -> None:
     if values.get("view"):
         SavedView.objects.filter(pk=values["view"], user=user).update(columns=values["columns"])
     else:
-        keep(user, values["listing"], values["columns"])
+        save_columns(user, values["listing"], values["columns"])
 
 
 def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:
@@ -58,9 +58,9 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
     """
     back = back if back.startswith("/") else reverse(back)
     if request.method == "POST":
-        names = _arranged(listing, request.POST)
+        names = _reordered(listing, request.POST)
         if "save" in request.POST or "reset" in request.POST:
-            return _keep(request, listing, None if "reset" in request.POST else names, back=back)
+            return _save_choice(request, listing, None if "reset" in request.POST else names, back=back)
         shown = listing.chosen(names)
     else:
         shown = listing.chosen(chosen_columns(request, listing, view=request.GET))
@@ -74,23 +74,23 @@ def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpRes
     return render(request, f"console/listing/{template}", context)
 
 
-def _keep(request: HttpRequest, listing: Listing[Any], names: list[str] | None, *, back: str) -> HttpResponse:
-    user = person(request)
-    view = _saved(user, listing, request.GET) if request.GET.get("view") else None
+def _save_choice(request: HttpRequest, listing: Listing[Any], names: list[str] | None, *, back: str) -> HttpResponse:
+    user = signed_in_user(request)
+    view = _find_view(user, listing, request.GET) if request.GET.get("view") else None
     before: dict[str, Any] = {"listing": listing.name, "columns": user.columns.get(listing.name)}
     if view is not None and view.user_id == user.pk:
         before = {"listing": listing.name, "view": view.pk, "columns": view.columns}
         view.columns = names
         view.save(update_fields=["columns"])
     else:
-        keep(user, listing.name, names)
+        save_columns(user, listing.name, names)
     text = _("The columns are the standard ones again.") if names is None else _("Your columns are kept.")
-    undo.offer(request, text, action="columns.change", values=before)
+    undo.offer_undo(request, text, action="columns.change", values=before)
     query = request.META["QUERY_STRING"]
     return redirect(f"{back}{query and '?'}{query}")
 
 
-def _arranged(listing: Listing[Any], form: QueryDict) -> list[str]:
+def _reordered(listing: Listing[Any], form: QueryDict) -> list[str]:
     """Return the names of the columns in the order the form asks for, at least one of them."""
     boxes = set(form.getlist("box"))
     names = [name for name in dict.fromkeys(form.getlist("shown")) if name in boxes]

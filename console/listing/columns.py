@@ -36,7 +36,7 @@ class Needs:
         return self.annotate() if callable(self.annotate) else self.annotate
 
 
-NOTHING = Needs()
+NO_NEEDS = Needs()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Column(Generic[Row]):
     value: Callable[[Row], Value]
     sort: tuple[str | Seen | Expression, ...] = ()
     ranks: Ranks | None = None
-    needs: Needs = NOTHING
+    needs: Needs = NO_NEEDS
     template: str = ""
     default: bool = True
     locked: bool = False
@@ -90,26 +90,26 @@ def compose(rows: QuerySet[Row], needs: Iterable[Needs]) -> QuerySet[Row]:
 
 
 def ordering(
-    model: type[Model], sort: Iterable[str | Seen | Expression], *, descending: bool, known: str = ""
+    model: type[Model], sort: Iterable[str | Seen | Expression], *, descending: bool, not_null: str = ""
 ) -> list[OrderBy]:
     """Return the terms that order by ``sort``, empty values last, ties broken by id.
 
-    ``known`` is the path of a field that is not NULL in the rows to sort.
+    ``not_null`` is the path of a field that is not NULL in the rows to sort.
     """
     terms = []
     for part in sort:
         expression = F(part) if isinstance(part, str) else part
         # NULLS LAST keeps an index from being used, so it is asked for only where NULL can occur.
         path = part.path if isinstance(part, Seen) else part if isinstance(part, str) else ""
-        last = True if path and nullable(model, path, known=known) else None
+        last = True if path and nullable(model, path, not_null=not_null) else None
         terms.append(OrderBy(expression, descending=descending, nulls_last=last))
     return [*terms, OrderBy(F("pk"))]
 
 
-def nullable(model: type[Model], path: str, *, known: str = "") -> bool:
+def nullable(model: type[Model], path: str, *, not_null: str = "") -> bool:
     """Return whether the field at ``path`` can be NULL, or a relation on the way to it. Annotations can.
 
-    Where the field at ``known`` is not NULL, no relation on the way to that one is either.
+    Where the field at ``not_null`` is not NULL, no relation on the way to that one is either.
     """
     if path == "pk":
         return False
@@ -118,7 +118,7 @@ def nullable(model: type[Model], path: str, *, known: str = "") -> bool:
         for name in path.split("__"):
             found = model._meta.get_field(name)
             passed.append(name)
-            sure = f"{known}__".startswith(f"{'__'.join(passed)}__")
+            sure = f"{not_null}__".startswith(f"{'__'.join(passed)}__")
             if not isinstance(found, Field) or (found.null and not sure):
                 return True
             if found.related_model and not isinstance(found.related_model, str):

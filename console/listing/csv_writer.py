@@ -10,11 +10,11 @@ from typing import IO
 
 from django.utils import timezone
 
-from console.listing.cells import Written, fit
+from console.listing.cells import WriteResult, to_spreadsheet_value
 from console.listing.columns import Value
 
 
-def write(file: IO[bytes], *, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> Written:
+def write(file: IO[bytes], *, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> WriteResult:
     """Write ``rows`` under ``labels``. Times carry their offset; what would be a formula gets ``'`` before it."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
     lines = csv.writer(text, lineterminator="\r\n")
@@ -26,11 +26,11 @@ def write(file: IO[bytes], *, labels: Sequence[str], rows: Iterable[Sequence[Val
         count += 1
         cut += sum(was_cut for _content, was_cut in cells)
     text.detach()
-    return Written(rows=count, cut=cut)
+    return WriteResult(rows=count, cut=cut)
 
 
 def _cell(value: Value) -> tuple[str | int | float, bool]:
-    fitted = fit(value)
+    fitted = to_spreadsheet_value(value)
     found = fitted.value
     if found is None:
         return "", False
@@ -38,4 +38,4 @@ def _cell(value: Value) -> tuple[str | int | float, bool]:
         return timezone.localtime(found).isoformat(timespec="seconds"), False
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return str(found), False
-    return (f"'{found}" if fitted.risky else found), fitted.cut
+    return (f"'{found}" if fitted.is_formula_like else found), fitted.cut

@@ -19,16 +19,16 @@ from django.utils.cache import patch_vary_headers
 
 from console.listing.views import is_partial
 
-PARAMETER = "list"  # of an address: path and query of the list below the drawer
+LIST_PARAMETER = "list"  # of an address: path and query of the list below the drawer
 
 
-def answer(request: HttpRequest, *, page: str, content: str, context: Mapping[str, Any]) -> HttpResponse:
+def render_panel(request: HttpRequest, *, page: str, content: str, context: Mapping[str, Any]) -> HttpResponse:
     """Answer with the template ``page``; where htmx asks for the drawer with ``content`` alone; and where the address
     names a list whose rows open in the drawer, with that list and ``content`` in its drawer.
     """
     if is_partial(request, "drawer"):
         response = render(request, content, context)
-    elif found := _list_of(request):
+    elif found := _underlying_list(request):
         response = _with_list(request, *found, content=content, context=context)
     else:
         response = render(request, page, context)
@@ -36,10 +36,10 @@ def answer(request: HttpRequest, *, page: str, content: str, context: Mapping[st
     return response
 
 
-def _list_of(request: HttpRequest) -> tuple[str, str, ResolverMatch] | None:
+def _underlying_list(request: HttpRequest) -> tuple[str, str, ResolverMatch] | None:
     """Return path, query and view of the list that the address names, None where it names none that can be."""
     try:
-        parts = urlsplit(request.GET.get(PARAMETER, ""))
+        parts = urlsplit(request.GET.get(LIST_PARAMETER, ""))
         match = resolve(parts.path)
     except (Resolver404, ValueError):
         return None
@@ -57,6 +57,6 @@ def _with_list(
     request.META |= {"PATH_INFO": path, "QUERY_STRING": query}
     request.GET = QueryDict(query)
     request.resolver_match = match
-    request.beside = {"list": back, "shown": shown}  # type: ignore[attr-defined]
+    request.detail_panel = {"list": back, "shown": shown}  # type: ignore[attr-defined]
     response: HttpResponse = match.func(request, *match.args, **match.kwargs)
     return response

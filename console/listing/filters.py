@@ -16,10 +16,10 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.db.primary_keys import key
+from console.db.primary_keys import parse_key
 
-MAX_VALUES = 100  # of one filter; more is no use of a form
-MAX_WORDS = 8  # of a search
+MAX_FILTER_VALUES = 100  # of one filter; more is no use of a form
+MAX_SEARCH_WORDS = 8  # of a search
 
 
 class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
@@ -58,10 +58,10 @@ class ValuesOf(AnyOf):
     @property
     def field(self) -> forms.Field:
         if hasattr(self, "_field"):  # where django-filter keeps it
-            kept: forms.Field = self._field
-            return kept
+            existing: forms.Field = self._field
+            return existing
         values = self.parent.queryset.order_by(self.field_name).values_list(self.field_name, flat=True).distinct()
-        self.extra["choices"] = [(value, value) for value in values[:MAX_VALUES] if value]
+        self.extra["choices"] = [(value, value) for value in values[:MAX_FILTER_VALUES] if value]
         found: forms.Field = super().field
         return found
 
@@ -88,7 +88,7 @@ class ListingFilterSet(django_filters.FilterSet):  # type: ignore[misc]
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Return the rows in which every word of ``value`` is found."""
-        for word in value.split()[:MAX_WORDS]:
+        for word in value.split()[:MAX_SEARCH_WORDS]:
             rows = rows.filter(self.matches(word))
         return rows
 
@@ -98,7 +98,7 @@ class ListingFilterSet(django_filters.FilterSet):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Active:
+class ActiveFilter:
     """One value of one filter that is in force."""
 
     name: str
@@ -107,7 +107,7 @@ class Active:
     text: str  # as on screen
 
 
-def read(
+def read_filters(
     filterset: type[ListingFilterSet], params: QueryDict, rows: QuerySet[Any]
 ) -> tuple[ListingFilterSet, list[str]]:
     """Return the filters that ``params`` ask for, and a notice for each value that was left out. Raises nothing."""
@@ -116,11 +116,11 @@ def read(
     good = QueryDict(mutable=True)
     notices = []
     for name, form_field in fields.items():
-        given = [value for value in params.getlist(name)[:MAX_VALUES] if value.strip()]
+        given = [value for value in params.getlist(name)[:MAX_FILTER_VALUES] if value.strip()]
         many = isinstance(form_field, forms.MultipleChoiceField | forms.ModelMultipleChoiceField)
         for value in dict.fromkeys(given) if many else given[-1:]:
             try:
-                if isinstance(form_field, forms.ModelMultipleChoiceField) and key(value) is None:
+                if isinstance(form_field, forms.ModelMultipleChoiceField) and parse_key(value) is None:
                     raise ValidationError("")  # databases take no number like it
                 form_field.clean([value] if many else value)
             except ValidationError:
@@ -135,7 +135,7 @@ def read(
     return chosen, notices
 
 
-class Filled(Protocol):
+class BoundFilters(Protocol):
     """Filters and their values."""
 
     @property
@@ -147,9 +147,9 @@ class Filled(Protocol):
         """The form of the filters."""
 
 
-def active(filters: Filled) -> Iterable[Active]:
+def active_filters(filters: BoundFilters) -> Iterable[ActiveFilter]:
     """Yield the values in force, the search first, in the order of the form."""
     for name, form_field in filters.form.fields.items():
         choices = {str(choice): str(text) for choice, text in getattr(form_field, "choices", ())}
         for value in filters.data.getlist(name):
-            yield Active(name, str(form_field.label), value, choices.get(value, value))
+            yield ActiveFilter(name, str(form_field.label), value, choices.get(value, value))

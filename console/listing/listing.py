@@ -9,15 +9,15 @@ from typing import Any, Generic
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from console.db.primary_keys import keys
+from console.db.primary_keys import parse_keys
 from console.listing import filters as filtering
-from console.listing.columns import NOTHING, Column, Needs, Row, Text, compose, nullable, ordering
+from console.listing.columns import NO_NEEDS, Column, Needs, Row, Text, compose, nullable, ordering
 from console.visibility import Seen, current
 
 PAGE_SIZES = (20, 50, 100)
-COUNTED_EXACTLY = 10_000
+MAX_EXACT_COUNT_ROWS = 10_000
 
-NO_KEY = 1 << 63  # no database has a row of this key, nor takes it for one
+KEY_LIMIT = 1 << 63  # no database has a row of this key, nor takes it for one
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Total:
         return f"{self.number:,}{'+' if self.more else ''}"
 
 
-def count(rows: QuerySet[Any]) -> Total:
+def count_rows(rows: QuerySet[Any]) -> Total:
     """Count ``rows``, exactly up to COUNTED_EXACTLY."""
-    return counted(rows.order_by()[: COUNTED_EXACTLY + 1].count())
+    return to_total(rows.order_by()[: MAX_EXACT_COUNT_ROWS + 1].count())
 
 
-def counted(number: int) -> Total:
+def to_total(number: int) -> Total:
     """Return how ``number`` rows are told."""
-    return Total(min(number, COUNTED_EXACTLY), more=number > COUNTED_EXACTLY)
+    return Total(min(number, MAX_EXACT_COUNT_ROWS), more=number > MAX_EXACT_COUNT_ROWS)
 
 
 class SelectionError(ValueError):
@@ -52,7 +52,8 @@ class Listing(Generic[Row]):
     ``needs`` is what the templates of a row ask for whatever the columns are. ``actions`` is the template of the last
     cell of a row, ``detail`` that of a row below it, ``bulk`` that of the buttons for selected rows, ``tools`` that of
     the buttons beside the filters, ``above`` that of what stands over the list and changes with it, ``empty`` that of
-    a list which holds nothing at all. ``as_seen`` sets, on rows that were fetched, what is not the same for everybody.
+    a list which holds nothing at all. ``apply_scope`` sets, on rows that were fetched, what is not the same for
+    everybody.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Listing(Generic[Row]):
     columns: tuple[Column[Row], ...]
     filterset: type[filtering.ListingFilterSet]
     default_sort: str  # name of a column, "-" before it for descending
-    needs: Needs = NOTHING
+    needs: Needs = NO_NEEDS
     actions: str = ""
     detail: str = ""
     bulk: str = ""
@@ -73,7 +74,7 @@ class Listing(Generic[Row]):
     columns_view: str = ""  # URL name of the column chooser
     act: str = ""  # URL name of what buttons of rows do that name no other; they are told what the row is by rows.js
     within: Callable[[int], QuerySet[Row]] | None = None  # the rows that belong to the thing of this id
-    as_seen: Callable[[Sequence[Row]], None] | None = None
+    apply_scope: Callable[[Sequence[Row]], None] | None = None
     page_size: int = PAGE_SIZES[0]
     page_sizes: tuple[int, ...] = PAGE_SIZES
 
@@ -138,8 +139,8 @@ class Listing(Generic[Row]):
         if not isinstance(first, str) or first in column.needs.annotations() or not nullable(rows.model, first):
             yield self.rows(rows, (), sort=sort)
             return
-        known = rows.filter(**{f"{first}__isnull": False})
-        yield known.order_by(*ordering(rows.model, column.sort, descending=descending, known=first))
+        not_null = rows.filter(**{f"{first}__isnull": False})
+        yield not_null.order_by(*ordering(rows.model, column.sort, descending=descending, not_null=first))
         yield self.rows(rows.filter(**{f"{first}__isnull": True}), (), sort=sort)
 
     def _order(self, sort: str | None) -> tuple[Column[Row], bool]:
@@ -151,7 +152,7 @@ class Listing(Generic[Row]):
             return self.queryset()
         if self.within is None:
             raise ValueError(f"{self.name} is not part of anything.")
-        if within >= NO_KEY:
+        if within >= KEY_LIMIT:
             raise ValueError("There is no such thing.")
         return self.within(within)
 
@@ -163,12 +164,12 @@ class Listing(Generic[Row]):
         """
         rows = self.within_rows(within)
         if chosen.get("all"):
-            filters, notices = filtering.read(self.filterset, view, rows)
+            filters, notices = filtering.read_filters(self.filterset, view, rows)
             if notices:
                 raise SelectionError(" ".join(notices))
             matching: QuerySet[Row] = filters.qs
             return matching
-        ids = keys(chosen.getlist("ids"))
+        ids = parse_keys(chosen.getlist("ids"))
         if not ids:
             raise SelectionError("")
         return rows.filter(pk__in=ids)

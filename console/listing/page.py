@@ -15,12 +15,12 @@ from django.utils.translation import gettext as _
 from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.columns import Column, Row, Text, Value
-from console.listing.listing import Listing, count
+from console.listing.listing import Listing, count_rows
 from console.listing.models import SavedView
 
 
 @dataclass(frozen=True)
-class Header:
+class ColumnHeader:
     """The head of one column; ``url`` sorts by it."""
 
     column: Column[Any]
@@ -37,7 +37,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Chip:
+class FilterChip:
     """A filter in force; ``url`` is the list without it."""
 
     label: str
@@ -46,7 +46,7 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class Menu:
+class FilterMenu:
     """A button of the filter bar: the fields behind it, and how many of their values are in force."""
 
     label: Text
@@ -87,20 +87,20 @@ class Page(Generic[Row]):
         self.listing, self.path, self.target = listing, path, target
         self.views, self.own = views, own
         key = params.get("view", "")
-        self.view = saved_views.find(views or (), key)
+        self.view = saved_views.find_view(views or (), key)
         self.default = next((view for view in views or () if view.is_default and view.user_id == own), None)
         self.columns = listing.chosen((self.view.columns if self.view else None) or chosen)
         all_rows = listing.queryset() if rows is None else rows
-        self.filters, self.notices = filtering.read(listing.filterset, params, all_rows)
+        self.filters, self.notices = filtering.read_filters(listing.filterset, params, all_rows)
         self.filters.form.auto_id = f"{target}-%s"
-        if views is not None and key not in {"", saved_views.EVERYTHING} and self.view is None:
+        if views is not None and key not in {"", saved_views.NO_VIEW_KEY} and self.view is None:
             self.notices.append(_("The view “%(name)s” is gone, or is not shared with you.") % {"name": key[:60]})
         self.sort = self._read_sort(params.get("sort", ""))
         self.size = self._read_number(params, "size", listing.page_size, allowed=listing.page_sizes)
         self.number = self._read_number(params, "page", 1)
         self._matching = self.filters.qs
-        self.total = count(self._matching)
-        self.of = count(all_rows) if self.chips else self.total
+        self.total = count_rows(self._matching)
+        self.of = count_rows(all_rows) if self.chips else self.total
         if not self.total.more and (last := self._last) < self.number:
             self.notices.append(_("There is no page %(page)d; this is the last one.") % {"page": self.number})
             self.number = last
@@ -113,8 +113,8 @@ class Page(Generic[Row]):
         shown = listing.rows(all_rows.filter(pk__in=keys), self.columns, sort=self.sort, row_parts=True)
         by_key = {row.pk: row for row in shown.order_by()}
         self.rows = [by_key[key] for key in keys if key in by_key]
-        if listing.as_seen:
-            listing.as_seen(self.rows)
+        if listing.apply_scope:
+            listing.apply_scope(self.rows)
         self.start = start + 1 if self.rows else 0
         self.end = start + len(self.rows)
 
@@ -162,9 +162,9 @@ class Page(Generic[Row]):
         params = QueryDict(mutable=True)
         if filters:
             for name, values in self.filters.data.lists():
-                kept = [value for value in values if (name, value) != without]
-                if kept:
-                    params.setlist(name, kept)
+                remaining = [value for value in values if (name, value) != without]
+                if remaining:
+                    params.setlist(name, remaining)
         state = {"sort": self.sort, "size": self.size, "page": 1} | changes
         defaults = {"sort": self.listing.default_sort, "size": self.listing.page_size, "page": 1}
         params.update({name: str(value) for name, value in state.items() if value != defaults[name]})
@@ -172,7 +172,7 @@ class Page(Generic[Row]):
         if self.view and (params or not self.view.query):
             key = self.view.key
         elif self.default and not params:
-            key = saved_views.EVERYTHING  # without it the address would open the default view
+            key = saved_views.NO_VIEW_KEY  # without it the address would open the default view
         start = QueryDict(mutable=True)
         start.update({"view": key} if key else {})
         return f"?{'&'.join(part for part in (start.urlencode(), params.urlencode()) if part)}"
@@ -185,18 +185,20 @@ class Page(Generic[Row]):
     @property
     def modified(self) -> bool:
         """Whether filters or order are others than those of the saved view that is open."""
-        return self.view is not None and not saved_views.same(saved_views.state_of(self.here), self.view.query)
+        return self.view is not None and not saved_views.is_same_query(
+            saved_views.query_to_save(self.here), self.view.query
+        )
 
     @property
     def view_links(self) -> Iterator[tuple[SavedView, str, bool]]:
         """The saved views: each with its address, and whether it is open."""
         for view in self.views or ():
-            yield view, saved_views.address(view), view == self.view
+            yield view, saved_views.view_query(view), view == self.view
 
     @property
     def everything_url(self) -> str:
         """The query of the list without any view."""
-        return f"?view={saved_views.EVERYTHING}" if self.default else "?"
+        return f"?view={saved_views.NO_VIEW_KEY}" if self.default else "?"
 
     @property
     def clear_url(self) -> str:
@@ -204,31 +206,33 @@ class Page(Generic[Row]):
         return self.query(filters=False)
 
     @cached_property
-    def chips(self) -> list[Chip]:
+    def chips(self) -> list[FilterChip]:
         """The filters in force."""
         return [
-            Chip(found.label, found.text, self.query(without=(found.name, found.value)))
-            for found in filtering.active(self.filters)
+            FilterChip(found.label, found.text, self.query(without=(found.name, found.value)))
+            for found in filtering.active_filters(self.filters)
         ]
 
     @property
-    def menus(self) -> Iterator[Menu]:
+    def menus(self) -> Iterator[FilterMenu]:
         """The filters but the search: a menu for each prominent one, and one for all others."""
         fields = [field for field in self.filters.form if field.name != "q"]
         prominent = [field for field in fields if field.name in self.filters.prominent]
         others = [field for field in fields if field.name not in self.filters.prominent]
         for field in prominent:
-            yield Menu(field.label, [field], len(self.filters.data.getlist(field.name)))
+            yield FilterMenu(field.label, [field], len(self.filters.data.getlist(field.name)))
         if others:
-            yield Menu(_("More filters"), others, sum(len(self.filters.data.getlist(field.name)) for field in others))
+            yield FilterMenu(
+                _("More filters"), others, sum(len(self.filters.data.getlist(field.name)) for field in others)
+            )
 
     @property
-    def headers(self) -> Iterator[Header]:
+    def headers(self) -> Iterator[ColumnHeader]:
         """The heads of the columns."""
         for column in self.columns:
             direction = {column.name: "ascending", f"-{column.name}": "descending"}.get(self.sort, "")
             down = column.descending_first if not direction else direction == "ascending"
-            yield Header(
+            yield ColumnHeader(
                 column, self.query(sort=f"{'-' if down else ''}{column.name}") if column.sort else "", direction
             )
 

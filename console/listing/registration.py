@@ -10,12 +10,12 @@ from django.utils.module_loading import import_string
 from console.listing.listing import Listing
 
 
-def declared(name: str) -> Listing[Any]:
+def get_listing(name: str) -> Listing[Any]:
     """Return the list of that name. Raises KeyError where there is none."""
     found: Listing[Any] = import_string(settings.LISTINGS[name]["declared"])
     return found
 
 
-def page_of(name: str) -> str:
+def page_url_name(name: str) -> str:
     """Return the URL name of the page that shows the list; "" where it is part of another page, or is no more."""
     return str(settings.LISTINGS.get(name, {}).get("page", ""))

@@ -13,31 +13,31 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.feedback import undo
 from console.listing import filters as filtering
 from console.listing import saved_views
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing
 from console.listing.models import SavedView
-from console.listing.registration import declared, page_of
+from console.listing.registration import get_listing, page_url_name
 
 
 @require_GET
 def view_list(request: HttpRequest, listing: str) -> HttpResponse:
     """The views of one list: the own ones, which can be changed here, and those that others share."""
-    found, page = _declared(listing)
-    user = person(request)
+    found, page = _listing_and_url(listing)
+    user = signed_in_user(request)
     rows: list[dict[str, Any]] = []
-    for view in saved_views.visible(user, listing):
-        filters, _notices = filtering.read(found.filterset, QueryDict(view.query), found.queryset())
+    for view in saved_views.visible_views(user, listing):
+        filters, _notices = filtering.read_filters(found.filterset, QueryDict(view.query), found.queryset())
         sorting = found.sorting(QueryDict(view.query).get("sort", "")) or found.sorting(found.default_sort)
         rows.append(
             {
                 "view": view,
                 "own": view.user_id == user.pk,
-                "url": f"{page}{saved_views.address(view)}",
-                "filters": list(filtering.active(filters)),
+                "url": f"{page}{saved_views.view_query(view)}",
+                "filters": list(filtering.active_filters(filters)),
                 "sorting": sorting,
                 "columns": [column.label for column in found.chosen(view.columns)] if view.columns else [],
             }
@@ -49,10 +49,10 @@ def view_list(request: HttpRequest, listing: str) -> HttpResponse:
 @require_POST
 def save(request: HttpRequest, listing: str) -> HttpResponse:
     """Keep the view of the form: under ``name`` as a new one, or with ``update`` in the own view that is open."""
-    found, page = _declared(listing)
-    user = person(request)
+    found, page = _listing_and_url(listing)
+    user = signed_in_user(request)
     here = QueryDict(request.POST.get("view", "").removeprefix("?"))
-    query = saved_views.state_of(here.urlencode())
+    query = saved_views.query_to_save(here.urlencode())
     columns = chosen_columns(request, found, view=here)
     if "update" in request.POST:
         key = request.POST["update"]
@@ -62,11 +62,11 @@ def save(request: HttpRequest, listing: str) -> HttpResponse:
         view.query, view.columns = query, columns
         view.save(update_fields=["query", "columns"])
         messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})
-        return redirect(f"{page}{saved_views.address(view)}")
+        return redirect(f"{page}{saved_views.view_query(view)}")
     name = " ".join(request.POST.get("name", "").split())
-    problem = _refusal(user.pk, listing, name)
-    if not problem and SavedView.objects.filter(user=user, listing=listing).count() >= saved_views.MOST:
-        problem = _("You have %(n)d views of this list. Remove one first.") % {"n": saved_views.MOST}
+    problem = _name_problem(user.pk, listing, name)
+    if not problem and SavedView.objects.filter(user=user, listing=listing).count() >= saved_views.MAX_VIEWS_PER_LIST:
+        problem = _("You have %(n)d views of this list. Remove one first.") % {"n": saved_views.MAX_VIEWS_PER_LIST}
     if problem:
         messages.error(request, problem)
         return redirect(f"{page}{'?' if here else ''}{here.urlencode()}")
@@ -75,14 +75,14 @@ def save(request: HttpRequest, listing: str) -> HttpResponse:
         if request.POST.get("default"):
             saved_views.make_default(view, user=user, listing=listing)
     messages.success(request, _("The view “%(name)s” is saved.") % {"name": view.name})
-    return redirect(f"{page}{saved_views.address(view)}")
+    return redirect(f"{page}{saved_views.view_query(view)}")
 
 
 @require_POST
 def default(request: HttpRequest, listing: str) -> HttpResponse:
     """Let the list open with the own view ``view`` of the form, or with none."""
-    _declared(listing)
-    user = person(request)
+    _listing_and_url(listing)
+    user = signed_in_user(request)
     key = request.POST.get("view", "")
     view = get_object_or_404(SavedView, pk=key, user=user, listing=listing) if key.isdecimal() else None
     saved_views.make_default(view, user=user, listing=listing)
@@ -92,20 +92,20 @@ def default(request: HttpRequest, listing: str) -> HttpResponse:
 @require_POST
 def change(request: HttpRequest, pk: int) -> HttpResponse:
     """Rename, share or remove an own view. A removal can be undone."""
-    user = person(request)
+    user = signed_in_user(request)
     view = get_object_or_404(SavedView, pk=pk, user=user)
     if "remove" in request.POST:
         fields = ("listing", "name", "query", "columns", "is_default", "shared")
         values = {field: getattr(view, field) for field in fields}
         view.delete()
         text = _("The view “%(name)s” is removed.") % {"name": view.name}
-        undo.offer(request, text, action="view.remove", values=values)
+        undo.offer_undo(request, text, action="view.remove", values=values)
     elif "share" in request.POST:
         view.shared = request.POST["share"] == "1"
         view.save(update_fields=["shared"])
     else:
         name = " ".join(request.POST.get("name", "").split())
-        if problem := _refusal(user.pk, view.listing, name, but=view.pk):
+        if problem := _name_problem(user.pk, view.listing, name, but=view.pk):
             messages.error(request, problem)
         else:
             view.name = name
@@ -113,14 +113,14 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("console:view-list", view.listing)
 
 
-def _declared(name: str) -> tuple[Listing[Any], str]:
+def _listing_and_url(name: str) -> tuple[Listing[Any], str]:
     """Return the list and the address of its page. Raises Http404 where it has none."""
-    if name not in settings.LISTINGS or not page_of(name):
+    if name not in settings.LISTINGS or not page_url_name(name):
         raise Http404
-    return declared(name), reverse(page_of(name))
+    return get_listing(name), reverse(page_url_name(name))
 
 
-def _refusal(user_id: int, listing: str, name: str, *, but: int | None = None) -> str:
+def _name_problem(user_id: int, listing: str, name: str, *, but: int | None = None) -> str:
     """Return why a view cannot have this name, "" where it can."""
     if not name:
         return _("Give the view a name.")

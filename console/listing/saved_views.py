@@ -12,38 +12,38 @@ from django.http import QueryDict
 from console.accounts.models import User
 from console.listing.models import SavedView
 
-EVERYTHING = "all"  # in place of a view in the address: none of them, also where one is the default
-NOT_SAVED = ("view", "page", "csrfmiddlewaretoken")
-MOST = 50  # views of one person for one list
+NO_VIEW_KEY = "all"  # in place of a view in the address: none of them, also where one is the default
+UNSAVED_PARAMETERS = ("view", "page", "csrfmiddlewaretoken")
+MAX_VIEWS_PER_LIST = 50  # views of one person for one list
 
 
-def visible(user: User, listing: str) -> QuerySet[SavedView]:
+def visible_views(user: User, listing: str) -> QuerySet[SavedView]:
     """Return the views of ``listing`` that ``user`` may open: the own ones and those others share."""
     return SavedView.objects.filter(Q(user=user) | Q(shared=True), listing=listing).select_related("user")
 
 
-def find(views: Sequence[SavedView], key: str) -> SavedView | None:
+def find_view(views: Sequence[SavedView], key: str) -> SavedView | None:
     """Return which of ``views`` an address means by ``key``. Its number decides, so that a new name breaks no link."""
     number = key.partition("-")[0]
     return next((view for view in views if str(view.pk) == number), None)
 
 
-def address(view: SavedView) -> str:
+def view_query(view: SavedView) -> str:
     """Return the query of ``view``, with its key and all it holds: "?view=3-critical&severity=critical"."""
     params = QueryDict(mutable=True)
     params["view"] = view.key
     return f"?{params.urlencode()}{view.query and '&'}{view.query}"
 
 
-def state_of(query: str) -> str:
+def query_to_save(query: str) -> str:
     """Return what of the query of a page a view keeps."""
     params = QueryDict(query.removeprefix("?"), mutable=True)
-    for name in NOT_SAVED:
+    for name in UNSAVED_PARAMETERS:
         params.pop(name, None)
     return params.urlencode()
 
 
-def same(one: str, other: str) -> bool:
+def is_same_query(one: str, other: str) -> bool:
     """Return whether two queries mean the same, in whatever order their values stand."""
     first, second = (
         {name: sorted(values) for name, values in QueryDict(query.removeprefix("?")).lists()} for query in (one, other)

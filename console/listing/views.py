@@ -11,19 +11,19 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django_htmx.middleware import HtmxDetails
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.listing import saved_views
 from console.listing.column_picker import chosen_columns
 from console.listing.columns import Row
 from console.listing.listing import Listing
 from console.listing.page import Page
-from console.listing.registration import page_of as page_name
+from console.listing.registration import page_url_name as page_name
 
 
-def page_of(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row] | None = None) -> Page[Row]:
+def build_page(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row] | None = None) -> Page[Row]:
     """Return the page of ``listing`` that the address asks for, with the saved views where it has a page of its own."""
-    user = person(request)
-    views = list(saved_views.visible(user, listing.name)) if page_name(listing.name) else None
+    user = signed_in_user(request)
+    views = list(saved_views.visible_views(user, listing.name)) if page_name(listing.name) else None
     chosen = chosen_columns(request, listing)
     return Page(listing, request.GET, chosen=chosen, path=request.path, rows=rows, views=views, own=user.pk)
 
@@ -42,9 +42,9 @@ def show(
 
     A bare address leads to the default view of the person, and one with nothing but a view to all that view holds.
     """
-    page = page_of(request, listing, rows)
+    page = build_page(request, listing, rows)
     partial = is_partial(request, target)
-    if not partial and (address := _address_of_view(request, page)):
+    if not partial and (address := _saved_view_query(request, page)):
         return redirect(f"{request.path}{address}")
     response = render(request, fragment if partial else template, {**(context or {}), "page": page})
     if partial:
@@ -53,10 +53,10 @@ def show(
     return response
 
 
-def _address_of_view(request: HttpRequest, page: Page[Any]) -> str:
+def _saved_view_query(request: HttpRequest, page: Page[Any]) -> str:
     """Return the whole address of the saved view that is asked for by its name alone, or by nothing as the default."""
     view = page.view if set(request.GET) == {"view"} else None if request.GET else page.default
-    address = saved_views.address(view) if view else ""
+    address = saved_views.view_query(view) if view else ""
     return address if address != f"?{request.META['QUERY_STRING']}" else ""
 
 

@@ -23,12 +23,12 @@ from openpyxl.cell.cell import Cell
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
-from console.listing.cells import CELL_LIMIT, CUT, Written, fit
+from console.listing.cells import CUT_MARK, MAX_CELL_CHARACTERS, WriteResult, to_spreadsheet_value
 from console.listing.columns import Value
 
-ROW_LIMIT = 1_048_576  # rows in a sheet, head included
-MEASURED = 200  # rows by which the columns get their widths
-NARROWEST, WIDEST, TIME_WIDTH = 10, 64, 20
+MAX_SHEET_ROWS = 1_048_576  # rows in a sheet, head included
+MEASURED_ROWS = 200  # rows by which the columns get their widths
+MIN_COLUMN_WIDTH, MAX_COLUMN_WIDTH, TIME_COLUMN_WIDTH = 10, 64, 20
 
 
 def write(
@@ -38,7 +38,7 @@ def write(
     labels: Sequence[str],
     rows: Iterable[Sequence[Value]],
     scratch: Path | None = None,
-) -> Written:
+) -> WriteResult:
     """Write ``rows`` under ``labels`` into ``file`` as a workbook with one sheet of them and one about them.
 
     Times are those of the current time zone, which the second sheet names, for a spreadsheet knows no zones. Sheets
@@ -48,12 +48,12 @@ def write(
         return _write(file, title=title, labels=labels, rows=rows)
 
 
-def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> Written:
+def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> WriteResult:
     book = Workbook(write_only=True)
     sheet: Any = book.create_sheet(_sheet_name(title))  # its stub lacks what a sheet has
     sheet.freeze_panes = "B2"
     coming = iter(rows)
-    first = list(islice(coming, MEASURED))
+    first = list(islice(coming, MEASURED_ROWS))
     for position, label in enumerate(labels):
         width = _width([label, *(row[position] for row in first)])
         sheet.column_dimensions[get_column_letter(position + 1)].width = width
@@ -64,7 +64,7 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
     count = cut = 0
     for row in chain(first, coming):
         count += 1
-        if count >= ROW_LIMIT:
+        if count >= MAX_SHEET_ROWS:
             raise ValueError("A sheet cannot hold so many rows.")
         cells = [_cell(sheet, value) for value in row]
         sheet.append([cell for cell, _was_cut in cells])
@@ -73,15 +73,18 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
     about: Any = book.create_sheet(_("About"))
     about.column_dimensions["A"].width = about.column_dimensions["B"].width = 28
     facts: list[tuple[str, Value]] = [
-        (_("Written"), timezone.now()),
+        (_("WriteResult"), timezone.now()),
         (_("Time zone"), timezone.get_current_timezone_name()),
         (_("Rows"), count),
-        (_("Cells cut to %(n)d characters, marked %(mark)s") % {"n": CELL_LIMIT, "mark": CUT.strip()}, cut),
+        (
+            _("Cells cut to %(n)d characters, marked %(mark)s") % {"n": MAX_CELL_CHARACTERS, "mark": CUT_MARK.strip()},
+            cut,
+        ),
     ]
     for label, value in facts:
         about.append([_cell(about, label)[0], _cell(about, value)[0]])
     book.save(file)
-    return Written(rows=count, cut=cut)
+    return WriteResult(rows=count, cut=cut)
 
 
 @contextmanager
@@ -103,19 +106,19 @@ def _sheet_name(title: str) -> str:
 
 def _width(values: Sequence[Value]) -> int:
     """Return the width of a column, in characters, that shows most of ``values`` whole."""
-    lengths = [TIME_WIDTH if isinstance(value, datetime) else len(str(value or "")) + 2 for value in values]
-    return min(max(NARROWEST, *lengths), WIDEST)
+    lengths = [TIME_COLUMN_WIDTH if isinstance(value, datetime) else len(str(value or "")) + 2 for value in values]
+    return min(max(MIN_COLUMN_WIDTH, *lengths), MAX_COLUMN_WIDTH)
 
 
 def _cell(sheet: Any, value: Value) -> tuple[Cell, bool]:
     """Return ``value`` as a cell of its type, and whether it was cut."""
     if isinstance(value, datetime) and timezone.is_aware(value):
         value = timezone.make_naive(value)
-    fitted = fit(value)
+    fitted = to_spreadsheet_value(value)
     cell: Any = WriteOnlyCell(sheet, value=fitted.value)  # type: ignore[arg-type]
     if isinstance(fitted.value, str):
         cell.data_type = "s"
-        cell.quotePrefix = fitted.risky
+        cell.quotePrefix = fitted.is_formula_like
     elif isinstance(fitted.value, datetime):
         cell.number_format = "yyyy-mm-dd hh:mm:ss"
     elif isinstance(fitted.value, date):

@@ -14,25 +14,25 @@ from pathlib import Path
 from django.db.models.functions import Now
 
 from console.jobs.state import from_now
-from console.machines.models import FileChunk, StoredFile
+from console.machines.models import FileChunk, SharedFile
 
 CHUNK_BYTES = 1024**2  # what one statement carries
-UNFINISHED_SECONDS = 6 * 3600.0  # a file that is still being written after so long is nobody's
-REPLACED_SECONDS = 3600.0  # so long a machine that has begun to read a file may go on with it
+UNFINISHED_FILE_SECONDS = 6 * 3600.0  # a file that is still being written after so long is nobody's
+REPLACED_FILE_SECONDS = 3600.0  # so long a machine that has begun to read a file may go on with it
 
 
 class ContentError(Exception):
     """A stored file is not what it should be; the message says how, for a person."""
 
 
-def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> StoredFile:
+def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> SharedFile:
     """Write the file at ``path`` to the database and return its row, which is deleted unless :func:`keep` is called.
 
     Raises ContentError where it has more than ``limit`` bytes, OSError, and whatever ``check`` raises.
     """
     if path.stat().st_size > limit:
         raise ContentError(f"it has more than {limit >> 20} MiB")
-    file = StoredFile.objects.create(delete_after=from_now(UNFINISHED_SECONDS))
+    file = SharedFile.objects.create(delete_after=from_now(UNFINISHED_FILE_SECONDS))
     digest, size, number = hashlib.sha256(), 0, 0
     with path.open("rb") as source:
         while content := source.read(CHUNK_BYTES):
@@ -43,27 +43,27 @@ def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -
             digest.update(content)
             FileChunk.objects.create(file=file, number=number, content=content)
             number += 1
-    StoredFile.objects.filter(pk=file.pk).update(sha256=digest.hexdigest(), size=size)
+    SharedFile.objects.filter(pk=file.pk).update(sha256=digest.hexdigest(), size=size)
     file.refresh_from_db()
     return file
 
 
-def keep(file: StoredFile, *, seconds: float | None = None) -> None:
+def keep(file: SharedFile, *, seconds: float | None = None) -> None:
     """Have the file stay, for so long or until :func:`release`."""
-    StoredFile.objects.filter(pk=file.pk).update(delete_after=None if seconds is None else from_now(seconds))
+    SharedFile.objects.filter(pk=file.pk).update(delete_after=None if seconds is None else from_now(seconds))
 
 
 def release(file_id: int) -> None:
     """Have the file go once nobody can be reading it any more."""
-    StoredFile.objects.filter(pk=file_id).update(delete_after=from_now(REPLACED_SECONDS))
+    SharedFile.objects.filter(pk=file_id).update(delete_after=from_now(REPLACED_FILE_SECONDS))
 
 
 def delete(file_id: int) -> None:
     """Delete the file now."""
-    StoredFile.objects.filter(pk=file_id).delete()
+    SharedFile.objects.filter(pk=file_id).delete()
 
 
-def stream(file: StoredFile, *, check: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+def stream(file: SharedFile, *, check: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """Yield the content, of which the last part comes only if the whole has the right digest.
 
     Raises ContentError where a part is missing or anything differs, and whatever ``check`` raises.
@@ -86,7 +86,7 @@ def stream(file: StoredFile, *, check: Callable[[], None] = lambda: None) -> Ite
         raise ContentError("a part of it is missing")
 
 
-def fetch(file: StoredFile, target: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> None:
+def fetch(file: SharedFile, target: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> None:
     """Write the content to the new file ``target``. Raises ContentError, OSError, and whatever ``check`` raises."""
     if file.size > limit:
         raise ContentError(f"it has more than {limit >> 20} MiB")
@@ -99,4 +99,4 @@ def fetch(file: StoredFile, target: Path, *, limit: int, check: Callable[[], Non
 
 def prune() -> None:
     """Delete what nothing uses any more; called by every tick."""
-    StoredFile.objects.filter(delete_after__lt=Now()).delete()
+    SharedFile.objects.filter(delete_after__lt=Now()).delete()

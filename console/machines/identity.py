@@ -13,10 +13,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-MACHINE_ID = Path("/etc/machine-id")  # machine-id(5); clones of a virtual machine differ in it
+MACHINE_ID_FILE = Path("/etc/machine-id")  # machine-id(5); clones of a virtual machine differ in it
 
 
-def is_shared() -> bool:
+def has_shared_database() -> bool:
     """Whether other machines may use the same database. SQLite means one machine, which then shares nothing."""
     return connection.vendor != "sqlite"
 
@@ -66,5 +66,5 @@ def _read(path: Path) -> str:
 def _origin(inode: int) -> str:
     """Return what a copy of the file does not have."""
     with suppress(OSError):
-        return f"{inode} {MACHINE_ID.read_text().strip()}"
+        return f"{inode} {MACHINE_ID_FILE.read_text().strip()}"
     return str(inode)

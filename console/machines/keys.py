@@ -8,7 +8,7 @@ import hmac
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-TEXT = b"tallyman: the same key on each machine"
+CHECK_TEXT = b"tallyman: the same key on each machine"
 
 
 def check_values() -> dict[str, str]:
@@ -24,4 +24,4 @@ def secret_key() -> str:
 def _value(key: str | bytes | list[str]) -> str:
     parts = [key] if isinstance(key, str | bytes) else key
     whole = b"\n".join(part.encode() if isinstance(part, str) else part for part in parts)
-    return hmac.new(whole, TEXT, hashlib.sha256).hexdigest()[:32]
+    return hmac.new(whole, CHECK_TEXT, hashlib.sha256).hexdigest()[:32]

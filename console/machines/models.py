@@ -25,7 +25,7 @@ class Machine(models.Model):
         return self.host
 
 
-class StoredFile(models.Model):
+class SharedFile(models.Model):
     """A file on its way between machines, in chunks. It never changes once it is there."""
 
     sha256 = models.CharField(max_length=64, blank=True)  # hex; empty until all chunks are there
@@ -43,7 +43,7 @@ class StoredFile(models.Model):
 class FileChunk(models.Model):
     """A part of a stored file; parts are numbered from 0."""
 
-    file = models.ForeignKey(StoredFile, on_delete=models.CASCADE, related_name="chunks")
+    file = models.ForeignKey(SharedFile, on_delete=models.CASCADE, related_name="chunks")
     number = models.PositiveIntegerField()
     content = models.BinaryField()
 
@@ -60,7 +60,7 @@ class FleetVersion(models.Model):
     name = models.CharField(max_length=20, unique=True)
     version = models.CharField(max_length=60)  # for a person
     sha256 = models.CharField(max_length=64)  # hex; of the file, where there is one
-    file = models.ForeignKey(StoredFile, on_delete=models.PROTECT, null=True, related_name="+")
+    file = models.ForeignKey(SharedFile, on_delete=models.PROTECT, null=True, related_name="+")
     values = models.JSONField(default=dict)  # of settings: name → value
     machine = models.CharField(max_length=32)  # id of the machine that it comes from
     host = models.CharField(max_length=120)

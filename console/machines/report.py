@@ -13,8 +13,10 @@ from django.db.models.functions import Now
 from console.machines.identity import host, machine_id
 from console.machines.models import Machine
 
-AWAY = timedelta(minutes=3)  # a machine reports itself every half minute
-GONE = timedelta(days=1)  # a machine that was not seen for so long is no machine of this installation any more
+OFFLINE_AFTER = timedelta(minutes=3)  # a machine reports itself every half minute
+FORGOTTEN_AFTER = timedelta(
+    days=1
+)  # a machine that was not seen for so long is no machine of this installation any more
 
 
 def report(*, ready: bool, reason: str = "", remedy: str = "", versions: Mapping[str, Any]) -> None:
@@ -32,22 +34,22 @@ def report(*, ready: bool, reason: str = "", remedy: str = "", versions: Mapping
     Machine.objects.update_or_create(machine=machine_id(), defaults=fields)
 
 
-def recent() -> QuerySet[Machine]:
+def recent_machines() -> QuerySet[Machine]:
     """Return the machines that were seen within a day."""
-    return Machine.objects.filter(last_seen__gte=Now() - GONE)
+    return Machine.objects.filter(last_seen__gte=Now() - FORGOTTEN_AFTER)
 
 
-def has_others() -> bool:
+def has_other_machines() -> bool:
     """Whether there are machines beside this one."""
-    return recent().exclude(machine=machine_id()).exists()
+    return recent_machines().exclude(machine=machine_id()).exists()
 
 
-def others_ready() -> bool:
+def another_is_ready() -> bool:
     """Whether another machine that was seen a moment ago takes scans."""
-    others = Machine.objects.filter(ready=True, last_seen__gte=Now() - AWAY)
+    others = Machine.objects.filter(ready=True, last_seen__gte=Now() - OFFLINE_AFTER)
     return others.exclude(machine=machine_id()).exists()
 
 
 def prune() -> None:
     """Forget machines that were not seen for a day."""
-    Machine.objects.filter(last_seen__lt=Now() - GONE).delete()
+    Machine.objects.filter(last_seen__lt=Now() - FORGOTTEN_AFTER).delete()

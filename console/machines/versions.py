@@ -13,9 +13,9 @@ from django.db import IntegrityError, transaction
 
 from console.machines import content
 from console.machines.identity import host, machine_id
-from console.machines.models import FleetVersion, StoredFile
+from console.machines.models import FleetVersion, SharedFile
 
-SETTINGS = "settings"
+SETTINGS_NAME = "settings"
 
 
 def current() -> dict[str, FleetVersion]:
@@ -23,7 +23,7 @@ def current() -> dict[str, FleetVersion]:
     return {row.name: row for row in FleetVersion.objects.select_related("file")}
 
 
-def publish(name: str, *, version: str, file: StoredFile) -> FleetVersion:
+def publish(name: str, *, version: str, file: SharedFile) -> FleetVersion:
     """Have all machines use ``file`` as ``name`` from now on. The last one to publish is right."""
     with transaction.atomic():
         row = FleetVersion.objects.select_for_update().filter(name=name).first() or FleetVersion(name=name)
@@ -45,9 +45,9 @@ def settle_primary(values: Mapping[str, Any], *, serves: bool, take: bool = Fals
     me = machine_id()
     try:
         with transaction.atomic():
-            row = FleetVersion.objects.select_for_update().filter(name=SETTINGS).first()
+            row = FleetVersion.objects.select_for_update().filter(name=SETTINGS_NAME).first()
             if row is None:
-                row = FleetVersion(name=SETTINGS, version="", sha256="")
+                row = FleetVersion(name=SETTINGS_NAME, version="", sha256="")
             elif not take and row.machine != me and (row.is_fixed or not serves):
                 return row
             fixed = serves or take or (row.machine == me and row.is_fixed)
@@ -58,4 +58,4 @@ def settle_primary(values: Mapping[str, Any], *, serves: bool, take: bool = Fals
                 row.save()
             return row
     except IntegrityError:  # another machine was faster
-        return FleetVersion.objects.get(name=SETTINGS)
+        return FleetVersion.objects.get(name=SETTINGS_NAME)

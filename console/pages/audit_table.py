@@ -16,20 +16,20 @@ from django.utils.translation import gettext, gettext_lazy
 from console.audit import trail
 from console.audit.models import AuditEvent
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 
-PERIODS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
-OF_ADDRESS = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with
-REFUSED = Q(action__in=("access.denied", "sign-in.refused", "sign-in.code-refused", "sign-in.locked"))
+PERIOD_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
+ADDRESS_PATTERN = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with
+IS_REFUSED = Q(action__in=("access.denied", "sign-in.refused", "sign-in.code-refused", "sign-in.locked"))
 
 
-class _Since(AnyCondition):
+class _SinceFilter(AnyCondition):
     """Events of the last hours or days, as seen from now."""
 
     def filter(self, qs: Any, value: Any) -> Any:
         if not value:
             return qs
-        return qs.filter(at__gte=timezone.now() - timedelta(days=max(PERIODS[name] for name in value)))
+        return qs.filter(at__gte=timezone.now() - timedelta(days=max(PERIOD_DAYS[name] for name in value)))
 
 
 class AuditFilters(ListingFilterSet):
@@ -41,7 +41,7 @@ class AuditFilters(ListingFilterSet):
         conditions={name: Q(action=name) | Q(action__startswith=f"{name}.") for name in trail.SUBJECTS},
     )
     actor_name = ValuesOf(label=gettext_lazy("Who"), field_name="actor_name")
-    since = _Since(
+    since = _SinceFilter(
         label=gettext_lazy("Period"),
         choices=[
             ("hour", gettext_lazy("Last hour")),
@@ -54,7 +54,7 @@ class AuditFilters(ListingFilterSet):
     outcome = AnyCondition(
         label=gettext_lazy("Outcome"),
         choices=[("done", gettext_lazy("Done")), ("refused", gettext_lazy("Refused"))],
-        conditions={"done": ~REFUSED, "refused": REFUSED},
+        conditions={"done": ~IS_REFUSED, "refused": IS_REFUSED},
     )
 
     placeholder = gettext_lazy("Who, action, what or network address")
@@ -67,22 +67,23 @@ class AuditFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         """Return where ``word`` is in the actor, the action or the target, or begins the network address."""
-        said = [action for action, label in trail.ACTIONS.items() if word.lower() in str(label).lower()]
+        actions = [action for action, label in trail.ACTIONS.items() if word.lower() in str(label).lower()]
         found = Q(actor_name__icontains=word) | Q(target__icontains=word) | Q(action__icontains=word)
-        found |= Q(action__in=said)
-        return found | Q(address__startswith=word.lower()) if OF_ADDRESS.fullmatch(word) else found
+        found |= Q(action__in=actions)
+        return found | Q(address__startswith=word.lower()) if ADDRESS_PATTERN.fullmatch(word) else found
 
 
-def lines(event: AuditEvent) -> list[tuple[str, str, str]]:
+def event_facts(event: AuditEvent) -> list[tuple[str, str, str]]:
     """Return what an event says beside its target: name, value before, value now; other facts have no value before."""
     names = dict.fromkeys([*event.before, *event.after])
     changed = [
-        (name, told(event.before[name]) if name in event.before else "", told(event.after.get(name))) for name in names
+        (name, format_value(event.before[name]) if name in event.before else "", format_value(event.after.get(name)))
+        for name in names
     ]
-    return changed + [(name, "", told(value)) for name, value in event.detail.items()]
+    return changed + [(name, "", format_value(value)) for name, value in event.detail.items()]
 
 
-def told(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value of JSON as text."""
     if value is None:
         return "–"
@@ -94,13 +95,13 @@ def told(value: object) -> str:
 def target(event: AuditEvent) -> str | None:
     """Return what an event was about, a list by its title; None where it was nothing."""
     if event.action.startswith("export") and event.target in settings.LISTINGS:
-        return str(declared(event.target).title)
+        return str(get_listing(event.target).title)
     return event.target or None
 
 
 def summary(event: AuditEvent) -> str:
     """Return the same in one line."""
-    return "; ".join(f"{name}: {was} → {now}" if was else f"{name}: {now}" for name, was, now in lines(event))
+    return "; ".join(f"{name}: {was} → {now}" if was else f"{name}: {now}" for name, was, now in event_facts(event))
 
 
 AUDIT = Listing[AuditEvent](

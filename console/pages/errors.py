@@ -16,8 +16,12 @@ from console.exhaustion import exhausted_by
 
 log = logging.getLogger(__name__)
 
-AWAY = ("08", "53", "57")  # PostgreSQL's classes of errors: connection, resources, shut down by somebody
-PAUSE = 5  # seconds after which asking again makes sense
+UNAVAILABLE_SQLSTATE_CLASSES = (
+    "08",
+    "53",
+    "57",
+)  # PostgreSQL's classes of errors: connection, resources, shut down by somebody
+RETRY_AFTER_SECONDS = 5  # seconds after which asking again makes sense
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -25,31 +29,31 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if exhausted := exhausted_by(error):
         page = loader.get_template("exhausted.html").render({"reason": exhausted.reason, "remedy": exhausted.remedy})
-    elif isinstance(error, DatabaseError) and (wrong := _wrong_with_schema()):
-        log.error("%s", wrong)
+    elif isinstance(error, DatabaseError) and (problem := _schema_problem()):
+        log.error("%s", problem)
         return HttpResponse(loader.get_template("database_of_another_version.html").render(), status=503)
-    elif _is_away(error):
+    elif _is_unavailable(error):
         page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
     else:
         return defaults.server_error(request)
-    return HttpResponse(page, status=503, headers={"Retry-After": str(PAUSE)})
+    return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def _wrong_with_schema() -> str:
+def _schema_problem() -> str:
     """Return why this version cannot work with the database; "" where it can, and where nobody can tell."""
     try:
-        return schema.what_is_wrong()
+        return schema.find_problem()
     except DatabaseError:
         return ""
 
 
-def _is_away(error: BaseException | None) -> bool:
+def _is_unavailable(error: BaseException | None) -> bool:
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":
         return "locked" in str(error) or "unable to open" in str(error)
     state = getattr(error.__cause__, "sqlstate", None)
-    return state is None or state.startswith(AWAY)
+    return state is None or state.startswith(UNAVAILABLE_SQLSTATE_CLASSES)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -8,13 +8,13 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from console.accounts.permissions import administrator
+from console.accounts.permissions import administrator_required
 from console.audit import trail
 from console.server import installation_checks as checks
 
 
 @require_http_methods(["GET", "POST"])
-@administrator
+@administrator_required
 def security(request: HttpRequest) -> HttpResponse:
     """What is not safe yet and what is in order; a POST says that the keys are backed up."""
     if request.method == "POST":
@@ -22,7 +22,7 @@ def security(request: HttpRequest) -> HttpResponse:
             trail.record(request, "key.backup", detail={"fingerprint": checks.fingerprint()})
             messages.success(request, _("Noted. A new key will ask for a new backup."))
         return redirect("console:security")
-    found = checks.look()
+    found = checks.run_all()
     by_level = {level: [check for check in found if check.level == level] for level in ("fault", "advice", "ok")}
     context = {"faults": by_level["fault"], "advice": by_level["advice"], "fine": by_level["ok"]}
     return render(request, "console/security.html", context | {"advice_count": len(by_level["advice"])})

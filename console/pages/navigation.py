@@ -17,7 +17,7 @@ from console.server import health
 
 
 @dataclass(frozen=True)
-class Item:
+class NavigationItem:
     """A link of the sidebar. A page that does not exist (yet) is left out, so that no link is ever dead."""
 
     label: Promise
@@ -28,33 +28,33 @@ class Item:
     administrators: bool = False  # a page for administrators alone
 
 
-SECTIONS: tuple[tuple[Promise, tuple[Item, ...]], ...] = (
+SECTIONS: tuple[tuple[Promise, tuple[NavigationItem, ...]], ...] = (
     (
         _("Images"),
         (
-            Item(_("Repository images"), "inventory:image-list", "images", key="i"),
-            Item(_("Vulnerabilities"), "scanning:vulnerability-list", "bug", key="v"),
-            Item(_("Packages"), "scanning:package-list", "package", key="p"),
-            Item(_("Image repository management"), "registries:registry-list", "registry", key="r"),
-            Item(_("Scheduled scan settings"), "scanning:schedule-list", "calendar", key="s"),
+            NavigationItem(_("Repository images"), "inventory:image-list", "images", key="i"),
+            NavigationItem(_("Vulnerabilities"), "scanning:vulnerability-list", "bug", key="v"),
+            NavigationItem(_("Packages"), "scanning:package-list", "package", key="p"),
+            NavigationItem(_("Image repository management"), "registries:registry-list", "registry", key="r"),
+            NavigationItem(_("Scheduled scan settings"), "scanning:schedule-list", "calendar", key="s"),
         ),
     ),
     (
         _("Work"),
         (
-            Item(_("Scan runs"), "scanning:run-list", "scan"),
-            Item(_("Jobs"), "console:job-list", "jobs", key="j"),
-            Item(_("Exports"), "console:export-list", "download", key="x"),
+            NavigationItem(_("Scan runs"), "scanning:run-list", "scan"),
+            NavigationItem(_("Jobs"), "console:job-list", "jobs", key="j"),
+            NavigationItem(_("Exports"), "console:export-list", "download", key="x"),
         ),
     ),
     (
         _("Console"),
         (
-            Item(_("Engines"), "scanning:engines", "shield", key="e"),
-            Item(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
-            Item(_("Security"), "console:security", "lock", administrators=True),
-            Item(_("Users"), "admin:console_user_changelist", "users", permission="console.view_user"),
-            Item(_("Teams"), "admin:console_team_changelist", "eye", permission="console.view_team"),
+            NavigationItem(_("Engines"), "scanning:engines", "shield", key="e"),
+            NavigationItem(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
+            NavigationItem(_("Security"), "console:security", "lock", administrators=True),
+            NavigationItem(_("Users"), "admin:console_user_changelist", "users", permission="console.view_user"),
+            NavigationItem(_("Teams"), "admin:console_team_changelist", "eye", permission="console.view_team"),
         ),
     ),
 )
@@ -66,7 +66,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     for label, items in SECTIONS:
         links = []
         for item in items:
-            if item.permission and not _admits(request, item.permission):
+            if item.permission and not _may_open_admin_page(request, item.permission):
                 continue
             if item.administrators and not getattr(request.user, "may_administer", False):
                 continue
@@ -83,7 +83,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     return found
 
 
-def _admits(request: HttpRequest, permission: str) -> bool:
+def _may_open_admin_page(request: HttpRequest, permission: str) -> bool:
     """Whether Django admin lets who is signed in see the page of ``permission``."""
     return isinstance(request.user, User) and request.user.is_staff and request.user.has_perm(permission)
 

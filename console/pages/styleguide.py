@@ -13,11 +13,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 
-DIGEST = "sha256:" + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-COUNTS = {"critical": 4, "high": 1234, "medium": 56, "low": 0, "unknown": 2, "malware": 1, "sensitive": 3}
-DONE = {f"{name}_coverage": "done" for name in ("vulnerabilities", "malware", "sensitive")}
+EXAMPLE_DIGEST = "sha256:" + "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+EXAMPLE_COUNTS = {"critical": 4, "high": 1234, "medium": 56, "low": 0, "unknown": 2, "malware": 1, "sensitive": 3}
+FULL_COVERAGE = {f"{name}_coverage": "done" for name in ("vulnerabilities", "malware", "sensitive")}
 ICONS = (
     *("alert", "audit", "bug", "calendar", "check", "clock", "columns", "copy", "done", "down", "download", "edit"),
     *("external", "eye", "fail", "file", "filter", "fix", "grip", "half", "help", "images", "info", "jobs", "key"),
@@ -40,7 +40,7 @@ ICONS = (
 )
 
 
-class Example(forms.Form):
+class ExampleForm(forms.Form):
     """Fields of each kind; one of them is filled in wrongly."""
 
     name = forms.CharField(label="Instance name", help_text="Unique among all registries.")
@@ -48,9 +48,9 @@ class Example(forms.Form):
     limit = forms.ChoiceField(label="Limit", choices=[("10", "10 an hour"), ("", "Unlimited")], required=False)
 
 
-def image(state: str, **fields: Any) -> SimpleNamespace:
+def example_image(state: str, **fields: Any) -> SimpleNamespace:
     """Return something shaped like an image, as the tags of ``ui`` take it."""
-    empty = dict.fromkeys((*COUNTS, "scan_percent", "scan_started_at"), None)
+    empty = dict.fromkeys((*EXAMPLE_COUNTS, "scan_percent", "scan_started_at"), None)
     words = {"scan_state": state, "scan_stage": "", "reason": "", "security": "not-known"}
     return SimpleNamespace(**{**empty, **words} | fields)
 
@@ -58,28 +58,35 @@ def image(state: str, **fields: Any) -> SimpleNamespace:
 @require_GET
 def styleguide(request: HttpRequest) -> HttpResponse:
     """The page; staff alone."""
-    if not person(request).is_staff:
+    if not signed_in_user(request).is_staff:
         raise PermissionDenied
     now = timezone.now()
     context = {
         "states": [
-            image("not-scanned"),
-            image("queued", reason="waiting for the hourly limit, 12 min"),
-            image("running", scan_stage="pulling", scan_percent=40, scan_started_at=now - timedelta(minutes=3)),
-            image("scanned"),
-            image("failed", reason="The layer is gone (404)."),
-            image("cancelled"),
+            example_image("not-scanned"),
+            example_image("queued", reason="waiting for the hourly limit, 12 min"),
+            example_image("running", scan_stage="pulling", scan_percent=40, scan_started_at=now - timedelta(minutes=3)),
+            example_image("scanned"),
+            example_image("failed", reason="The layer is gone (404)."),
+            example_image("cancelled"),
         ],
         "risks": [
-            image("scanned", security="at-risk", **COUNTS, **DONE),
-            image("scanned", security="safe", **dict.fromkeys(COUNTS, 0), **DONE),
-            image("scanned", security="at-risk", **COUNTS | {"malware": None}, **DONE | {"malware_coverage": ""}),
-            image("scanned", security="partly-scanned", **dict.fromkeys(COUNTS, 0), sensitive_coverage="partial"),
-            image("running"),
-            image("not-scanned"),
+            example_image("scanned", security="at-risk", **EXAMPLE_COUNTS, **FULL_COVERAGE),
+            example_image("scanned", security="safe", **dict.fromkeys(EXAMPLE_COUNTS, 0), **FULL_COVERAGE),
+            example_image(
+                "scanned",
+                security="at-risk",
+                **EXAMPLE_COUNTS | {"malware": None},
+                **FULL_COVERAGE | {"malware_coverage": ""},
+            ),
+            example_image(
+                "scanned", security="partly-scanned", **dict.fromkeys(EXAMPLE_COUNTS, 0), sensitive_coverage="partial"
+            ),
+            example_image("running"),
+            example_image("not-scanned"),
         ],
         "toast_links": [{"text": "Scan run", "href": "#notes"}, {"text": "platform/ledger:1.4.2", "href": "#notes"}],
-        "digest": DIGEST,
+        "digest": EXAMPLE_DIGEST,
         "times": [
             now - timedelta(minutes=12),
             now - timedelta(hours=5),
@@ -87,7 +94,7 @@ def styleguide(request: HttpRequest) -> HttpResponse:
             now + timedelta(hours=2),
         ],
         "sizes": [512, 3_400_000, 12_884_901_888],
-        "form": Example({"name": "lab", "address": "not an address", "limit": "10"}),
+        "form": ExampleForm({"name": "lab", "address": "not an address", "limit": "10"}),
         "icons": ICONS,
         "severities": ["critical", "high", "medium", "low", "unknown", "zero"],
         "swatches": ["critical", "high", "medium", "low", "unknown", "done", "fault", "wait"],

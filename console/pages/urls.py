@@ -11,11 +11,11 @@ from console.pages import audit_views, installation_check_views, navigation, sty
 app_name = "console"
 urlpatterns = [
     path("", navigation.home, name="home"),
-    path("sign-in/", sign_in.SignIn.as_view(), name="sign-in"),
+    path("sign-in/", sign_in.SignInView.as_view(), name="sign-in"),
     path("sign-in/code/", sign_in.sign_in_code, name="sign-in-code"),
-    path("sign-in/sso/", sso.begin, name="sso"),
+    path("sign-in/sso/", sso.start_sign_in, name="sso"),
     path("sign-in/sso/callback/", sso.callback, name="sso-callback"),
-    path("sign-out/", sign_in.SignOut.as_view(), name="sign-out"),
+    path("sign-out/", sign_in.SignOutView.as_view(), name="sign-out"),
     path("preferences/", sign_in.preferences, name="preferences"),
     path("account/", account_views.account, name="account"),
     path("account/password/", account_views.change_password, name="account-password"),

@@ -16,22 +16,22 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNET = 0x10000000, 0x08000000, 0x40000000
-NAMESPACES = 0x7E020000  # the flags of clone(2) that make a namespace
+NAMESPACE_FLAGS = 0x7E020000  # the flags of clone(2) that make a namespace
 
 # landlock(7): rights by their bits, and the numbers of the system calls, which are those of all processors.
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
-READING = 0b1101  # execute, read a file, list a folder
-WRITING = 0b1_1111_1111_0010  # write a file; remove and make whatever there is
-MOVING, TRUNCATING = 1 << 13, 1 << 14  # of the second and the third version
-OF_FILES = 0b0111 | TRUNCATING  # the rights that a path which is no folder may have
-NETWORK, SCOPED = 0b11, 0b11  # bind and connect (fourth version); abstract sockets and signals (sixth)
+READ_RIGHTS = 0b1101  # execute, read a file, list a folder
+WRITE_RIGHTS = 0b1_1111_1111_0010  # write a file; remove and make whatever there is
+REFER_RIGHT, TRUNCATE_RIGHT = 1 << 13, 1 << 14  # of the second and the third version
+FILE_RIGHTS = 0b0111 | TRUNCATE_RIGHT  # the rights that a path which is no folder may have
+NETWORK_RIGHTS, SCOPE_FLAGS = 0b11, 0b11  # bind and connect (fourth version); abstract sockets and signals (sixth)
 # What a program needs to be started. Nothing of it is ours.
-SYSTEM = (b"/usr", b"/lib", b"/lib64", b"/etc/ld.so.cache", b"/etc/localtime", b"/sys", b"/dev")
+SYSTEM_PATHS = (b"/usr", b"/lib", b"/lib64", b"/etc/ld.so.cache", b"/etc/localtime", b"/sys", b"/dev")
 
 # seccomp(2): calls that no engine needs, by processor (audit architecture, name of ``os.uname``). Sockets first: those
 # that are files (PostgreSQL's, Docker's, D-Bus) take no heed of network namespaces, nor of Landlock.
 AARCH64, X86_64 = (0xC00000B7, "aarch64"), (0xC000003E, "x86_64")
-DENIED: dict[str, tuple[int, ...]] = {
+DENIED_CALLS: dict[str, tuple[int, ...]] = {
     "x86_64": (
         *(41, 42, 43, 49, 50, 53, 288),  # socket connect accept bind listen socketpair accept4
         *(101, 310, 311, 312, 438),  # ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd
@@ -48,33 +48,33 @@ DENIED: dict[str, tuple[int, ...]] = {
     ),
 }
 # What changes files but by writing, which Landlock does not look at: refused to whom nothing is there to write.
-CHANGING: dict[str, tuple[int, ...]] = {
+ATTRIBUTE_CALLS: dict[str, tuple[int, ...]] = {
     "x86_64": (
         *(90, 91, 92, 93, 94, 260, 268, 452),  # chmod fchmod chown fchown lchown fchownat fchmodat fchmodat2
         *(132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 463, 466),  # utime utimes futimesat utimensat, xattr
     ),
     "aarch64": (52, 53, 54, 55, 452, 88, 5, 6, 7, 14, 15, 16, 463, 466),
 }
-DENIED_ANYWHERE = (*range(425, 434), 442)  # io_uring, which makes sockets too, and mounts
-ALONE = {"x86_64": (57, 58, 59, 322), "aarch64": (221, 281)}  # fork vfork execve execveat
+COMMON_DENIED_CALLS = (*range(425, 434), 442)  # io_uring, which makes sockets too, and mounts
+PROCESS_CALLS = {"x86_64": (57, 58, 59, 322), "aarch64": (221, 281)}  # fork vfork execve execveat
 CLONE_THREAD = 0x10000
-CLONE = {"x86_64": 56, "aarch64": 220}
-CLONE3 = 435  # its flags lie where no filter can read them; the C library then takes clone
-X32 = 0x40000000  # the other numbers of an x86_64 kernel
+CLONE_CALLS = {"x86_64": 56, "aarch64": 220}
+CLONE3_CALL = 435  # its flags lie where no filter can read them; the C library then takes clone
+X32_CALL_BIT = 0x40000000  # the other numbers of an x86_64 kernel
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _failed() -> int:
+def _errno() -> int:
     return ctypes.get_errno() or 1
 
 
-def gain_nothing() -> None:
+def set_no_new_privs() -> None:
     """Give up what programs with rights of their own would add. Landlock and seccomp ask for it."""
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def shut_in() -> int:
+def unshare_namespaces() -> int:
     """Move this process into namespaces of its own: without network, without rights, and blind to other processes.
 
     In a user namespace of its own a process may not trace, nor read the environment of, any process outside, though it
@@ -83,7 +83,7 @@ def shut_in() -> int:
     """
     user, group = os.getuid(), os.getgid()
     if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
-        return _failed()
+        return _errno()
     try:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
@@ -96,92 +96,97 @@ def shut_in() -> int:
     return 0
 
 
-def confine(*, reads: list[bytes], writes: list[bytes], offline: bool) -> int:
+def restrict_paths(*, reads: list[bytes], writes: list[bytes], offline: bool) -> int:
     """Let this process write below ``writes`` alone, and read there, in SYSTEM and below ``reads`` (empty: anywhere).
 
     Newer kernels also keep it from signals to processes outside, and where ``offline`` from TCP. Needs
-    ``gain_nothing()``.
+    ``set_no_new_privs()``.
     """
     version = _libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     if version < 1:
-        return _failed()
-    writing = WRITING | (MOVING if version >= 2 else 0) | (TRUNCATING if version >= 3 else 0)
-    handled = writing | (READING if reads else 0)
-    network = NETWORK if offline else 0
-    asked = [handled, *([network] if version >= 4 else []), *([SCOPED] if version >= 6 else [])]
-    attributes = struct.pack(f"={len(asked)}Q", *asked)
+        return _errno()
+    writing = WRITE_RIGHTS | (REFER_RIGHT if version >= 2 else 0) | (TRUNCATE_RIGHT if version >= 3 else 0)
+    handled = writing | (READ_RIGHTS if reads else 0)
+    network = NETWORK_RIGHTS if offline else 0
+    requested = [handled, *([network] if version >= 4 else []), *([SCOPE_FLAGS] if version >= 6 else [])]
+    attributes = struct.pack(f"={len(requested)}Q", *requested)
     ruleset = _libc.syscall(LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset < 0:
-        return _failed()
-    allowed = [*((path, READING) for path in (*SYSTEM, *reads)), *((path, READING | writing) for path in writes)]
-    for path, rights in [*allowed, (b"/dev/null", WRITING)]:
+        return _errno()
+    allowed = [
+        *((path, READ_RIGHTS) for path in (*SYSTEM_PATHS, *reads)),
+        *((path, READ_RIGHTS | writing) for path in writes),
+    ]
+    for path, rights in [*allowed, (b"/dev/null", WRITE_RIGHTS)]:
         try:
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue  # what is not there is not opened later either: whoever makes it must be allowed to
-        rights &= handled if stat.S_ISDIR(os.fstat(place).st_mode) else handled & OF_FILES
-        rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder)
+        rights &= handled if stat.S_ISDIR(os.fstat(descriptor).st_mode) else handled & FILE_RIGHTS
+        rule = rights.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
         failed = rights and _libc.syscall(LANDLOCK_ADD, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0))
-        os.close(place)
+        os.close(descriptor)
         if failed:
-            return _failed()
+            return _errno()
     if _libc.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)):
-        return _failed()
+        return _errno()
     os.close(ruleset)
     return 0
 
 
-def deny_calls(*, changing: bool) -> int:
-    """Have the kernel refuse the calls that no engine needs, whoever makes them. Needs ``gain_nothing()``.
+def install_seccomp_filter(*, allow_attributes: bool) -> int:
+    """Have the kernel refuse the calls that no engine needs, whoever makes them. Needs ``set_no_new_privs()``.
 
-    ``changing`` lets it change the modes and times of files.
+    ``allow_attributes`` lets it change the modes and times of files.
     """
     machine = os.uname().machine
-    if machine not in DENIED or sys.maxsize < 1 << 32:
+    if machine not in DENIED_CALLS or sys.maxsize < 1 << 32:
         return 38  # ENOSYS: its numbers are not known here
-    return _filter((*DENIED[machine], *DENIED_ANYWHERE, *(() if changing else CHANGING[machine])))
+    return _filter(
+        (*DENIED_CALLS[machine], *COMMON_DENIED_CALLS, *(() if allow_attributes else ATTRIBUTE_CALLS[machine]))
+    )
 
 
-def stay_alone() -> int:
-    """Have the kernel refuse to start processes and programs; threads may be. Beside ``deny_calls()``."""
+def deny_new_processes() -> int:
+    """Have the kernel refuse to start processes and programs; threads may be. Beside ``install_seccomp_filter()``."""
     machine = os.uname().machine
-    return _filter(ALONE[machine], threads_alone=True) if machine in ALONE else 38
+    return _filter(PROCESS_CALLS[machine], threads_alone=True) if machine in PROCESS_CALLS else 38
 
 
 def _filter(numbers: tuple[int, ...], *, threads_alone: bool = False) -> int:
     architecture, machine = next(each for each in (AARCH64, X86_64) if each[1] == os.uname().machine)
-    program = _program(architecture, numbers, CLONE[machine], threads_alone)
+    program = _bpf_program(architecture, numbers, CLONE_CALLS[machine], threads_alone)
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    return _failed() if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_), 0, 0) else 0
+    return _errno() if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_), 0, 0) else 0
 
 
-def _program(architecture: int, numbers: tuple[int, ...], clone: int, threads_alone: bool) -> bytes:
+def _bpf_program(architecture: int, numbers: tuple[int, ...], clone: int, threads_alone: bool) -> bytes:
     """Return the filter: classic BPF over ``struct seccomp_data`` (number at 0, architecture at 4, arguments at 16)."""
     load, equal, at_least, any_of, end = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill, refuse, unknown = 0x7FFF0000, 0x80000000, 0x00050000 | 1, 0x00050000 | 38
     last = len(numbers) + 9  # of the tests; behind it: allow, refuse, unknown
     rows = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, kill), (load, 0, 0, 0)]
-    for test, number in ((at_least, X32), *((equal, each) for each in numbers)):
+    for test, number in ((at_least, X32_CALL_BIT), *((equal, each) for each in numbers)):
         rows.append((test, last - len(rows), 0, number))
-    rows.append((equal, last + 1 - len(rows), 0, CLONE3))
+    rows.append((equal, last + 1 - len(rows), 0, CLONE3_CALL))
     rows.append((equal, 0, last - 1 - len(rows), clone))
     rows.append((load, 0, 0, 16))
     if threads_alone:
         rows.append((any_of, 0, last - len(rows), CLONE_THREAD))
     else:
-        rows.append((any_of, last - len(rows), 0, NAMESPACES))
+        rows.append((any_of, last - len(rows), 0, NAMESPACE_FLAGS))
     rows += [(end, 0, 0, allow), (end, 0, 0, refuse), (end, 0, 0, unknown)]
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 
 
-def try_to_confine() -> int:
-    """Confine this process to nothing much and return what :func:`confine` does: to find out whether it works here."""
-    gain_nothing()
-    return confine(reads=[], writes=[b"/dev/shm"], offline=True)
+def probe_landlock() -> int:
+    """Confine this process and return what :func:`restrict_paths` does: to find out whether it works here."""
+    set_no_new_privs()
+    return restrict_paths(reads=[], writes=[b"/dev/shm"], offline=True)
 
 
-def try_to_deny() -> int:
-    """Return what :func:`deny_calls` does here; this process lives on with it."""
-    gain_nothing()
-    return deny_calls(changing=False)
+def probe_seccomp() -> int:
+    """Return what :func:`install_seccomp_filter` does here; this process lives on with it."""
+    set_no_new_privs()
+    return install_seccomp_filter(allow_attributes=False)

@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.sandbox.run import GRACE_SECONDS, STDERR_TAIL, memory_below, supervised
+from console.sandbox.run import GRACE_SECONDS, STDERR_TAIL_BYTES, descendant_memory_bytes, supervisor_command
 
 
-class Resident:
+class ResidentProcess:
     """One such program, started by making this. Belongs to the process that made it, and to it alone."""
 
     def __init__(self, argv: Sequence[str | Path], *, memory_bytes: int, reads: Sequence[Path]) -> None:
@@ -27,7 +27,7 @@ class Resident:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control, control = socket.socketpair()
         with theirs, control:
-            command = supervised(
+            command = supervisor_command(
                 argv, control=control, memory_bytes=memory_bytes, file_bytes=0, network=False, reads=reads, writes=()
             )
             self._supervisor = subprocess.Popen(
@@ -47,18 +47,18 @@ class Resident:
 
     def memory(self) -> int:
         """Return the resident memory of the program and what it started, in bytes."""
-        return memory_below(self._supervisor.pid)
+        return descendant_memory_bytes(self._supervisor.pid)
 
     def tail(self) -> str:
         """Return the last that it has said of errors. Call it now and then, lest it wait for somebody to read them."""
         while True:
             try:
-                chunk = os.read(self.errors.fileno(), STDERR_TAIL)
+                chunk = os.read(self.errors.fileno(), STDERR_TAIL_BYTES)
             except BlockingIOError:
                 break
             if not chunk:
                 break
-            self._tail = (self._tail + chunk)[-STDERR_TAIL:]
+            self._tail = (self._tail + chunk)[-STDERR_TAIL_BYTES:]
         return self._tail.decode("utf-8", "replace")
 
     def kill(self) -> None:
@@ -72,7 +72,7 @@ class Resident:
             self._supervisor.wait()
         self.errors.close()
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """Let go of what was inherited by a fork, without ending it: the program is another process's."""
         self.channel.close()
         self._control.close()

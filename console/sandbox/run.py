@@ -23,14 +23,16 @@ from pathlib import Path
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
 # names that the standard library has, too.
-_SUPERVISE = "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import policy, supervisor; sys.exit(%s)"
+_SUPERVISOR_CODE = (
+    "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import policy, supervisor; sys.exit(%s)"
+)
 GRACE_SECONDS = 5.0  # between TERM and KILL
-TICK_SECONDS = 0.1
-STDERR_TAIL = 64 * 1024
-DESCRIPTORS = 1024
-PROCESSES = 512  # and threads, of one engine
-_CHUNK = 64 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+POLL_SECONDS = 0.1
+STDERR_TAIL_BYTES = 64 * 1024
+MAX_DESCRIPTORS = 1024
+MAX_PROCESSES = 512  # and threads, of one engine
+_READ_BYTES = 64 * 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessFailed(Exception):
@@ -58,7 +60,7 @@ class ProcessOutOfMemory(ProcessFailed):
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedProcess:
     """A process that ended by itself, with whatever code: negative for a signal, as in ``subprocess``."""
 
     returncode: int
@@ -67,33 +69,33 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Cage:
+class SandboxSupport:
     """What this system allows an engine to be shut into: a network namespace of its own, Landlock for its files, and a
     filter of the calls it makes to the kernel.
 
-    ``why``, ``why_files`` and ``why_calls`` say why not.
+    ``why``, ``files_error`` and ``calls_error`` say why not.
     """
 
     network: bool
     files: bool
     calls: bool
     why: str = ""
-    why_files: str = ""
-    why_calls: str = ""
+    files_error: str = ""
+    calls_error: str = ""
 
 
 @functools.cache
-def cage() -> Cage:
+def sandbox_support() -> SandboxSupport:
     """Return what this system allows, found out once by trying it in processes that end at once."""
-    network, files, calls = (_try(f"policy.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
-    return Cage(not network, not files, not calls, network, files, calls)
+    network, files, calls = (_try_policy(f"policy.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
+    return SandboxSupport(not network, not files, not calls, network, files, calls)
 
 
-def _try(call: str) -> str:
+def _try_policy(call: str) -> str:
     """Return "" where ``call`` of the supervisor is granted, else the name of the error."""
     try:
         tried = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _SUPERVISE % call, SUPERVISOR],
+            [sys.executable, "-I", "-S", "-c", _SUPERVISOR_CODE % call, SUPERVISOR],
             capture_output=True,
             timeout=30,
             env={},
@@ -117,12 +119,13 @@ def run(
     network: bool = False,
     reads: Sequence[Path] = (),
     writes: Sequence[Path] | None = None,
-) -> Finished:
+) -> FinishedProcess:
     """Run ``argv`` (an absolute path first) in ``cwd`` with exactly the environment ``env`` and wait for its end.
 
-    It has no network and sees no process of ours, where the system allows that (see ``cage``); with ``network`` it has
-    both, for what must download. Where the system has Landlock, it writes below ``writes`` alone (``cwd`` where that is
-    None), and with ``reads`` it reads there, below those, its own file, ``cwd``, and the libraries of the system.
+    It has no network and sees no process of ours, where the system allows that (see ``sandbox_support``); with
+    ``network`` it has both, for what must download. Where the system has Landlock, it writes below ``writes`` alone
+    (``cwd`` where that is None), and with ``reads`` it reads there, below those, its own file, ``cwd``, and the
+    libraries of the system.
 
     ``check`` is called about every 0.1 s; what it raises ends the process tree (TERM, 5 s, KILL) and passes on.
     ``timeout`` in seconds. ``memory_bytes`` bounds the resident memory of the whole tree, and ``file_bytes`` each file
@@ -137,7 +140,7 @@ def run(
             source.seek(0)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            command = supervised(
+            command = supervisor_command(
                 argv,
                 control=theirs,
                 memory_bytes=memory_bytes,
@@ -157,14 +160,16 @@ def run(
                 start_new_session=True,
             ) as supervisor:
                 theirs.close()
-                watch = _Watch(supervisor, ours, spool, stdout_limit=stdout_limit, memory_bytes=memory_bytes)
+                watch = _SupervisedProcess(
+                    supervisor, ours, spool, stdout_limit=stdout_limit, memory_bytes=memory_bytes
+                )
                 try:
                     return watch.wait(check=check, timeout=timeout)
                 finally:
                     watch.end()
 
 
-def supervised(
+def supervisor_command(
     argv: Sequence[str | Path],
     *,
     control: socket.socket,
@@ -175,12 +180,12 @@ def supervised(
     writes: Sequence[Path],
 ) -> list[str | Path]:
     """Return the command that runs ``argv`` under a supervisor which listens at ``control``: see :func:`run`."""
-    options = [f"--control={control.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={DESCRIPTORS}"]
-    if not network and cage().network:
-        options += ["--cage=1", f"--processes={PROCESSES}"]
+    options = [f"--control={control.fileno()}", f"--grace={GRACE_SECONDS}", f"--descriptors={MAX_DESCRIPTORS}"]
+    if not network and sandbox_support().network:
+        options += ["--cage=1", f"--processes={MAX_PROCESSES}"]
     if not network:
-        options += ["--offline=1", *(["--calls=1"] if cage().calls else [])]
-    if cage().files:
+        options += ["--offline=1", *(["--calls=1"] if sandbox_support().calls else [])]
+    if sandbox_support().files:
         options.append("--files=1")
         options += [f"--write={path}" for path in writes]
         options += [f"--read={path}" for path in (*reads, argv[0]) if reads]
@@ -188,10 +193,10 @@ def supervised(
         options.append(f"--data={2 * memory_bytes}")  # a burst between two looks at the resident memory
     if file_bytes is not None:
         options.append(f"--file={file_bytes}")
-    return [sys.executable, "-I", "-S", "-c", _SUPERVISE % "supervisor.main()", SUPERVISOR, *options, "--", *argv]
+    return [sys.executable, "-I", "-S", "-c", _SUPERVISOR_CODE % "supervisor.main()", SUPERVISOR, *options, "--", *argv]
 
 
-class _Watch:
+class _SupervisedProcess:
     """One running supervisor with its three streams: the control socket, the engine's output and its errors."""
 
     def __init__(
@@ -209,34 +214,34 @@ class _Watch:
         self._stdout_limit, self._memory_bytes = stdout_limit, memory_bytes
         self._stdout_size = 0
         self._stderr = b""
-        self._told = b""
+        self._messages = b""
         self._selector = selectors.DefaultSelector()
-        self._selector.register(control, selectors.EVENT_READ, self._hear)
-        self._selector.register(supervisor.stdout, selectors.EVENT_READ, self._keep)
-        self._selector.register(supervisor.stderr, selectors.EVENT_READ, self._remember)
+        self._selector.register(control, selectors.EVENT_READ, self._read_message)
+        self._selector.register(supervisor.stdout, selectors.EVENT_READ, self._read_stdout)
+        self._selector.register(supervisor.stderr, selectors.EVENT_READ, self._read_stderr)
 
-    def wait(self, *, check: Callable[[], None], timeout: float) -> Finished:
+    def wait(self, *, check: Callable[[], None], timeout: float) -> FinishedProcess:
         """Return when the supervisor has said how the engine ended and all output is read."""
         ends = time.monotonic() + timeout
-        looked = 0.0
+        checked_at = 0.0
         while self._selector.get_map():
-            for key, _events in self._selector.select(TICK_SECONDS):
-                chunk = os.read(key.fd, _CHUNK)
+            for key, _events in self._selector.select(POLL_SECONDS):
+                chunk = os.read(key.fd, _READ_BYTES)
                 if chunk:
                     key.data(chunk)
                 else:
                     self._selector.unregister(key.fileobj)
-                    if key.fileobj is self._control and self._said("exited", "failed") is None:
+                    if key.fileobj is self._control and self._reported("exited", "failed") is None:
                         self._kill_group()  # it would hold its output open
                         raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
             now = time.monotonic()
-            if now - looked < TICK_SECONDS:
+            if now - checked_at < POLL_SECONDS:
                 continue
-            looked = now
+            checked_at = now
             check()
             if now >= ends:
                 raise ProcessTimeout(f"It ran for more than {timeout:g} seconds.", stderr_tail=self._tail())
-            if self._memory_bytes is not None and memory_below(self._supervisor.pid) > self._memory_bytes:
+            if self._memory_bytes is not None and descendant_memory_bytes(self._supervisor.pid) > self._memory_bytes:
                 message = f"It took more than {self._memory_bytes // 1024**2} MiB of memory."
                 raise ProcessOutOfMemory(message, stderr_tail=self._tail())
         return self._finished()
@@ -257,19 +262,19 @@ class _Watch:
             self._supervisor.kill()  # the engine goes with it, by its parent death signal
         self._kill_group()
 
-    def _finished(self) -> Finished:
-        number = self._said("failed")
+    def _finished(self) -> FinishedProcess:
+        number = self._reported("failed")
         if number is not None:
             name = errno.errorcode.get(number, str(number))
             raise ProcessNotStarted(f"It could not be started: {os.strerror(number)} ({name}).")
-        code = self._said("exited")
+        code = self._reported("exited")
         assert code is not None  # noqa: S101 (else wait() has raised)
         self._spool.seek(0)
-        return Finished(code, self._spool.read(), self._tail())
+        return FinishedProcess(code, self._spool.read(), self._tail())
 
-    def _said(self, *words: str) -> int | None:
+    def _reported(self, *words: str) -> int | None:
         """Return the number that the supervisor has sent after one of ``words``, None while it has not."""
-        for line in self._told.decode("ascii").splitlines():
+        for line in self._messages.decode("ascii").splitlines():
             word, _space, number = line.partition(" ")
             if word in words:
                 return int(number)
@@ -277,29 +282,29 @@ class _Watch:
 
     def _kill_group(self) -> None:
         """Kill what a killed supervisor may have left."""
-        group = self._said("started")
-        if group is not None and self._said("exited") is None:
+        group = self._reported("started")
+        if group is not None and self._reported("exited") is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
 
-    def _hear(self, chunk: bytes) -> None:
-        self._told += chunk
+    def _read_message(self, chunk: bytes) -> None:
+        self._messages += chunk
 
-    def _keep(self, chunk: bytes) -> None:
+    def _read_stdout(self, chunk: bytes) -> None:
         self._stdout_size += len(chunk)
         if self._stdout_size > self._stdout_limit:
             message = f"It wrote more than {self._stdout_limit} bytes."
             raise ProcessOutputTooLarge(message, stderr_tail=self._tail())
         self._spool.write(chunk)
 
-    def _remember(self, chunk: bytes) -> None:
-        self._stderr = (self._stderr + chunk)[-STDERR_TAIL:]
+    def _read_stderr(self, chunk: bytes) -> None:
+        self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
 
     def _tail(self) -> str:
         return self._stderr.decode("utf-8", "replace")
 
 
-def memory_below(pid: int) -> int:
+def descendant_memory_bytes(pid: int) -> int:
     """Return the resident memory of the descendants of ``pid`` that is theirs alone (no file mappings)."""
     total, todo = 0, _children(pid)
     while todo:
@@ -309,7 +314,7 @@ def memory_below(pid: int) -> int:
             _size, resident, shared, *_rest = Path(f"/proc/{pid}/statm").read_text().split()
         except (OSError, ValueError):
             continue
-        total += (int(resident) - int(shared)) * _PAGE
+        total += (int(resident) - int(shared)) * _PAGE_BYTES
     return total
 
 

@@ -52,7 +52,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def adopt() -> None:
+def become_subreaper() -> None:
     """Become the parent of whatever this process has started and whose own parent ends."""
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -73,7 +73,7 @@ def main() -> int:
     options = _options()
     control = options.control
     os.set_inheritable(control, False)
-    adopt()
+    become_subreaper()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -86,7 +86,7 @@ def main() -> int:
         return 1
     for stream in (0, 1, 2):
         os.close(stream)  # else the owner would wait for the end of the engine's output for ever
-    _tell(control, f"started {child}")
+    _report(control, f"started {child}")
     status: int | None = None
     deadline: float | None = None
     while status is None:
@@ -99,11 +99,11 @@ def main() -> int:
         if deadline is not None and time.monotonic() >= deadline:
             break
         if deadline is None and control in ready:
-            asked = _read(control)
-            _signal_group(child, signal.SIGTERM if asked else signal.SIGKILL)
-            deadline = time.monotonic() + (options.grace if asked else 0)
-    status = end_all(child, status)
-    _tell(control, f"exited {os.waitstatus_to_exitcode(status)}")
+            requested = _read(control)
+            _signal_group(child, signal.SIGTERM if requested else signal.SIGKILL)
+            deadline = time.monotonic() + (options.grace if requested else 0)
+    status = kill_all(child, status)
+    _report(control, f"exited {os.waitstatus_to_exitcode(status)}")
     return 0
 
 
@@ -135,7 +135,7 @@ def _start(options: SimpleNamespace) -> tuple[int, int]:
     child = os.fork()
     if child == 0:
         try:
-            _become(options, supervisor)
+            _exec_engine(options, supervisor)
         except OSError as error:
             os.write(report, str(error.errno or 1).encode())
         finally:
@@ -149,19 +149,19 @@ def _start(options: SimpleNamespace) -> tuple[int, int]:
     return 0, child
 
 
-def _become(options: SimpleNamespace, supervisor: int) -> None:
+def _exec_engine(options: SimpleNamespace, supervisor: int) -> None:
     """Turn this forked child into the engine: own session, limits, first choice of the out-of-memory killer."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     with _suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
-    policy.gain_nothing()
-    if options.cage and (failed := policy.shut_in()):
+    policy.set_no_new_privs()
+    if options.cage and (failed := policy.unshare_namespaces()):
         raise OSError(failed, os.strerror(failed))
     environment = _environment()  # before /proc is closed
     files = {"reads": options.reads, "writes": options.writes, "offline": options.offline}
-    if options.files and (failed := policy.confine(**files)):
+    if options.files and (failed := policy.restrict_paths(**files)):
         raise OSError(failed, os.strerror(failed))
     limits = [
         (resource.RLIMIT_NPROC, options.processes),  # counted in the namespace alone
@@ -176,7 +176,7 @@ def _become(options: SimpleNamespace, supervisor: int) -> None:
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(limit, (bound, bound))
     die_with_parent(supervisor)
-    if options.calls and (failed := policy.deny_calls(changing=bool(options.writes))):
+    if options.calls and (failed := policy.install_seccomp_filter(allow_attributes=bool(options.writes))):
         raise OSError(failed, os.strerror(failed))
     os.execve(options.engine[0], options.engine, environment)  # noqa: S606  # nosec B606  # what we were started for
 
@@ -202,7 +202,7 @@ def _reap(child: int) -> int | None:
             found = status
 
 
-def end_all(child: int, status: int | None) -> int:
+def kill_all(child: int, status: int | None) -> int:
     """Kill what is left of the tree until there is no child any more; return the engine's wait status."""
     while True:
         _signal_group(child, signal.SIGKILL)
@@ -240,6 +240,6 @@ def _read(control: int) -> bytes:
         return b""
 
 
-def _tell(control: int, message: str) -> None:
+def _report(control: int, message: str) -> None:
     with _suppress(OSError):
         os.write(control, message.encode() + b"\n")

@@ -18,10 +18,10 @@ from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from console.jobs.models import Canary, ScanCanary, State
+from console.jobs.models import HealthProbe, ScanHealthProbe, State
 
-CANARIES = (Canary, ScanCanary)
-CANARY_SECONDS = 180  # rule J7: a canary ends every minute; none in this time means that no worker takes work
+PROBE_MODELS = (HealthProbe, ScanHealthProbe)
+PROBE_MAX_AGE_SECONDS = 180  # rule J7: a canary ends every minute; none in this time means that no worker takes work
 
 Text = str | Promise
 
@@ -55,10 +55,10 @@ def facts() -> list[Fact]:
 
 def workers() -> Iterable[Fact]:
     """Tell whether both clusters of workers finish work, by their canaries."""
-    ends = [model.objects.filter(state=State.SUCCEEDED).aggregate(at=Max("ended_at"))["at"] for model in CANARIES]
-    since = timezone.now() - timedelta(seconds=CANARY_SECONDS)
+    ends = [model.objects.filter(state=State.SUCCEEDED).aggregate(at=Max("ended_at"))["at"] for model in PROBE_MODELS]
+    since = timezone.now() - timedelta(seconds=PROBE_MAX_AGE_SECONDS)
     alive = sum(at is not None and at >= since for at in ends)
-    if alive == len(CANARIES):
+    if alive == len(PROBE_MODELS):
         return [Fact("ok", _("Workers"), _("running"))]
     if not any(ends):
         return [Fact("fault", _("Workers"), _("not seen yet"), _("No worker has reported so far."))]

@@ -31,14 +31,14 @@ from console.audit.models import AuditEvent
 from console.server import reverse_proxies
 
 Text = str | Promise
-IDLE_ACCOUNT = timedelta(days=90)
-SHORT_TRAIL = 90  # days
+IDLE_ACCOUNT_AGE = timedelta(days=90)
+MIN_AUDIT_DAYS = 90  # days
 # What Django says of TLS and debugging; ``transport`` says it in other words.
-TOLD_BY_TRANSPORT = {f"security.W{number:03}" for number in (4, 5, 8, 12, 16, 18, 21)}
+COVERED_BY_TRANSPORT = {f"security.W{number:03}" for number in (4, 5, 8, 12, 16, 18, 21)}
 
 
 @dataclass(frozen=True)
-class Check:
+class InstallationCheck:
     """One thing that was looked at. ``do`` is what a button on the page can do about it, ``label`` its words."""
 
     level: Literal["fault", "advice", "ok"]
@@ -49,45 +49,47 @@ class Check:
     label: Text = ""
 
 
-def look() -> list[Check]:
+def run_all() -> list[InstallationCheck]:
     """Return the checks of all functions that ``settings.SECURITY`` names."""
     return [check for path in settings.SECURITY for check in import_string(path)()]
 
 
-def transport() -> Iterator[Check]:
+def transport() -> Iterator[InstallationCheck]:
     """How people reach the console."""
     if settings.HTTPS:
-        yield Check("ok", _("The console is reached by HTTPS"), _("Cookies are bound to it, and browsers are told so."))
+        yield InstallationCheck(
+            "ok", _("The console is reached by HTTPS"), _("Cookies are bound to it, and browsers are told so.")
+        )
     elif urlsplit(settings.URL).hostname in {"127.0.0.1", "localhost", "::1"}:
-        yield Check(
+        yield InstallationCheck(
             "advice",
             _("The console is reached without TLS"),
             _("That is safe on this machine alone: TALLYMAN_URL names a loopback address."),
             _("Before others use it, put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
         )
     else:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("The console is reached without TLS"),
             _("Passwords and sessions can be read and taken over by whoever sees the traffic."),
             _("Put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
         )
-    if any(network.prefixlen == 0 for network in reverse_proxies.networks_of(settings.TRUSTED_PROXIES)[0]):
-        yield Check(
+    if any(network.prefixlen == 0 for network in reverse_proxies.parse_networks(settings.TRUSTED_PROXIES)[0]):
+        yield InstallationCheck(
             "fault",
             _("Anybody is believed to be a proxy"),
             _("Whoever asks can write any address into the audit trail and get around the locks of the sign-in."),
             _("Name only the addresses of your proxies in TALLYMAN_TRUSTED_PROXIES."),
         )
     if settings.DEBUG:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Debugging is on"),
             _("Error pages show code, settings and values to whoever meets them."),
             _("Remove TALLYMAN_DEBUG and start the console again."),
         )
     if "*" in settings.ALLOWED_HOSTS:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Any host name is accepted"),
             _("Links in pages can be made to lead elsewhere by a forged Host header."),
@@ -95,70 +97,70 @@ def transport() -> Iterator[Check]:
         )
 
 
-def framework() -> Iterator[Check]:
+def framework() -> Iterator[InstallationCheck]:
     """What Django's own check for production says; the same as ``manage.py check --deploy``."""
     found = checks.run_checks(include_deployment_checks=True, tags=[checks.Tags.security])
-    told = [each for each in found if each.level >= checks.WARNING and each.id not in TOLD_BY_TRANSPORT]
-    if not told:
-        yield Check("ok", _("manage.py check --deploy has no warnings"))
-    for each in told:
-        yield Check("advice", _("Django warns: %(id)s") % {"id": each.id}, each.msg, each.hint or "")
+    warnings = [each for each in found if each.level >= checks.WARNING and each.id not in COVERED_BY_TRANSPORT]
+    if not warnings:
+        yield InstallationCheck("ok", _("manage.py check --deploy has no warnings"))
+    for each in warnings:
+        yield InstallationCheck("advice", _("Django warns: %(id)s") % {"id": each.id}, each.msg, each.hint or "")
 
 
-def people() -> Iterator[Check]:
+def people() -> Iterator[InstallationCheck]:
     """Who can sign in, and how."""
     active = User.objects.filter(is_active=True)
     powerful = [user for user in active if user.may_administer and user.has_usable_password()]
-    held = set(Authenticator.objects.filter(type=Authenticator.Type.TOTP).values_list("user_id", flat=True))
-    bare = sorted(user.get_username() for user in powerful if user.pk not in held)
-    if bare:
-        yield Check(
+    with_totp = set(Authenticator.objects.filter(type=Authenticator.Type.TOTP).values_list("user_id", flat=True))
+    without_totp = sorted(user.get_username() for user in powerful if user.pk not in with_totp)
+    if without_totp:
+        yield InstallationCheck(
             "fault" if settings.HTTPS else "advice",
             _("Administrators without second factor"),
-            ngettext("%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(bare))
-            % {"names": ", ".join(bare[:10])},
+            ngettext("%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(without_totp))
+            % {"names": ", ".join(without_totp[:10])},
             _("Each switches it on under the name at the top right, Your account."),
         )
     else:
-        yield Check("ok", _("All administrators with a password have a second factor"))
-    since = timezone.now() - IDLE_ACCOUNT
-    asleep = [
+        yield InstallationCheck("ok", _("All administrators with a password have a second factor"))
+    since = timezone.now() - IDLE_ACCOUNT_AGE
+    idle = [
         user.get_username() for user in active.order_by("username") if (user.last_login or user.date_joined) < since
     ]
-    if asleep:
-        yield Check(
+    if idle:
+        yield InstallationCheck(
             "advice",
             _("Accounts that nobody uses"),
-            _("Not signed in for 90 days: %(names)s.") % {"names": ", ".join(asleep[:10])},
+            _("Not signed in for 90 days: %(names)s.") % {"names": ", ".join(idle[:10])},
             _("Deactivate them in Users."),
         )
-    fast = [user.get_username() for user in active if user.has_usable_password() and not _is_slow(user.password)]
+    fast = [user.get_username() for user in active if user.has_usable_password() and not _has_slow_hash(user.password)]
     if fast:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Passwords with a weak hash"),
             _("Accounts: %(names)s.") % {"names": ", ".join(sorted(fast)[:10])},
             _("Have them set a new password; it is hashed with Argon2."),
         )
-    if sso.is_on():
+    if sso.is_enabled():
         yield from _single_sign_on()
 
 
-def _is_slow(password: str) -> bool:
+def _has_slow_hash(password: str) -> bool:
     return password.startswith("argon2")
 
 
-def _single_sign_on() -> Iterator[Check]:
+def _single_sign_on() -> Iterator[InstallationCheck]:
     if not settings.OIDC_ISSUER.startswith("https://"):
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("The sign-in service is asked without TLS"),
             _("Whoever is in between can say who somebody is."),
             _("Use its https address in TALLYMAN_OIDC_ISSUER."),
         )
     for role in ("administrator", "operator"):
-        if sso.EVERYBODY in settings.OIDC_GROUPS[role]:
-            yield Check(
+        if sso.ANY_GROUP in settings.OIDC_GROUPS[role]:
+            yield InstallationCheck(
                 "fault",
                 _("Everybody whom the sign-in service knows is %(role)s") % {"role": role},
                 _("The setting names “*”."),
@@ -166,22 +168,22 @@ def _single_sign_on() -> Iterator[Check]:
             )
 
 
-def keys() -> Iterator[Check]:
+def keys() -> Iterator[InstallationCheck]:
     """The keys in the data folder: who may read them, and whether somebody has said that they are backed up."""
     folder = settings.DATA_DIR / "keys"
-    loose = [path.name for path in (settings.DATA_DIR, folder, *_key_files()) if _is_open(path)]
+    loose = [path.name for path in (settings.DATA_DIR, folder, *_key_files()) if _others_can_read(path)]
     if loose:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("Others of this machine can read the data folder"),
             _("Too open: %(names)s.") % {"names": ", ".join(loose)},
             _("Run: chmod -R go-rwx %(folder)s") % {"folder": settings.DATA_DIR},
         )
     else:
-        yield Check("ok", _("Only the console's own user can read the data folder"))
+        yield InstallationCheck("ok", _("Only the console's own user can read the data folder"))
     last = AuditEvent.objects.filter(action="key.backup").order_by("-id").first()
     if last is None or last.detail.get("fingerprint") != fingerprint():
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("No backup of the keys is known"),
             _("Without them stored registry passwords cannot be read again, whatever else is restored."),
@@ -192,7 +194,7 @@ def keys() -> Iterator[Check]:
         )
     else:
         text = _("Said by %(name)s; a new key asks again.") % {"name": last.actor_name or "–"}
-        yield Check("ok", _("The keys are backed up"), text)
+        yield InstallationCheck("ok", _("The keys are backed up"), text)
 
 
 def fingerprint() -> str:
@@ -206,26 +208,26 @@ def _key_files() -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _is_open(path: Path) -> bool:
+def _others_can_read(path: Path) -> bool:
     return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def machine() -> Iterator[Check]:
+def machine() -> Iterator[InstallationCheck]:
     """The user the console runs as, and the services it uses."""
     if os.geteuid() == 0:
-        yield Check(
+        yield InstallationCheck(
             "advice",
             _("The console runs as root"),
             _("What breaks out of it owns the machine."),
             _("Run it as a user of its own; the README has the service file."),
         )
     else:
-        yield Check("ok", _("The console does not run as root"))
+        yield InstallationCheck("ok", _("The console does not run as root"))
     database = settings.DATABASES["default"]
     if database.get("HOST") and not database["HOST"].startswith("/"):
         mode = database.get("OPTIONS", {}).get("sslmode", "")
         if mode not in {"verify-full", "verify-ca"}:
-            yield Check(
+            yield InstallationCheck(
                 "advice",
                 _("The connection to the database is not verified"),
                 _("sslmode is “%(mode)s”.") % {"mode": mode or "prefer"},
@@ -233,14 +235,14 @@ def machine() -> Iterator[Check]:
             )
     redis = urlsplit(settings.REDIS_URL)
     if settings.REDIS_URL and (redis.scheme != "rediss" or not redis.password):
-        yield Check(
+        yield InstallationCheck(
             "advice",
             _("Redis is without TLS or without password"),
             _("Whoever can write to it can wake work, though not say what it does."),
             _("Use rediss:// with a password in REDIS_URL."),
         )
     if parse_qs(redis.query).get("ssl_cert_reqs") == ["none"]:
-        yield Check(
+        yield InstallationCheck(
             "fault",
             _("The certificate of Redis is not verified"),
             "",
@@ -248,14 +250,14 @@ def machine() -> Iterator[Check]:
         )
 
 
-def trail() -> Iterator[Check]:
+def trail() -> Iterator[InstallationCheck]:
     """How long the audit trail goes back."""
-    if settings.AUDIT_DAYS and settings.AUDIT_DAYS < SHORT_TRAIL:
-        yield Check(
+    if settings.AUDIT_DAYS and settings.AUDIT_DAYS < MIN_AUDIT_DAYS:
+        yield InstallationCheck(
             "advice",
             _("The audit trail is short"),
             _("Events go after %(n)s days; break-ins are often found later.") % {"n": settings.AUDIT_DAYS},
             _("Set TALLYMAN_AUDIT_DAYS to 365 or more."),
         )
     else:
-        yield Check("ok", _("The audit trail goes back far enough"))
+        yield InstallationCheck("ok", _("The audit trail goes back far enough"))

@@ -10,7 +10,7 @@ from django.template.loader import get_template
 from django.urls import get_resolver
 
 
-def warm_up() -> None:
+def load_views_and_templates() -> None:
     """Load all views and templates, and have the garbage collector look at what is there by now no more.
 
     It would look through all of it now and again, in the middle of a request, for a quarter of a second.

@@ -24,11 +24,11 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 
 # Seconds between the end of a program and its next start: twice as many each time that it ended soon after its start.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-SOON = 60.0  # seconds
+MIN_RESTART_PAUSE_SECONDS, MAX_RESTART_PAUSE_SECONDS = 1.0, 60.0
+SHORT_RUN_SECONDS = 60.0  # seconds
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """Somebody asked for the end: Ctrl-C, SIGTERM, or a closed terminal. Not an Exception: nobody handles it early."""
 
 
@@ -64,9 +64,9 @@ def on_stop_signals(handler: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, former)
 
 
-def stop() -> None:
+def raise_stop_requested() -> None:
     """Raise Stopped: what most programs do on a signal."""
-    raise Stopped
+    raise StopRequested
 
 
 def die_with_parent() -> None:
@@ -74,7 +74,7 @@ def die_with_parent() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class Supervisor:
+class ProcessManager:
     """Starts ``programs`` on entry and leaves none of them, nor what they started, on exit.
 
     ``grace`` is the time in seconds that programs get between SIGTERM and SIGKILL. Their output is added to the file
@@ -87,10 +87,10 @@ class Supervisor:
         *,
         folder: Path,
         grace: float,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         log: Path | None = None,
     ) -> None:
-        self._programs, self._folder, self._grace, self._say, self._log = programs, folder, grace, say, log
+        self._programs, self._folder, self._grace, self._report, self._log = programs, folder, grace, report, log
         self._running: dict[Program, subprocess.Popen[bytes]] = {}
         self._started: dict[Program, float] = {}  # when, by the monotonic clock
         self._start_again: dict[Program, float] = {}  # likewise
@@ -119,29 +119,31 @@ class Supervisor:
         foreground of is gone: below ``ssh -t host make demo`` the signal that tells of it reaches ``make`` alone.
         """
         if self._foreground and not os.isatty(0):
-            raise Stopped
+            raise StopRequested
         for program, process in list(self._running.items()):
             if (code := process.poll()) is not None:
                 del self._running[program]
                 if not program.restart:
                     raise ProgramEndedError(f"The {program.name} ended by itself (exit code {code}).")
-                self._say(f"The {program.name} ended (exit code {code}) and is started again.")
+                self._report(f"The {program.name} ended (exit code {code}) and is started again.")
                 self._start_again[program] = time.monotonic() + self._pause(program)
         for program, due in list(self._start_again.items()):
             if time.monotonic() >= due:
                 del self._start_again[program]
                 self._start(program)
-        self._bury_strangers()
+        self._reap_orphans()
 
     def _pause(self, program: Program) -> float:
         """Return how many seconds to wait before ``program``, which has ended, is started again."""
-        soon = time.monotonic() - self._started[program] < SOON
-        self._pauses[program] = min(2 * self._pauses[program], LONGEST_PAUSE) if soon else FIRST_PAUSE
+        soon = time.monotonic() - self._started[program] < SHORT_RUN_SECONDS
+        self._pauses[program] = (
+            min(2 * self._pauses[program], MAX_RESTART_PAUSE_SECONDS) if soon else MIN_RESTART_PAUSE_SECONDS
+        )
         return self._pauses[program]
 
     def _start(self, program: Program) -> None:
         self._started[program] = time.monotonic()
-        self._pauses.setdefault(program, FIRST_PAUSE / 2)
+        self._pauses.setdefault(program, MIN_RESTART_PAUSE_SECONDS / 2)
         with self._log.open("ab") if self._log else nullcontext() as log:
             self._running[program] = subprocess.Popen(
                 program.command,
@@ -176,7 +178,7 @@ class Supervisor:
             _end_children()
             self._running.clear()
 
-    def _bury_strangers(self) -> None:
+    def _reap_orphans(self) -> None:
         """Reap ended processes that were handed to us, as init would."""
         own = {process.pid for process in self._running.values()}
         while True:

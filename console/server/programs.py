@@ -10,8 +10,8 @@ from pathlib import Path
 
 from console.server.process_manager import Program
 
-FOLDER = Path(__file__).resolve().parents[2]
-BACKLOG = 1024
+BASE_FOLDER = Path(__file__).resolve().parents[2]
+LISTEN_BACKLOG = 1024
 
 
 class ListenError(Exception):
@@ -31,7 +31,7 @@ def listen_at(where: str) -> socket.socket:
             raise ListenError(f"TALLYMAN_LISTEN is {where!r}. Write host:port or unix:/path.")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104  # nosec B104  # what ":8000" means everywhere
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+        return socket.create_server((host, int(port)), family=family, backlog=LISTEN_BACKLOG)
     except OSError as error:
         raise ListenError(
             f"The console cannot listen at {where}: {error.strerror or error}. End what listens there, or set"
@@ -52,7 +52,7 @@ def _listen_at_file(path: Path) -> socket.socket:
     try:
         listener.bind(str(path))
         path.chmod(0o666)  # who may connect is for the folder to say: the proxy is another user
-        listener.listen(BACKLOG)
+        listener.listen(LISTEN_BACKLOG)
     except BaseException:
         listener.close()
         raise
@@ -73,4 +73,4 @@ def web_server(*, listener: socket.socket, number: int) -> Program:
 
 def worker() -> Program:
     """All work outside of requests. Its watchdog ends it when its clusters hang, so it is started again (rule J7)."""
-    return Program("worker", (sys.executable, str(FOLDER / "manage.py"), "worker"), restart=True)
+    return Program("worker", (sys.executable, str(BASE_FOLDER / "manage.py"), "worker"), restart=True)

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-UNIX: str = "unix"  # in the setting: whoever connects to the socket that is a file
-THIS_MACHINE = "127.0.0.1"  # who that is, for clients that have no address
-MOST_HOPS = 20
+UNIX_SOCKET: str = "unix"  # in the setting: whoever connects to the socket that is a file
+LOOPBACK_ADDRESS = "127.0.0.1"  # who that is, for clients that have no address
+MAX_HOPS = 20
 FORWARDED_FOR: str = "HTTP_X_FORWARDED_FOR"
 FORWARDED_PROTO: str = "HTTP_X_FORWARDED_PROTO"
 # What a proxy says of its client; from anybody else nothing that runs here may read it.
-SAID = (
+FORWARDING_HEADERS = (
     FORWARDED_FOR,
     FORWARDED_PROTO,
     "HTTP_FORWARDED",
@@ -37,20 +37,20 @@ SAID = (
 _WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::\d{1,5})?|(?P<v4>[0-9.]+):\d{1,5}")
 
 
-def networks_of(names: Sequence[str]) -> tuple[tuple[Network, ...], bool]:
+def parse_networks(names: Sequence[str]) -> tuple[tuple[Network, ...], bool]:
     """Return the networks that ``names`` are, and whether ``unix`` is among them. Raises ValueError."""
     return (
-        tuple(ipaddress.ip_network(name.strip(), strict=False) for name in names if name.strip() != UNIX),
-        any(name.strip() == UNIX for name in names),
+        tuple(ipaddress.ip_network(name.strip(), strict=False) for name in names if name.strip() != UNIX_SOCKET),
+        any(name.strip() == UNIX_SOCKET for name in names),
     )
 
 
 @cache
 def _networks(names: tuple[str, ...]) -> tuple[tuple[Network, ...], bool]:
-    return networks_of(names)
+    return parse_networks(names)
 
 
-def address_of(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """Return the address that ``text`` is, without port and zone; None where it is none."""
     text = text.strip()[:100]
     if found := _WITH_PORT.fullmatch(text):
@@ -62,36 +62,36 @@ def address_of(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def client(peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
+def resolve_client(peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
     """Return the address of who asks; ``peer`` has connected, "" by a socket that is a file.
 
     From the right of ``forwarded_for``, each address is believed because the one after it is a trusted proxy; the first
     that is none is who asks. Where a trusted proxy names no address, it stands for its client itself.
     """
     networks, unix = _networks(tuple(trusted))
-    found = address_of(peer)
+    found = parse_address(peer)
     if not (unix if found is None else _is_in(found, networks)):
-        return str(found or THIS_MACHINE)
-    for hop in reversed(forwarded_for.split(",")[-MOST_HOPS:]):
-        named = address_of(hop)
+        return str(found or LOOPBACK_ADDRESS)
+    for hop in reversed(forwarded_for.split(",")[-MAX_HOPS:]):
+        named = parse_address(hop)
         if named is None:
             break
         found = named
         if not _is_in(found, networks):
             break
-    return str(found or THIS_MACHINE)
+    return str(found or LOOPBACK_ADDRESS)
 
 
 def is_trusted(peer: str, trusted: Sequence[str]) -> bool:
     """Return whether ``peer``, "" by a socket that is a file, is a proxy that is believed."""
     networks, unix = _networks(tuple(trusted))
-    found = address_of(peer)
+    found = parse_address(peer)
     return unix if found is None else _is_in(found, networks)
 
 
 def client_address(request: HttpRequest) -> str:
     """Return the address of who asks, for django-axes."""
-    return str(request.META.get("REMOTE_ADDR") or THIS_MACHINE)
+    return str(request.META.get("REMOTE_ADDR") or LOOPBACK_ADDRESS)
 
 
 class ProxyMiddleware:
@@ -105,11 +105,11 @@ class ProxyMiddleware:
         about, trusted = request.META, settings.TRUSTED_PROXIES
         peer = about.get("REMOTE_ADDR", "")
         if is_trusted(peer, trusted):
-            about["REMOTE_ADDR"] = client(peer, about.get(FORWARDED_FOR, ""), trusted)
+            about["REMOTE_ADDR"] = resolve_client(peer, about.get(FORWARDED_FOR, ""), trusted)
             if FORWARDED_PROTO in about:
                 about[FORWARDED_PROTO] = about[FORWARDED_PROTO].rpartition(",")[2].strip().lower()
         else:
-            about["REMOTE_ADDR"] = client(peer, "", trusted)
+            about["REMOTE_ADDR"] = resolve_client(peer, "", trusted)
             if FORWARDED_FOR in about and not self._warned:
                 self._warned = True  # anybody can send it: once says what is to be said
                 log.warning(
@@ -117,7 +117,7 @@ class ProxyMiddleware:
                     " proxy, add it to TALLYMAN_TRUSTED_PROXIES.",
                     about["REMOTE_ADDR"],
                 )
-            for name in SAID:
+            for name in FORWARDING_HEADERS:
                 about.pop(name, None)
         return self.get_response(request)
 

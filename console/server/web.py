@@ -32,29 +32,29 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-THREADS = 4  # pages wait for the database, not for the processor
-CONNECTIONS = 1000  # of one process; each may need a temporary file
-HEAD_SECONDS = 15.0  # from the connection or the first byte of a request to the end of its headers
-REQUEST_SECONDS = 60.0  # from there to the end of its body
-ANSWER_SECONDS = 60.0  # in which a client takes nothing; SEND_BUFFER_BYTES make that about 1 KiB a second
-IDLE_SECONDS = 75.0  # between two requests; more than the 60 that proxies keep a connection for
+THREADS_PER_PROCESS = 4  # pages wait for the database, not for the processor
+MAX_CONNECTIONS = 1000  # of one process; each may need a temporary file
+HEADER_TIMEOUT_SECONDS = 15.0  # from the connection or the first byte of a request to the end of its headers
+BODY_TIMEOUT_SECONDS = 60.0  # from there to the end of its body
+RESPONSE_STALL_SECONDS = 60.0  # in which a client takes nothing; SEND_BUFFER_BYTES make that about 1 KiB a second
+KEEP_ALIVE_SECONDS = 75.0  # between two requests; more than the 60 that proxies keep a connection for
 SEND_BUFFER_BYTES = 128 * 1024
-HEAD_BYTES = 32 * 1024
-BODY_BYTES = 4 * 1024**2  # Django takes 2.5 MB of fields
-BODIES_BYTES = 64 * 1024**2  # of all requests that are not complete, together
+MAX_HEADER_BYTES = 32 * 1024
+MAX_BODY_BYTES = 4 * 1024**2  # Django takes 2.5 MB of fields
+MAX_PENDING_BODIES_BYTES = 64 * 1024**2  # of all requests that are not complete, together
 BODY_MEMORY_BYTES = 64 * 1024  # the rest of a body goes to a temporary file
-ANSWER_MEMORY_BYTES = 256 * 1024  # likewise
-LOOK_SECONDS = 1.0
-STOP_SECONDS = 8.0  # to serve what has begun; a service manager waits 45 for all of the console
-REQUESTS = 5000  # after which a process makes way for a fresh one
-RENEW_SECONDS = 120.0  # to serve what has begun then
+RESPONSE_MEMORY_BYTES = 256 * 1024  # likewise
+POLL_SECONDS = 1.0
+SHUTDOWN_SECONDS = 8.0  # to serve what has begun; a service manager waits 45 for all of the console
+MAX_REQUESTS_PER_PROCESS = 5000  # after which a process makes way for a fresh one
+RENEWAL_SHUTDOWN_SECONDS = 120.0  # to serve what has begun then
 
 logger = logging.getLogger(__name__)
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Parser(HTTPRequestParser):  # type: ignore[misc]
+class StrictRequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Refuses requests whose end a proxy may see elsewhere: what follows would be somebody else's request there."""
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -70,7 +70,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when it has waited for its client."""
 
-    parser_class = Parser
+    parser_class = StrictRequestParser
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -113,20 +113,20 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def is_overdue(self, now: float) -> bool:
         """Return whether its client is too slow, by the monotonic clock."""
         if self.total_outbufs_len:
-            return now - self.taken > ANSWER_SECONDS
+            return now - self.taken > RESPONSE_STALL_SECONDS
         if self.is_served:
             return False
         waited = now - self.began
         if self.request is None:
-            return waited > (IDLE_SECONDS if self.served else HEAD_SECONDS)
-        return waited > (REQUEST_SECONDS if self.request.headers_finished else HEAD_SECONDS)
+            return waited > (KEEP_ALIVE_SECONDS if self.served else HEADER_TIMEOUT_SECONDS)
+        return waited > (BODY_TIMEOUT_SECONDS if self.request.headers_finished else HEADER_TIMEOUT_SECONDS)
 
-    def cut(self) -> None:
+    def close_now(self) -> None:
         """Close it now, whatever was not sent."""
         self.handle_close()
 
 
-class _Bounded:
+class _BoundedServer:
     """What the servers for TCP and for UNIX sockets share."""
 
     channel_class = Channel
@@ -140,14 +140,14 @@ class _Bounded:
         self._connections, self._requests, self._may_renew = connections, requests, may_renew
         self._served = 0
         self._stop_seconds: float | None = None
-        self._next_look = 0.0
+        self._next_check = 0.0
         super().__init__(*args, **options)
 
     def count(self) -> None:
         """Note that a request was served; with enough of them the process makes way for a fresh one, if it may."""
         self._served += 1
         if self._served >= self._requests and self._stop_seconds is None and self._may_renew():
-            self.stop(RENEW_SECONDS)
+            self.stop(RENEWAL_SHUTDOWN_SECONDS)
 
     def stop(self, seconds: float) -> None:
         """Accept no connection any more, and end when those that are served have got their answer, or in ``seconds``.
@@ -159,9 +159,9 @@ class _Bounded:
 
     def readable(self) -> bool:
         """Return whether it accepts connections; also where waitress has its chance to look after them."""
-        if (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            self._look(now)
+        if (now := time.monotonic()) >= self._next_check:
+            self._next_check = now + POLL_SECONDS
+            self._enforce_bounds(now)
         return self.accepting
 
     def handle_accept(self) -> None:
@@ -173,29 +173,29 @@ class _Bounded:
     def run(self) -> None:
         """Serve until somebody stops it."""
         while self._stop_seconds is None:
-            wasyncore.poll2(LOOK_SECONDS, self._map)  # type: ignore[attr-defined]
+            wasyncore.poll2(POLL_SECONDS, self._map)  # type: ignore[attr-defined]
         began = time.monotonic()
         self.accepting = False
         self.del_channel()  # type: ignore[attr-defined]
         self.socket.close()  # type: ignore[attr-defined]
         while self.active_channels and (now := time.monotonic()) - began < self._stop_seconds:
-            self._look(now)
+            self._enforce_bounds(now)
             for channel in list(self.active_channels.values()):
                 if not channel.is_served and not channel.total_outbufs_len and channel.request is None:
-                    channel.cut()
+                    channel.close_now()
             wasyncore.poll2(0.1, self._map)  # type: ignore[attr-defined]
 
-    def _look(self, now: float) -> None:
+    def _enforce_bounds(self, now: float) -> None:
         for channel in list(self.active_channels.values()):
             if channel.is_overdue(now):
-                channel.cut()
-        held = sum(channel.body_bytes for channel in self.active_channels.values())
+                channel.close_now()
+        pending_bytes = sum(channel.body_bytes for channel in self.active_channels.values())
         for channel in sorted(self.active_channels.values(), key=lambda each: each.began):
-            if held <= BODIES_BYTES:
+            if pending_bytes <= MAX_PENDING_BODIES_BYTES:
                 return
             if channel.body_bytes:
-                held -= channel.body_bytes
-                channel.cut()
+                pending_bytes -= channel.body_bytes
+                channel.close_now()
 
     def _make_room(self) -> bool:
         """Close a connection that nobody works for: an idle one, else one whose request comes or whose answer goes."""
@@ -203,11 +203,11 @@ class _Bounded:
         if not waiting:
             return False
         waiting.sort(key=lambda each: (bool(each.total_outbufs_len), each.began))
-        waiting[0].cut()
+        waiting[0].close_now()
         return True
 
 
-class TcpServer(_Bounded, TcpWSGIServer):  # type: ignore[misc]
+class TcpServer(_BoundedServer, TcpWSGIServer):  # type: ignore[misc]
     """Listens at an address."""
 
     def set_socket_options(self, conn: socket.socket) -> None:
@@ -216,7 +216,7 @@ class TcpServer(_Bounded, TcpWSGIServer):  # type: ignore[misc]
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
-class UnixServer(_Bounded, UnixWSGIServer):  # type: ignore[misc]
+class UnixServer(_BoundedServer, UnixWSGIServer):  # type: ignore[misc]
     """Listens at a file."""
 
     def fix_addr(self, _address: object) -> tuple[str, str]:
@@ -224,13 +224,13 @@ class UnixServer(_Bounded, UnixWSGIServer):  # type: ignore[misc]
         return "", ""
 
 
-def make(
+def create_server(
     application: Application,
     listener: socket.socket,
     *,
-    threads: int = THREADS,
-    connections: int = CONNECTIONS,
-    requests: int = REQUESTS,
+    threads: int = THREADS_PER_PROCESS,
+    connections: int = MAX_CONNECTIONS,
+    requests: int = MAX_REQUESTS_PER_PROCESS,
     may_renew: Callable[[], bool] = lambda: True,
 ) -> TcpServer | UnixServer:
     """Return a server for ``application`` at ``listener``, which listens already.
@@ -242,10 +242,10 @@ def make(
         threads=threads,
         ident=None,
         backlog=1024,
-        max_request_header_size=HEAD_BYTES,
-        max_request_body_size=BODY_BYTES,
+        max_request_header_size=MAX_HEADER_BYTES,
+        max_request_body_size=MAX_BODY_BYTES,
         inbuf_overflow=BODY_MEMORY_BYTES,
-        outbuf_overflow=ANSWER_MEMORY_BYTES,
+        outbuf_overflow=RESPONSE_MEMORY_BYTES,
         log_socket_errors=False,
         clear_untrusted_proxy_headers=False,  # console.server.reverse_proxies judges them
     )
@@ -269,10 +269,10 @@ def make(
 def allowed_connections() -> int:
     """Let this process open as many files as it may; return how many connections that is enough for."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * CONNECTIONS
-    files = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    wanted_files = 4 * MAX_CONNECTIONS
+    files = wanted_files if hard == resource.RLIM_INFINITY else min(hard, wanted_files)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return max(min(CONNECTIONS, files // 3), 50)
+    return max(min(MAX_CONNECTIONS, files // 3), 50)
 
 
 class Renewal:
@@ -282,15 +282,15 @@ class Renewal:
     """
 
     def __init__(self) -> None:
-        self._kept = ExitStack()  # to the end of the process
+        self._held_slot = ExitStack()  # to the end of the process
 
     def __call__(self) -> bool:
         """Return whether it may, and have it be the one."""
-        from console.jobs.slots import one_of
+        from console.jobs.slots import machine_slot
 
-        with ExitStack() as place:
-            if place.enter_context(one_of("web-renewal", 1)):
-                self._kept.push(place.pop_all())
+        with ExitStack() as slot:
+            if slot.enter_context(machine_slot("web-renewal", 1)):
+                self._held_slot.push(slot.pop_all())
                 return True
         return False
 
@@ -299,16 +299,16 @@ def main(descriptor: int) -> None:
     """Serve the console at the listening socket ``descriptor`` until SIGTERM."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     connections = allowed_connections()
-    server = make(
+    server = create_server(
         get_internal_wsgi_application(),
         socket.socket(fileno=descriptor),
         connections=connections,
-        requests=REQUESTS + random.randrange(REQUESTS // 10),  # noqa: S311  # nosec B311  # not all at once
+        requests=MAX_REQUESTS_PER_PROCESS + random.randrange(MAX_REQUESTS_PER_PROCESS // 10),  # noqa: S311  # nosec B311  # not all at once
         may_renew=Renewal(),
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        server.stop(STOP_SECONDS)
+        server.stop(SHUTDOWN_SECONDS)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

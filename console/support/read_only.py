@@ -16,12 +16,12 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from console.support.large_tables import BoundedPaginator, found
+from console.support.large_tables import BoundedPaginator, search_rows
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
-HIDDEN = {"password", "key", "login", "refused_login", "fingerprint", "secret", "session_key", "session_hash"}
-DIGEST = re.compile(r"(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{20,}")  # too long for a list
-JOB = (
+HIDDEN_FIELDS = {"password", "key", "login", "refused_login", "fingerprint", "secret", "session_key", "session_hash"}
+DIGEST_PATTERN = re.compile(r"(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{20,}")  # too long for a list
+JOB_FIELDS = (
     *("state", "stage", "progress_done", "progress_total", "reason", "remedy", "attempt", "losses", "retried"),
     *("created_at", "queued_at", "not_before", "started_at", "ended_at", "cancel_requested_at"),
     *("worker", "heartbeat_at", "lease_until"),
@@ -30,7 +30,7 @@ JOB = (
 
 def is_hidden(field: models.Field[Any, Any]) -> bool:
     """Return whether a column must not be shown."""
-    return field.name in HIDDEN or field.name.endswith("_token") or isinstance(field, models.BinaryField)
+    return field.name in HIDDEN_FIELDS or field.name.endswith("_token") or isinstance(field, models.BinaryField)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -58,14 +58,18 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         except FieldDoesNotExist:
             field = None
         if isinstance(field, models.ForeignKey) and field.related_model in self.admin_site._registry:
-            return _told(field, _linked if link else _short)
-        return _told(field, _short) if isinstance(field, models.CharField) and not field.choices else name
+            return _formatted_column(field, _link_to if link else _shorten_digests)
+        return (
+            _formatted_column(field, _shorten_digests)
+            if isinstance(field, models.CharField) and not field.choices
+            else name
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         term = search_term.strip()
-        return found(queryset, tuple(self.get_search_fields(request)), term) if term else queryset, False
+        return search_rows(queryset, tuple(self.get_search_fields(request)), term) if term else queryset, False
 
     def view_on_site(self, obj: Any) -> str | None:
         """Return the address of the page of ``obj`` in the console, None where it has none."""
@@ -103,24 +107,26 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-def _short(value: Any) -> str:
-    return DIGEST.sub(r"\1…", str(value))
+def _shorten_digests(value: Any) -> str:
+    return DIGEST_PATTERN.sub(r"\1…", str(value))
 
 
-def _linked(row: models.Model) -> SafeString:
+def _link_to(row: models.Model) -> SafeString:
     meta = row._meta
     url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', url, _short(row))
+    return format_html('<a href="{}">{}</a>', url, _shorten_digests(row))
 
 
 @cache  # a column is known to Django by its identity
-def _told(field: models.Field[Any, Any], tell: Callable[[Any], str]) -> Callable[[models.Model], str | None]:
-    """Return a column of a list that shows ``field`` as ``tell`` does."""
+def _formatted_column(
+    field: models.Field[Any, Any], format_value: Callable[[Any], str]
+) -> Callable[[models.Model], str | None]:
+    """Return a column of a list that shows ``field`` as ``format_value`` does."""
 
     @admin.display(description=field.verbose_name, ordering=field.name, empty_value="-")
     def column(row: models.Model) -> str | None:
         value = getattr(row, field.name)
-        return None if value in (None, "") else tell(value)
+        return None if value in (None, "") else format_value(value)
 
     column.__name__ = field.name
     return column
@@ -137,7 +143,7 @@ class JobAdmin(ReadOnlyAdmin):
     date_hierarchy: ClassVar[str | None] = "created_at"
 
 
-class QueuedAdmin(ReadOnlyAdmin):
+class QueuedTaskAdmin(ReadOnlyAdmin):
     """Messages that wait in the queue: ids of jobs, which are the truth. Their signed payload is of no use to read."""
 
     list_display = ("id", "key", "lock")
@@ -146,7 +152,7 @@ class QueuedAdmin(ReadOnlyAdmin):
         return ["id", "lock"]
 
 
-class DoneAdmin(ReadOnlyAdmin):
+class FinishedTaskAdmin(ReadOnlyAdmin):
     list_display = ("name", "func", "started", "stopped", "success")
     list_filter = ("success", "func")
     search_fields = ("name", "func")
@@ -160,7 +166,7 @@ class QueueScheduleAdmin(ReadOnlyAdmin):
     search_fields = ("name", "func")
 
 
-class SignInAdmin(ReadOnlyAdmin):
+class SignInLogAdmin(ReadOnlyAdmin):
     """Sign-ins as django-axes keeps them. Only its attempts can be deleted, which ends a lock."""
 
     list_display = ("attempt_time", "username", "ip_address", "user_agent")
@@ -170,11 +176,11 @@ class SignInAdmin(ReadOnlyAdmin):
 
 
 # Tables of packages, which come with an admin of their own that lets them be changed. Only the code writes them.
-OF_PACKAGES: dict[str, type[ReadOnlyAdmin]] = {
-    "axes.accesslog": SignInAdmin,
-    "axes.accessfailurelog": SignInAdmin,
+PACKAGE_ADMINS: dict[str, type[ReadOnlyAdmin]] = {
+    "axes.accesslog": SignInLogAdmin,
+    "axes.accessfailurelog": SignInLogAdmin,
     "django_q.schedule": QueueScheduleAdmin,
-    "django_q.success": DoneAdmin,
-    "django_q.failure": DoneAdmin,
-    "django_q.ormq": QueuedAdmin,
+    "django_q.success": FinishedTaskAdmin,
+    "django_q.failure": FinishedTaskAdmin,
+    "django_q.ormq": QueuedTaskAdmin,
 }

@@ -10,10 +10,10 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from console.accounts.models import User
-from console.support.read_only import OF_PACKAGES
+from console.support.read_only import PACKAGE_ADMINS
 
 
-class Site(AdminSite):
+class ConsoleAdminSite(AdminSite):
     """Takes, for a table that only our code may write, our own admin in place of the one that comes with it."""
 
     site_header = site_title = "Tallyman"
@@ -32,4 +32,4 @@ class Site(AdminSite):
     ) -> None:
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
-            super().register(model, OF_PACKAGES.get(model._meta.label_lower, admin_class), **options)
+            super().register(model, PACKAGE_ADMINS.get(model._meta.label_lower, admin_class), **options)

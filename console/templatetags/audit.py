@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 
 from console.audit.models import AuditEvent
-from console.pages.audit_table import lines as lines_of
+from console.pages.audit_table import event_facts as lines_of
 
 register = template.Library()
 

@@ -16,7 +16,7 @@ from console.jobs.models import State
 
 register = template.Library()
 
-LOOKS = {  # state → class, icon, class of the icon
+STATE_STYLES = {  # state → class, icon, class of the icon
     State.QUEUED: ("scanning", "clock", ""),
     State.RUNNING: ("scanning", "ring", "spin"),
     State.SUCCEEDED: ("ok", "done", ""),
@@ -36,7 +36,7 @@ def export_progress(rows: Iterable[Export]) -> SafeString:
 @register.inclusion_tag("console/exports/cells/status.html")
 def export_status(export: Export) -> dict[str, Any]:
     """Show where an export stands, its progress, and why it waits or failed."""
-    kind, symbol, spin = LOOKS[State(export.state)]
+    kind, symbol, spin = STATE_STYLES[State(export.state)]
     words = {State.QUEUED: _("Waiting"), State.RUNNING: _("Writing"), State.SUCCEEDED: _("Ready")}
     label = words.get(State(export.state), export.get_state_display())
     if export.cancel_requested_at and not export.is_final:

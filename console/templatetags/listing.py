@@ -53,7 +53,7 @@ def cells(context: Context, found: Sequence[Cell]) -> SafeString:
     with context.push():
         for cell in found:
             column = cell.column
-            parts.append(_opened(column.css, column.slot, str(column.label) if column.slot == "fact" else ""))
+            parts.append(_opening_tag(column.css, column.slot, str(column.label) if column.slot == "fact" else ""))
             if column.live:  # as live_cell.html has it
                 parts.append(f'<div id="{context["listing"].name}-{column.name}-{context["row"].pk}">')
             parts.append(_content(context, cell))
@@ -63,8 +63,8 @@ def cells(context: Context, found: Sequence[Cell]) -> SafeString:
 
 def _content(context: Context, cell: Cell) -> str:
     column, value = cell.column, cell.value
-    if column.template in _MADE:
-        return _MADE[column.template](value)
+    if column.template in _CELL_RENDERERS:
+        return _CELL_RENDERERS[column.template](value)
     if column.template:
         context["column"], context["value"] = column, value
         return _template(column.template).render(context)
@@ -80,18 +80,18 @@ def _time(value: Any) -> str:
 
 
 # The simplest templates of cells are the most common ones: what they say is said here without their rendering.
-_MADE: dict[str, Callable[[Any], str]] = {
+_CELL_RENDERERS: dict[str, Callable[[Any], str]] = {
     "console/listing/number.html": _number,
     "console/listing/time.html": _time,
 }
 
 
 @lru_cache(maxsize=200)
-def _opened(css: str, slot: str, label: str) -> SafeString:
-    place = format_html(' data-c="{}"', slot) if slot else ""
+def _opening_tag(css: str, slot: str, label: str) -> SafeString:
+    attributes = format_html(' data-c="{}"', slot) if slot else ""
     if label:
-        place += format_html(' data-label="{}"', label)
-    return format_html("<td{}{}>", format_html(' class="{}"', css) if css else "", place)
+        attributes += format_html(' data-label="{}"', label)
+    return format_html("<td{}{}>", format_html(' class="{}"', css) if css else "", attributes)
 
 
 def _template(name: str) -> Template:

@@ -29,11 +29,11 @@ from console.i18n.messages import tell
 
 register = template.Library()
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
-OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*(?: [A-Z]+\b)?)")  # of a command, with its value
+MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 3600, 86400
+COMMAND_OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*(?: [A-Z]+\b)?)")  # of a command, with its value
 
 # state of an image → CSS class, icon, class of the icon, word
-STATES = {
+STATE_STYLES = {
     "not-scanned": ("not-scanned", "todo", "", gettext_lazy("Not scanned")),
     "queued": ("scanning", "clock", "", gettext_lazy("Scanning")),
     "running": ("scanning", "ring", "spin", gettext_lazy("Scanning")),
@@ -44,14 +44,14 @@ STATES = {
 # Icons of which each row of a list may have one: in the page and not behind a long address, see row_icon.
 ROW_ICONS = ("todo", "clock", "ring", "done", "alert", "stop", "scan", "down", "shield", "half", "bug", "key")
 # security status of an image → CSS class of its tag, icon, word
-SECURITY = {
+SECURITY_STYLES = {
     "at-risk": ("risk", "alert", gettext_lazy("At risk")),
     "safe": ("ok", "shield", gettext_lazy("Safe")),
     "partly-scanned": ("", "half", gettext_lazy("Partly scanned")),
     "not-known": ("off", "todo", gettext_lazy("Not known")),
 }
 # coverage of a category of an image → what is said of its count, where that is not all there may be
-COVERAGE = {
+COVERAGE_LABELS = {
     "": gettext_lazy("not scanned"),
     "partial": gettext_lazy("partly scanned"),
     "failed": gettext_lazy("scan exception"),
@@ -69,13 +69,13 @@ SEVERITIES = (  # name, letter in a narrow place, label
 @register.filter
 def undo_token(message: Message) -> str:
     """Return what the button Undo of a message sends, "" where it offers none."""
-    return toasts.undo_of(message)
+    return toasts.undo_token(message)
 
 
 @register.filter
-def toast_links(message: Message) -> list[toasts.Link]:
+def toast_links(message: Message) -> list[toasts.ToastLink]:
     """Return the links of the toast of a message."""
-    return toasts.links_of(message)
+    return toasts.toast_links(message)
 
 
 @register.simple_tag
@@ -112,9 +112,9 @@ def relative(at: datetime, now: datetime) -> str:
     """Return how long before or after ``now`` the time ``at`` is; from a week on its date."""
     seconds = (now - at).total_seconds()
     ahead, distance = seconds < 0, abs(seconds)
-    if distance < MINUTE:
+    if distance < MINUTE_SECONDS:
         return _("in a moment") if seconds < -1 else _("just now")  # clocks of two machines are never quite the same
-    if distance >= 7 * DAY:
+    if distance >= 7 * DAY_SECONDS:
         local, here = timezone.localtime(at).date(), timezone.localtime(now).date()
         return _day(local, local.year == here.year, get_language())
     return (_("in %(span)s") if ahead else _("%(span)s ago")) % {"span": span(distance)}
@@ -127,11 +127,11 @@ def _day(day: date, this_year: bool, _language: str) -> str:
 
 def span(seconds: float) -> str:
     """Return a length of time in its largest unit, from minutes on: "12 min"."""
-    if seconds < HOUR:
-        return _("%(n)d min") % {"n": seconds // MINUTE}
-    if seconds < DAY:
-        return _("%(n)d h") % {"n": seconds // HOUR}
-    return _("%(n)d d") % {"n": seconds // DAY}
+    if seconds < HOUR_SECONDS:
+        return _("%(n)d min") % {"n": seconds // MINUTE_SECONDS}
+    if seconds < DAY_SECONDS:
+        return _("%(n)d h") % {"n": seconds // HOUR_SECONDS}
+    return _("%(n)d d") % {"n": seconds // DAY_SECONDS}
 
 
 @register.simple_tag
@@ -187,7 +187,7 @@ def told(text: object) -> str:
 @register.filter
 def unbroken(text: str) -> SafeString:
     """Return ``text`` so that no line ends within an option of a command, such as ``--from FILE``."""
-    parts = OPTION.split(str(text))
+    parts = COMMAND_OPTION.split(str(text))
     options = (format_html('<span class="nobr">{}</span>', part) for part in parts[1::2])
     return format_html_join("", "{}{}", zip_longest(parts[::2], options, fillvalue=""))
 
@@ -214,7 +214,7 @@ def status(image: Any) -> SafeString:
     if not image:
         return _status("not-scanned", "", None, None, "", get_language())
     since = image.scan_started_at if image.scan_state == "running" else None
-    minutes = int((timezone.now() - since).total_seconds() // MINUTE) if since else None
+    minutes = int((timezone.now() - since).total_seconds() // MINUTE_SECONDS) if since else None
     return _status(image.scan_state, image.scan_stage, image.scan_percent, minutes, image.reason, get_language())
 
 
@@ -222,13 +222,13 @@ def status(image: Any) -> SafeString:
 def _status(
     state: str, stage: str, percent: int | None, minutes: int | None, reason: str, _language: str
 ) -> SafeString:
-    kind, symbol, spin, label = STATES[state]
+    kind, symbol, spin, label = STATE_STYLES[state]
     detail = ""
     if state == "queued":
         detail = tell(reason) or _("queued")
     elif state == "running":
         known = "" if percent is None else f"{percent} %"
-        detail = " · ".join(filter(None, (tell(stage), known, span(minutes * MINUTE) if minutes else "")))
+        detail = " · ".join(filter(None, (tell(stage), known, span(minutes * MINUTE_SECONDS) if minutes else "")))
     elif state == "failed":
         detail = tell(reason)
     context = {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
@@ -248,7 +248,7 @@ def compact(count: int | None) -> str:
 def security(image: Any) -> SafeString:
     """Show the security status of ``image``: shape and word, with ``data-security``. None is an image not readable."""
     state = getattr(image, "security", None) or "not-known"
-    kind, symbol, label = SECURITY[state]
+    kind, symbol, label = SECURITY_STYLES[state]
     return render_to_string(
         "components/security.html", {"state": state, "kind": kind, "symbol": symbol, "label": label}
     )
@@ -297,7 +297,7 @@ def _risks(
         "clean": security == "safe",
         "partly": security == "partly-scanned",
         "title": listed(  # what the five severities lack is said after the last
-            f"{one['label']}: {_counted(one['count'], 'done' if one in slots[:-1] else one['coverage'])}"
+            f"{one['label']}: {_count_label(one['count'], 'done' if one in slots[:-1] else one['coverage'])}"
             for one in (*slots, *marks)
         ),
         "slots": slots,
@@ -306,11 +306,11 @@ def _risks(
     return render_to_string("components/risks.html", context)
 
 
-def _counted(count: int | None, coverage: str) -> str:
+def _count_label(count: int | None, coverage: str) -> str:
     """Return a count in words, with what it may lack."""
     if count is None:
-        return str(COVERAGE.get(coverage, COVERAGE[""]))
-    return f"{count:,}" if coverage == "done" else f"{count:,} ({COVERAGE.get(coverage, COVERAGE[''])})"
+        return str(COVERAGE_LABELS.get(coverage, COVERAGE_LABELS[""]))
+    return f"{count:,}" if coverage == "done" else f"{count:,} ({COVERAGE_LABELS.get(coverage, COVERAGE_LABELS[''])})"
 
 
 @register.inclusion_tag("components/field.html")

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from demo.inventory.tables import Table
+from demo.inventory.tables import TableWriter
 from scanning.engines.base import PackageFact
 from scanning.findings.package_variants import package_key, variant_key
 from scanning.models import Package, PackageVariant, PackageVulnerability, Vulnerability
 
-RELEASES = 14  # of one package
-QUICKLY_FIXED = {"apk", "golang"}
-REAL = {  # package → (vulnerability, score, title, versions from the oldest, place of the first one that is fixed)
+RELEASES_PER_PACKAGE = 14  # of one package
+QUICKLY_FIXED_TYPES = {"apk", "golang"}
+REAL_PACKAGES = {  # package → (vulnerability, score, title, versions from the oldest, index of the first fixed one)
     "org.apache.logging.log4j:log4j-core": (
         ("2.11.1", "2.13.3", "2.14.1", "2.15.0", "2.16.0", "2.17.0", "2.17.1", "2.20.0", "2.23.1", "2.24.1"),
         (
@@ -46,7 +46,7 @@ REAL = {  # package → (vulnerability, score, title, versions from the oldest, 
         (("CVE-2023-39325", 7.5, "Rapid stream resets exhaust an HTTP/2 server", 3),),
     ),
 }
-TITLES = (
+FLAW_TITLES = (
     ("Heap buffer overflow in the parser of %s", "CWE-787", "AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"),
     ("Out-of-bounds read when %s handles crafted input", "CWE-125", "AV:N/AC:L/PR:N/UI:R/S:U/C:L/I:N/A:H"),
     ("Use after free in %s", "CWE-416", "AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H"),
@@ -60,13 +60,13 @@ TITLES = (
     ("Integer overflow in %s", "CWE-190", "AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:H"),
     ("Improper validation of certificates in %s", "CWE-295", "AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:N"),
 )
-SEVERITIES = (5, 4, 3, 2, 1)
-SHARES = (6, 26, 40, 24, 4)
-SCORES = {5: (9.0, 10.0), 4: (7.0, 8.9), 3: (4.0, 6.9), 2: (1.0, 3.9)}
+SEVERITY_RANKS = (5, 4, 3, 2, 1)
+SEVERITY_SHARES = (6, 26, 40, 24, 4)
+SCORE_RANGES = {5: (9.0, 10.0), 4: (7.0, 8.9), 3: (4.0, 6.9), 2: (1.0, 3.9)}
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredPackage:
     """A package as it is stored: its keys, and its matches by severity from critical to unknown, then the fixable."""
 
     variant: int
@@ -88,18 +88,18 @@ class Flaw:
     year: int
 
 
-class Catalogue:
+class PackageCatalogue:
     """Gives packages, each stored with its vulnerabilities when it is asked for the first time."""
 
     def __init__(self, *, now: datetime) -> None:
         self.now = now
-        self.packages = Table(
+        self.packages = TableWriter(
             Package,
             ("id", "key", "purl", "type", "name", "version", "source_name", "first_seen"),
             now=now,
         )
-        self.variants = Table(PackageVariant, ("id", "key", "package_id", "licenses", "first_seen"), now=now)
-        self.vulnerabilities = Table(
+        self.variants = TableWriter(PackageVariant, ("id", "key", "package_id", "licenses", "first_seen"), now=now)
+        self.vulnerabilities = TableWriter(
             Vulnerability,
             (
                 *("id", "name", "title", "description", "severity", "severity_source", "cvss_score", "cvss_vector"),
@@ -107,7 +107,7 @@ class Catalogue:
             ),
             now=now,
         )
-        self.matches = Table(
+        self.matches = TableWriter(
             PackageVulnerability,
             (
                 *(
@@ -123,7 +123,7 @@ class Catalogue:
             ),
             now=now,
         )
-        self._known: dict[tuple[str, str, str, int], Known] = {}
+        self._known: dict[tuple[str, str, str, int], StoredPackage] = {}
         self._flaws: dict[tuple[str, str], list[Flaw]] = {}
         self._stored = dict(Vulnerability.objects.values_list("name", "pk"))
         stored = PackageVariant.objects.values_list("package__purl", "pk", "package_id")
@@ -131,10 +131,10 @@ class Catalogue:
         self._numbers: set[str] = set()
 
     @property
-    def tables(self) -> tuple[Table, ...]:
+    def tables(self) -> tuple[TableWriter, ...]:
         return self.packages, self.variants, self.vulnerabilities, self.matches
 
-    def package(self, kind: str, system: str, name: str, release: int, first: str = "") -> Known:
+    def package(self, kind: str, system: str, name: str, release: int, first: str = "") -> StoredPackage:
         """Return the n-th release of a package of the distribution ``system``; ``first`` is its first version."""
         key = (kind, system, name, release)
         found = self._known.get(key)
@@ -142,11 +142,11 @@ class Catalogue:
             found = self._known[key] = self._store(kind, system, name, release, first)
         return found
 
-    def _store(self, kind: str, system: str, name: str, release: int, first: str) -> Known:
+    def _store(self, kind: str, system: str, name: str, release: int, first: str) -> StoredPackage:
         version = _version(kind, name, release, first)
         purl = f"pkg:{kind}/{system and system + '/'}{name.replace(':', '/')}@{version}"
         flaws = [flaw for flaw in self._of(kind, name) if flaw.fixed is None or release < flaw.fixed]
-        counts = [sum(flaw.severity == severity for flaw in flaws) for severity in SEVERITIES]
+        counts = [sum(flaw.severity == severity for flaw in flaws) for severity in SEVERITY_RANKS]
         counts.append(sum(flaw.fixed is not None for flaw in flaws))
         if purl not in self._purls:
             pk, package = self._purls[purl] = self.variants.key(), self.packages.key()
@@ -163,7 +163,7 @@ class Catalogue:
                     *(pk, package, self._vulnerability(flaw), flaw.severity, source, fixed),
                     *("fixed" if fixed else rng.choice(("affected", "affected", "will_not_fix")), seen),
                 )
-        return Known(*self._purls[purl], (counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]))
+        return StoredPackage(*self._purls[purl], (counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]))
 
     def _vulnerability(self, flaw: Flaw) -> int:
         pk = self._stored.get(flaw.name)
@@ -190,31 +190,31 @@ class Catalogue:
         rng = random.Random(crc32(f"{kind}/{name}".encode()))  # noqa: S311  # nosec B311  # made-up data
         short = name.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
         flaws = []
-        for identity, score, title, fixed in REAL[name][1] if name in REAL else ():
+        for identity, score, title, fixed in REAL_PACKAGES[name][1] if name in REAL_PACKAGES else ():
             severity = 5 if score >= 9 else 4 if score >= 7 else 3
             flaws.append(
-                Flaw(identity, severity, title, "CWE-20", TITLES[0][2], score, fixed, int(identity.split("-")[1]))
+                Flaw(identity, severity, title, "CWE-20", FLAW_TITLES[0][2], score, fixed, int(identity.split("-")[1]))
             )
         # Most have none, some a few, a few very many.
         for _n in range(min(40, int(rng.paretovariate(0.8))) if rng.random() < 0.22 else 0):
-            title, cwe, vector = rng.choice(TITLES)
-            severity = rng.choices(SEVERITIES, SHARES)[0]
+            title, cwe, vector = rng.choice(FLAW_TITLES)
+            severity = rng.choices(SEVERITY_RANKS, SEVERITY_SHARES)[0]
             year = rng.choices((2019, 2020, 2021, 2022, 2023, 2024, 2025), (2, 4, 8, 14, 24, 28, 20))[0]
             identity = ""
             while not identity or identity in self._numbers:
                 identity = f"CVE-{year}-{rng.randrange(20_000, 99_999)}"
             self._numbers.add(identity)
-            quick = kind in QUICKLY_FIXED  # as good as all of them are fixed, and soon
-            fixed_in = rng.randrange(1, 6 if quick else RELEASES) if quick or rng.random() < 0.8 else None
-            rated = round(rng.uniform(*SCORES[severity]), 1) if severity in SCORES else None
+            quick = kind in QUICKLY_FIXED_TYPES  # as good as all of them are fixed, and soon
+            fixed_in = rng.randrange(1, 6 if quick else RELEASES_PER_PACKAGE) if quick or rng.random() < 0.8 else None
+            rated = round(rng.uniform(*SCORE_RANGES[severity]), 1) if severity in SCORE_RANGES else None
             flaws.append(Flaw(identity, severity, title % short, cwe, vector, rated, fixed_in, year))
         self._flaws[kind, name] = flaws
         return flaws
 
 
 def _version(kind: str, name: str, release: int, first: str) -> str:
-    if name in REAL:
-        versions = REAL[name][0]
+    if name in REAL_PACKAGES:
+        versions = REAL_PACKAGES[name][0]
         return versions[min(release, len(versions) - 1)]
     if first and first != "1":
         return first if release == 0 else f"{first}+deb12u{release}" if kind == "deb" else f"{first[:-1]}{release}"

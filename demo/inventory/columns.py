@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from demo.inventory.tables import Table
+from demo.inventory.tables import TableWriter
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, RegistryLayer, Repository, Tag
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Scan, ScanRun, SecretFinding
 
 
-def tables_of(now: datetime) -> dict[str, Table]:
+def tables_of(now: datetime) -> dict[str, TableWriter]:
     """Return the tables by the names that the maker calls them; ``now`` is what times default to."""
     counts = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive", "packages")
 
-    def table(model: Any, *columns: str, plain: bool = False) -> Table:
-        return Table(model, columns, now=now, plain=plain)
+    def table(model: Any, *columns: str, plain: bool = False) -> TableWriter:
+        return TableWriter(model, columns, now=now, plain=plain)
 
     return {
         "repository": table(Repository, "id", "registry_id", "name", "first_seen", "synced_at"),
@@ -25,7 +25,7 @@ def tables_of(now: datetime) -> dict[str, Table]:
             *("scan_state", "scan_reason", "scan_remedy", "scanned_from", "last_scanned_at", "os_name"),
             *(*counts, "malware_highest", "sensitive_highest", "highest", *Image.COVERAGES),
         ),
-        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_digest", "seen_at"),
+        "manifest": table(Manifest, "id", "digest", "media_type", "kind", "size", "image_digest", "last_seen_at"),
         "layer": table(Layer, "id", "digest", "diff_id", "verified", "size", "media_type", plain=True),
         "registry_layer": table(RegistryLayer, "registry_id", "layer_id", plain=True),
         "manifest_layer": table(ManifestLayer, "manifest_id", "position", "layer_id", "size", plain=True),

@@ -13,30 +13,32 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from demo.inventory import names, syncs
-from demo.inventory.catalogue import Catalogue, Known
+from demo.inventory.catalogue import PackageCatalogue, StoredPackage
 from demo.inventory.columns import tables_of
-from demo.inventory.runs import CATEGORIES, Place, Runs
-from demo.inventory.tables import Quickly, reset_sequences
+from demo.inventory.runs import CATEGORY_NAMES, PlannedScan, RunPlan
+from demo.inventory.tables import FastSqlite, reset_sequences
 from inventory.models import Image, Snapshot
 from registries.models import Registry
 from scanning.engines.base import RiskCategory
 from scanning.exposure import aggregate
 from scanning.findings import coverage
-from scanning.models import Recount
+from scanning.models import ExposureRecount
 
-COMMIT_EVERY = 100  # repositories
-OWN_LAYERS = 2  # of an image, above those of its base
-MIRRORED = 0.06  # share of repositories that hold the images of another registry
-STATES = (  # of images: state, weight
+COMMIT_EVERY_REPOSITORIES = 100  # repositories
+OWN_LAYERS_PER_IMAGE = 2  # of an image, above those of its base
+MIRRORED_SHARE = 0.06  # share of repositories that hold the images of another registry
+STATE_WEIGHTS = (  # of images: state, weight
     ("scanned", 850),
     ("not-scanned", 90),
     ("failed", 35),
     ("cancelled", 22),
     ("queued", 3),
 )
-UPGRADED = timedelta(days=24)  # so long ago the engines were renewed; what was scanned before is out of date
+ENGINES_UPGRADED_AGO = timedelta(
+    days=24
+)  # so long ago the engines were renewed; what was scanned before is out of date
 FAILURES = (  # as the console itself tells them
     ("Timed out after 30 min.", "Raise the timeout in Scanning settings, or scan again when the registry is faster."),
     (
@@ -48,7 +50,7 @@ FAILURES = (  # as the console itself tells them
         "Sync the registry and scan the image again by another of its tags.",
     ),
 )
-PARTIAL = "1 file in archives nested deeper than 5: app/vendor.zip!/inner.zip"
+PARTIAL_REASON = "1 file in archives nested deeper than 5: app/vendor.zip!/inner.zip"
 SECRETS = (
     ("aws-access-key-id", "AWS", "AWS Access Key ID", 5, "AWS_ACCESS_KEY_ID=AKIA**************EX"),
     ("private-key", "AsymmetricPrivateKey", "Asymmetric Private Key", 4, "-----BEGIN RSA PRIVATE KEY-----****"),
@@ -65,7 +67,7 @@ MALWARE = (
 
 
 @dataclass(frozen=True)
-class Build:
+class MadeImage:
     """An image that was made: what its tags need of it."""
 
     image: int
@@ -73,21 +75,21 @@ class Build:
     digest: str
     size: int
     at: datetime
-    scans: tuple[Scanned, ...]
+    scans: tuple[MadeScan, ...]
 
 
 @dataclass(frozen=True)
-class Scanned:
+class MadeScan:
     """A scan of a build: it pulls from a tag that is made later. One without a place waits."""
 
     key: int  # 0 where it waits
-    place: Place | None
+    place: PlannedScan | None
     reason: str = ""
     remedy: str = ""
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeTotals:
     """What there is in the end."""
 
     tags: int
@@ -96,17 +98,19 @@ class Made:
     packages_in_images: int
 
 
-def make(*, tags: int, images: int, seed: int, now: datetime, say: Callable[[str], None] = lambda text: None) -> Made:
+def make(
+    *, tags: int, images: int, seed: int, now: datetime, say: Callable[[str], None] = lambda text: None
+) -> MadeTotals:
     """Add ``tags`` tags of ``images`` images to the database, the same ones for the same ``seed`` and ``now``."""
     maker = _Maker(tags=tags, images=images, seed=seed, now=now)
-    with Quickly():
+    with FastSqlite():
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
         began = timezone.now()
         counted, changed = aggregate.recount()
-        Recount.objects.create(
+        ExposureRecount.objects.create(
             state=State.SUCCEEDED,
-            lane=Lane.SCHEDULE,
+            priority=Priority.SCHEDULE,
             started_at=began,
             ended_at=timezone.now(),
             images=counted,
@@ -119,27 +123,27 @@ class _Maker:
     def __init__(self, *, tags: int, images: int, seed: int, now: datetime) -> None:
         self.tags, self.images, self.seed, self.now = tags, images, seed, now
         self.rng = random.Random(seed)  # noqa: S311  # nosec B311  # made-up data
-        self.catalogue = Catalogue(now=now)
+        self.catalogue = PackageCatalogue(now=now)
         table = self._tables = tables_of(now)
         self.repository, self.tag, self.image = table["repository"], table["tag"], table["image"]
         self.manifest, self.layer, self.held = table["manifest"], table["layer"], table["held"]
         self.made_tags = self.made_images = self.made_repositories = 0
-        self._bases: dict[tuple[str, int, int], tuple[list[Known], list[tuple[int, str, int]]]] = {}
+        self._bases: dict[tuple[str, int, int], tuple[list[StoredPackage], list[tuple[int, str, int]]]] = {}
         self._holding: set[tuple[int, int]] = set()  # registries and the layers of bases that they hold
-        self._builds: list[list[Build]] = []  # of some repositories, for mirrors
-        self._runs = Runs(table, images=images, rng=self.rng, now=now)
-        self._waiting: list[tuple[Build, Registry, int, str]] = []  # what scans wait to pull, the youngest of all
+        self._builds: list[list[MadeImage]] = []  # of some repositories, for mirrors
+        self._runs = RunPlan(table, images=images, rng=self.rng, now=now)
+        self._waiting: list[tuple[MadeImage, Registry, int, str]] = []  # what scans wait to pull, the youngest of all
         self._synced: dict[int, datetime] = {}  # registry → when its last sync ended
-        self._engines = coverage.versions()
+        self._engines = coverage.current_versions()
 
     # --- the whole ---------------------------------------------------------------------------------------------------
-    def run(self, say: Callable[[str], None]) -> Made:
+    def run(self, say: Callable[[str], None]) -> MadeTotals:
         registries = self._registries()
         weights = [weight for *_rest, weight in names.REGISTRIES]
         repositories = self._names()
         while self.made_tags < self.tags:
             with transaction.atomic():
-                for _n in range(COMMIT_EVERY):
+                for _n in range(COMMIT_EVERY_REPOSITORIES):
                     if self.made_tags >= self.tags:
                         break
                     self._repository(self.rng.choices(registries, weights)[0], next(repositories))
@@ -149,7 +153,7 @@ class _Maker:
             self._ends(registries)
             self._flush()
             reset_sequences([*self._tables.values(), *self.catalogue.tables])
-        return Made(self.made_tags, self.made_images, self.made_repositories, self.held.written)
+        return MadeTotals(self.made_tags, self.made_images, self.made_repositories, self.held.written)
 
     def _flush(self) -> None:
         for table in (*self.catalogue.tables, *self._tables.values()):
@@ -190,8 +194,8 @@ class _Maker:
         first_seen = self.now - timedelta(days=rng.randrange(30, 400), seconds=rng.randrange(86_400))
         self.repository.add(key, registry.pk, name, first_seen, self._synced[registry.pk])
         self.made_repositories += 1
-        unscanned: list[Build] = []
-        if self._builds and rng.random() < MIRRORED:
+        unscanned: list[MadeImage] = []
+        if self._builds and rng.random() < MIRRORED_SHARE:
             builds = rng.choice(self._builds)[-count:]
         else:
             due = round(self.images * (self.made_tags + count) / self.tags) - self.made_images
@@ -211,7 +215,7 @@ class _Maker:
                 self._scans(unscanned.pop(), registry, tag, f"{address}:{called}")
         self.made_tags += count
 
-    def _builds_of(self, registry: Registry, name: str, count: int, since: datetime) -> list[Build]:
+    def _builds_of(self, registry: Registry, name: str, count: int, since: datetime) -> list[MadeImage]:
         rng = self.rng
         base = rng.choices(names.BASES, [one.weight for one in names.BASES])[0]
         if base.os:
@@ -232,7 +236,7 @@ class _Maker:
         )
         paths = [f"{folder}/{one.replace(':', '/')}" if language != "golang" else "app/server" for one in chosen]
         history = names.history(base.os, language, name)
-        own: list[Known] = []
+        own: list[StoredPackage] = []
         builds = []
         span = (self.now - since) / (count + 1)
         stale = True
@@ -270,7 +274,9 @@ class _Maker:
             )
         return builds
 
-    def _base(self, base: names.Base, place: int, variant: int) -> tuple[list[Known], list[tuple[int, str, int]]]:
+    def _base(
+        self, base: names.Base, place: int, variant: int
+    ) -> tuple[list[StoredPackage], list[tuple[int, str, int]]]:
         """Return packages and layers (key, diff ID, size) of a release of a base image, which all its images share."""
         found = self._bases.get((base.os, place, variant))
         if found is None:
@@ -298,16 +304,16 @@ class _Maker:
         at: datetime,
         os: str,
         layers: list[tuple[int, str, int]],
-        system: list[Known],
-        own: list[Known],
+        system: list[StoredPackage],
+        own: list[StoredPackage],
         paths: list[str],
         counts: list[int],
         history: str,
-    ) -> Build:
+    ) -> MadeImage:
         rng = self.rng
-        state = rng.choices([name for name, _weight in STATES], [weight for _name, weight in STATES])[0]
+        state = rng.choices([name for name, _weight in STATE_WEIGHTS], [weight for _name, weight in STATE_WEIGHTS])[0]
         pk, manifest = self.image.key(), self.manifest.key()
-        layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(OWN_LAYERS))]
+        layers = [*layers, *(self._layer(f"{seed} {n}", 12_000_000) for n in range(OWN_LAYERS_PER_IMAGE))]
         reason, remedy = rng.choice(FAILURES) if state == "failed" else ("", "")
         state, scans = self._scans_of(state, at, reason, remedy)
         last = next((scan for scan in reversed(scans) if scan.place and scan.place.state != State.CANCELLED), None)
@@ -326,8 +332,8 @@ class _Maker:
         found = [rank for rank, count in zip((5, 4, 3, 2, 1), counts, strict=False) if count]
         if state != "failed":
             reason = remedy = ""
-        partial = {category for category in CATEGORIES if known and rng.random() < 0.02}
-        outcomes = {each: _outcome(state, each in partial) for each in CATEGORIES} if last else {}
+        partial = {category for category in CATEGORY_NAMES if known and rng.random() < 0.02}
+        outcomes = {each: _outcome(state, each in partial) for each in CATEGORY_NAMES} if last else {}
         values: list[Any] = [*counts, *kinds, secrets, len(system) + len(own), worst_malware, worst_secret]
         image_id = self._digest("image", seed)
         self.image.add(
@@ -345,33 +351,33 @@ class _Maker:
         for position, (key, diff_id, layer_size) in enumerate(layers):
             if (registry.pk, key) not in self._holding:
                 self._tables["registry_layer"].add(registry.pk, key)
-                if position < len(layers) - OWN_LAYERS:  # one of a base, which comes again
+                if position < len(layers) - OWN_LAYERS_PER_IMAGE:  # one of a base, which comes again
                     self._holding.add((registry.pk, key))
             self._tables["manifest_layer"].add(manifest, position, key, layer_size)
             self._tables["image_layer"].add(pk, position, diff_id, position * 2)
         for category, outcome in outcomes.items():
-            told = (PARTIAL, "") if outcome == "partial" else (reason, remedy)
+            told = (PARTIAL_REASON, "") if outcome == "partial" else (reason, remedy)
             looked = (scanned_at, scanned_at if known else None, last.key if last else None)
             self._tables["result"].add(pk, category, outcome, *told, self._engine(category, scanned_at), *looked)
         self.made_images += 1
-        return Build(pk, manifest, digest, size, at, scans)
+        return MadeImage(pk, manifest, digest, size, at, scans)
 
     def _engine(self, category: str, scanned_at: datetime | None) -> str:
         """Return the version of the engine that looked at ``scanned_at``: that of today, or one before it."""
         today = self._engines.get(RiskCategory(category))
-        if today is None or scanned_at is None or scanned_at < self.now - UPGRADED:
+        if today is None or scanned_at is None or scanned_at < self.now - ENGINES_UPGRADED_AGO:
             return "trivy 0.60.0" if category != RiskCategory.MALWARE else "yara-x 1.0.0"
         return f"{today} made up" if today.endswith(",") else today
 
-    def _scans_of(self, state: str, at: datetime, reason: str, remedy: str) -> tuple[str, tuple[Scanned, ...]]:
+    def _scans_of(self, state: str, at: datetime, reason: str, remedy: str) -> tuple[str, tuple[MadeScan, ...]]:
         """Return the scans of an image made ``at`` that is to be in ``state``, and the state that they leave it in."""
-        scans: list[Scanned] = []
+        scans: list[MadeScan] = []
 
         def scanned(as_: State, *why: str) -> bool:
             before = scans[-1].place if scans else None
             place = self._runs.place(as_, after=before.ended if before else at)
             if place:
-                scans.append(Scanned(self._tables["scan"].key(), place, *why))
+                scans.append(MadeScan(self._tables["scan"].key(), place, *why))
             return place is not None
 
         if state == "scanned" or (state in {"cancelled", "queued"} and self.rng.random() < 0.6):
@@ -382,7 +388,7 @@ class _Maker:
         elif state == "cancelled" and scanned(State.CANCELLED):
             left = "cancelled"
         elif state == "queued":
-            scans.append(Scanned(0, None))
+            scans.append(MadeScan(0, None))
             left = "queued"
         return left, tuple(scans)
 
@@ -410,7 +416,7 @@ class _Maker:
             )
         return worst_secret, worst_malware, kinds
 
-    def _scans(self, build: Build, registry: Registry, tag: int, address: str) -> None:
+    def _scans(self, build: MadeImage, registry: Registry, tag: int, address: str) -> None:
         """Add the scans of ``build``, which pull from a tag of it."""
         for scan in build.scans:
             if scan.place is None:
@@ -418,7 +424,7 @@ class _Maker:
                 continue
             place = scan.place
             self._tables["scan"].add(
-                *(scan.key, build.image, build.digest, registry.pk, tag, address, json.dumps(CATEGORIES)),
+                *(scan.key, build.image, build.digest, registry.pk, tag, address, json.dumps(CATEGORY_NAMES)),
                 *(place.state.value, place.created, place.started, place.ended, place.run),
                 *(scan.reason, scan.remedy, build.size // 3),
             )
@@ -430,12 +436,12 @@ class _Maker:
         for build, registry, tag, address in self._waiting:
             self._tables["scan"].add(
                 *(self._tables["scan"].key(), build.image, build.digest, registry.pk, tag, address),
-                *(json.dumps(CATEGORIES), State.QUEUED.value, self.now, None, None, run, "", "", 0),
+                *(json.dumps(CATEGORY_NAMES), State.QUEUED.value, self.now, None, None, run, "", "", 0),
             )
         self._flush()
         self._runs.count()
         for registry in registries:
-            syncs.record(registry, last=self._synced[registry.pk], rng=self.rng)
+            syncs.add_syncs(registry, last=self._synced[registry.pk], rng=self.rng)
         from inventory.dashboard import figures as dashboard_figures
         from inventory.dashboard import trend
 

@@ -11,7 +11,7 @@ from console.jobs.models import State
 from registries.models import Registry, SyncRun
 
 
-def record(registry: Registry, *, last: datetime, rng: random.Random) -> None:
+def add_syncs(registry: Registry, *, last: datetime, rng: random.Random) -> None:
     """Add a sync of ``registry`` for each of the last nights; the last one ended ``last`` and found what is there."""
     held = registry.repository_set.aggregate(tags=Count("tags"), repositories=Count("pk", distinct=True))
     tags, runs = held["tags"], []

@@ -10,10 +10,10 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.fields import NOT_PROVIDED
 
-BUFFER = 5000  # rows
+BUFFER_ROWS = 5000  # rows
 
 
-class Table:
+class TableWriter:
     """The rows of one model. Columns that are not named have the default of their field in every row."""
 
     def __init__(self, model: type[models.Model], names: Sequence[str], *, now: datetime, plain: bool = False) -> None:
@@ -40,7 +40,7 @@ class Table:
     def add(self, *values: Any) -> None:
         """Write a row, now or with those that follow."""
         self._rows.append(values + self._rest)
-        if len(self._rows) >= BUFFER:
+        if len(self._rows) >= BUFFER_ROWS:
             self.flush()
 
     def flush(self) -> None:
@@ -63,7 +63,7 @@ class Table:
         self._rows = []
 
 
-def reset_sequences(tables: Sequence[Table]) -> None:
+def reset_sequences(tables: Sequence[TableWriter]) -> None:
     """Let the database give keys after those that were taken."""
     statements = connection.ops.sequence_reset_sql(_no_style(), [table.model for table in tables])
     with connection.cursor() as cursor:
@@ -96,7 +96,7 @@ def _text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-class Quickly:
+class FastSqlite:
     """Let SQLite use memory, and wait for the disk less, while a great deal is written."""
 
     def __enter__(self) -> None:

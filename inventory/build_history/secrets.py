@@ -12,14 +12,14 @@ import base64
 import binascii
 import re
 
-FIRST, LAST = 4, 2  # characters of a token that are shown at most
-SHORT = 16  # a shorter token shows nothing
-STARS = 20  # asterisks at most, so that the length of a long token is not told
-HIDDEN = "*" * 8  # in place of a password, whatever its length
-DEPTH = 3  # of base64 in base64
+SHOWN_FIRST_CHARACTERS, SHOWN_LAST_CHARACTERS = 4, 2  # characters of a token that are shown at most
+MIN_SHOWN_TOKEN_CHARACTERS = 16  # a shorter token shows nothing
+MAX_ASTERISKS = 20  # asterisks at most, so that the length of a long token is not told
+MASK = "*" * 8  # in place of a password, whatever its length
+MAX_BASE64_DEPTH = 3  # of base64 in base64
 
 # Tokens by the form that their service gives them. Sources: the services' own pages, and the rules of Trivy.
-_FORMS = (
+_TOKEN_PATTERNS = (
     r"gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{20,255}",
     r"npm_[A-Za-z0-9]{16,100}|pypi-[A-Za-z0-9_-]{16,255}|rubygems_[a-f0-9]{16,100}",
     r"gl(?:pat|dt|ptt|rt|ft|soat|agent|cbt|imt|oas|ffct)-[A-Za-z0-9_.-]{16,255}|GR1348941[A-Za-z0-9_-]{16,64}",
@@ -39,7 +39,7 @@ _FORMS = (
     r"eyJ[A-Za-z0-9_-]{6,4000}\.[A-Za-z0-9_-]{6,8000}(?:\.[A-Za-z0-9_-]{0,4000})?",
     r"AccountKey=[A-Za-z0-9+/=]{16,200}|(?<![A-Za-z0-9])[A-Za-z0-9_-]{3}8Q~[A-Za-z0-9_.~-]{31,34}",
 )
-_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_FORMS)})")
+_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKEN_PATTERNS)})")
 _WEB_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/)([\w/-]{8,300})")
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).{0,65536}?(-----END [A-Z0-9 ]{0,40}-----|\Z)", re.DOTALL
@@ -47,7 +47,7 @@ _PRIVATE_KEY = re.compile(
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]{1,20}://)([^\s/@:\"'<>]{0,300})(?::([^\s@\"'<>]{0,500}?))?@(?=[^\s/@]{1,255})"
 )
-_USERS = {
+_PUBLIC_USERS = {
     "git",
     "oauth2",
     "oauth",
@@ -117,14 +117,27 @@ _LOGINS = (
 _BLOB = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{12,16000}={0,2}(?![A-Za-z0-9+/_=-])")
 _PAIR = re.compile(r"[\x21-\x39\x3b-\x7e]{1,64}:[\x21-\x7e]{4,200}")
 
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+")
-_ALWAYS = {
+_NAME_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+_SECRET_WORDS = {
     *("password", "passwords", "passwd", "passphrase", "secret", "secrets", "token", "tokens", "credential"),
     *("credentials", "creds", "cred", "auth", "authtoken", "apikey", "apitoken", "authorization", "bearer", "jwt"),
     *("pat", "webhook"),
 }
-_AT_THE_END = {"key", "keys", "pass", "pwd", "pw", "userpass", "passkey", "salt", "cookie", "signature", "sig", "psk"}
-_ENDINGS = (
+_SECRET_LAST_WORDS = {
+    "key",
+    "keys",
+    "pass",
+    "pwd",
+    "pw",
+    "userpass",
+    "passkey",
+    "salt",
+    "cookie",
+    "signature",
+    "sig",
+    "psk",
+}
+_SECRET_SUFFIXES = (
     "sshpass",
     "dbpass",
     "rootpass",
@@ -140,12 +153,12 @@ _ENDINGS = (
     "secretkey",
     "privatekey",
 )
-_BEFORE_KEY = {
+_PUBLIC_KEY_WORDS = {
     *("recv", "fetch", "add", "delete", "list", "import", "export", "send", "refresh", "sign", "verify", "known"),
     *("gpg", "pgp", "public", "pub", "apt", "rpm", "host", "sort", "primary", "foreign", "cache", "trusted"),
 }
 # What a name ends with that tells of a secret, but does not hold it.
-_ABOUT = {
+_NON_SECRET_LAST_WORDS = {
     *(
         "file",
         "files",
@@ -179,7 +192,7 @@ _ABOUT = {
     *("server", "service", "domain", "realm", "scope", "scopes", "stdin", "algorithm", "field", "username", "user"),
     *("module", "plugin", "plugins", "policy", "min", "max", "count", "required", "sha256", "fingerprint", "ring"),
 }
-_NO_SECRET = re.compile(
+_NON_SECRET_VALUE = re.compile(
     r"\$[A-Za-z_]\w{0,100}|\$\{[A-Za-z_][\w.]{0,100}(?::-)?\}|\$(?:\([\w./-]{0,100})?|[\W_]{1,20}|true|false|yes|no|on|off|none|null|nil|required|optional"
     r"|basic|bearer|token|digest|negotiate|apikey|\d{1,3}|.{0,4}\*{3,20}.{0,2}",  # the last is masked already
     re.IGNORECASE,
@@ -189,55 +202,55 @@ _QUOTES = "\"'\\"
 
 def mask(text: str) -> str:
     """Return ``text`` with every secret in it masked. What is masked already stays as it is."""
-    return _masked(text, DEPTH)
+    return _mask_text(text, MAX_BASE64_DEPTH)
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether what is called ``name`` (a variable, an option, a header) is a secret."""
-    parts = [part.lower() for part in _PARTS.findall(name)]
-    if not parts or parts[-1] in _ABOUT:
+    parts = [part.lower() for part in _NAME_PARTS.findall(name)]
+    if not parts or parts[-1] in _NON_SECRET_LAST_WORDS:
         return False
     whole = re.split(r"[^a-z0-9]+", name.lower())  # whatever the case: MyPassWord, tOkEn
     if (
-        any(part in _ALWAYS for part in (*parts, *whole))
-        or parts[-1].endswith(_ENDINGS)
-        or whole[-1].endswith(_ENDINGS)
+        any(part in _SECRET_WORDS for part in (*parts, *whole))
+        or parts[-1].endswith(_SECRET_SUFFIXES)
+        or whole[-1].endswith(_SECRET_SUFFIXES)
     ):
         return True
     if parts[-1] in {"pwd", "keys", "key", "salt", "sig", "cookie", "pw"}:
-        return len(parts) > 1 and parts[-2] not in _BEFORE_KEY  # PWD is a folder, GPG_KEY a fingerprint
-    return parts[-1] in _AT_THE_END
+        return len(parts) > 1 and parts[-2] not in _PUBLIC_KEY_WORDS  # PWD is a folder, GPG_KEY a fingerprint
+    return parts[-1] in _SECRET_LAST_WORDS
 
 
-def _masked(text: str, depth: int) -> str:
-    text = _PRIVATE_KEY.sub(lambda found: f"{found[1]} {HIDDEN} {found[2]}".rstrip(), text)
-    text = _TOKEN.sub(lambda found: _shortened(found[0]), text)
-    text = _BLOB.sub(lambda found: _blob(found[0], depth), text)
-    text = _declarations(text)
-    text = _URL.sub(_in_url, text)
-    text = _WEB_HOOK.sub(lambda found: found[1] + _shortened(found[2]), text)
-    text = _SCHEME.sub(_after_scheme, text)
+def _mask_text(text: str, depth: int) -> str:
+    text = _PRIVATE_KEY.sub(lambda found: f"{found[1]} {MASK} {found[2]}".rstrip(), text)
+    text = _TOKEN.sub(lambda found: _shorten(found[0]), text)
+    text = _BLOB.sub(lambda found: _mask_base64(found[0], depth), text)
+    text = _mask_declarations(text)
+    text = _URL.sub(_mask_url, text)
+    text = _WEB_HOOK.sub(lambda found: found[1] + _shorten(found[2]), text)
+    text = _SCHEME.sub(_mask_after_scheme, text)
     for login in _LOGINS:
-        text = login.sub(lambda found: found[1] + _hide(found[2]), text)
+        text = login.sub(lambda found: found[1] + _mask_value(found[2]), text)
     for head in (_ASSIGNED, _FLAG, _SET):
-        text = _named(text, head, _WORD)
+        text = _mask_named(text, head, _WORD)
     return text
 
 
-def _declarations(text: str) -> str:
+def _mask_declarations(text: str) -> str:
     """Mask what ENV, ARG and the arguments of a RUN declare, whose values may hold spaces."""
     start = _DECLARED.match(text)
     if start is None:
         return text
     command = _COMMAND.search(text, start.end()) if "|" in start[0] else None
     end = command.start() if command else len(text)
-    declared = _named(text[start.end() : end], _DECLARATION, _DECLARED_VALUE)
+    declared = _mask_named(text[start.end() : end], _DECLARATION, _DECLARED_VALUE)
     if (old := _WITHOUT_SIGN.match(declared)) and is_secret_name(old[1]):
-        declared = old[0] + _hide(declared[old.end() :])
+        declared = old[0] + _mask_value(declared[old.end() :])
     return start[0] + declared + text[end:]
 
 
-def _named(text: str, head: re.Pattern[str], value: re.Pattern[str]) -> str:
+def _mask_named(text: str, head: re.Pattern[str], value: re.Pattern[str]) -> str:
     """Hide each ``value`` that follows a ``head`` whose first group is the name of a secret.
 
     What follows another name is looked at too: it may hold a name of a secret itself.
@@ -245,47 +258,51 @@ def _named(text: str, head: re.Pattern[str], value: re.Pattern[str]) -> str:
     pieces, done, at = [], 0, 0
     while found := head.search(text, at):
         at = found.end()
-        held = value.match(text, at) if is_secret_name(found[1]) else None
-        if held is not None and (hidden := _hide(held[0])) != held[0]:
+        matched = value.match(text, at) if is_secret_name(found[1]) else None
+        if matched is not None and (hidden := _mask_value(matched[0])) != matched[0]:
             pieces += [text[done:at], hidden]
-            done = at = held.end()
+            done = at = matched.end()
     return "".join(pieces) + text[done:]
 
 
-def _hide(value: str) -> str:
+def _mask_value(value: str) -> str:
     """Return what stands for a value, in its quotes; references and words that are no secrets stay."""
     bare = value.strip(_QUOTES)
-    if not bare or _NO_SECRET.fullmatch(bare):
+    if not bare or _NON_SECRET_VALUE.fullmatch(bare):
         return value
     before = value[: len(value) - len(value.lstrip(_QUOTES))]
     after = value[len(value.rstrip(_QUOTES)) :]
-    return before + HIDDEN + after
+    return before + MASK + after
 
 
-def _shortened(token: str) -> str:
-    if len(token) < SHORT:
-        return HIDDEN
-    return token[:FIRST] + "*" * min(len(token) - FIRST - LAST, STARS) + token[-LAST:]
+def _shorten(token: str) -> str:
+    if len(token) < MIN_SHOWN_TOKEN_CHARACTERS:
+        return MASK
+    return (
+        token[:SHOWN_FIRST_CHARACTERS]
+        + "*" * min(len(token) - SHOWN_FIRST_CHARACTERS - SHOWN_LAST_CHARACTERS, MAX_ASTERISKS)
+        + token[-SHOWN_LAST_CHARACTERS:]
+    )
 
 
-def _in_url(found: re.Match[str]) -> str:
+def _mask_url(found: re.Match[str]) -> str:
     scheme, user, password = found.groups()
     if password is not None:
-        return f"{scheme}{user}:{_hide(password)}@"
-    if user.lower() in _USERS or not scheme.lower().startswith(("http", "ftp")) or len(user) < 8:
+        return f"{scheme}{user}:{_mask_value(password)}@"
+    if user.lower() in _PUBLIC_USERS or not scheme.lower().startswith(("http", "ftp")) or len(user) < 8:
         return found[0]
-    return f"{scheme}{_hide(user)}@"
+    return f"{scheme}{_mask_value(user)}@"
 
 
-def _after_scheme(found: re.Match[str]) -> str:
+def _mask_after_scheme(found: re.Match[str]) -> str:
     word = found[3]
     # "Basic" and "token" are words too; what follows them is a credential where it looks like none of a language.
     if found[1].lower() != "bearer" and re.fullmatch(r"[A-Z]?[a-z]{1,30}[.,]?", word):
         return found[0]
-    return found[1] + found[2] + _hide(word)
+    return found[1] + found[2] + _mask_value(word)
 
 
-def _blob(text: str, depth: int) -> str:
+def _mask_base64(text: str, depth: int) -> str:
     """Return base64 as it is, or masked where it holds a secret."""
     if not depth:
         return text
@@ -296,6 +313,6 @@ def _blob(text: str, depth: int) -> str:
         return text
     if not inner.strip() or not all(each.isprintable() or each in "\r\n\t" for each in inner):
         return text
-    if _PAIR.fullmatch(inner.strip()) or _masked(inner, depth - 1) != inner:
-        return HIDDEN
+    if _PAIR.fullmatch(inner.strip()) or _mask_text(inner, depth - 1) != inner:
+        return MASK
     return text

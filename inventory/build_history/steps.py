@@ -27,36 +27,36 @@ class BuiltLayer:
         return self.number == 1
 
 
-def layers(tag: Tag) -> list[BuiltLayer]:
+def built_layers(tag: Tag) -> list[BuiltLayer]:
     """Return the layers of the image behind ``tag`` from the base upwards; empty where they are not known."""
     image = tag.image
     if image is None:
         return []
     built = list(image.image_layers.order_by("position"))
     manifest_id = tag.manifest.default_manifest_id or tag.manifest_id
-    held = list(ManifestLayer.objects.filter(manifest=manifest_id).select_related("layer"))
-    matching = len(held) == len(built)
+    manifest_layers = list(ManifestLayer.objects.filter(manifest=manifest_id).select_related("layer"))
+    matching = len(manifest_layers) == len(built)
     return [
         BuiltLayer(
             number=index + 1,
             of=len(built),
             diff_id=row.diff_id,
-            digest=held[index].layer.digest if matching else "",
-            size=_size(held[index]) if matching else None,
+            digest=manifest_layers[index].layer.digest if matching else "",
+            size=_size(manifest_layers[index]) if matching else None,
             step=None if row.step is None or row.step >= len(image.history) else row.step + 1,
             steps=len(image.history),
-            command="" if row.step is None else command(image, row.step),
+            command="" if row.step is None else step_command(image, row.step),
         )
         for index, row in enumerate(built)
     ]
 
 
-def _size(held: ManifestLayer) -> int:
+def _size(manifest_layers: ManifestLayer) -> int:
     """Return the size that a pull has proven, before that the one of this manifest: others may claim what they like."""
-    return held.layer.size if held.layer.verified else held.size
+    return manifest_layers.layer.size if manifest_layers.layer.verified else manifest_layers.size
 
 
-def command(image: Image, step: int) -> str:
+def step_command(image: Image, step: int) -> str:
     """Return what step number ``step``, from 0, of the history did, without the shell that ran it; "" where unknown."""
     try:
         text = str(image.history[step].get("created_by") or image.history[step].get("comment") or "")

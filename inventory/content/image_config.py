@@ -12,32 +12,32 @@ from inventory.build_history import secrets as build_history_secrets
 from inventory.models import Image, ImageLayer
 from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 
-COLUMNS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
+CONFIG_COLUMNS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
 
 
 @dataclass(frozen=True)
-class _Masked(HistoryStep):
+class _MaskedStep(HistoryStep):
     """A step in whose text all secrets are masked."""
 
 
 def read_config(content: bytes) -> ImageConfig:
     """Return what a config blob says, its secrets masked. Raises MalformedAnswer."""
-    return masked(parse_config(content))
+    return mask_config(parse_config(content))
 
 
-def masked(config: ImageConfig) -> ImageConfig:
+def mask_config(config: ImageConfig) -> ImageConfig:
     """Return ``config`` with its secrets masked.
 
     That takes seconds where texts are long, so it is done before the transaction that writes them: on SQLite nobody
     else could write meanwhile.
     """
-    return replace(config, history=tuple(_masked(step) for step in config.history))
+    return replace(config, history=tuple(_mask_step(step) for step in config.history))
 
 
-def _masked(step: HistoryStep) -> HistoryStep:
-    if isinstance(step, _Masked):
+def _mask_step(step: HistoryStep) -> HistoryStep:
+    if isinstance(step, _MaskedStep):
         return step
-    return _Masked(
+    return _MaskedStep(
         created=step.created,
         created_by=build_history_secrets.mask(step.created_by),
         comment=build_history_secrets.mask(step.comment),
@@ -46,7 +46,7 @@ def _masked(step: HistoryStep) -> HistoryStep:
     )
 
 
-def record_given_configs(configs: Mapping[str, ImageConfig], *, registry_id: int) -> None:
+def record_configs_of_registry(configs: Mapping[str, ImageConfig], *, registry_id: int) -> None:
     """Write what ``configs`` say, by image ID, of the images of the registry that has given them."""
     if not configs:
         return
@@ -67,7 +67,7 @@ def record_configs(configs: Mapping[int, ImageConfig]) -> None:
             _fill(image, configs[pk])
         # An upsert of rows that are there: several times faster than bulk_update's CASE WHEN for each row and column.
         Image.objects.bulk_create(
-            images.values(), update_conflicts=True, unique_fields=["id"], update_fields=COLUMNS, batch_size=100
+            images.values(), update_conflicts=True, unique_fields=["id"], update_fields=CONFIG_COLUMNS, batch_size=100
         )
         ImageLayer.objects.bulk_create(
             [
@@ -88,7 +88,7 @@ def _fill(image: Image, config: ImageConfig) -> None:
 
 
 def _as_json(step: HistoryStep) -> dict[str, Any]:
-    step = _masked(step)
+    step = _mask_step(step)
     return {
         "created": step.created.isoformat() if step.created else None,
         "created_by": step.created_by,

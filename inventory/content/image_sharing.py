@@ -15,10 +15,10 @@ from django.db.models import Count, Q, QuerySet
 from inventory import summary
 from inventory.models import Image, ImageLayer, Manifest, Tag
 
-FROM_CONFIG = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
+CONFIG_FIELDS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
 
 
-def share(image: Image) -> int:
+def share_image(image: Image) -> int:
     """Hang the tags of ``image``, a registry's own one that is proven now, on the shared row of its image ID.
 
     Returns the id of that row: ``image`` itself becomes it where there is none. Belongs into a transaction.
@@ -40,7 +40,7 @@ def share(image: Image) -> int:
     return shared
 
 
-def part(image: Image, *, registry_id: int, manifest_digest: str) -> int | None:
+def unshare_image(image: Image, *, registry_id: int, manifest_digest: str) -> int | None:
     """Give the tags of a registry that lead to a manifest an image of their own again, away from a shared one.
 
     Returns its id; None where ``image`` is not shared, or no other tags hang on it. What the registry's config has said
@@ -49,24 +49,24 @@ def part(image: Image, *, registry_id: int, manifest_digest: str) -> int | None:
     if not image.is_shared:
         return None
     tags = Tag.objects.filter(image=image.pk)
-    ours = list(tags.filter(_leading_to(manifest_digest), registry=registry_id).values_list("pk", flat=True))
+    own_tags = list(tags.filter(_leading_to(manifest_digest), registry=registry_id).values_list("pk", flat=True))
     manifest = Manifest.objects.filter(digest=manifest_digest, registry=None).first()
-    if manifest is None or not tags.exclude(pk__in=ours).exists():
+    if manifest is None or not tags.exclude(pk__in=own_tags).exists():
         return None
-    known = {name: getattr(image, name) for name in FROM_CONFIG}
+    config = {name: getattr(image, name) for name in CONFIG_FIELDS}
     own, is_new = Image.objects.get_or_create(
-        registry_id=registry_id, manifest=manifest, defaults={"image_id": image.image_id, **known}
+        registry_id=registry_id, manifest=manifest, defaults={"image_id": image.image_id, **config}
     )
     if is_new:
         ImageLayer.objects.bulk_create(
             ImageLayer(image=own, position=layer.position, diff_id=layer.diff_id, step=layer.step)
             for layer in image.image_layers.all()
         )
-    Tag.objects.filter(pk__in=ours).update(image=own)
+    Tag.objects.filter(pk__in=own_tags).update(image=own)
     return own.pk
 
 
-def of_several_registries(image_ids: Iterable[int]) -> list[int]:
+def images_of_several_registries(image_ids: Iterable[int]) -> list[int]:
     """Return those of the images on which tags of more than one registry hang."""
     tags = Tag._base_manager.filter(image__in=list(image_ids), image__registry=None).order_by()
     counted = tags.values_list("image").annotate(n=Count("registry", distinct=True)).filter(n__gt=1)

@@ -23,9 +23,9 @@ from registries.oci.manifests import Descriptor, Platform
 
 Row = TypeVar("Row", bound=models.Model)
 
-LOOK_UP = 500
-LARGEST_CLAIM = 1 << 36  # bytes of a layer that nobody has pulled: sums over all layers must fit 63 bits
-SEEN_EVERY = timedelta(days=7)  # Manifest.seen_at is written no more often
+LOOKUP_BATCH_ROWS = 500
+MAX_CLAIMED_BYTES = 1 << 36  # bytes of a layer that nobody has pulled: sums over all layers must fit 63 bits
+LAST_SEEN_INTERVAL = timedelta(days=7)  # Manifest.seen_at is written no more often
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ManifestFact:
     size: int = 0
     image_id: str = ""  # of an image, and of what is unreadable: a stand-in
     config: Descriptor | None = None  # of an image; schema 1 has none and says the same by itself:
-    said: ImageConfig | None = None
+    inline_config: ImageConfig | None = None
     platform: Platform | None = None  # of an image of an index, as the index says
     layers: tuple[LayerFact, ...] = ()
     platforms: tuple[PlatformFact, ...] = ()  # of an index
@@ -67,7 +67,7 @@ class ManifestFact:
     remedy: str = ""
 
 
-def known_manifests(digests: Iterable[str], *, registry_id: int) -> dict[str, Manifest]:
+def existing_manifests(digests: Iterable[str], *, registry_id: int) -> dict[str, Manifest]:
     """Return the manifests under ``digests`` that this registry has given, so that it need not be asked for them again.
 
     Of a shared one that shows in a tag of the registry, or in an index that a tag names. Notes that they were met.
@@ -79,13 +79,13 @@ def known_manifests(digests: Iterable[str], *, registry_id: int) -> dict[str, Ma
     mine = (Q(registry=registry_id) | Q(registry=None) & Q(given)) & ~Q(kind=Manifest.Kind.UNREADABLE)
     rows = sorted(_rows(Manifest, "digest", digests, mine), key=lambda row: row.registry_id is None)
     now = timezone.now()
-    stale = [row.pk for row in rows if row.seen_at < now - SEEN_EVERY]
+    stale = [row.pk for row in rows if row.last_seen_at < now - LAST_SEEN_INTERVAL]
     if stale:
-        Manifest.objects.filter(pk__in=stale).update(seen_at=now)
+        Manifest.objects.filter(pk__in=stale).update(last_seen_at=now)
     return {row.digest: row for row in rows}
 
 
-def store(facts: Sequence[ManifestFact], *, registry_id: int) -> dict[str, Manifest]:
+def store_manifests(facts: Sequence[ManifestFact], *, registry_id: int) -> dict[str, Manifest]:
     """Store ``facts`` that this registry gave and return their rows by digest.
 
     What is stored already stays, except what was unreadable: tags that point to that get the image that it turns out
@@ -112,7 +112,7 @@ def store(facts: Sequence[ManifestFact], *, registry_id: int) -> dict[str, Manif
     return rows
 
 
-def place(
+def assign_images(
     leaves: Iterable[int], *, registry_id: int, platforms: Mapping[int, Platform] | None = None
 ) -> dict[int, int]:
     """Return on which image the tags of a registry hang that lead to the manifests ``leaves`` (ids): ids by ids.
@@ -120,29 +120,29 @@ def place(
     That is the one on which such tags hang already, else an image that belongs to this registry and manifest alone.
     ``platforms`` says what indexes tell of new ones, until their config says the same.
     """
-    wanted = set(leaves)
-    found = _placed(wanted, registry_id)
-    if missing := wanted - found.keys():
+    requested = set(leaves)
+    found = _assigned(requested, registry_id)
+    if missing := requested - found.keys():
         new = [
             _image_row(manifest, registry_id, (platforms or {}).get(manifest.pk))
             for manifest in Manifest.objects.filter(pk__in=missing).order_by("digest")
         ]
         Image.objects.bulk_create(new, ignore_conflicts=True)
-        found |= _own(missing, registry_id)
+        found |= _own_images(missing, registry_id)
     return found
 
 
-def _placed(leaves: Collection[int], registry_id: int) -> dict[int, int]:
+def _assigned(leaves: Collection[int], registry_id: int) -> dict[int, int]:
     tags = Tag._base_manager.filter(registry=registry_id, image__isnull=False).order_by()
-    found = _own(leaves, registry_id)
+    found = _own_images(leaves, registry_id)
     for leaf in ("manifest", "manifest__default_manifest"):
-        held = tags.filter(**{f"{leaf}__in": leaves}).values_list(leaf, "image", "image__registry").distinct()
+        assigned = tags.filter(**{f"{leaf}__in": leaves}).values_list(leaf, "image", "image__registry").distinct()
         # The shared one last: where a tag came while another scan moved those that were there.
-        found |= {pk: image for pk, image, _own in sorted(held, key=lambda row: row[2] is None)}
+        found |= {pk: image for pk, image, _own in sorted(assigned, key=lambda row: row[2] is None)}
     return found
 
 
-def _own(leaves: Collection[int], registry_id: int) -> dict[int, int]:
+def _own_images(leaves: Collection[int], registry_id: int) -> dict[int, int]:
     return dict(Image.objects.filter(registry=registry_id, manifest__in=leaves).values_list("manifest", "pk"))
 
 
@@ -162,7 +162,15 @@ def _store_manifests(
         [row for row in new if row.registry_id is not None],
         update_conflicts=True,
         unique_fields=["digest", "registry"],
-        update_fields=["media_type", "kind", "artifact_type", "size", "image_digest", "default_manifest", "seen_at"],
+        update_fields=[
+            "media_type",
+            "kind",
+            "artifact_type",
+            "size",
+            "image_digest",
+            "default_manifest",
+            "last_seen_at",
+        ],
     )
     rows = _stored(facts, registry_id)
     _store_layers(fresh, rows)
@@ -195,10 +203,14 @@ def _store_images(leaves: Mapping[str, ManifestFact], rows: Mapping[str, Manifes
     """Store the images that the registry's tags of ``leaves`` hang on: ids by the ids of the manifests."""
     named = {rows[digest].pk: fact for digest, fact in leaves.items() if fact.image_id}
     platforms = {pk: fact.platform for pk, fact in named.items() if fact.platform is not None}
-    images = place(named, registry_id=registry_id, platforms=platforms)
-    said = {images[pk]: fact.said for pk, fact in named.items() if fact.said}
-    unknown = Image.objects.filter(pk__in=said, config_known=False).values_list("pk", flat=True) if said else ()
-    record_configs({pk: said[pk] for pk in unknown})
+    images = assign_images(named, registry_id=registry_id, platforms=platforms)
+    inline_config = {images[pk]: fact.inline_config for pk, fact in named.items() if fact.inline_config}
+    unknown = (
+        Image.objects.filter(pk__in=inline_config, config_known=False).values_list("pk", flat=True)
+        if inline_config
+        else ()
+    )
+    record_configs({pk: inline_config[pk] for pk in unknown})
     for pk, fact in named.items():
         if fact.kind == Manifest.Kind.UNREADABLE:
             summary.record_state(
@@ -219,20 +231,20 @@ def _image_row(manifest: Manifest, registry_id: int, platform: Platform | None) 
 
 
 def _store_layers(facts: Sequence[ManifestFact], rows: Mapping[str, Manifest]) -> None:
-    wanted = {layer.digest: layer for fact in facts for layer in fact.layers}
-    known = {row.digest for row in _rows(Layer, "digest", wanted)}
+    requested = {layer.digest: layer for fact in facts for layer in fact.layers}
+    known = {row.digest for row in _rows(Layer, "digest", requested)}
     Layer.objects.bulk_create(
         [
             Layer(
                 digest=digest,
-                size=min(wanted[digest].size, LARGEST_CLAIM),
-                media_type=wanted[digest].media_type,
+                size=min(requested[digest].size, MAX_CLAIMED_BYTES),
+                media_type=requested[digest].media_type,
             )
-            for digest in sorted(wanted.keys() - known)
+            for digest in sorted(requested.keys() - known)
         ],
         ignore_conflicts=True,
     )
-    keys = {row.digest: row.pk for row in _rows(Layer, "digest", wanted)}
+    keys = {row.digest: row.pk for row in _rows(Layer, "digest", requested)}
     ManifestLayer.objects.bulk_create(
         [
             ManifestLayer(manifest=rows[fact.digest], position=position, layer_id=keys[layer.digest], size=layer.size)
@@ -266,6 +278,8 @@ def _store_platforms(
 
 def _rows(model: type[Row], column: str, values: Iterable[str], also: Q | None = None) -> Iterator[Row]:
     """Yield the rows whose ``column`` is among ``values``, of which there may be more than one statement can take."""
-    wanted = sorted(set(values))
-    for start in range(0, len(wanted), LOOK_UP):
-        yield from model._default_manager.filter(also or Q(), **{f"{column}__in": wanted[start : start + LOOK_UP]})
+    requested = sorted(set(values))
+    for start in range(0, len(requested), LOOKUP_BATCH_ROWS):
+        yield from model._default_manager.filter(
+            also or Q(), **{f"{column}__in": requested[start : start + LOOKUP_BATCH_ROWS]}
+        )

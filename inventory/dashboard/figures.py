@@ -16,12 +16,12 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
 
-ACTIVE = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
-COUNTS = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive")
+ACTIVE_STATES = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
+COUNT_FIELDS = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive")
 
 
 @dataclass(frozen=True)
-class Share:
+class SeverityShare:
     """One severity in the bar: where it begins and how wide it is, in percent."""
 
     name: str
@@ -48,7 +48,7 @@ class Overview:
     failed: int
     vulnerabilities: int | None
     fixable: int | None
-    severities: list[Share]
+    severities: list[SeverityShare]
     malware: int | None
     images_with_malware: int
     images_read_for_malware: int
@@ -63,7 +63,7 @@ class Overview:
     counted_at: datetime | None  # None: just now
 
 
-def count() -> dict[str, int]:
+def count_overview() -> dict[str, int]:
     """Count tags and images, in two queries."""
     tagged = Image.objects.filter(Exists(Tag.objects.filter(image=OuterRef("pk"))))
     return {"tags": Tag.objects.count()} | tagged.aggregate(
@@ -76,15 +76,15 @@ def count() -> dict[str, int]:
         images_with_malware=Count("pk", filter=Q(viruses__gt=0) | Q(trojans__gt=0)),
         images_with_sensitive=Count("pk", filter=Q(sensitive__gt=0)),
         **{f"of_{name}": Count(name) for name in ("critical", "viruses", "sensitive")},  # in which they are known
-        **{f"sum_{name}": Sum(name, default=0) for name in COUNTS},
+        **{f"sum_{name}": Sum(name, default=0) for name in COUNT_FIELDS},
     )
 
 
-def read(*, now: bool = False) -> Overview:
+def read_overview(*, now: bool = False) -> Overview:
     """Read the figures in a constant number of queries. Those of many images are kept for a while, but ``now``."""
-    counted = cached_counts.count("overview") if now else cached_counts.read("overview")
+    counted = cached_counts.recount("overview") if now else cached_counts.read("overview")
     figures = dict(counted.values)
-    sums = {name: figures.pop(f"sum_{name}") for name in COUNTS}
+    sums = {name: figures.pop(f"sum_{name}") for name in COUNT_FIELDS}
     matched, malware, sensitive = (figures.pop(f"of_{name}") for name in ("critical", "viruses", "sensitive"))
     synced = Q(last_sync__state=State.SUCCEEDED)
     registries = Registry.objects.present().aggregate(
@@ -110,7 +110,7 @@ def read(*, now: bool = False) -> Overview:
 
 
 @dataclass(frozen=True)
-class Signal:
+class Alert:
     """Something that stands out about the images, with a link to where it is."""
 
     name: str
@@ -120,15 +120,15 @@ class Signal:
     href: str
 
 
-def signals() -> list[Signal]:
+def alerts() -> list[Alert]:
     """Return what stands out, by all functions that ``settings.SIGNALS`` names, in that order."""
     return [signal for path in settings.SIGNALS for signal in import_string(path)()]
 
 
-def _shares(counts: dict[str, int]) -> list[Share]:
+def _shares(counts: dict[str, int]) -> list[SeverityShare]:
     total, start, shares = sum(counts.values()), 0.0, []
     for name, count in counts.items():
         width = 100 * count / total if total else 0.0
-        shares.append(Share(name, Image.Severity[name.upper()].label, count, round(start, 2), round(width, 2)))
+        shares.append(SeverityShare(name, Image.Severity[name.upper()].label, count, round(start, 2), round(width, 2)))
         start += width
     return shares

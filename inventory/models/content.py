@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from console.visibility import Scope, ScopedManager, sees
 from inventory.models.listing import tagged
 
-RISKS_TOLD_APART = 10_000  # findings of one severity
+RISK_ORDER_BASE = 10_000  # findings of one severity
 
 
 class Manifest(models.Model):
@@ -45,7 +45,7 @@ class Manifest(models.Model):
     # The image ID that it names: of an index that of the default platform (linux/amd64, else the first).
     image_digest = models.CharField(max_length=140, blank=True)
     default_manifest = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")  # of an index
-    seen_at = models.DateTimeField(default=timezone.now)  # about when a sync last met it; exact to some days
+    last_seen_at = models.DateTimeField(default=timezone.now)  # about when a sync last met it; exact to some days
 
     class Meta:
         constraints = [
@@ -144,8 +144,8 @@ def _risk_order() -> Any:
     """Return a number that orders images by their worst finding, then by how many there are of each severity."""
     order: Any = Cast(F("highest"), models.BigIntegerField())
     for severity in ("critical", "high", "medium", "low"):
-        order = order * Value(RISKS_TOLD_APART) + Least(
-            Coalesce(F(severity), Value(0)), Value(RISKS_TOLD_APART - 1), output_field=models.BigIntegerField()
+        order = order * Value(RISK_ORDER_BASE) + Least(
+            Coalesce(F(severity), Value(0)), Value(RISK_ORDER_BASE - 1), output_field=models.BigIntegerField()
         )
     return order
 

@@ -19,11 +19,11 @@ class StoppedError(Exception):
     """Raised in the threads when nobody waits for their work any more."""
 
 
-class Crew:
+class FetchPool:
     """``threads`` threads whose results come back in order, with bounded look-ahead.
 
     While the main thread waits for one of them it calls ``check``; what that raises stops the crew. Threads in the
-    middle of a request are not waited for: they see ``still_wanted`` raise, or end with their socket's timeout.
+    middle of a request are not waited for: they see ``raise_if_stopped`` raise, or end with their socket's timeout.
     """
 
     def __init__(self, *, threads: int, check: Callable[[], None]) -> None:
@@ -40,16 +40,16 @@ class Crew:
         self._stop.set()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def still_wanted(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Called by the network code between chunks and retries: raises StoppedError where the crew has stopped."""
         if self._stop.is_set():
             raise StoppedError
 
     def call(self, function: Callable[[], R]) -> R:
         """Return what ``function`` returns or raise what it raises, having run it in a thread."""
-        return self.result(self.begin(function))
+        return self.result(self.submit(function))
 
-    def begin(self, function: Callable[[], R]) -> Future[R]:
+    def submit(self, function: Callable[[], R]) -> Future[R]:
         """Have a thread call ``function``, and go on."""
         return self._executor.submit(function)
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 from django.utils.translation import gettext as _
 
 from inventory.models import Repository
-from inventory.sync.fetch_pool import Crew
-from inventory.sync.names import Names
-from inventory.sync.problems import Troubles
-from inventory.sync.tags import Seen, Tally
+from inventory.sync.fetch_pool import FetchPool
+from inventory.sync.names import NameHashes
+from inventory.sync.problems import SyncProblems
+from inventory.sync.tags import ObservedTag, SyncStats
 from registries.clients import RegistryClient
 from registries.connectors.base import TagRef
 from registries.models import Registry
@@ -28,9 +28,9 @@ from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
     DigestMismatch,
+    InvalidNames,
     ListingTooLong,
-    MalformedAnswer,
-    NamesUnfit,
+    MalformedResponse,
     NotFound,
     RateLimited,
     RegistryError,
@@ -41,41 +41,41 @@ from registries.oci.strict_json import text
 
 T = TypeVar("T")
 
-NAME_LIMIT = 300  # characters of the name of a repository or a tag
-PART = 1000  # tags of a list that are read before they are used
-LONG_LISTS = 3  # so many that go on beyond their bounds end the reading of a registry
-PATIENCE = 5  # tags of a repository, repositories of a registry that may fail in a row
+MAX_NAME_CHARACTERS = 300  # characters of the name of a repository or a tag
+TAGS_PER_PART = 1000  # tags of a list that are read before they are used
+MAX_LONG_LISTS = 3  # so many that go on beyond their bounds end the reading of a registry
+MAX_CONSECUTIVE_FAILURES = 5  # tags of a repository, repositories of a registry that may fail in a row
 PROVE_AGAIN_SECONDS = 60  # between two proofs of the credentials after denials
 # These say something of one repository or one content, and nothing of the registry as a whole.
-OF_ITS_OWN = (AccessDenied, NotFound, MalformedAnswer, DigestMismatch, Truncated)
+LOCAL_ERRORS = (AccessDenied, NotFound, MalformedResponse, DigestMismatch, Truncated)
 
 
 @dataclass
-class Listing:
+class TagListing:
     """The tags of one repository as far as they were listed."""
 
     repository: Repository
     rest: Iterator[TagRef]  # asks for page after page
     error: RegistryError | None = None  # why the list has no end
-    unfit: NamesUnfit | None = None  # it held more, which nobody can ask for
+    invalid_names: InvalidNames | None = None  # it held more, which nobody can ask for
     ended: bool = False  # nothing more comes
-    names: Names = field(default_factory=Names)  # all but those that prove to be gone
+    names: NameHashes = field(default_factory=NameHashes)  # all but those that prove to be gone
     failures: int = 0  # of its tags, in a row
     tag_error: RegistryError | None = None  # the last one of its tags
 
 
 @dataclass(frozen=True)
-class Look:
+class TagLookup:
     """One listed tag, with the digest it points to or the error that was answered in its place."""
 
-    listing: Listing
+    listing: TagListing
     ref: TagRef
     digest: str = ""
     error: RegistryError | None = None
 
 
-class Reader:
-    """Reads ``registry`` by the threads of ``crew``; used by the main thread, which alone touches the database.
+class RegistryLister:
+    """Reads ``registry`` by the threads of ``pool``; used by the main thread, which alone touches the database.
 
     ``broken`` is set once asking for more has become pointless; ``cut_off`` where the list of repositories has no
     proper end. ``complete`` tells whether everything that was listed could be read.
@@ -85,106 +85,106 @@ class Reader:
         self,
         registry: Registry,
         *,
-        crew: Crew,
+        pool: FetchPool,
         client: RegistryClient,
         since: datetime,
-        tally: Tally,
+        stats: SyncStats,
         repositories: Iterable[str] | None = None,
     ) -> None:
         """``repositories`` are those to read, in place of all that the registry lists."""
-        self.registry, self.crew, self.client, self.since, self.tally = registry, crew, client, since, tally
-        self._repositories_wanted = repositories
-        self.troubles = Troubles()
+        self.registry, self.pool, self.client, self.since, self.stats = registry, pool, client, since, stats
+        self._requested_repositories = repositories
+        self.problems = SyncProblems()
         self.complete = True
         self.broken: RegistryError | None = None
         self.cut_off: RegistryError | None = None
-        self.looked_at = 0  # tags
+        self.tags_done = 0  # tags
         self.listed: set[str] = set()  # names of repositories
         self.unlisted: set[str] = set()  # known from earlier, not listed any more
         self.long_lists = 0  # of tags
         self._failing: set[int] = set()  # repositories that failed since the last one that did not
         self._prove_again_at = 0.0
 
-    def tags(self, *, ask_unlisted: bool) -> Iterator[Seen | Listing]:
+    def tags(self, *, ask_unlisted: bool) -> Iterator[ObservedTag | TagListing]:
         """Yield all tags with their digests, and after those of a repository its listing.
 
         Repositories read whole at ``since`` or later are left out. With ``ask_unlisted`` those that are known and not
         listed any more are asked for too: their own word decides whether they are gone.
         """
-        listings = self.crew.map(self._begin, self._repositories(ask_unlisted), ahead=8)
-        for look in self.crew.map(self.look, self._looks(listings), ahead=64):
-            if isinstance(look, Listing):
-                self.tally.repositories += look.repository.name in self.listed
-                yield look
+        listings = self.pool.map(self._begin, self._repositories(ask_unlisted), ahead=8)
+        for lookup in self.pool.map(self.lookup, self._lookups(listings), ahead=64):
+            if isinstance(lookup, TagListing):
+                self.stats.repositories += lookup.repository.name in self.listed
+                yield lookup
                 continue
-            self.looked_at += 1
-            if not isinstance(look.error, NotFound):  # that is gone since it was listed
-                look.listing.names.add(look.ref.name)
-            if look.error is None:
-                look.listing.failures = 0
+            self.tags_done += 1
+            if not isinstance(lookup.error, NotFound):  # that is gone since it was listed
+                lookup.listing.names.add(lookup.ref.name)
+            if lookup.error is None:
+                lookup.listing.failures = 0
                 self._failing.clear()
-                yield _as_seen(look, self.registry.host)
+                yield _observed_tag(lookup, self.registry.host)
                 continue
-            if isinstance(look.error, NotFound):
+            if isinstance(lookup.error, NotFound):
                 continue
-            look.listing.tag_error = look.error
-            if look.error is not self.broken:
-                look.listing.failures += 1
-                repository = look.listing.repository
-                self.trouble(repository.pk, f"{repository.name}:{look.ref.name}", look.error)
+            lookup.listing.tag_error = lookup.error
+            if lookup.error is not self.broken:
+                lookup.listing.failures += 1
+                repository = lookup.listing.repository
+                self.record_problem(repository.pk, f"{repository.name}:{lookup.ref.name}", lookup.error)
 
-    def look(self, look: Look | Listing) -> Look | Listing:
+    def lookup(self, lookup: TagLookup | TagListing) -> TagLookup | TagListing:
         """In a thread: ask where a tag points to, unless the listing has told or asking has become pointless."""
-        if isinstance(look, Listing):
-            return look
-        listing, ref = look.listing, look.ref
+        if isinstance(lookup, TagListing):
+            return lookup
+        listing, ref = lookup.listing, lookup.ref
         if ref.digest:
-            return Look(listing, ref, ref.digest)
-        error = self.broken or (listing.tag_error if listing.failures >= PATIENCE else None)
+            return TagLookup(listing, ref, ref.digest)
+        error = self.broken or (listing.tag_error if listing.failures >= MAX_CONSECUTIVE_FAILURES else None)
         if error is not None:
-            return Look(listing, ref, error=error)
+            return TagLookup(listing, ref, error=error)
         try:
-            return Look(listing, ref, str(self.client.head(listing.repository.name, ref.name).digest))
-        except RegistryError as answer:
-            return Look(listing, ref, error=answer)
+            return TagLookup(listing, ref, str(self.client.head(listing.repository.name, ref.name).digest))
+        except RegistryError as request_error:
+            return TagLookup(listing, ref, error=request_error)
 
-    def trouble(self, repository_id: int, what: str, error: RegistryError, *, shown: bool = False) -> None:
+    def record_problem(self, repository_id: int, what: str, error: RegistryError, *, shown: bool = False) -> None:
         """Note that ``what`` could not be read (``shown``: it has a row that says so); see whether to go on at all."""
-        self.tally.errors += 1
-        self.troubles.add(what, error)
+        self.stats.errors += 1
+        self.problems.add(what, error)
         self.complete = self.complete and shown
         if isinstance(error, AccessDenied):
             self._prove_again()
-        if isinstance(error, OF_ITS_OWN):
+        if isinstance(error, LOCAL_ERRORS):
             return
         self._failing.add(repository_id)
-        if isinstance(error, CredentialsRefused | RateLimited) or len(self._failing) >= PATIENCE:
+        if isinstance(error, CredentialsRefused | RateLimited) or len(self._failing) >= MAX_CONSECUTIVE_FAILURES:
             self.broken = error
 
     # --- in order: names, repositories, listings, tags ----------------------------------------------------------------
     def _names(self, ask_unlisted: bool) -> Iterator[str]:
-        wanted = self._repositories_wanted
+        requested = self._requested_repositories
         try:
-            for name in self.crew.each(self.client.repositories()) if wanted is None else wanted:
-                if self.broken is not None or self.long_lists >= LONG_LISTS:
+            for name in self.pool.each(self.client.repositories()) if requested is None else requested:
+                if self.broken is not None or self.long_lists >= MAX_LONG_LISTS:
                     return
                 if name in self.listed:
                     continue
                 if not _storable(name):
-                    self._leave_out(name, _unstorable())
+                    self._record_skipped(name, _unstorable())
                     continue
                 self.listed.add(name)
                 yield name
         except ListingTooLong as error:
             self.complete = False
-            self._leave_out(_("The list of repositories"), error)
+            self._record_skipped(_("The list of repositories"), error)
             return
-        except NamesUnfit as error:
-            self._leave_out(_("The list of repositories"), error)
+        except InvalidNames as error:
+            self._record_skipped(_("The list of repositories"), error)
         except RegistryError as error:
             self.cut_off = error
             return
-        if wanted is not None:
+        if requested is not None:
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
         self.unlisted = {name for name in known.iterator() if name not in self.listed}
@@ -195,20 +195,20 @@ class Reader:
         rows = Repository.objects.filter(registry=self.registry)
         for names in batches(self._names(ask_unlisted), 100):
             read = set(rows.filter(name__in=names, synced_at__gte=self.since).values_list("name", flat=True))
-            wanted = [name for name in names if name not in read]
-            listed = [name for name in wanted if name in self.listed]
+            requested = [name for name in names if name not in read]
+            listed = [name for name in requested if name in self.listed]
             new = set(listed) - set(rows.filter(name__in=listed).values_list("name", flat=True))
             Repository.objects.bulk_create(
                 [Repository(registry=self.registry, name=name) for name in sorted(new)], ignore_conflicts=True
             )
-            yield from rows.filter(name__in=wanted).order_by("name")
+            yield from rows.filter(name__in=requested).order_by("name")
 
-    def _begin(self, repository: Repository) -> tuple[Listing, list[TagRef]]:
+    def _begin(self, repository: Repository) -> tuple[TagListing, list[TagRef]]:
         """In a thread: begin to list the tags of ``repository``; return the first part, too."""
-        listing = Listing(repository, self.client.tags(repository.name))
+        listing = TagListing(repository, self.client.tags(repository.name))
         return listing, self._part(listing)
 
-    def _part(self, listing: Listing) -> list[TagRef]:
+    def _part(self, listing: TagListing) -> list[TagRef]:
         """In a thread: return the next part of ``listing``, each name once."""
         refs: dict[str, TagRef] = {}
         try:
@@ -216,48 +216,48 @@ class Reader:
                 raise self.broken
             for ref in listing.rest:
                 refs[ref.name] = ref
-                self.crew.still_wanted()
-                if len(refs) >= PART:
+                self.pool.raise_if_stopped()
+                if len(refs) >= TAGS_PER_PART:
                     return list(refs.values())
-        except NamesUnfit as error:
-            listing.unfit = error
+        except InvalidNames as error:
+            listing.invalid_names = error
         except RegistryError as error:
             listing.error = error
         listing.ended = True
         return list(refs.values())
 
-    def _looks(self, listings: Iterable[tuple[Listing, list[TagRef]]]) -> Iterator[Look | Listing]:
+    def _lookups(self, listings: Iterable[tuple[TagListing, list[TagRef]]]) -> Iterator[TagLookup | TagListing]:
         for listing, first in listings:
             refs = first
             while True:
                 if listing.ended:
                     self._note_end(listing)
-                following = None if listing.ended else self.crew.begin(partial(self._part, listing))
+                following = None if listing.ended else self.pool.submit(partial(self._part, listing))
                 for ref in refs:
                     if self.broken is not None:
                         return
                     if not _storable(ref.name):
-                        self._leave_out(f"{listing.repository.name}:{ref.name}", _unstorable())
+                        self._record_skipped(f"{listing.repository.name}:{ref.name}", _unstorable())
                     elif tag_is_artifact(ref.name):
-                        self.tally.not_images += 1
-                        self.looked_at += 1
+                        self.stats.not_images += 1
+                        self.tags_done += 1
                     else:
-                        yield Look(listing, ref)
+                        yield TagLookup(listing, ref)
                 if following is None:
                     break
-                refs = self.crew.result(following)
+                refs = self.pool.result(following)
             if self.broken is None:
                 yield listing
 
-    def _note_end(self, listing: Listing) -> None:
+    def _note_end(self, listing: TagListing) -> None:
         """Note how a list has ended."""
         if listing.error is None:
             self._failing.clear()
         elif listing.error is not self.broken:
             self.long_lists += isinstance(listing.error, ListingTooLong)
-            self.trouble(listing.repository.pk, listing.repository.name, listing.error)
-        if listing.unfit is not None:
-            self._leave_out(listing.repository.name, listing.unfit)
+            self.record_problem(listing.repository.pk, listing.repository.name, listing.error)
+        if listing.invalid_names is not None:
+            self._record_skipped(listing.repository.name, listing.invalid_names)
 
     def _prove_again(self) -> None:
         """See after a denial whether the credentials still hold: to go on with a changed password locks accounts."""
@@ -265,14 +265,14 @@ class Reader:
             return
         self._prove_again_at = time.monotonic() + PROVE_AGAIN_SECONDS
         try:
-            self.crew.call(self.client.ping)
+            self.pool.call(self.client.ping)
         except RegistryError as error:
             self.broken = error
 
-    def _leave_out(self, what: str, error: RegistryError) -> None:
+    def _record_skipped(self, what: str, error: RegistryError) -> None:
         """Note names that cannot be had by any means. The rest of their list is whole."""
-        self.tally.errors += 1
-        self.troubles.add(text(what, 100), error)
+        self.stats.errors += 1
+        self.problems.add(text(what, 100), error)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -287,25 +287,25 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _as_seen(look: Look, host: str) -> Seen:
-    repository = look.listing.repository
-    return Seen(
+def _observed_tag(lookup: TagLookup, host: str) -> ObservedTag:
+    repository = lookup.listing.repository
+    return ObservedTag(
         repository_id=repository.pk,
         address=f"{host}/{repository.name}",
         repository=repository.name,
-        name=look.ref.name,
-        digest=look.digest,
-        size=look.ref.size,
-        pushed_at=look.ref.pushed_at,
+        name=lookup.ref.name,
+        digest=lookup.digest,
+        size=lookup.ref.size,
+        pushed_at=lookup.ref.pushed_at,
     )
 
 
 def _storable(name: str) -> bool:
-    return 0 < len(name) <= NAME_LIMIT and text(name) == name and is_repository(name)
+    return 0 < len(name) <= MAX_NAME_CHARACTERS and text(name) == name and is_repository(name)
 
 
 def _unstorable() -> RegistryError:
-    return MalformedAnswer(
-        _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": NAME_LIMIT},
+    return MalformedResponse(
+        _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": MAX_NAME_CHARACTERS},
         _("Rename it in the registry."),
     )

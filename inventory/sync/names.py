@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, MutableMapping
 
 
-class Names:
+class NameHashes:
     """A set of names that tells which of others it does not hold. One in 2**64 that it does not hold is taken for held.
 
     Python's hash of a text differs from process to process, so nobody can choose names that are taken for each other.
@@ -22,7 +22,7 @@ class Names:
         """Hold ``name``, too."""
         self._hashes.append(hash(name))
 
-    def take_from(self, others: MutableMapping[int, int]) -> None:
+    def discard_from(self, others: MutableMapping[int, int]) -> None:
         """Remove from ``others`` (:meth:`key` of a name → anything) those that are held."""
         for each in self._hashes:
             others.pop(each, None)

@@ -9,11 +9,11 @@ from django.utils.translation import ngettext
 
 from registries.oci.errors import RegistryError
 
-NAMED = 3  # so many are named, the others counted
+MAX_NAMED_PROBLEMS = 3  # so many are named, the others counted
 
 
 @dataclass
-class Troubles:
+class SyncProblems:
     """Repositories and tags that could not be read. Holds a few of them, counts all."""
 
     count: int = 0
@@ -26,7 +26,7 @@ class Troubles:
     def note(self, what: str, reason: str, remedy: str) -> None:
         """As :meth:`add`, in words."""
         self.count += 1
-        if len(self._first) < NAMED:
+        if len(self._first) < MAX_NAMED_PROBLEMS:
             self._first.append((what[:200], reason, remedy))
 
     def __bool__(self) -> bool:
@@ -37,10 +37,10 @@ class Troubles:
         """What could not be read and why; "" where all could."""
         if not self._first:
             return ""
-        told: dict[str, list[str]] = {}
+        by_reason: dict[str, list[str]] = {}
         for what, reason, _remedy in self._first:
-            told.setdefault(reason, []).append(what)
-        parts = [f"{', '.join(names)}: {reason}" for reason, names in told.items()]
+            by_reason.setdefault(reason, []).append(what)
+        parts = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
         head = ngettext(
             "%(count)d repository or tag could not be read.",
             "%(count)d repositories or tags could not be read.",

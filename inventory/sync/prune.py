@@ -13,16 +13,16 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from inventory.models import Image, Layer, Manifest, PlatformManifest, RegistryLayer, Repository, Tag
-from inventory.sync.names import Names
+from inventory.sync.names import NameHashes
 
 Row = TypeVar("Row", bound=models.Model)
 
-BATCH = 200
-KNOWN_AT_ONCE = 50_000
-REMEMBERED = timedelta(days=30)  # how long a manifest that is no image is known after it was last met
+BATCH_ROWS = 200
+MAX_TAGS_IN_MEMORY = 50_000
+NON_IMAGE_RETENTION = timedelta(days=30)  # how long a manifest that is no image is known after it was last met
 
 
-def retire_tags(listed: Mapping[int, Names]) -> int:
+def delete_unlisted_tags(listed: Mapping[int, NameHashes]) -> int:
     """Delete the tags of the repositories ``listed`` (id → all names) that are not among those names.
 
     Only for repositories whose listing has ended without an error. Returns how many tags are gone. Of the tags that are
@@ -30,24 +30,24 @@ def retire_tags(listed: Mapping[int, Names]) -> int:
     """
     rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
     gone = array("q")
-    known = rows.iterator(chunk_size=2000)
-    while part := list(islice(known, KNOWN_AT_ONCE)):
+    stored = rows.iterator(chunk_size=2000)
+    while part := list(islice(stored, MAX_TAGS_IN_MEMORY)):
         unlisted: dict[int, dict[int, int]] = {}
         for pk, repository_id, name in part:
-            unlisted.setdefault(repository_id, {})[Names.key(name)] = pk
+            unlisted.setdefault(repository_id, {})[NameHashes.key(name)] = pk
         for repository_id, candidates in unlisted.items():
-            listed[repository_id].take_from(candidates)
+            listed[repository_id].discard_from(candidates)
             gone.extend(candidates.values())
-    for batch in _slices(gone):
+    for batch in _batches(gone):
         Tag.objects.filter(pk__in=batch).delete()
     return len(gone)
 
 
-def retire_repositories(keys: Sequence[int]) -> int:
+def delete_repositories(keys: Sequence[int]) -> int:
     """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
     gone = 0
-    for batch in _slices(keys):
-        gone += retire_tags(dict.fromkeys(batch, Names()))
+    for batch in _batches(keys):
+        gone += delete_unlisted_tags(dict.fromkeys(batch, NameHashes()))
         Repository.objects.filter(pk__in=batch).delete()
     return gone
 
@@ -58,15 +58,15 @@ def prune(*, check: Callable[[], None]) -> int:
     An image that waits for a scan or is being scanned stays until a later call. Work is done in small transactions,
     with ``check`` between them. Rows that another sync takes up meanwhile are left alone.
     """
-    long_ago = timezone.now() - REMEMBERED
+    long_ago = timezone.now() - NON_IMAGE_RETENTION
 
-    def unheld() -> QuerySet[Manifest]:
+    def orphans() -> QuerySet[Manifest]:
         return Manifest.objects.filter(
             ~Exists(Tag.objects.filter(manifest=OuterRef("pk"))),
             ~Exists(Manifest.objects.filter(default_manifest=OuterRef("pk"))),
             ~Exists(PlatformManifest.objects.filter(manifest=OuterRef("pk"))),
             ~Exists(Image.objects.filter(manifest=OuterRef("pk"))),
-            ~Q(kind=Manifest.Kind.OTHER) | Q(seen_at__lt=long_ago),
+            ~Q(kind=Manifest.Kind.OTHER) | Q(last_seen_at__lt=long_ago),
         )
 
     busy = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
@@ -74,13 +74,13 @@ def prune(*, check: Callable[[], None]) -> int:
         lambda: Image.objects.filter(~Exists(Tag.objects.filter(image=OuterRef("pk")))).exclude(scan_state__in=busy),
         check=check,
     )
-    while _delete_all(unheld, check=check):
+    while _delete_all(orphans, check=check):
         pass  # an index that goes sets its images free
     _delete_all(lambda: Layer.objects.filter(manifest_layers=None), check=check)
     return images
 
 
-def forget_registry(registry_id: int, *, check: Callable[[], None]) -> None:
+def delete_registry_content(registry_id: int, *, check: Callable[[], None]) -> None:
     """Delete what belongs to a registry alone that has no tags any more, in small transactions: see :func:`prune`."""
     prune(check=check)
     _delete_all(lambda: Manifest.objects.filter(registry=registry_id), check=check)
@@ -94,7 +94,7 @@ def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None])
         check()
         try:
             with transaction.atomic():
-                batch = list(rows().filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH])
+                batch = list(rows().filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH_ROWS])
                 if not batch:
                     return deleted
                 after = batch[-1]
@@ -104,5 +104,5 @@ def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None])
             continue  # another sync has just taken one of them up
 
 
-def _slices(keys: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
+def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (keys[start : start + BATCH_ROWS] for start in range(0, len(keys), BATCH_ROWS))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
-from inventory.content.image_config import masked, read_config, record_configs
+from inventory.content.image_config import mask_config, read_config, record_configs
 from inventory.content.store import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
 from registries.clients import RegistryClient
 from registries.oci.classify import choose_platform, classify, index_images
-from registries.oci.errors import MalformedAnswer, NotFound, RegistryError
+from registries.oci.errors import MalformedResponse, NotFound, RegistryError
 from registries.oci.manifests import Descriptor, ImageManifest, Index, RawManifest, parse_manifest
 
 MAX_DEPTH = 3  # indexes within indexes
@@ -30,15 +30,15 @@ def record_config(image: Image, content: bytes) -> None:
     image.refresh_from_db()
 
 
-def fetch(client: RegistryClient, *, repository: str, digest: str) -> ManifestFact:
+def fetch_manifest(client: RegistryClient, *, repository: str, digest: str) -> ManifestFact:
     """Ask ``client`` for a manifest and, of an index, for its default image. Talks to no database.
 
     Raises a RegistryError where the registry does not give it, or gives what makes no sense.
     """
-    return _Fetch(client, repository).fetch(digest, depth=0)
+    return _ManifestFetch(client, repository).fetch(digest, depth=0)
 
 
-def unreadable(digest: str, error: RegistryError) -> ManifestFact:
+def unreadable_manifest(digest: str, error: RegistryError) -> ManifestFact:
     """Return what to store of a digest that a tag names and that cannot be read, so that people see it and why."""
     return ManifestFact(
         digest=digest, kind=Manifest.Kind.UNREADABLE, image_id=digest, reason=error.reason, remedy=error.remedy
@@ -46,17 +46,17 @@ def unreadable(digest: str, error: RegistryError) -> ManifestFact:
 
 
 @dataclass
-class _Fetch:
-    """One search for the image behind a digest. ``left`` bounds what a hostile index can make us ask for."""
+class _ManifestFetch:
+    """One search for the image behind a digest. ``remaining`` bounds what a hostile index can make us ask for."""
 
     client: RegistryClient
     repository: str
-    left: int = MAX_FETCHES
+    remaining: int = MAX_FETCHES
 
     def fetch(self, digest: str, *, depth: int) -> ManifestFact:
-        self.left -= 1
-        if self.left < 0 or depth > MAX_DEPTH:
-            raise MalformedAnswer(
+        self.remaining -= 1
+        if self.remaining < 0 or depth > MAX_DEPTH:
+            raise MalformedResponse(
                 _("The image is an index of indexes that leads nowhere."),
                 _("Push the image again with a current tool."),
             )
@@ -108,7 +108,7 @@ class _Fetch:
 
 def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
     if len(manifest.layers) > MAX_LAYERS:
-        raise MalformedAnswer(
+        raise MalformedResponse(
             _("The image has %(count)d layers; no container runtime can start it.") % {"count": len(manifest.layers)},
             _("Push the image again with a current tool."),
         )
@@ -120,7 +120,7 @@ def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
         size=sum(each.size for each in contents),
         image_id=str(manifest.config.digest if manifest.config else raw.digest),
         config=manifest.config,
-        said=masked(manifest.schema1) if manifest.schema1 else None,
+        inline_config=mask_config(manifest.schema1) if manifest.schema1 else None,
         layers=tuple(LayerFact(str(layer.digest), layer.size, layer.media_type) for layer in manifest.layers),
     )
 

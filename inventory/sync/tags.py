@@ -9,12 +9,12 @@ from typing import Self
 
 from django.utils import timezone
 
-from inventory.content.store import place
+from inventory.content.store import assign_images
 from inventory.models import Manifest, Tag
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedTag:
     """One tag as a sync has seen it."""
 
     repository_id: int
@@ -27,7 +27,7 @@ class Seen:
 
 
 @dataclass
-class Tally:
+class SyncStats:
     """What a sync has seen and done so far; the names are those of SyncRun's columns."""
 
     repositories: int = 0
@@ -38,22 +38,26 @@ class Tally:
     not_images: int = 0
     errors: int = 0
 
-    def __iadd__(self, other: Tally) -> Self:
+    def __iadd__(self, other: SyncStats) -> Self:
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
         return self
 
 
-WRITTEN = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")
+TAG_COLUMNS = ("digest", "manifest", "image", "address", "size", "pushed_at", "changed_at")
 
 
-def record_tags(seen: Sequence[Seen], *, registry_id: int, manifests: Mapping[str, Manifest], tally: Tally) -> None:
-    """Write ``seen``, tags of one registry, as Tag rows; all their digests are in ``manifests``.
+def record_tags(
+    observed: Sequence[ObservedTag], *, registry_id: int, manifests: Mapping[str, Manifest], stats: SyncStats
+) -> None:
+    """Write ``observed``, tags of one registry, as Tag rows; all their digests are in ``manifests``.
 
     What is no image gets no row and loses the one it had. Unchanged rows are not written. Call it in the transaction
     that has read ``manifests``.
     """
-    latest = {(tag.repository_id, tag.name): tag for tag in seen}  # a registry may list a tag twice while it changes
+    latest = {
+        (tag.repository_id, tag.name): tag for tag in observed
+    }  # a registry may list a tag twice while it changes
     rows = {
         (row.repository_id, row.name): row
         for row in Tag.objects.filter(
@@ -61,7 +65,7 @@ def record_tags(seen: Sequence[Seen], *, registry_id: int, manifests: Mapping[st
             name__in={tag.name for tag in latest.values()},
         )
     }
-    images = place(
+    images = assign_images(
         {
             manifest.leaf_id
             for key, tag in latest.items()
@@ -76,30 +80,30 @@ def record_tags(seen: Sequence[Seen], *, registry_id: int, manifests: Mapping[st
     for key, tag in latest.items():
         manifest, row = manifests[tag.digest], rows.get(key)
         if manifest.kind == Manifest.Kind.OTHER:
-            tally.not_images += 1
+            stats.not_images += 1
             if row is not None:
                 no_image.append(row.pk)
             continue
-        tally.tags += 1
+        stats.tags += 1
         if row is None:
             made = Tag(repository_id=tag.repository_id, registry_id=registry_id, name=tag.name)
             new.append(_fill(made, tag, manifest, images))
             continue
-        before = _facts(row)
+        before = _stored_values(row)
         moved = row.digest != tag.digest
-        if _facts(_fill(row, tag, manifest, images)) != before:
+        if _stored_values(_fill(row, tag, manifest, images)) != before:
             changed.append(row)
         if moved:
             row.changed_at = timezone.now()
-            tally.tags_changed += 1
+            stats.tags_changed += 1
     Tag.objects.bulk_create(new)
-    Tag.objects.bulk_update(changed, WRITTEN)
+    Tag.objects.bulk_update(changed, TAG_COLUMNS)
     Tag.objects.filter(pk__in=no_image).delete()
-    tally.tags_new += len(new)
-    tally.tags_gone += len(no_image)
+    stats.tags_new += len(new)
+    stats.tags_gone += len(no_image)
 
 
-def _fill(row: Tag, tag: Seen, manifest: Manifest, images: Mapping[int, int]) -> Tag:
+def _fill(row: Tag, tag: ObservedTag, manifest: Manifest, images: Mapping[int, int]) -> Tag:
     moved = row.digest != tag.digest
     row.image_id = images.get(manifest.leaf_id, row.image_id)
     row.digest, row.manifest, row.address = tag.digest, manifest, tag.address
@@ -108,5 +112,5 @@ def _fill(row: Tag, tag: Seen, manifest: Manifest, images: Mapping[int, int]) ->
     return row
 
 
-def _facts(row: Tag) -> tuple[object, ...]:
+def _stored_values(row: Tag) -> tuple[object, ...]:
     return row.digest, row.manifest_id, row.image_id, row.address, row.size, row.pushed_at

@@ -15,45 +15,45 @@ from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.runner import JobRun
-from inventory.content.image_config import read_config, record_given_configs
-from inventory.content.store import ManifestFact, known_manifests, store
+from inventory.content.image_config import read_config, record_configs_of_registry
+from inventory.content.store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
-from inventory.sync.names import Names
-from inventory.sync.prune import retire_tags
-from inventory.sync.resolve import fetch
+from inventory.sync.names import NameHashes
+from inventory.sync.prune import delete_unlisted_tags
+from inventory.sync.resolve import fetch_manifest
 from inventory.sync.run import sync_repository
-from inventory.sync.tags import Seen, Tally, record_tags
+from inventory.sync.tags import ObservedTag, SyncStats, record_tags
 from registries.clients import RegistryClient, open_client
-from registries.login_guard import note_refusal, refused
+from registries.login_guard import already_refused, note_refusal
 from registries.models import PushEvent, Registry, SyncRun
-from registries.models.push_event import EVERYTHING
+from registries.models.push_event import ALL_TAGS
 from registries.oci.classify import tag_is_artifact
 from registries.oci.configs import ImageConfig
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotFound,
     RegistryError,
 )
 from registries.sync_requests.start import start_sync
 
-TAG_SECONDS = 60.0  # that looking at single tags may take
-SLOW_SECONDS = 20.0  # after which its registry counts as slow: then those get half of the places
-REPOSITORY_SECONDS = 300.0  # that looking at all tags of a repository may take
+TAG_DEADLINE_SECONDS = 60.0  # that looking at single tags may take
+SLOW_AFTER_SECONDS = 20.0  # after which its registry counts as slow: then those get half of the places
+REPOSITORY_DEADLINE_SECONDS = 300.0  # that looking at all tags of a repository may take
 SYNC_PAUSE = timedelta(seconds=30)  # between looks whether a sync has ended
-MANY = 50  # tags that do not vanish all at once on the word of one listing; the next sync looks closer
+MANY_TAGS = 50  # tags that do not vanish all at once on the word of one listing; the next sync looks closer
 
 
 @dataclass(frozen=True)
-class Looked:
+class EventResult:
     """What a look has brought: tags that are new or point elsewhere, and the other events that it serves."""
 
     changed: list[Tag] = field(default_factory=list)
     served: list[PushEvent] = field(default_factory=list)
 
 
-def look_again(run: JobRun[PushEvent]) -> Looked:
+def process_event(run: JobRun[PushEvent]) -> EventResult:
     """Bring the inventory up to date with what ``run`` reports, and with what else waits for the same repository.
 
     A tag is asked for by HEAD and its manifest only if the registry has not given it yet; a deletion leads to a new
@@ -62,12 +62,12 @@ def look_again(run: JobRun[PushEvent]) -> Looked:
     event = run.job
     registry = event.registry
     if registry.credentials_refused:
-        raise refused()
+        raise already_refused()
     if not event.repository:
-        _sync_all(run)
-        return Looked()
-    everything, joined, began = event.tag == EVERYTHING, event.joined(), time.monotonic()
-    seconds = REPOSITORY_SECONDS if everything else TAG_SECONDS
+        _start_registry_sync(run)
+        return EventResult()
+    everything, coalesced, began = event.tag == ALL_TAGS, event.coalesced(), time.monotonic()
+    seconds = REPOSITORY_DEADLINE_SECONDS if everything else TAG_DEADLINE_SECONDS
     run.set_deadline(
         seconds,
         reason=_("The registry took longer than %(n)d seconds for what it had reported.") % {"n": seconds},
@@ -76,59 +76,59 @@ def look_again(run: JobRun[PushEvent]) -> Looked:
     try:
         with open_client(registry, check=run.check) as client:
             if everything:
-                return Looked(_look_at_all(run, client), joined)
-            return _look_at_each(run, client, joined)
+                return EventResult(_sync_repository_of(run, client), coalesced)
+            return _process_tags(run, client, coalesced)
     except CredentialsRefused as error:
         note_refusal(registry, error)
         raise
     finally:
-        if not everything and time.monotonic() - began > SLOW_SECONDS:
-            registry.note_slow()
+        if not everything and time.monotonic() - began > SLOW_AFTER_SECONDS:
+            registry.mark_slow()
 
 
-def _sync_all(run: JobRun[PushEvent]) -> None:
+def _start_registry_sync(run: JobRun[PushEvent]) -> None:
     """Start a sync of the whole registry, once the one that is at work has ended."""
     registry = run.job.registry
-    if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already:
+    if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already_active:
         active = SyncRun.objects.filter(registry=registry, state__in=(State.QUEUED, State.RUNNING))
         if active.exclude(state=State.QUEUED, attempt=0).exists():
             reason = _("A sync of this registry is at work. The next one looks for what was pushed since it began.")
             run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)
 
 
-def _look_at_all(run: JobRun[PushEvent], client: RegistryClient) -> list[Tag]:
+def _sync_repository_of(run: JobRun[PushEvent], client: RegistryClient) -> list[Tag]:
     """Bring one repository up to date as a sync does; return its tags that are new or point elsewhere."""
     registry, began = run.job.registry, _since(run.job) or timezone.now()
-    wanted = set(client.repositories()) if client.fixed else None
+    requested = set(client.repositories()) if client.fixed else None
     for name in run.job.names:
-        if wanted is not None and name not in wanted:
+        if requested is not None and name not in requested:
             continue
-        known = Repository.objects.filter(registry=registry, name=name)
-        if known.exists() or next(client.tags(name), None) is not None:
+        existing = Repository.objects.filter(registry=registry, name=name)
+        if existing.exists() or next(client.tags(name), None) is not None:
             sync_repository(run, client, name)
-            return list(Tag.objects.filter(_appeared(began), repository__in=known))
+            return list(Tag.objects.filter(_appeared(began), repository__in=existing))
     return []
 
 
-def _look_at_each(run: JobRun[PushEvent], client: RegistryClient, joined: list[PushEvent]) -> Looked:
-    """Look at the tags of ``run`` and of those ``joined``; of these, one that fails is left to itself.
+def _process_tags(run: JobRun[PushEvent], client: RegistryClient, coalesced: list[PushEvent]) -> EventResult:
+    """Look at the tags of ``run`` and of those ``coalesced``; of these, one that fails is left to itself.
 
     What was found before that is kept: another attempt would not find it new.
     """
-    event, looked = run.job, Looked()
-    looked.changed.extend(_of_one(event, client))
-    for each in joined:
-        if each.tag == EVERYTHING:
+    event, result = run.job, EventResult()
+    result.changed.extend(_process_one(event, client))
+    for each in coalesced:
+        if each.tag == ALL_TAGS:
             continue
         try:
             run.check()
-            looked.changed.extend(_of_one(each, client))
-        except (JobFailure, AccessDenied, NotFound, MalformedAnswer):
+            result.changed.extend(_process_one(each, client))
+        except (JobFailure, AccessDenied, NotFound, MalformedResponse):
             continue
         except RegistryError:  # the registry as a whole: the others ask it anew
             break
-        looked.served.append(each)
-    return looked
+        result.served.append(each)
+    return result
 
 
 def _appeared(since: datetime) -> Q:
@@ -141,27 +141,27 @@ def _since(event: PushEvent) -> datetime | None:
     return event.created_at if event.attempt > 1 else None
 
 
-def _of_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
+def _process_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
     if not event.tag:
-        _list_again(event.registry, client, event.names)
+        _relist(event.registry, client, event.names)
         return []
     if tag_is_artifact(event.tag):
         return []
-    return _look(event, client)
+    return _resolve_tag(event, client)
 
 
-def _look(event: PushEvent, client: RegistryClient) -> list[Tag]:
+def _resolve_tag(event: PushEvent, client: RegistryClient) -> list[Tag]:
     names, tag = event.names, event.tag
-    wanted = set(client.repositories()) if client.fixed else None
+    requested = set(client.repositories()) if client.fixed else None
     for name in names:
-        if wanted is not None and name not in wanted:
+        if requested is not None and name not in requested:
             continue
         try:
             digest = str(client.head(name, tag).digest)
         except NotFound:
             continue
         return _store(event, client, name=name, digest=digest)
-    if wanted is not None and not wanted & set(names):
+    if requested is not None and not requested & set(names):
         return []  # pushed to a repository that nobody wants to see here
     raise JobFailure(
         _("The registry does not hold %(name)s:%(tag)s, which it had reported as pushed.")
@@ -173,29 +173,29 @@ def _look(event: PushEvent, client: RegistryClient) -> list[Tag]:
 
 def _store(event: PushEvent, client: RegistryClient, *, name: str, digest: str) -> list[Tag]:
     registry, tag, since = event.registry, event.tag, _since(event)
-    known = known_manifests([digest], registry_id=registry.pk)
-    facts = [] if known else [fetch(client, repository=name, digest=digest)]
+    existing = existing_manifests([digest], registry_id=registry.pk)
+    facts = [] if existing else [fetch_manifest(client, repository=name, digest=digest)]
     configs = _configs(registry, client, name, facts)
     for _try in range(3):
-        tally = Tally()
+        stats = SyncStats()
         try:
             with transaction.atomic():
                 repository, _new = Repository.objects.get_or_create(registry=registry, name=name)
-                seen = Seen(
+                observed = ObservedTag(
                     repository_id=repository.pk,
                     address=f"{registry.host}/{name}",
                     repository=name,
                     name=tag,
                     digest=digest,
                 )
-                known = known_manifests([digest], registry_id=registry.pk)
-                found = known | store(facts, registry_id=registry.pk)
-                record_tags([seen], registry_id=registry.pk, manifests=found, tally=tally)
-                record_given_configs(configs, registry_id=registry.pk)
+                existing = existing_manifests([digest], registry_id=registry.pk)
+                found = existing | store_manifests(facts, registry_id=registry.pk)
+                record_tags([observed], registry_id=registry.pk, manifests=found, stats=stats)
+                record_configs_of_registry(configs, registry_id=registry.pk)
         except IntegrityError:
             continue  # a sync is writing the same rows
         stored = Tag.objects.filter(repository=repository, name=tag)
-        if tally.tags_new + tally.tags_changed:
+        if stats.tags_new + stats.tags_changed:
             return list(stored)
         return list(stored.filter(_appeared(since))) if since else []
     raise JobFailure(
@@ -220,14 +220,14 @@ def _configs(
     return found
 
 
-def _list_again(registry: Registry, client: RegistryClient, names: list[str]) -> None:
+def _relist(registry: Registry, client: RegistryClient, names: list[str]) -> None:
     """List a repository anew and let go of the tags that it no longer has."""
     client.ping()  # a listing without the right credentials may be empty, and would say nothing
     for repository in Repository.objects.filter(registry=registry, name__in=names):
         try:
-            listed = Names(ref.name for ref in client.tags(repository.name))
+            listed = NameHashes(ref.name for ref in client.tags(repository.name))
         except NotFound:
-            listed = Names()
-        if not listed and Tag.objects.filter(repository=repository).count() >= MANY:
+            listed = NameHashes()
+        if not listed and Tag.objects.filter(repository=repository).count() >= MANY_TAGS:
             continue
-        retire_tags({repository.pk: listed})
+        delete_unlisted_tags({repository.pk: listed})

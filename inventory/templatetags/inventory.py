@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from inventory.dashboard.trend import Line
+from inventory.dashboard.trend import TrendLine
 from inventory.models import Image, Tag
 
 register = template.Library()
@@ -33,7 +33,7 @@ def address_parts(address: str) -> AddressParts:
     return AddressParts(host, path + slash, name or host)
 
 
-class Reason(NamedTuple):
+class FailureReason(NamedTuple):
     """Why the scan of an image failed; ``earlier`` where what is shown was found by a scan before it."""
 
     reason: str
@@ -42,15 +42,15 @@ class Reason(NamedTuple):
 
 
 @register.filter
-def reason(image: Image) -> Reason:
+def reason(image: Image) -> FailureReason:
     """Return why the scan of ``image`` failed."""
-    return Reason(image.reason, image.remedy, image.highest is not None)
+    return FailureReason(image.reason, image.remedy, image.highest is not None)
 
 
 @register.inclusion_tag("inventory/_reasons.html")
-def reasons(rows: Iterable[Tag]) -> dict[str, list[Reason]]:
+def reasons(rows: Iterable[Tag]) -> dict[str, list[FailureReason]]:
     """Give each reason why scans of ``rows`` failed once, and its number to the rows, as ``reason_number``."""
-    numbers: dict[Reason, int] = {}
+    numbers: dict[FailureReason, int] = {}
     for row in rows:
         if row.image and row.image.scan_state == Image.ScanState.FAILED:
             row.reason_number = numbers.setdefault(reason(row.image), len(numbers))  # type: ignore[attr-defined]  # for its cell
@@ -58,7 +58,7 @@ def reasons(rows: Iterable[Tag]) -> dict[str, list[Reason]]:
 
 
 @register.simple_tag
-def strip(line: Line) -> SafeString:
+def strip(line: TrendLine) -> SafeString:
     """Return the part of a trend that answers the pointer: a strip a day, each with its figure."""
     width, form = f"{line.step:.2f}", _("j M")
     return format_html_join(

@@ -10,20 +10,20 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 from console.db.clock import database_now
 from console.jobs.broker import enqueue
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.models import User
-from registries.cloud_accounts.tencent import keep_in_step, look
+from registries.cloud_accounts.tencent import list_cloud_registries, reconcile
 from registries.credentials import SecretUnreadableError
 from registries.login_guard import record_refusal
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
 from registries.oci.errors import CredentialsRefused, RegistryError
-from registries.sync_requests.nightly import CLOSES, OPENS
-from registries.sync_requests.start import LANES, start_sync
+from registries.sync_requests.nightly import WINDOW_CLOSES, WINDOW_OPENS
+from registries.sync_requests.start import LANE_BY_TRIGGER, start_sync
 
 DISCOVERY_SECONDS = 600.0  # that the listing of one account may take; meanwhile other accounts wait
 
@@ -38,13 +38,13 @@ def request_discoveries(
 
     Each that is queued is one event of the audit trail, for it uses the key of the account.
     """
-    user = person(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
+    user = signed_in_user(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
     queued = []
     for account in accounts:
         try:
             with transaction.atomic():
                 job = CloudDiscovery.objects.create(
-                    account=account, requested_by=user, trigger=trigger, lane=LANES[trigger]
+                    account=account, requested_by=user, trigger=trigger, priority=LANE_BY_TRIGGER[trigger]
                 )
                 enqueue(job)
                 trail.record(requested_by, "cloud-account.discover", account, {"by": trigger.value})
@@ -54,13 +54,13 @@ def request_discoveries(
     return queued
 
 
-def due() -> None:
+def enqueue_due_discoveries() -> None:
     """Queue this night's discovery by each account, as soon as the window of the nightly syncs opens.
 
     To be called with every tick: one UPDATE claims the night of an account, so it has one however often that is.
     """
     now = timezone.localtime(database_now(), timezone.get_default_timezone())
-    if not OPENS <= now.time() < CLOSES:
+    if not WINDOW_OPENS <= now.time() < WINDOW_CLOSES:
         return
     waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=now.date())
     for account in CloudAccount.objects.filter(waiting):
@@ -86,7 +86,7 @@ def discover(run: JobRun[CloudDiscovery]) -> None:
     )
     run.progress(_("Listing registries"))
     try:
-        found = look(account, check=run.check)
+        found = list_cloud_registries(account, check=run.check)
     except CredentialsRefused as error:
         account.record(state=Registry.Connection.REFUSED, reason=error.reason, remedy=error.remedy)
         for registry in account.registries.filter(username=account.secret_id):  # nor is it tried there
@@ -98,7 +98,7 @@ def discover(run: JobRun[CloudDiscovery]) -> None:
 
     def write() -> None:
         fresh = CloudAccount.objects.get(pk=account.pk)
-        made = keep_in_step(fresh, found)
+        made = reconcile(fresh, found)
         start_sync(registries=made, requested_by=run.job.requested_by, trigger=SyncRun.Trigger(run.job.trigger))
 
     run.finish(write=write)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.credentials import SecretUnreadableError
-from registries.login_guard import StoredLogin
+from registries.login_guard import StoredLoginGuard
 from registries.models import Registry
 from registries.oci.classify import choose_platform, classify, tag_is_artifact
 from registries.oci.endpoint import Endpoint
@@ -30,12 +30,12 @@ from registries.oci.errors import (
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
 from registries.oci.probe import Probe
 
-REPOSITORIES = 20  # so many are looked into for an image to try
-TAGS = 10  # of each
-TRIES = 5  # so many manifests are read at most until one is an image
+MAX_REPOSITORIES = 20  # so many are looked into for an image to try
+MAX_TAGS_PER_REPOSITORY = 10  # of each
+MAX_MANIFESTS = 5  # so many manifests are read at most until one is an image
 
 
-class Stage(enum.StrEnum):
+class ConnectionStage(enum.StrEnum):
     """What a connection goes through, in this order."""
 
     DNS = "dns"
@@ -48,19 +48,19 @@ class Stage(enum.StrEnum):
     BLOB = "blob"
 
 
-LABELS = {
-    Stage.DNS: gettext_lazy("DNS"),
-    Stage.TCP: gettext_lazy("TCP"),
-    Stage.TLS: gettext_lazy("TLS"),
-    Stage.API: gettext_lazy("Registry API"),
-    Stage.CREDENTIALS: gettext_lazy("Credentials"),
-    Stage.LISTING: gettext_lazy("Listing"),
-    Stage.MANIFEST: gettext_lazy("One manifest"),
-    Stage.BLOB: gettext_lazy("One blob byte"),
+STAGE_LABELS = {
+    ConnectionStage.DNS: gettext_lazy("DNS"),
+    ConnectionStage.TCP: gettext_lazy("TCP"),
+    ConnectionStage.TLS: gettext_lazy("TLS"),
+    ConnectionStage.API: gettext_lazy("Registry API"),
+    ConnectionStage.CREDENTIALS: gettext_lazy("Credentials"),
+    ConnectionStage.LISTING: gettext_lazy("Listing"),
+    ConnectionStage.MANIFEST: gettext_lazy("One manifest"),
+    ConnectionStage.BLOB: gettext_lazy("One blob byte"),
 }
 
 
-class Result(enum.StrEnum):
+class StepResult(enum.StrEnum):
     """How a step went."""
 
     PASSED = "passed"
@@ -69,14 +69,14 @@ class Result(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class ConnectionStep:
     """One step of the test. ``detail`` is what was seen; ``reason`` and ``remedy`` say what is wrong, if anything is.
 
     ``seconds`` is None where the step was not timed.
     """
 
-    stage: Stage
-    result: Result = Result.PASSED
+    stage: ConnectionStage
+    result: StepResult = StepResult.PASSED
     seconds: float | None = None
     detail: str = ""
     reason: str = ""
@@ -87,18 +87,18 @@ class Step:
     @property
     def label(self) -> str:
         """The name of the step on screen."""
-        return str(LABELS[self.stage])
+        return str(STAGE_LABELS[self.stage])
 
 
 def diagnose(
     registry: Registry,
     *,
     check: Callable[[], None] = lambda: None,
-    show: Callable[[Step], None] = lambda step: None,
-    keep: bool = True,
-) -> list[Step]:
+    report: Callable[[ConnectionStep], None] = lambda step: None,
+    record: bool = True,
+) -> list[ConnectionStep]:
     """Try everything a sync and a scan need of ``registry``, saved or not, and return the steps up to the first that
-    fails; ``show`` gets each as it is done. With ``keep`` the outcome is recorded on the (stored) registry.
+    fails; ``report`` gets each as it is done. With ``record`` the outcome is recorded on the (stored) registry.
 
     The credentials are tried once. The manifest and the byte of an image that it reads do not count against the hourly
     limit. Raises nothing but what ``check`` raises, unless that is a RegistryError: then the step under way has failed.
@@ -106,16 +106,16 @@ def diagnose(
     steps = []
     for step in _examine(registry, check):
         steps.append(step)
-        show(step)
-    if keep:
+        report(step)
+    if record:
         _record(registry, steps)
     return steps
 
 
-def _record(registry: Registry, steps: list[Step]) -> None:
-    failed = next((step for step in steps if step.result is Result.FAILED), None)
-    proven = any(step.stage is Stage.CREDENTIALS and step.result is Result.PASSED for step in steps)
-    login = StoredLogin(registry, check=lambda: None)
+def _record(registry: Registry, steps: list[ConnectionStep]) -> None:
+    failed = next((step for step in steps if step.result is StepResult.FAILED), None)
+    proven = any(step.stage is ConnectionStage.CREDENTIALS and step.result is StepResult.PASSED for step in steps)
+    login = StoredLoginGuard(registry, check=lambda: None)
     if failed is None:
         registry.record_connection(state=Registry.Connection.CONNECTED)
     elif failed.refused and registry.type != Registry.Type.CCR:  # which has two passwords
@@ -127,53 +127,55 @@ def _record(registry: Registry, steps: list[Step]) -> None:
         login.confirmed()
 
 
-def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Step]:
-    here = _Position()
+def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[ConnectionStep]:
+    here = _Progress()
     try:
         endpoint = endpoint_of(registry)
         if registry.network == Registry.Network.VPC:
-            for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
-                yield Step(stage, Result.SKIPPED, detail=_("The internal address is asked of the API."))
+            for stage in (ConnectionStage.DNS, ConnectionStage.TCP, ConnectionStage.TLS):
+                yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("The internal address is asked of the API."))
         else:
-            yield from _way(endpoint, here, check)
-        here.at(Stage.API)
-        with open_client(registry, check=check, by_hand=True) as client:
+            yield from _network_steps(endpoint, here, check)
+        here.at(ConnectionStage.API)
+        with open_client(registry, check=check, manual=True) as client:
             client.ping()
             yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
             anonymous = not (registry.username or registry.has_password)
-            yield Step(Stage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
-            yield from _content(client, here)
+            yield ConnectionStep(ConnectionStage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
+            yield from _content_steps(client, here)
     except SecretUnreadableError as error:
-        yield Step(Stage.CREDENTIALS, Result.FAILED, reason=error.reason, remedy=error.remedy)
+        yield ConnectionStep(ConnectionStage.CREDENTIALS, StepResult.FAILED, reason=error.reason, remedy=error.remedy)
     except RegistryError as error:
-        if isinstance(error, CredentialsRefused | AccessDenied | TokensRefused) and here.stage is Stage.API:
-            yield Step(Stage.API)
-            here.stage = Stage.CREDENTIALS
+        if isinstance(error, CredentialsRefused | AccessDenied | TokensRefused) and here.stage is ConnectionStage.API:
+            yield ConnectionStep(ConnectionStage.API)
+            here.stage = ConnectionStage.CREDENTIALS
         yield here.failed(error)
 
 
-class _Position:
+class _Progress:
     """Where the test is, and since when."""
 
     def __init__(self) -> None:
-        self.at(Stage.DNS)
+        self.at(ConnectionStage.DNS)
 
-    def at(self, stage: Stage) -> None:
+    def at(self, stage: ConnectionStage) -> None:
         self.stage, self.since = stage, time.monotonic()
 
-    def passed(self, detail: str = "") -> Step:
-        return Step(self.stage, seconds=time.monotonic() - self.since, detail=detail)
+    def passed(self, detail: str = "") -> ConnectionStep:
+        return ConnectionStep(self.stage, seconds=time.monotonic() - self.since, detail=detail)
 
-    def failed(self, error: RegistryError) -> Step:
+    def failed(self, error: RegistryError) -> ConnectionStep:
         seconds, reason, remedy = time.monotonic() - self.since, error.reason, error.remedy
-        if self.stage is Stage.TCP and isinstance(error, Unreachable):
+        if self.stage is ConnectionStage.TCP and isinstance(error, Unreachable):
             # One text, and no time, for closed and filtered ports: nobody maps the network with this.
-            return Step(self.stage, Result.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE))
+            return ConnectionStep(
+                self.stage, StepResult.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE_REMEDY)
+            )
         refused = isinstance(error, CredentialsRefused)
         elsewhere = error.host if isinstance(error, TokenServiceElsewhere) else ""
-        return Step(
+        return ConnectionStep(
             self.stage,
-            Result.FAILED,
+            StepResult.FAILED,
             seconds,
             reason=reason,
             remedy=remedy,
@@ -182,30 +184,30 @@ class _Position:
         )
 
 
-UNREACHABLE = gettext_lazy(
+UNREACHABLE_REMEDY = gettext_lazy(
     "Check the port and that the registry runs. A firewall in between, or a list of allowed addresses at the provider,"
     " may keep this machine out: the operation guide says what must be open."
 )
 
 
-def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iterator[Step]:
+def _network_steps(endpoint: Endpoint, here: _Progress, check: Callable[[], None]) -> Iterator[ConnectionStep]:
     """Yield the steps from the name to the certificate."""
     if endpoint.proxy_for(endpoint.origin):
-        for stage in (Stage.DNS, Stage.TCP, Stage.TLS):
-            yield Step(stage, Result.SKIPPED, detail=_("Left to the proxy."))
+        for stage in (ConnectionStage.DNS, ConnectionStage.TCP, ConnectionStage.TLS):
+            yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("Left to the proxy."))
         return
     with Probe(endpoint, check=check) as probe:
         addresses = probe.resolve()
         more = _(" and %(n)d more") % {"n": len(addresses) - 3} if len(addresses) > 3 else ""
         yield here.passed(f"{probe.origin.host} → {', '.join(addresses[:3])}{more}")
-        here.at(Stage.TCP)
+        here.at(ConnectionStage.TCP)
         address = probe.connect()
         yield here.passed(_("%(address)s, port %(port)d is open") % {"address": address, "port": probe.origin.port})
-        here.at(Stage.TLS)
+        here.at(ConnectionStage.TLS)
         if probe.origin.scheme == "http":
-            yield Step(Stage.TLS, Result.SKIPPED, detail=_("The address is without TLS."))
+            yield ConnectionStep(ConnectionStage.TLS, StepResult.SKIPPED, detail=_("The address is without TLS."))
             return
-        shown = probe.shake_hands()
+        shown = probe.handshake()
         facts = [shown.protocol.replace("TLSv", "TLS ")]
         if shown.expires:
             until = date_format(timezone.localtime(shown.expires), _("j M Y"))
@@ -216,32 +218,34 @@ def _way(endpoint: Endpoint, here: _Position, check: Callable[[], None]) -> Iter
             yield here.passed(", ".join(facts))
         else:
             facts.append(_("not validated"))
-            yield Step(Stage.TLS, Result.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts))
+            yield ConnectionStep(
+                ConnectionStage.TLS, StepResult.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts)
+            )
 
 
-def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:
+def _content_steps(client: RegistryClient, here: _Progress) -> Iterator[ConnectionStep]:
     """Yield the steps from the listing to the first byte of an image."""
-    here.at(Stage.LISTING)
+    here.at(ConnectionStage.LISTING)
     candidates = _candidates(client)
     first = next(candidates, None)
     if first is None:
         yield here.passed(_("No images yet."))
-        for stage in (Stage.MANIFEST, Stage.BLOB):
-            yield Step(stage, Result.SKIPPED, detail=_("There is no image to try."))
+        for stage in (ConnectionStage.MANIFEST, ConnectionStage.BLOB):
+            yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("There is no image to try."))
         return
     yield here.passed(f"{first[0]}:{first[1]}")
-    here.at(Stage.MANIFEST)
-    for repository, tag in chain([first], islice(candidates, TRIES - 1)):
+    here.at(ConnectionStage.MANIFEST)
+    for repository, tag in chain([first], islice(candidates, MAX_MANIFESTS - 1)):
         manifest, digest = _read_manifest(client, repository, tag)
         blobs = [blob for blob in ((manifest.config, *manifest.layers) if manifest else ()) if blob and blob.size]
         if blobs:
             break
     else:
         yield here.passed(_("What was tried is no image."))
-        yield Step(Stage.BLOB, Result.SKIPPED, detail=_("There is no image to try."))
+        yield ConnectionStep(ConnectionStage.BLOB, StepResult.SKIPPED, detail=_("There is no image to try."))
         return
     yield here.passed(f"{repository}:{tag}, {digest[:19]}")
-    here.at(Stage.BLOB)
+    here.at(ConnectionStage.BLOB)
     with client.blob(repository, blobs[0]) as content:
         content.read(1)
     yield here.passed()
@@ -249,8 +253,8 @@ def _content(client: RegistryClient, here: _Position) -> Iterator[Step]:
 
 def _candidates(client: RegistryClient) -> Iterator[tuple[str, str]]:
     """Yield (repository, tag) of what may be an image, one of each repository."""
-    for repository in islice(client.repositories(), REPOSITORIES):
-        for tag in islice(client.tags(repository), TAGS):
+    for repository in islice(client.repositories(), MAX_REPOSITORIES):
+        for tag in islice(client.tags(repository), MAX_TAGS_PER_REPOSITORY):
             if not tag_is_artifact(tag.name):
                 yield repository, tag.name
                 break

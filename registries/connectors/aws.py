@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from registries.connectors.aws_errors import SessionEnded, explain, malformed
-from registries.oci.errors import AccessDenied, AddressInvalid, CredentialsRefused, MalformedAnswer, NotFound
+from registries.connectors.aws_errors import SessionEnded, explain, malformed_response
+from registries.oci.errors import AccessDenied, AddressInvalid, CredentialsRefused, MalformedResponse, NotFound
 from registries.oci.login_guard import LoginGuard, NoGuard, sending
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-ANSWER_LIMIT = 16 * 1024 * 1024
-TRIES = 6
-FIRST_PAUSE = 1.0  # seconds, doubled at each try
-MARGIN_SECONDS = 10 * 60  # before a role's credentials end, which hold for an hour
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+MAX_TRIES = 6
+FIRST_PAUSE_SECONDS = 1.0  # seconds, doubled at each try
+ROLE_MARGIN_SECONDS = 10 * 60  # before a role's credentials end, which hold for an hour
 SESSION_NAME = "tallyman"  # stands in CloudTrail beside what was done with a role
 # "partitions" of botocore's endpoint rules: the domains of all their servers
-DOMAINS = (
+AWS_DOMAINS = (
     *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
     *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
 )
@@ -50,7 +50,7 @@ class AccessKey:
     until: float = float("inf")
 
 
-class Aws:
+class AwsApi:
     """The API of AWS in one region, with one key and, if given, in one role. May be used by several threads.
 
     ``transport`` gives the way to a server by its address. ``endpoint`` is asked in place of the public API of ECR, and
@@ -80,12 +80,12 @@ class Aws:
         """Return what ECR answers to ``operation`` (as boto3 spells it). Raises RegistryError."""
         with sending(self._guard):
             try:
-                answer = self._call(operation, parameters)
+                response = self._call(operation, parameters)
             except (AccessDenied, NotFound):
                 self._guard.accepted()
                 raise
             self._guard.accepted()
-            return answer
+            return response
 
     def _call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         key, service = self._service()
@@ -108,13 +108,13 @@ class Aws:
             page = self.call(operation, **parameters, **({"nextToken": token} if token else {}))
             rows = page.get(of)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise malformed()
+                raise malformed_response()
             yield rows
             token, before = page.get("nextToken"), token
             if not token:
                 return
             if token == before:
-                raise MalformedAnswer(
+                raise MalformedResponse(
                     _("The list of AWS leads to the page that was just read."),
                     _("Try again later, or check the endpoint."),
                 )
@@ -126,7 +126,7 @@ class Aws:
             )
         with self._lock:
             if self._ecr is None or time.monotonic() > self._ecr[0].until:
-                key = self._take_role() if self._role else self._key
+                key = self._assume_role() if self._role else self._key
                 self._ecr = key, self._open("ecr", key, self._endpoint)
             return self._ecr
 
@@ -135,15 +135,15 @@ class Aws:
             if self._ecr is not None and self._ecr[0] is key:
                 self._ecr = None
 
-    def _take_role(self) -> AccessKey:
-        sts = self._open("sts", self._key, "" if _is_of_aws(self._endpoint) else self._endpoint)
+    def _assume_role(self) -> AccessKey:
+        sts = self._open("sts", self._key, "" if _is_aws_server(self._endpoint) else self._endpoint)
         try:
             given = sts.call("assume_role", {"RoleArn": self._role, "RoleSessionName": SESSION_NAME})["Credentials"]
             life = (given["Expiration"] - datetime.now(UTC)).total_seconds()
-            until = time.monotonic() + max(life - MARGIN_SECONDS, life / 2, 60)
+            until = time.monotonic() + max(life - ROLE_MARGIN_SECONDS, life / 2, 60)
             return AccessKey(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], until)
         except (LookupError, TypeError):
-            raise malformed() from None
+            raise malformed_response() from None
 
     def _open(self, name: str, key: AccessKey, endpoint: str) -> _Service:
         from botocore.config import Config
@@ -177,31 +177,31 @@ class _Service:
 
     def __init__(self, client: Any, transport: Transport, key: AccessKey) -> None:
         self._client, self._transport, self._key = client, transport, key
-        client.meta.events.register("before-send", self._carry)
+        client.meta.events.register("before-send", self._send)
 
     def call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        for attempt in range(TRIES):
+        for attempt in range(MAX_TRIES):
             try:
-                answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
-                return answer
+                response: dict[str, Any] = getattr(self._client, operation)(**parameters)
+                return response
             except ClientError as error:
                 failure = explain(error, key=self._key.id, in_role=bool(self._key.token))
             except (BotoCoreError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-                raise malformed() from None  # raised by boto3 where it cannot read the answer
+                raise malformed_response() from None  # raised by boto3 where it cannot read the answer
             if not failure.retry:
                 raise failure
-            if attempt + 1 < TRIES:
-                self._transport.wait(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
+            if attempt + 1 < MAX_TRIES:
+                self._transport.wait(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
         raise failure
 
-    def _carry(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse:
+    def _send(self, request: AWSPreparedRequest, **_event: object) -> AWSResponse:
         """Send a signed request, in place of boto3, which takes an answer of this hook for that of the server."""
         from botocore.awsrequest import AWSResponse
 
         body = request.body or b""
-        answer = self._transport.fetch(
+        response = self._transport.fetch(
             request.method,
             request.url,
             headers={
@@ -210,9 +210,9 @@ class _Service:
                 if name.lower() not in {"user-agent", "content-length"}
             },
             content=body.encode() if isinstance(body, str) else body,
-            limit=ANSWER_LIMIT,
+            limit=MAX_RESPONSE_BYTES,
         )
-        return AWSResponse(request.url, answer.status, answer.headers, _Body(answer.content))
+        return AWSResponse(request.url, response.status, response.headers, _Body(response.content))
 
 
 class _Body(io.BytesIO):
@@ -244,7 +244,7 @@ def _session() -> Any:
     return boto3.Session(botocore_session=session)
 
 
-def _is_of_aws(endpoint: str) -> bool:
+def _is_aws_server(endpoint: str) -> bool:
     """Whether ``endpoint`` is a server of AWS: that of ECR answers for ECR alone."""
     host = endpoint.partition("://")[2].partition(":")[0]
-    return not endpoint or host.endswith(DOMAINS)
+    return not endpoint or host.endswith(AWS_DOMAINS)

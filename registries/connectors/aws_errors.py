@@ -11,7 +11,7 @@ from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotFound,
     RateLimited,
     RegistryError,
@@ -29,11 +29,11 @@ _REFUSED = frozenset(
 )
 _EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken"})
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired"})
-_BUSY = frozenset(
+_THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "ThrottledException", "RequestThrottledException", "RequestLimitExceeded"}
     | {"TooManyRequestsException", "SlowDown"}
 )
-_CLOCK = ("signature expired", "signature not yet current")
+_CLOCK_SKEW_PHRASES = ("signature expired", "signature not yet current")
 
 
 class SessionEnded(RegistryError):
@@ -54,7 +54,7 @@ def explain(error: ClientError, *, key: str, in_role: bool) -> RegistryError:
         return SessionEnded(
             _("AWS says at once that the credentials of the role have expired."), _("Check the clock of this machine.")
         )
-    if any(sign in words for sign in _CLOCK) or code in {"RequestTimeTooSkewed", "RequestExpired"}:
+    if any(sign in words for sign in _CLOCK_SKEW_PHRASES) or code in {"RequestTimeTooSkewed", "RequestExpired"}:
         return RegistryError(
             _("The clock of this machine and that of AWS differ by more than five minutes."),
             _("Set the clock, best by NTP, and try again."),
@@ -68,7 +68,7 @@ def explain(error: ClientError, *, key: str, in_role: bool) -> RegistryError:
         return _refused(temporary=key.startswith("ASIA") and not in_role)
     if code in _DENIED:
         return _denied(right, words)
-    if code in _BUSY or status == 429:
+    if code in _THROTTLED or status == 429:
         return RateLimited(
             _("AWS limits the rate of calls to %(right)s.") % {"right": right},
             _("It is asked again later by itself. A quota of the account can be raised at AWS."),
@@ -121,8 +121,8 @@ def _denied(right: str, words: str) -> AccessDenied:
     )
 
 
-def malformed() -> MalformedAnswer:
+def malformed_response() -> MalformedResponse:
     """The error for what boto3 cannot read, or what holds nothing that was asked for."""
-    return MalformedAnswer(
+    return MalformedResponse(
         _("The answer is none that the API of AWS gives."), _("Check the API endpoint, and the proxy before it.")
     )

@@ -44,9 +44,9 @@ class Declaration:
     label: str
     versions: tuple[str, ...] = ()  # values of Registry.Version; none: the field is not shown
     networks: tuple[str, ...] = ("public",)  # values of Registry.Network
-    # Values of Registry.region; none: "Default region" is the only choice. ``places`` says where they are.
+    # Values of Registry.region; none: "Default region" is the only choice. ``region_names`` says where they are.
     regions: tuple[str, ...] = ()
-    places: Mapping[str, Text] = field(default_factory=dict)
+    region_names: Mapping[str, Text] = field(default_factory=dict)
     # Fields of Registry that the form shows beyond those that every type has (name, type, limit, certificates).
     # A secret is named without the "_token" of its column: "password", "pull_password".
     fields: tuple[str, ...] = ("address", "username", "password")

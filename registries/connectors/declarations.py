@@ -7,13 +7,15 @@ from django.utils.translation import gettext_lazy as _
 from registries.connectors import regions
 from registries.connectors.base import Declaration, Wording
 
-REPOSITORIES = Wording(
+REPOSITORIES_WORDING = Wording(
     help=_("One a line: name, name:tag or name:pattern with * and ?. Empty: all that the account may list."),
     placeholder="team/app",
 )
-SECRET_ID = Wording(label=_("SecretId"), help=_("API key of Tencent Cloud, not the docker login."), placeholder="AKID…")
-REGION = Wording(help=_("Automatic: as the address says."))
-SECRET_KEY = Wording(label=_("SecretKey"))
+SECRET_ID_WORDING = Wording(
+    label=_("SecretId"), help=_("API key of Tencent Cloud, not the docker login."), placeholder="AKID…"
+)
+REGION_WORDING = Wording(help=_("Automatic: as the address says."))
+SECRET_KEY_WORDING = Wording(label=_("SecretKey"))
 
 HARBOR = Declaration(
     type="harbor",
@@ -31,7 +33,7 @@ HARBOR = Declaration(
             placeholder="robot$tallyman",
         ),
         "password": Wording(label=_("Robot secret or password"), help=_("With single sign-on: the user's CLI secret.")),
-        "repositories": REPOSITORIES,
+        "repositories": REPOSITORIES_WORDING,
     },
 )
 QUAY = Declaration(
@@ -48,7 +50,7 @@ QUAY = Declaration(
         "password": Wording(
             label=_("Robot token or OAuth token"), help=_("An OAuth token needs the scopes repo:read and user:read.")
         ),
-        "repositories": REPOSITORIES,
+        "repositories": REPOSITORIES_WORDING,
     },
     token_alone=True,
 )
@@ -76,12 +78,12 @@ JFROG = Declaration(
 AWS = Declaration(
     type="aws",
     label="AWS",
-    regions=tuple(regions.AWS),
-    places=regions.AWS,
+    regions=tuple(regions.AWS_REGIONS),
+    region_names=regions.AWS_REGIONS,
     fields=("address", "username", "password", "role", "endpoint"),
     required=frozenset({"address", "username", "password"}),
     wording={
-        "region": REGION,
+        "region": REGION_WORDING,
         "address": Wording(
             help=_("The URI of the private registry, without a repository."),
             placeholder="https://123456789012.dkr.ecr.eu-central-1.amazonaws.com",
@@ -102,8 +104,8 @@ TCR = Declaration(
     type="tcr",
     label="TCR",
     networks=("public", "vpc"),
-    regions=tuple(regions.TENCENT),
-    places=regions.TENCENT,
+    regions=tuple(regions.TENCENT_REGIONS),
+    region_names=regions.TENCENT_REGIONS,
     fields=("address", "username", "password", "endpoint"),
     required=frozenset({"address", "username", "password"}),
     wording={
@@ -112,8 +114,8 @@ TCR = Declaration(
         "address": Wording(
             help=_("Domain of the instance, also one of your own."), placeholder="https://acme.tencentcloudcr.com"
         ),
-        "username": SECRET_ID,
-        "password": SECRET_KEY,
+        "username": SECRET_ID_WORDING,
+        "password": SECRET_KEY_WORDING,
         "endpoint": Wording(
             help=_("Empty: the public one. International accounts have tcr.intl.tencentcloudapi.com."),
             placeholder="https://tcr.tencentcloudapi.com",
@@ -124,14 +126,14 @@ CCR = Declaration(
     type="ccr",
     label="CCR",
     regions=tuple(dict.fromkeys(regions.CCR_HOSTS.values())),
-    places=regions.TENCENT,
+    region_names=regions.TENCENT_REGIONS,
     fields=("address", "username", "password", "pull_username", "pull_password", "endpoint"),
     required=frozenset({"address", "username", "password"}),
     wording={
-        "region": REGION,
+        "region": REGION_WORDING,
         "address": Wording(help=_("The host of your region."), placeholder="https://ccr.ccs.tencentyun.com"),
-        "username": SECRET_ID,
-        "password": SECRET_KEY,
+        "username": SECRET_ID_WORDING,
+        "password": SECRET_KEY_WORDING,
         "pull_username": Wording(label=_("Registry user"), help=_("The account ID (UIN)."), placeholder="100012345678"),
         "pull_password": Wording(
             label=_("Registry password"),

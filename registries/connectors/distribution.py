@@ -24,8 +24,8 @@ class DistributionConnector:
 
     def __init__(self, client: DistributionClient, *, repositories: str, host: str) -> None:
         self._client = client
-        self._list = parse_repository_list(repositories, host=host)
-        self.fixed = bool(self._list)
+        self._typed_list = parse_repository_list(repositories, host=host)
+        self.fixed = bool(self._typed_list)
 
     def ping(self) -> None:
         """Prove that the address answers and takes the credentials."""
@@ -33,21 +33,21 @@ class DistributionConnector:
 
     def repositories(self) -> Iterator[str]:
         """Yield the typed names, or else the whole catalog."""
-        return iter(self._list) if self.fixed else self._client.repositories()
+        return iter(self._typed_list) if self.fixed else self._client.repositories()
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags that the typed list asks for (without asking, where it names them), or else all."""
-        patterns = self._list.get(repository, ())
+        patterns = self._typed_list.get(repository, ())
         if patterns and not any(set(pattern) & set(WILDCARDS) for pattern in patterns):
             yield from map(TagRef, patterns)
             return
         for name in self._client.tags(repository):
-            if self.wants(repository, name):
+            if self.includes_tag(repository, name):
                 yield TagRef(name)
 
-    def wants(self, repository: str, tag: str) -> bool:
+    def includes_tag(self, repository: str, tag: str) -> bool:
         """Whether the typed list asks for ``tag``. Without a list all tags are asked for."""
-        patterns = self._list.get(repository, ())
+        patterns = self._typed_list.get(repository, ())
         return not patterns or any(fnmatchcase(tag, pattern) for pattern in patterns)
 
 

@@ -12,27 +12,27 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 
-from registries.connectors.aws import Aws
+from registries.connectors.aws import AwsApi
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import AWS
-from registries.connectors.logins import HandedOutLogins
+from registries.connectors.logins import IssuedLoginProvider
 from registries.oci import media_types
 from registries.oci.client import DistributionClient
-from registries.oci.errors import AddressInvalid, MalformedAnswer, NotFound
+from registries.oci.errors import AddressInvalid, MalformedResponse, NotFound
 from registries.oci.references import Digest
 
-PAGE = 1000  # the most that DescribeRepositories and DescribeImages take
-MARGIN_SECONDS = 30 * 60  # before its end a login is replaced
-LARGEST = 2**63 - 1
-STAND_IN_REGION = "us-east-1"
+PAGE_SIZE = 1000  # the most that DescribeRepositories and DescribeImages take
+LOGIN_MARGIN_SECONDS = 30 * 60  # before its end a login is replaced
+MAX_SIZE_BYTES = 2**63 - 1
+FALLBACK_REGION = "us-east-1"
 
 # docs.aws.amazon.com/AmazonECR, "Amazon ECR registries"; the domains of the isolated partitions are botocore's
-HOST = re.compile(
+ECR_HOST_PATTERN = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z]+(-[a-z0-9]+)+)\.("
     r"amazonaws\.com(\.cn)?|amazonaws\.eu|(?P<dual>on\.aws|on\.amazonwebservices\.com\.cn)"
     r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)(:\d+)?"
 )
-ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,200}")
+ROLE_ARN_PATTERN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,200}")
 
 
 class EcrConnector:
@@ -41,20 +41,20 @@ class EcrConnector:
     declaration: ClassVar[Declaration] = AWS
     fixed = False
 
-    def __init__(self, client: DistributionClient, aws: Aws, *, account: str) -> None:
+    def __init__(self, client: DistributionClient, aws: AwsApi, *, account: str) -> None:
         self._client, self._aws = client, aws
         self._registry = {"registryId": account} if account else {}
-        self._logins = EcrLogins(aws)
-        client.sign_in_by(self._logins)
+        self._logins = EcrLoginProvider(aws)
+        client.use_login_provider(self._logins)
 
     def ping(self) -> None:
         """Prove the key by having it hand out a login, and that login by the registry itself."""
-        self._logins.hand_out()
+        self._logins.issue()
         self._client.ping()
 
     def repositories(self) -> Iterator[str]:
         """Yield all repositories of the account in this region."""
-        for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE, **self._registry):
+        for rows in self._aws.pages("describe_repositories", of="repositories", maxResults=PAGE_SIZE, **self._registry):
             yield from (str(row.get("repositoryName")) for row in rows)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
@@ -67,7 +67,7 @@ class EcrConnector:
             of="imageDetails",
             repositoryName=repository,
             filter={"tagStatus": "TAGGED"},
-            maxResults=PAGE,
+            maxResults=PAGE_SIZE,
             **self._registry,
         )
         try:
@@ -78,10 +78,10 @@ class EcrConnector:
             return
 
 
-class EcrLogins(HandedOutLogins):
+class EcrLoginProvider(IssuedLoginProvider):
     """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: AwsApi) -> None:
         super().__init__(
             remedy=_(
                 "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that "
@@ -90,26 +90,26 @@ class EcrLogins(HandedOutLogins):
         )
         self._aws = aws
 
-    def _hand_out(self) -> tuple[str, str, float]:
-        answer = self._aws.call("get_authorization_token")
+    def _issue(self) -> tuple[str, str, float]:
+        response = self._aws.call("get_authorization_token")
         try:
-            given = answer["authorizationData"][0]
+            given = response["authorizationData"][0]
             username, _colon, password = base64.b64decode(given["authorizationToken"]).decode("ascii").partition(":")
             ends: datetime | None = given.get("expiresAt")
         except (LookupError, TypeError, AttributeError, binascii.Error, UnicodeError):
             username = password = ""  # nosec B105  # none
         if not (username and password and password.isprintable()):
-            raise MalformedAnswer(
+            raise MalformedResponse(
                 _("The API of AWS has handed out no login for the registry."), _("Check the API endpoint.")
             )
-        left = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
+        remaining = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
         # A stand-in of AWS may give an end that is long past: then it holds until the registry refuses it.
-        life = max(left - MARGIN_SECONDS, left / 2) if left > 0 else float("inf")
+        life = max(remaining - LOGIN_MARGIN_SECONDS, remaining / 2) if remaining > 0 else float("inf")
         return username, password, life
 
 
 @dataclass(frozen=True)
-class Place:
+class EcrLocation:
     """Which registry of AWS an address means. ``account`` is "" where it does not say."""
 
     account: str
@@ -118,31 +118,31 @@ class Place:
     dual_stack: bool = False
 
 
-def place_of(host: str, *, region: str, stand_in: bool) -> Place:
+def ecr_location(host: str, *, region: str, custom_endpoint: bool) -> EcrLocation:
     """Return what ``host`` (with or without a port) says of the registry.
 
-    With ``stand_in`` the host may be any one, and ``region`` counts. Raises AddressInvalid.
+    With ``custom_endpoint`` the host may be any one, and ``region`` counts. Raises AddressInvalid.
     """
-    found = HOST.fullmatch(host)
-    if found is None and not stand_in:
+    found = ECR_HOST_PATTERN.fullmatch(host)
+    if found is None and not custom_endpoint:
         raise AddressInvalid(
             _("The address is not that of a private registry of AWS."),
             _("It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com. Public repositories go by type OCI."),
         )
     if found is None:
-        return Place("", region or STAND_IN_REGION)
+        return EcrLocation("", region or FALLBACK_REGION)
     if region and region != found["region"]:
         raise AddressInvalid(
             _("The address lies in the region %(there)s, and the region chosen is %(chosen)s.")
             % {"there": found["region"], "chosen": region},
             _("Leave the region to the address, or correct the address."),
         )
-    return Place(found["account"], found["region"], bool(found["fips"]), bool(found["dual"]))
+    return EcrLocation(found["account"], found["region"], bool(found["fips"]), bool(found["dual"]))
 
 
 def check_role(role: str) -> str:
     """Return ``role``, "" for none. Raises AddressInvalid where it is no ARN of a role."""
-    if role and not ROLE.fullmatch(role):
+    if role and not ROLE_ARN_PATTERN.fullmatch(role):
         raise AddressInvalid(
             _("The role is not the ARN of one."), _("It looks like arn:aws:iam::123456789012:role/tallyman.")
         )
@@ -167,7 +167,7 @@ def _tags(image: dict[str, Any]) -> Iterator[TagRef]:
             name=str(tag),
             digest=_digest(image.get("imageDigest")),
             media_type=media_type,
-            size=size if isinstance(size, int) and 0 < size <= LARGEST and not is_index else None,
+            size=size if isinstance(size, int) and 0 < size <= MAX_SIZE_BYTES and not is_index else None,
             pushed_at=pushed_at.astimezone(UTC) if isinstance(pushed_at, datetime) else None,
         )
 
@@ -176,5 +176,5 @@ def _digest(value: object) -> str | None:
     """``value`` where it is a digest; else None, and the registry is asked for it."""
     try:
         return str(Digest.parse(str(value)))
-    except MalformedAnswer:
+    except MalformedResponse:
         return None

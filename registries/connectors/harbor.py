@@ -17,11 +17,11 @@ from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import HARBOR
 from registries.connectors.distribution import DistributionConnector
 from registries.oci import strict_json
-from registries.oci.api import ApiAnswer, JsonApi
+from registries.oci.api import ApiResponse, JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     ServerError,
@@ -30,8 +30,8 @@ from registries.oci.errors import (
 
 PAGE_SIZE = 100  # more is refused with 422
 MAX_PAGES = 100_000
-EMPTY_PAGES = 3  # in a row where more was announced: Harbor takes what it hides out of a page after cutting it
-STARTS = 4  # of one list that shrinks while it is read
+MAX_EMPTY_PAGES = 3  # in a row where more was announced: Harbor takes what it hides out of a page after cutting it
+MAX_LIST_STARTS = 4  # of one list that shrinks while it is read
 
 Row = dict[str, Any]
 
@@ -45,8 +45,8 @@ class HarborConnector(ABC):
     def __init__(self, client: DistributionClient, *, root: str, repositories: str, host: str) -> None:
         self.client = client
         self.api: JsonApi = client.api(root)
-        self.plain = DistributionConnector(client, repositories=repositories, host=host)
-        self.fixed = self.plain.fixed
+        self.distribution = DistributionConnector(client, repositories=repositories, host=host)
+        self.fixed = self.distribution.fixed
         self.about = ""  # the version of Harbor, once it was asked
         self._proof = threading.Lock()
         self._proven = False
@@ -67,17 +67,17 @@ class HarborConnector(ABC):
     def tags(self, repository: str) -> Iterator[TagRef]: ...
 
     @abstractmethod
-    def meet(self) -> None:
+    def check_api_login(self) -> None:
         """Ask the API whom it takes us for, the token service having taken the credentials."""
 
-    def be_proven(self) -> None:
+    def ensure_proven(self) -> None:
         """Prove the credentials unless that is done: one thread does, lest a wrong password is tried by several."""
         with self._proof:
             if not self._proven:
                 self._prove()
 
     def _prove(self) -> None:
-        found, name = installed(self.client)
+        found, name = detect_version(self.client)
         self.about = name or found.upper()
         if found != self.version:
             raise WrongVersion(
@@ -87,32 +87,34 @@ class HarborConnector(ABC):
             )
         self.client.ping()
         if self.api.has_login:
-            self.meet()
+            self.check_api_login()
         self._proven = True
 
-    def ask(self, path: str, params: dict[str, str | int], *, patience: float | None = None) -> ApiAnswer:
+    def api_get(self, path: str, params: dict[str, str | int], *, head_seconds: float | None = None) -> ApiResponse:
         """GET from the API. Raises CredentialsRefused where credentials that were proven are taken no more."""
-        answer = self.api.get(path, params, headers={"X-Is-Resource-Name": "true"}, patience=patience)
-        if answer.status == 401 and self.api.has_login:
+        response = self.api.get(path, params, headers={"X-Is-Resource-Name": "true"}, head_seconds=head_seconds)
+        if response.status == 401 and self.api.has_login:
             raise self.api.refuse()
-        return answer
+        return response
 
     def pages(self, path: str, subject: str, **params: str | int) -> Iterator[list[Row]]:
         """Yield the rows of ``path`` page by page. Raises for an answer that is no success."""
-        return pages(lambda page: self.ask(path, {**params, "page": page, "page_size": PAGE_SIZE}), subject=subject)
+        return iter_pages(
+            lambda page: self.api_get(path, {**params, "page": page, "page_size": PAGE_SIZE}), subject=subject
+        )
 
 
-def installed(client: DistributionClient) -> tuple[str, str]:
+def detect_version(client: DistributionClient) -> tuple[str, str]:
     """Return which Harbor answers, "v1" or "v2", and all of its version where it tells. No password is sent.
 
     Only Harbor 2 has ``/api/version``; of Harbor 1 there is ``/api/systeminfo``, open to anybody.
     Raises NotARegistry where neither answers, and what the network raises.
     """
     api = client.api("/api", scheme="none")
-    told = _object(api, "/version").get("version")
-    if isinstance(told, str) and told.startswith("v") and not told.startswith("v1"):
-        return "v2", strict_json.text(_object(api, "/v2.0/systeminfo").get("harbor_version"), 60) or told[:60]
-    about = _object(api, "/systeminfo")
+    reported = _get_object(api, "/version").get("version")
+    if isinstance(reported, str) and reported.startswith("v") and not reported.startswith("v1"):
+        return "v2", strict_json.text(_get_object(api, "/v2.0/systeminfo").get("harbor_version"), 60) or reported[:60]
+    about = _get_object(api, "/systeminfo")
     if about.keys() & {"harbor_version", "auth_mode"}:
         return "v1", strict_json.text(about.get("harbor_version"), 60)
     raise NotARegistry(
@@ -121,39 +123,39 @@ def installed(client: DistributionClient) -> tuple[str, str]:
     )
 
 
-def _object(api: JsonApi, path: str) -> Row:
+def _get_object(api: JsonApi, path: str) -> Row:
     """The object at ``path``, or an empty one where something else answers. Raises ServerError."""
     try:
         return api.get(path).item(_("its version"))
-    except (NotFound, NotARegistry, MalformedAnswer, AccessDenied):
+    except (NotFound, NotARegistry, MalformedResponse, AccessDenied):
         return {}
 
 
-def pages(get: Callable[[int], ApiAnswer], *, subject: str) -> Iterator[list[Row]]:
+def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[list[Row]]:
     """Yield the pages 1, 2, 3 … that ``get`` asks for, each as its rows; some come twice where the list shrinks.
 
     Counts by itself: the Link of Harbor does not escape its query. A page may be short and not the last one, so the end
     is where as many rows came as ``X-Total-Count`` announces, or, without it, a page that is not full.
     Raises ServerError for a list that does not stop shrinking: rows move up then, past the page that is read next.
     """
-    for _start in range(STARTS):
+    for _start in range(MAX_LIST_STARTS):
         given, empty, most = 0, 0, -1
         before: list[Row] = []
         for page in range(1, MAX_PAGES):
-            answer = get(page)
-            rows = answer.items(subject)
+            response = get(page)
+            rows = response.items(subject)
             if rows and rows == before:
-                raise MalformedAnswer(
+                raise MalformedResponse(
                     _("The registry gives the same page of %(what)s again and again.") % {"what": subject},
                     _("Check the proxy before the registry: it must pass on the query."),
                 )
             yield rows
-            total = announced(answer)
+            total = total_count(response)
             given, before, most = given + len(rows), rows, max(most, total)
             empty = 0 if rows else empty + 1
             if 0 <= total < most and page > 1:
                 break
-            if (given >= total or empty >= EMPTY_PAGES) if total >= 0 else len(rows) < PAGE_SIZE:
+            if (given >= total or empty >= MAX_EMPTY_PAGES) if total >= 0 else len(rows) < PAGE_SIZE:
                 return
     raise ServerError(
         _("The registry's list kept shrinking while it was read: %(what)s.") % {"what": subject},
@@ -161,23 +163,23 @@ def pages(get: Callable[[int], ApiAnswer], *, subject: str) -> Iterator[list[Row
     )
 
 
-def text(row: Row, key: str, subject: str) -> str:
+def require_text(row: Row, key: str, subject: str) -> str:
     """The text under ``key``. Raises MalformedAnswer where there is none."""
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise incomplete(key, subject)
+        raise incomplete_row(key, subject)
     return value
 
 
-def incomplete(key: str, subject: str) -> MalformedAnswer:
+def incomplete_row(key: str, subject: str) -> MalformedResponse:
     """The error for a row of a list that lacks what every row has."""
-    return MalformedAnswer(
+    return MalformedResponse(
         _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
         _("Check type and version of this registry."),
     )
 
 
-def not_listable(projects: Iterable[str], remedy: str) -> AccessDenied:
+def projects_denied(projects: Iterable[str], remedy: str) -> AccessDenied:
     """The error for projects whose repositories the account may not list, all others having been listed."""
     names = sorted(projects)
     named = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
@@ -186,7 +188,7 @@ def not_listable(projects: Iterable[str], remedy: str) -> AccessDenied:
     )
 
 
-def announced(answer: ApiAnswer) -> int:
+def total_count(response: ApiResponse) -> int:
     """How many rows there are in all, by ``X-Total-Count``; -1 where it does not tell."""
-    count = answer.headers.get("X-Total-Count", "")
+    count = response.headers.get("X-Total-Count", "")
     return int(count) if count.isascii() and count.isdecimal() and len(count) < 12 else -1

@@ -10,13 +10,13 @@ from urllib.parse import quote
 from django.utils.translation import gettext as _
 
 from registries.connectors.base import TagRef
-from registries.connectors.harbor import HarborConnector, Row, incomplete, not_listable, text
+from registries.connectors.harbor import HarborConnector, Row, incomplete_row, projects_denied, require_text
 from registries.oci import strict_json
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound, RegistryError, TooLarge
 from registries.oci.references import Digest
 
-TAGS_SECONDS = 180.0  # Harbor reads the manifest of every tag before it answers
+TAG_LIST_SECONDS = 180.0  # Harbor reads the manifest of every tag before it answers
 
 
 class HarborV1Connector(HarborConnector):
@@ -26,21 +26,21 @@ class HarborV1Connector(HarborConnector):
 
     def __init__(self, client: DistributionClient, *, repositories: str, host: str) -> None:
         super().__init__(client, root="/api", repositories=repositories, host=host)
-        self._stranger: RegistryError | None = None  # why the API lists nothing to these credentials
-        self._turn = threading.Lock()
+        self._api_error: RegistryError | None = None  # why the API lists nothing to these credentials
+        self._tag_list_lock = threading.Lock()
 
-    def meet(self) -> None:
+    def check_api_login(self) -> None:
         """See whether the API knows the account too. One that only pulls will do for a typed list of repositories."""
         status = self._account_status()
         if status == 500:  # Harbor 1 stumbles over its own robots here
-            self._stranger = AccessDenied(
+            self._api_error = AccessDenied(
                 _("This is a robot account, and the robots of Harbor 1 can pull but not list."),
                 _("Enter a user in its place, or type the repositories as a list."),
             )
         elif status == 200:
-            self._stranger = None
+            self._api_error = None
         else:
-            self._stranger = AccessDenied(
+            self._api_error = AccessDenied(
                 _("Harbor's API does not take these credentials, though its token service does."),
                 _("Use a user with a password of Harbor's own or of LDAP, or type the repositories as a list."),
             )
@@ -51,11 +51,11 @@ class HarborV1Connector(HarborConnector):
     def repositories(self) -> Iterator[str]:
         """Yield the typed names, or those of all projects. Raises AccessDenied at the end for projects left out."""
         if self.fixed:
-            yield from self.plain.repositories()
+            yield from self.distribution.repositories()
             return
-        self.be_proven()
-        if self._stranger is not None:
-            raise self._stranger
+        self.ensure_proven()
+        if self._api_error is not None:
+            raise self._api_error
         denied = set()
         subject = _("the list of projects")
         for projects in self.pages("/projects", subject):
@@ -63,46 +63,46 @@ class HarborV1Connector(HarborConnector):
                 try:
                     yield from self._names(project)
                 except AccessDenied:
-                    denied.add(text(project, "name", subject))
+                    denied.add(require_text(project, "name", subject))
                 except NotFound:
                     continue  # deleted in between
         if self.api.has_login and self._account_status() == 401:
             raise self.api.refuse()  # changed meanwhile: what was listed last was anybody's view
         if denied:
-            raise not_listable(denied, _("Make the user a member of these projects."))
+            raise projects_denied(denied, _("Make the user a member of these projects."))
 
     def _names(self, project: Row) -> Iterator[str]:
         subject = _("the list of repositories")
         number = project.get("project_id")
         if not isinstance(number, int):
-            raise incomplete("project_id", _("the list of projects"))
+            raise incomplete_row("project_id", _("the list of projects"))
         for rows in self.pages("/repositories", subject, project_id=number, sort="creation_time"):
-            yield from (text(row, "name", subject) for row in rows)
+            yield from (require_text(row, "name", subject) for row in rows)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository``; names alone where Harbor's API does not give them."""
-        self.be_proven()
-        rows = self._rows(repository) if self._stranger is None else None
+        self.ensure_proven()
+        rows = self._rows(repository) if self._api_error is None else None
         if rows is None:
-            yield from self.plain.tags(repository)
+            yield from self.distribution.tags(repository)
             return
         for row in rows:
             ref = _ref(row)
-            if self.plain.wants(repository, ref.name):
+            if self.distribution.includes_tag(repository, ref.name):
                 yield ref
 
     def _rows(self, repository: str) -> list[Row] | None:
         """Return the tags, all in one answer; None where the registry itself should be asked for them."""
         path = f"/repositories/{quote(repository)}/tags"
         try:
-            with self._turn:  # one at a time: each costs Harbor as many reads as there are tags
-                answer = self.ask(path, {"detail": 1}, patience=TAGS_SECONDS)
+            with self._tag_list_lock:  # one at a time: each costs Harbor as many reads as there are tags
+                response = self.api_get(path, {"detail": 1}, head_seconds=TAG_LIST_SECONDS)
         except TooLarge:
             return None
-        if answer.status == 500:  # one broken tag spoils the list
+        if response.status == 500:  # one broken tag spoils the list
             return None
         try:
-            return answer.items(_("the list of tags"))
+            return response.items(_("the list of tags"))
         except NotFound:
             return None
         except AccessDenied:
@@ -116,8 +116,8 @@ def _ref(row: Row) -> TagRef:
     whole = bool(row.get("architecture"))  # of schema 1 the size is that of the manifest alone
     pushed = row.get("push_time") if "push_time" in row else row.get("created")  # before 1.9 there is no push time
     return TagRef(
-        name=text(row, "name", _("the list of tags")),
+        name=require_text(row, "name", _("the list of tags")),
         digest=str(Digest.parse(digest)) if digest else None,
         size=size if whole and isinstance(size, int) and 0 < size < 1 << 50 else None,
-        pushed_at=strict_json.moment(pushed),
+        pushed_at=strict_json.parse_time(pushed),
     )

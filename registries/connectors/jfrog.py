@@ -27,8 +27,8 @@ from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
     AccountLocked,
-    MalformedAnswer,
-    NamesUnfit,
+    InvalidNames,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     RedirectRefused,
@@ -39,14 +39,14 @@ from registries.oci.references import Digest
 
 API_KEY_HEADER = "X-JFrog-Art-Api"
 
-_REALM = re.compile(r"/api/(?:docker|oci)/([^/]+)/v2/token")
-_PAUSED = "recurrent login failures"  # of anybody with this account; over within seconds
-_LOCKED = re.compile(r"\blocked\b", re.IGNORECASE)
-_PAUSE = timedelta(minutes=1)
+_REALM_PATTERN = re.compile(r"/api/(?:docker|oci)/([^/]+)/v2/token")
+_PAUSED_MESSAGE = "recurrent login failures"  # of anybody with this account; over within seconds
+_LOCKED_PATTERN = re.compile(r"\blocked\b", re.IGNORECASE)
+_LOGIN_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Repository:
     """A repository of Artifactory that holds images. ``key`` is that of its cache where it is a remote one."""
 
     name: str  # its own key
@@ -60,24 +60,24 @@ class _Layout:
     """What answers at the address."""
 
     root: str | None = None  # path of the REST API; None where there is none, only a registry
-    kept: tuple[_Kept, ...] = ()
-    alone: str = ""  # the key of the only repository that this address stands for: no image name holds it
+    image_repositories: tuple[_Repository, ...] = ()
+    single_key: str = ""  # the key of the only repository that this address stands for: no image name holds it
     search: ManifestSearch | None = None
 
-    def shows(self, key: str) -> bool:
+    def is_visible(self, key: str) -> bool:
         """Whether the account sees ``key``."""
-        return any(key in {each.key, each.name} for each in self.kept)
+        return any(key in {each.key, each.name} for each in self.image_repositories)
 
-    def walked(self) -> list[str]:
+    def listed_keys(self) -> list[str]:
         """The keys whose images are listed."""
-        if self.alone:
-            return [self.alone]
-        own = [each.key for each in self.kept if not each.virtual]
-        return own or [each.key for each in self.kept]
+        if self.single_key:
+            return [self.single_key]
+        own = [each.key for each in self.image_repositories if not each.virtual]
+        return own or [each.key for each in self.image_repositories]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where a repository is kept."""
 
     registry: DistributionClient
@@ -103,144 +103,146 @@ class JfrogConnector:
         self._client, self._host = client, parts.netloc
         self._login, self._bearer = login, bearer
         self._roots = ("",) if parts.path.endswith("/artifactory") else ("/artifactory", "")
-        self._plain = DistributionConnector(client, repositories=repositories, host=parts.netloc)
-        self.fixed = self._plain.fixed
-        self._turn = threading.RLock()
-        self._found: _Layout | None = None
+        self._distribution = DistributionConnector(client, repositories=repositories, host=parts.netloc)
+        self.fixed = self._distribution.fixed
+        self._lock = threading.RLock()
+        self._cached_layout: _Layout | None = None
         self._registries: dict[str, DistributionClient] = {}
 
     # --- what answers here --------------------------------------------------------------------------------------------
     def ping(self) -> None:
         """Prove the credentials by the list of repositories, which wrong ones do not get; else by the registry."""
-        with self._turn:
-            self._found = None
+        with self._lock:
+            self._cached_layout = None
             self._layout()
 
     def _layout(self) -> _Layout:
-        with self._turn:
-            if self._found is None:
+        with self._lock:
+            if self._cached_layout is None:
                 with self._client.proving():
-                    self._found = self._explore()
-            return self._found
+                    self._cached_layout = self._detect_layout()
+            return self._cached_layout
 
-    def _explore(self) -> _Layout:
+    def _detect_layout(self) -> _Layout:
         for root in self._roots:
-            docker = self._kept(root, "docker")
+            docker = self._image_repositories(root, "docker")
             if docker is not None:
-                kept = (*docker, *(self._kept(root, "oci") or ()))
-                layout = _Layout(root, kept, search=ManifestSearch(self._api(root)))
-                return replace(layout, alone=self._alone(layout))
+                image_repositories = (*docker, *(self._image_repositories(root, "oci") or ()))
+                layout = _Layout(root, image_repositories, search=ManifestSearch(self._api(root)))
+                return replace(layout, single_key=self._single_key(layout))
         self._client.ping()  # the API may be reachable by another name only: this is a registry like any other
         return _Layout()
 
-    def _kept(self, root: str, package: str) -> list[_Kept] | None:
+    def _image_repositories(self, root: str, package: str) -> list[_Repository] | None:
         """Return the repositories of one package type; None where the API does not lie at ``root``."""
         subject = _("its repositories")
         try:
-            answer = self._api(root).get("/repositories", {"packageType": package})
-            if answer.status == 401 and self._login:
+            response = self._api(root).get("/repositories", {"packageType": package})
+            if response.status == 401 and self._login:
                 raise self._api(root).refuse()
-            if answer.status == 403:
-                _see_lock(answer.told("message"))
-            if answer.status == 400 and package == "oci":
+            if response.status == 403:
+                _raise_if_locked(response.error_text("message"))
+            if response.status == 400 and package == "oci":
                 return []  # an Artifactory from before that type
-            rows = answer.items(subject)
+            rows = response.items(subject)
             if self._login:
                 self._api(root).accept()
         except (NotARegistry, RedirectRefused, NotFound):
             return None
-        kept = []
+        image_repositories = []
         for row in rows:
             name, kind = strict_json.text(row.get("key"), 200), strict_json.text(row.get("type")).lower()
             if name:
                 key = f"{name}-cache" if kind == "remote" else name  # the remote one itself asks its upstream
-                kept.append(_Kept(name, key, package, virtual=kind == "virtual"))
-        return kept
+                image_repositories.append(_Repository(name, key, package, virtual=kind == "virtual"))
+        return image_repositories
 
-    def _alone(self, layout: _Layout) -> str:
+    def _single_key(self, layout: _Layout) -> str:
         """Return the key of the one repository that the address stands for, by a subdomain or a port; "" for none.
 
         The proxy leads such an address to the path of one key, which then names it in its challenge. Where that does
         not tell, a host that looks like one of a key must show it: by an image that is found without the key.
         """
         try:
-            answer = self._client.api("", scheme="none").get("/v2/")
+            response = self._client.api("", scheme="none").get("/v2/")
         except RedirectRefused:
             return ""
-        challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
-        realms = [_REALM.search(each.get("realm")) for each in challenges]
+        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+        realms = [_REALM_PATTERN.search(each.get("realm")) for each in challenges]
         named = {unquote(found[1]) for found in realms if found} - {"null"}  # which it says where keys are in the path
         if named:
             name = named.pop()
-            return next((each.key for each in layout.kept if each.name == name), name)
+            return next((each.key for each in layout.image_repositories if each.name == name), name)
         label = self._host.partition(".")[0].lower()  # <key>.host, or <instance>-<key>.jfrog.io
-        alike = [each for each in layout.kept if f"-{label}".endswith(f"-{each.name.lower()}")]
-        return next((each.key for each in alike if self._is_alone(layout, each.key)), "")
+        alike = [each for each in layout.image_repositories if f"-{label}".endswith(f"-{each.name.lower()}")]
+        return next((each.key for each in alike if self._is_single(layout, each.key)), "")
 
-    def _is_alone(self, layout: _Layout, key: str) -> bool:
+    def _is_single(self, layout: _Layout, key: str) -> bool:
         try:
             image = next(self._registry(layout, key).repositories(), "")
             return bool(image) and next(self._client.tags(image), None) is not None
-        except (NotFound, AccessDenied, MalformedAnswer, NotARegistry):
+        except (NotFound, AccessDenied, MalformedResponse, NotARegistry):
             return False
 
     def _api(self, root: str) -> JsonApi:
         return self._client.api(f"{root}/api", scheme="bearer" if self._bearer else "basic")
 
-    def _place(self, repository: str) -> _Place:
+    def _location(self, repository: str) -> _Location:
         """Return where ``repository`` is kept. Raises NotFound for a name without a key where it must have one."""
         layout = self._layout()
         if layout.root is None:
-            return _Place(self._client, "", repository)
-        key, slash, image = (layout.alone, "/", repository) if layout.alone else repository.partition("/")
+            return _Location(self._client, "", repository)
+        key, slash, image = (layout.single_key, "/", repository) if layout.single_key else repository.partition("/")
         if not slash:
             raise NotFound(
                 _("“%(name)s” names no image of a repository.") % {"name": repository[:100]},
                 _("Write the key of the repository in front, such as docker-local/team/app."),
                 what="repository",
             )
-        return _Place(self._registry(layout, key), key, image)
+        return _Location(self._registry(layout, key), key, image)
 
     def _registry(self, layout: _Layout, key: str) -> DistributionClient:
-        with self._turn:
+        with self._lock:
             if key not in self._registries:
-                package = next((each.package for each in layout.kept if key in {each.key, each.name}), "docker")
+                package = next(
+                    (each.package for each in layout.image_repositories if key in {each.key, each.name}), "docker"
+                )
                 self._registries[key] = self._open(f"{layout.root}/api/{package}/{quote(key, safe='')}", package)
             return self._registries[key]
 
     def _open(self, path: str, package: str) -> DistributionClient:
-        registry = self._client.below(path)
+        registry = self._client.at_path(path)
         if package != "docker":
             try:
                 registry.ping()
             except (NotARegistry, NotFound):  # an Artifactory that serves all its images as Docker's
-                return self._client.below(path.replace(f"/api/{package}/", "/api/docker/", 1))
+                return self._client.at_path(path.replace(f"/api/{package}/", "/api/docker/", 1))
         return registry
 
     # --- listing ------------------------------------------------------------------------------------------------------
     def repositories(self) -> Iterator[str]:
         """Yield the typed names, or all of every key. Raises AccessDenied at the end for keys left out."""
         if self.fixed:
-            yield from self._plain.repositories()
+            yield from self._distribution.repositories()
             return
         layout = self._layout()
         if layout.root is None:
             yield from self._client.repositories()
             return
-        keys, denied = layout.walked(), []
-        unfit: NamesUnfit | None = None
+        keys, denied = layout.listed_keys(), []
+        invalid: InvalidNames | None = None
         for key in keys:
             try:
                 for image in self._images(layout, key):
-                    yield image if layout.alone else f"{key}/{image}"
-            except NamesUnfit as error:
-                unfit = error
+                    yield image if layout.single_key else f"{key}/{image}"
+            except InvalidNames as error:
+                invalid = error
             except (AccessDenied, NotFound):
                 denied.append(key)
         if denied or not keys:
-            raise _not_listable(denied)
-        if unfit is not None:
-            raise unfit
+            raise _keys_denied(denied)
+        if invalid is not None:
+            raise invalid
 
     def _images(self, layout: _Layout, key: str) -> Iterator[str]:
         """Yield the images of one repository: its catalog, or what the search finds where that is closed."""
@@ -248,7 +250,7 @@ class JfrogConnector:
             yield from self._registry(layout, key).repositories()
         except (AccessDenied, NotFound):
             images = layout.search.images(key) if layout.search else None
-            if images is None and not any(each.key == key != each.name for each in layout.kept):
+            if images is None and not any(each.key == key != each.name for each in layout.image_repositories):
                 raise
             yield from images or ()  # nothing was ever cached there
 
@@ -258,42 +260,42 @@ class JfrogConnector:
         Raises AccessDenied for one whose key is not to be seen: Artifactory can be told to say of all that one must not
         see that it is not there.
         """
-        layout, place = self._layout(), self._place(repository)
-        files = layout.search.files(place.key, place.image) if layout.search else {}
+        layout, location = self._layout(), self._location(repository)
+        files = layout.search.files(location.key, location.image) if layout.search else {}
         empty = True
-        for name in place.registry.tags(place.image):
+        for name in location.registry.tags(location.image):
             empty = False
-            if self._plain.wants(repository, name):
+            if self._distribution.includes_tag(repository, name):
                 file = files.get(name, ManifestFile())
                 yield TagRef(name, digest=file.digest, pushed_at=file.modified)
-        if empty and layout.root is not None and not layout.shows(place.key):
-            raise _not_listable([place.key])
+        if empty and layout.root is not None and not layout.is_visible(location.key):
+            raise _keys_denied([location.key])
 
     # --- pulling ------------------------------------------------------------------------------------------------------
     def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
         """As :meth:`DistributionClient.head_manifest`."""
-        place = self._place(repository)
-        return place.registry.head_manifest(place.image, reference)
+        location = self._location(repository)
+        return location.registry.head_manifest(location.image, reference)
 
     def manifest(self, repository: str, reference: str | Digest) -> RawManifest:
         """As :meth:`DistributionClient.manifest`."""
-        place = self._place(repository)
-        return place.registry.manifest(place.image, reference)
+        location = self._location(repository)
+        return location.registry.manifest(location.image, reference)
 
     def blob(self, repository: str, descriptor: Descriptor) -> AbstractContextManager[BinaryIO]:
         """As :meth:`DistributionClient.blob`."""
-        place = self._place(repository)
-        return place.registry.blob(place.image, descriptor)
+        location = self._location(repository)
+        return location.registry.blob(location.image, descriptor)
 
     def blob_part(self, repository: str, descriptor: Descriptor, *, start: int, length: int) -> bytes | None:
         """As :meth:`DistributionClient.blob_part`."""
-        place = self._place(repository)
-        return place.registry.blob_part(place.image, descriptor, start=start, length=length)
+        location = self._location(repository)
+        return location.registry.blob_part(location.image, descriptor, start=start, length=length)
 
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """As :meth:`DistributionClient.blob_bytes`."""
-        place = self._place(repository)
-        return place.registry.blob_bytes(place.image, descriptor, limit=limit)
+        location = self._location(repository)
+        return location.registry.blob_bytes(location.image, descriptor, limit=limit)
 
 
 def is_api_key(password: str) -> bool:
@@ -301,17 +303,17 @@ def is_api_key(password: str) -> bool:
     return password.startswith("AKC") and password.isalnum()
 
 
-def _see_lock(message: str) -> None:
+def _raise_if_locked(message: str) -> None:
     """Raise AccountLocked where a refusal says that nobody gets in with this account for now."""
-    if _PAUSED in message or _LOCKED.search(message):
+    if _PAUSED_MESSAGE in message or _LOCKED_PATTERN.search(message):
         raise AccountLocked(
             _("Artifactory has locked this account, because logins with it have failed."),
             _("Find out who signs in with a wrong password, and have an administrator unlock the account."),
-            retry_at=datetime.now(UTC) + _PAUSE if _PAUSED in message else None,
+            retry_at=datetime.now(UTC) + _LOGIN_PAUSE if _PAUSED_MESSAGE in message else None,
         )
 
 
-def _not_listable(keys: list[str]) -> AccessDenied:
+def _keys_denied(keys: list[str]) -> AccessDenied:
     if not keys:
         return AccessDenied(
             _("The account sees no repository of Docker or OCI images."),

@@ -18,10 +18,10 @@ from registries.oci import strict_json
 from registries.oci.api import JsonApi, objects
 from registries.oci.errors import CredentialsRefused, RegistryError, TooLarge, Unreachable
 
-SECONDS = 120.0
-FILES = ("manifest.json", "list.manifest.json")
+SEARCH_TIMEOUT_SECONDS = 120.0
+MANIFEST_FILES = ("manifest.json", "list.manifest.json")
 
-_CHILD = "sha256__"  # begins the folders of what indexes point to
+_CHILD_PREFIX = "sha256__"  # begins the folders of what indexes point to
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 Row = dict[str, Any]
@@ -44,7 +44,7 @@ class ManifestSearch:
 
     def images(self, key: str) -> list[str] | None:
         """Return the names of the images in the repository ``key``; None where the search does not tell."""
-        rows = self._find({"repo": key})
+        rows = self._query({"repo": key})
         return None if rows is None else list(dict.fromkeys(image for image, _tag, _row in _tagged(rows)))
 
     def files(self, key: str, image: str) -> dict[str, ManifestFile]:
@@ -52,27 +52,30 @@ class ManifestSearch:
         if set(image) & set("*?"):
             return {}
         found: dict[str, ManifestFile] = {}
-        for of, tag, row in _tagged(self._find({"repo": key, "path": {"$match": f"{image}/*"}}) or ()):
+        for of, tag, row in _tagged(self._query({"repo": key, "path": {"$match": f"{image}/*"}}) or ()):
             if of == image:
                 digest = row.get("sha256")
                 alone = isinstance(digest, str) and _HEX.fullmatch(digest) and tag not in found
                 found[tag] = ManifestFile(
-                    f"sha256:{digest}" if alone else None, strict_json.moment(row.get("modified"))
+                    f"sha256:{digest}" if alone else None, strict_json.parse_time(row.get("modified"))
                 )
         return found
 
-    def _find(self, where: Mapping[str, Any]) -> list[Row] | None:
+    def _query(self, where: Mapping[str, Any]) -> list[Row] | None:
         """Ask for manifests, neither sorted nor in pages: the free edition refuses that."""
         if self._closed:
             return None
-        criteria = json.dumps({**where, "$or": [{"name": name} for name in FILES]})
+        criteria = json.dumps({**where, "$or": [{"name": name} for name in MANIFEST_FILES]})
         query = f'items.find({criteria}).include("repo","path","name","modified","sha256")'
         subject = _("the search")
         try:
-            answer = self._api.post(
-                "/search/aql", query.encode(), headers={"Content-Type": "text/plain"}, patience=SECONDS
+            response = self._api.post(
+                "/search/aql",
+                query.encode(),
+                headers={"Content-Type": "text/plain"},
+                head_seconds=SEARCH_TIMEOUT_SECONDS,
             )
-            return objects(answer.item(subject).get("results"), subject)
+            return objects(response.item(subject).get("results"), subject)
         except TooLarge:
             return None
         except (CredentialsRefused, Unreachable):
@@ -86,5 +89,5 @@ def _tagged(rows: Iterable[Row]) -> Iterator[tuple[str, str, Row]]:
     """Yield image, tag and row of the manifests that have a tag; not those of an index, nor unfinished uploads."""
     for row in rows:
         image, _slash, tag = strict_json.text(row.get("path"), 1000).rpartition("/")
-        if image and tag and not tag.startswith(_CHILD) and "_uploads" not in (tag, *image.split("/")):
+        if image and tag and not tag.startswith(_CHILD_PREFIX) and "_uploads" not in (tag, *image.split("/")):
             yield image, tag, row

@@ -6,10 +6,10 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
+MIN_RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
 
 
-class HandedOutLogins(ABC):
+class IssuedLoginProvider(ABC):
     """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.auth."""
 
     def __init__(self, *, remedy: str) -> None:
@@ -19,7 +19,7 @@ class HandedOutLogins(ABC):
         self._fresh_until = self._renewable_at = 0.0  # time.monotonic()
 
     @abstractmethod
-    def _hand_out(self) -> tuple[str, str, float]:
+    def _issue(self) -> tuple[str, str, float]:
         """Have the API hand out a login; return user name, password and for how many seconds it is to be used."""
 
     def login(self) -> tuple[str, str]:
@@ -34,17 +34,17 @@ class HandedOutLogins(ABC):
         with self._lock:
             if time.monotonic() < self._renewable_at:
                 return False
-            self._renewable_at = time.monotonic() + RENEWAL_SECONDS
+            self._renewable_at = time.monotonic() + MIN_RENEWAL_SECONDS
             self._replace()
             return True
 
-    def hand_out(self) -> None:
+    def issue(self) -> None:
         """Have a login handed out, which proves the key. Raises CredentialsRefused, AccessDenied and the like."""
         with self._lock:
             self._replace()
 
     def _replace(self) -> tuple[str, str]:
-        username, password, seconds = self._hand_out()
+        username, password, seconds = self._issue()
         self._login = username, password
         self._fresh_until = time.monotonic() + seconds
         return self._login

@@ -18,17 +18,17 @@ from django.utils.translation import gettext as _
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import QUAY
 from registries.connectors.distribution import DistributionConnector
-from registries.oci.api import ApiAnswer, JsonApi, Params, objects
+from registries.oci.api import ApiResponse, JsonApi, Params, objects
 from registries.oci.client import DistributionClient
-from registries.oci.errors import AccessDenied, MalformedAnswer, NotARegistry
+from registries.oci.errors import AccessDenied, MalformedResponse, NotARegistry
 from registries.oci.references import Digest
 
 TOKEN_USER = "$oauthtoken"  # noqa: S105  # nosec B105  # the user name by which Quay's registry takes an OAuth token
 PAGE_SIZE = 100  # of tags; more is not given
 MAX_PAGES = 100_000
 # What a Quay that limits its clients lets through in a second (conf/nginx/rate-limiting.conf: 5), and at once.
-RATE, API_BURST, TAGS_BURST = 4.0, 20, 2
-LARGEST = 2**50
+REQUESTS_PER_SECOND, API_BURST_REQUESTS, TAGS_BURST_REQUESTS = 4.0, 20, 2
+MAX_SIZE_BYTES = 2**50
 
 Row = dict[str, Any]
 
@@ -40,13 +40,13 @@ class QuayConnector:
 
     def __init__(self, client: DistributionClient, *, username: str, repositories: str, host: str) -> None:
         self._client = client
-        self._plain = DistributionConnector(client, repositories=repositories, host=host)
-        self.fixed = self._plain.fixed
+        self._distribution = DistributionConnector(client, repositories=repositories, host=host)
+        self.fixed = self._distribution.fixed
         self._by_token = username == TOKEN_USER
         self._anonymous = not username
         self._api: JsonApi = client.api("/api/v1", scheme="bearer" if self._by_token else "none")
-        self._ask_api = Pace(client.wait, burst=API_BURST)
-        self._ask_registry = Pace(client.wait, burst=TAGS_BURST)
+        self._api_limiter = RateLimiter(client.wait, burst=API_BURST_REQUESTS)
+        self._registry_limiter = RateLimiter(client.wait, burst=TAGS_BURST_REQUESTS)
         self._proof = threading.Lock()
         self._proven = False
         self._namespaces: tuple[str, ...] | None = None  # None: the token may not tell
@@ -57,7 +57,7 @@ class QuayConnector:
             self._proven = False
             self._prove()
 
-    def _be_proven(self) -> None:
+    def _ensure_proven(self) -> None:
         with self._proof:
             if not self._proven:
                 self._prove()
@@ -71,16 +71,16 @@ class QuayConnector:
 
     def _own_namespaces(self) -> tuple[str, ...] | None:
         """Return the namespaces of the token's user; None where the API takes the token for nobody's."""
-        self._ask_api()
-        answer = self._api.get("/user/")
-        if answer.status in {401, 403}:
+        self._api_limiter()
+        response = self._api.get("/user/")
+        if response.status in {401, 403}:
             return None
-        if answer.status == 404:
+        if response.status == 404:
             raise NotARegistry(
                 _("No Quay answers at this address."), _("Check the type, and the address: https://host[:port].")
             )
         subject = _("the user of the token")
-        user = answer.item(subject)
+        user = response.item(subject)
         self._api.accept()
         names = [_text(user, "username", subject)]
         names += [_text(each, "name", subject) for each in objects(user.get("organizations"), subject)]
@@ -89,14 +89,14 @@ class QuayConnector:
     def repositories(self) -> Iterator[str]:
         """Yield the typed names, those in all namespaces of the token's user, or the catalog of another login."""
         if self.fixed:
-            yield from self._plain.repositories()
+            yield from self._distribution.repositories()
             return
         if self._anonymous:
             raise AccessDenied(
                 _("Quay lists nothing to those who are not signed in."),
                 _("Enter a robot account or an OAuth token, or the repositories as a list."),
             )
-        self._be_proven()
+        self._ensure_proven()
         if self._namespaces is None:
             yield from self._client.repositories()
             return
@@ -108,26 +108,28 @@ class QuayConnector:
     def _names(self, namespace: str) -> Iterator[str]:
         subject = _("the list of repositories")
         params: Params = {"namespace": namespace, "repo_kind": "image"}
-        asked = {""}
+        requested = {""}
         following = ""
         while True:
-            body = self._ask("/repository", {**params, **({"next_page": following} if following else {})}).item(subject)
+            body = self._api_get("/repository", {**params, **({"next_page": following} if following else {})}).item(
+                subject
+            )
             for row in objects(body.get("repositories"), subject):
                 if row.get("kind") in {None, "image"} and row.get("state") != "MARKED_FOR_DELETION":
                     yield f"{_text(row, 'namespace', subject)}/{_text(row, 'name', subject)}"
             following = body.get("next_page") or ""
             if not following:
                 return
-            if not isinstance(following, str) or following in asked or len(asked) > MAX_PAGES:
-                raise _endless()
-            asked.add(following)
+            if not isinstance(following, str) or following in requested or len(requested) > MAX_PAGES:
+                raise _endless_list()
+            requested.add(following)
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags that are in force; names alone for other logins than tokens."""
-        self._be_proven()
+        self._ensure_proven()
         if "/" not in repository or not (self._by_token or (self._anonymous and self.fixed)):
-            self._ask_registry()
-            yield from self._plain.tags(repository)
+            self._registry_limiter()
+            yield from self._distribution.tags(repository)
             return
         listed: set[str] = set()
         pages = 0
@@ -136,14 +138,14 @@ class QuayConnector:
             for row in rows:
                 ref = _ref(row)
                 listed.add(ref.name)
-                if self._plain.wants(repository, ref.name):
+                if self._distribution.includes_tag(repository, ref.name):
                     yield ref
         if pages <= 1:
             return
         # Newest first: a tag deleted between two pages lets another one slip past. The registry lists them by name.
-        self._ask_registry()
+        self._registry_limiter()
         for name in self._client.tags(repository):
-            if name not in listed and self._plain.wants(repository, name):
+            if name not in listed and self._distribution.includes_tag(repository, name):
                 yield TagRef(name)
 
     def _pages(self, repository: str) -> Iterator[list[Row]]:
@@ -152,31 +154,31 @@ class QuayConnector:
         before: list[Row] = []
         for number in range(1, MAX_PAGES):
             params: Params = {"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": number}
-            answer = self._ask(f"/repository/{quote(repository)}/tag/", params)
-            if answer.status == 404 and answer.told("error_type") == "not_found":
+            response = self._api_get(f"/repository/{quote(repository)}/tag/", params)
+            if response.status == 404 and response.error_text("error_type") == "not_found":
                 return
-            if answer.status == 403 and self._by_token:
+            if response.status == 403 and self._by_token:
                 raise AccessDenied(
                     _("The OAuth token may not read %(what)s.") % {"what": subject},
                     _("It needs the scope repo:read, and a user who may read this repository."),
                 )
-            body = answer.item(subject)
+            body = response.item(subject)
             rows = objects(body.get("tags"), subject)
             if rows and rows == before:
-                raise _endless()
+                raise _endless_list()
             yield [row for row in rows if not _has_ended(row)]
             if body.get("has_additional") is not True:
                 return
             before = rows
-        raise _endless()
+        raise _endless_list()
 
-    def _ask(self, path: str, params: Params) -> ApiAnswer:
-        self._ask_api()
+    def _api_get(self, path: str, params: Params) -> ApiResponse:
+        self._api_limiter()
         return self._api.get(path, params)
 
 
-class Pace:
-    """Lets a call through ``RATE`` times a second, ``burst`` of them at once. For several threads."""
+class RateLimiter:
+    """Lets a call through ``REQUESTS_PER_SECOND`` times a second, ``burst`` of them at once. For several threads."""
 
     def __init__(self, wait: Callable[[float], None], *, burst: int) -> None:
         self._wait, self._burst = wait, burst
@@ -187,8 +189,8 @@ class Pace:
         """Wait for this call's turn. Raises what the wait raises."""
         with self._lock:
             now = time.monotonic()
-            self._due = max(self._due, now) + 1 / RATE
-            pause = self._due - now - self._burst / RATE
+            self._due = max(self._due, now) + 1 / REQUESTS_PER_SECOND
+            pause = self._due - now - self._burst / REQUESTS_PER_SECOND
         if pause > 0:
             self._wait(pause)
 
@@ -209,22 +211,22 @@ def _has_ended(row: Row) -> bool:
     return _is_count(ends) and ends <= time.time()
 
 
-def _is_count(value: Any, *, below: int = LARGEST) -> TypeGuard[int]:
+def _is_count(value: Any, *, below: int = MAX_SIZE_BYTES) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < below
 
 
 def _text(row: Row, key: str, subject: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise MalformedAnswer(
+        raise MalformedResponse(
             _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
             _("Check the type of this registry."),
         )
     return value
 
 
-def _endless() -> MalformedAnswer:
-    return MalformedAnswer(
+def _endless_list() -> MalformedResponse:
+    return MalformedResponse(
         _("Quay's list does not end: it leads to a page that was read already."),
         _("Enter the repositories as a list, or a robot account in place of the token."),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # docs.aws.amazon.com/global-infrastructure: regions of the partitions aws, aws-cn, aws-us-gov, aws-eusc and aws-iso*
-AWS = {
+AWS_REGIONS = {
     "af-south-1": "Cape Town",
     "ap-east-1": "Hong Kong",
     "ap-east-2": "Taipei",
@@ -49,7 +49,7 @@ AWS = {
 }
 
 # tencentcloud.com/document/product/1051: regions of the Tencent Container Registry; *-fsi are for finance
-TENCENT = {
+TENCENT_REGIONS = {
     "ap-bangkok": "Bangkok",
     "ap-beijing": "Beijing",
     "ap-beijing-fsi": "Beijing, finance",

@@ -13,23 +13,29 @@ from django.utils.translation import gettext as _
 
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import TCR
-from registries.connectors.logins import HandedOutLogins
+from registries.connectors.logins import IssuedLoginProvider
 from registries.connectors.tencent_api import DEFAULT_REGION, TencentApi
 from registries.connectors.tencent_errors import not_running
-from registries.connectors.tencent_lists import is_image, pages_of, rows_of, when, whole
+from registries.connectors.tencent_lists import (
+    is_image,
+    iter_numbered_pages,
+    iter_offset_rows,
+    parse_size,
+    parse_timestamp,
+)
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
-from registries.oci.errors import AccessDenied, MalformedAnswer, NamesUnfit, NotFound, TimedOut, Unreachable
+from registries.oci.errors import AccessDenied, InvalidNames, MalformedResponse, NotFound, TimedOut, Unreachable
 from registries.oci.strict_json import text
 
 TOKEN_SECONDS = 60 * 60  # by the documentation of CreateInstanceToken
-MARGIN_SECONDS = 5 * 60
-MILLISECONDS = 10**11  # what is larger is a time in milliseconds
-HOST = re.compile(r"(?![\d.]+(:|$))[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?")  # no IP address
+TOKEN_MARGIN_SECONDS = 5 * 60
+MIN_MILLISECOND_TIMESTAMP = 10**11  # what is larger is a time in milliseconds
+HOST_PATTERN = re.compile(r"(?![\d.]+(:|$))[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:\d{1,5})?")  # no IP address
 
 
 @dataclass(frozen=True)
-class Instance:
+class TcrInstance:
     """An instance of TCR as DescribeInstances gives it."""
 
     id: str
@@ -40,18 +46,18 @@ class Instance:
     internal_host: str
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it can be listed and pulled from."""
         return self.status == "Running"
 
 
-def instances(api: TencentApi, *, ids: tuple[str, ...] = ()) -> Iterator[Instance]:
+def list_instances(api: TencentApi, *, ids: tuple[str, ...] = ()) -> Iterator[TcrInstance]:
     """Yield the instances of the account in all regions, or those with ``ids``. Raises RegistryError."""
     chosen: dict[str, Any] = {"Registryids": list(ids)} if ids else {}
-    for row in rows_of(
+    for row in iter_offset_rows(
         api, "DescribeInstances", "Registries", name="RegistryId", region=DEFAULT_REGION, AllRegion=True, **chosen
     ):
-        yield Instance(
+        yield TcrInstance(
             id=text(row.get("RegistryId"), 150),
             name=text(row.get("RegistryName"), 150),
             status=text(row.get("Status"), 60),
@@ -61,17 +67,17 @@ def instances(api: TencentApi, *, ids: tuple[str, ...] = ()) -> Iterator[Instanc
         )
 
 
-def find_instance(api: TencentApi, *, id: str, host: str) -> Instance:
+def find_instance(api: TencentApi, *, id: str, host: str) -> TcrInstance:
     """Return the instance ``id``, or else the one that ``host`` belongs to, as its own domain or as the customer's.
 
     Raises NotFound, and what the API raises.
     """
-    known = list(instances(api, ids=(id,) if id else ()))
-    for each in known:
+    candidates = list(list_instances(api, ids=(id,) if id else ()))
+    for each in candidates:
         if each.id == id or host in {each.host, each.internal_host}:
             return each
-    for each in known:
-        if not id and each.runs and host in _custom_domains(api, each):
+    for each in candidates:
+        if not id and each.is_running and host in _custom_domains(api, each):
             return each
     raise NotFound(
         _("The instance is no longer listed at Tencent Cloud.")
@@ -81,11 +87,11 @@ def find_instance(api: TencentApi, *, id: str, host: str) -> Instance:
     )
 
 
-def _custom_domains(api: TencentApi, instance: Instance) -> set[str]:
-    answer = api.call(
+def _custom_domains(api: TencentApi, instance: TcrInstance) -> set[str]:
+    response = api.call(
         "DescribeInstanceCustomizedDomain", region=instance.region, RegistryId=instance.id, Limit=100, Offset=0
     )
-    found = answer.get("DomainInfoList") or []
+    found = response.get("DomainInfoList") or []
     return (
         {str(each.get("DomainName")) for each in found if isinstance(each, dict)} if isinstance(found, list) else set()
     )
@@ -105,30 +111,32 @@ class TcrConnector:
     ) -> None:
         self._client, self._api, self._host, self._id, self._vpc = client, api, host, id, vpc
         self._lock = threading.Lock()
-        self._found: Instance | None = None
-        self._logins = TcrLogins(api, self._instance)
-        client.sign_in_by(self._logins)
-        client.correct_by(self._place)
+        self._cached_instance: TcrInstance | None = None
+        self._logins = TcrLoginProvider(api, self._instance)
+        client.use_login_provider(self._logins)
+        client.use_endpoint_resolver(self._pull_endpoint)
 
     def ping(self) -> None:
         """Prove the key, that the instance runs, that it hands out a login, and that the registry takes it."""
         with self._lock:
-            self._found = None
-        if not (instance := self._instance()).runs:
+            self._cached_instance = None
+        if not (instance := self._instance()).is_running:
             raise not_running(instance.status)
-        self._logins.hand_out()
+        self._logins.issue()
         try:
             self._client.ping()
         except (Unreachable, AccessDenied) as error:
-            raise self._kept_out(error) from error
+            raise self._blocked_error(error) from error
 
     def repositories(self) -> Iterator[str]:
         """Yield the repositories of all namespaces; raise NamesUnfit at the end where some of these are closed."""
         instance, closed = self._instance(), []
         where: dict[str, Any] = {"region": instance.region, "RegistryId": instance.id}
-        for namespace in pages_of(self._api, "DescribeNamespaces", "NamespaceList", name="Name", All=True, **where):
+        for namespace in iter_numbered_pages(
+            self._api, "DescribeNamespaces", "NamespaceList", name="Name", All=True, **where
+        ):
             name = str(namespace["Name"])
-            listed = pages_of(
+            listed = iter_numbered_pages(
                 self._api,
                 "DescribeRepositories",
                 "RepositoryList",
@@ -146,7 +154,7 @@ class TcrConnector:
             except AccessDenied as error:
                 closed.append((name, error))
         if closed:
-            raise NamesUnfit(
+            raise InvalidNames(
                 _("The key may not list these namespaces: %(names)s. All others were read.")
                 % {"names": ", ".join(name for name, _error in closed[:10])},
                 closed[0][1].remedy,
@@ -157,7 +165,7 @@ class TcrConnector:
         instance = self._instance()
         namespace, _slash, name = repository.partition("/")
         try:
-            for row in pages_of(
+            for row in iter_numbered_pages(
                 self._api,
                 "DescribeImages",
                 "ImageInfoList",
@@ -172,28 +180,28 @@ class TcrConnector:
                     yield TagRef(
                         name=str(row["ImageVersion"]),
                         digest=digest if re.fullmatch(r"sha256:[0-9a-f]{64}", digest) else None,
-                        size=whole(row.get("Size")),
-                        pushed_at=when(row.get("UpdateTime")),
+                        size=parse_size(row.get("Size")),
+                        pushed_at=parse_timestamp(row.get("UpdateTime")),
                     )
         except NotFound:
             return
 
-    def _instance(self) -> Instance:
+    def _instance(self) -> TcrInstance:
         with self._lock:
-            if self._found is None:
-                self._found = find_instance(self._api, id=self._id, host=self._host)
-            return self._found
+            if self._cached_instance is None:
+                self._cached_instance = find_instance(self._api, id=self._id, host=self._host)
+            return self._cached_instance
 
-    def _place(self, endpoint: Endpoint) -> Endpoint:
+    def _pull_endpoint(self, endpoint: Endpoint) -> Endpoint:
         """Where the instance is pulled from, and which hosts may name each other as the place where tokens are had."""
         instance = self._instance()
         inside = instance.internal_host
-        if self._vpc and HOST.fullmatch(inside):
+        if self._vpc and HOST_PATTERN.fullmatch(inside):
             endpoint = replace(endpoint, url=f"{endpoint.origin.scheme}://{inside}")
         hosts = (each.partition(":")[0] for each in (instance.host, inside, self._host) if each)
         return replace(endpoint, token_hosts=tuple(hosts))
 
-    def _kept_out(self, error: Unreachable | AccessDenied) -> Unreachable | AccessDenied:
+    def _blocked_error(self, error: Unreachable | AccessDenied) -> Unreachable | AccessDenied:
         if self._vpc:
             remedy = _(
                 "Check in the Tencent Cloud console that the instance has an access link to the VPC of this machine."
@@ -211,31 +219,33 @@ class TcrConnector:
         return (TimedOut if isinstance(error, TimedOut) else Unreachable)(reason, remedy, host=error.host)
 
 
-class TcrLogins(HandedOutLogins):
+class TcrLoginProvider(IssuedLoginProvider):
     """The logins for pulling from one instance: tokens of an hour, replaced five minutes before their end.
 
     Long-term tokens are never made: they would pile up in the console of the account.
     """
 
-    def __init__(self, api: TencentApi, instance: Callable[[], Instance]) -> None:
+    def __init__(self, api: TencentApi, instance: Callable[[], TcrInstance]) -> None:
         super().__init__(remedy=_("Allow tcr:PullRepository* on this instance to the key's user in CAM."))
         self._api, self._instance = api, instance
 
-    def _hand_out(self) -> tuple[str, str, float]:
+    def _issue(self) -> tuple[str, str, float]:
         instance = self._instance()
-        answer = self._api.call("CreateInstanceToken", region=instance.region, RegistryId=instance.id, TokenType="temp")
-        username, token = answer.get("Username"), answer.get("Token")
+        response = self._api.call(
+            "CreateInstanceToken", region=instance.region, RegistryId=instance.id, TokenType="temp"
+        )
+        username, token = response.get("Username"), response.get("Token")
         if not (isinstance(username, str) and isinstance(token, str) and username and token and token.isprintable()):
-            raise MalformedAnswer(_("Tencent Cloud has handed out no login for the registry."), _("Try again later."))
-        return username, token, _life(answer.get("ExpTime")) - MARGIN_SECONDS
+            raise MalformedResponse(_("Tencent Cloud has handed out no login for the registry."), _("Try again later."))
+        return username, token, _token_lifetime(response.get("ExpTime")) - TOKEN_MARGIN_SECONDS
 
 
-def _life(ends: object) -> float:
+def _token_lifetime(ends: object) -> float:
     """Seconds until ``ends``, a time in seconds or milliseconds; those of the documentation where it makes no sense."""
     if not isinstance(ends, (int, float)) or isinstance(ends, bool):
         return TOKEN_SECONDS
-    left = (ends / 1000 if ends > MILLISECONDS else ends) - time.time()
-    return left if 2 * MARGIN_SECONDS < left <= 2 * TOKEN_SECONDS else TOKEN_SECONDS
+    remaining = (ends / 1000 if ends > MIN_MILLISECOND_TIMESTAMP else ends) - time.time()
+    return remaining if 2 * TOKEN_MARGIN_SECONDS < remaining <= 2 * TOKEN_SECONDS else TOKEN_SECONDS
 
 
 def _host(value: object) -> str:

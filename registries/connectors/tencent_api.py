@@ -20,7 +20,7 @@ from registries.oci import media_types, strict_json
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     ServerError,
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from tencentcloud.common.http.request import RequestInternal
 
 # tencentcloud.com/document/product/1051/41100: the account of one site is not known to the other
-SITES = ("https://tcr.tencentcloudapi.com", "https://tcr.intl.tencentcloudapi.com")
+SITE_URLS = ("https://tcr.tencentcloudapi.com", "https://tcr.intl.tencentcloudapi.com")
 DEFAULT_REGION = "ap-guangzhou"
-ANSWER_LIMIT = 16 * 1024 * 1024
-TRIES = 5
-FIRST_PAUSE = 1.0  # seconds, doubled at each try
-CODE = re.compile(r"[A-Za-z0-9.]{1,80}")
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+MAX_TRIES = 5
+FIRST_PAUSE_SECONDS = 1.0  # seconds, doubled at each try
+ERROR_CODE_PATTERN = re.compile(r"[A-Za-z0-9.]{1,80}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TencentApi:
         logging.getLogger("tencentcloud_sdk_common").setLevel(logging.INFO)  # below that it logs tokens
         self._key, self._transport_to = key, transport
         self._lock = threading.Lock()
-        self._sites = [endpoint] if endpoint else list(SITES)
+        self._sites = [endpoint] if endpoint else list(SITE_URLS)
         self._transports: dict[str, Transport] = {}
         self._refused: CredentialsRefused | None = None
 
@@ -94,11 +94,11 @@ class TencentApi:
         while self._refused is None:
             site = self._sites[0]
             try:
-                answer = self._ask(self._transport(site), action, region, parameters)
-            except _Answered as answered:
-                if answered.code == "AuthFailure.SecretIdNotFound" and self._try_other_site(site):
+                answer = self._call_with_retries(self._transport(site), action, region, parameters)
+            except _ApiError as error:
+                if error.code == "AuthFailure.SecretIdNotFound" and self._try_other_site(site):
                     continue
-                failure = explain(answered.code, action=action, region=region)
+                failure = explain(error.code, action=action, region=region)
                 if isinstance(failure, CredentialsRefused):
                     self._refused = failure
                 raise failure from None
@@ -120,21 +120,25 @@ class TencentApi:
                 self._transports[site] = self._transport_to(site)
             return self._transports[site]
 
-    def _ask(self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+    def _call_with_retries(
+        self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]
+    ) -> dict[str, Any]:
         """Call until there is an answer that counts. Raises _Answered, and what the transport raises."""
         attempt = 0
         while True:
             try:
-                return self._once(transport, action, region, parameters)
-            except _Answered as answered:
+                return self._call_once(transport, action, region, parameters)
+            except _ApiError as error:
                 attempt += 1
                 # A signature may have grown old while its request was repeated.
-                again = answered.code == "AuthFailure.SignatureExpire" and attempt == 1
-                if not again and (attempt >= TRIES or not explain(answered.code, action=action, region=region).retry):
+                again = error.code == "AuthFailure.SignatureExpire" and attempt == 1
+                if not again and (attempt >= MAX_TRIES or not explain(error.code, action=action, region=region).retry):
                     raise
-            transport.wait(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
+            transport.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
 
-    def _once(self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+    def _call_once(
+        self, transport: Transport, action: str, region: str, parameters: Mapping[str, object]
+    ) -> dict[str, Any]:
         from tencentcloud.common.credential import Credential
         from tencentcloud.common.exception import TencentCloudSDKException
         from tencentcloud.common.profile.client_profile import ClientProfile
@@ -148,19 +152,19 @@ class TencentApi:
                 region,
                 ClientProfile(language="en-US", httpProfile=HttpProfile(endpoint=host, protocol=scheme)),
             )
-            client.request = _Carrier(transport)
+            client.request = _SdkTransport(transport)
             response = client.call_json(action, dict(parameters))["Response"]
         except TencentCloudSDKException as error:  # raised here and by _Carrier; no other place is left
-            raise _Answered(str(error.get_code())) from None
+            raise _ApiError(str(error.get_code())) from None
         return dict(response)
 
 
-class _Answered(Exception):
+class _ApiError(Exception):
     """The API gave an error. ``code`` is its code, "" where that is none."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
-        self.code = code if CODE.fullmatch(code) else ""
+        self.code = code if ERROR_CODE_PATTERN.fullmatch(code) else ""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class _Response:
     content: bytes = field(repr=False)
 
 
-class _Carrier:
+class _SdkTransport:
     """Sends what the SDK has signed, in place of the SDK's own HTTP."""
 
     def __init__(self, transport: Transport) -> None:
@@ -188,14 +192,14 @@ class _Carrier:
             f"{home}/",
             headers={name: str(value) for name, value in request.header.items()},
             content=str(request.data).encode(),
-            limit=ANSWER_LIMIT,
+            limit=MAX_RESPONSE_BYTES,
         )
         if answer.status >= 500:
             raise ServerError(
                 _("The API of Tencent Cloud failed (HTTP %(status)d).") % {"status": answer.status},
                 _("Try again later. If it goes on, look at the status page of Tencent Cloud."),
             )
-        if answer.status != 200 or answer.is_page:
+        if answer.status != 200 or answer.is_web_page:
             raise NotARegistry(
                 _("%(host)s does not answer as the API of Tencent Cloud does (HTTP %(status)d).")
                 % {"host": home, "status": answer.status},
@@ -204,7 +208,7 @@ class _Carrier:
         # The SDK looks for an error only where the type is exactly application/json: so it is looked for here.
         response = strict_json.load_object(answer.content, "answer of the API").get("Response")
         if not isinstance(response, dict):
-            raise MalformedAnswer(
+            raise MalformedResponse(
                 _("The answer is none that the API of Tencent Cloud gives."), _("Check the API endpoint.")
             )
         error = response.get("Error")

@@ -13,7 +13,7 @@ from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotFound,
     RateLimited,
     RegistryError,
@@ -22,7 +22,7 @@ from registries.oci.errors import (
 
 _DENIED = frozenset({"UnauthorizedOperation", "ErrorTcrUnauthorized", "ErrUnauthorized"})
 _NOT_OPENED = frozenset({"ErrNoUser", "ErrNoUserInitialized"})
-_PASSING = frozenset({"InternalError", "InternalError.DbError", "InternalError.Unknown"})
+_TRANSIENT = frozenset({"InternalError", "InternalError.DbError", "InternalError.Unknown"})
 
 
 class PersonalEditionClosed(AccessDenied):
@@ -77,9 +77,9 @@ def explain(code: str, *, action: str, region: str) -> RegistryError:
         return ServerError(
             _("Tencent Cloud failed at %(right)s (%(code)s).") % {"right": right, "code": code},
             _("Try again later. If it goes on, give this code to the support of Tencent Cloud."),
-            retry=code in _PASSING,
+            retry=code in _TRANSIENT,
         )
-    return MalformedAnswer(
+    return MalformedResponse(
         _("Tencent Cloud refuses %(right)s (%(code)s).") % {"right": right, "code": code or _("no code")},
         _("Check region and API endpoint. The code stands in the API documentation of Tencent Cloud."),
     )

@@ -10,35 +10,35 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from registries.connectors.tencent_api import TencentApi
-from registries.oci.errors import MalformedAnswer
-from registries.oci.strict_json import moment
+from registries.oci.errors import MalformedResponse
+from registries.oci.strict_json import parse_time
 
-LIMIT = 100  # the most that any of these actions gives at a time
-ROUNDS = 3
-LARGEST = 2**63 - 1
-BEIJING = timezone(timedelta(hours=8))
+PAGE_SIZE = 100  # the most that any of these actions gives at a time
+MAX_ROUNDS = 3
+MAX_SIZE_BYTES = 2**63 - 1
+BEIJING_TIME = timezone(timedelta(hours=8))
 # "2006-01-02 15:04:05.999999999 -0700 MST", as Go writes times, and "2006-01-02 15:04:05"
-TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?: ?([+-]\d\d):?(\d\d)(?: \w+)?)?")
+TIME_PATTERN = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?: ?([+-]\d\d):?(\d\d)(?: \w+)?)?")
 # Values of Kind that are known to be no image. Any other is left to the manifest, which tells for certain.
-NOT_IMAGES = frozenset({"chart", "helm", "helmchart", "cnab", "wasm", "model", "skill", "singularity", "opa"})
+NON_IMAGE_KINDS = frozenset({"chart", "helm", "helmchart", "cnab", "wasm", "model", "skill", "singularity", "opa"})
 
 Rows = list[dict[str, Any]]
-Ask = Callable[[int], tuple[Rows, int]]  # offset → rows and how many there are in all
+FetchRows = Callable[[int], tuple[Rows, int]]  # offset → rows and how many there are in all
 
 
-def pages_of(
+def iter_numbered_pages(
     api: TencentApi, action: str, rows: str, *, name: str, region: str, **parameters: object
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a list whose Offset is a page number, which have a ``name``. Raises as :func:`read`."""
+    """Yield the rows of a list whose Offset is a page number, which have a ``name``. Raises as :func:`read_list`."""
 
-    def ask(page: int) -> tuple[Rows, int]:
-        answer = api.call(action, region=region, Limit=LIMIT, Offset=page, **parameters)
-        return _rows(answer, rows, "TotalCount")
+    def fetch(page: int) -> tuple[Rows, int]:
+        response = api.call(action, region=region, Limit=PAGE_SIZE, Offset=page, **parameters)
+        return _rows(response, rows, "TotalCount")
 
-    return read(ask, name=name, first=1, by_row=False)
+    return read_list(fetch, name=name, first=1, by_row=False)
 
 
-def rows_of(
+def iter_offset_rows(
     api: TencentApi,
     action: str,
     rows: str,
@@ -49,52 +49,52 @@ def rows_of(
     inside: str = "",
     **parameters: object,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a list whose Offset is that of a row, which have a ``name``. Raises as :func:`read`.
+    """Yield the rows of a list whose Offset is that of a row, which have a ``name``. Raises as :func:`read_list`.
 
     ``inside`` is the part of the answer that holds rows and total; it may be null.
     """
 
-    def ask(offset: int) -> tuple[Rows, int]:
-        answer = api.call(action, region=region, Limit=LIMIT, Offset=offset, **parameters)
-        part = answer.get(inside) or {} if inside else answer
+    def fetch(offset: int) -> tuple[Rows, int]:
+        response = api.call(action, region=region, Limit=PAGE_SIZE, Offset=offset, **parameters)
+        part = response.get(inside) or {} if inside else response
         return _rows(part if isinstance(part, dict) else {}, rows, total)
 
-    return read(ask, name=name, first=0, by_row=True)
+    return read_list(fetch, name=name, first=0, by_row=True)
 
 
-def read(ask: Ask, *, name: str, first: int, by_row: bool) -> Iterator[dict[str, Any]]:
+def read_list(fetch: FetchRows, *, name: str, first: int, by_row: bool) -> Iterator[dict[str, Any]]:
     """Yield rows until there are as many as the API counts, each once, and only those that have a ``name``.
 
     Rows move from page to page where something is pushed or deleted meanwhile: the list is read again then. Raises
-    MalformedAnswer at the end where there are less rows than counted, and whatever ``ask`` raises.
+    MalformedAnswer at the end where there are less rows than counted, and whatever ``fetch`` raises.
     """
-    seen: set[int] = set()
+    hashes: set[int] = set()
 
     def fresh(found: Rows) -> Iterator[dict[str, Any]]:
         for row in found:
-            if (identity := hash(repr(row))) not in seen:
-                seen.add(identity)
+            if (identity := hash(repr(row))) not in hashes:
+                hashes.add(identity)
                 if row.get(name):
                     yield row
 
     total = -1
-    for _round in range(ROUNDS):
+    for _round in range(MAX_ROUNDS):
         offset, got, moved = first, 0, False
         while True:
-            found, counted = ask(offset)
+            found, counted = fetch(offset)
             moved, total = moved or total not in {-1, counted}, counted
             got += len(found)
             yield from fresh(found)
             if not found or got >= total:
                 break
             offset += len(found) if by_row else 1
-        if len(seen) < total and not by_row:  # where the first page is counted as 0
-            yield from fresh(ask(first - 1)[0])
-        if len(seen) >= total and not moved:
+        if len(hashes) < total and not by_row:  # where the first page is counted as 0
+            yield from fresh(fetch(first - 1)[0])
+        if len(hashes) >= total and not moved:
             return
-    if len(seen) < total:
-        raise MalformedAnswer(
-            _("Tencent Cloud counts %(total)d entries and lists %(seen)d.") % {"total": total, "seen": len(seen)},
+    if len(hashes) < total:
+        raise MalformedResponse(
+            _("Tencent Cloud counts %(total)d entries and lists %(seen)d.") % {"total": total, "seen": len(hashes)},
             _("The next sync tries again. If it goes on, the key may see a part of them only."),
         )
 
@@ -102,39 +102,39 @@ def read(ask: Ask, *, name: str, first: int, by_row: bool) -> Iterator[dict[str,
 def is_image(row: dict[str, Any]) -> bool:
     """Whether the Kind of a tag leaves it open that it is an image."""
     kind = re.sub(r"[^a-z]", "", str(row.get("Kind") or "").lower())
-    return kind not in NOT_IMAGES
+    return kind not in NON_IMAGE_KINDS
 
 
-def whole(value: object) -> int | None:
+def parse_size(value: object) -> int | None:
     """``value`` as a number of bytes; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIZE_BYTES else None
 
 
-def when(value: object) -> datetime | None:
+def parse_timestamp(value: object) -> datetime | None:
     """A time in any of the forms in which the API gives it; one without a zone is Beijing's. None for anything else."""
     if not isinstance(value, str) or len(value) > 64:
         return None
-    if found := TIME.fullmatch(value.strip()):
+    if found := TIME_PATTERN.fullmatch(value.strip()):
         day, time, hours, minutes = found.groups()
         value = f"{day}T{time}{hours}:{minutes}" if hours else f"{day}T{time}"
         if not hours:
             try:
-                return _known(datetime.fromisoformat(value).replace(tzinfo=BEIJING).astimezone(UTC))
+                return _plausible_time(datetime.fromisoformat(value).replace(tzinfo=BEIJING_TIME).astimezone(UTC))
             except (ValueError, OverflowError):
                 return None
-    return _known(moment(value))
+    return _plausible_time(parse_time(value))
 
 
-def _known(time: datetime | None) -> datetime | None:
+def _plausible_time(time: datetime | None) -> datetime | None:
     return time if time and time.year > 1 else None
 
 
 def _rows(part: dict[str, Any], rows: str, total: str) -> tuple[Rows, int]:
     found = part.get(rows) or []
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise MalformedAnswer(
+        raise MalformedResponse(
             _("A list of Tencent Cloud holds something of another form."), _("Check the API endpoint.")
         )
     counted = part.get(total)

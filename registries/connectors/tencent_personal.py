@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import CCR
 from registries.connectors.tencent_api import TencentApi
-from registries.connectors.tencent_lists import is_image, rows_of, when, whole
+from registries.connectors.tencent_lists import is_image, iter_offset_rows, parse_size, parse_timestamp
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import AccessDenied, NotFound
@@ -34,7 +34,7 @@ class CcrConnector:
         self._client, self._api, self._region = client, api, region
         self._namespace, self._can_pull = namespace, can_pull
         if not can_pull:
-            client.correct_by(_no_password)
+            client.use_endpoint_resolver(_raise_no_password)
 
     def ping(self) -> None:
         """Prove the key, and the password for pulling where there is one."""
@@ -45,7 +45,7 @@ class CcrConnector:
     def repositories(self) -> Iterator[str]:
         """Yield the account's repositories, or those of the one namespace."""
         fuzzy = {"RepoName": f"{self._namespace}/"} if self._namespace else {}
-        for row in rows_of(
+        for row in iter_offset_rows(
             self._api,
             "DescribeRepositoryOwnerPersonal",
             "RepoInfo",
@@ -61,7 +61,7 @@ class CcrConnector:
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield the tags of ``repository`` that may be images; none where it is gone."""
         try:
-            for row in rows_of(
+            for row in iter_offset_rows(
                 self._api,
                 "DescribeImagePersonal",
                 "TagInfo",
@@ -74,17 +74,17 @@ class CcrConnector:
                 if is_image(row):
                     yield TagRef(
                         name=str(row["TagName"]),
-                        digest=None if self._can_pull else _stand_in(repository, row),
-                        size=whole(row.get("SizeByte")),
-                        pushed_at=when(row.get("PushTime")) or when(row.get("UpdateTime")),
+                        digest=None if self._can_pull else _placeholder_digest(repository, row),
+                        size=parse_size(row.get("SizeByte")),
+                        pushed_at=parse_timestamp(row.get("PushTime")) or parse_timestamp(row.get("UpdateTime")),
                     )
         except NotFound:
             return
 
 
-def namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
+def list_namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
     """Yield the namespaces of the personal edition in ``region``. Raises RegistryError."""
-    for row in rows_of(
+    for row in iter_offset_rows(
         api,
         "DescribeNamespacePersonal",
         "NamespaceInfo",
@@ -97,14 +97,14 @@ def namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
         yield text(row["Namespace"], 150)
 
 
-def _no_password(endpoint: Endpoint) -> NoReturn:
+def _raise_no_password(endpoint: Endpoint) -> NoReturn:
     raise AccessDenied(
         _("The registry password is missing: the personal edition is pulled with a password of its own."),
         _("Edit the registry: enter the account ID (UIN) and the password that was set when it was opened."),
     )
 
 
-def _stand_in(repository: str, row: Mapping[str, Any]) -> str:
+def _placeholder_digest(repository: str, row: Mapping[str, Any]) -> str:
     """What stands for the unknown digest of a tag: the same while the listing tells of the same image."""
-    told = row.get("ImageId") or f"{repository}:{row['TagName']}"
-    return f"sha256:{hashlib.sha256(f'not pulled: {told}'.encode()).hexdigest()}"
+    identity = row.get("ImageId") or f"{repository}:{row['TagName']}"
+    return f"sha256:{hashlib.sha256(f'not pulled: {identity}'.encode()).hexdigest()}"

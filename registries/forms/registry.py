@@ -19,27 +19,29 @@ from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
 from registries.connectors.distribution import parse_repository_list
-from registries.connectors.ecr import ROLE
+from registries.connectors.ecr import ROLE_ARN_PATTERN
 from registries.models import Registry
 from registries.oci.errors import AddressInvalid
 
-HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-LIMITS = (5, 10, 20, 50, 100, 500, 1000)
-PEM_CHARACTERS = 200_000
-REPOSITORIES = 10_000
+HOST_PATTERN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LIMIT_CHOICES = (5, 10, 20, 50, 100, 500, 1000)
+MAX_PEM_CHARACTERS = 200_000
+MAX_REPOSITORIES = 10_000
 # Fields that only some types have; those of all types are name, type, network, region, limit and the certificates.
-BY_TYPE = (
+TYPE_SPECIFIC_FIELDS = (
     *("address", "username", "password", "pull_username", "pull_password", "token_service", "role", "endpoint"),
     "repositories",
 )
-SECRETS: Mapping[str, Callable[[Registry], bool]] = {  # field → whether one is stored
+SECRET_FIELDS: Mapping[str, Callable[[Registry], bool]] = {  # field → whether one is stored
     "password": lambda registry: registry.has_password,
     "pull_password": lambda registry: registry.has_pull_password,
 }
-ACCESS = {*BY_TYPE, "type", "version", "network", "region", "verify_tls", "ca_bundle"} - {"repositories"}
+ACCESS_FIELDS = {*TYPE_SPECIFIC_FIELDS, "type", "version", "network", "region", "verify_tls", "ca_bundle"} - {
+    "repositories"
+}
 
 
-def _secret(label: Any) -> forms.CharField:
+def _secret_field(label: Any) -> forms.CharField:
     return forms.CharField(
         label=label,
         required=False,
@@ -55,11 +57,11 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
     A stored password is never shown; an empty field keeps it, unless it would now be sent elsewhere.
     """
 
-    password = _secret(gettext_lazy("Password"))
-    pull_password = _secret(gettext_lazy("Password for pulling"))
+    password = _secret_field(gettext_lazy("Password"))
+    pull_password = _secret_field(gettext_lazy("Password for pulling"))
     limit = forms.TypedChoiceField(
         label=gettext_lazy("Limit"),
-        choices=[("", gettext_lazy("Unlimited")), *((str(number), f"{number:,}") for number in LIMITS)],
+        choices=[("", gettext_lazy("Unlimited")), *((str(number), f"{number:,}") for number in LIMIT_CHOICES)],
         coerce=int,
         empty_value=None,
         required=False,
@@ -99,23 +101,23 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         self.was = copy(self.instance)
         kind = (self.data.get("type") if self.is_bound else self.initial.get("type")) or self.instance.type
         self.declaration = DECLARATIONS.get(kind, DECLARATIONS[Registry.Type.OCI])
-        self._shape(self.declaration)
+        self._apply_declaration(self.declaration)
         if testing:
             self.fields["name"].required = False
 
-    def _shape(self, declared: Declaration) -> None:
+    def _apply_declaration(self, declared: Declaration) -> None:
         """Leave the fields that ``declared`` asks for, in its words."""
         self._choose("type", [(name, each.label) for name, each in DECLARATIONS.items()])
         self._choose("network", [choice for choice in Registry.Network.choices if choice[0] in declared.networks])
-        regions = [(name, f"{declared.places.get(name, '')} {name}".strip()) for name in declared.regions]
-        told = _("Automatic") if regions else _("Default region")
-        self._choose("region", [("", told), *sorted(regions, key=lambda choice: choice[0])])
+        regions = [(name, f"{declared.region_names.get(name, '')} {name}".strip()) for name in declared.regions]
+        region_from_address = _("Automatic") if regions else _("Default region")
+        self._choose("region", [("", region_from_address), *sorted(regions, key=lambda choice: choice[0])])
         if declared.versions:
             chosen = [choice for choice in Registry.Version.choices if choice[0] in declared.versions]
             self._choose("version", sorted(chosen, key=lambda choice: declared.versions.index(choice[0])))
         else:
             del self.fields["version"]
-        for name in BY_TYPE:
+        for name in TYPE_SPECIFIC_FIELDS:
             if name not in declared.fields:
                 del self.fields[name]
         for name, field in self.fields.items():
@@ -124,8 +126,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                 field.label = str(wording.label or field.label)
                 field.help_text = str(wording.help or field.help_text)
                 field.widget.attrs |= {"placeholder": wording.placeholder} if wording.placeholder else {}
-            if name in BY_TYPE:
-                stored = name in SECRETS and SECRETS[name](self.was)
+            if name in TYPE_SPECIFIC_FIELDS:
+                stored = name in SECRET_FIELDS and SECRET_FIELDS[name](self.was)
                 field.required = name in declared.required and not stored
                 if stored:
                     field.help_text = _("Stored encrypted. Leave it empty to keep it.")
@@ -157,33 +159,33 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_token_service(self) -> str:
         typed = str(self.cleaned_data["token_service"]).strip().lower().rstrip(".")
-        if typed and not HOST.fullmatch(typed):
+        if typed and not HOST_PATTERN.fullmatch(typed):
             raise forms.ValidationError(_("Enter the name of a host alone, such as git.example.com."))
         return typed
 
     def clean_role(self) -> str:
         role = str(self.cleaned_data["role"]).strip()
-        if role and not ROLE.fullmatch(role):
+        if role and not ROLE_ARN_PATTERN.fullmatch(role):
             raise forms.ValidationError(_("A role is written as arn:aws:iam::123456789012:role/name."))
         return role
 
     def clean_username(self) -> str:
-        return _plain(self.cleaned_data["username"])
+        return _single_line(self.cleaned_data["username"])
 
     def clean_pull_username(self) -> str:
-        return _plain(self.cleaned_data["pull_username"])
+        return _single_line(self.cleaned_data["pull_username"])
 
     def clean_password(self) -> str:
-        return _plain(self.cleaned_data["password"])
+        return _single_line(self.cleaned_data["password"])
 
     def clean_pull_password(self) -> str:
-        return _plain(self.cleaned_data["pull_password"])
+        return _single_line(self.cleaned_data["pull_password"])
 
     def clean_ca_bundle(self) -> str:
         text = str(self.cleaned_data["ca_bundle"]).strip()
         if not text:
             return ""
-        if len(text) > PEM_CHARACTERS:
+        if len(text) > MAX_PEM_CHARACTERS:
             raise forms.ValidationError(_("This is too long for a bundle. Paste only the certificates needed."))
         if "PRIVATE KEY-----" in text:
             raise forms.ValidationError(_("This holds a private key. Paste certificates only, and guard that key."))
@@ -198,14 +200,14 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
     # --- all fields together ---------------------------------------------------------------------------------------
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        self._fit_address(cleaned)
+        self._normalise_address(cleaned)
         self._check_repositories(cleaned)
         alone = not self.declaration.token_alone
         for username, password in (("username", "password"), ("pull_username", "pull_password")):
             if alone and cleaned.get(password) and username in cleaned and not cleaned[username]:
                 self.add_error(username, _("A password needs the username it belongs to."))
-        if why := leads_elsewhere(self.was, cleaned, type=self.declaration.type):
-            for name, stored in SECRETS.items():
+        if why := secret_exposure_reason(self.was, cleaned, type=self.declaration.type):
+            for name, stored in SECRET_FIELDS.items():
                 if stored(self.was) and cleaned.get(name) == "" and self._still_used(name, cleaned):
                     label = self.fields[name].label
                     self.add_error(name, _("%(why)s Type “%(label)s” again.") % {"why": why, "label": label})
@@ -215,24 +217,24 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         username = secret.replace("password", "username")
         return self.declaration.token_alone or bool(cleaned.get(username))
 
-    def _fit_address(self, cleaned: dict[str, Any]) -> None:
+    def _normalise_address(self, cleaned: dict[str, Any]) -> None:
         """Bring the address to what the type wants, and the region to what the address says."""
         if "address" not in cleaned:
             return
         kind, elsewhere = self.declaration.type, bool(cleaned.get("endpoint"))
         try:
-            cleaned["address"] = vendor_addresses.fit(cleaned["address"], type=kind, elsewhere=elsewhere)
+            cleaned["address"] = vendor_addresses.clean_address(cleaned["address"], type=kind, elsewhere=elsewhere)
         except addresses.AddressError as error:
             self.add_error("address", str(error))
             return
-        told = vendor_addresses.region_of(cleaned["address"], type=kind)
+        region_from_address = vendor_addresses.region_of(cleaned["address"], type=kind)
         chosen = cleaned.get("region", "")
-        if kind == Registry.Type.AWS and told and chosen and told != chosen:
-            self.add_error("region", _("The address lies in %(region)s.") % {"region": told})
-        elif kind == Registry.Type.AWS and not told and not chosen and "region" not in self.errors:
+        if kind == Registry.Type.AWS and region_from_address and chosen and region_from_address != chosen:
+            self.add_error("region", _("The address lies in %(region)s.") % {"region": region_from_address})
+        elif kind == Registry.Type.AWS and not region_from_address and not chosen and "region" not in self.errors:
             self.add_error("region", _("This address does not say its region. Choose it."))
-        elif told and not chosen:
-            cleaned["region"] = told
+        elif region_from_address and not chosen:
+            cleaned["region"] = region_from_address
 
     def _check_repositories(self, cleaned: dict[str, Any]) -> None:
         if "repositories" not in cleaned:
@@ -241,15 +243,15 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         text = "\n".join(line for line in lines if line)
         host = str(cleaned.get("address", "")).partition("://")[2].partition("/")[0]
         try:
-            if len(parse_repository_list(text, host=host)) > REPOSITORIES:
-                self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": REPOSITORIES})
+            if len(parse_repository_list(text, host=host)) > MAX_REPOSITORIES:
+                self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": MAX_REPOSITORIES})
         except AddressInvalid as error:
             self.add_error("repositories", f"{tell(error.reason)} {tell(error.remedy)}")
         cleaned["repositories"] = text
 
     def _post_clean(self) -> None:
-        for name in ("version", *BY_TYPE):  # what another type had is not kept
-            if name not in self.fields and name not in SECRETS:
+        for name in ("version", *TYPE_SPECIFIC_FIELDS):  # what another type had is not kept
+            if name not in self.fields and name not in SECRET_FIELDS:
                 setattr(self.instance, name, "")
         super()._post_clean()  # type: ignore[misc]  # Django's own hook; its stub lacks it
         for name, put in (("password", self.instance.set_password), ("pull_password", self.instance.set_pull_password)):
@@ -261,7 +263,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def save(self, commit: bool = True) -> Registry:
         registry: Registry = super().save(commit=False)
-        if ACCESS.intersection(self.changed_data) and not registry.credentials_refused:
+        if ACCESS_FIELDS.intersection(self.changed_data) and not registry.credentials_refused:
             registry.refused_login = ""
             registry.connection = Registry.Connection.UNKNOWN
             registry.connection_reason = registry.connection_remedy = ""
@@ -271,13 +273,13 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return registry
 
 
-def as_typed(data: QueryDict) -> dict[str, Any]:
+def typed_values(data: QueryDict) -> dict[str, Any]:
     """Return what somebody has typed so far as initial values of another form, secrets left out."""
     known = {*RegistryForm.Meta.fields}
     return {**{name: data[name] for name in data if name in known}, "verify_tls": "verify_tls" in data}
 
 
-def leads_elsewhere(was: Registry, cleaned: Mapping[str, Any], *, type: str) -> str:
+def secret_exposure_reason(was: Registry, cleaned: Mapping[str, Any], *, type: str) -> str:
     """Return why stored secrets would reach somebody who could not have read them before; "" where they would not."""
     if not was.pk:
         return ""
@@ -303,7 +305,7 @@ def _address(typed: str) -> str:
         raise forms.ValidationError(str(error)) from error
 
 
-def _plain(text: str) -> str:
+def _single_line(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise forms.ValidationError(_("This has a line break or another character that no request can hold."))
     return text
@@ -325,10 +327,10 @@ class DeleteForm(forms.Form):
     def __init__(self, *args: Any, registries: Sequence[Registry], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         several = ngettext("%(n)d registry", "%(n)d registries", len(registries)) % {"n": len(registries)}
-        self.wanted = registries[0].name if len(registries) == 1 else several
-        self.fields["typed"].label = _("Type “%(name)s” to confirm") % {"name": self.wanted}
+        self.expected = registries[0].name if len(registries) == 1 else several
+        self.fields["typed"].label = _("Type “%(name)s” to confirm") % {"name": self.expected}
 
     def clean_typed(self) -> str:
-        if self.cleaned_data["typed"].strip() != self.wanted:
-            raise forms.ValidationError(_("This is not “%(name)s”. Nothing was deleted.") % {"name": self.wanted})
-        return self.wanted
+        if self.cleaned_data["typed"].strip() != self.expected:
+            raise forms.ValidationError(_("This is not “%(name)s”. Nothing was deleted.") % {"name": self.expected})
+        return self.expected

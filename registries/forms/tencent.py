@@ -14,7 +14,7 @@ from registries.connectors.regions import CCR_HOSTS
 from registries.models import CloudAccount
 
 
-def _secret(label: Any) -> forms.CharField:
+def _secret_field(label: Any) -> forms.CharField:
     return forms.CharField(
         label=label,
         required=False,
@@ -23,11 +23,11 @@ def _secret(label: Any) -> forms.CharField:
     )
 
 
-class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
+class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
     """Adds or changes a key. Stored secrets are never shown; an empty field keeps them."""
 
-    secret_key = _secret(gettext_lazy("SecretKey"))
-    pull_password = _secret(gettext_lazy("Registry password"))
+    secret_key = _secret_field(gettext_lazy("SecretKey"))
+    pull_password = _secret_field(gettext_lazy("Registry password"))
 
     class Meta:
         model = CloudAccount
@@ -56,11 +56,11 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.was_secret_id, self.was_endpoint = self.instance.secret_id, self.instance.endpoint
-        kept = gettext_lazy("Stored encrypted. Leave it empty to keep it.")
+        stored_note = gettext_lazy("Stored encrypted. Leave it empty to keep it.")
         self.fields["secret_key"].required = not self.instance.secret_key_token
-        self.fields["secret_key"].help_text = kept if self.instance.secret_key_token else ""
+        self.fields["secret_key"].help_text = stored_note if self.instance.secret_key_token else ""
         self.fields["pull_password"].help_text = (
-            kept
+            stored_note
             if self.instance.has_pull_password
             else gettext_lazy("Without it images of the personal edition are listed, and cannot be scanned.")
         )

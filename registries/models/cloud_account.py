@@ -84,11 +84,11 @@ class CloudAccount(models.Model):
 
     def record(self, *, state: str, reason: str = "", remedy: str = "", **found: object) -> None:
         """Keep what the last discovery has shown; ``found`` are further columns. Touches no other field."""
-        told = {"state": state, "reason": reason, "remedy": remedy, "checked_at": timezone.now(), **found}
-        told["login"] = self.current_login
-        for name, value in told.items():
+        values = {"state": state, "reason": reason, "remedy": remedy, "checked_at": timezone.now(), **found}
+        values["login"] = self.current_login
+        for name, value in values.items():
             setattr(self, name, value)
-        type(self)._default_manager.filter(pk=self.pk).update(**told)
+        type(self)._default_manager.filter(pk=self.pk).update(**values)
 
     @property
     def current_login(self) -> str:

@@ -27,7 +27,7 @@ class CloudDiscovery(Job):
         abstract = False
         verbose_name_plural = "cloud discoveries"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["state", "lane", "id"], name="clouddiscovery_queue")]
+        indexes = [models.Index(fields=["state", "priority", "id"], name="clouddiscovery_queue")]
         constraints = [
             models.UniqueConstraint(
                 fields=["account"],

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from console.visibility import Scope, ScopedManager
 
-LIFE = timedelta(days=1)  # rows are kept so long
-LONGEST = timedelta(seconds=90)  # a test takes no longer
-LOST = timedelta(seconds=30)  # so long after that, one without an end has lost its process
+TEST_RETENTION = timedelta(days=1)  # rows are kept so long
+MAX_TEST_DURATION = timedelta(seconds=90)  # a test takes no longer
+LOST_AFTER = timedelta(seconds=30)  # so long after that, one without an end has lost its process
 
 
 class ConnectionTest(models.Model):
@@ -44,4 +44,4 @@ class ConnectionTest(models.Model):
     @property
     def lost(self) -> bool:
         """Whether the process that did it is gone."""
-        return self.ended_at is None and timezone.now() - self.started_at > LONGEST + LOST
+        return self.ended_at is None and timezone.now() - self.started_at > MAX_TEST_DURATION + LOST_AFTER

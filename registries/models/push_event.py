@@ -11,14 +11,14 @@ from django.db.models import Min, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import Job, Lane, State
-from console.jobs.slots import hands
+from console.jobs.models import Job, Priority, State
+from console.jobs.slots import job_capacity
 from console.visibility import Scope, ScopedManager
 from registries import credentials
 from registries.models.registry import IS_SLOW, Registry
 
-LATELY = timedelta(minutes=1)  # over which the events of registries are counted, so that each gets its share
-EVERYTHING = "*"  # in place of a tag, which cannot have this name: all tags of the repository
+FAIR_SHARE_WINDOW = timedelta(minutes=1)  # over which the events of registries are counted, so that each gets its share
+ALL_TAGS = "*"  # in place of a tag, which cannot have this name: all tags of the repository
 
 
 def new_key() -> str:
@@ -79,7 +79,7 @@ class PushEvent(Job):
         abstract = False
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["state", "lane", "id"], name="pushevent_queue"),
+            models.Index(fields=["state", "priority", "id"], name="pushevent_queue"),
             models.Index(fields=["started_at"], name="pushevent_started"),  # for the shares
         ]
         constraints = [  # what is reported again while it waits is one event; one that was begun may come back
@@ -99,27 +99,29 @@ class PushEvent(Job):
         return models.Q(registry__in=scope.registries)
 
     @classmethod
-    def next_in_line(cls, queue: models.QuerySet[PushEvent], *, lane: Lane | None) -> PushEvent | None:
+    def next_to_claim(cls, queue: models.QuerySet[PushEvent], *, priority: Priority | None) -> PushEvent | None:
         """Return the next event: of the registry that had the fewest begun in the last minute, then by age.
 
         A registry has one at work at a time, which takes along what else waits for the same repository. Registries that
         do not answer and looks at whole repositories have half of the places at most, all together.
         """
-        rows = queue if lane is None else queue.filter(lane=lane)
-        slow = Q(registry__in=Registry._base_manager.filter(IS_SLOW).values("pk")) | Q(tag=EVERYTHING)
+        rows = queue if priority is None else queue.filter(priority=priority)
+        slow = Q(registry__in=Registry._base_manager.filter(IS_SLOW).values("pk")) | Q(tag=ALL_TAGS)
         at_work = PushEvent._base_manager.filter(state=State.RUNNING)
         rows = rows.exclude(registry__in=list(at_work.values_list("registry", flat=True)))
-        if at_work.filter(slow).count() >= max(1, hands(cls.kind) // 2):
+        if at_work.filter(slow).count() >= max(1, job_capacity(cls.kind) // 2):
             rows = rows.exclude(slow)
-        lately = PushEvent._base_manager.filter(started_at__gt=Now() - LATELY).values_list("registry", flat=True)
+        lately = PushEvent._base_manager.filter(started_at__gt=Now() - FAIR_SHARE_WINDOW).values_list(
+            "registry", flat=True
+        )
         begun = Counter(lately.order_by().iterator())
-        heads = list(rows.order_by().values_list("registry", "lane").annotate(first=Min("pk")))
+        heads = list(rows.order_by().values_list("registry", "priority").annotate(first=Min("pk")))
         if not heads:
             return None
         first = min(heads, key=lambda head: (head[1], begun[head[0]], head[2]))[2]
         return PushEvent._base_manager.get(pk=first)
 
-    def joined(self) -> list[PushEvent]:
+    def coalesced(self) -> list[PushEvent]:
         """Return the other events that wait and are served by the same look at the same repository."""
         if not self.repository:
             return []

@@ -17,9 +17,9 @@ from registries import credentials
 if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
 
-SLOW = timedelta(minutes=10)  # a registry that did not answer counts as slow for so long
+SLOW_DURATION = timedelta(minutes=10)  # a registry that did not answer counts as slow for so long
 # What credentials are and where they go.
-LOGIN = (
+CREDENTIAL_FIELDS = (
     *("address", "endpoint", "username", "password_token", "role", "pull_username", "pull_password_token"),
     "token_service",
 )
@@ -92,8 +92,8 @@ class Registry(models.Model):
     # Which credentials were refused, "" for none: they are sent by nothing but a test that a person starts.
     refused_login = models.CharField(max_length=64, blank=True, editable=False)
     # Who tries credentials that are not proven, and until when nobody else does: see registries.login_guard.
-    login_by = models.CharField(max_length=32, blank=True, editable=False)
-    login_until = models.DateTimeField(null=True, blank=True, editable=False)
+    login_lease_holder = models.CharField(max_length=32, blank=True, editable=False)
+    login_lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_sync = models.ForeignKey(
         "registries.SyncRun", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -184,34 +184,34 @@ class Registry(models.Model):
         """
         self.connection, self.connection_reason, self.connection_remedy = state, reason, remedy
         self.connection_checked_at = timezone.now()
-        told: dict[str, object] = {
+        values: dict[str, object] = {
             "connection": state,
             "connection_reason": reason,
             "connection_remedy": remedy,
             "connection_checked_at": self.connection_checked_at,
         }
         if state == self.Connection.REFUSED:
-            self.refused_login = told["refused_login"] = self.current_login
+            self.refused_login = values["refused_login"] = self.current_login
         elif proven or (proven is None and state == self.Connection.CONNECTED):
-            self.refused_login = told["refused_login"] = ""
-        same = {name: getattr(self, name) for name in LOGIN}
-        type(self)._default_manager.filter(pk=self.pk, **same).update(**told)
+            self.refused_login = values["refused_login"] = ""
+        same = {name: getattr(self, name) for name in CREDENTIAL_FIELDS}
+        type(self)._default_manager.filter(pk=self.pk, **same).update(**values)
 
     @property
     def current_login(self) -> str:
         """A digest of the stored credentials and where they go; another one after every change of them."""
-        parts = (str(getattr(self, name)) for name in LOGIN)
+        parts = (str(getattr(self, name)) for name in CREDENTIAL_FIELDS)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
     def slow_since(self) -> datetime | None:
         """Since when it counts as slow: when a pull from it last stood still or timed out; None where it does not."""
         until = self.slow_until
-        return until - SLOW if until is not None and until > timezone.now() else None
+        return until - SLOW_DURATION if until is not None and until > timezone.now() else None
 
-    def note_slow(self) -> None:
+    def mark_slow(self) -> None:
         """Note that a pull from it stands still or has timed out. By the database's clock; touches no other field."""
-        type(self)._default_manager.filter(pk=self.pk).update(slow_until=Now() + SLOW)
+        type(self)._default_manager.filter(pk=self.pk).update(slow_until=Now() + SLOW_DURATION)
 
     def record_sync(self, run: SyncRun) -> None:
         """Keep ``run``, which has ended, as the last sync of this registry."""

@@ -10,11 +10,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import FINAL_STATES, Job, Lane, State
-from console.jobs.slots import HERE, hands
+from console.jobs.models import FINAL_STATES, Job, Priority, State
+from console.jobs.slots import LOCAL_WORKER_PREFIX, job_capacity
 from console.visibility import Scope, ScopedManager
 
-LONG = timedelta(seconds=30)  # a sync that has been at work for so long may have to leave its place to another one
+LONG_SYNC_DURATION = timedelta(
+    seconds=30
+)  # a sync that has been at work for so long may have to leave its place to another one
 
 
 class SyncRun(Job):
@@ -49,7 +51,7 @@ class SyncRun(Job):
         abstract = False
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["state", "lane", "id"], name="syncrun_queue"),
+            models.Index(fields=["state", "priority", "id"], name="syncrun_queue"),
             models.Index(fields=["registry", "-id"], name="syncrun_registry"),
         ]
         constraints = [
@@ -69,12 +71,12 @@ class SyncRun(Job):
         return models.Q(registry__in=scope.registries)
 
     @classmethod
-    def next_in_line(cls, queue: models.QuerySet[SyncRun], *, lane: Lane | None) -> SyncRun | None:
+    def next_to_claim(cls, queue: models.QuerySet[SyncRun], *, priority: Priority | None) -> SyncRun | None:
         """Return the next sync: by lane, then the one that was put in line first. Who has left a place is behind."""
-        rows = queue if lane is None else queue.filter(lane=lane)
-        return rows.order_by("lane", "queued_at", "pk").first()
+        rows = queue if priority is None else queue.filter(priority=priority)
+        return rows.order_by("priority", "queued_at", "pk").first()
 
-    def keeps_others_out(self) -> bool:
+    def should_yield(self) -> bool:
         """Whether this sync should leave its place on this machine to one that waits.
 
         That is so where all are taken and more than half of them by long syncs: of one sync at a time, the last that
@@ -82,17 +84,17 @@ class SyncRun(Job):
         """
         manager = SyncRun._base_manager
         due = manager.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=State.QUEUED)
-        waiting = SyncRun.next_in_line(due, lane=None)
+        waiting = SyncRun.next_to_claim(due, priority=None)
         if waiting is None:
             return False
-        here = manager.filter(state=State.RUNNING, worker__startswith=HERE)
-        if here.count() < hands(self.kind):
+        here = manager.filter(state=State.RUNNING, worker__startswith=LOCAL_WORKER_PREFIX)
+        if here.count() < job_capacity(self.kind):
             return False
-        long = Q(started_at__lt=Now() - LONG)
-        if waiting.lane == Lane.MANUAL:
-            long |= Q(lane__gt=Lane.MANUAL)
-        keys = list(here.filter(long).order_by("lane", "started_at", "pk").values_list("pk", flat=True))
-        return len(keys) > hands(self.kind) // 2 and keys[-1] == self.pk
+        long = Q(started_at__lt=Now() - LONG_SYNC_DURATION)
+        if waiting.priority == Priority.MANUAL:
+            long |= Q(priority__gt=Priority.MANUAL)
+        keys = list(here.filter(long).order_by("priority", "started_at", "pk").values_list("pk", flat=True))
+        return len(keys) > job_capacity(self.kind) // 2 and keys[-1] == self.pk
 
     def state_changed(self, to: State) -> None:
         """Make an ended sync the last one of its registry, in the transaction that ends it."""

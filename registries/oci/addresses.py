@@ -65,7 +65,7 @@ class AddressGuard:
 
     def permits(self, address: str, *, home: bool) -> bool:
         """Whether ``address``, as the resolver gave it, may be connected to; ``home`` says it is the registry's own."""
-        ip = embedded(ipaddress.ip_address(address.partition("%")[0]))
+        ip = unwrap_ipv4(ipaddress.ip_address(address.partition("%")[0]))
         if any(ip in network for network in self._allowed):
             return True
         if any(ip in network for network in _FORBIDDEN):
@@ -74,14 +74,14 @@ class AddressGuard:
 
     def home_resolved(self, addresses: Collection[str]) -> None:
         """Remember what the name of the registry itself resolves to; nothing where only a proxy can tell."""
-        ips = [embedded(ipaddress.ip_address(address.partition("%")[0])) for address in addresses]
+        ips = [unwrap_ipv4(ipaddress.ip_address(address.partition("%")[0])) for address in addresses]
         public = not ips or any(ip.is_global for ip in ips)
         self._home_is_public = bool(self._home_is_public) or public
 
 
 def is_global(address: str) -> bool:
     """Whether ``address``, as the resolver gave it, is one of the public internet."""
-    return embedded(ipaddress.ip_address(address.partition("%")[0])).is_global
+    return unwrap_ipv4(ipaddress.ip_address(address.partition("%")[0])).is_global
 
 
 def is_forbidden_name(host: str) -> bool:
@@ -90,7 +90,7 @@ def is_forbidden_name(host: str) -> bool:
     return host in _FORBIDDEN_NAMES or host.endswith(".localhost")
 
 
-def embedded(ip: Address) -> Address:
+def unwrap_ipv4(ip: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for (mapped, 6to4, Teredo, NAT64), else ``ip`` itself."""
     if isinstance(ip, IPv6Address):
         if ip in _NAT64:

@@ -8,65 +8,65 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from registries.oci import strict_json
-from registries.oci.errors import CredentialsRefused, MalformedAnswer, RedirectRefused, RegistryError
-from registries.oci.responses import Answer, failure, no_registry
+from registries.oci.errors import CredentialsRefused, MalformedResponse, RedirectRefused, RegistryError
+from registries.oci.responses import RegistryResponse, not_a_registry, response_error
 from registries.oci.transport import Transport
 
 if TYPE_CHECKING:
-    from registries.oci.auth import SignIn
+    from registries.oci.auth import RegistryAuthenticator
 
-ANSWER_LIMIT = 16 * 1024 * 1024
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 Scheme = Literal["none", "basic", "bearer"]
 Params = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
-class ApiAnswer:
+class ApiResponse:
     """What an API answered, whatever its status. The body is read; what it says is found out when it is asked for."""
 
-    _answer: Answer = field(repr=False)
+    _response: RegistryResponse = field(repr=False)
     _has_login: bool
 
     @property
     def status(self) -> int:
         """The HTTP status: 200, 304, or what is no success. 429 and 502 to 504 never get here."""
-        return self._answer.status
+        return self._response.status
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers; their names are found in upper and lower case alike."""
-        return self._answer.headers
+        return self._response.headers
 
     @property
-    def is_page(self) -> bool:
+    def is_web_page(self) -> bool:
         """Whether a page for people came in place of an answer."""
-        return self._answer.is_page
+        return self._response.is_web_page
 
     def error_code(self) -> str:
         """The code in ``{"errors": [{"code": …}]}``; "" where there is none."""
-        return self._answer.error_code()
+        return self._response.error_code()
 
-    def told(self, key: str) -> str:
+    def error_text(self, key: str) -> str:
         """The text under ``key`` in the object of an error, or in the first of its ``errors``; "" where none is."""
         try:
-            body: Any = strict_json.load(self._answer.content, "error")
+            body: Any = strict_json.load(self._response.content, "error")
             found = body["errors"][0] if "errors" in body else body
             return strict_json.text(found[key], 1000)
-        except (MalformedAnswer, LookupError, TypeError):
+        except (MalformedResponse, LookupError, TypeError):
             return ""
 
     def error(self, subject: str) -> RegistryError:
         """The error for an answer that does not give ``subject`` (put into the message)."""
-        return failure(self._answer, "page", subject, self._has_login)
+        return response_error(self._response, "page", subject, self._has_login)
 
     def value(self, subject: str) -> Any:
         """The JSON value of a 200, None for ``null``. Raises what :meth:`error` gives, NotARegistry for a web page."""
         if self.status != 200:
             raise self.error(subject)
-        if self.is_page:
-            raise no_registry(self._answer)
-        return strict_json.load(self._answer.content, "answer")
+        if self.is_web_page:
+            raise not_a_registry(self._response)
+        return strict_json.load(self._response.content, "answer")
 
     def item(self, subject: str) -> dict[str, Any]:
         """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""
@@ -87,13 +87,13 @@ class JsonApi:
     refused, here or by the registry itself, no call is made any more.
     """
 
-    def __init__(self, transport: Transport, sign_in: SignIn, *, base: str, scheme: Scheme) -> None:
-        self._transport, self._sign_in, self._base, self._scheme = transport, sign_in, base, scheme
+    def __init__(self, transport: Transport, auth: RegistryAuthenticator, *, base: str, scheme: Scheme) -> None:
+        self._transport, self._auth, self._base, self._scheme = transport, auth, base, scheme
 
     @property
     def has_login(self) -> bool:
         """Whether credentials are sent."""
-        return self._sign_in.has_login and self._scheme != "none"
+        return self._auth.has_login and self._scheme != "none"
 
     def get(
         self,
@@ -101,14 +101,14 @@ class JsonApi:
         params: Params | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        patience: float | None = None,
-    ) -> ApiAnswer:
+        head_seconds: float | None = None,
+    ) -> ApiResponse:
         """GET ``path`` (encoded, appended to the base as it is) with ``params``; return the answer of any status.
 
         Raises the refusal of earlier credentials, RedirectRefused where another origin answers (no password went
         there, so it is somebody else's view), TooLarge above 16 MiB, and what :meth:`Transport.fetch` raises.
         """
-        return self._call("GET", path, params, headers, patience, None)
+        return self._call("GET", path, params, headers, head_seconds, None)
 
     def post(
         self,
@@ -116,18 +116,18 @@ class JsonApi:
         content: bytes,
         *,
         headers: Mapping[str, str] | None = None,
-        patience: float | None = None,
-    ) -> ApiAnswer:
+        head_seconds: float | None = None,
+    ) -> ApiResponse:
         """POST a query; as :meth:`get`, retried like it: only for what changes nothing on the other side."""
-        return self._call("POST", path, None, headers, patience, content)
+        return self._call("POST", path, None, headers, head_seconds, content)
 
     def refuse(self) -> CredentialsRefused:
         """Remember, for the registry's own sign-in too, that the credentials are wrong; return the error to raise."""
-        return self._sign_in.refuse()
+        return self._auth.refuse()
 
     def accept(self) -> None:
         """Note that an answer has shown that the credentials are right; many APIs answer wrong ones like none."""
-        self._sign_in.accept()
+        self._auth.accept()
 
     def _call(
         self,
@@ -135,25 +135,25 @@ class JsonApi:
         path: str,
         params: Params | None,
         headers: Mapping[str, str] | None,
-        patience: float | None,
+        head_seconds: float | None,
         content: bytes | None,
-    ) -> ApiAnswer:
-        authorization = self._sign_in.plain(self._scheme)
+    ) -> ApiResponse:
+        authorization = self._auth.api_authorization(self._scheme)
         sent = {"Accept": "application/json", **(headers or {})}
         if authorization:
             sent["Authorization"] = authorization
         url = self._base + path + (f"?{urlencode(params)}" if params else "")
-        with self._sign_in.sending(login=bool(authorization)):
-            answer = self._transport.fetch(
-                method, url, headers=sent, limit=ANSWER_LIMIT, patience=patience, content=content
+        with self._auth.sending(login=bool(authorization)):
+            response = self._transport.fetch(
+                method, url, headers=sent, limit=MAX_RESPONSE_BYTES, head_seconds=head_seconds, content=content
             )
-        if answer.origin != self._transport.home:
-            answer.close()
+        if response.origin != self._transport.home:
+            response.close()
             raise RedirectRefused(
-                f"The address redirects to {answer.origin}, where no password is sent.",
+                f"The address redirects to {response.origin}, where no password is sent.",
                 "If that is the registry, enter its address.",
             )
-        return ApiAnswer(answer, self.has_login)
+        return ApiResponse(response, self.has_login)
 
 
 def objects(value: object, subject: str) -> list[dict[str, Any]]:
@@ -165,8 +165,8 @@ def objects(value: object, subject: str) -> list[dict[str, Any]]:
     return value
 
 
-def _unexpected(subject: str) -> MalformedAnswer:
-    return MalformedAnswer(
+def _unexpected(subject: str) -> MalformedResponse:
+    return MalformedResponse(
         f"The registry answered something of another form when asked for {subject}.",
         "Check type and version of this registry.",
     )

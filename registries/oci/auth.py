@@ -17,7 +17,7 @@ from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     RedirectRefused,
     RegistryError,
@@ -27,20 +27,20 @@ from registries.oci.errors import (
 )
 from registries.oci.headers import Challenge, parse_challenges
 from registries.oci.login_guard import LoginGuard, NoGuard
-from registries.oci.responses import Answer, must_be_registry, no_access
+from registries.oci.responses import RegistryResponse, access_denied, require_registry
 from registries.oci.transport import Transport
 
 DEFAULT_TOKEN_SECONDS = 60
-LONGEST_TOKEN_SECONDS = 24 * 60 * 60
-TOKEN_ANSWER_LIMIT = 1024 * 1024
-TOKEN_LIMIT = 64 * 1024
-KEPT_TOKENS = 200
+MAX_TOKEN_SECONDS = 24 * 60 * 60
+MAX_TOKEN_RESPONSE_BYTES = 1024 * 1024
+MAX_TOKEN_CHARACTERS = 64 * 1024
+MAX_CACHED_TOKENS = 200
 PROVE_AGAIN_SECONDS = 60  # between two proofs of a password after requests that were refused
-TOKEN_TRIES = 2  # tokens that are asked for before the registry is said not to take any
+MAX_TOKEN_TRIES = 2  # tokens that are asked for before the registry is said not to take any
 # Registries whose token service lives at another host, by their makers' own documentation.
 _KNOWN_TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
 
-Method = Literal["unknown", "open", "basic", "bearer", "static"]
+AuthMethod = Literal["unknown", "open", "basic", "bearer", "static"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Token:
     fresh_until: float  # time.monotonic()
 
 
-class Logins(Protocol):
+class LoginProvider(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
 
     remedy: str  # which rights pulling needs, for who lacks one
@@ -61,11 +61,16 @@ class Logins(Protocol):
         """Let the next login be another one; False where that was done a moment ago and cannot help."""
 
 
-class SignIn:
+class RegistryAuthenticator:
     """What to send as Authorization, per scope. A login that was refused is never tried again. Thread-safe."""
 
     def __init__(
-        self, transport: Transport, *, base: str = "", of: SignIn | None = None, guard: LoginGuard | None = None
+        self,
+        transport: Transport,
+        *,
+        base: str = "",
+        of: RegistryAuthenticator | None = None,
+        guard: LoginGuard | None = None,
     ) -> None:
         """``base`` is where ``/v2/`` lies, if not at the address of ``transport``; see :meth:`below`."""
         self._guard: LoginGuard = guard or (of._guard if of else NoGuard())
@@ -75,31 +80,31 @@ class SignIn:
         # One for all of a server, and always taken before the guard: else who holds the guard could wait for who waits
         # for the guard.
         self._lock: threading.RLock = of._lock if of else threading.RLock()
-        self._method: Method = "unknown"
+        self._method: AuthMethod = "unknown"
         self._realm, self._service = "", ""
         self._tokens: dict[str, _Token] = {}
         self._refusals: list[CredentialsRefused] = of._refusals if of else []  # what one has learnt, all know
         self._has_login = bool(transport.endpoint.username or transport.endpoint.password)
         self._is_known = self._has_login or bool(transport.endpoint.headers)
-        self._logins: Logins | None = None
+        self._logins: LoginProvider | None = None
         self._prove_again_at = 0.0  # time.monotonic()
 
-    def sign_in_by(self, logins: Logins) -> None:
+    def use_login_provider(self, logins: LoginProvider) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint."""
         self._logins, self._has_login, self._is_known = logins, True, True
 
-    def below(self, base: str) -> SignIn:
+    def at_path(self, base: str) -> RegistryAuthenticator:
         """Return the sign-in to another registry of this server, at ``base``, which knows the same refusals.
 
         It sends the credentials as they are where that is taken, which spares a token for each repository.
         """
-        other = SignIn(self._transport, base=base, of=self)
+        other = RegistryAuthenticator(self._transport, base=base, of=self)
         if self._logins is not None:
-            other.sign_in_by(self._logins)
+            other.use_login_provider(self._logins)
         return other
 
     @property
-    def logins(self) -> Logins | None:
+    def logins(self) -> LoginProvider | None:
         """Who hands out the logins; None where those of the endpoint are used."""
         return self._logins
 
@@ -126,13 +131,13 @@ class SignIn:
 
         One may be refused behind load balancers whose clocks differ (docker/hub-feedback#647): another one is tried.
         """
-        for left in reversed(range(TOKEN_TRIES)):
-            answer = self._get_root(f"Bearer {self._tokens[''].value}")
-            if answer.status != 401:
-                must_be_registry(answer)
+        for remaining in reversed(range(MAX_TOKEN_TRIES)):
+            response = self._get_root(f"Bearer {self._tokens[''].value}")
+            if response.status != 401:
+                require_registry(response)
                 return
-            if left:
-                self._keep("", self._fetch_token(""))
+            if remaining:
+                self._cache_token("", self._fetch_token(""))
         del self._tokens[""]
         raise tokens_refused()
 
@@ -147,29 +152,29 @@ class SignIn:
                 case "bearer":
                     token = self._tokens.get(scope)
                     if token is None or time.monotonic() >= token.fresh_until:
-                        token = self._keep(scope, self._fetch_token(scope))
+                        token = self._cache_token(scope, self._fetch_token(scope))
                     return f"Bearer {token.value}"
                 case _:
                     return ""
 
-    def renew(self, scope: str, answer: Answer, sent: str) -> None:
+    def renew(self, scope: str, response: RegistryResponse, sent: str) -> None:
         """Prepare a second try after a 401. Raises AccessDenied or CredentialsRefused where none makes sense."""
         with self._lock:
-            challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
+            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer"), None)
             if self._method == "open" or (self._method == "basic" and bearer):
                 self._adopt(challenges)
             elif self._method == "bearer":
-                held = self._tokens.get(scope)
-                if held and sent != f"Bearer {held.value}":
+                cached = self._tokens.get(scope)
+                if cached and sent != f"Bearer {cached.value}":
                     return  # another thread has renewed it
                 self._tokens.pop(scope, None)
-                asked = bearer.get("scope") if bearer else ""
-                if bearer and bearer.get("error").lower() == "insufficient_scope" and asked not in {"", scope}:
-                    self._keep(scope, self._fetch_token(asked))
+                requested = bearer.get("scope") if bearer else ""
+                if bearer and bearer.get("error").lower() == "insufficient_scope" and requested not in {"", scope}:
+                    self._cache_token(scope, self._fetch_token(requested))
             elif not self.has_other_login(sent):
                 self._prove_again(sent)
-                raise no_access(self._has_login)
+                raise access_denied(self._has_login)
 
     def _prove_again(self, sent: str) -> None:
         """See after a 401 whether the password in ``sent`` still holds, or a right is missing.
@@ -185,7 +190,7 @@ class SignIn:
         with contextlib.suppress(NotARegistry, AccessDenied, ServerError):  # what these say is nothing of the password
             self._prove(self._method, sent, {})
 
-    def carries_login(self, authorization: str) -> bool:
+    def carries_credentials(self, authorization: str) -> bool:
         """Whether a request to the registry with this Authorization header carries the stored credentials, no token."""
         stored = bool(authorization) and self._logins is None and self._method in {"basic", "static"}
         return stored or bool(self._endpoint.headers)
@@ -198,11 +203,11 @@ class SignIn:
         """
         login = login or bool(self._endpoint.headers)
         if login and not self._guard.proven:
-            with self._lock, self._guard.alone():
+            with self._lock, self._guard.exclusive():
                 yield
         else:
             if login:
-                self._guard.look()
+                self._guard.raise_if_refused()
             yield
 
     @contextlib.contextmanager
@@ -211,7 +216,7 @@ class SignIn:
         if not self._is_known or self._logins is not None:
             yield
             return
-        with self._lock, self._guard.alone():
+        with self._lock, self._guard.exclusive():
             yield
 
     def accept(self) -> None:
@@ -225,17 +230,17 @@ class SignIn:
                 return False
             return self._basic() != sent or (self._logins.renew() and self._basic() != sent)
 
-    def _prepare(self) -> Method:
+    def _prepare(self) -> AuthMethod:
         if self._refusals:
             raise self._refusals[0]
         if self._method == "unknown" and self._plainly and self._has_login:
             self._adopt((Challenge("basic" if self._endpoint.username else "bearer", ()),))
         elif self._method == "unknown":
-            answer = self._get_root("")
-            if answer.status == 401:
-                self._adopt(parse_challenges(answer.headers.get("WWW-Authenticate", "")))
+            response = self._get_root("")
+            if response.status == 401:
+                self._adopt(parse_challenges(response.headers.get("WWW-Authenticate", "")))
             else:
-                must_be_registry(answer)
+                require_registry(response)
                 if self._has_login:  # who is let in without a login gets anybody's view: sign in all the same
                     by_name = self._endpoint.username or self._logins
                     self._adopt((Challenge("basic" if by_name else "bearer", ()),))
@@ -252,7 +257,7 @@ class SignIn:
             self._adopt_bearer(offered["bearer"])
         elif "basic" in offered:
             if not self._has_login:
-                raise no_access(has_login=False)
+                raise access_denied(has_login=False)
             self._prove("basic", self._basic(), offered)
         else:
             raise AccessDenied(
@@ -260,25 +265,25 @@ class SignIn:
                 "Make an account or token that signs in by Basic or Bearer, as docker login does.",
             )
 
-    def _prove(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
+    def _prove(self, method: AuthMethod, authorization: str, offered: dict[str, Challenge]) -> None:
         if self._logins is not None:
-            self._prove_by(method, authorization, offered)
+            self._prove_with(method, authorization, offered)
             return
-        with self._guard.alone():
-            self._prove_by(method, authorization, offered)
+        with self._guard.exclusive():
+            self._prove_with(method, authorization, offered)
 
-    def _prove_by(self, method: Method, authorization: str, offered: dict[str, Challenge]) -> None:
-        answer = self._get_root(authorization)
-        if self._logins is not None and answer.status in {401, 403}:
-            raise self._not_taken()
-        if answer.status == 401:
-            challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
+    def _prove_with(self, method: AuthMethod, authorization: str, offered: dict[str, Challenge]) -> None:
+        response = self._get_root(authorization)
+        if self._logins is not None and response.status in {401, 403}:
+            raise self._rejected()
+        if response.status == 401:
+            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
             bearer = next((each for each in challenges if each.scheme == "bearer" and each.get("realm")), None)
             if method == "basic" and bearer and "bearer" not in offered:
                 self._adopt_bearer(bearer)  # open at its root, and tokens behind it
                 return
-            raise self._not_taken()
-        must_be_registry(answer)
+            raise self._rejected()
+        require_registry(response)
         self._guard.accepted()
         self._method = method
 
@@ -288,8 +293,8 @@ class SignIn:
         self._method = "bearer"
         if self._has_login:
             try:
-                self._keep("", self._fetch_token(""))
-            except MalformedAnswer:
+                self._cache_token("", self._fetch_token(""))
+            except MalformedResponse:
                 pass  # some token services give none without a scope
             except BaseException:
                 self._method = "unknown"
@@ -304,7 +309,9 @@ class SignIn:
             url = urljoin(self._root, realm) if realm else ""
             origin = Origin.of(url)
         except (AddressInvalid, ValueError):
-            raise MalformedAnswer("The registry names a token service that is no web address.", _REALM_REMEDY) from None
+            raise MalformedResponse(
+                "The registry names a token service that is no web address.", _REALM_REMEDY
+            ) from None
         if origin.scheme != home.scheme == "https":
             if origin.host != home.host or origin.port not in {80, home.port}:  # else it stands behind a proxy for TLS
                 raise RedirectRefused("The registry names a token service without TLS.", _REALM_REMEDY)
@@ -322,52 +329,52 @@ class SignIn:
     def _fetch_token(self, scope: str) -> _Token:
         """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedAnswer and what the transport raises."""
         if not self._has_login or self._logins is not None:
-            return self._ask_token_service(scope)
-        with self._guard.alone():
-            token = self._ask_token_service(scope)
+            return self._request_token(scope)
+        with self._guard.exclusive():
+            token = self._request_token(scope)
             self._guard.accepted()
             return token
 
-    def _ask_token_service(self, scope: str) -> _Token:
+    def _request_token(self, scope: str) -> _Token:
         query = [("service", self._service)] if self._service else []
         query += [("scope", scope)] if scope else []
         url = self._realm + (("&" if "?" in self._realm else "?") + urlencode(query) if query else "")
-        answer = self._ask_for_token(url)
-        if answer.status == 401 and self._logins is not None and self._logins.renew():
-            answer = self._ask_for_token(url)
-        if answer.status == 200:
-            return _parse_token(answer.content)
-        if answer.status == 401 or (answer.status == 403 and not scope):
-            raise self._not_taken() if self._has_login else no_access(has_login=False)
-        if answer.status == 403:
-            raise no_access(self._has_login)
-        if answer.status == 400 and scope.startswith("registry:"):
-            return self._ask_token_service("")  # Quay refuses the catalog's scope and lists with a token that has none
-        if answer.status >= 500:
-            raise ServerError(f"The token service failed (HTTP {answer.status}).", "Look at the registry's own logs.")
-        raise MalformedAnswer(f"The token service answered HTTP {answer.status}.", _REALM_REMEDY)
+        response = self._get_token_response(url)
+        if response.status == 401 and self._logins is not None and self._logins.renew():
+            response = self._get_token_response(url)
+        if response.status == 200:
+            return _parse_token(response.content)
+        if response.status == 401 or (response.status == 403 and not scope):
+            raise self._rejected() if self._has_login else access_denied(has_login=False)
+        if response.status == 403:
+            raise access_denied(self._has_login)
+        if response.status == 400 and scope.startswith("registry:"):
+            return self._request_token("")  # Quay refuses the catalog's scope and lists with a token that has none
+        if response.status >= 500:
+            raise ServerError(f"The token service failed (HTTP {response.status}).", "Look at the registry's own logs.")
+        raise MalformedResponse(f"The token service answered HTTP {response.status}.", _REALM_REMEDY)
 
-    def _ask_for_token(self, url: str) -> Answer:
+    def _get_token_response(self, url: str) -> RegistryResponse:
         headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
-        return self._transport.fetch("GET", url, headers=headers, limit=TOKEN_ANSWER_LIMIT)
+        return self._transport.fetch("GET", url, headers=headers, limit=MAX_TOKEN_RESPONSE_BYTES)
 
-    def _keep(self, scope: str, token: _Token) -> _Token:
+    def _cache_token(self, scope: str, token: _Token) -> _Token:
         self._tokens.pop(scope, None)
-        while len(self._tokens) >= KEPT_TOKENS:
+        while len(self._tokens) >= MAX_CACHED_TOKENS:
             self._tokens.pop(next(iter(self._tokens)))
         self._tokens[scope] = token
         return token
 
-    def _get_root(self, authorization: str) -> Answer:
+    def _get_root(self, authorization: str) -> RegistryResponse:
         headers = {"Authorization": authorization} if authorization else {}
         with self.sending(login=False):
-            answer = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
-        if answer.origin != self._transport.home and (answer.status == 401 or self._is_known):
+            response = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
+        if response.origin != self._transport.home and (response.status == 401 or self._is_known):
             raise RedirectRefused(
-                f"The address redirects to {answer.origin}, where no password is sent.",
+                f"The address redirects to {response.origin}, where no password is sent.",
                 "If that is the registry, enter its address.",
             )
-        return answer
+        return response
 
     def _basic(self) -> str:
         username, password = self._endpoint.username, self._endpoint.password
@@ -380,7 +387,7 @@ class SignIn:
         login = f"{username}:{password}".encode()
         return f"Basic {base64.b64encode(login).decode()}"
 
-    def plain(self, scheme: Literal["none", "basic", "bearer"]) -> str:
+    def api_authorization(self, scheme: Literal["none", "basic", "bearer"]) -> str:
         """The value of the Authorization header for a vendor's own API, "" for none. Raises an earlier refusal."""
         if self._refusals:
             raise self._refusals[0]
@@ -388,7 +395,7 @@ class SignIn:
             return ""
         return self._basic() if scheme == "basic" else f"Bearer {self._endpoint.password}"
 
-    def _not_taken(self) -> RegistryError:
+    def _rejected(self) -> RegistryError:
         if self._logins is None:
             return self.refuse()
         return AccessDenied(
@@ -420,12 +427,17 @@ def tokens_refused() -> TokensRefused:
 def _parse_token(content: bytes) -> _Token:
     body: dict[str, Any] = strict_json.load_object(content, "answer of the token service")
     value = next((body[key] for key in ("token", "access_token") if body.get(key)), None)
-    if not isinstance(value, str) or len(value) > TOKEN_LIMIT or not value.isascii() or not value.isprintable():
-        raise MalformedAnswer("The token service gave no token.", _REALM_REMEDY)
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_TOKEN_CHARACTERS
+        or not value.isascii()
+        or not value.isprintable()
+    ):
+        raise MalformedResponse("The token service gave no token.", _REALM_REMEDY)
     life = body.get("expires_in")
     seconds: float = DEFAULT_TOKEN_SECONDS
     if isinstance(life, (int, float)) and not isinstance(life, bool) and life > 0:
-        seconds = min(life, LONGEST_TOKEN_SECONDS)
+        seconds = min(life, MAX_TOKEN_SECONDS)
     return _Token(value, time.monotonic() + seconds - max(30.0, seconds / 10))
 
 

@@ -7,16 +7,16 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from registries.oci.errors import DigestMismatch, MalformedAnswer, TimedOut, Truncated, Unreachable
+from registries.oci.errors import DigestMismatch, MalformedResponse, TimedOut, Truncated, Unreachable
 from registries.oci.manifests import Descriptor
-from registries.oci.responses import Answer
+from registries.oci.responses import RegistryResponse
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 MAX_RESUMES = 3
-UNSIZED_LIMIT = 64 * 1024**3  # bytes of a layer whose manifest tells no size (schema 1)
+MAX_UNSIZED_BYTES = 64 * 1024**3  # bytes of a layer whose manifest tells no size (schema 1)
 CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)")
 
 
@@ -27,14 +27,14 @@ class BlobReader(io.RawIOBase):
     Raises DigestMismatch (throw away what was read; a second reading may help), Truncated, and what ``fetch`` raises.
     """
 
-    def __init__(self, blob: Descriptor, fetch: Callable[[int], Answer]) -> None:
+    def __init__(self, blob: Descriptor, fetch: Callable[[int], RegistryResponse]) -> None:
         self._blob, self._fetch = blob, fetch
         self._hash = blob.digest.hasher()
-        self._got = 0
+        self._received = 0
         self._resumes = 0
         self._decode = False
-        self._answer: Answer | None = None
-        self._standing = False
+        self._response: RegistryResponse | None = None
+        self._positioned = False
         self._chunk = memoryview(b"")
         self._ahead: bytes | None = None  # one chunk is held back, so that the last is known as such
 
@@ -56,31 +56,31 @@ class BlobReader(io.RawIOBase):
 
     def close(self) -> None:
         """End the connection, whether all was read or not."""
-        if self._answer:
-            self._answer.close()
-            self._answer = None
+        if self._response:
+            self._response.close()
+            self._response = None
         super().close()
 
     def _next(self) -> bytes:
         """The next verified-so-far chunk from the network; b"" once everything has come and is right."""
         while True:
-            if self._answer is None:
-                self._answer = self._fetch(self._got)  # has its own tries
-                self._standing = False
+            if self._response is None:
+                self._response = self._fetch(self._received)  # has its own tries
+                self._positioned = False
             try:
-                if not self._standing:
-                    self._stand(self._answer)
-                    self._standing = True
-                data = self._answer.read(CHUNK, decode=self._decode)
+                if not self._positioned:
+                    self._skip_to_missing(self._response)
+                    self._positioned = True
+                data = self._response.read(CHUNK_BYTES, decode=self._decode)
                 if data or not self._short:
                     break
                 raise Unreachable("The blob ended early.", "Try again.")
             except Unreachable as broken:
                 self._resume(broken)
-        self._got += len(data)
+        self._received += len(data)
         self._hash.update(data)
-        limit = self._blob.size if self._blob.size_known else UNSIZED_LIMIT
-        if self._got > limit:
+        limit = self._blob.size if self._blob.size_known else MAX_UNSIZED_BYTES
+        if self._received > limit:
             raise self._mismatch(f"has more than the {limit} bytes that its manifest states")
         if not data and not self._blob.digest.names(self._hash):
             raise self._mismatch("is not what its digest says")
@@ -88,45 +88,45 @@ class BlobReader(io.RawIOBase):
 
     @property
     def _short(self) -> bool:
-        return self._blob.size_known and self._got < self._blob.size
+        return self._blob.size_known and self._received < self._blob.size
 
     def _resume(self, broken: Unreachable) -> None:
         self._resumes += 2 if isinstance(broken, TimedOut) else 1  # a peer that hangs is given up after a minute
-        if self._answer:
-            self._answer.close()
-            self._answer = None
+        if self._response:
+            self._response.close()
+            self._response = None
         if self._resumes > MAX_RESUMES or not broken.retry:
             raise Truncated(
                 f"The connection broke again and again while {self._name} was read.",
                 "Check the network and the proxies between here and the registry; then try again.",
             ) from broken
 
-    def _stand(self, answer: Answer) -> None:
+    def _skip_to_missing(self, response: RegistryResponse) -> None:
         """Come to the first byte that is missing."""
-        if answer.status == 416:
+        if response.status == 416:
             if self._short:
                 raise Unreachable("The registry does not give the rest of the blob.", "Try again.")
             return
         start = 0
-        if answer.status == 206:
-            found = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
-            if not found or int(found[1]) != self._got:
-                raise MalformedAnswer(f"The registry gives another part of {self._name} than asked for.", _PROXY)
-            start = self._got
-        length = answer.headers.get("Content-Length", "")
+        if response.status == 206:
+            found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != self._received:
+                raise MalformedResponse(f"The registry gives another part of {self._name} than asked for.", _PROXY)
+            start = self._received
+        length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() and len(length) < 20 else None
         fits = not self._blob.size_known or total == self._blob.size
         # Bytes that a store labels gzip are the blob itself; those that a proxy has compressed must be unpacked first.
-        self._decode = bool(answer.headers.get("Content-Encoding")) and not fits
+        self._decode = bool(response.headers.get("Content-Encoding")) and not fits
         if total is not None and not fits and not self._decode:
             raise self._mismatch(f"has {total} bytes where its manifest states {self._blob.size}")
-        self._skip(answer, self._got - start)
+        self._skip(response, self._received - start)
 
-    def _skip(self, answer: Answer, count: int) -> None:
+    def _skip(self, response: RegistryResponse, count: int) -> None:
         """Read again what was given already, where the server ignores Range; it must be the same."""
         again = self._blob.digest.hasher()
         while count:
-            data = answer.read(min(CHUNK, count), decode=self._decode)
+            data = response.read(min(CHUNK_BYTES, count), decode=self._decode)
             if not data:
                 raise Unreachable("The blob ended early.", "Try again.")
             again.update(data)

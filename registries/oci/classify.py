@@ -38,17 +38,19 @@ def tag_is_artifact(tag: str) -> bool:
 def classify(parsed: Manifest, *, tag: str = "") -> Verdict:
     """Say what a manifest is. The order of the tests matters: signatures claim to be images by their config type."""
     if tag_is_artifact(tag):
-        return Verdict("other", _described(parsed))
+        return Verdict("other", _artifact_type(parsed))
     if not isinstance(parsed, (ImageManifest, Index)):
         return Verdict("other", parsed.artifact_type)
     attached = parsed.subject is not None
     foreign = parsed.artifact_type and parsed.artifact_type not in media_types.IMAGE_CONFIGS
     if attached or foreign or _ARTIFACT_ANNOTATION in parsed.annotations:
-        return Verdict("other", _described(parsed))
+        return Verdict("other", _artifact_type(parsed))
     if isinstance(parsed, Index):
-        return Verdict("index") if index_images(parsed) else Verdict("other", _described(parsed))
+        return Verdict("index") if index_images(parsed) else Verdict("other", _artifact_type(parsed))
     return (
-        Verdict("image") if parsed.schema1 or _holds_root_filesystem(parsed) else Verdict("other", _described(parsed))
+        Verdict("image")
+        if parsed.schema1 or _holds_root_filesystem(parsed)
+        else Verdict("other", _artifact_type(parsed))
     )
 
 
@@ -57,15 +59,15 @@ def index_images(index: Index) -> tuple[Descriptor, ...]:
     return tuple(child for child in index.manifests if _may_be_image(child))
 
 
-def choose_platform(index: Index, wanted: Platform = LINUX_AMD64) -> Descriptor | None:
-    """The child for ``wanted``, else the first image; None where the index holds no image.
+def choose_platform(index: Index, requested: Platform = LINUX_AMD64) -> Descriptor | None:
+    """The child for ``requested``, else the first image; None where the index holds no image.
 
     Of several variants the highest that is not above the wanted one counts (image-spec image-index.md).
     """
     images = index_images(index)
     best, best_level = None, -1
     for child in images:
-        level = _fit(child.platform, wanted)
+        level = _match_level(child.platform, requested)
         if level > best_level:
             best, best_level = child, level
     return best or next(iter(images), None)
@@ -79,15 +81,17 @@ def _may_be_image(child: Descriptor) -> bool:
     return manifest and not unknown and not foreign and _ATTESTATION not in child.annotations
 
 
-def _fit(platform: Platform | None, wanted: Platform) -> int:
-    """How well ``platform`` serves ``wanted``: -1 not at all, else the level of its variant."""
+def _match_level(platform: Platform | None, requested: Platform) -> int:
+    """How well ``platform`` serves ``requested``: -1 not at all, else the level of its variant."""
     if platform is None:
         return -1
     architecture = _ARCHITECTURES.get(platform.architecture, platform.architecture)
-    asked = _ARCHITECTURES.get(wanted.architecture, wanted.architecture)
-    if (platform.os, architecture) != (wanted.os, asked) or not platform.os_version.startswith(wanted.os_version):
+    architecture_requested = _ARCHITECTURES.get(requested.architecture, requested.architecture)
+    if (platform.os, architecture) != (requested.os, architecture_requested) or not platform.os_version.startswith(
+        requested.os_version
+    ):
         return -1
-    level, limit = _level(architecture, platform.variant), _level(architecture, wanted.variant)
+    level, limit = _level(architecture, platform.variant), _level(architecture, requested.variant)
     return level if level <= limit else -1
 
 
@@ -107,7 +111,7 @@ def _holds_root_filesystem(manifest: ImageManifest) -> bool:
     return old and bool(layers) and all(layer.startswith(media_types.LAYER_PREFIXES[1]) for layer in layers)
 
 
-def _described(parsed: Manifest) -> str:
+def _artifact_type(parsed: Manifest) -> str:
     """The type that tells most about what is no image."""
     if isinstance(parsed, ImageManifest):
         config = parsed.config.media_type if parsed.config else ""

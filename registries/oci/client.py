@@ -14,14 +14,14 @@ from urllib.parse import urlencode
 
 from registries.oci import media_types, strict_json
 from registries.oci.api import JsonApi, Scheme
-from registries.oci.auth import Logins, SignIn
+from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import (
     AccessDenied,
     DigestMismatch,
-    MalformedAnswer,
-    NamesUnfit,
+    InvalidNames,
+    MalformedResponse,
     NotFound,
     RegistryError,
     TooLarge,
@@ -30,19 +30,26 @@ from registries.oci.headers import next_query
 from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
 from registries.oci.references import Digest, is_repository, is_tag, reference_path, repository_path
-from registries.oci.responses import Answer, What, failure, no_access, no_registry, storage_refuses
+from registries.oci.responses import (
+    ContentKind,
+    RegistryResponse,
+    access_denied,
+    not_a_registry,
+    response_error,
+    storage_denied,
+)
 from registries.oci.transport import Transport
 
-MANIFEST_LIMIT = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
-SCHEMA1_LIMIT = 8 * 1024 * 1024
-PAGE_LIMIT = 16 * 1024 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
+MAX_SCHEMA1_BYTES = 8 * 1024 * 1024
+MAX_PAGE_BYTES = 16 * 1024 * 1024
 PAGE_SIZE = 1000
-PAGE_NAMES = 200_000  # of a registry that gives them all at once, whatever it is asked for
-SMALLEST_PAGE = 5
+MAX_PAGE_NAMES = 200_000  # of a registry that gives them all at once, whatever it is asked for
+MIN_PAGE_SIZE = 5
 CATALOG_SECONDS = 120.0  # a large catalog on object storage takes its time
 MAX_NAMES = 10_000_000
 MAX_EMPTY_PAGES = 1000
-_REPOSITORY_GONE = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
+_REPOSITORY_GONE_CODES = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the specification's word, and Harbor's
 
 
 class DistributionClient(AbstractContextManager["DistributionClient"]):
@@ -57,15 +64,15 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     ) -> None:
         """``guard`` is asked before the credentials of ``endpoint`` are sent."""
         self._guard: LoginGuard = guard or NoGuard()
-        self._others: dict[Endpoint, Transport] = {}
+        self._other_transports: dict[Endpoint, Transport] = {}
         self._lock = threading.Lock()
-        self._correct: Callable[[Endpoint], Endpoint] | None = None
+        self._endpoint_resolver: Callable[[Endpoint], Endpoint] | None = None
         self._open(endpoint, check)
 
     def _open(self, endpoint: Endpoint, check: Callable[[], None]) -> None:
         self._endpoint = endpoint
         self._transport = Transport(endpoint, check)
-        self._sign_in = SignIn(self._transport, guard=self._guard)
+        self._auth = RegistryAuthenticator(self._transport, guard=self._guard)
         self._base = f"{endpoint.base}/v2/"
 
     def __exit__(
@@ -75,49 +82,49 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def close(self) -> None:
         """End all connections."""
-        for transport in (self._transport, *self._others.values()):
+        for transport in (self._transport, *self._other_transports.values()):
             transport.close()
 
     def transport_to(self, endpoint: Endpoint) -> Transport:
         """Return a way to another server, such as the cloud's API, that ends with this client and by its ``check``."""
-        if endpoint not in self._others:
-            self._others[endpoint] = Transport(endpoint, self._transport.check)
-        return self._others[endpoint]
+        if endpoint not in self._other_transports:
+            self._other_transports[endpoint] = Transport(endpoint, self._transport.check)
+        return self._other_transports[endpoint]
 
-    def sign_in_by(self, logins: Logins) -> None:
+    def use_login_provider(self, logins: LoginProvider) -> None:
         """Take user names and passwords from ``logins``, not from the endpoint. Call it before anything is asked."""
-        self._sign_in.sign_in_by(logins)
+        self._auth.use_login_provider(logins)
 
-    def correct_by(self, correct: Callable[[Endpoint], Endpoint]) -> None:
-        """Let ``correct`` say, before the first call, where the registry really is. That call raises what it raises."""
-        self._correct = correct
+    def use_endpoint_resolver(self, resolver: Callable[[Endpoint], Endpoint]) -> None:
+        """Let ``resolver`` say, before the first call, where the registry really is, and raise what it raises."""
+        self._endpoint_resolver = resolver
 
-    def _arrive(self) -> None:
+    def _resolve_endpoint(self) -> None:
         with self._lock:
-            if self._correct is None:
+            if self._endpoint_resolver is None:
                 return
-            endpoint, logins = self._correct(self._endpoint), self._sign_in.logins
+            endpoint, logins = self._endpoint_resolver(self._endpoint), self._auth.logins
             if endpoint != self._endpoint:
-                self._others[self._endpoint] = self._transport
+                self._other_transports[self._endpoint] = self._transport
                 self._open(endpoint, self._transport.check)
                 if logins is not None:
-                    self._sign_in.sign_in_by(logins)
-            self._correct = None
+                    self._auth.use_login_provider(logins)
+            self._endpoint_resolver = None
 
     def api(self, root: str, *, scheme: Scheme = "basic") -> JsonApi:
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
-        return JsonApi(self._transport, self._sign_in, base=f"{self._endpoint.base}{root}", scheme=scheme)
+        return JsonApi(self._transport, self._auth, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
-    def below(self, path: str) -> DistributionClient:
+    def at_path(self, path: str) -> DistributionClient:
         """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections."""
         other = copy.copy(self)
         base = f"{self._endpoint.base}{path}"
-        other._base, other._sign_in, other._others = f"{base}/v2/", self._sign_in.below(base), {}
+        other._base, other._auth, other._other_transports = f"{base}/v2/", self._auth.at_path(base), {}
         return other
 
     def proving(self) -> AbstractContextManager[None]:
         """Return a block in which nobody else tries the same credentials: for a vendor's own way to prove them."""
-        return self._sign_in.proving()
+        return self._auth.proving()
 
     def wait(self, seconds: float) -> None:
         """Wait, and raise what ``check`` raises meanwhile."""
@@ -125,35 +132,35 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
 
     def ping(self) -> None:
         """Find out that a registry answers and takes the credentials."""
-        self._arrive()
-        self._sign_in.ping()
+        self._resolve_endpoint()
+        self._auth.ping()
 
     def repositories(self) -> Iterator[str]:
         """Yield the names of the catalog, page by page. Many registries keep theirs closed: AccessDenied, NotFound."""
         try:
-            yield from self._names("_catalog", "repositories", "registry:catalog:*", patience=CATALOG_SECONDS)
+            yield from self._names("_catalog", "repositories", "registry:catalog:*", head_seconds=CATALOG_SECONDS)
         except NotFound:
-            raise NotFound("The registry has no catalog.", _FIXED_LIST) from None
+            raise NotFound("The registry has no catalog.", _FIXED_LIST_REMEDY) from None
         except AccessDenied as denied:
-            raise AccessDenied(f"The registry's catalog is closed. {denied.reason}", _FIXED_LIST) from None
+            raise AccessDenied(f"The registry's catalog is closed. {denied.reason}", _FIXED_LIST_REMEDY) from None
 
     def tags(self, repository: str) -> Iterator[str]:
         """Yield the tags of a repository; none for one that is gone (the registry says NAME_UNKNOWN)."""
         name = self._name(repository)
-        yield from self._names(f"{repository_path(name)}/tags/list", "tags", _pull(name))
+        yield from self._names(f"{repository_path(name)}/tags/list", "tags", _pull_scope(name))
 
     def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
         """Return digest and type of a manifest by HEAD, which counts as no pull; by GET where the server needs that."""
-        answer = self._manifest_answer("HEAD", repository, reference)
-        if answer.status == 200:
-            with contextlib.suppress(MalformedAnswer):
-                digest = Digest.parse(answer.headers.get("Docker-Content-Digest"))
-                length = answer.headers.get("Content-Length", "")
+        response = self._manifest_answer("HEAD", repository, reference)
+        if response.status == 200:
+            with contextlib.suppress(MalformedResponse):
+                digest = Digest.parse(response.headers.get("Docker-Content-Digest"))
+                length = response.headers.get("Content-Length", "")
                 size = int(length) if length.isdecimal() and len(length) < 20 else None
                 if ":" not in str(reference) or str(reference) == str(digest):
-                    return ManifestHead(digest, media_types.bare(answer.headers.get("Content-Type")), size)
-        elif answer.status not in {400, 404, 405, 501}:
-            raise self._failure(answer, "manifest", f"{repository}:{reference}")
+                    return ManifestHead(digest, media_types.bare(response.headers.get("Content-Type")), size)
+        elif response.status not in {400, 404, 405, 501}:
+            raise self._failure(response, "manifest", f"{repository}:{reference}")
         raw = self.manifest(repository, reference)
         return ManifestHead(raw.digest, raw.media_type, len(raw.content))
 
@@ -173,12 +180,12 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             return io.BytesIO(descriptor.data)
         name = self._name(repository)
 
-        def fetch(start: int) -> Answer:
+        def fetch(start: int) -> RegistryResponse:
             path = f"{repository_path(name)}/blobs/{descriptor.digest}"
-            answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-"} if start else {})
-            if answer.status in {200, 206, 416}:
-                return answer
-            raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
+            response = self._get(path, scope=_pull_scope(name), headers={"Range": f"bytes={start}-"} if start else {})
+            if response.status in {200, 206, 416}:
+                return response
+            raise self._failure(response, "blob", f"{descriptor.digest} of {repository}")
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -186,19 +193,19 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         """Return ``length`` bytes of a blob from byte ``start`` on, unverified; None where no such part is given."""
         name = self._name(repository)
         path = f"{repository_path(name)}/blobs/{descriptor.digest}"
-        answer = self._get(path, scope=_pull(name), headers={"Range": f"bytes={start}-{start + length - 1}"})
+        response = self._get(path, scope=_pull_scope(name), headers={"Range": f"bytes={start}-{start + length - 1}"})
         try:
-            if answer.status in {200, 416}:
+            if response.status in {200, 416}:
                 return None  # it ignores Range, or holds a shorter blob
-            if answer.status != 206:
-                raise self._failure(answer, "blob", f"{descriptor.digest} of {repository}")
-            found = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+            if response.status != 206:
+                raise self._failure(response, "blob", f"{descriptor.digest} of {repository}")
+            found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             part = b""
-            while len(part) <= length and (more := answer.read(length + 1 - len(part))):
+            while len(part) <= length and (more := response.read(length + 1 - len(part))):
                 part += more
             return part if found and int(found[1]) == start and len(part) == length else None
         finally:
-            answer.close()
+            response.close()
 
     def blob_bytes(self, repository: str, descriptor: Descriptor, *, limit: int) -> bytes:
         """Return a small blob whole and verified. One that does not fit its digest is asked for once more."""
@@ -208,66 +215,66 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 "Push the image again with a current tool.",
             )
         with contextlib.suppress(DigestMismatch), self.blob(repository, descriptor) as reader:
-            return _read_small(reader, limit)
+            return _read_bounded(reader, limit)
         with self.blob(repository, descriptor) as reader:
-            return _read_small(reader, limit)
+            return _read_bounded(reader, limit)
 
     def _manifest_once(self, repository: str, reference: str | Digest) -> RawManifest:
-        answer = self._manifest_answer("GET", repository, reference)
-        if answer.status != 200:
-            raise self._failure(answer, "manifest", f"{repository}:{reference}")
-        declared = media_types.bare(answer.headers.get("Content-Type"))
-        if answer.is_page:
-            raise no_registry(answer)
-        if len(answer.content) > MANIFEST_LIMIT and declared not in media_types.SCHEMA1S:
+        response = self._manifest_answer("GET", repository, reference)
+        if response.status != 200:
+            raise self._failure(response, "manifest", f"{repository}:{reference}")
+        declared = media_types.bare(response.headers.get("Content-Type"))
+        if response.is_web_page:
+            raise not_a_registry(response)
+        if len(response.content) > MAX_MANIFEST_BYTES and declared not in media_types.SCHEMA1S:
             raise TooLarge(
                 "The manifest is larger than 4 MiB.", "No honest manifest is that large: look at who pushed it."
             )
-        media_type = sniff_media_type(declared, answer.content)
-        return RawManifest(_digest(reference, answer, media_type), media_type, answer.content)
+        media_type = sniff_media_type(declared, response.content)
+        return RawManifest(_digest(reference, response, media_type), media_type, response.content)
 
-    def _manifest_answer(self, method: str, repository: str, reference: str | Digest) -> Answer:
+    def _manifest_answer(self, method: str, repository: str, reference: str | Digest) -> RegistryResponse:
         name = self._name(repository)
         path = f"{repository_path(name)}/manifests/{reference_path(reference)}"
         headers = {"Accept": media_types.ACCEPT_MANIFESTS}
-        return self._get(path, scope=_pull(name), headers=headers, limit=SCHEMA1_LIMIT, method=method)
+        return self._get(path, scope=_pull_scope(name), headers=headers, limit=MAX_SCHEMA1_BYTES, method=method)
 
-    def _names(self, path: str, key: str, scope: str, *, patience: float | None = None) -> Iterator[str]:
+    def _names(self, path: str, key: str, scope: str, *, head_seconds: float | None = None) -> Iterator[str]:
         """Yield the names of all pages. The Link tells what is next; without one, a full page is asked past its end."""
-        fit = is_tag if key == "tags" else is_repository
-        size, total, empty, unfit = PAGE_SIZE, 0, 0, 0
-        query, asked, before = urlencode({"n": size}), set[str](), list[str]()
+        is_valid = is_tag if key == "tags" else is_repository
+        size, total, empty, invalid = PAGE_SIZE, 0, 0, 0
+        query, requested, before = urlencode({"n": size}), set[str](), list[str]()
         while True:
-            asked.add(query)
-            answer = self._get(f"{path}?{query}", scope=scope, limit=PAGE_LIMIT, patience=patience)
-            if answer.status in {400, 422} and len(asked) <= 10 and not total and size > SMALLEST_PAGE:
+            requested.add(query)
+            response = self._get(f"{path}?{query}", scope=scope, limit=MAX_PAGE_BYTES, head_seconds=head_seconds)
+            if response.status in {400, 422} and len(requested) <= 10 and not total and size > MIN_PAGE_SIZE:
                 size //= 2
                 query = urlencode({"n": size})
                 continue
-            if answer.status == 404 and key == "tags" and answer.error_code() in _REPOSITORY_GONE:
+            if response.status == 404 and key == "tags" and response.error_code() in _REPOSITORY_GONE_CODES:
                 return
-            if answer.status != 200:
-                raise self._failure(answer, "repository", path.removesuffix("/tags/list"))
-            names = _page(answer, key)
+            if response.status != 200:
+                raise self._failure(response, "repository", path.removesuffix("/tags/list"))
+            names = _page(response, key)
             if names == before and names:
                 break  # the server ignores where to go on
-            yield from (name for name in names if fit(name))
-            unfit += sum(not fit(name) for name in names)
+            yield from (name for name in names if is_valid(name))
+            invalid += sum(not is_valid(name) for name in names)
             total, empty, before = total + len(names), 0 if names else empty + 1, names
-            following = next_query(answer.headers.get("Link", ""))
+            following = next_query(response.headers.get("Link", ""))
             if following is None and len(names) == size:
                 following = urlencode({"n": size, "last": names[-1]})
             if following is None or following == query:
                 break
-            if not following or following in asked or total > MAX_NAMES or empty > MAX_EMPTY_PAGES:
-                raise MalformedAnswer(
+            if not following or following in requested or total > MAX_NAMES or empty > MAX_EMPTY_PAGES:
+                raise MalformedResponse(
                     "The registry's list does not end: it leads to a page that was read already.",
                     "Enter the repositories as a fixed list, and tell the registry's makers.",
                 )
             query = following
-        if unfit:
-            raise NamesUnfit(
-                f"The registry lists {unfit} names that no request can hold; the others were read.",
+        if invalid:
+            raise InvalidNames(
+                f"The registry lists {invalid} names that no request can hold; the others were read.",
                 "Rename these repositories or tags in the registry.",
             )
 
@@ -279,75 +286,77 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
         method: str = "GET",
-        patience: float | None = None,
-    ) -> Answer:
+        head_seconds: float | None = None,
+    ) -> RegistryResponse:
         """One request with the right Authorization; after a 401 once more with a new one. Raises for a second 401."""
-        self._arrive()
+        self._resolve_endpoint()
         for last in (False, True):
-            authorization = self._sign_in.authorization(scope)
+            authorization = self._auth.authorization(scope)
             sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
-            login = self._sign_in.carries_login(authorization)
-            with self._sign_in.sending(login=login):
-                answer = self._transport.fetch(method, self._base + path, headers=sent, limit=limit, patience=patience)
-                if login and answer.origin == self._transport.home:
-                    if answer.status == 401 and not last:  # judged before anybody else sends the same
-                        answer.close()
-                        self._sign_in.renew(scope, answer, authorization)
+            login = self._auth.carries_credentials(authorization)
+            with self._auth.sending(login=login):
+                response = self._transport.fetch(
+                    method, self._base + path, headers=sent, limit=limit, head_seconds=head_seconds
+                )
+                if login and response.origin == self._transport.home:
+                    if response.status == 401 and not last:  # judged before anybody else sends the same
+                        response.close()
+                        self._auth.renew(scope, response, authorization)
                         continue
-                    if answer.status < 400 or answer.status == 404:
-                        self._sign_in.accept()
-            if answer.origin != self._transport.home and answer.status in {400, 401, 403}:
-                raise storage_refuses(answer)
-            if answer.status == 403 and not last and self._sign_in.has_other_login(authorization):
-                answer.close()  # what ECR says of an expired login; where the right is missing, it says so again
+                    if response.status < 400 or response.status == 404:
+                        self._auth.accept()
+            if response.origin != self._transport.home and response.status in {400, 401, 403}:
+                raise storage_denied(response)
+            if response.status == 403 and not last and self._auth.has_other_login(authorization):
+                response.close()  # what ECR says of an expired login; where the right is missing, it says so again
                 continue
-            if answer.status != 401:
-                return answer
-            answer.close()
+            if response.status != 401:
+                return response
+            response.close()
             if not last:
-                self._sign_in.renew(scope, answer, authorization)
-        raise no_access(self._sign_in.has_login)
+                self._auth.renew(scope, response, authorization)
+        raise access_denied(self._auth.has_login)
 
-    def _failure(self, answer: Answer, what: What, subject: str) -> RegistryError:
-        error = failure(answer, what, subject, self._sign_in.has_login)
+    def _failure(self, response: RegistryResponse, what: ContentKind, subject: str) -> RegistryError:
+        error = response_error(response, what, subject, self._auth.has_login)
         if isinstance(error, AccessDenied):
-            error.remedy = self._sign_in.remedy or error.remedy
+            error.remedy = self._auth.remedy or error.remedy
         return error
 
     def _name(self, repository: str) -> str:
         return f"library/{repository}" if self._endpoint.is_docker_hub and "/" not in repository else repository
 
 
-def _page(answer: Answer, key: str) -> list[str]:
-    if answer.is_page:
-        raise no_registry(answer)
-    if answer.content.count(b",") > PAGE_NAMES:  # in memory they would take many times the space of the answer
+def _page(response: RegistryResponse, key: str) -> list[str]:
+    if response.is_web_page:
+        raise not_a_registry(response)
+    if response.content.count(b",") > MAX_PAGE_NAMES:  # in memory they would take many times the space of the answer
         raise TooLarge(
-            f"The registry lists more than {PAGE_NAMES} names in one answer.",
+            f"The registry lists more than {MAX_PAGE_NAMES} names in one answer.",
             "No honest answer is that large. Check what answers at this address.",
         )
-    body: Any = strict_json.load(answer.content, "list")
+    body: Any = strict_json.load(response.content, "list")
     names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MalformedAnswer(
+        raise MalformedResponse(
             "The registry's list holds something that is no name.", "Check the type of this registry."
         )
     return names
 
 
-def _digest(reference: str | Digest, answer: Answer, media_type: str) -> Digest:
+def _digest(reference: str | Digest, response: RegistryResponse, media_type: str) -> Digest:
     """The digest of a manifest, found to be what was asked for and what the registry says. Raises DigestMismatch."""
-    told = answer.headers.get("Docker-Content-Digest")
+    stated = response.headers.get("Docker-Content-Digest")
     expected = None
     if ":" in str(reference):
         expected = Digest.parse(str(reference))
-    elif told:
-        with contextlib.suppress(MalformedAnswer):
-            expected = Digest.parse(told)
+    elif stated:
+        with contextlib.suppress(MalformedResponse):
+            expected = Digest.parse(stated)
     algorithm = expected.algorithm if expected else "sha256"
-    found = Digest.of(answer.content, algorithm)
+    found = Digest.of(response.content, algorithm)
     if media_type in media_types.SCHEMA1S and found != expected:
-        found = Digest.of(schema1_payload(answer.content), algorithm)
+        found = Digest.of(schema1_payload(response.content), algorithm)
     if expected and found != expected:
         raise DigestMismatch(
             "The manifest is not what its digest says.",
@@ -356,15 +365,17 @@ def _digest(reference: str | Digest, answer: Answer, media_type: str) -> Digest:
     return found
 
 
-def _read_small(reader: BinaryIO, limit: int) -> bytes:
+def _read_bounded(reader: BinaryIO, limit: int) -> bytes:
     content = reader.read(limit + 1)
     if len(content) > limit:
         raise TooLarge("A blob is larger than any honest one of its kind.", "Push the image again with a current tool.")
     return content
 
 
-def _pull(name: str) -> str:
+def _pull_scope(name: str) -> str:
     return f"repository:{name}:pull"
 
 
-_FIXED_LIST = "Enter the repositories of this registry as a fixed list, or use an account that may read the catalog."
+_FIXED_LIST_REMEDY = (
+    "Enter the repositories of this registry as a fixed list, or use an account that may read the catalog."
+)

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from registries.oci import strict_json
-from registries.oci.errors import MalformedAnswer
+from registries.oci.errors import MalformedResponse
 from registries.oci.references import Digest
 
-MAX_STEPS = 10_000
+MAX_HISTORY_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ def parse_config(content: bytes) -> ImageConfig:
         os=strict_json.text(body.get("os"), 40),
         architecture=strict_json.text(body.get("architecture"), 40),
         variant=strict_json.text(body.get("variant"), 20),
-        created=strict_json.moment(body.get("created")),
+        created=strict_json.parse_time(body.get("created")),
         diff_ids=tuple(str(Digest.parse(each)) for each in _list(rootfs, "diff_ids")),
         history=tuple(_step(each) for each in _list(body, "history") if isinstance(each, dict)),
-        labels=strict_json.texts(settings.get("Labels")) if isinstance(settings, dict) else {},
+        labels=strict_json.text_map(settings.get("Labels")) if isinstance(settings, dict) else {},
         author=strict_json.text(body.get("author"), 1000),
     )
 
 
 def _step(step: dict[str, Any]) -> HistoryStep:
     return HistoryStep(
-        created=strict_json.moment(step.get("created")),
+        created=strict_json.parse_time(step.get("created")),
         created_by=strict_json.text(step.get("created_by")),
         comment=strict_json.text(step.get("comment")),
         author=strict_json.text(step.get("author"), 1000),
@@ -69,8 +69,8 @@ def _list(holder: object, key: str) -> list[Any]:
     value = holder.get(key) if isinstance(holder, dict) else None
     if value is None:
         return []
-    if not isinstance(value, list) or len(value) > MAX_STEPS:
-        raise MalformedAnswer(
+    if not isinstance(value, list) or len(value) > MAX_HISTORY_STEPS:
+        raise MalformedResponse(
             f"The image's config holds {key} of an impossible form.", "Push the image again with a current tool."
         )
     return value

@@ -36,15 +36,15 @@ from registries.oci.errors import (
     Unreachable,
 )
 
-SLICE_SECONDS = 0.25
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 30.0  # without a single byte
-WINDOW_SECONDS = 30.0  # of waiting, in which at least this much must come:
-WINDOW_BYTES = 30 * 1024
+POLL_SECONDS = 0.25
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 30.0  # without a single byte
+THROUGHPUT_WINDOW_SECONDS = 30.0  # of waiting, in which at least this much must come:
+MIN_WINDOW_BYTES = 30 * 1024
 
 
 @dataclass
-class Call:
+class CallContext:
     """What a thread does on a connection right now: who may stop it, and until when it must be done."""
 
     check: Callable[[], None]
@@ -52,9 +52,9 @@ class Call:
     home: str  # host of the registry
     deadline: float  # time.monotonic()
     trickle_allowed: bool = True  # heads are short; bodies must flow
-    silence: float | None = None  # how long not a single byte may come, where that is not READ_SECONDS
+    read_timeout: float | None = None  # how long not a single byte may come, where that is not READ_SECONDS
     _waited: float = 0.0
-    _got: int = 0
+    _received: int = 0
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -65,26 +65,26 @@ class Call:
         finally:
             _current.reset(token)
 
-    def go_on(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise what stops this call, if anything does."""
         self.check()
         if time.monotonic() > self.deadline:
-            raise slow()
+            raise timed_out()
 
-    def flowed(self, count: int, seconds: float) -> None:
+    def count_received(self, count: int, seconds: float) -> None:
         """Count what came. Raises TimedOut for a trickle."""
-        self._got += count
+        self._received += count
         self._waited += seconds
-        if self._waited > WINDOW_SECONDS:
-            if not self.trickle_allowed and self._got < WINDOW_BYTES:
-                raise slow()
-            self._waited, self._got = 0.0, 0
+        if self._waited > THROUGHPUT_WINDOW_SECONDS:
+            if not self.trickle_allowed and self._received < MIN_WINDOW_BYTES:
+                raise timed_out()
+            self._waited, self._received = 0.0, 0
 
 
-_current: ContextVar[Call] = ContextVar("call")
+_current: ContextVar[CallContext] = ContextVar("call")
 
 
-def slow() -> TimedOut:
+def timed_out() -> TimedOut:
     """The error for a peer that does not answer in time."""
     return TimedOut(
         "The registry does not answer in time.",
@@ -92,34 +92,34 @@ def slow() -> TimedOut:
     )
 
 
-class _Sliced:
+class _PollingSocket:
     """``recv_into`` in slices of time, for sockets with and without TLS."""
 
     def recv_into(self, *args: Any) -> int:
         sock: Any = self
         call, began, timeout = _current.get(), time.monotonic(), sock.gettimeout()
-        sock.settimeout(SLICE_SECONDS)
+        sock.settimeout(POLL_SECONDS)
         try:
             while True:
-                call.go_on()
+                call.raise_if_stopped()
                 try:
                     count: int = super().recv_into(*args)  # type: ignore[misc]
                 except TimeoutError:
-                    if time.monotonic() - began > (call.silence or READ_SECONDS):
-                        raise slow() from None
+                    if time.monotonic() - began > (call.read_timeout or READ_TIMEOUT_SECONDS):
+                        raise timed_out() from None
                 else:
-                    call.flowed(count, time.monotonic() - began)
+                    call.count_received(count, time.monotonic() - began)
                     return count
         finally:
             with contextlib.suppress(OSError):
                 sock.settimeout(timeout)
 
 
-class _PlainSocket(_Sliced, socket.socket):
+class _PlainSocket(_PollingSocket, socket.socket):
     pass
 
 
-class _TlsSocket(_Sliced, ssl.SSLSocket):
+class _TlsSocket(_PollingSocket, ssl.SSLSocket):
     pass
 
 
@@ -148,7 +148,7 @@ class _TlsPool(HTTPSConnectionPool):
 _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
-class Adapter(HTTPAdapter):
+class GuardedAdapter(HTTPAdapter):
     """A requests adapter over guarded connections, with one TLS context for all of them.
 
     Used without a Session, so nothing ambient takes part: no cookies, no ``.netrc``, no variables of the environment.
@@ -183,7 +183,7 @@ class Adapter(HTTPAdapter):
 
 
 @functools.lru_cache(maxsize=16)  # reading all public authorities takes 30 ms
-def trusting(ca_bundle: str) -> ssl.SSLContext:
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """A context that trusts the public authorities and those of ``ca_bundle`` (PEM). Raises CertificateError."""
     context = _context()
     context.load_verify_locations(certifi.where())
@@ -199,7 +199,7 @@ def trusting(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-def trusting_anyone() -> ssl.SSLContext:
+def unverified_tls_context() -> ssl.SSLContext:
     """A context that verifies nothing."""
     context = _context()
     context.check_hostname = False
@@ -214,7 +214,7 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def look_up(host: str, port: int) -> list[tuple[Any, ...]]:
+def resolve_host(host: str, port: int) -> list[tuple[Any, ...]]:
     """The addresses of ``host``, as ``getaddrinfo`` gives them. Raises NameNotResolved, AddressInvalid."""
     try:
         return list(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
@@ -236,19 +236,19 @@ def _require_open_files() -> None:
     os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
-def know_home(guard: AddressGuard, home: str, port: int, found: list[tuple[Any, ...]] | None) -> None:
+def record_home(guard: AddressGuard, home: str, port: int, found: list[tuple[Any, ...]] | None) -> None:
     """Tell ``guard`` where the registry lives: by what its name was ``found`` to be, else if nobody has said it yet."""
     if found is None:
         if guard.knows_home:
             return
         try:
-            found = look_up(home, port)
+            found = resolve_host(home, port)
         except (NameNotResolved, AddressInvalid):
             found = []
     guard.home_resolved([str(each[4][0]) for each in found])
 
 
-def forbidden(host: str) -> AddressForbidden:
+def forbidden_address(host: str) -> AddressForbidden:
     """The error for a name that leads to where nothing may go."""
     return AddressForbidden(
         f"The host {host} leads to an address that must not be reached from here.",
@@ -261,20 +261,20 @@ def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
     """Connect to an address of ``host`` that the guard permits; to any where it is the operator's own proxy."""
     call = _current.get()
     home = host.strip("[]").rstrip(".").lower() == call.home
-    found = look_up(host, port)
+    found = resolve_host(host, port)
     if not by_proxy:
-        know_home(call.guard, call.home, port, found if home else None)
+        record_home(call.guard, call.home, port, found if home else None)
     permitted = found if by_proxy else [each for each in found if call.guard.permits(each[4][0], home=home)]
     if not permitted:
-        raise forbidden(host)
+        raise forbidden_address(host)
     failure: OSError | None = None
     for family, kind, protocol, _, address in permitted:
-        call.go_on()
+        call.raise_if_stopped()
         sock = _PlainSocket(family, kind, protocol)
         try:
-            sock.settimeout(CONNECT_SECONDS / min(len(permitted), 2))
+            sock.settimeout(CONNECT_TIMEOUT_SECONDS / min(len(permitted), 2))
             sock.connect(address)
-            sock.settimeout(CONNECT_SECONDS)  # of the TLS handshake; afterwards reads go in slices
+            sock.settimeout(CONNECT_TIMEOUT_SECONDS)  # of the TLS handshake; afterwards reads go in slices
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             sock.close()

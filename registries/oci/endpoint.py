@@ -13,7 +13,7 @@ from registries.oci.errors import AddressInvalid, PlainHttpForbidden
 
 _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com", "registry.hub.docker.com"})
 _DOCKER_HUB_API = "registry-1.docker.io"
-_UNFIT = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,12 @@ class Origin:
             parts = parse_url(url)
         except LocationParseError:
             raise _invalid(url) from None
-        if _UNFIT.search(url) or parts.scheme not in {"http", "https"} or not parts.host or parts.auth is not None:
+        if (
+            _FORBIDDEN_CHARACTERS.search(url)
+            or parts.scheme not in {"http", "https"}
+            or not parts.host
+            or parts.auth is not None
+        ):
             raise _invalid(url)
         host = parts.host.strip("[]").rstrip(".").lower()
         return cls(parts.scheme, host, parts.port or (443 if parts.scheme == "https" else 80))

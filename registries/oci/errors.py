@@ -140,19 +140,19 @@ class TokenServiceElsewhere(RedirectRefused):
         self.host = host
 
 
-class MalformedAnswer(RegistryError):
+class MalformedResponse(RegistryError):
     """The registry answered what no registry may answer: broken JSON, contradictions, wrong types."""
 
 
-class NamesUnfit(MalformedAnswer):
+class InvalidNames(MalformedResponse):
     """A list held names that no request can hold. Raised at its end: all other names were given."""
 
 
-class ListingTooLong(MalformedAnswer):
+class ListingTooLong(MalformedResponse):
     """A list of tags or repositories goes on beyond what is read of one. What was given till then is right."""
 
 
-class TooLarge(MalformedAnswer):
+class TooLarge(MalformedResponse):
     """An answer is larger than any honest one."""
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import requests
 import urllib3
 
-from registries.oci.connections import slow
+from registries.oci.connections import timed_out
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
     AddressInvalid,
     CertificateError,
-    MalformedAnswer,
+    MalformedResponse,
     RegistryError,
     TlsError,
     Unreachable,
@@ -25,7 +25,7 @@ from registries.oci.errors import (
 
 
 @contextlib.contextmanager
-def translated(origin: Origin) -> Iterator[None]:
+def translate_errors(origin: Origin) -> Iterator[None]:
     """Turn what requests, urllib3 and the socket raise into errors for people. Ours pass."""
     try:
         yield
@@ -49,9 +49,9 @@ def _translate(error: BaseException, origin: Origin) -> RegistryError:
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return _tls(cause, origin)
         if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)):
-            return slow()
+            return timed_out()
         if isinstance(cause, urllib3.exceptions.DecodeError):
-            return MalformedAnswer(f"{origin} sends a body that cannot be unpacked.", "Check the proxy before it.")
+            return MalformedResponse(f"{origin} sends a body that cannot be unpacked.", "Check the proxy before it.")
         if isinstance(cause, (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL)):
             return AddressInvalid(
                 "The address or the credentials hold characters that no request can.", "Correct them."

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_LIMIT = 8192  # characters of a header that are read
+_MAX_HEADER_CHARACTERS = 8192  # characters of a header that are read
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  # nosec B105  # a pattern
 _PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 _SCHEME = re.compile(rf"({_TOKEN})(?=[\s,]|$)")
@@ -29,7 +29,7 @@ class Challenge:
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """Return the challenges of a WWW-Authenticate header, also of several joined by commas. Never raises."""
-    header = header[:_LIMIT]
+    header = header[:_MAX_HEADER_CHARACTERS]
     found: list[tuple[str, list[tuple[str, str]]]] = []
     position = 0
     while position < len(header):
@@ -50,7 +50,7 @@ def next_query(header: str) -> str | None:
 
     Only the query: servers behind a proxy write their inner host, scheme and path into the rest.
     """
-    for target, parameters in _LINK.findall(header[:_LIMIT]):
+    for target, parameters in _LINK.findall(header[:_MAX_HEADER_CHARACTERS]):
         for quoted, plain in _REL.findall(parameters):
             if "next" in (quoted or plain).lower().split():
                 try:

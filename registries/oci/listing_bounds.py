@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ListingBounds:
     """The most that is read of one list. ``seconds`` counts the time within requests, not that between them."""
 
     pages: int
@@ -29,12 +29,12 @@ class Bounds:
 
 # The largest repositories that are known hold some 100,000 tags: 100 to 1,000 pages, 10 MB by the distribution API and
 # 100 MB with the details that vendors give.
-TAGS = Bounds(pages=20_000, bytes=1024**3, seconds=600.0, names=1_000_000)
-REPOSITORIES = Bounds(pages=20_000, bytes=1024**3, seconds=900.0, names=500_000)
+TAG_BOUNDS = ListingBounds(pages=20_000, bytes=1024**3, seconds=600.0, names=1_000_000)
+REPOSITORY_BOUNDS = ListingBounds(pages=20_000, bytes=1024**3, seconds=900.0, names=500_000)
 
 
 class _Reading:
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: ListingBounds) -> None:
         self.bounds, self.pages, self.bytes, self.names, self.seconds = bounds, 0, 0, 0, 0.0
 
     def check(self) -> None:
@@ -54,7 +54,7 @@ class _Reading:
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
-def within(bounds: Bounds, items: Iterator[T]) -> Iterator[T]:
+def within_bounds(bounds: ListingBounds, items: Iterator[T]) -> Iterator[T]:
     """Yield ``items``, which ask a registry for page after page. Raises ListingTooLong beyond ``bounds``.
 
     Each step may be done by another thread.

@@ -16,10 +16,10 @@ class LoginGuard(Protocol):
     def proven(self) -> bool:
         """Whether the credentials have been accepted a moment ago: then several may send them at once."""
 
-    def look(self) -> None:
+    def raise_if_refused(self) -> None:
         """Raise CredentialsRefused where the credentials were refused, as far as is known."""
 
-    def alone(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Return a block in which nobody else tries the same credentials. Blocks of one thread may lie in each other.
 
         A CredentialsRefused that leaves the block is remembered for all. Raises CredentialsRefused where the
@@ -38,11 +38,11 @@ class NoGuard:
 
     proven = True
 
-    def look(self) -> None:
+    def raise_if_refused(self) -> None:
         """As :meth:`LoginGuard.look`."""
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """As :meth:`LoginGuard.alone`; keeps nobody waiting."""
         yield
 
@@ -57,8 +57,8 @@ class NoGuard:
 def sending(guard: LoginGuard) -> Iterator[None]:
     """The block of one request with the credentials: beside others where they are proven, else alone."""
     if guard.proven:
-        guard.look()
+        guard.raise_if_refused()
         yield
     else:
-        with guard.alone():
+        with guard.exclusive():
             yield

@@ -11,11 +11,11 @@ from typing import Any
 
 from registries.oci import media_types, strict_json
 from registries.oci.configs import HistoryStep, ImageConfig
-from registries.oci.errors import MalformedAnswer
+from registries.oci.errors import MalformedResponse
 from registries.oci.references import Digest
 
 MAX_DESCRIPTORS = 10_000
-MAX_SIZE = 1 << 44  # 16 TiB; the sum over all descriptors still fits 63 bits
+MAX_DESCRIPTOR_BYTES = 1 << 44  # 16 TiB; the sum over all descriptors still fits 63 bits
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def parse_manifest(raw: RawManifest) -> Manifest:
         raise _malformed("is of the old and of a newer form at once")
     artifact_type = strict_json.text(body.get("artifactType"), 255)
     subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
-    annotations = strict_json.texts(body.get("annotations"))
+    annotations = strict_json.text_map(body.get("annotations"))
     if media_type in media_types.SCHEMA1S:
         return _schema1(media_type, body)
     if media_type in media_types.INDEXES:
@@ -129,7 +129,7 @@ def sniff_media_type(declared: str, content: bytes) -> str:
         return declared
     try:
         return _media_type(declared, strict_json.load_object(content, "manifest"))
-    except MalformedAnswer:
+    except MalformedResponse:
         return declared
 
 
@@ -173,7 +173,7 @@ def _descriptor(value: object) -> Descriptor:
     if not isinstance(value, dict):
         raise _malformed("lacks a descriptor")
     size = value.get("size")
-    if type(size) is not int or not 0 <= size <= MAX_SIZE:  # bool is an int
+    if type(size) is not int or not 0 <= size <= MAX_DESCRIPTOR_BYTES:  # bool is an int
         raise _malformed("states an impossible size")
     urls = value.get("urls")
     return Descriptor(
@@ -181,7 +181,7 @@ def _descriptor(value: object) -> Descriptor:
         Digest.parse(value.get("digest")),
         size,
         tuple(strict_json.text(url, 2000) for url in urls[:20]) if isinstance(urls, list) else (),
-        strict_json.texts(value.get("annotations")),
+        strict_json.text_map(value.get("annotations")),
         _platform(value.get("platform")),
         _inline(value.get("data")),
         strict_json.text(value.get("artifactType"), 255),
@@ -209,7 +209,7 @@ def _schema1(media_type: str, body: dict[str, Any]) -> ImageManifest:
     if len(layers) > MAX_DESCRIPTORS:
         raise _malformed("has too many layers")
     steps = [_compatibility(entry) for entry in reversed(history)]  # both lists are newest first
-    kept = [
+    descriptors = [
         Descriptor(media_types.DOCKER_LAYER, Digest.parse(_get(entry, "blobSum")), 0, size_known=False)
         for entry, step in zip(reversed(layers), steps, strict=True)
         if step.get("throwaway") is not True
@@ -220,13 +220,13 @@ def _schema1(media_type: str, body: dict[str, Any]) -> ImageManifest:
         os=strict_json.text(newest.get("os"), 40),
         architecture=strict_json.text(newest.get("architecture") or body.get("architecture"), 40),
         variant="",
-        created=strict_json.moment(newest.get("created")),
+        created=strict_json.parse_time(newest.get("created")),
         diff_ids=(),
         history=tuple(_step(step) for step in steps),
-        labels=strict_json.texts(settings.get("Labels")) if isinstance(settings, dict) else {},
+        labels=strict_json.text_map(settings.get("Labels")) if isinstance(settings, dict) else {},
         author=strict_json.text(newest.get("author"), 1000),
     )
-    return ImageManifest(media_type, None, tuple(kept), schema1=config)
+    return ImageManifest(media_type, None, tuple(descriptors), schema1=config)
 
 
 def _compatibility(entry: object) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def _step(step: dict[str, Any]) -> HistoryStep:
     command = container.get("Cmd") if isinstance(container, dict) else None
     words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
     return HistoryStep(
-        created=strict_json.moment(step.get("created")),
+        created=strict_json.parse_time(step.get("created")),
         created_by=strict_json.text(" ".join(words)),
         comment=strict_json.text(step.get("comment")),
         author=strict_json.text(step.get("author"), 1000),
@@ -257,5 +257,5 @@ def _base64url(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _malformed(what: str) -> MalformedAnswer:
-    return MalformedAnswer(f"The manifest {what}.", "Push the image again with a current tool.")
+def _malformed(what: str) -> MalformedResponse:
+    return MalformedResponse(f"The manifest {what}.", "Push the image again with a current tool.")

@@ -15,9 +15,17 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from registries.oci.addresses import AddressGuard
-from registries.oci.connections import CONNECT_SECONDS, Call, connect, forbidden, look_up, trusting, trusting_anyone
+from registries.oci.connections import (
+    CONNECT_TIMEOUT_SECONDS,
+    CallContext,
+    connect,
+    forbidden_address,
+    resolve_host,
+    tls_context,
+    unverified_tls_context,
+)
 from registries.oci.endpoint import Endpoint
-from registries.oci.failures import translated
+from registries.oci.failures import translate_errors
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,14 @@ class Handshake:
 class Probe:
     """Goes to the registry of ``endpoint`` without a proxy, by the same guard and the same trust as all calls.
 
-    The steps come in this order: ``resolve``, ``connect``, ``shake_hands``; each raises RegistryError.
+    The steps come in this order: ``resolve``, ``connect``, ``handshake``; each raises RegistryError.
     """
 
     def __init__(self, endpoint: Endpoint, *, check: Callable[[], None]) -> None:
         self.endpoint, self.origin = endpoint, endpoint.origin
         guard = AddressGuard(endpoint.allowed_networks)
         self._guard = guard
-        self._call = Call(check, guard, self.origin.host, time.monotonic() + 3 * CONNECT_SECONDS)
+        self._call = CallContext(check, guard, self.origin.host, time.monotonic() + 3 * CONNECT_TIMEOUT_SECONDS)
         self._socket: socket | None = None
 
     def __enter__(self) -> Self:
@@ -53,10 +61,10 @@ class Probe:
 
     def resolve(self) -> list[str]:
         """Return the addresses of the host that may be connected to. Raises NameNotResolved, AddressForbidden."""
-        found = dict.fromkeys(str(each[4][0]) for each in look_up(self.origin.host, self.origin.port))
+        found = dict.fromkeys(str(each[4][0]) for each in resolve_host(self.origin.host, self.origin.port))
         permitted = [address for address in found if self._guard.permits(address, home=True)]
         if not permitted:
-            raise forbidden(self.origin.host)
+            raise forbidden_address(self.origin.host)
         return permitted
 
     def connect(self) -> str:
@@ -65,11 +73,11 @@ class Probe:
             self._socket = connect(self.origin.host, self.origin.port, by_proxy=False)
         return str(self._socket.getpeername()[0])
 
-    def shake_hands(self) -> Handshake:
+    def handshake(self) -> Handshake:
         """Speak TLS over the connection. Raises TlsError, CertificateError, Unreachable."""
         assert self._socket is not None  # noqa: S101 (the order of the steps)
-        context = trusting(self.endpoint.ca_bundle) if self.endpoint.verify else trusting_anyone()
-        with self._call.active(), translated(self.origin):
+        context = tls_context(self.endpoint.ca_bundle) if self.endpoint.verify else unverified_tls_context()
+        with self._call.active(), translate_errors(self.origin):
             secured = context.wrap_socket(self._socket, server_hostname=self.origin.host)
         self._socket = secured
         issuer, expires = _facts(secured)

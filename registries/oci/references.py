@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from registries.oci.errors import AddressInvalid, MalformedAnswer
+from registries.oci.errors import AddressInvalid, MalformedResponse
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -19,8 +19,8 @@ _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[a-f0-9]+")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
-_NAME_LIMIT, _TAG_LIMIT = 255, 200  # a digest of sha512 has 135 characters
-_UNFIT = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")  # controls, and what UTF-8 cannot hold
+_MAX_NAME_CHARACTERS, _MAX_TAG_CHARACTERS = 255, 200  # a digest of sha512 has 135 characters
+_FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")  # controls, and what UTF-8 cannot hold
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +37,7 @@ class Digest:
             algorithm, _, encoded = text.partition(":")
             if len(encoded) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(encoded):
                 return cls(algorithm, encoded)
-        raise MalformedAnswer(
+        raise MalformedResponse(
             "The registry names content by a digest that is neither sha256 nor sha512 in its proper form.",
             "Push the image again with a current tool.",
         )
@@ -94,18 +94,22 @@ class Reference:
 def is_repository(name: str) -> bool:
     """Whether ``name`` can stand in a path. Laxer than the specification: servers hold names that break its rule."""
     parts = name.split("/")
-    return len(name) <= _NAME_LIMIT and not _UNFIT.search(name) and all(part not in {"", ".", ".."} for part in parts)
+    return (
+        len(name) <= _MAX_NAME_CHARACTERS
+        and not _FORBIDDEN_CHARACTERS.search(name)
+        and all(part not in {"", ".", ".."} for part in parts)
+    )
 
 
 def is_tag(name: str) -> bool:
     """Whether ``name`` (a tag or a digest) can stand in a path; laxer than the specification, too."""
-    return 0 < len(name) <= _TAG_LIMIT and not _UNFIT.search(name) and name not in {".", ".."}
+    return 0 < len(name) <= _MAX_TAG_CHARACTERS and not _FORBIDDEN_CHARACTERS.search(name) and name not in {".", ".."}
 
 
 def repository_path(name: str) -> str:
     """``name`` for a path below ``/v2/``. Raises MalformedAnswer where it would lead to another path."""
     if not is_repository(name):
-        raise MalformedAnswer("The registry lists a repository whose name no request can hold.", _RENAME)
+        raise MalformedResponse("The registry lists a repository whose name no request can hold.", _RENAME)
     return quote(name, safe="/")
 
 
@@ -113,7 +117,7 @@ def reference_path(reference: str | Digest) -> str:
     """A tag or a digest for a path. Raises MalformedAnswer where it would lead to another path."""
     text = str(reference)
     if not is_tag(text):
-        raise MalformedAnswer("The registry lists a tag whose name no request can hold.", _RENAME)
+        raise MalformedResponse("The registry lists a tag whose name no request can hold.", _RENAME)
     return quote(text, safe=":")
 
 

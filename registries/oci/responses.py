@@ -11,40 +11,40 @@ from typing import Literal
 import requests
 
 from registries.oci import strict_json
-from registries.oci.connections import Call
+from registries.oci.connections import CallContext
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     PolicyBlocked,
     RegistryError,
     ServerError,
 )
-from registries.oci.failures import translated
+from registries.oci.failures import translate_errors
 
 _CODE = re.compile(r"[A-Z0-9_]{1,60}")
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before an answer: a byte order mark, white space
 
-What = Literal["repository", "manifest", "blob", "page"]
+ContentKind = Literal["repository", "manifest", "blob", "page"]
 
 
 @dataclass
-class Answer:
+class RegistryResponse:
     """What came back. ``content`` holds the body where a limit was given, and always of an error; else ``read``."""
 
     status: int
     headers: Mapping[str, str]
     origin: Origin
     response: requests.Response = field(repr=False)
-    call: Call = field(repr=False)
+    call: CallContext = field(repr=False)
     content: bytes = field(default=b"", repr=False)
 
     def read(self, count: int, *, decode: bool = False) -> bytes:
         """Return up to ``count`` bytes of the body, b"" at its end. Raises Unreachable where the connection breaks."""
-        with self.call.active(), translated(self.origin):
+        with self.call.active(), translate_errors(self.origin):
             data: bytes = self.response.raw.read(count, decode_content=decode)
             return data
 
@@ -57,12 +57,12 @@ class Answer:
         try:
             errors = strict_json.load_object(self.content, "error").get("errors")
             code = errors[0]["code"] if isinstance(errors, list) else ""
-        except (MalformedAnswer, LookupError, TypeError):
+        except (MalformedResponse, LookupError, TypeError):
             return ""
         return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
     @property
-    def is_page(self) -> bool:
+    def is_web_page(self) -> bool:
         """Whether a page for people came in place of an answer: one whose body begins as HTML or XML does.
 
         The declared type says nothing: Quay 3.18 gives ``true`` at its root, and some proxies JSON, as text/html.
@@ -70,12 +70,12 @@ class Answer:
         return self.content.lstrip(_BLANK).startswith(b"<")
 
     @property
-    def is_of_protocol(self) -> bool:
+    def speaks_distribution(self) -> bool:
         """Whether the server says by header that it speaks the distribution API (optional by distribution-spec)."""
         return self.headers.get("Docker-Distribution-Api-Version", "").lower().startswith("registry/2")
 
 
-def no_access(has_login: bool) -> AccessDenied:
+def access_denied(has_login: bool) -> AccessDenied:
     """The error for a lack of rights. Registries say the same of what is not there."""
     if has_login:
         return AccessDenied(
@@ -85,36 +85,36 @@ def no_access(has_login: bool) -> AccessDenied:
     return AccessDenied("The registry asks for a sign-in.", "Enter a user name and a password that may list and pull.")
 
 
-def must_be_registry(answer: Answer) -> None:
-    """Raise unless ``answer`` is what a registry says at its root to those whom it lets in."""
-    if answer.status == 403:
+def require_registry(response: RegistryResponse) -> None:
+    """Raise unless ``response`` is what a registry says at its root to those whom it lets in."""
+    if response.status == 403:
         raise AccessDenied(
             "The registry forbids the access.",
             "It may let in listed addresses only, or the account lacks a right. Look at the registry's access rules.",
         )
-    if answer.status >= 500:
-        raise ServerError(f"The registry failed (HTTP {answer.status}).", "Look at the registry's own logs.")
-    if any(words in answer.content[:2000] for words in _PLAIN_ON_TLS):
+    if response.status >= 500:
+        raise ServerError(f"The registry failed (HTTP {response.status}).", "Look at the registry's own logs.")
+    if any(words in response.content[:2000] for words in _PLAIN_ON_TLS):
         raise AddressInvalid("This port speaks TLS.", "Write the address with https.")
-    body = answer.content.strip(_BLANK)
-    is_answer = body[:1] in (b"", b"{", b"[", b"n", b'"', b"t") or answer.is_of_protocol
-    if answer.status != 200 or answer.is_page or not is_answer:
+    body = response.content.strip(_BLANK)
+    is_answer = body[:1] in (b"", b"{", b"[", b"n", b'"', b"t") or response.speaks_distribution
+    if response.status != 200 or response.is_web_page or not is_answer:
         raise NotARegistry(
-            f"No registry answers at this address (HTTP {answer.status}).",
+            f"No registry answers at this address (HTTP {response.status}).",
             "Check type, port and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
         )
 
 
-def failure(answer: Answer, what: What, subject: str, has_login: bool) -> RegistryError:
+def response_error(response: RegistryResponse, what: ContentKind, subject: str, has_login: bool) -> RegistryError:
     """The error for an answer that is no success. The body of the answer is closed."""
-    answer.close()
-    code, status = answer.error_code(), answer.status
+    response.close()
+    code, status = response.error_code(), response.status
     note = f" ({code})" if code else ""
-    if answer.is_page and status in {200, 404}:
-        return no_registry(answer)
+    if response.is_web_page and status in {200, 404}:
+        return not_a_registry(response)
     if status == 401:
-        return no_access(has_login)
-    if status == 403 and b"Xray" in answer.content:
+        return access_denied(has_login)
+    if status == 403 and b"Xray" in response.content:
         return PolicyBlocked(
             f"A policy of JFrog Xray blocks the download of {subject}.",
             "Exempt this account or the repository from the policy, or have the image allowed in Xray.",
@@ -125,7 +125,11 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
             "Give the account the right to list and pull there. A policy of the registry may also block it.",
         )
     if status in {404, 405, 410, 501}:
-        return NotFound(f"The registry does not hold {subject}{note}.", _GONE.get(what, _GONE["page"]), what=what)
+        return NotFound(
+            f"The registry does not hold {subject}{note}.",
+            _NOT_FOUND_REMEDIES.get(what, _NOT_FOUND_REMEDIES["page"]),
+            what=what,
+        )
     if status == 412:
         return PolicyBlocked(
             f"A policy of the registry blocks the pull of {subject}{note}.",
@@ -135,23 +139,23 @@ def failure(answer: Answer, what: What, subject: str, has_login: bool) -> Regist
         return ServerError(
             f"The registry failed to give {subject} (HTTP {status}{note}).", "Look at the registry's own logs."
         )
-    return MalformedAnswer(
+    return MalformedResponse(
         f"The registry answered HTTP {status}{note} when asked for {subject}.", "Check the type of this registry."
     )
 
 
-def storage_refuses(answer: Answer) -> AccessDenied:
+def storage_denied(response: RegistryResponse) -> AccessDenied:
     """The error for a redirect target that does not give what the registry has promised."""
-    answer.close()
+    response.close()
     return AccessDenied(
-        f"{answer.origin}, where the registry keeps its content, refuses the download (HTTP {answer.status}).",
+        f"{response.origin}, where the registry keeps its content, refuses the download (HTTP {response.status}).",
         "Check the registry's storage settings, and that this machine may read from that storage.",
     )
 
 
-def no_registry(answer: Answer) -> NotARegistry:
+def not_a_registry(response: RegistryResponse) -> NotARegistry:
     with contextlib.suppress(RegistryError):
-        must_be_registry(answer)
+        require_registry(response)
     return NotARegistry(
         "A web page came where the registry should have answered.",
         "Check type and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
@@ -160,7 +164,7 @@ def no_registry(answer: Answer) -> NotARegistry:
 
 # what Go's server and nginx say to plain HTTP on their TLS ports
 _PLAIN_ON_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
-_GONE = {
+_NOT_FOUND_REMEDIES = {
     "repository": "It may have been deleted. The next sync notices that by itself.",
     "manifest": "It may have been deleted or replaced since it was listed: sync the registry and try again.",
     "blob": "The image is incomplete in the registry, or a base layer lives elsewhere (Windows): push the image again.",

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from registries.oci.errors import MalformedAnswer
+from registries.oci.errors import MalformedResponse
 
-TEXT_LIMIT = 65_536  # characters of one text that are kept
-DEPTH_LIMIT = 100
+MAX_TEXT_CHARACTERS = 65_536  # characters of one text that are kept
+MAX_DEPTH = 100
 
 
 def load(content: bytes, what: str) -> Any:
@@ -22,7 +22,7 @@ def load(content: bytes, what: str) -> Any:
         value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise _broken(what) from None
-    if _deeper_than(value, DEPTH_LIMIT):
+    if _deeper_than(value, MAX_DEPTH):
         raise _broken(what)
     return value
 
@@ -35,14 +35,14 @@ def load_object(content: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def text(value: object, limit: int = TEXT_LIMIT) -> str:
+def text(value: object, limit: int = MAX_TEXT_CHARACTERS) -> str:
     """A string that every database and page can hold: no NUL, no lone surrogate, not too long. "" for other types."""
     if not isinstance(value, str):
         return ""
     return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def texts(value: object, count: int = 10_000) -> dict[str, str]:
+def text_map(value: object, count: int = 10_000) -> dict[str, str]:
     """The pairs of an object that are text to text. Empty for other types."""
     if not isinstance(value, Mapping):
         return {}
@@ -50,7 +50,7 @@ def texts(value: object, count: int = 10_000) -> dict[str, str]:
     return dict(pairs[:count])
 
 
-def moment(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
     """An RFC 3339 time as an aware datetime in UTC; None for anything else, and for the zero time of Go."""
     if not isinstance(value, str) or len(value) > 64:
         return None
@@ -86,8 +86,8 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value
 
 
-def _broken(what: str) -> MalformedAnswer:
-    return MalformedAnswer(
+def _broken(what: str) -> MalformedResponse:
+    return MalformedResponse(
         f"The {what} is not JSON of the expected form.",
         "Look at what the address answers in a browser; a proxy or a sign-in page may stand before the registry.",
     )

@@ -15,16 +15,16 @@ import requests
 from registries.oci import listing_bounds
 from registries.oci.addresses import AddressGuard, is_forbidden_name, is_global
 from registries.oci.connections import (
-    CONNECT_SECONDS,
-    READ_SECONDS,
-    SLICE_SECONDS,
-    Adapter,
-    Call,
-    forbidden,
-    know_home,
-    look_up,
-    trusting,
-    trusting_anyone,
+    CONNECT_TIMEOUT_SECONDS,
+    POLL_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    CallContext,
+    GuardedAdapter,
+    forbidden_address,
+    record_home,
+    resolve_host,
+    tls_context,
+    unverified_tls_context,
 )
 from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import (
@@ -39,25 +39,29 @@ from registries.oci.errors import (
     TooLarge,
     Unreachable,
 )
-from registries.oci.failures import translated
-from registries.oci.responses import Answer
+from registries.oci.failures import translate_errors
+from registries.oci.responses import RegistryResponse
 
 USER_AGENT = "Tallyman (container image console)"
 MAX_TRIES = 5
-MAX_HOPS = 5
-MAX_PAUSE = 15 * 60.0
-LEAST_PAUSE = 15.0  # before work goes on that a registry has refused that often, whatever it says: "0" would be a loop
-FIRST_PAUSE = 1.0
-HEAD_SECONDS = 30.0
-BODY_SECONDS = 120.0
-CIRCUIT_SECONDS = 5 * 60.0
-ERROR_SECONDS, ERROR_BODY = 5.0, 64 * 1024
-LOCKED_SECONDS = 60.0  # an account that is locked is left alone for so long, however short its lock is
-CHUNK = 64 * 1024
-_LOCKED = b"Too many login attempts"  # what Quay says, to a right password as well (data/users, endpoints/v2/v2auth)
-_RETRIED = frozenset({429, 502, 503, 504})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FOR_ANY_ORIGIN = frozenset({"Range", "Accept-Encoding", "User-Agent"})
+MAX_REDIRECTS = 5
+MAX_PAUSE_SECONDS = 15 * 60.0
+MIN_PAUSE_SECONDS = (
+    15.0  # before work goes on that a registry has refused that often, whatever it says: "0" would be a loop
+)
+FIRST_PAUSE_SECONDS = 1.0
+RESPONSE_HEAD_SECONDS = 30.0
+RESPONSE_BODY_SECONDS = 120.0
+CIRCUIT_OPEN_SECONDS = 5 * 60.0
+ERROR_BODY_SECONDS, MAX_ERROR_BODY_BYTES = 5.0, 64 * 1024
+ACCOUNT_LOCKED_SECONDS = 60.0  # an account that is locked is left alone for so long, however short its lock is
+CHUNK_BYTES = 64 * 1024
+_LOCKED_MESSAGE = (
+    b"Too many login attempts"  # what Quay says, to a right password as well (data/users, endpoints/v2/v2auth)
+)
+_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+_CROSS_ORIGIN_HEADERS = frozenset({"Range", "Accept-Encoding", "User-Agent"})
 
 
 class Transport:
@@ -69,14 +73,14 @@ class Transport:
         self.home = endpoint.origin
         self._named_by = named_by or self.home
         self._guard = AddressGuard(endpoint.allowed_networks)
-        self._verifying = Adapter(trusting(endpoint.ca_bundle))
-        self._trusting = self._verifying if endpoint.verify else Adapter(trusting_anyone())
-        self._given_up: tuple[float, RegistryError] | None = None
+        self._verifying_adapter = GuardedAdapter(tls_context(endpoint.ca_bundle))
+        self._home_adapter = self._verifying_adapter if endpoint.verify else GuardedAdapter(unverified_tls_context())
+        self._open_circuit: tuple[float, RegistryError] | None = None
 
     def close(self) -> None:
         """End all connections."""
-        self._verifying.close()
-        self._trusting.close()
+        self._verifying_adapter.close()
+        self._home_adapter.close()
 
     def fetch(
         self,
@@ -85,28 +89,28 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         limit: int | None = None,
-        patience: float | None = None,
+        head_seconds: float | None = None,
         content: bytes | None = None,
-    ) -> Answer:
+    ) -> RegistryResponse:
         """Return the answer to a GET or HEAD, whatever its status, after redirects and retries.
 
         With ``limit`` (bytes) the body is read too, decoded and no longer than that; without, the caller reads and
-        closes. ``patience`` is how many seconds the head may take. ``content`` goes with a POST that only asks: it is
-        repeated like a GET, and follows no redirect to another origin. Raises Unreachable, TlsError, RateLimited,
+        closes. ``head_seconds`` is how many seconds the head may take. ``content`` goes with a POST that only asks: it
+        is repeated like a GET, and follows no redirect to another origin. Raises Unreachable, TlsError, RateLimited,
         ServerError, RedirectRefused, AddressForbidden, TooLarge, and what ``check`` raises. An account that is locked
         for failed logins (AccountLocked) is not tried again.
         """
-        patience = patience or HEAD_SECONDS
+        head_seconds = head_seconds or RESPONSE_HEAD_SECONDS
         began, paused = time.monotonic(), 0.0
         for attempt in range(1, MAX_TRIES + 1):
-            self._refuse_if_given_up(url)
+            self._raise_if_circuit_open(url)
             try:
-                answer = self._follow(method, url, headers or {}, limit, patience, content)
-                if answer.status not in _RETRIED:
-                    return answer
-                pause = _retry_after(answer)
-                failure = _overload(answer, pause)
-                answer.close()
+                response = self._follow(method, url, headers or {}, limit, head_seconds, content)
+                if response.status not in _RETRIED_STATUSES:
+                    return response
+                pause = _retry_after(response)
+                failure = _overload_error(response, pause)
+                response.close()
                 if isinstance(failure, AccountLocked):
                     raise failure
             except (Unreachable, NameNotResolved) as error:
@@ -114,30 +118,30 @@ class Transport:
                     raise
                 failure, pause = error, None
             jitter = random.uniform(0.5, 1)  # noqa: S311  # nosec B311
-            wait = pause if pause is not None else FIRST_PAUSE * 2 ** (attempt - 1) * jitter
+            wait = pause if pause is not None else FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * jitter
             # One that hangs has used up what a call may take; the job as a whole can be tried again.
-            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * patience
-            if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE:
+            hung = isinstance(failure, TimedOut) and time.monotonic() - began - paused > 0.9 * head_seconds
+            if attempt == MAX_TRIES or hung or paused + wait > MAX_PAUSE_SECONDS:
                 break
             self.wait(wait)
             paused += wait
         if isinstance(failure, Unreachable) and failure.host == self.home.host:
-            self._given_up = (time.monotonic() + CIRCUIT_SECONDS, failure)
+            self._open_circuit = (time.monotonic() + CIRCUIT_OPEN_SECONDS, failure)
         raise failure
 
-    def _refuse_if_given_up(self, url: str) -> None:
-        if self._given_up and Origin.of(url) == self.home:
-            until, failure = self._given_up
+    def _raise_if_circuit_open(self, url: str) -> None:
+        if self._open_circuit and Origin.of(url) == self.home:
+            until, failure = self._open_circuit
             if time.monotonic() < until:
                 raise failure
-            self._given_up = None
+            self._open_circuit = None
 
     def wait(self, seconds: float) -> None:
         """Wait, and raise what ``check`` raises meanwhile."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while (remaining := end - time.monotonic()) > 0:
             self.check()
-            time.sleep(min(left, SLICE_SECONDS))
+            time.sleep(min(remaining, POLL_SECONDS))
         self.check()
 
     def _follow(
@@ -146,22 +150,22 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         limit: int | None,
-        patience: float,
+        head_seconds: float,
         content: bytes | None,
-    ) -> Answer:
+    ) -> RegistryResponse:
         """One request with its redirects. What belongs to the first origin is sent to no other, and not again later."""
         first = origin = Origin.of(url)
         everything = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         if first == self.home:
             everything |= dict(self.endpoint.headers)
-        for _ in range(MAX_HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             if origin != first:
-                everything = {name: value for name, value in everything.items() if name in _FOR_ANY_ORIGIN}
-            answer = self._exchange(method, url, origin, everything, limit, patience, content)
-            if answer.status not in _REDIRECTS:
-                return answer
-            target = answer.headers.get("Location", "")
-            answer.close()
+                everything = {name: value for name, value in everything.items() if name in _CROSS_ORIGIN_HEADERS}
+            response = self._exchange(method, url, origin, everything, limit, head_seconds, content)
+            if response.status not in _REDIRECT_STATUSES:
+                return response
+            target = response.headers.get("Location", "")
+            response.close()
             url, previous = _resolve(url, target), url
             origin, before = Origin.of(url), origin
             if before.scheme == "https" and origin.scheme != "https":
@@ -189,50 +193,52 @@ class Transport:
         origin: Origin,
         headers: Mapping[str, str],
         limit: int | None,
-        patience: float,
+        head_seconds: float,
         content: bytes | None,
-    ) -> Answer:
+    ) -> RegistryResponse:
         self.check()
         proxy = self.endpoint.proxy_for(origin)
         if proxy:
-            self._look_behind_proxy(origin)
-        adapter = self._trusting if origin == self.home else self._verifying
-        call = self._call(patience, silence=patience)
-        with call.active(), translated(origin):
+            self._check_behind_proxy(origin)
+        adapter = self._home_adapter if origin == self.home else self._verifying_adapter
+        call = self._call(head_seconds, read_timeout=head_seconds)
+        with call.active(), translate_errors(origin):
             prepared = requests.Request(method, url, headers=dict(headers), data=content).prepare()
-            response = adapter.send(
+            raw_response = adapter.send(
                 prepared,
                 stream=True,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
                 proxies={origin.scheme: proxy} if proxy else {},
             )
-        answer = Answer(response.status_code, response.headers, origin, response, call)
-        answer.call = self._call(BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
-        if response.status_code >= 400 or response.status_code in _REDIRECTS:
-            answer.call = self._call(ERROR_SECONDS)
+        response = RegistryResponse(raw_response.status_code, raw_response.headers, origin, raw_response, call)
+        response.call = self._call(RESPONSE_BODY_SECONDS if limit is not None else float("inf"), trickle_allowed=False)
+        if raw_response.status_code >= 400 or raw_response.status_code in _REDIRECT_STATUSES:
+            response.call = self._call(ERROR_BODY_SECONDS)
             with contextlib.suppress(RegistryError):  # the status alone will do
-                _read_start(answer, ERROR_BODY)
+                _read_start(response, MAX_ERROR_BODY_BYTES)
         elif method == "HEAD":
-            answer.read(1)  # nothing, which gives the connection back
+            response.read(1)  # nothing, which gives the connection back
         elif limit is not None:
-            answer.content = _read_all(answer, limit)
-            listing_bounds.count_page(len(answer.content))
-        return answer
+            response.content = _read_all(response, limit)
+            listing_bounds.count_page(len(response.content))
+        return response
 
-    def _call(self, seconds: float, *, trickle_allowed: bool = True, silence: float | None = None) -> Call:
-        return Call(self.check, self._guard, self._named_by.host, time.monotonic() + seconds, trickle_allowed, silence)
+    def _call(self, seconds: float, *, trickle_allowed: bool = True, read_timeout: float | None = None) -> CallContext:
+        return CallContext(
+            self.check, self._guard, self._named_by.host, time.monotonic() + seconds, trickle_allowed, read_timeout
+        )
 
     def _is_private_registry(self, origin: Origin) -> bool:
         """Whether ``origin`` is another registry that lies in a private network, as far as this machine can tell."""
         if origin not in self.endpoint.other_registries:
             return False
         try:
-            found = look_up(origin.host, origin.port)
+            found = resolve_host(origin.host, origin.port)
         except NameNotResolved:
             return False  # only a proxy can tell: it counts as public
         return not all(is_global(each[4][0]) for each in found)
 
-    def _look_behind_proxy(self, origin: Origin) -> None:
+    def _check_behind_proxy(self, origin: Origin) -> None:
         """Refuse what a proxy would be asked for in vain or in error.
 
         Where the connection goes is the proxy's decision. A name that this machine can resolve is judged by its
@@ -241,42 +247,42 @@ class Transport:
         """
         home = origin.host == self._named_by.host
         try:
-            found = look_up(origin.host, origin.port)
+            found = resolve_host(origin.host, origin.port)
         except NameNotResolved:
             found = []
             if is_forbidden_name(origin.host):
-                raise forbidden(origin.host) from None
-        know_home(self._guard, self._named_by.host, self._named_by.port, found if home else None)
+                raise forbidden_address(origin.host) from None
+        record_home(self._guard, self._named_by.host, self._named_by.port, found if home else None)
         if not all(self._guard.permits(each[4][0], home=home) for each in found):
-            raise forbidden(origin.host)
+            raise forbidden_address(origin.host)
 
 
-def _read_all(answer: Answer, limit: int) -> bytes:
+def _read_all(response: RegistryResponse, limit: int) -> bytes:
     """The decoded body, at most ``limit`` bytes. Raises TooLarge without having read much more than that."""
     try:
-        length = answer.headers.get("Content-Length", "")
+        length = response.headers.get("Content-Length", "")
         if length.isdecimal() and len(length) < 20 and int(length) > limit:
             raise _too_large(limit)
         parts, size = [], 0
-        while part := answer.read(CHUNK, decode=True):
+        while part := response.read(CHUNK_BYTES, decode=True):
             parts.append(part)
             size += len(part)
             if size > limit:
                 raise _too_large(limit)
     except BaseException:
-        answer.close()
+        response.close()
         raise
     return b"".join(parts)
 
 
-def _read_start(answer: Answer, limit: int) -> None:
+def _read_start(response: RegistryResponse, limit: int) -> None:
     """Keep the first ``limit`` bytes of the decoded body, or as many as come before the connection breaks."""
     try:
-        while len(answer.content) < limit and (part := answer.read(CHUNK, decode=True)):
-            answer.content = (answer.content + part)[:limit]
+        while len(response.content) < limit and (part := response.read(CHUNK_BYTES, decode=True)):
+            response.content = (response.content + part)[:limit]
     finally:
-        if len(answer.content) >= limit:
-            answer.close()
+        if len(response.content) >= limit:
+            response.close()
 
 
 def _too_large(limit: int) -> TooLarge:
@@ -297,19 +303,19 @@ def _resolve(url: str, location: str) -> str:
     return target
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(response: RegistryResponse) -> float | None:
     """Seconds to wait by Retry-After, 15 minutes at most; None where the header is absent or unreadable.
 
     A date is measured against the server's own Date, so that clocks need not agree (RFC 9110, 10.2.3).
     """
-    value = answer.headers.get("Retry-After", "").strip()
+    value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdecimal():
-        return min(float(value[:12]), MAX_PAUSE)
+        return min(float(value[:12]), MAX_PAUSE_SECONDS)
     until = _date(value)
     if until is None:
         return None
-    now = _date(answer.headers.get("Date", "")) or datetime.now(UTC)
-    return min(max((until - now).total_seconds(), 0.0), MAX_PAUSE)
+    now = _date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), MAX_PAUSE_SECONDS)
 
 
 def _date(value: str) -> datetime | None:
@@ -320,20 +326,20 @@ def _date(value: str) -> datetime | None:
         return None
 
 
-def _overload(answer: Answer, pause: float | None) -> RegistryError:
-    if answer.status == 429 and _LOCKED in answer.content:
+def _overload_error(response: RegistryResponse, pause: float | None) -> RegistryError:
+    if response.status == 429 and _LOCKED_MESSAGE in response.content:
         return AccountLocked(
             "The registry has locked this account for a while, because logins with it have failed.",
             "The password was not looked at. Find out who signs in with a wrong one, then try again.",
-            retry_at=datetime.now(UTC) + timedelta(seconds=max(pause or 0.0, LOCKED_SECONDS)),
+            retry_at=datetime.now(UTC) + timedelta(seconds=max(pause or 0.0, ACCOUNT_LOCKED_SECONDS)),
         )
-    if answer.status == 429:
+    if response.status == 429:
         return RateLimited(
             "The registry limits the rate of requests.",
             "It is asked again later by itself. An account of its own, or a lower limit, helps where this goes on.",
-            retry_at=datetime.now(UTC) + timedelta(seconds=max(LEAST_PAUSE, pause if pause is not None else 60)),
+            retry_at=datetime.now(UTC) + timedelta(seconds=max(MIN_PAUSE_SECONDS, pause if pause is not None else 60)),
         )
     return ServerError(
-        f"{answer.origin} failed again and again (HTTP {answer.status}).",
+        f"{response.origin} failed again and again (HTTP {response.status}).",
         "Look at the registry's own logs, and at the load balancer before it.",
     )

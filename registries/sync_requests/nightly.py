@@ -1,8 +1,8 @@
 """The nightly syncs: every registry once in a window of the night, spread over it.
 
-``due()`` runs with every tick, by any number of workers. A registry's night is claimed by one UPDATE of ``nightly_on``,
-so it is synced once however often that runs. After a break in the window it runs late; after the window it waits for
-the next night.
+``enqueue_due_syncs()`` runs with every tick, by any number of workers. A registry's night is claimed by one UPDATE of
+``nightly_on``, so it is synced once however often that runs. After a break in the window it runs late; after the
+window it waits for the next night.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from console.db.clock import database_now
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 
-OPENS, CLOSES = time(0), time(3)  # of the console's own time zone
-SECONDS = 3 * 60 * 60
-STEP = 6673  # seconds between neighbouring ids, modulo SECONDS and prime to it: the golden section spreads them best
+WINDOW_OPENS, WINDOW_CLOSES = time(0), time(3)  # of the console's own time zone
+WINDOW_SECONDS = 3 * 60 * 60
+SPREAD_STEP_SECONDS = (
+    6673  # seconds between neighbouring ids, modulo SECONDS and prime to it: the golden section spreads them best
+)
 
 
-def due(*, now: datetime | None = None) -> None:
+def enqueue_due_syncs(*, now: datetime | None = None) -> None:
     """Queue the sync of each registry whose time has come in this night."""
     now = now or database_now()
     night = _date(now)
@@ -31,25 +33,25 @@ def due(*, now: datetime | None = None) -> None:
         return
     waiting = Q(nightly_on__isnull=True) | Q(nightly_on__lt=night)
     for registry in Registry.objects.present().filter(waiting).order_by("pk"):
-        if moment(registry.pk, night) > now:
+        if sync_time(registry.pk, night) > now:
             continue
         with transaction.atomic():  # a crash in between loses no night
             if Registry.objects.present().filter(waiting, pk=registry.pk).update(nightly_on=night):
                 start_sync(registries=[registry], trigger=SyncRun.Trigger.NIGHTLY)
 
 
-def moment(key: int, night: date) -> datetime:
+def sync_time(key: int, night: date) -> datetime:
     """Return when the registry with the key ``key`` syncs in the night of the date ``night``; the same share of each.
 
     Where the clocks are changed within it the window is longer or shorter, and the share is of its real length.
     """
     opens, closes = _window(night)
-    return opens + (closes - opens) * offset(key) / SECONDS
+    return opens + (closes - opens) * offset_seconds(key) / WINDOW_SECONDS
 
 
-def offset(key: int) -> int:
+def offset_seconds(key: int) -> int:
     """Return the share of the window, of SECONDS, that stands before the sync of a registry."""
-    return key * STEP % SECONDS
+    return key * SPREAD_STEP_SECONDS % WINDOW_SECONDS
 
 
 def next_sync(registry: Registry, *, now: datetime | None = None) -> datetime:
@@ -58,8 +60,8 @@ def next_sync(registry: Registry, *, now: datetime | None = None) -> datetime:
     night = _date(now)
     done = registry.nightly_on is not None and registry.nightly_on >= night
     if not done and now < _window(night)[1]:
-        return max(moment(registry.pk, night), now)
-    return moment(registry.pk, night + timedelta(days=1))
+        return max(sync_time(registry.pk, night), now)
+    return sync_time(registry.pk, night + timedelta(days=1))
 
 
 def _date(now: datetime) -> date:
@@ -69,4 +71,6 @@ def _date(now: datetime) -> date:
 def _window(night: date) -> tuple[datetime, datetime]:
     """Return begin and end of the window in UTC, whose length is what passes between them."""
     zone = timezone.get_default_timezone()
-    return datetime.combine(night, OPENS, zone).astimezone(UTC), datetime.combine(night, CLOSES, zone).astimezone(UTC)
+    return datetime.combine(night, WINDOW_OPENS, zone).astimezone(UTC), datetime.combine(
+        night, WINDOW_CLOSES, zone
+    ).astimezone(UTC)

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from console.accounts.permissions import person
+from console.accounts.permissions import signed_in_user
 from console.audit import trail
 from console.jobs.broker import enqueue
-from console.jobs.models import Lane
+from console.jobs.models import Priority
 from console.models import User
 from registries.models import Registry, SyncRun
 
-LANES = {
-    SyncRun.Trigger.MANUAL: Lane.MANUAL,
-    SyncRun.Trigger.EVENT: Lane.EVENT,
-    SyncRun.Trigger.NIGHTLY: Lane.SCHEDULE,
+LANE_BY_TRIGGER = {
+    SyncRun.Trigger.MANUAL: Priority.MANUAL,
+    SyncRun.Trigger.EVENT: Priority.EVENT,
+    SyncRun.Trigger.NIGHTLY: Priority.SCHEDULE,
 }
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedSyncs:
     """What became of a request to sync."""
 
     runs: list[SyncRun]  # queued now
-    already: list[Registry]  # a sync of these was queued or running
+    already_active: list[Registry]  # a sync of these was queued or running
 
 
 def start_sync(
@@ -36,14 +36,14 @@ def start_sync(
     requested_by: User | HttpRequest | None = None,
     trigger: SyncRun.Trigger = SyncRun.Trigger.MANUAL,
     forget_unlisted: bool = False,
-) -> Started:
+) -> StartedSyncs:
     """Queue one sync for each registry that has none queued or running; the database itself holds it to one.
 
     One that is being removed gets none, and is neither among those queued nor among those that were. Each that is
     queued is one event of the audit trail, for it uses the credentials of the registry; a request says from where, too.
     """
-    user = person(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
-    runs, already = [], []
+    user = signed_in_user(requested_by) if isinstance(requested_by, HttpRequest) else requested_by
+    runs, already_active = [], []
     for registry in registries:
         if not Registry.objects.present().filter(pk=registry.pk).exists():
             continue
@@ -53,13 +53,13 @@ def start_sync(
                     registry=registry,
                     requested_by=user,
                     trigger=trigger,
-                    lane=LANES[trigger],
+                    priority=LANE_BY_TRIGGER[trigger],
                     forget_unlisted=forget_unlisted,
                 )
                 enqueue(run)
                 trail.record(requested_by, "sync.start", registry, {"by": trigger.value})
         except IntegrityError:  # syncrun_one_at_a_time
-            already.append(registry)
+            already_active.append(registry)
         else:
             runs.append(run)
-    return Started(runs=runs, already=already)
+    return StartedSyncs(runs=runs, already_active=already_active)

@@ -13,10 +13,10 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from registries.connectors import DECLARATIONS
 from registries.models import Registry, SyncRun
 
-ACTIVE = (State.QUEUED, State.RUNNING)
-WHOLE = {"complete": True, "errors": 0}  # of a sync that has succeeded
+ACTIVE_STATES = (State.QUEUED, State.RUNNING)
+COMPLETE_VALUES = {"complete": True, "errors": 0}  # of a sync that has succeeded
 # word in the address → what it is on screen, for a sync that has ended
-RESULTS = {
+RESULT_LABELS = {
     "complete": _("Complete"),
     "partial": _("Partial"),
     "failed": _("Failed"),
@@ -24,9 +24,9 @@ RESULTS = {
 }
 
 
-def result(name: str, prefix: str = "") -> Q:
+def result_condition(name: str, prefix: str = "") -> Q:
     """Return the condition under which a sync, found by the path ``prefix``, has ended with the result ``name``."""
-    whole = Q(**{f"{prefix}{field}": value for field, value in WHOLE.items()})
+    whole = Q(**{f"{prefix}{field}": value for field, value in COMPLETE_VALUES.items()})
     succeeded = Q(**{f"{prefix}state": State.SUCCEEDED})
     match name:
         case "complete":
@@ -55,11 +55,11 @@ class RegistryFilters(ListingFilterSet):
     connection = AnyOf(label=_("Connection status"), choices=Registry.Connection.choices)
     result = AnyCondition(
         label=_("Last result"),
-        choices=[("running", _("Syncing")), *RESULTS.items(), ("never", _("Never synced"))],
+        choices=[("running", _("Syncing")), *RESULT_LABELS.items(), ("never", _("Never synced"))],
         conditions={
-            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE)),
+            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE_STATES)),
             "never": Q(last_sync=None),
-            **{name: result(name, "last_sync__") for name in RESULTS},
+            **{name: result_condition(name, "last_sync__") for name in RESULT_LABELS},
         },
     )
 
@@ -81,8 +81,8 @@ class SyncFilters(ListingFilterSet):
 
     result = AnyCondition(
         label=_("Result"),
-        choices=[("running", _("Running or queued")), *RESULTS.items()],
-        conditions={"running": Q(state__in=ACTIVE), **{name: result(name) for name in RESULTS}},
+        choices=[("running", _("Running or queued")), *RESULT_LABELS.items()],
+        conditions={"running": Q(state__in=ACTIVE_STATES), **{name: result_condition(name) for name in RESULT_LABELS}},
     )
     registry = RegistryFilter()
     trigger = AnyOf(label=_("Started by"), choices=SyncRun.Trigger.choices)

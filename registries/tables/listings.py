@@ -13,22 +13,28 @@ from console.i18n.messages import tell
 from console.listing import Column, Listing, Needs
 from registries.models import Registry, SyncRun
 from registries.pull_limit import usage_columns, usage_of_row
-from registries.sync_requests.nightly import SECONDS, STEP, next_sync
-from registries.tables.filters import ACTIVE, RESULTS, RegistryFilters, SyncFilters, result
+from registries.sync_requests.nightly import SPREAD_STEP_SECONDS, WINDOW_SECONDS, next_sync
+from registries.tables.filters import ACTIVE_STATES, RESULT_LABELS, RegistryFilters, SyncFilters, result_condition
 
 CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a person first
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")
-STANDARD, SYNC = gettext_lazy("Standard"), gettext_lazy("Sync")
+STANDARD_GROUP, SYNC_GROUP = gettext_lazy("Standard"), gettext_lazy("Sync")
 
-_images = Registry.objects.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
-IMAGES = Coalesce(Subquery(_images, output_field=IntegerField()), 0)
-_RUN = (
+_image_counts = (
+    Registry.objects.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
+)
+IMAGE_COUNT = Coalesce(Subquery(_image_counts, output_field=IntegerField()), 0)
+_RUN_FIELDS = (
     *("state", "stage", "progress_done", "progress_total", "started_at", "ended_at", "cancel_requested_at"),
     *("reason", "remedy", "repositories", "tags", "tags_new", "tags_gone", "errors", "complete", "registry_id"),
 )
-SYNCING = Needs(
-    fields=tuple(f"last_sync__{name}" for name in _RUN),
-    prefetch=(Prefetch("sync_runs", SyncRun.objects.filter(state__in=ACTIVE).only(*_RUN), to_attr="active_runs"),),
+SYNC_NEEDS = Needs(
+    fields=tuple(f"last_sync__{name}" for name in _RUN_FIELDS),
+    prefetch=(
+        Prefetch(
+            "sync_runs", SyncRun.objects.filter(state__in=ACTIVE_STATES).only(*_RUN_FIELDS), to_attr="active_runs"
+        ),
+    ),
 )
 
 
@@ -36,19 +42,19 @@ def result_of(run: SyncRun | None) -> str:
     """Return how a sync ended in a word, or where it stands; "Never" where there is none."""
     if run is None:
         return _("Never")
-    if run.state in ACTIVE:
+    if run.state in ACTIVE_STATES:
         return str(run.get_state_display())
     name = "complete" if run.complete and not run.errors else "partial"
-    return str(RESULTS[name if run.state == "succeeded" else str(run.state)])
+    return str(RESULT_LABELS[name if run.state == "succeeded" else str(run.state)])
 
 
-def last_sync(row: Registry) -> str:
+def last_sync_result(row: Registry) -> str:
     """Return where the last sync of ``row`` stands, in words."""
     active: list[SyncRun] = getattr(row, "active_runs", [])
     return result_of(active[0] if active else row.last_sync)
 
 
-def used(row: Registry) -> str:
+def limit_used(row: Registry) -> str:
     """Return how much of the limit is used in this hour, in words."""
     usage = usage_of_row(row)
     if usage.limit is None:
@@ -107,7 +113,7 @@ REGISTRIES = Listing[Registry](
             needs=Needs(fields=("type", "version", "region")),
             template="registries/cells/type.html",
             slot="type",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="version",
@@ -116,7 +122,7 @@ REGISTRIES = Listing[Registry](
             sort=("version", Lower("name")),
             needs=Needs(fields=("version",)),
             default=False,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="address",
@@ -125,7 +131,7 @@ REGISTRIES = Listing[Registry](
             sort=("address",),
             needs=Needs(fields=("address",)),
             default=False,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="region",
@@ -134,7 +140,7 @@ REGISTRIES = Listing[Registry](
             sort=("region", Lower("name")),
             needs=Needs(fields=("region",)),
             default=False,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="network",
@@ -143,19 +149,19 @@ REGISTRIES = Listing[Registry](
             sort=("network", Lower("name")),
             needs=Needs(fields=("network",)),
             default=False,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="images",
             label=gettext_lazy("Images"),
             value=lambda row: getattr(row, "images", None),
             sort=("images",),
-            needs=Needs(annotate={"images": IMAGES}),
+            needs=Needs(annotate={"images": IMAGE_COUNT}),
             template="registries/cells/images.html",
             descending_first=True,
             css="num",
             slot="fact",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="connection",
@@ -173,7 +179,7 @@ REGISTRIES = Listing[Registry](
             ),
             template="registries/cells/connection.html",
             slot="connection",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="slow",
@@ -184,52 +190,55 @@ REGISTRIES = Listing[Registry](
             template="console/listing/time.html",
             default=False,
             descending_first=True,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="last_sync",
             label=gettext_lazy("Last sync"),
             value=_ended,
             sort=("last_sync__ended_at",),
-            needs=SYNCING,
+            needs=SYNC_NEEDS,
             template="registries/cells/sync.html",
             descending_first=True,
             slot="fact",
-            group=SYNC,
+            group=SYNC_GROUP,
         ),
         Column(
             name="result",
             label=gettext_lazy("Last result"),
-            value=last_sync,
+            value=last_sync_result,
             sort=(
                 Case(
-                    *(When(result(name, "last_sync__"), then=Value(rank)) for rank, name in enumerate(RESULT_ORDER)),
+                    *(
+                        When(result_condition(name, "last_sync__"), then=Value(rank))
+                        for rank, name in enumerate(RESULT_ORDER)
+                    ),
                     default=Value(len(RESULT_ORDER)),
                 ),
                 Lower("name"),
             ),
-            needs=SYNCING,
+            needs=SYNC_NEEDS,
             default=False,
-            group=SYNC,
+            group=SYNC_GROUP,
         ),
         Column(
             name="next_sync",
             label=gettext_lazy("Next sync"),
             value=next_sync,
-            sort=(Mod(F("pk") * STEP, Value(SECONDS)),),
+            sort=(Mod(F("pk") * SPREAD_STEP_SECONDS, Value(WINDOW_SECONDS)),),
             needs=Needs(fields=("nightly_on",)),
             template="registries/cells/next_sync.html",
-            group=SYNC,
+            group=SYNC_GROUP,
         ),
         Column(
             name="limit",
             label=gettext_lazy("Limit used this hour"),
-            value=used,
+            value=limit_used,
             sort=("limit", Lower("name")),
             needs=Needs(fields=("limit",), annotate=usage_columns()),
             template="registries/cells/limit.html",
             slot="fact",
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
         Column(
             name="created",
@@ -240,10 +249,10 @@ REGISTRIES = Listing[Registry](
             template="console/listing/time.html",
             default=False,
             descending_first=True,
-            group=STANDARD,
+            group=STANDARD_GROUP,
         ),
     ),
-    needs=Needs(fields=("name",), prefetch=SYNCING.prefetch),
+    needs=Needs(fields=("name",), prefetch=SYNC_NEEDS.prefetch),
     actions="registries/cells/actions.html",
     bulk="registries/_bulk.html",
     tools="registries/_tools.html",
@@ -278,7 +287,7 @@ SYNCS = Listing[SyncRun](
             value=result_of,
             sort=(
                 Case(
-                    *(When(result(name), then=Value(rank)) for rank, name in enumerate(RESULT_ORDER)),
+                    *(When(result_condition(name), then=Value(rank)) for rank, name in enumerate(RESULT_ORDER)),
                     default=Value(len(RESULT_ORDER)),
                 ),
                 "created_at",

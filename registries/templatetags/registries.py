@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from console.jobs.models import State
 from registries.models import Registry, SyncRun
 from registries.pull_limit import Usage, usage_of_row
-from registries.removal import unfinished
+from registries.removal import unfinished_removals
 from registries.sync_requests import nightly
-from registries.tables.filters import ACTIVE
+from registries.tables.filters import ACTIVE_STATES
 
 register = template.Library()
 
-MINUTE, HOUR = 60, 3600
+MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
 
 
 @register.inclusion_tag("registries/_running.html", takes_context=True)
@@ -27,12 +27,12 @@ def moving(context: dict[str, Any], only: int | None = None) -> dict[str, Any]:
 
     ``only`` is the key of the registry whose page this is: the syncs of others are not told there.
     """
-    runs = SyncRun.objects.filter(state__in=ACTIVE)
+    runs = SyncRun.objects.filter(state__in=ACTIVE_STATES)
     active = list(runs if only is None else runs.filter(registry=only))
     running = [run for run in active if run.state == State.RUNNING]
     total = sum(run.progress_total or 0 for run in running)
     known = bool(running) and all(run.progress_total for run in running)
-    removals = unfinished() if only is None else []
+    removals = unfinished_removals() if only is None else []
     return {
         "repositories": sum(run.repositories for run in running),
         "tags": sum(run.tags for run in running),
@@ -65,11 +65,11 @@ def left(run: SyncRun) -> str:
 @register.filter
 def span_left(seconds: int) -> str:
     """Return so many seconds as remaining time."""
-    if seconds < MINUTE:
+    if seconds < MINUTE_SECONDS:
         return _("less than a minute left")
-    if seconds < HOUR:
-        return _("%(n)d min left") % {"n": -(-seconds // MINUTE)}
-    return _("%(n)d h %(m)d min left") % {"n": seconds // HOUR, "m": seconds % HOUR // MINUTE}
+    if seconds < HOUR_SECONDS:
+        return _("%(n)d min left") % {"n": -(-seconds // MINUTE_SECONDS)}
+    return _("%(n)d h %(m)d min left") % {"n": seconds // HOUR_SECONDS, "m": seconds % HOUR_SECONDS // MINUTE_SECONDS}
 
 
 @register.filter

@@ -14,31 +14,31 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import administrator, person
+from console.accounts.permissions import administrator_required, signed_in_user
 from console.audit import trail
-from console.db.primary_keys import key
+from console.db.primary_keys import parse_key
 from console.listing.listing import SelectionError
-from registries.forms.registry import SECRETS, DeleteForm, RegistryForm, as_typed, name_is_taken
+from registries.forms.registry import SECRET_FIELDS, DeleteForm, RegistryForm, name_is_taken, typed_values
 from registries.models import Registry, SyncRun
 from registries.removal import request_removal
 from registries.sync_requests.start import start_sync
 from registries.tables.listings import REGISTRIES
 
-FACTS = (  # of a registry that the audit trail keeps
+AUDITED_FIELDS = (  # of a registry that the audit trail keeps
     *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),
     *("token_service", "limit", "verify_tls", "repositories"),
 )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def registry_add(request: HttpRequest) -> HttpResponse:
     """The form that adds a registry."""
     return _edit(request, Registry(), action="registry.add", done=_("“%(name)s” was added."))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def registry_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form that changes a registry."""
     registry = get_object_or_404(Registry.objects.present(), pk=pk)
@@ -46,10 +46,10 @@ def registry_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -> HttpResponse:
-    before, was = registry.name, as_facts(registry)
+    before, was = registry.name, audited_facts(registry)
     another = "show" in request.POST or "show" in request.GET  # another type was chosen: its fields, nothing is judged
     if request.method != "POST" or another:
-        typed = as_typed(request.POST) if request.method == "POST" else {}
+        typed = typed_values(request.POST) if request.method == "POST" else {}
         # What a connection test has offered: it is in the form then, and counts once somebody saves that.
         if host := request.POST.get("allow") or request.GET.get("token_service"):
             typed["token_service"] = host[:255]
@@ -57,8 +57,8 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     form = RegistryForm(request.POST, instance=registry)
     if not form.is_valid() or not (saved := _save(form)):
         return render_form(request, form, title=before, status=422)
-    changed = {name: "changed" for name in (*SECRETS, "ca_bundle") if name in form.changed_data and name in was}
-    trail.record(request, action, saved, before=was, after=as_facts(saved) | changed)
+    changed = {name: "changed" for name in (*SECRET_FIELDS, "ca_bundle") if name in form.changed_data and name in was}
+    trail.record(request, action, saved, before=was, after=audited_facts(saved) | changed)
     messages.success(request, done % {"name": saved.name})
     if action == "registry.add" and request.POST.get("then") == "sync":
         start_sync(registries=[saved], requested_by=request)
@@ -68,13 +68,13 @@ def _edit(request: HttpRequest, registry: Registry, *, action: str, done: str) -
     return redirect(url)
 
 
-def as_facts(registry: Registry) -> dict[str, Any]:
+def audited_facts(registry: Registry) -> dict[str, Any]:
     """Return what the audit trail keeps of a registry; nothing of one not stored yet. Secrets are only named."""
     if registry._state.adding:
         return {}
     secret = {"password": registry.has_password, "pull_password": registry.has_pull_password}
     secret["ca_bundle"] = bool(registry.ca_bundle)
-    return trail.facts(registry, FACTS) | {name: "set" if held else "" for name, held in secret.items()}
+    return trail.facts(registry, AUDITED_FIELDS) | {name: "set" if is_set else "" for name, is_set in secret.items()}
 
 
 def render_form(
@@ -97,16 +97,16 @@ def _save(form: RegistryForm) -> Registry | None:
 
 
 @require_GET
-@administrator
+@administrator_required
 def check_name(request: HttpRequest) -> HttpResponse:
     """Say beside the field whether the name that somebody is typing is free."""
     name = " ".join(request.GET.get("name", "").split())
-    taken = name_is_taken(name, but=key(request.GET.get("but", "")))
+    taken = name_is_taken(name, but=parse_key(request.GET.get("but", "")))
     return render(request, "registries/_name_message.html", {"name": name, "taken": taken})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def registry_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what goes with a registry and ask for its name, then have it removed."""
     get_object_or_404(Registry.objects.present(), pk=pk)
@@ -114,7 +114,7 @@ def registry_delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@administrator
+@administrator_required
 def delete_chosen(request: HttpRequest) -> HttpResponse:
     """The same for the registries chosen in the list."""
     try:
@@ -132,11 +132,11 @@ def _delete(request: HttpRequest, chosen: QuerySet[Registry], *, confirmed: bool
         return redirect("registries:registry-list")
     form = DeleteForm(request.POST if confirmed else None, registries=registries)
     if not confirmed or not form.is_valid():
-        context = {"form": form, "registries": registries, "goes": what_goes(registries)}
+        context = {"form": form, "registries": registries, "goes": deletion_counts(registries)}
         return render(request, "registries/registry_delete.html", context, status=422 if form.errors else 200)
     for registry in registries:
-        if request_removal(registry, requested_by=person(request)):
-            trail.record(request, "registry.delete", registry, before=as_facts(registry))
+        if request_removal(registry, requested_by=signed_in_user(request)):
+            trail.record(request, "registry.delete", registry, before=audited_facts(registry))
     names = ", ".join(f"“{registry.name}”" for registry in registries[:5]) + (", …" if len(registries) > 5 else "")
     text = ngettext("%(names)s is being deleted.", "%(names)s are being deleted.", len(registries))
     messages.success(request, text % {"names": names})
@@ -144,16 +144,16 @@ def _delete(request: HttpRequest, chosen: QuerySet[Registry], *, confirmed: bool
 
 
 @require_POST
-@administrator
-def delete_again(request: HttpRequest, pk: int) -> HttpResponse:
+@administrator_required
+def retry_removal(request: HttpRequest, pk: int) -> HttpResponse:
     """Take up a removal that has failed."""
     registry = get_object_or_404(Registry, pk=pk, deleting_at__isnull=False)
-    if request_removal(registry, requested_by=person(request)):
+    if request_removal(registry, requested_by=signed_in_user(request)):
         trail.record(request, "registry.delete", registry, {"again": True})
     return redirect("registries:registry-list")
 
 
-def what_goes(registries: list[Registry]) -> dict[str, int]:
+def deletion_counts(registries: list[Registry]) -> dict[str, int]:
     """Return what goes with ``registries``: "alone" counts the images that no other registry holds."""
     chosen, image = (
         Registry.objects.filter(pk__in=[registry.pk for registry in registries]),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator
+from console.accounts.permissions import operator_required
 from console.exports import list_export
 from console.listing import column_picker, detail_panel
 from console.listing import views as lists
@@ -18,10 +18,10 @@ from registries.connectors import DECLARATIONS
 from registries.models import Registry
 from registries.tables.listings import REGISTRIES
 
-RECORDS = 5  # syncs that the page of a registry shows
+SHOWN_SYNCS = 5  # syncs that the page of a registry shows
 
 
-def rows() -> QuerySet[Registry]:
+def registry_rows() -> QuerySet[Registry]:
     """Return registries with all that a row shows."""
     return REGISTRIES.rows(REGISTRIES.queryset(), REGISTRIES.columns, row_parts=True)
 
@@ -40,7 +40,7 @@ def registry_columns(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def registry_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected registries, or of all that match."""
     return list_export.export(request, REGISTRIES, back="registries:registry-list")
@@ -49,16 +49,16 @@ def registry_export(request: HttpRequest) -> HttpResponse:
 @require_GET
 def registry_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One registry: a page by itself, or in the drawer of the list."""
-    registry = get_object_or_404(rows().defer(None), pk=pk)
+    registry = get_object_or_404(registry_rows().defer(None), pk=pk)
     test = registry.tests.filter(saved=True).first()
     context = {
         "row": registry,
-        "runs": registry.sync_runs.select_related("requested_by")[:RECORDS],
+        "runs": registry.sync_runs.select_related("requested_by")[:SHOWN_SYNCS],
         "test": test,
         "steps": steps_of(test) if test else [],
     }
     page, content = "registries/registry_detail.html", "registries/_registry.html"
-    return detail_panel.answer(request, page=page, content=content, context=context)
+    return detail_panel.render_panel(request, page=page, content=content, context=context)
 
 
 @require_GET

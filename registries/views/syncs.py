@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator
+from console.accounts.permissions import operator_required
 from console.audit import trail
-from console.db.primary_keys import keys
+from console.db.primary_keys import parse_keys
 from console.exports import list_export
 from console.jobs.broker import request_cancel
 from console.listing import column_picker
@@ -24,12 +24,12 @@ from console.listing.listing import SelectionError
 from registries.cloud_accounts.discovery import request_discoveries
 from registries.models import CloudAccount, Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from registries.tables.filters import ACTIVE
+from registries.tables.filters import ACTIVE_STATES
 from registries.tables.listings import REGISTRIES, SYNCS
-from registries.views.lists import rows
+from registries.views.lists import registry_rows
 
-ENDED_LATELY = timedelta(seconds=60)  # polls show the end of a sync so long after it
-VISIBLE = 100  # rows of the longest page
+RECENTLY_ENDED = timedelta(seconds=60)  # polls show the end of a sync so long after it
+MAX_VISIBLE_ROWS = 100  # rows of the longest page
 
 
 @require_GET
@@ -45,14 +45,14 @@ def sync_columns(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def sync_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected records, or of all that match."""
     return list_export.export(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST
-@operator
+@operator_required
 def sync_all(request: HttpRequest) -> HttpResponse:
     """Sync all registries, or where a list of them asks, those chosen in it."""
     if "ids" not in request.POST:
@@ -64,11 +64,11 @@ def sync_all(request: HttpRequest) -> HttpResponse:
         return _start(request, REGISTRIES.selected(view=view, chosen=request.POST))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
-        return after(request)
+        return respond_to_action(request)
 
 
 @require_POST
-@operator
+@operator_required
 def sync(request: HttpRequest, pk: int) -> HttpResponse:
     """Sync one registry."""
     return _start(request, Registry.objects.filter(pk=get_object_or_404(Registry.objects.present(), pk=pk).pk))
@@ -77,50 +77,55 @@ def sync(request: HttpRequest, pk: int) -> HttpResponse:
 def _start(request: HttpRequest, chosen: QuerySet[Registry]) -> HttpResponse:
     started = start_sync(registries=chosen, requested_by=request)
     text = ngettext("%(n)d sync queued", "%(n)d syncs queued", len(started.runs)) % {"n": len(started.runs)}
-    if started.already:
-        text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already)}
-    if started.runs or started.already:
+    if started.already_active:
+        text += _(", %(n)d skipped (already syncing)") % {"n": len(started.already_active)}
+    if started.runs or started.already_active:
         messages.add_message(request, messages.SUCCESS if started.runs else messages.INFO, text)
     else:
         messages.info(request, _("There is no registry to sync. Add one first."))
-    return after(request)
+    return respond_to_action(request)
 
 
 @require_POST
-@operator
+@operator_required
 def cancel_sync(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the sync of a registry to stop; what it has found so far stays."""
     return _cancel(request, SyncRun.objects.filter(registry=get_object_or_404(Registry, pk=pk)))
 
 
 @require_POST
-@operator
+@operator_required
 def cancel_all(request: HttpRequest) -> HttpResponse:
     """Ask all syncs to stop."""
     return _cancel(request, SyncRun.objects.all())
 
 
 def _cancel(request: HttpRequest, runs: QuerySet[SyncRun]) -> HttpResponse:
-    for run in runs.filter(state__in=ACTIVE, cancel_requested_at=None).select_related("registry"):
+    for run in runs.filter(state__in=ACTIVE_STATES, cancel_requested_at=None).select_related("registry"):
         request_cancel(run)
         trail.record(request, "sync.cancel", run.registry)
-    return after(request)
+    return respond_to_action(request)
 
 
 @require_GET
 def progress(request: HttpRequest) -> HttpResponse:
     """The cells of all registries whose sync runs or has just ended; asked for again and again while one runs."""
-    return moving(request)
+    return render_progress(request)
 
 
-def moving(request: HttpRequest) -> HttpResponse:
+def render_progress(request: HttpRequest) -> HttpResponse:
     """Answer with the bar of running syncs and with the cells that change, of the registries that the page shows."""
-    asked = request.POST if request.method == "POST" else request.GET
-    visible, only = keys(asked.get("visible", "").split(",")), keys(asked.get("only", "").split(","))
+    parameters = request.POST if request.method == "POST" else request.GET
+    visible, only = (
+        parse_keys(parameters.get("visible", "").split(",")),
+        parse_keys(parameters.get("only", "").split(",")),
+    )
     shown = [column.name for column in REGISTRIES.chosen(column_picker.chosen_columns(request, REGISTRIES))]
-    lately = Q(state__in=ACTIVE) | Q(ended_at__gte=timezone.now() - ENDED_LATELY)
-    changing = rows().filter(pk__in=SyncRun.objects.filter(lately, registry__in=visible[:VISIBLE]).values("registry"))
-    cells = asked.get("cells", "").split(",") if "cells" in asked else shown
+    lately = Q(state__in=ACTIVE_STATES) | Q(ended_at__gte=timezone.now() - RECENTLY_ENDED)
+    changing = registry_rows().filter(
+        pk__in=SyncRun.objects.filter(lately, registry__in=visible[:MAX_VISIBLE_ROWS]).values("registry")
+    )
+    cells = parameters.get("cells", "").split(",") if "cells" in parameters else shown
     return render(
         request,
         "registries/_progress.html",
@@ -128,10 +133,10 @@ def moving(request: HttpRequest) -> HttpResponse:
     )
 
 
-def after(request: HttpRequest) -> HttpResponse:
+def respond_to_action(request: HttpRequest) -> HttpResponse:
     """Answer an action on syncs: the moving cells to this page, a toast to others, a redirect without script."""
     if request.headers.get("HX-Target") == "registry-progress":
-        return moving(request)
+        return render_progress(request)
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204)
     return redirect("registries:registry-list")

@@ -10,22 +10,22 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import administrator, operator
+from console.accounts.permissions import administrator_required, operator_required
 from console.audit import trail
 from console.jobs.models import State
 from registries.cloud_accounts.discovery import request_discoveries
-from registries.cloud_accounts.tencent import hand_over, let_go
-from registries.forms.tencent import AccountForm
+from registries.cloud_accounts.tencent import delete_account, update_credentials
+from registries.forms.tencent import CloudAccountForm
 from registries.models import CloudAccount, CloudDiscovery
 
-ACTIVE = [State.QUEUED, State.RUNNING]
-LIST = "registries:tencent-account-list"
+ACTIVE_STATES = [State.QUEUED, State.RUNNING]
+LIST_URL_NAME = "registries:tencent-account-list"
 
 
 def _rows() -> QuerySet[CloudAccount]:
     """Keys with what a row shows: registries made, and the discovery in progress as ``active``."""
     return CloudAccount.objects.annotate(number=Count("registries")).prefetch_related(
-        Prefetch("discoveries", CloudDiscovery.objects.filter(state__in=ACTIVE), to_attr="active")
+        Prefetch("discoveries", CloudDiscovery.objects.filter(state__in=ACTIVE_STATES), to_attr="active")
     )
 
 
@@ -36,14 +36,14 @@ def account_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def account_add(request: HttpRequest) -> HttpResponse:
     """The form that adds a key; its registries are looked for at once."""
     return _edit(request, CloudAccount())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def account_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form that changes a key, here and in the registries that were made by it."""
     return _edit(request, get_object_or_404(CloudAccount, pk=pk))
@@ -51,14 +51,14 @@ def account_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
     added, title, was, before = account.pk is None, account.name, account.secret_id, _facts(account)
-    form = AccountForm(request.POST or None, instance=account)
+    form = CloudAccountForm(request.POST or None, instance=account)
     if request.method == "POST" and form.is_valid() and (saved := _save(form, was=was)):
         action = "cloud-account.add" if added else "cloud-account.edit"
         secrets = {name: "changed" for name in ("secret_key", "pull_password") if name in form.changed_data}
         trail.record(request, action, saved, before=before, after=_facts(saved) | secrets)
         request_discoveries([saved], requested_by=request)
         messages.success(request, _("“%(name)s” was saved. Its registries are looked for.") % {"name": saved.name})
-        return redirect(LIST)
+        return redirect(LIST_URL_NAME)
     context = {"form": form, "account": account, "title": title}
     return render(request, "registries/tencent_account_form.html", context, status=422 if form.errors else 200)
 
@@ -70,12 +70,12 @@ def _facts(account: CloudAccount) -> dict[str, object]:
     return trail.facts(account, ("name", "secret_id", "endpoint", "regions", "pull_username"))
 
 
-def _save(form: AccountForm, *, was: str) -> CloudAccount | None:
+def _save(form: CloudAccountForm, *, was: str) -> CloudAccount | None:
     """Save what the form says; None, and the form says why, where somebody else took the name just now."""
     try:
         with transaction.atomic():
             saved = form.save()
-            hand_over(saved, was=was)
+            update_credentials(saved, was=was)
             return saved
     except IntegrityError:
         form.add_error("name", _("Another key has this name."))
@@ -83,14 +83,14 @@ def _save(form: AccountForm, *, was: str) -> CloudAccount | None:
 
 
 @require_POST
-@operator
+@operator_required
 def account_discover(request: HttpRequest, pk: int) -> HttpResponse:
     """Look for the registries of a key now."""
     return _discover(request, get_object_or_404(CloudAccount, pk=pk))
 
 
 @require_POST
-@administrator
+@administrator_required
 def account_restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Add those registries again that were removed here and are still listed."""
     account = get_object_or_404(CloudAccount, pk=pk)
@@ -104,18 +104,18 @@ def _discover(request: HttpRequest, account: CloudAccount) -> HttpResponse:
         messages.success(request, _("The registries of “%(name)s” are looked for.") % {"name": account.name})
     else:
         messages.info(request, _("The registries of “%(name)s” are being looked for already.") % {"name": account.name})
-    return redirect(LIST)
+    return redirect(LIST_URL_NAME)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrator
+@administrator_required
 def account_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask, then remove a key. The registries made by it stay, without credentials."""
     account = get_object_or_404(_rows(), pk=pk)
     if request.method == "POST":
         detail = {"registries": account.registries.count()}
         trail.record(request, "cloud-account.delete", account, detail, before=_facts(account))
-        let_go(account)
+        delete_account(account)
         messages.success(request, _("“%(name)s” was removed.") % {"name": account.name})
-        return redirect(LIST)
+        return redirect(LIST_URL_NAME)
     return render(request, "registries/tencent_account_delete.html", {"account": account})

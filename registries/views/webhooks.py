@@ -17,51 +17,51 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.accounts.permissions import administrator
+from console.accounts.permissions import administrator_required
 from console.audit import trail
 from registries import credentials
 from registries.models import PushAddress, PushEvent, Registry
-from registries.webhooks.ingest import take_up
-from registries.webhooks.payloads import changes, is_authentic
+from registries.webhooks.ingest import ingest_changes
+from registries.webhooks.payloads import is_authentic, parse_changes
 
 log = logging.getLogger(__name__)
 
-BODY_BYTES = 1024 * 1024  # JFrog sends up to 1 MiB, the others a few KiB
-SHOWN = 20  # last events on the page
+MAX_BODY_BYTES = 1024 * 1024  # JFrog sends up to 1 MiB, the others a few KiB
+SHOWN_EVENTS = 20  # last events on the page
 
 
 @csrf_exempt
 @login_not_required
 @require_POST
-def receive(request: HttpRequest, key: str, secret: str = "") -> HttpResponse:  # nosec B107  # none is refused
+def ingest_event(request: HttpRequest, key: str, secret: str = "") -> HttpResponse:  # nosec B107  # none is refused
     """Take a report of a registry: 200 with the right secret, whatever it says (Quay gives up on those that fail)."""
-    body = request.read(BODY_BYTES + 1)  # the server reads no more than a few MiB of any request
-    if len(body) > BODY_BYTES:
+    body = request.read(MAX_BODY_BYTES + 1)  # the server reads no more than a few MiB of any request
+    if len(body) > MAX_BODY_BYTES:
         return HttpResponse(status=413)
     address = PushAddress.objects.filter(key=key, registry__deleting_at=None).select_related("registry").first()
     if address is None:
         return HttpResponse(status=401)
     try:
-        known = address.reveal_secret()
+        stored_secret = address.reveal_secret()
     except credentials.SecretUnreadableError:
         log.warning("The secret of the %s cannot be read", address)
         return HttpResponse(status=401)
-    if not is_authentic(secret=known, body=body, headers=request.headers, in_address=secret):
+    if not is_authentic(secret=stored_secret, body=body, headers=request.headers, path_secret=secret):
         PushAddress.objects.filter(pk=address.pk).update(refused_at=timezone.now())
         return HttpResponse(status=401)
     PushAddress.objects.filter(pk=address.pk).update(received_at=timezone.now())
     try:
-        found = changes(json.loads(body or b"null"))
+        found = parse_changes(json.loads(body or b"null"))
     except (ValueError, RecursionError):
         found = None
     if found is None:
         log.info("A push event of registry %s has a form that is not known", address.registry_id)
         found = []
-    return HttpResponse(str(take_up(registry=address.registry, found=found)), content_type="text/plain")
+    return HttpResponse(str(ingest_changes(registry=address.registry, found=found)), content_type="text/plain")
 
 
 @require_http_methods(["GET", "POST"])
-@administrator
+@administrator_required
 def push_events(request: HttpRequest, pk: int) -> HttpResponse:
     """Where this registry reports pushes to, whether they are scanned, and what came last."""
     registry = get_object_or_404(Registry.objects.present(), pk=pk)
@@ -99,7 +99,7 @@ def _page(request: HttpRequest, registry: Registry, *, secret: str = "") -> Http
     context: dict[str, Any] = {"registry": registry, "address": address, "secret": secret}
     if address is not None:
         context["url"] = settings.URL + reverse("registries:receive-event", args=[address.key])
-        context["events"] = PushEvent.objects.filter(registry=registry)[:SHOWN]
+        context["events"] = PushEvent.objects.filter(registry=registry)[:SHOWN_EVENTS]
         if secret:
             path = reverse("registries:receive-event-with-secret", args=[address.key, secret])
             context["url_with_secret"] = settings.URL + path

@@ -14,27 +14,29 @@ from django.db import IntegrityError, transaction
 from console.audit import trail
 from console.db.clock import database_now
 from console.jobs.broker import enqueue_many
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from registries.models import PushEvent, Registry, SyncRun
-from registries.models.push_event import EVERYTHING
+from registries.models.push_event import ALL_TAGS
 from registries.sync_requests.start import start_sync
-from registries.webhooks.payloads import MOST_CHANGES, Change
+from registries.webhooks.payloads import MAX_CHANGES, Change
 
-SETTLE = timedelta(seconds=3)  # the push of an index raises several events; Harbor V1's listing lags behind its event
-MOST_TAGS = 10  # events of a repository that wait
-MOST_WAITING = 100  # events of a registry that wait
+SETTLE_DELAY = timedelta(
+    seconds=3
+)  # the push of an index raises several events; Harbor V1's listing lags behind its event
+MAX_WAITING_TAGS = 10  # events of a repository that wait
+MAX_WAITING_EVENTS = 100  # events of a registry that wait
 
 
-def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
+def ingest_changes(*, registry: Registry, found: Sequence[Change]) -> int:
     """Queue what was reported and return how many jobs that made. A flood of changes becomes one sync.
 
     What makes jobs is one event of the audit trail, for they ask the registry with its credentials.
     """
-    if len(found) > MOST_CHANGES:
+    if len(found) > MAX_CHANGES:
         return _sync(registry)
     queued = PushEvent._base_manager.filter(registry=registry, state=State.QUEUED).order_by()
     waiting: dict[str, set[str]] = {}
-    for repository, tag in queued.values_list("repository", "tag")[: 2 * MOST_WAITING]:
+    for repository, tag in queued.values_list("repository", "tag")[: 2 * MAX_WAITING_EVENTS]:
         waiting.setdefault(repository, set()).add(tag)
     made: list[PushEvent] = []
     for change in found:
@@ -42,11 +44,11 @@ def take_up(*, registry: Registry, found: Sequence[Change]) -> int:
             break
         name, tag = change.names[0], change.tag
         tags = waiting.setdefault(name, set())
-        if sum(map(len, waiting.values())) >= MOST_WAITING:
+        if sum(map(len, waiting.values())) >= MAX_WAITING_EVENTS:
             return len(_queue(registry, made, found)) + _sync(registry)
-        if EVERYTHING in tags or tag in tags:
+        if ALL_TAGS in tags or tag in tags:
             continue
-        tag = EVERYTHING if len(tags) >= MOST_TAGS else tag
+        tag = ALL_TAGS if len(tags) >= MAX_WAITING_TAGS else tag
         tags.add(tag)
         made.append(_event(registry, change.names, tag))
     return len(_queue(registry, made, found))
@@ -58,8 +60,8 @@ def _event(registry: Registry, names: Sequence[str], tag: str) -> PushEvent:
         names=list(names),
         repository=names[0] if names else "",
         tag=tag,
-        lane=Lane.EVENT,
-        not_before=database_now() + SETTLE,
+        priority=Priority.EVENT,
+        not_before=database_now() + SETTLE_DELAY,
     )
 
 

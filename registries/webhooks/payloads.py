@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MOST_CHANGES = 200  # of one report; more of them call for a sync of the whole registry
-NAME_LENGTH = 300
-HARBOR = {
+MAX_CHANGES = 200  # of one report; more of them call for a sync of the whole registry
+MAX_NAME_CHARACTERS = 300
+HARBOR_EVENTS = {
     "pushImage": True,
     "PUSH_ARTIFACT": True,
     "harbor.artifact.pushed": True,
@@ -23,9 +23,9 @@ HARBOR = {
     "DELETE_ARTIFACT": False,
     "harbor.artifact.deleted": False,
 }
-JFROG = {"pushed": True, "promoted": True, "deleted": False}
-DISTRIBUTION = {"push": True, "mount": True, "delete": False}
-ECR = {"PUSH": True, "DELETE": False}
+JFROG_EVENTS = {"pushed": True, "promoted": True, "deleted": False}
+DISTRIBUTION_ACTIONS = {"push": True, "mount": True, "delete": False}
+ECR_ACTIONS = {"PUSH": True, "DELETE": False}
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Change:
     tag: str = ""
 
 
-def changes(body: object) -> list[Change] | None:
+def parse_changes(body: object) -> list[Change] | None:
     """Return what the report ``body`` (parsed JSON) asks to look at, each once; None where its form is not known.
 
-    Pulls, scans and pushes by digest alone give an empty list. At most ``MOST_CHANGES`` + 1 are returned.
+    Pulls, scans and pushes by digest alone give an empty list. At most ``MAX_CHANGES`` + 1 are returned.
     """
     if not isinstance(body, Mapping):
         return None
@@ -47,11 +47,11 @@ def changes(body: object) -> list[Change] | None:
         found = read(body)
         if found is not None:
             unique = dict.fromkeys(change for change in found if _usable(change))
-            return list(unique)[: MOST_CHANGES + 1]
+            return list(unique)[: MAX_CHANGES + 1]
     return None
 
 
-def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], in_address: str = "") -> bool:
+def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], path_secret: str = "") -> bool:
     """Whether a report carries ``secret``: in its address, in a header, or as JFrog's HMAC-SHA256 of the body.
 
     Headers looked at: Authorization (bare, or as Bearer), X-JFrog-Event-Auth, X-Tallyman-Secret. In constant time.
@@ -60,7 +60,7 @@ def is_authentic(*, secret: str, body: bytes, headers: Mapping[str, str], in_add
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     jfrog = headers.get("X-JFrog-Event-Auth", "")
     offered = (
-        in_address,
+        path_secret,
         authorization,
         authorization.removeprefix("Bearer "),
         jfrog,
@@ -75,7 +75,7 @@ def _harbor(body: Mapping[str, Any]) -> Iterator[Change] | None:
     data = body.get("event_data", body.get("data"))
     if not isinstance(data, Mapping) or not isinstance(data.get("repository"), Mapping):
         return None
-    return _of_harbor(HARBOR.get(str(body.get("type"))), data)
+    return _of_harbor(HARBOR_EVENTS.get(str(body.get("type"))), data)
 
 
 def _of_harbor(pushed: bool | None, data: Mapping[str, Any]) -> Iterator[Change]:
@@ -96,7 +96,7 @@ def _jfrog(body: Mapping[str, Any]) -> Iterator[Change] | None:
     data = body.get("data")
     if body.get("domain") not in ("docker", "oci") or not isinstance(data, Mapping):  # what has no hash, too
         return None
-    pushed = JFROG.get(str(body.get("event_type")))
+    pushed = JFROG_EVENTS.get(str(body.get("event_type")))
     if pushed is None:
         return iter(())
     image = str(data.get("image_name", ""))
@@ -112,7 +112,7 @@ def _distribution(body: Mapping[str, Any]) -> Iterator[Change] | None:
 
 def _of_distribution(events: list[Any]) -> Iterator[Change]:
     for event in _mappings(events):
-        pushed, target = DISTRIBUTION.get(str(event.get("action"))), event.get("target")
+        pushed, target = DISTRIBUTION_ACTIONS.get(str(event.get("action"))), event.get("target")
         # A pushed blob is reported too: it has a repository and no tag.
         if pushed is not None and isinstance(target, Mapping) and (target.get("tag") or not pushed):
             yield _change((str(target.get("repository", "")),), target.get("tag"), pushed)
@@ -122,7 +122,7 @@ def _ecr(body: Mapping[str, Any]) -> Iterator[Change] | None:
     detail = body.get("detail")
     if body.get("source") != "aws.ecr" or not isinstance(detail, Mapping):
         return None
-    pushed = ECR.get(str(detail.get("action-type")))
+    pushed = ECR_ACTIONS.get(str(detail.get("action-type")))
     if pushed is None or detail.get("result", "SUCCESS") != "SUCCESS":
         return iter(())
     return iter([_change((str(detail.get("repository-name", "")),), detail.get("image-tag"), pushed)])
@@ -135,10 +135,10 @@ def _change(names: tuple[str, ...], tag: object, pushed: bool) -> Change:
 
 def _usable(change: Change) -> bool:
     """Whether a registry can be asked for it: a push by digest is not one of a tag."""
-    fits = all(name and len(name) <= NAME_LENGTH and name.isprintable() for name in change.names)
+    fits = all(name and len(name) <= MAX_NAME_CHARACTERS and name.isprintable() for name in change.names)
     return (
         fits
-        and len(change.tag) <= NAME_LENGTH
+        and len(change.tag) <= MAX_NAME_CHARACTERS
         and change.tag.isprintable()
         and change.tag != "-"
         and ":" not in change.tag

@@ -205,11 +205,11 @@ class MalwareEngine(Protocol):
     def ready(self) -> Readiness:
         """Say whether it can work now."""
 
-    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(self, path: Path, *, check: StopCheck) -> LayerReport:
         """Look at every file in the uncompressed layer at ``path``. Raises EngineError, and what ``check`` raises."""
 
 
-class Check(Protocol):
+class StopCheck(Protocol):
     """Raises where the work must stop: cancelled, timed out, worker going down. Called often; it is cheap."""
 
     def __call__(self) -> None: ...

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-MAX_PATH = 1000  # characters of a path
-MAX_LINES = 50
-MAX_EXAMPLES = 3  # paths that are named for one reason
+MAX_PATH_CHARACTERS = 1000  # characters of a path
+MAX_NOTE_LINES = 50
+MAX_EXAMPLES_PER_REASON = 3  # paths that are named for one reason
 
 
 @dataclass
@@ -20,15 +20,15 @@ class Notes:
 
     def add(self, why: str, path: str) -> None:
         """Note that ``path`` was not (wholly) looked at; ``why`` goes on after "1 file" or "12 files"."""
-        why = shown(why)
-        if why not in self.counts and len(self.counts) >= MAX_LINES - 1:
+        why = printable_path(why)
+        if why not in self.counts and len(self.counts) >= MAX_NOTE_LINES - 1:
             self.others += 1
             return
         self.counts[why] += 1
         examples = self.examples.setdefault(why, [])
-        path = shown(path)
-        room = not examples or sum(map(len, examples)) + len(path) + 2 * len(examples) <= MAX_PATH
-        if room and len(examples) < MAX_EXAMPLES and path not in examples:
+        path = printable_path(path)
+        room = not examples or sum(map(len, examples)) + len(path) + 2 * len(examples) <= MAX_PATH_CHARACTERS
+        if room and len(examples) < MAX_EXAMPLES_PER_REASON and path not in examples:
             examples.append(path)
 
     def lines(self) -> tuple[str, ...]:
@@ -41,14 +41,18 @@ class Notes:
         return (*lines, *([f"{self.others} more for other reasons"] if self.others else []))
 
 
-def shown(path: str) -> str:
+def printable_path(path: str) -> str:
     """Return ``path`` for a person and a database: what is no text is escaped, so that two paths never look the same.
 
     Of a path over 1000 characters the middle is left out.
     """
     if not path.isprintable() or "\\" in path:
         path = "".join(char if char.isprintable() and char != "\\" else _escaped(char) for char in path)
-    return path if len(path) <= MAX_PATH else f"{path[: MAX_PATH // 2]}…{path[-(MAX_PATH // 2) + 1 :]}"
+    return (
+        path
+        if len(path) <= MAX_PATH_CHARACTERS
+        else f"{path[: MAX_PATH_CHARACTERS // 2]}…{path[-(MAX_PATH_CHARACTERS // 2) + 1 :]}"
+    )
 
 
 def _escaped(char: str) -> str:

@@ -29,31 +29,31 @@ from scanning import scanners
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy.engine import LayersMissing, TrivySession
 from scanning.engines.trivy.run import config_of
-from scanning.execution.preemption import Stopping
-from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredFile, results
+from scanning.execution.preemption import PreemptionCheck
+from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredLayerFile, results
 from scanning.layers.claims import Claims
 from scanning.models import Scan
-from scanning.models.scan import Stage
+from scanning.models.scan import ScanStage
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-PULLS = 3  # layers of one image at once
-_ENCRYPTED = gettext_lazy("A layer is encrypted and could not be looked at.")
-_ELSEWHERE = gettext_lazy("A layer lies outside of the registry and was not looked at.")
-PATIENCE_SECONDS = 2.0  # without a further layer, before Trivy looks at those that are here
-LOOK_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
-CHUNK = 256 * 1024
+MAX_CONCURRENT_PULLS = 3  # layers of one image at once
+_ENCRYPTED_LAYER = gettext_lazy("A layer is encrypted and could not be looked at.")
+_FOREIGN_LAYER = gettext_lazy("A layer lies outside of the registry and was not looked at.")
+PULL_WAIT_SECONDS = 2.0  # without a further layer, before Trivy looks at those that are here
+POLL_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
+READ_CHUNK_BYTES = 256 * 1024
 
 
-class _Options(TypedDict):
+class _TrivyOptions(TypedDict):
     scratch: Path
-    check: Stopping
+    check: PreemptionCheck
     timeout: float
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image in its registry, opened for reading."""
 
     client: RegistryClient
@@ -63,7 +63,7 @@ class Source:
 
 
 @dataclass
-class Seen:
+class ImageAnalysis:
     """What was seen in an image."""
 
     report: ImageReport | None = None  # of Trivy; None where it was not asked, or failed
@@ -74,7 +74,7 @@ class Seen:
     bytes_pulled: int = 0
     layers_pulled: int = 0
     layers_known: int = 0
-    unseen: list[str] = field(default_factory=list)  # why layers could not be looked at, for a person
+    unscanned_reasons: list[str] = field(default_factory=list)  # why layers could not be looked at, for a person
     # Whether the registry holds all layers of the manifest, and they are those that its config names.
     proven: bool = False
 
@@ -106,11 +106,11 @@ class _WithoutMatching(Exception):
 class _Fetched:
     """A layer in the store. ``taken`` is None where another scan has pulled it."""
 
-    file: StoredFile
-    taken: layer_proof.Taken | None
+    file: StoredLayerFile
+    taken: layer_proof.BlobSampler | None
 
 
-class Look:
+class ImageAnalyzer:
     """One look at one image. ``session`` is None where Trivy is not asked, ``malware`` whether its engines are.
 
     ``without_matching`` gives a session for all but vulnerabilities, for when the first one fails; None where nothing
@@ -120,31 +120,33 @@ class Look:
     def __init__(
         self,
         run: JobRun[Scan],
-        source: Source,
+        source: ImageSource,
         lease: LayerLease,
         *,
         session: TrivySession | None,
         without_matching: Callable[[], TrivySession] | None,
         malware: bool,
-        check: Stopping,
+        check: PreemptionCheck,
     ) -> None:
         self._without_matching = without_matching
         assert run.job.registry_id is not None  # noqa: S101 (there is a source)
         self._registry_id = run.job.registry_id
         self._run, self._source, self._lease, self._session, self._check = run, source, lease, session, check
-        self._engines = {engine: engine.version() for engine in (scanners.malware() if malware else ())}
+        self._engines = {engine: engine.version() for engine in (scanners.malware_engines() if malware else ())}
         descriptors = source.manifest.layers
         claims = source.diff_ids if source.diff_ids is not None else [""] * len(descriptors)
         if len(claims) != len(descriptors):
             raise CorruptLayer("the image's config names more or fewer layers than its manifest")
         self._all = [_Layer(*pair) for pair in zip(descriptors, claims, strict=True)]
-        self._unseen = {layer.digest: _ENCRYPTED for layer in self._all if layer.is_encrypted}  # and why
-        self._files: dict[str, StoredFile] = {}  # by digest of the blob: what this scan has on disk
+        self._unscanned = {layer.digest: _ENCRYPTED_LAYER for layer in self._all if layer.is_encrypted}  # and why
+        self._files: dict[str, StoredLayerFile] = {}  # by digest of the blob: what this scan has on disk
         self._proven: dict[str, str] = {}  # diff IDs by digest of the blob, as pulls have shown
-        self._known: dict[str, layer_proof.Known] = {}  # by digest of the blob: what is stored of it
-        self._holds: set[str] = set()  # digests of blobs that the registry has shown to hold
-        self._shown: dict[str, layer_proof.Pulled] = {}  # by digest: what our pulls have shown and is not written yet
-        self._noted: set[str] = set()  # diff IDs of layers that Trivy has told of
+        self._known: dict[str, layer_proof.LayerStatus] = {}  # by digest of the blob: what is stored of it
+        self._held_by_registry: set[str] = set()  # digests of blobs that the registry has shown to hold
+        self._unwritten_proofs: dict[
+            str, layer_proof.PulledLayer
+        ] = {}  # by digest: what our pulls have shown and is not written yet
+        self._cached_by_trivy: set[str] = set()  # diff IDs of layers that Trivy has told of
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
         self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
         self._readings: dict[
@@ -152,17 +154,17 @@ class Look:
         ] = {}  # what it reads, as keys of _reports
         self._pulled: dict[str, int] = {}  # bytes by digest of the blob
         self._total: int | None = None
-        self._stage = Stage.ANALYSING  # once all has been pulled
+        self._stage = ScanStage.ANALYSING  # once all has been pulled
         self._failure: EngineError | None = None
         self._unmatched: EngineError | None = None
         self._malware_failure: EngineError | None = None
 
-    def see(self) -> Seen:
+    def analyze(self) -> ImageAnalysis:
         """Return what there is to see. Raises RegistryError, LayerError, EngineError, and what ``check`` raises."""
         with self._threads(1, "read") as self._reader:
-            report = self._see_whatever_fails()
+            report = self._analyze_with_retry()
         keys = [(engine.name, self._diff_id(layer)) for layer in self._layers() for engine in self._engines]
-        return Seen(
+        return ImageAnalysis(
             report=report,
             failure=self._failure,
             unmatched=self._unmatched,
@@ -171,55 +173,55 @@ class Look:
             bytes_pulled=sum(self._pulled.values()),
             layers_pulled=len(self._pulled),
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
-            unseen=[str(why) for why in dict.fromkeys(self._unseen.values())],
+            unscanned_reasons=[str(why) for why in dict.fromkeys(self._unscanned.values())],
             # Else it has raised. In the oldest form no config says of which layers an image is: it has none to share.
-            proven=bool(self._all) and not self._unseen and self._source.diff_ids is not None,
+            proven=bool(self._all) and not self._unscanned and self._source.diff_ids is not None,
         )
 
-    def _see_whatever_fails(self) -> ImageReport | None:
+    def _analyze_with_retry(self) -> ImageReport | None:
         is_lost = False
         while True:
             try:
-                return self._see()
+                return self._pull_and_analyze()
             except LayersMissing:  # they are forgotten by now, and pulled
                 if is_lost:
                     raise
                 is_lost = True
             except _WithoutMatching:  # of the rest nothing may be known yet
                 is_lost = False
-            self._noted.clear()
+            self._cached_by_trivy.clear()
 
-    def _see(self) -> ImageReport | None:
-        unknown = self._unknown()
+    def _pull_and_analyze(self) -> ImageReport | None:
+        unknown = self._layers_to_pull()
         while unknown:
             with self._claims(unknown) as claims:
-                self._check.let_go = claims.let_go
+                self._check.release_claims = claims.release_claims
                 if claims.held:
-                    unknown = self._unknown()  # another scan may have ended its look just before the claim
+                    unknown = self._layers_to_pull()  # another scan may have ended its look just before the claim
                 mine = [layer for layer in unknown if layer.digest in claims.held]
                 left = self._pull(mine, claims)
                 if len(mine) == len(unknown):
-                    return self._conclude()
-                self._look_at(left, claims)
+                    return self._finish_analysis()
+                self._analyze_layers(left, claims)
             if mine:
-                unknown = self._unknown()
+                unknown = self._layers_to_pull()
             else:
-                self._run.progress(Stage.WAITING)
+                self._run.progress(ScanStage.WAITING)
                 with self._run.waiting():
                     while self._still_claimed(unknown):
                         self._check()
-                        time.sleep(LOOK_SECONDS)
-                unknown = self._unknown()
-        return self._conclude()
+                        time.sleep(POLL_SECONDS)
+                unknown = self._layers_to_pull()
+        return self._finish_analysis()
 
-    def _conclude(self) -> ImageReport | None:
-        self._write_shown()
-        self._have_it_shown()
+    def _finish_analysis(self) -> ImageReport | None:
+        self._store_proofs()
+        self._prove_undelivered()
         for layer in self._layers():  # each, for one blob may stand there twice with different claims
             if not self._is_proven(layer):
                 raise DiffIdMismatch(layer.diff_id, self._diff_id(layer))
         report = self._analyse(self._layers()) if self._session else None
-        self._read_to_the_end()
+        self._wait_for_malware_scans()
         return report
 
     def _claims(self, layers: Iterable[_Layer]) -> AbstractContextManager[Claims]:
@@ -231,22 +233,22 @@ class Look:
         with self._claims(unknown) as claims:
             return not claims.held
 
-    def _unknown(self) -> list[_Layer]:
+    def _layers_to_pull(self) -> list[_Layer]:
         """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
         absent = list({layer.digest: layer for layer in self._layers() if layer.digest not in self._files}.values())
         # What a config says is only a claim; a pull has proven it.
-        known_layers = layer_proof.known((layer.digest for layer in absent), registry_id=self._registry_id)
+        known_layers = layer_proof.layer_statuses((layer.digest for layer in absent), registry_id=self._registry_id)
         self._known |= known_layers
-        self._holds |= {digest for digest, each in known_layers.items() if each.held}
+        self._held_by_registry |= {digest for digest, each in known_layers.items() if each.held}
         told = {digest: each.diff_id for digest, each in known_layers.items() if each.diff_id}
         self._proven = told | self._proven  # ours may be of the algorithm that the config asks for
         proven = [layer for layer in absent if self._is_proven(layer)]
         known = {self._diff_id(layer) for layer in proven}
         if self._session:
             known &= self._session.known(known)
-            self._noted |= known
+            self._cached_by_trivy |= known
         for engine, version in self._engines.items():
-            reports = results.malware(known, engine=engine.name, version=version)
+            reports = results.malware_reports(known, engine=engine.name, version=version)
             self._reports |= {(engine.name, diff_id): report for diff_id, report in reports.items()}
             known &= reports.keys()
         return [layer for layer in absent if layer not in proven or self._diff_id(layer) not in known]
@@ -261,86 +263,93 @@ class Look:
         known = [size for size in sizes if size is not None]
         self._total = sum(self._pulled.values()) + sum(known) if len(known) == len(sizes) else None
         here: list[_Layer] = []
-        came = time.monotonic()
-        with self._threads(PULLS, "pull") as pool:
-            for layer, fetched in self._as_they_come({pool.submit(self._fetch, layer): layer for layer in layers}):
+        last_arrival = time.monotonic()
+        with self._threads(MAX_CONCURRENT_PULLS, "pull") as pool:
+            for layer, fetched in self._as_completed({pool.submit(self._fetch, layer): layer for layer in layers}):
                 if layer is None:
-                    if here and time.monotonic() - came > PATIENCE_SECONDS:
-                        self._look_at(here, claims)
+                    if here and time.monotonic() - last_arrival > PULL_WAIT_SECONDS:
+                        self._analyze_layers(here, claims)
                         here = []
                     continue
-                came = time.monotonic()
+                last_arrival = time.monotonic()
                 if fetched is None:
-                    self._unseen[layer.digest] = _ELSEWHERE
+                    self._unscanned[layer.digest] = _FOREIGN_LAYER
                     continue
                 file = self._files[layer.digest] = fetched.file
                 self._proven[layer.digest] = file.diff_id
                 if fetched.taken is not None:
-                    self._note_pulled(layer, file.diff_id, fetched.taken)
-                self._read(file)
+                    self._add_pull_proof(layer, file.diff_id, fetched.taken)
+                self._submit_malware_scans(file)
                 here.append(layer)
         return here
 
-    def _look_at(self, layers: Sequence[_Layer], claims: Claims) -> None:
+    def _analyze_layers(self, layers: Sequence[_Layer], claims: Claims) -> None:
         """Have all engines look at layers that are here, and let other scans have what is known of them then.
 
         Nobody needs the files after that: who waits for other layers must not hold the room for them.
         """
-        self._write_shown()
+        self._store_proofs()
         if layers and self._session:
             stored = [self._stored(position, layer) for position, layer in enumerate(layers)]
             options = self._options()
-            self._ask(lambda session: session.read(stored, **options))
-        self._read_to_the_end()
+            self._call_trivy(lambda session: session.read(stored, **options))
+        self._wait_for_malware_scans()
         diff_ids = {self._diff_id(layer) for layer in layers}
         known = self._session.known(diff_ids) if self._session else diff_ids
         for layer in layers:
             claims.release(layer.digest)
             if self._diff_id(layer) in known and (file := self._files.pop(layer.digest, None)):
-                self._lease.give_back(file)
+                self._lease.release_file(file)
 
-    def _note_pulled(self, layer: _Layer, diff_id: str, taken: layer_proof.Taken) -> None:
-        self._holds.add(layer.digest)
-        self._shown[layer.digest] = layer_proof.Pulled(diff_id, taken.count, taken.samples)
+    def _add_pull_proof(self, layer: _Layer, diff_id: str, taken: layer_proof.BlobSampler) -> None:
+        self._held_by_registry.add(layer.digest)
+        self._unwritten_proofs[layer.digest] = layer_proof.PulledLayer(diff_id, taken.count, taken.samples)
 
-    def _write_shown(self) -> None:
-        shown = {self._known[digest].key: pulled for digest, pulled in self._shown.items() if digest in self._known}
+    def _store_proofs(self) -> None:
+        shown = {
+            self._known[digest].key: pulled
+            for digest, pulled in self._unwritten_proofs.items()
+            if digest in self._known
+        }
         layer_proof.record_pulled(shown, registry_id=self._registry_id)
-        self._shown = {}
+        self._unwritten_proofs = {}
 
-    def _have_it_shown(self) -> None:
+    def _prove_undelivered(self) -> None:
         """Have the registry show that it holds the layers that it has not delivered to us. Raises where it does not."""
-        missing = {layer.digest: layer for layer in self._layers() if layer.digest not in self._holds}
+        missing = {layer.digest: layer for layer in self._layers() if layer.digest not in self._held_by_registry}
         if not missing:
             return
         samples = layer_proof.samples_of(missing)
         shown: list[int] = []
-        with self._threads(PULLS, "ask") as pool:
-            asked = {pool.submit(self._ask_for, layer, samples.get(digest)): layer for digest, layer in missing.items()}
-            for layer, answer in self._as_they_come(asked):
+        with self._threads(MAX_CONCURRENT_PULLS, "ask") as pool:
+            asked = {
+                pool.submit(self._request_samples, layer, samples.get(digest)): layer
+                for digest, layer in missing.items()
+            }
+            for layer, answer in self._as_completed(asked):
                 if layer is None:
                     continue
                 if answer is None:
-                    self._unseen[layer.digest] = _ELSEWHERE
+                    self._unscanned[layer.digest] = _FOREIGN_LAYER
                     continue
-                self._holds.add(layer.digest)
+                self._held_by_registry.add(layer.digest)
                 if layer.digest in self._known:
                     shown.append(self._known[layer.digest].key)
-        layer_proof.record_held(shown, registry_id=self._registry_id)
+        layer_proof.record_availability(shown, registry_id=self._registry_id)
 
-    def _ask_for(self, layer: _Layer, samples: bytes | None) -> bool | None:
+    def _request_samples(self, layer: _Layer, samples: bytes | None) -> bool | None:
         """Have the registry show that it holds a layer; None where that lies elsewhere.
 
         By parts of it, or where it does not give the right ones, whole. In a thread of its own, as ``_fetch``.
         """
         client, repository = self._source.client, self._source.repository
         try:
-            if samples and layer_proof.holds(client, repository, layer.descriptor, samples):
+            if samples and layer_proof.has_layer(client, repository, layer.descriptor, samples):
                 return True
             with client.blob(repository, layer.descriptor) as blob:
-                while chunk := blob.read(CHUNK):  # verified against the digest at its end
+                while chunk := blob.read(READ_CHUNK_BYTES):  # verified against the digest at its end
                     self._pulled[layer.digest] = self._pulled.get(layer.digest, 0) + len(chunk)
-                    self._check.flowed()
+                    self._check.note_progress()
                     self._check()
             return True
         except NotFound:
@@ -348,37 +357,37 @@ class Look:
                 return None
             raise
 
-    def _read(self, file: StoredFile) -> None:
+    def _submit_malware_scans(self, file: StoredLayerFile) -> None:
         """Have the malware engines that do not know the layer read it, in their thread."""
         for engine in self._engines:
             key = engine.name, file.diff_id
             if key not in self._reports and key not in self._readings.values():
-                self._readings[self._reader.submit(self._look_for_malware, engine, file.path)] = key
+                self._readings[self._reader.submit(self._scan_for_malware, engine, file.path)] = key
 
-    def _look_for_malware(self, engine: MalwareEngine, path: Path) -> LayerReport | EngineError:
+    def _scan_for_malware(self, engine: MalwareEngine, path: Path) -> LayerReport | EngineError:
         """Return what the engine sees, or why it fails for good at this layer: Trivy's results are kept then."""
         try:
             return engine.scan_layer(path, check=self._check)
         except EngineError as error:
-            if self._may_pass(error):
+            if self._is_retriable(error):
                 raise
             return error
 
-    def _read_to_the_end(self) -> None:
+    def _wait_for_malware_scans(self) -> None:
         """Wait for the malware engines and keep what they have seen."""
-        self._stage = Stage.READING
+        self._stage = ScanStage.READING
         versions = {engine.name: version for engine, version in self._engines.items()}
         unkept: dict[tuple[str, str], LayerReport] = {}
-        for key, report in self._as_they_come(self._readings):
+        for key, report in self._as_completed(self._readings):
             if key is None or report is None:
-                results.keep_malware(unkept, versions)
+                results.store_malware_reports(unkept, versions)
                 unkept = {}
             elif isinstance(report, EngineError):
                 self._malware_failure, self._engines = report, {}
             else:
                 self._reports[key] = unkept[key] = report
-        results.keep_malware(unkept, versions)
-        self._readings, self._stage = {}, Stage.ANALYSING
+        results.store_malware_reports(unkept, versions)
+        self._readings, self._stage = {}, ScanStage.ANALYSING
 
     @contextmanager
     def _threads(self, count: int, name: str) -> Iterator[ThreadPoolExecutor]:
@@ -391,12 +400,12 @@ class Look:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _as_they_come(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K | None, V | None]]:
+    def _as_completed(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K | None, V | None]]:
         """Yield what the futures return, with what each is for; (None, None) now and then while none is done."""
         pending = set(futures)
         while pending:
-            done, pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
-            self._look_up()
+            done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            self._report_progress()
             for future in done:
                 yield futures[future], future.result()
             if not done:
@@ -408,16 +417,16 @@ class Look:
         Runs in a thread of its own and touches no database.
         """
 
-        taken: layer_proof.Taken | None = None
+        taken: layer_proof.BlobSampler | None = None
 
         def progress(pulled: int) -> None:
             self._pulled[layer.digest] = pulled
-            self._check.flowed()
+            self._check.note_progress()
 
         def open_blob() -> AbstractContextManager[BinaryIO]:
             nonlocal taken
-            taken = layer_proof.begin(layer.descriptor)
-            return layer_proof.taking(self._source.client.blob(self._source.repository, layer.descriptor), taken)
+            taken = layer_proof.make_sampler(layer.descriptor)
+            return layer_proof.sampling(self._source.client.blob(self._source.repository, layer.descriptor), taken)
 
         try:
             file = self._lease.get(
@@ -434,42 +443,42 @@ class Look:
                 return None
             raise
 
-    def _look_up(self) -> None:
+    def _report_progress(self) -> None:
         """Show how far the pull is. Raises where the work must stop."""
         self._check()
         done = sum(list(self._pulled.values()))
         if self._lease.waits_for_room:
-            self._run.progress(Stage.ROOM, done, self._total)
+            self._run.progress(ScanStage.ROOM, done, self._total)
         elif self._total is None or done < self._total:
-            self._run.progress(Stage.PULLING, done, self._total)
+            self._run.progress(ScanStage.PULLING, done, self._total)
         else:
             self._run.progress(self._stage)
 
     def _analyse(self, layers: Sequence[_Layer]) -> ImageReport | None:
         """Have Trivy look at the image of these layers, and remember what is new in them."""
         assert self._session is not None  # noqa: S101 (narrows the type)
-        stored = [self._stored(position, layer, self._noted) for position, layer in enumerate(layers)]
+        stored = [self._stored(position, layer, self._cached_by_trivy) for position, layer in enumerate(layers)]
         image = ImageInput(config=config_of(stored), layers=stored, history=self._run.job.image.history)
         options = self._options()
-        return self._ask(lambda session: session.analyse(image, **options))
+        return self._call_trivy(lambda session: session.analyse(image, **options))
 
-    def _may_pass(self, error: EngineError) -> bool:
+    def _is_retriable(self, error: EngineError) -> bool:
         """Whether another try at the scan may help; there is one."""
         return error.retry and not self._run.job.retried
 
-    def _ask(self, ask: Callable[[TrivySession], V]) -> V | None:
+    def _call_trivy(self, ask: Callable[[TrivySession], V]) -> V | None:
         """Ask Trivy. Where it fails for good it is asked for less, then no more, and the malware engines go on.
 
         Raises _WithoutMatching where it is to be asked for less.
         """
         assert self._session is not None  # noqa: S101 (narrows the type)
-        self._run.progress(Stage.ANALYSING)
+        self._run.progress(ScanStage.ANALYSING)
         try:
             return ask(self._session)
         except LayersMissing:
             raise
         except EngineError as error:
-            if self._may_pass(error):
+            if self._is_retriable(error):
                 raise
             if self._without_matching is not None:
                 self._session, self._unmatched, self._without_matching = self._without_matching(), error, None
@@ -477,7 +486,7 @@ class Look:
             self._session, self._failure = None, error
             return None
 
-    def _options(self) -> _Options:
+    def _options(self) -> _TrivyOptions:
         return {"scratch": self._run.scratch, "check": self._check, "timeout": float(self._run.job.timeout)}
 
     def _stored(self, position: int, layer: _Layer, known: Collection[str] = ()) -> StoredLayer:
@@ -495,4 +504,4 @@ class Look:
 
     def _layers(self) -> list[_Layer]:
         """Return the layers that can be looked at, from the base upwards."""
-        return [layer for layer in self._all if layer.digest not in self._unseen]
+        return [layer for layer in self._all if layer.digest not in self._unscanned]

@@ -20,23 +20,23 @@ from console.db.clock import database_now
 from console.jobs.runner import JobRun
 from scanning.models import Scan
 
-GAP_SECONDS = 2.0  # connections that are waited for ask several times a second
-LOOK_SECONDS = 1.0  # between looks at who waits
-SHARE_LOOK_SECONDS = 10.0  # the same, while the registry answers
+NETWORK_GAP_SECONDS = 2.0  # connections that are waited for ask several times a second
+POLL_SECONDS = 1.0  # between looks at who waits
+SHARE_POLL_SECONDS = 10.0  # the same, while the registry answers
 
 
-class Stopping:
+class PreemptionCheck:
     """The ``check`` of a scan, which its pulling threads ask too: they end as soon as the scan does.
 
     ``on_network`` is that of connections to its registry: who waits for them long in vain has a slow registry. What
-    must not wait for that is done by ``let_go``. The database is asked in the thread alone that has made this.
+    must not wait for that is done by ``release_claims``. The database is asked in the thread alone that has made this.
     """
 
     def __init__(self, run: JobRun[Scan]) -> None:
         self._run, self._stopped, self._thread = run, threading.Event(), threading.get_ident()
-        self._since = self._asked = self._looked = 0.0
+        self._progress_at = self._network_at = self._polled = 0.0
         self._shares_at = time.monotonic() + settings.SCAN_SHARE_SECONDS
-        self.let_go: Callable[[], None] = lambda: None
+        self.release_claims: Callable[[], None] = lambda: None
 
     def __call__(self) -> None:
         """Raise where the scan must stop or has stopped, or gives its place to others."""
@@ -45,10 +45,10 @@ class Stopping:
         self._run.check()
         if threading.get_ident() != self._thread:
             return
-        if self._stands_still():
-            self._make_room()
+        if self._is_stalled():
+            self._yield_if_stalled()
         elif self._pulls() and time.monotonic() >= self._shares_at:
-            self._share()
+            self._yield_to_others()
 
     def stop(self) -> None:
         """Have everybody who asks stop."""
@@ -57,39 +57,41 @@ class Stopping:
     def on_network(self) -> None:
         """Note that a connection is waited for, and raise as a call does."""
         now = time.monotonic()
-        if now - self._asked > GAP_SECONDS:
-            self._since = now
-        self._asked = now
+        if now - self._network_at > NETWORK_GAP_SECONDS:
+            self._progress_at = now
+        self._network_at = now
         self()
 
-    def flowed(self) -> None:
+    def note_progress(self) -> None:
         """Note that something has come from the registry."""
-        self._since = time.monotonic()
+        self._progress_at = time.monotonic()
 
-    def _stands_still(self) -> bool:
-        return self._asked - self._since >= settings.SCAN_STALL_SECONDS and self._pulls()
+    def _is_stalled(self) -> bool:
+        return self._network_at - self._progress_at >= settings.SCAN_STALL_SECONDS and self._pulls()
 
     def _pulls(self) -> bool:
-        return time.monotonic() - self._asked <= GAP_SECONDS
+        return time.monotonic() - self._network_at <= NETWORK_GAP_SECONDS
 
-    def _make_room(self) -> None:
+    def _yield_if_stalled(self) -> None:
         now, registry = time.monotonic(), self._run.job.registry
-        if registry is None or now - self._looked < LOOK_SECONDS:
+        if registry is None or now - self._polled < POLL_SECONDS:
             return
-        self._looked = now
-        registry.note_slow()
-        self.let_go()
-        if Scan.slow_ones_keep_others_waiting():
-            self._leave(_("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry})
+        self._polled = now
+        registry.mark_slow()
+        self.release_claims()
+        if Scan.slow_scans_block_others():
+            self._yield_slot(
+                _("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry}
+            )
 
-    def _share(self) -> None:
+    def _yield_to_others(self) -> None:
         """Leave the place to a registry that has fewer, where one waits."""
-        self._shares_at = time.monotonic() + SHARE_LOOK_SECONDS
+        self._shares_at = time.monotonic() + SHARE_POLL_SECONDS
         registry = self._run.job.registry
-        if registry is not None and self._run.is_followed() and self._run.job.keeps_others_out():
+        if registry is not None and self._run.has_successor() and self._run.job.should_yield():
             reason = _("Pulls from %(registry)s take long. Scans of other registries go first.")
-            self._leave(reason % {"registry": registry})
+            self._yield_slot(reason % {"registry": registry})
 
-    def _leave(self, reason: str) -> NoReturn:
+    def _yield_slot(self, reason: str) -> NoReturn:
         pause = timedelta(seconds=settings.JOB_TIMES.retry)
         self._run.postpone(until=database_now() + pause, reason=reason)

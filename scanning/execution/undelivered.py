@@ -19,13 +19,13 @@ from inventory.models import Image
 from registries.models import Registry
 from registries.oci.errors import RegistryError
 from scanning.layers import LayerError
-from scanning.models import CategoryResult, JoinedScan, Scan, image_coverage
+from scanning.models import CategoryResult, Scan, ScanSubscription, image_coverage
 
-SHORT = timedelta(minutes=1)  # that a scan waits for its registry before another one is asked
-PAUSE = timedelta(seconds=15)  # before it is
+SHORT_WAIT = timedelta(minutes=1)  # that a scan waits for its registry before another one is asked
+FAILOVER_PAUSE = timedelta(seconds=15)  # before it is
 
 
-def hand_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> None:
+def fail_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> None:
     """Have another registry that holds the image asked where this one does not deliver it.
 
     Raises Postponed then. Does nothing where the same registry is to be tried again first, where nobody else holds the
@@ -34,32 +34,32 @@ def hand_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure)
     if not Image.objects.filter(pk=run.job.image_id, registry=None).exists() or (error.retry and not run.job.retried):
         return
     with transaction.atomic():
-        if not _ask_another(run, error):
+        if not _switch_registry(run, error):
             return
     run.postpone(until=database_now(), reason=_("Another registry that holds this image is asked."))
 
 
-def ask_meanwhile(run: JobRun[Scan], *, until: datetime) -> None:
+def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
     """Have another registry that holds the image asked where this one wants to be left alone until ``until``.
 
     Raises Postponed then. Nothing has failed by that; and where the other wants the same, the turn comes back.
     """
     is_shared = Image.objects.filter(pk=run.job.image_id, registry=None).exists()
-    if not is_shared or until < database_now() + SHORT:
+    if not is_shared or until < database_now() + SHORT_WAIT:
         return
     with transaction.atomic():
-        if not _ask_another(run, None):
+        if not _switch_registry(run, None):
             return
-    run.postpone(until=database_now() + PAUSE, reason=_("Another registry that holds this image is asked."))
+    run.postpone(until=database_now() + FAILOVER_PAUSE, reason=_("Another registry that holds this image is asked."))
 
 
-def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:
+def _switch_registry(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:
     """Have the scan go on through another registry; ``error`` is why this one does not deliver, if it does not."""
     scan = run.job
     # Where only its tag is gone, any other one does, and nobody has failed.
     failed = scan.registry_id if scan.tag_id is not None else None
     tags = image_sharing.other_tags(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
-    tags = tags.filter(_allowed(scan), registry__deleting_at=None)
+    tags = tags.filter(_allowed_registries(scan), registry__deleting_at=None)
     tags = tags.exclude(registry__connection=Registry.Connection.REFUSED).exclude(registry__refused_login__gt="")
     tag = tags.select_related("manifest__default_manifest").order_by("pk").first()
     if tag is None:
@@ -74,22 +74,22 @@ def _ask_another(run: JobRun[Scan], error: RegistryError | LayerError | JobFailu
     except IntegrityError:  # the image is being scanned through that one
         return False
     if failed is not None and error is not None:
-        parted = image_sharing.part(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
+        parted = image_sharing.unshare_image(scan.image, registry_id=failed, manifest_digest=scan.manifest_digest)
         if parted is not None:
-            _note_failure(parted, scan, error)
+            _store_failure(parted, scan, error)
     return True
 
 
-def _allowed(scan: Scan) -> Q:
+def _allowed_registries(scan: Scan) -> Q:
     """Return of which registries tags may be used: of those that somebody sees who wants the scan."""
-    runs = [scan.run, *(row.run for row in JoinedScan.wanted([scan.pk]).get(scan.pk, ()))]
+    runs = [scan.run, *(row.run for row in ScanSubscription.wanted([scan.pk]).get(scan.pk, ()))]
     seen = [run.registries for run in runs if run is not None]
     if not seen or None in seen:
         return Q()
     return Q(registry__in={registry for some in seen for registry in some or ()})
 
 
-def _note_failure(image_id: int, scan: Scan, error: RegistryError | LayerError | JobFailure) -> None:
+def _store_failure(image_id: int, scan: Scan, error: RegistryError | LayerError | JobFailure) -> None:
     now = timezone.now()
     summary.record_state(
         image_id=image_id,
@@ -110,4 +110,4 @@ def _note_failure(image_id: int, scan: Scan, error: RegistryError | LayerError |
                 "ended_at": now,
             },
         )
-    image_coverage.write([image_id])
+    image_coverage.write_coverage([image_id])

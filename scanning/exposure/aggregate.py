@@ -18,44 +18,44 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count, Max
 
 from console.jobs.broker import enqueue
-from console.jobs.models import FINAL_STATES, Lane, State
+from console.jobs.models import FINAL_STATES, Priority, State
 from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry, Removal
 from scanning.models import (
-    HolderSet,
+    ExposureRecount,
     ImagePackage,
     Package,
-    PackageReach,
-    PackageShared,
+    PackageExposure,
+    PackageOverlap,
     PackageVariant,
     PackageVulnerability,
-    Recount,
+    RegistrySet,
     Rematch,
-    VariantReach,
+    VariantExposure,
     Vulnerability,
-    VulnerabilityReach,
-    VulnerabilityShared,
+    VulnerabilityExposure,
+    VulnerabilityOverlap,
 )
 
-SHARE = 20  # a recount that took a second is followed by another after so many
-LEAST = timedelta(seconds=2)
-BATCH = 500  # images
-ROWS = 2000  # written in one transaction
-KEPT = 20  # recounts on record
-FIXES_KEPT = 40  # fixed versions told of one vulnerability
-NAMES_KEPT = 500  # names of packages, those in most images: one image may hold as many as it likes that have it
+RECOUNT_PAUSE_FACTOR = 20  # a recount that took a second is followed by another after so many
+MIN_RECOUNT_PAUSE = timedelta(seconds=2)
+BATCH_IMAGES = 500  # images
+BATCH_ROWS = 2000  # written in one transaction
+MAX_KEPT_RECOUNTS = 20  # recounts on record
+MAX_FIXED_VERSIONS = 40  # fixed versions told of one vulnerability
+MAX_PACKAGE_NAMES = 500  # names of packages, those in most images: one image may hold as many as it likes that have it
 
-Part = tuple[int, int]  # ids of a package or a vulnerability, and of a registry or a set of them
+ExposureKey = tuple[int, int]  # ids of a package or a vulnerability, and of a registry or a set of them
 
-REACH = ("images", "tags")
-OF_PACKAGE = (*REACH, "findings", "highest", "varied")
-OF_VULNERABILITY = (*REACH, "highest", "fixable", "package_names", "package_types", "fixed_versions")
+EXPOSURE_COLUMNS = ("images", "tags")
+PACKAGE_COLUMNS = (*EXPOSURE_COLUMNS, "findings", "highest", "varied")
+VULNERABILITY_COLUMNS = (*EXPOSURE_COLUMNS, "highest", "fixable", "package_names", "package_types", "fixed_versions")
 
 
-def due() -> None:
+def tick() -> None:
     """Queue a recount where anything was scanned, matched, synced or removed since the last one began."""
-    ended = Recount.objects.filter(state__in=FINAL_STATES).order_by("-pk")
+    ended = ExposureRecount.objects.filter(state__in=FINAL_STATES).order_by("-pk")
     done = ended.filter(state=State.SUCCEEDED).first()
     changed = last_change()
     if changed is None or (done and done.started_at and changed < done.started_at):
@@ -63,7 +63,9 @@ def due() -> None:
     last = ended.first()
     try:
         with transaction.atomic():
-            job = Recount.objects.create(lane=Lane.SCHEDULE, not_before=_earliest(last) if last else None)
+            job = ExposureRecount.objects.create(
+                priority=Priority.SCHEDULE, not_before=_earliest(last) if last else None
+            )
             enqueue(job)
     except IntegrityError:  # recount_one_at_a_time
         return
@@ -71,7 +73,7 @@ def due() -> None:
 
 def counted_at() -> datetime | None:
     """Return when the figures were right last, None where nothing was ever counted."""
-    done = Recount.objects.filter(state=State.SUCCEEDED).order_by("-pk").first()
+    done = ExposureRecount.objects.filter(state=State.SUCCEEDED).order_by("-pk").first()
     return done.started_at if done else None
 
 
@@ -86,7 +88,7 @@ def last_change() -> datetime | None:
     return max((one["at"] for one in told if one["at"]), default=None)
 
 
-def work_off(run: JobRun[Recount]) -> None:
+def run_recount(run: JobRun[ExposureRecount]) -> None:
     """Do the recount ``run``."""
     total = Image.objects.count()
 
@@ -97,18 +99,18 @@ def work_off(run: JobRun[Recount]) -> None:
     images, changed = recount(step=step)
 
     def write() -> None:
-        Recount.objects.filter(pk=run.job.pk).update(images=images, changed=changed)
+        ExposureRecount.objects.filter(pk=run.job.pk).update(images=images, changed=changed)
 
     run.finish(write=write)
-    kept = Recount.objects.order_by("-pk").values_list("pk", flat=True)[:KEPT]
-    Recount.objects.filter(state__in=FINAL_STATES).exclude(pk__in=list(kept)).delete()
+    kept = ExposureRecount.objects.order_by("-pk").values_list("pk", flat=True)[:MAX_KEPT_RECOUNTS]
+    ExposureRecount.objects.filter(state__in=FINAL_STATES).exclude(pk__in=list(kept)).delete()
 
 
 def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, int]:
     """Make all figures right. Returns how many images were looked at, and how many rows were not right."""
     matches: dict[int, list[int]] = defaultdict(list)
     pairs = PackageVulnerability.objects.order_by().values_list("variant_id", "vulnerability_id")
-    for variant, vulnerability in pairs.iterator(chunk_size=ROWS):
+    for variant, vulnerability in pairs.iterator(chunk_size=BATCH_ROWS):
         matches[variant].append(vulnerability)
     several = set(  # packages of which an image may hold more than one variant
         PackageVariant.objects.order_by()
@@ -117,10 +119,10 @@ def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, in
         .filter(n__gt=1)
         .values_list("package_id", flat=True)
     )
-    variants, varied, vulnerabilities = Tally(), Tally(), Tally()
+    variants, varied, vulnerabilities = ExposureCounts(), ExposureCounts(), ExposureCounts()
     package_of: dict[int, int] = {}
     images = 0
-    for tags, held in _images():
+    for tags, held in _image_batches():
         images += len(tags)
         for image, by_registry in tags.items():
             own = held.get(image, {})
@@ -135,25 +137,27 @@ def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, in
         step(images)
     packages = variants.by({variant: package for variant, package in package_of.items() if package not in several})
     packages.take(varied)
-    changed = _write(Package, OF_PACKAGE, _packages(packages, package_of, matches))
-    changed += _write(Vulnerability, OF_VULNERABILITY, _vulnerabilities(vulnerabilities, variants))
+    changed = _write(Package, PACKAGE_COLUMNS, _package_rows(packages, package_of, matches))
+    changed += _write(Vulnerability, VULNERABILITY_COLUMNS, _vulnerability_rows(vulnerabilities, variants))
     registries = set(Registry.objects.values_list("pk", flat=True))
-    changed += _write_parts(PackageReach, "package_id", "registry_id", REACH, _of(packages.by_registry, registries))
-    here = {key: figures[:1] for key, figures in _of(variants.by_registry, registries).items()}
-    changed += _write_parts(VariantReach, "variant_id", "registry_id", ("images",), here)
-    told = _vulnerability_reaches(vulnerabilities, variants, registries)
-    changed += _write_parts(VulnerabilityReach, "vulnerability_id", "registry_id", OF_VULNERABILITY, told)
-    holders = _holder_sets([*packages.shared, *vulnerabilities.shared])
-    for model, tally in ((PackageShared, packages), (VulnerabilityShared, vulnerabilities)):
+    changed += _write_by_registry(
+        PackageExposure, "package_id", "registry_id", EXPOSURE_COLUMNS, _in_registries(packages.by_registry, registries)
+    )
+    here = {key: figures[:1] for key, figures in _in_registries(variants.by_registry, registries).items()}
+    changed += _write_by_registry(VariantExposure, "variant_id", "registry_id", ("images",), here)
+    told = _vulnerability_exposure(vulnerabilities, variants, registries)
+    changed += _write_by_registry(VulnerabilityExposure, "vulnerability_id", "registry_id", VULNERABILITY_COLUMNS, told)
+    holders = _registry_sets([*packages.shared, *vulnerabilities.shared])
+    for model, tally in ((PackageOverlap, packages), (VulnerabilityOverlap, vulnerabilities)):
         shared = {(thing, holders[held]): (images,) for (thing, held), images in tally.shared.items()}
-        thing = "package_id" if model is PackageShared else "vulnerability_id"
-        changed += _write_parts(model, thing, "holders_id", ("images",), shared)
-    HolderSet.objects.exclude(pk__in=holders.values()).delete()
+        thing = "package_id" if model is PackageOverlap else "vulnerability_id"
+        changed += _write_by_registry(model, thing, "holders_id", ("images",), shared)
+    RegistrySet.objects.exclude(pk__in=holders.values()).delete()
     return images, changed
 
 
 @dataclass
-class Tally:
+class ExposureCounts:
     """Images and tags of each thing: in all, and by thing and registry; images by thing and all that hold them."""
 
     total: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -175,9 +179,9 @@ class Tally:
             if holders:
                 self.shared[thing, holders] += 1
 
-    def by(self, names: Mapping[int, int]) -> Tally:
+    def by(self, names: Mapping[int, int]) -> ExposureCounts:
         """Return this tally under other names; no two things have one. What has none is left out."""
-        other = Tally()
+        other = ExposureCounts()
         other.total.update({names[key]: both for key, both in self.total.items() if key in names})
         other.by_registry.update(
             {(names[key], registry): both for (key, registry), both in self.by_registry.items() if key in names}
@@ -185,23 +189,23 @@ class Tally:
         other.shared.update({(names[key], held): n for (key, held), n in self.shared.items() if key in names})
         return other
 
-    def take(self, other: Tally) -> None:
+    def take(self, other: ExposureCounts) -> None:
         """Take over what ``other`` has counted of other things."""
         self.total.update(other.total)
         self.by_registry.update(other.by_registry)
         self.shared.update(other.shared)
 
 
-def _earliest(last: Recount) -> datetime | None:
+def _earliest(last: ExposureRecount) -> datetime | None:
     if not last.ended_at or not last.started_at:
         return None
-    return last.ended_at + max(LEAST, (last.ended_at - last.started_at) * SHARE)
+    return last.ended_at + max(MIN_RECOUNT_PAUSE, (last.ended_at - last.started_at) * RECOUNT_PAUSE_FACTOR)
 
 
-def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, dict[int, int]]]]:
+def _image_batches() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, dict[int, int]]]]:
     """Yield batches of tagged images: tags of each by registry, and the variants of each with their packages."""
     after = 0
-    while keys := list(Image.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while keys := list(Image.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH_IMAGES]):
         span = {"image__gt": after, "image__lte": keys[-1]}
         after = keys[-1]
         tags: dict[int, dict[int, int]] = defaultdict(dict)
@@ -210,21 +214,21 @@ def _images() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, dict[int, i
             tags[image][registry] = number
         held: dict[int, dict[int, int]] = defaultdict(dict)
         rows_held = ImagePackage.objects.filter(**span).values_list("image_id", "variant_id", "package_id")
-        for image, variant, package in rows_held.iterator(chunk_size=ROWS):
+        for image, variant, package in rows_held.iterator(chunk_size=BATCH_ROWS):
             held[image][variant] = package
         yield tags, held
 
 
-def _packages(
-    tally: Tally, package_of: Mapping[int, int], matches: Mapping[int, Sequence[int]]
+def _package_rows(
+    tally: ExposureCounts, package_of: Mapping[int, int], matches: Mapping[int, Sequence[int]]
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each package with its figures, by the variants (``package_of``) that images hold."""
     rated = PackageVulnerability.objects.order_by().values_list("variant_id").annotate(worst=Max("severity"))
-    worst = dict(rated.iterator(chunk_size=ROWS))
+    worst = dict(rated.iterator(chunk_size=BATCH_ROWS))
     found: dict[int, list[int]] = defaultdict(list)
     for variant, package in package_of.items():
         found[package].append(variant)
-    for package in Package.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS):
+    for package in Package.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH_ROWS):
         held = found.get(package, ())
         sets = {(frozenset(matches.get(variant, ())), worst.get(variant)) for variant in held}
         all_of = frozenset[int]().union(*(each for each, _worst in sets))
@@ -232,24 +236,24 @@ def _packages(
         yield package, (*tally.total.get(package, (0, 0)), len(all_of), highest, len(sets) > 1)
 
 
-def _vulnerabilities(tally: Tally, variants: Tally) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def _vulnerability_rows(tally: ExposureCounts, variants: ExposureCounts) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each vulnerability with its figures and with what the packages in use say of it."""
-    keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=ROWS)
-    while batch := list(islice(keys, ROWS)):
+    keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH_ROWS)
+    while batch := list(islice(keys, BATCH_ROWS)):
         found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
         rows = PackageVulnerability.objects.filter(
             vulnerability__gte=batch[0], vulnerability__lte=batch[-1]
         ).values_list(
             *("vulnerability_id", "variant_id", "severity", "fixed_version", "package__name", "package__type")
         )
-        for vulnerability, variant, *told in rows.iterator(chunk_size=ROWS):
+        for vulnerability, variant, *told in rows.iterator(chunk_size=BATCH_ROWS):
             if variant in variants.total:
                 found[vulnerability].append((*told, variants.total[variant][0]))
         for key in batch:
-            yield key, (*tally.total.get(key, (0, 0)), *_described(found.get(key, ())))
+            yield key, (*tally.total.get(key, (0, 0)), *_describe_matches(found.get(key, ())))
 
 
-def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _describe_matches(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use.
 
     Each is severity, fixed version, name and type of the package, and how many images hold it.
@@ -258,8 +262,8 @@ def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     for _severity, _fixed, name, _type, images in told:
         held[name] += images
     names = sorted(held)
-    if len(names) > NAMES_KEPT:
-        names = sorted(sorted(held, key=lambda name: (-held[name], name))[:NAMES_KEPT])
+    if len(names) > MAX_PACKAGE_NAMES:
+        names = sorted(sorted(held, key=lambda name: (-held[name], name))[:MAX_PACKAGE_NAMES])
     types = sorted({kind for _severity, _fixed, _name, kind, _images in told})
     fixes = sorted({(-held[name], f"{name} {fixed}") for _severity, fixed, name, _type, _images in told if fixed})
     return (
@@ -267,7 +271,7 @@ def _described(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         bool(fixes),
         "\n".join(names),
         f" {' '.join(types)} "[:200] if types else "",
-        "\n".join(sorted(text for _images, text in fixes[:FIXES_KEPT])),
+        "\n".join(sorted(text for _images, text in fixes[:MAX_FIXED_VERSIONS])),
     )
 
 
@@ -277,7 +281,7 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
     columns = ", ".join(f"{quote(name)} = %s" for name in names)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
     changed = 0
-    while batch := list(islice(wanted, ROWS)):
+    while batch := list(islice(wanted, BATCH_ROWS)):
         span = (batch[0][0], batch[-1][0])
         rows = model._default_manager.filter(pk__range=span).values_list("pk", *names)
         present = {key: tuple(values) for key, *values in rows}
@@ -289,67 +293,73 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
     return changed
 
 
-def _of(tally: Mapping[tuple[int, int], Sequence[int]], registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
+def _in_registries(
+    tally: Mapping[tuple[int, int], Sequence[int]], registries: Collection[int]
+) -> dict[ExposureKey, tuple[Any, ...]]:
     return {key: tuple(both) for key, both in tally.items() if key[1] in registries}
 
 
-def _vulnerability_reaches(tally: Tally, variants: Tally, registries: Collection[int]) -> dict[Part, tuple[Any, ...]]:
+def _vulnerability_exposure(
+    tally: ExposureCounts, variants: ExposureCounts, registries: Collection[int]
+) -> dict[ExposureKey, tuple[Any, ...]]:
     """Return the figures of each vulnerability by registry, with what the packages in use there say of it."""
-    wanted = _of(tally.by_registry, registries)
+    wanted = _in_registries(tally.by_registry, registries)
     where: dict[int, list[int]] = defaultdict(list)
     for variant, registry in variants.by_registry:
         where[variant].append(registry)
-    told: dict[Part, list[tuple[Any, ...]]] = defaultdict(list)
+    told: dict[ExposureKey, list[tuple[Any, ...]]] = defaultdict(list)
     rows = PackageVulnerability.objects.order_by("vulnerability_id").values_list(
         *("vulnerability_id", "variant_id", "severity", "fixed_version", "package__name", "package__type")
     )
-    found: dict[Part, tuple[Any, ...]] = {}
+    found: dict[ExposureKey, tuple[Any, ...]] = {}
     last = None
-    for vulnerability, variant, *facts in rows.iterator(chunk_size=ROWS):
+    for vulnerability, variant, *facts in rows.iterator(chunk_size=BATCH_ROWS):
         if vulnerability != last:
-            found |= {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
+            found |= {key: (*wanted[key], *_describe_matches(each)) for key, each in told.items() if key in wanted}
             told.clear()
             last = vulnerability
         for registry in where.get(variant, ()):
             told[vulnerability, registry].append((*facts, variants.by_registry[variant, registry][0]))
-    return found | {key: (*wanted[key], *_described(each)) for key, each in told.items() if key in wanted}
+    return found | {key: (*wanted[key], *_describe_matches(each)) for key, each in told.items() if key in wanted}
 
 
-def _holder_sets(keys: Iterable[tuple[int, tuple[int, ...]]]) -> dict[tuple[int, ...], int]:
+def _registry_sets(keys: Iterable[tuple[int, tuple[int, ...]]]) -> dict[tuple[int, ...], int]:
     """Return the ids of the rows for these sets of registries, made where there was none."""
     names = {",".join(map(str, held)): held for held in {held for _thing, held in keys}}
-    known = dict(HolderSet.objects.values_list("registries", "pk"))
-    HolderSet.objects.bulk_create([HolderSet(registries=name) for name in names.keys() - known.keys()])
+    known = dict(RegistrySet.objects.values_list("registries", "pk"))
+    RegistrySet.objects.bulk_create([RegistrySet(registries=name) for name in names.keys() - known.keys()])
     return {
-        names[name]: pk for name, pk in HolderSet.objects.values_list("registries", "pk").iterator() if name in names
+        names[name]: pk for name, pk in RegistrySet.objects.values_list("registries", "pk").iterator() if name in names
     }
 
 
-def _write_parts(
-    model: type[Any], thing: str, place: str, columns: Sequence[str], wanted: dict[Part, tuple[Any, ...]]
+def _write_by_registry(
+    model: type[Any], thing: str, place: str, columns: Sequence[str], wanted: dict[ExposureKey, tuple[Any, ...]]
 ) -> int:
     """Make the rows of ``model`` equal ``wanted``, by the ids in ``thing`` and ``place``; return how many did not."""
     gone, different = [], []
-    for pk, one, other, *values in model.objects.values_list("pk", thing, place, *columns).iterator(chunk_size=ROWS):
+    for pk, one, other, *values in model.objects.values_list("pk", thing, place, *columns).iterator(
+        chunk_size=BATCH_ROWS
+    ):
         right = wanted.pop((one, other), None)
         if right is None:
             gone.append(pk)
         elif right != tuple(values):
             different.append((*right, pk))
     with transaction.atomic():
-        for start in range(0, len(gone), ROWS):
-            model.objects.filter(pk__in=gone[start : start + ROWS]).delete()
+        for start in range(0, len(gone), BATCH_ROWS):
+            model.objects.filter(pk__in=gone[start : start + BATCH_ROWS]).delete()
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(name)} = %s" for name in columns)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {assigned} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
-    for start in range(0, len(different), ROWS):
+    for start in range(0, len(different), BATCH_ROWS):
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.executemany(statement, different[start : start + ROWS])
+            cursor.executemany(statement, different[start : start + BATCH_ROWS])
     new = (
         model(**{thing: one, place: other}, **dict(zip(columns, values, strict=True)))
         for (one, other), values in wanted.items()
     )
-    while batch := list(islice(new, ROWS)):
+    while batch := list(islice(new, BATCH_ROWS)):
         # What was deleted meanwhile is gone with the next recount.
         keys = set(
             model._meta.get_field(thing)

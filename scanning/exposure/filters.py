@@ -13,15 +13,15 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from console.visibility import current
 from registries.tables.filters import RegistryFilter
 from scanning.exposure import visible as seen
-from scanning.findings.filters import HAS_VULNERABILITIES, SEVERITIES
+from scanning.findings.filters import SEVERITY_CHOICES, VULNERABLE_CHOICES
 from scanning.findings.taxonomy import PACKAGE_TYPES
-from scanning.models import Package, PackageReach, Vulnerability, VulnerabilityReach
+from scanning.models import Package, PackageExposure, Vulnerability, VulnerabilityExposure
 from scanning.models.packages import SeverityRank
 
-TYPES = list(PACKAGE_TYPES.items())
+PACKAGE_TYPE_CHOICES = list(PACKAGE_TYPES.items())
 
 
-class InRegistries(RegistryFilter):
+class ExposureRegistryFilter(RegistryFilter):
     """What any of the chosen registries holds. ``reach`` is the table that knows, ``thing`` its column."""
 
     def __init__(self, *, reach: type[Any], thing: str) -> None:
@@ -34,7 +34,7 @@ class InRegistries(RegistryFilter):
         return qs.filter(Exists(held)) if chosen else qs
 
 
-class Since(AnyOf):
+class FirstSeenFilter(AnyOf):
     """What was first seen in the longest of the chosen times."""
 
     def __init__(self) -> None:
@@ -46,11 +46,11 @@ class Since(AnyOf):
         return qs.filter(first_seen__gte=timezone.now() - timedelta(days=days)) if days else qs
 
 
-class Highest(AnyOf):
+class HighestSeverityFilter(AnyOf):
     """What any of the chosen severities is the worst of."""
 
     def __init__(self) -> None:
-        super().__init__(label=_("Severity"), choices=SEVERITIES, field_name="highest")
+        super().__init__(label=_("Severity"), choices=SEVERITY_CHOICES, field_name="highest")
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         ranks = [SeverityRank[name.upper()] for name in value]
@@ -59,32 +59,32 @@ class Highest(AnyOf):
         return super().filter(qs, ranks)
 
 
-def _fixable() -> dict[str, Q | Exists]:
-    fixable = Q(fixable=True) if current() is None else Q(seen.here(fixable=True))
+def _fixable_conditions() -> dict[str, Q | Exists]:
+    fixable = Q(fixable=True) if current() is None else Q(seen.in_visible_registry(fixable=True))
     return {"yes": fixable, "no": ~fixable}
 
 
-def _types() -> dict[str, Q | Exists]:
+def _type_conditions() -> dict[str, Q | Exists]:
     held: dict[str, Any] = {kind: {"package_types__contains": f" {kind} "} for kind in PACKAGE_TYPES}
-    return {kind: Q(**one) if current() is None else Q(seen.here(**one)) for kind, one in held.items()}
+    return {kind: Q(**one) if current() is None else Q(seen.in_visible_registry(**one)) for kind, one in held.items()}
 
 
-class ReachFilters(ListingFilterSet):
+class VulnerabilityExposureFilters(ListingFilterSet):
     """What Vulnerabilities can be narrowed to."""
 
-    severity = Highest()
+    severity = HighestSeverityFilter()
     fixable = AnyCondition(
         label=_("Fixable"),
         choices=[("yes", _("Has a fixed version")), ("no", _("Has none"))],
-        conditions=_fixable,
+        conditions=_fixable_conditions,
     )
     type = AnyCondition(
         label=_("Package type"),
-        choices=TYPES,
-        conditions=_types,
+        choices=PACKAGE_TYPE_CHOICES,
+        conditions=_type_conditions,
     )
-    registry = InRegistries(reach=VulnerabilityReach, thing="vulnerability")
-    seen = Since()
+    registry = ExposureRegistryFilter(reach=VulnerabilityExposure, thing="vulnerability")
+    seen = FirstSeenFilter()
     placeholder = _("Any part of an ID, name or package")
     prominent = ("severity", "fixable", "type", "registry", "seen")
 
@@ -94,27 +94,27 @@ class ReachFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         named = Q(package_names__icontains=word)
-        held = named if current() is None else Q(seen.here(package_names__icontains=word))
+        held = named if current() is None else Q(seen.in_visible_registry(package_names__icontains=word))
         return Q(name__icontains=word) | Q(title__icontains=word) | held
 
 
-def _vulnerable() -> dict[str, Q | Exists]:
+def _vulnerable_conditions() -> dict[str, Q | Exists]:
     found = "findings" if current() is None else "seen_findings"
     return {"yes": Q(**{f"{found}__gt": 0}), "no": Q(**{found: 0})}
 
 
-class PackageReachFilters(ListingFilterSet):
+class PackageExposureFilters(ListingFilterSet):
     """What Packages can be narrowed to."""
 
-    severity = Highest()
+    severity = HighestSeverityFilter()
     risk = AnyCondition(
         label=_("Vulnerabilities"),
-        choices=HAS_VULNERABILITIES,
-        conditions=_vulnerable,
+        choices=VULNERABLE_CHOICES,
+        conditions=_vulnerable_conditions,
     )
-    type = AnyOf(label=_("Package type"), choices=TYPES, field_name="type")
-    registry = InRegistries(reach=PackageReach, thing="package")
-    seen = Since()
+    type = AnyOf(label=_("Package type"), choices=PACKAGE_TYPE_CHOICES, field_name="type")
+    registry = ExposureRegistryFilter(reach=PackageExposure, thing="package")
+    seen = FirstSeenFilter()
     placeholder = _("Any part of a name, or a version")
     prominent = ("risk", "severity", "type", "registry", "seen")
 

@@ -13,19 +13,21 @@ from console.listing import Column, Listing, Needs
 from console.visibility import Seen
 from inventory.filters import ImageFilters
 from inventory.models import Tag
-from inventory.tables import IMAGES, STANDARD
+from inventory.tables import IMAGES, STANDARD_GROUP
 from scanning.exposure import visible
-from scanning.exposure.filters import PackageReachFilters, ReachFilters
-from scanning.findings.taxonomy import kinds, type_label
+from scanning.exposure.filters import PackageExposureFilters, VulnerabilityExposureFilters
+from scanning.findings.taxonomy import risk_kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability
 
-FEW = 500  # images
-SHARE = 35  # looking up the tags of an image takes about as long as passing over so many tags
-SHOWN = ("address", "version", "registry", "last_scanned", "status")  # of the columns of images
-RISK, REACH, ORIGIN = _("Risk"), _("Where it is"), _("Origin")
+FEW_IMAGES = 500  # images
+TAGS_PER_IMAGE_LOOKUP = 35  # looking up the tags of an image takes about as long as passing over so many tags
+DEFAULT_IMAGE_COLUMNS = ("address", "version", "registry", "last_scanned", "status")  # of the columns of images
+RISK_GROUP, EXPOSURE_GROUP, ORIGIN_GROUP = _("Risk"), _("Where it is"), _("Origin")
 
 
-def _number(name: str, label: Any, *, default: bool = True, group: Any = REACH, slot: str = "") -> Column[Any]:
+def _number_column(
+    name: str, label: Any, *, default: bool = True, group: Any = EXPOSURE_GROUP, slot: str = ""
+) -> Column[Any]:
     return Column(
         name=name,
         label=label,
@@ -41,7 +43,7 @@ def _number(name: str, label: Any, *, default: bool = True, group: Any = REACH, 
     )
 
 
-def _time(name: str, label: Any, *, default: bool = True) -> Column[Any]:
+def _time_column(name: str, label: Any, *, default: bool = True) -> Column[Any]:
     return Column(
         name=name.removesuffix("_at"),
         label=label,
@@ -51,11 +53,11 @@ def _time(name: str, label: Any, *, default: bool = True) -> Column[Any]:
         template="console/listing/time.html",
         default=default,
         descending_first=True,
-        group=ORIGIN,
+        group=ORIGIN_GROUP,
     )
 
 
-def _severity(*order: str, slot: str = "status") -> Column[Any]:
+def _severity_column(*order: str, slot: str = "status") -> Column[Any]:
     return Column(
         name="severity",
         label=_("Severity"),
@@ -64,7 +66,7 @@ def _severity(*order: str, slot: str = "status") -> Column[Any]:
         needs=Needs(fields=("highest",)),
         template="scanning/cells/highest.html",
         descending_first=True,
-        group=RISK,
+        group=RISK_GROUP,
         slot=slot,
     )
 
@@ -79,8 +81,8 @@ VULNERABILITIES = Listing[Vulnerability](
     noun=_("vulnerabilities"),
     singular=_("vulnerability"),
     queryset=visible.vulnerabilities,
-    as_seen=visible.as_seen,
-    filterset=ReachFilters,
+    apply_scope=visible.set_visible_counts,
+    filterset=VulnerabilityExposureFilters,
     default_sort="-severity",
     columns=(
         Column(
@@ -94,7 +96,7 @@ VULNERABILITIES = Listing[Vulnerability](
             css="grow pin",
             slot="addr",
         ),
-        _severity("images"),
+        _severity_column("images"),
         Column(
             name="cvss",
             label=_("CVSS"),
@@ -104,7 +106,7 @@ VULNERABILITIES = Listing[Vulnerability](
             template="scanning/cells/cvss.html",
             descending_first=True,
             css="num",
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="packages",
@@ -113,7 +115,7 @@ VULNERABILITIES = Listing[Vulnerability](
             sort=(Seen("package_names"),),
             needs=Needs(fields=("package_names",)),
             template="scanning/cells/lines.html",
-            group=REACH,
+            group=EXPOSURE_GROUP,
             slot="risks",
         ),
         Column(
@@ -122,18 +124,18 @@ VULNERABILITIES = Listing[Vulnerability](
             value=lambda row: _lines(row.fixed_versions),
             needs=Needs(fields=("fixed_versions",)),
             template="scanning/cells/fixes.html",
-            group=RISK,
+            group=RISK_GROUP,
         ),
-        _number("images", _("Images"), slot="ver"),
-        _number("tags", _("Tags")),
-        _time("first_seen", _("First seen")),
+        _number_column("images", _("Images"), slot="ver"),
+        _number_column("tags", _("Tags")),
+        _time_column("first_seen", _("First seen")),
         Column(
             name="kinds",
             label=_("Kind of risk"),
-            value=lambda row: listed(kinds(cwes=row.cwes, vector=row.cvss_vector)),
+            value=lambda row: listed(risk_kinds(cwes=row.cwes, vector=row.cvss_vector)),
             needs=Needs(fields=("cwes", "cvss_vector")),
             template="scanning/cells/kinds.html",
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="types",
@@ -142,7 +144,7 @@ VULNERABILITIES = Listing[Vulnerability](
             sort=(Seen("package_types"),),
             needs=Needs(fields=("package_types",)),
             default=False,
-            group=REACH,
+            group=EXPOSURE_GROUP,
         ),
         Column(
             name="weaknesses",
@@ -150,20 +152,20 @@ VULNERABILITIES = Listing[Vulnerability](
             value=lambda row: ", ".join(row.cwes),
             needs=Needs(fields=("cwes",)),
             default=False,
-            group=RISK,
+            group=RISK_GROUP,
         ),
         Column(
             name="versions",
             label=_("Package versions"),
             value=lambda row: getattr(row, "versions", None),
-            needs=Needs(annotate=lambda: {"versions": visible.versions()}),
+            needs=Needs(annotate=lambda: {"versions": visible.affected_version_count()}),
             template="console/listing/number.html",
             default=False,
             css="num",
-            group=REACH,
+            group=EXPOSURE_GROUP,
         ),
-        _time("published_at", _("Published"), default=False),
-        _time("modified_at", _("Changed"), default=False),
+        _time_column("published_at", _("Published"), default=False),
+        _time_column("modified_at", _("Changed"), default=False),
     ),
     bulk="scanning/_export_bulk.html",
     tools="scanning/_export_tools.html",
@@ -177,8 +179,8 @@ PACKAGES = Listing[Package](
     noun=_("packages"),
     singular=_("package"),
     queryset=visible.packages,
-    as_seen=visible.as_seen,
-    filterset=PackageReachFilters,
+    apply_scope=visible.set_visible_counts,
+    filterset=PackageExposureFilters,
     default_sort="-images",
     columns=(
         Column(
@@ -199,7 +201,7 @@ PACKAGES = Listing[Package](
             needs=Needs(fields=("version",)),
             template="inventory/cells/version.html",
             slot="ver",
-            group=REACH,
+            group=EXPOSURE_GROUP,
         ),
         Column(
             name="type",
@@ -207,20 +209,20 @@ PACKAGES = Listing[Package](
             value=lambda row: type_label(row.type),
             sort=("type", "name"),
             needs=Needs(fields=("type",)),
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
-        _number("images", _("Images"), slot="risks"),
-        _number("tags", _("Tags")),
-        _number("findings", _("Vulnerabilities"), group=RISK),
-        _severity("findings"),
-        _time("first_seen", _("First seen")),
+        _number_column("images", _("Images"), slot="risks"),
+        _number_column("tags", _("Tags")),
+        _number_column("findings", _("Vulnerabilities"), group=RISK_GROUP),
+        _severity_column("findings"),
+        _time_column("first_seen", _("First seen")),
         Column(
             name="licenses",
             label=_("Licences"),
             value=lambda row: ", ".join(visible.licenses_of(row)),
-            needs=Needs(prefetch=(visible.licenses,)),
+            needs=Needs(prefetch=(visible.licenses_prefetch,)),
             default=False,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="source",
@@ -229,7 +231,7 @@ PACKAGES = Listing[Package](
             sort=("source_name",),
             needs=Needs(fields=("source_name", "source_version")),
             default=False,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
         Column(
             name="purl",
@@ -237,7 +239,7 @@ PACKAGES = Listing[Package](
             value=lambda row: row.purl,
             needs=Needs(fields=("purl",)),
             default=False,
-            group=ORIGIN,
+            group=ORIGIN_GROUP,
         ),
     ),
     bulk="scanning/_export_bulk.html",
@@ -247,19 +249,19 @@ PACKAGES = Listing[Package](
 )
 
 
-def held(tag: Tag) -> str:
+def affected_packages(tag: Tag) -> str:
     """Return the packages for which the image of ``tag`` is in a list of affected ones."""
     rows = getattr(tag.image, "held", ())
     return ", ".join(dict.fromkeys(f"{row.package.name} {row.package.version}" for row in rows))
 
 
-def _of_images(name: str) -> Column[Tag]:
+def _images_of(name: str) -> Column[Tag]:
     column = IMAGES.column(name)
     assert column is not None, name  # noqa: S101
     return replace(column, default=True)
 
 
-def _affected(variants: QuerySet[Any], *, images: int) -> QuerySet[Tag]:
+def _affected_tags(variants: QuerySet[Any], *, images: int) -> QuerySet[Tag]:
     """Return the tags whose images hold any of ``variants`` (ids); ``images`` is about how many those are.
 
     A few are looked up first: else a database may walk all tags in their order to find the first ones of a few. Where
@@ -268,10 +270,10 @@ def _affected(variants: QuerySet[Any], *, images: int) -> QuerySet[Tag]:
     """
     holders = ImagePackage.objects.filter(variant__in=variants)
     shown = holders.select_related("package").only("image", "path", "package__name", "package__version")
-    if images > FEW:
+    if images > FEW_IMAGES:
         among = Q(image__in=holders.values("image"))
         newest = Tag.objects.aggregate(pk=Max("pk"))["pk"] or 0  # about how many tags there are
-        many = images * SHARE > newest
+        many = images * TAGS_PER_IMAGE_LOOKUP > newest
         condition: Any = Case(When(among, then=True), default=False) if many else among
     else:
         condition = Q(image__in=list(holders.values_list("image", flat=True).distinct()))
@@ -282,15 +284,15 @@ def _affected(variants: QuerySet[Any], *, images: int) -> QuerySet[Tag]:
 def _of_vulnerability(pk: int) -> QuerySet[Tag]:
     images = Vulnerability.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
     # Whether an image is seen is asked of the image.
-    return _affected(PackageVulnerability._base_manager.filter(vulnerability=pk).values("variant"), images=images)
+    return _affected_tags(PackageVulnerability._base_manager.filter(vulnerability=pk).values("variant"), images=images)
 
 
 def _of_package(pk: int) -> QuerySet[Tag]:
     images = Package.objects.filter(pk=pk).values_list("images", flat=True).first() or 0
-    return _affected(PackageVariant._base_manager.filter(package=pk).values("pk"), images=images)
+    return _affected_tags(PackageVariant._base_manager.filter(package=pk).values("pk"), images=images)
 
 
-AFFECTED = Listing[Tag](
+AFFECTED_IMAGES = Listing[Tag](
     name="affected",
     title=_("Affected images"),
     noun=_("images"),
@@ -300,18 +302,18 @@ AFFECTED = Listing[Tag](
     filterset=ImageFilters,
     default_sort="address",
     columns=(
-        *map(_of_images, SHOWN[:2]),
+        *map(_images_of, DEFAULT_IMAGE_COLUMNS[:2]),
         Column(
             name="held",
             label=_("Installed"),
-            group=STANDARD,
-            value=held,
+            group=STANDARD_GROUP,
+            value=affected_packages,
             needs=Needs(fields=("image__id",)),
             template="scanning/cells/held.html",
             slot="risks",
         ),
-        *map(_of_images, SHOWN[2:]),
-        *(replace(column, default=False) for column in IMAGES.columns if column.name not in SHOWN),
+        *map(_images_of, DEFAULT_IMAGE_COLUMNS[2:]),
+        *(replace(column, default=False) for column in IMAGES.columns if column.name not in DEFAULT_IMAGE_COLUMNS),
     ),
     needs=IMAGES.needs,
     above="inventory/_whys.html",
@@ -320,4 +322,4 @@ AFFECTED = Listing[Tag](
 )
 
 
-HOLDERS = replace(AFFECTED, name="holders", title=_("Images with the package"), within=_of_package)
+IMAGES_WITH_PACKAGE = replace(AFFECTED_IMAGES, name="holders", title=_("Images with the package"), within=_of_package)

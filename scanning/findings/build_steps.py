@@ -19,16 +19,16 @@ from django.utils.translation import gettext_lazy
 
 from console.listing.columns import Column, Text
 from console.listing.columns import Value as Cell
-from console.listing.filters import MAX_WORDS, active
+from console.listing.filters import MAX_SEARCH_WORDS, active_filters
 from console.listing.listing import Total
-from console.listing.page import Chip, Header, Menu
+from console.listing.page import ColumnHeader, FilterChip, FilterMenu
 from inventory.build_history import steps as build_history_steps
 from inventory.build_history.steps import BuiltLayer
 from inventory.models import Image, Tag
 from scanning.models import ImagePackage, MalwareFinding, SecretFinding
 
-SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-STEPS_SHOWN = 500
+SEVERITY_NAMES = ("critical", "high", "medium", "low", "unknown")
+MAX_STEPS_SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _count(kind: str) -> Any:
     return lambda step: (step.found or {}).get(kind, 0) if step.layer else None
 
 
-COLUMNS: tuple[Column[Any], ...] = (
+STEP_COLUMNS: tuple[Column[Any], ...] = (
     Column(name="step", label=gettext_lazy("Step"), value=lambda step: step.number, sort=("place",)),
     Column(name="command", label=gettext_lazy("Command"), value=lambda step: step.command),
     Column(name="layer", label=gettext_lazy("Layer"), value=lambda step: step.digest or None),
@@ -139,7 +139,7 @@ class StepPage:
         good = self._read(params)
         self.filters = StepFilters(good, StepForm(good, auto_id=f"{target}-%s"))
         self.sort = self._read_sort(params.get("sort", ""))
-        words = str(self.filters.data.get("q", "")).casefold().split()[:MAX_WORDS]
+        words = str(self.filters.data.get("q", "")).casefold().split()[:MAX_SEARCH_WORDS]
         wanted = self.filters.data.getlist("holds")
         self.steps = [
             step
@@ -150,7 +150,7 @@ class StepPage:
         column, down = self._sorting(self.sort)
         self.steps.sort(key=lambda step: getattr(step, str(column.sort[0])) or 0, reverse=down)
         self.of, self.total = Total(len(every)), Total(len(self.steps))
-        self.rows, self.hidden = self.steps[:STEPS_SHOWN], max(0, len(self.steps) - STEPS_SHOWN)
+        self.rows, self.hidden = self.steps[:MAX_STEPS_SHOWN], max(0, len(self.steps) - MAX_STEPS_SHOWN)
 
     def _read(self, params: QueryDict) -> QueryDict:
         good = QueryDict(mutable=True)
@@ -173,7 +173,9 @@ class StepPage:
 
     def _sorting(self, text: str) -> tuple[Column[Any], bool]:
         name = text.removeprefix("-")
-        return next((each for each in COLUMNS if each.sort and each.name == name), COLUMNS[0]), text.startswith("-")
+        return next(
+            (each for each in STEP_COLUMNS if each.sort and each.name == name), STEP_COLUMNS[0]
+        ), text.startswith("-")
 
     def query(self, *, without: tuple[str, str] | None = None, filters: bool = True, sort: str = "") -> str:
         """Return the query of this view with another order, without one of the filters, or without all of them."""
@@ -201,25 +203,25 @@ class StepPage:
         return _("step") if self.of.number == 1 else _("steps")
 
     @cached_property
-    def chips(self) -> list[Chip]:
+    def chips(self) -> list[FilterChip]:
         """The filters in force."""
-        found = active(self.filters)
-        return [Chip(each.label, each.text, self.query(without=(each.name, each.value))) for each in found]
+        found = active_filters(self.filters)
+        return [FilterChip(each.label, each.text, self.query(without=(each.name, each.value))) for each in found]
 
     @property
-    def menus(self) -> Sequence[Menu]:
+    def menus(self) -> Sequence[FilterMenu]:
         """The filters but the search."""
         field = self.filters.form["holds"]
-        return [Menu(field.label, [field], len(self.filters.data.getlist("holds")))]
+        return [FilterMenu(field.label, [field], len(self.filters.data.getlist("holds")))]
 
     @property
-    def headers(self) -> Iterator[Header]:
+    def headers(self) -> Iterator[ColumnHeader]:
         """What the steps can be sorted by."""
-        for column in COLUMNS:
+        for column in STEP_COLUMNS:
             if column.sort:
                 now = {column.name: "ascending", f"-{column.name}": "descending"}.get(self.sort, "")
                 down = column.descending_first if not now else now == "ascending"
-                yield Header(column, self.query(sort=f"{'-' if down else ''}{column.name}"), now)
+                yield ColumnHeader(column, self.query(sort=f"{'-' if down else ''}{column.name}"), now)
 
     @property
     def sorted_by(self) -> str:
@@ -229,24 +231,24 @@ class StepPage:
     @property
     def lines(self) -> Iterator[list[Cell]]:
         """The values of COLUMNS of all steps that match."""
-        return ([column.value(step) for column in COLUMNS] for step in self.steps)
+        return ([column.value(step) for column in STEP_COLUMNS] for step in self.steps)
 
 
 def steps_of(tag: Tag) -> Iterator[BuildStep]:
     """Yield the steps of the history of an image, and then the layers that none of them tells of."""
-    layers = build_history_steps.layers(tag)
+    layers = build_history_steps.built_layers(tag)
     by_step = {layer.step: layer for layer in layers if layer.step}
-    found = _found_by_layer(tag.image) if tag.image else {}
+    found = _findings_by_layer(tag.image) if tag.image else {}
     history = tag.image.history if tag.image else []
     for number in range(1, len(history) + 1):
         layer = by_step.get(number)
-        command = build_history_steps.command(tag.image, number - 1) if tag.image else ""
+        command = build_history_steps.step_command(tag.image, number - 1) if tag.image else ""
         yield BuildStep(number, number, command, layer, found.get(layer.diff_id) if layer else None)
     for place, layer in enumerate((layer for layer in layers if not layer.step), len(history) + 1):
         yield BuildStep(None, place, "", layer, found.get(layer.diff_id))
 
 
-def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
+def _findings_by_layer(image: Image) -> dict[str, dict[str, int]]:
     """Return what was found in each layer of ``image``: diff ID → kind of finding → how many."""
     found: dict[str, dict[str, int]] = {}
     queries: list[tuple[QuerySet[Any], str]] = [
@@ -263,7 +265,7 @@ def _found_by_layer(image: Image) -> dict[str, dict[str, int]]:
     for rows, name in queries:
         for diff_id, severity, n in rows:
             kind = name or Image.Severity(severity).name.lower()
-            kinds = found.setdefault(diff_id, dict.fromkeys(SEVERITIES, 0))
+            kinds = found.setdefault(diff_id, dict.fromkeys(SEVERITY_NAMES, 0))
             kinds[kind] = n
     return found
 

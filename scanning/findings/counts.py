@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Aggregate, Count, Max, Q
 
 from inventory import summary
-from scanning.engines.base import Check, RiskCategory
+from scanning.engines.base import RiskCategory, StopCheck
 from scanning.findings import regression
 from scanning.models import (
     CategoryResult,
@@ -21,9 +21,9 @@ from scanning.models import (
 )
 from scanning.models.packages import SeverityRank
 
-BATCH = 200
-TALLY_BATCH = 500
-TALLIED = ("critical", "high", "medium", "low", "unknown", "fixable")
+BATCH_IMAGES = 200
+STATS_BATCH_IMAGES = 500
+STATS_FIELDS = ("critical", "high", "medium", "low", "unknown", "fixable")
 
 
 def recount(image_ids: Iterable[int]) -> None:
@@ -32,10 +32,10 @@ def recount(image_ids: Iterable[int]) -> None:
     A category that never gave a result counts None ("not known"), never zero. An image that is gone is no error.
     """
     iterator = iter(image_ids)
-    while batch := list(islice(iterator, BATCH)):
+    while batch := list(islice(iterator, BATCH_IMAGES)):
         for image_id, counts in _counts(batch):
             with transaction.atomic():
-                if image := summary.held(image_id):
+                if image := summary.lock_image(image_id):
                     summary.record_findings(image, counts)
 
 
@@ -43,7 +43,7 @@ def images_with(variants: Iterable[int], *, but: int) -> Iterator[int]:
     """Yield the ids of the images other than ``but`` that hold one of these variants of packages, each once."""
     seen = {but}
     iterator = iter(variants)
-    while batch := list(islice(iterator, BATCH)):
+    while batch := list(islice(iterator, BATCH_IMAGES)):
         rows = ImagePackage.objects.filter(variant_id__in=batch).values_list("image_id", flat=True).distinct()
         for image_id in list(rows):  # a read that stays open would forbid SQLite the writes in between
             if image_id not in seen:
@@ -51,16 +51,16 @@ def images_with(variants: Iterable[int], *, but: int) -> Iterator[int]:
                 yield image_id
 
 
-def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
+def recount_vulnerabilities(image_ids: Iterable[int], *, check: StopCheck) -> int:
     """Write the counts of vulnerabilities of these images anew where they differ; return of how many they did.
 
     For thousands of images that share packages: each variant is counted once. Raises what ``check`` does.
     """
     by_variant = _by_variant()
-    nothing = (0,) * len(TALLIED)
+    nothing = (0,) * len(STATS_FIELDS)
     iterator = iter(image_ids)
     changed = 0
-    while batch := list(islice(iterator, TALLY_BATCH)):
+    while batch := list(islice(iterator, STATS_BATCH_IMAGES)):
         check()
         held: dict[int, set[int]] = {image_id: set() for image_id in batch}
         rows = ImagePackage.objects.filter(image_id__in=batch).order_by().values_list("image_id", "variant_id")
@@ -68,9 +68,13 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
             if variant_id in by_variant:
                 held[image_id].add(variant_id)
         tallies = {
-            image_id: summary.Counts(
+            image_id: summary.FindingCounts(
                 **dict(
-                    zip(TALLIED, map(sum, zip(nothing, *(by_variant[one] for one in some), strict=True)), strict=True)
+                    zip(
+                        STATS_FIELDS,
+                        map(sum, zip(nothing, *(by_variant[one] for one in some), strict=True)),
+                        strict=True,
+                    )
                 )
             )
             for image_id, some in held.items()
@@ -80,20 +84,20 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: Check) -> int:
             image_id: sum(by_variant[one][severity] for one in held[image_id] for severity in range(5))
             for image_id in before
         }
-        regression.note_rematched(before, left)
+        regression.store_rematch_regressions(before, left)
         changed += len(before)
     return changed
 
 
 def _by_variant() -> dict[int, tuple[int, ...]]:
     """Return how many vulnerabilities each variant has, in the order of TALLIED; those without are left out."""
-    tallies = {name: Count("pk", filter=Q(severity=SeverityRank[name.upper()])) for name in TALLIED[:-1]}
+    tallies = {name: Count("pk", filter=Q(severity=SeverityRank[name.upper()])) for name in STATS_FIELDS[:-1]}
     tallies["fixable"] = Count("pk", filter=~Q(fixed_version=""))
     rows = PackageVulnerability.objects.order_by().values_list("variant_id").annotate(**tallies)
     return {variant_id: tuple(tally) for variant_id, *tally in rows.iterator(chunk_size=10_000)}
 
 
-def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
+def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.FindingCounts]]:
     looked: dict[int, set[str]] = {}
     results = CategoryResult.objects.filter(image_id__in=image_ids, looked_at__isnull=False)
     for image_id, category in results.values_list("image_id", "category"):
@@ -120,7 +124,7 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.Counts]]:
         sensitive = RiskCategory.SENSITIVE in known
         yield (
             image_id,
-            summary.Counts(
+            summary.FindingCounts(
                 critical=row.get("critical", 0) if matched else None,
                 high=row.get("high", 0) if matched else None,
                 medium=row.get("medium", 0) if matched else None,

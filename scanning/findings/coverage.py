@@ -18,7 +18,7 @@ from scanning.engines.base import EngineError, RiskCategory
 from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
 from scanning.vulndb import install as vulndb_install
 
-WORDS: dict[str, Promise] = {  # word in the address → on screen
+COVERAGE_LABELS: dict[str, Promise] = {  # word in the address → on screen
     "done": _("Fully scanned"),
     "not-asked": _("Category not scanned"),
     "failed": _("A risk category failed"),
@@ -43,7 +43,7 @@ class Coverage:
     demo: bool = False  # matched with the small database that the project makes itself
     looked_at: datetime | None = None
     is_outdated: bool = False  # an engine or a database of today may find more
-    fell_from: int = 0  # findings of the scan before, where for no visible reason none are left
+    regressed_from: int = 0  # findings of the scan before, where for no visible reason none are left
 
     @property
     def is_known(self) -> bool:
@@ -53,45 +53,45 @@ class Coverage:
     @property
     def is_whole(self) -> bool:
         """Whether everything was looked at, so that an empty list means that nothing is there."""
-        return self.is_known and self.outcome == CategoryResult.Outcome.DONE and not self.fell_from
+        return self.is_known and self.outcome == CategoryResult.Outcome.DONE and not self.regressed_from
 
 
-def of(image: Image, category: str) -> Coverage:
+def coverage_of(image: Image, category: str) -> Coverage:
     """Return what the last scan says about ``category`` of ``image``."""
-    busy = image.scan_state in dashboard_figures.ACTIVE
+    busy = image.scan_state in dashboard_figures.ACTIVE_STATES
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)
-    facts = vulndb_install.current() if result.database_updated_at else None
+    facts = vulndb_install.current_facts() if result.database_updated_at else None
     # Why a scan failed may name the registry that it has pulled from; the other reasons tell of the content alone.
     failed = result.outcome == CategoryResult.Outcome.FAILED
-    told = not failed or current() is None or sees(result.scan.registry_id if result.scan else None)
+    readable = not failed or current() is None or sees(result.scan.registry_id if result.scan else None)
     return Coverage(
         outcome=result.outcome,
         busy=busy,
-        reason=result.reason if told else "",
-        remedy=result.remedy if told else "",
+        reason=result.reason if readable else "",
+        remedy=result.remedy if readable else "",
         engine_version=result.engine_version,
         database_updated_at=result.database_updated_at,
         demo=facts is not None and facts.is_demo and facts.built_at == result.database_updated_at,
         looked_at=result.looked_at,
-        is_outdated=CategoryResult.objects.filter(outdated(), pk=result.pk).exists(),
-        fell_from=result.fell_from,
+        is_outdated=CategoryResult.objects.filter(outdated_results(), pk=result.pk).exists(),
+        regressed_from=result.regressed_from,
     )
 
 
-def choices() -> list[tuple[str, Promise]]:
+def coverage_choices() -> list[tuple[str, Promise]]:
     """Return the words that a list of images can be narrowed by."""
-    return list(WORDS.items())
+    return list(COVERAGE_LABELS.items())
 
 
-def condition(words: Iterable[str], *, image: str) -> Q:
+def coverage_condition(words: Iterable[str], *, image: str) -> Q:
     """Return where the field ``image`` names an image that any of ``words`` is true of."""
     results = CategoryResult.objects.filter(image=OuterRef(image)).order_by()
     # Of all images at once: to look at each tag's by itself takes ten times as long.
     whole = CategoryResult.objects.order_by().values("image").annotate(n=Count("pk")).filter(n=len(RiskCategory))
     scanned = Q(**{f"{image}__last_scanned_at__isnull": False})
-    unlike_done = Q(fell_from__gt=0) | ~Q(outcome=CategoryResult.Outcome.DONE) | outdated()
+    unlike_done = Q(regressed_from__gt=0) | ~Q(outcome=CategoryResult.Outcome.DONE) | outdated_results()
     found = Q(pk__in=[])
     for word in words:
         if word == "done":
@@ -100,11 +100,11 @@ def condition(words: Iterable[str], *, image: str) -> Q:
         elif word == "not-asked":
             found |= scanned & ~Q(**{f"{image}__in": whole.values("image")})
         elif word == "outdated":
-            found |= Q(Exists(results.filter(outdated())))
+            found |= Q(Exists(results.filter(outdated_results())))
         elif word == "fell":
-            found |= Q(Exists(results.filter(fell_from__gt=0)))
+            found |= Q(Exists(results.filter(regressed_from__gt=0)))
         elif word == "new":
-            last = Rematch.objects.filter(Rematch.came_to_its_end()).order_by("-pk").values("pk")[:1]
+            last = Rematch.objects.filter(Rematch.is_complete()).order_by("-pk").values("pk")[:1]
             brought = PackageVulnerability.objects.filter(rematch=Subquery(last)).order_by()
             held = ImagePackage.objects.filter(variant__in=brought.values("variant")).order_by()
             found |= Q(**{f"{image}__in": held.values("image")})
@@ -113,25 +113,25 @@ def condition(words: Iterable[str], *, image: str) -> Q:
     return found
 
 
-def outdated() -> Q:
+def outdated_results() -> Q:
     """Return which results an engine or a database of today may not give any more."""
-    looked = Q(looked_at__isnull=False)
-    facts = vulndb_install.current()
+    has_result = Q(looked_at__isnull=False)
+    facts = vulndb_install.current_facts()
     found = Q(pk__in=[])
     if facts is not None:
-        found |= looked & Q(category=RiskCategory.VULNERABILITIES, database_updated_at__lt=facts.built_at)
-    for category, version in versions().items():
-        found |= looked & Q(category=category) & ~Q(engine_version__startswith=version)
+        found |= has_result & Q(category=RiskCategory.VULNERABILITIES, database_updated_at__lt=facts.built_at)
+    for category, version in current_versions().items():
+        found |= has_result & Q(category=category) & ~Q(engine_version__startswith=version)
     return found
 
 
-def versions() -> dict[RiskCategory, str]:
+def current_versions() -> dict[RiskCategory, str]:
     """Return how the version begins that a result of today has, for each category whose engine works."""
     versions: dict[RiskCategory, str] = {}
     try:
         trivy = f"trivy {scanners.trivy().engine_version()},"
         versions |= {RiskCategory.VULNERABILITIES: trivy, RiskCategory.SENSITIVE: trivy}
-        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in scanners.malware())[:200]
+        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in scanners.malware_engines())[:200]
     except EngineError:
         pass  # the page Engines says so
     return versions

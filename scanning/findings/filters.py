@@ -16,15 +16,15 @@ from scanning.findings.taxonomy import PACKAGE_TYPES
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
-HAS_VULNERABILITIES = [("yes", _("Has vulnerabilities")), ("no", _("Has none that are known"))]
-SEVERITIES = [(rank.name.lower(), rank.label) for rank in sorted(SeverityRank, reverse=True)]
+VULNERABLE_CHOICES = [("yes", _("Has vulnerabilities")), ("no", _("Has none that are known"))]
+SEVERITY_CHOICES = [(rank.name.lower(), rank.label) for rank in sorted(SeverityRank, reverse=True)]
 
 
 class SeverityFilter(AnyOf):
     """Findings of any of the chosen severities."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(label=_("Severity"), choices=SEVERITIES, **kwargs)
+        super().__init__(label=_("Severity"), choices=SEVERITY_CHOICES, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return super().filter(qs, [SeverityRank[name.upper()] for name in value])
@@ -88,15 +88,15 @@ class SecretFilters(ListingFilterSet):
         )
 
 
-VULNERABLE = PackageVulnerability._base_manager.filter(variant=OuterRef("variant"))
+VARIANT_VULNERABILITIES = PackageVulnerability._base_manager.filter(variant=OuterRef("variant"))
 
 
 class PackageFilters(ListingFilterSet):
     type = AnyOf(label=_("Package type"), choices=list(PACKAGE_TYPES.items()), field_name="package__type")
     risk = AnyCondition(
         label=_("Vulnerabilities"),
-        choices=HAS_VULNERABILITIES,
-        conditions={"yes": Q(Exists(VULNERABLE)), "no": ~Q(Exists(VULNERABLE))},
+        choices=VULNERABLE_CHOICES,
+        conditions={"yes": Q(Exists(VARIANT_VULNERABILITIES)), "no": ~Q(Exists(VARIANT_VULNERABILITIES))},
     )
     placeholder = _("Name, version or path")
     prominent = ("type", "risk")
@@ -109,16 +109,16 @@ class PackageFilters(ListingFilterSet):
         return Q(package__name__icontains=word) | Q(package__version__icontains=word) | Q(path__icontains=word)
 
 
-STOPPED = Q(cancel_requested_at__isnull=False)  # by a person, after all its scans were queued
-_ENDED = Q(finished_at__isnull=False, state=State.SUCCEEDED)
+IS_STOPPED = Q(cancel_requested_at__isnull=False)  # by a person, after all its scans were queued
+_IS_ENDED = Q(finished_at__isnull=False, state=State.SUCCEEDED)
 RUN_RESULTS = {  # word in the address → what it says on screen, and which runs are meant
     "running": (_("Going on"), Q(finished_at=None)),
-    "done": (_("Done"), _ENDED & ~STOPPED & Q(images__gt=0, failed=0, cancelled=0)),
-    "nothing": (_("Nothing queued"), _ENDED & ~STOPPED & Q(images=0, failed=0, cancelled=0)),
-    "exceptions": (_("Scan exceptions"), _ENDED & ~STOPPED & Q(failed__gt=0, cancelled=0)),
+    "done": (_("Done"), _IS_ENDED & ~IS_STOPPED & Q(images__gt=0, failed=0, cancelled=0)),
+    "nothing": (_("Nothing queued"), _IS_ENDED & ~IS_STOPPED & Q(images=0, failed=0, cancelled=0)),
+    "exceptions": (_("Scan exceptions"), _IS_ENDED & ~IS_STOPPED & Q(failed__gt=0, cancelled=0)),
     "cancelled": (
         _("Cancelled"),
-        Q(finished_at__isnull=False, state=State.CANCELLED) | (_ENDED & (STOPPED | Q(cancelled__gt=0))),
+        Q(finished_at__isnull=False, state=State.CANCELLED) | (_IS_ENDED & (IS_STOPPED | Q(cancelled__gt=0))),
     ),
     "failed": (_("Failed"), Q(finished_at__isnull=False, state=State.FAILED)),
 }
@@ -130,13 +130,13 @@ def run_conditions() -> dict[str, Q]:
         return {name: condition for name, (_label, condition) in RUN_RESULTS.items()}
     scans = Scan.objects.filter(run=OuterRef("pk"))
     failed, cancelled = (Q(Exists(scans.filter(state=state))) for state in (State.FAILED, State.CANCELLED))
-    queued, cancelled = Q(Exists(scans)), cancelled | STOPPED
+    queued, cancelled = Q(Exists(scans)), cancelled | IS_STOPPED
     return {
         "running": Q(finished_at=None),
-        "done": _ENDED & queued & ~failed & ~cancelled,
-        "nothing": _ENDED & ~queued & ~STOPPED,
-        "exceptions": _ENDED & failed & ~cancelled,
-        "cancelled": Q(finished_at__isnull=False, state=State.CANCELLED) | (_ENDED & cancelled),
+        "done": _IS_ENDED & queued & ~failed & ~cancelled,
+        "nothing": _IS_ENDED & ~queued & ~IS_STOPPED,
+        "exceptions": _IS_ENDED & failed & ~cancelled,
+        "cancelled": Q(finished_at__isnull=False, state=State.CANCELLED) | (_IS_ENDED & cancelled),
         "failed": Q(finished_at__isnull=False, state=State.FAILED),
     }
 

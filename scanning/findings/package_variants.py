@@ -10,9 +10,9 @@ from hashlib import sha256
 from inventory.models import Image
 from scanning.engines.base import ImageReport, PackageFact
 from scanning.models import Package, PackageVariant
-from scanning.models.rows import CHUNK, chunks, clean, fit, ids_by, text
+from scanning.models.rows import CHUNK_ROWS, ids_by, in_chunks, storable, storable_fields, storable_text
 
-PURL_LENGTH = SYSTEM_LENGTH = 600
+MAX_PURL_CHARACTERS = MAX_SYSTEM_CHARACTERS = 600
 
 
 @dataclass
@@ -68,12 +68,12 @@ def _system(fact: PackageFact, report: ImageReport) -> str | None:
     if fact.record is None:
         return None
     system = "" if "Type" in fact.record else report.system
-    return None if system is None or len(system) > SYSTEM_LENGTH else system
+    return None if system is None or len(system) > MAX_SYSTEM_CHARACTERS else system
 
 
 def look_up(variants: Mapping[str, Variant]) -> None:
     """Fill in what is stored of variants, given by their keys."""
-    for chunk in chunks(variants):
+    for chunk in in_chunks(variants):
         rows = PackageVariant.objects.filter(key__in=chunk).values_list("key", "pk", "package_id", "matched_with")
         for key, pk, package, matched_with in rows:
             one = variants[key]
@@ -87,28 +87,34 @@ def create(variants: Sequence[Variant]) -> None:
     packages = {package_key(variant.fact): variant.fact for variant in variants}
     ids = ids_by(Package, "key", packages)
     if new := [_package(key, fact) for key, fact in packages.items() if key not in ids]:
-        Package.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
+        Package.objects.bulk_create(new, batch_size=CHUNK_ROWS, ignore_conflicts=True)
         ids |= ids_by(Package, "key", (row.key for row in new))
     rows = [
         PackageVariant(
             key=variant.key,
             package_id=ids[package_key(variant.fact)],
-            licenses=[text(each, None) for each in variant.fact.licenses],
-            record={} if variant.system is None else fit(variant.fact.record),
+            licenses=[storable_text(each, None) for each in variant.fact.licenses],
+            record={} if variant.system is None else storable(variant.fact.record),
             system=variant.system,
         )
         for variant in variants
     ]
-    PackageVariant.objects.bulk_create(rows, batch_size=CHUNK, ignore_conflicts=True)
+    PackageVariant.objects.bulk_create(rows, batch_size=CHUNK_ROWS, ignore_conflicts=True)
     look_up({variant.key: variant for variant in variants})
 
 
 def _package(key: str, fact: PackageFact) -> Package:
     names = ("type", "name", "version", "architecture", "source_name", "source_version")
-    return Package(key=key, **clean(Package, purl=_purl(fact.purl), **{name: getattr(fact, name) for name in names}))
+    return Package(
+        key=key, **storable_fields(Package, purl=_purl(fact.purl), **{name: getattr(fact, name) for name in names})
+    )
 
 
 def _purl(purl: str) -> str:
     """Return ``purl`` as the identity of a package: of one too long for the column, its start and its SHA-256."""
-    told = text(purl, None)
-    return told if len(told) <= PURL_LENGTH else f"{told[: PURL_LENGTH - 65]}#{sha256(told.encode()).hexdigest()}"
+    told = storable_text(purl, None)
+    return (
+        told
+        if len(told) <= MAX_PURL_CHARACTERS
+        else f"{told[: MAX_PURL_CHARACTERS - 65]}#{sha256(told.encode()).hexdigest()}"
+    )

@@ -22,17 +22,19 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
-from scanning.models.rows import CHUNK, chunks, clean, delete, differs, ids_by, text
+from scanning.models.rows import CHUNK_ROWS, assign, delete, ids_by, in_chunks, storable_fields, storable_text
 
 MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
-AT_ONCE = 10_000  # rows that are held in memory before they are written
+BATCH_ROWS = 10_000  # rows that are held in memory before they are written
 
-Stored = dict[int, tuple[Any, ...]]  # what is stored of the vulnerabilities of one variant: MATCH_VALUES by their ids
+StoredMatches = dict[
+    int, tuple[Any, ...]
+]  # what is stored of the vulnerabilities of one variant: MATCH_VALUES by their ids
 
 
 @dataclass
-class Changes:
+class MatchChanges:
     """What became different in the vulnerabilities of some variants of packages."""
 
     variants: set[int] = field(default_factory=set)  # ids of those with a difference
@@ -42,14 +44,14 @@ class Changes:
     newer: str = ""  # the newer database that all vulnerabilities are by already, as ImageReport.matched_with
 
 
-def record_packages(*, image: Image, report: ImageReport) -> Changes:
+def store_packages(*, image: Image, report: ImageReport) -> MatchChanges:
     """Write packages and vulnerabilities of ``image`` and return the differences, with the counts of the image.
 
     What is stored of a variant that is matched with this database or a newer one stays as it is. Where the report says
     something else of one, the image gets a variant of its own, and the shared one is matched again: by a rematch, until
     when no scan changes it either.
     """
-    known = record_vulnerabilities(report.vulnerabilities)
+    known = store_vulnerabilities(report.vulnerabilities)
     found: dict[str, dict[int, MatchFact]] = {}
     for match in report.matches:
         if match.vulnerability in known:
@@ -83,7 +85,7 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     create([variant for variant in variants.values() if not variant.pk])
     _image_packages(image, [(fact, variants[variant.key]) for fact, variant in held])
     rest = {variant.pk: variant for variant in variants.values() if variant.pk not in settled}
-    changes = record_matches(
+    changes = store_matches(
         variants={pk: variant.package for pk, variant in rest.items()},
         known=known,
         matches=((pk, each) for pk, one in rest.items() for each in found.get(one.fact.identity, {}).values()),
@@ -101,13 +103,13 @@ def record_packages(*, image: Image, report: ImageReport) -> Changes:
     return changes
 
 
-def record_matches(
+def store_matches(
     *,
     variants: Mapping[int, int],
     known: Mapping[str, int],
     matches: Iterable[tuple[int, MatchFact]],
     rematch: int | None = None,
-) -> Changes:
+) -> MatchChanges:
     """Make ``matches`` the vulnerabilities of ``variants`` and return the differences, which alone are written.
 
     ``variants`` are ids with those of their packages; ``known`` has the ids of the vulnerabilities by name; ``rematch``
@@ -117,7 +119,7 @@ def record_matches(
         (variant, known[match.vulnerability]): match for variant, match in matches if match.vulnerability in known
     }
     present: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for chunk in chunks(variants):
+    for chunk in in_chunks(variants):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk)
         present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
     added: list[PackageVulnerability] = []
@@ -126,9 +128,9 @@ def record_matches(
     number = 0
     for (variant, vulnerability), match in wanted.items():
         there = present.get((variant, vulnerability))
-        if there and there[:-1] == _told(match):
+        if there and there[:-1] == _match_values(match):
             continue
-        values = clean(PackageVulnerability, **dict(zip(MATCH_VALUES, _told(match), strict=True)))
+        values = storable_fields(PackageVulnerability, **dict(zip(MATCH_VALUES, _match_values(match), strict=True)))
         row = PackageVulnerability(
             variant_id=variant, package_id=variants[variant], vulnerability_id=vulnerability, **values
         )
@@ -137,44 +139,45 @@ def record_matches(
             added.append(row)
             differing.add(variant)
             number += 1
-            if len(added) >= AT_ONCE:  # an image may have hundreds of thousands
-                PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
+            if len(added) >= BATCH_ROWS:  # an image may have hundreds of thousands
+                PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK_ROWS, ignore_conflicts=True)
                 added = []
         elif there[:-1] != tuple(values.values()):  # else a text that was cut to fit
             row.pk = there[-1]
             changed.append(row)
     gone = [(key, row[-1]) for key, row in present.items() if key not in wanted]
     if added:
-        PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK, ignore_conflicts=True)
+        PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK_ROWS, ignore_conflicts=True)
     if changed:
-        PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK)
-    for some in chunks(pk for _key, pk in gone):
+        PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK_ROWS)
+    for some in in_chunks(pk for _key, pk in gone):
         PackageVulnerability.objects.filter(pk__in=some).delete()
     differing |= {row.variant_id for row in changed} | {variant for (variant, _other), _pk in gone}
-    return Changes(differing, number, len(gone), _counted(wanted.values()))
+    return MatchChanges(differing, number, len(gone), _counted(wanted.values()))
 
 
-def _told(match: MatchFact) -> tuple[Any, ...]:
+def _match_values(match: MatchFact) -> tuple[Any, ...]:
     return tuple(getattr(match, name) for name in MATCH_VALUES)
 
 
-def _stored_matches(variants: Iterable[int]) -> dict[int, Stored]:
+def _stored_matches(variants: Iterable[int]) -> dict[int, StoredMatches]:
     """Return what is stored of the vulnerabilities of variants, by their ids."""
-    stored: dict[int, Stored] = {}
-    for chunk in chunks(variants):
+    stored: dict[int, StoredMatches] = {}
+    for chunk in in_chunks(variants):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk).values_list(*MATCH_KEY, *MATCH_VALUES)
         for variant, vulnerability, *values in rows:
             stored.setdefault(variant, {})[vulnerability] = tuple(values)
     return stored
 
 
-def _same(stored: Stored, found: Mapping[int, MatchFact]) -> bool:
+def _same(stored: StoredMatches, found: Mapping[int, MatchFact]) -> bool:
     """Return whether a report says of a package what is stored of it."""
     if stored.keys() != found.keys():
         return False
     return all(
-        stored[pk] == (told := _told(match))
-        or stored[pk] == tuple(clean(PackageVulnerability, **dict(zip(MATCH_VALUES, told, strict=True))).values())
+        stored[pk] == (told := _match_values(match))
+        or stored[pk]
+        == tuple(storable_fields(PackageVulnerability, **dict(zip(MATCH_VALUES, told, strict=True))).values())
         for pk, match in found.items()
     )
 
@@ -193,17 +196,17 @@ def _count(counts: dict[str, int], *, severity: int, fixed_version: str) -> None
 
 def mark_matched(variants: Iterable[int], *, matched_with: str) -> None:
     """Note of variants, by their ids, what their vulnerabilities are by."""
-    for chunk in chunks(variants):
+    for chunk in in_chunks(variants):
         rows = PackageVariant.objects.filter(pk__in=chunk)
         rows.exclude(matched_with=matched_with, failed_with="").update(
             matched_with=matched_with, failed_with="", failure=""
         )
 
 
-def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, int]:
+def store_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, int]:
     """Make ``secrets`` the sensitive data of ``image``, and return the counts by their names in summary.Counts."""
     wanted = {
-        (fact.rule, fact.path, fact.start_line, fact.fingerprint): clean(
+        (fact.rule, fact.path, fact.start_line, fact.fingerprint): storable_fields(
             SecretFinding,
             rule=fact.rule,
             category=fact.category,
@@ -223,10 +226,10 @@ def record_secrets(*, image: Image, secrets: Sequence[SecretFact]) -> dict[str, 
     return {"sensitive": len(kept), "sensitive_highest": _worst(kept)}
 
 
-def record_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> dict[str, int]:
+def store_malware(*, image: Image, findings: Iterable[tuple[str, MalwareFact]]) -> dict[str, int]:
     """Make ``findings``, pairs of diff ID and fact, the viruses and trojans of ``image``, and return their counts."""
     wanted = {
-        (fact.engine, fact.rule, fact.path, diff_id): clean(
+        (fact.engine, fact.rule, fact.path, diff_id): storable_fields(
             MalwareFinding, diff_id=diff_id, **{part.name: getattr(fact, part.name) for part in fields(fact)}
         )
         for diff_id, fact in findings
@@ -244,7 +247,7 @@ def _worst(kept: Iterable[Mapping[str, Any]]) -> int:
 
 def _image_packages(image: Image, held: Sequence[tuple[PackageFact, Variant]]) -> None:
     wanted = {
-        (variant.pk, text(fact.path, 1000)): (variant.package, {"diff_id": text(fact.diff_id, 140)})
+        (variant.pk, storable_text(fact.path, 1000)): (variant.package, {"diff_id": storable_text(fact.diff_id, 140)})
         for fact, variant in held
     }
     present = {(row.variant_id, row.path): row for row in ImagePackage.objects.filter(image=image)}
@@ -254,18 +257,18 @@ def _image_packages(image: Image, held: Sequence[tuple[PackageFact, Variant]]) -
             for (variant, path), (package, values) in wanted.items()
             if (variant, path) not in present
         ],
-        batch_size=CHUNK,
+        batch_size=CHUNK_ROWS,
     )
-    moved = [row for key, row in present.items() if key in wanted and differs(row, wanted[key][1])]
+    moved = [row for key, row in present.items() if key in wanted and assign(row, wanted[key][1])]
     if moved:
-        ImagePackage.objects.bulk_update(moved, ["diff_id"], batch_size=CHUNK)
+        ImagePackage.objects.bulk_update(moved, ["diff_id"], batch_size=CHUNK_ROWS)
     delete(ImagePackage.objects, [row for key, row in present.items() if key not in wanted])
 
 
-def record_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
+def store_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
     """Return the ids of the vulnerabilities by name, adding new ones and renewing those that read differently."""
     wanted = {
-        fact.id: clean(
+        fact.id: storable_fields(
             Vulnerability,
             name=fact.id,
             title=fact.title,
@@ -282,14 +285,14 @@ def record_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]
         for fact in facts
     }
     present: dict[str, Vulnerability] = {}
-    for chunk in chunks(wanted):
+    for chunk in in_chunks(wanted):
         present |= {row.name: row for row in Vulnerability.objects.filter(name__in=chunk)}
     ids = {name: row.pk for name, row in present.items()}
     new = [Vulnerability(**values) for name, values in wanted.items() if name not in present]
     if new:
-        Vulnerability.objects.bulk_create(new, batch_size=CHUNK, ignore_conflicts=True)
+        Vulnerability.objects.bulk_create(new, batch_size=CHUNK_ROWS, ignore_conflicts=True)
         ids |= ids_by(Vulnerability, "name", (row.name for row in new))
-    changed = [row for name, row in present.items() if differs(row, wanted[name])]
+    changed = [row for name, row in present.items() if assign(row, wanted[name])]
     if changed:
         names = [name for name in next(iter(wanted.values())) if name != "name"]
         Vulnerability.objects.bulk_update(changed, names, batch_size=100)
@@ -307,10 +310,10 @@ def _replace(
     rows = {tuple(getattr(row, name) for name in key): row for row in present}
     wanted = {tuple(values[name] for name in key): values for values in wanted.values()}
     if new := [model(image=image, **values) for identity, values in wanted.items() if identity not in rows]:
-        model.objects.bulk_create(new, batch_size=CHUNK)
-    changed = [row for identity, row in rows.items() if identity in wanted and differs(row, wanted[identity])]
+        model.objects.bulk_create(new, batch_size=CHUNK_ROWS)
+    changed = [row for identity, row in rows.items() if identity in wanted and assign(row, wanted[identity])]
     if changed:
         names = [name for name in next(iter(wanted.values())) if name not in key]
-        model.objects.bulk_update(changed, names, batch_size=CHUNK)
+        model.objects.bulk_update(changed, names, batch_size=CHUNK_ROWS)
     delete(model.objects, [row for identity, row in rows.items() if identity not in wanted])
     return list(wanted.values())

@@ -16,7 +16,7 @@ from scanning.findings.filters import MalwareFilters, PackageFilters, SecretFilt
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, SecretFinding
 
 
-def _severity(order: tuple[str, ...]) -> Column[Any]:
+def _severity_column(order: tuple[str, ...]) -> Column[Any]:
     """The column that each list of findings begins with; ``order`` comes after the severity itself."""
     return Column(
         name="severity",
@@ -61,7 +61,7 @@ def packages_of(tag_id: int) -> QuerySet[ImagePackage]:
     )
 
 
-def _plain(name: str, label: Any, path: str, **more: Any) -> Column[Any]:
+def _plain_column(name: str, label: Any, path: str, **more: Any) -> Column[Any]:
     """A column that shows the field at ``path`` as it is."""
     return Column(name=name, label=label, value=attrgetter(path.replace("__", ".")), needs=Needs((path,)), **more)
 
@@ -78,7 +78,7 @@ VULNERABILITIES = Listing[PackageVulnerability](
     tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
-        _severity(("vulnerability__cvss_score",)),
+        _severity_column(("vulnerability__cvss_score",)),
         Column(
             name="name",
             label=_("Name"),
@@ -105,19 +105,21 @@ VULNERABILITIES = Listing[PackageVulnerability](
             value=lambda row: row.fixed_version,
             needs=Needs(fields=("fixed_version", "status")),
         ),
-        _plain("title", _("Title"), "vulnerability__title"),
-        _plain("source", _("Severity from"), "severity_source"),
-        _plain("score", _("CVSS score"), "vulnerability__cvss_score", sort=("vulnerability__cvss_score",)),
-        _plain("vector", _("CVSS vector"), "vulnerability__cvss_vector"),
-        _plain("type", _("Package type"), "package__type"),
+        _plain_column("title", _("Title"), "vulnerability__title"),
+        _plain_column("source", _("Severity from"), "severity_source"),
+        _plain_column("score", _("CVSS score"), "vulnerability__cvss_score", sort=("vulnerability__cvss_score",)),
+        _plain_column("vector", _("CVSS vector"), "vulnerability__cvss_vector"),
+        _plain_column("type", _("Package type"), "package__type"),
         Column(
             name="path",
             label=_("Path"),
             value=lambda row: ", ".join(place.path for place in getattr(row.variant, "places", ()) if place.path),
             needs=Needs(fields=("variant__id",)),
         ),
-        _plain("published", _("Published"), "vulnerability__published_at", sort=("vulnerability__published_at",)),
-        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
+        _plain_column(
+            "published", _("Published"), "vulnerability__published_at", sort=("vulnerability__published_at",)
+        ),
+        _plain_column("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(
         fields=(
@@ -145,7 +147,7 @@ MALWARE = Listing[MalwareFinding](
     tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
-        _severity(("rule",)),
+        _severity_column(("rule",)),
         Column(name="kind", label=_("Type"), value=lambda row: row.get_kind_display(), needs=Needs(fields=("kind",))),
         Column(
             name="rule",
@@ -155,11 +157,11 @@ MALWARE = Listing[MalwareFinding](
             needs=Needs(fields=("rule", "family", "engine")),
         ),
         Column(name="path", label=_("Path"), value=lambda row: row.path, sort=("path",), needs=Needs(fields=("path",))),
-        _plain("family", _("Family"), "family"),
-        _plain("engine", _("Engine"), "engine"),
-        _plain("size", _("Size"), "size", sort=("size",)),
-        _plain("sha256", _("SHA-256"), "sha256"),
-        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
+        _plain_column("family", _("Family"), "family"),
+        _plain_column("engine", _("Engine"), "engine"),
+        _plain_column("size", _("Size"), "size", sort=("size",)),
+        _plain_column("sha256", _("SHA-256"), "sha256"),
+        _plain_column("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(fields=("description", "reference", "size", "sha256", "diff_id", "first_seen")),
 )
@@ -175,7 +177,7 @@ SENSITIVE = Listing[SecretFinding](
     tools="scanning/_finding_tools.html",
     default_sort="-severity",
     columns=(
-        _severity(("title",)),
+        _severity_column(("title",)),
         Column(
             name="title",
             label=_("Name"),
@@ -192,8 +194,8 @@ SENSITIVE = Listing[SecretFinding](
         ),
         Column(name="path", label=_("Path"), value=lambda row: row.path, sort=("path",), needs=Needs(fields=("path",))),
         Column(name="masked", label=_("Masked"), value=lambda row: row.masked, needs=Needs(fields=("masked",))),
-        _plain("line", _("Line"), "start_line"),
-        _plain("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
+        _plain_column("line", _("Line"), "start_line"),
+        _plain_column("first_seen", _("First seen"), "first_seen", sort=("first_seen",)),
     ),
     needs=Needs(fields=("start_line", "end_line", "diff_id", "first_seen")),
 )
@@ -256,7 +258,7 @@ PACKAGES = Listing[ImagePackage](
     needs=Needs(fields=("path", "diff_id", "package__purl")),
 )
 
-NEWS = Listing[PackageVulnerability](
+NEW_VULNERABILITIES = Listing[PackageVulnerability](
     name="news",
     title=_("New vulnerabilities"),
     noun=_("vulnerabilities of packages"),
@@ -265,7 +267,7 @@ NEWS = Listing[PackageVulnerability](
     filterset=VulnerabilityFilters,
     default_sort="-severity",
     columns=(
-        replace(_severity(("images",)), template="scanning/cells/severity.html", slot="status"),
+        replace(_severity_column(("images",)), template="scanning/cells/severity.html", slot="status"),
         Column(
             name="name",
             label=_("Name"),

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 # kind → weaknesses, by https://cwe.mitre.org (research view: parents with the children that databases name)
-KINDS: tuple[tuple[Promise, frozenset[int]], ...] = (
+RISK_KINDS: tuple[tuple[Promise, frozenset[int]], ...] = (
     (_("Code execution"), frozenset({77, 78, 88, 94, 95, 96, 98, 434, 470, 502, 913, 917, 1336})),
     (_("Injection"), frozenset({20, 74, 79, 80, 89, 90, 91, 93, 113, 116, 117, 138, 611, 776, 943, 1321})),
     (_("Memory corruption"), frozenset({119, 120, 121, 122, 123, 124, 125, 126, 127, 129, 131, 134, 190, 191, 193})),
@@ -47,10 +47,10 @@ PACKAGE_TYPES: dict[str, str | Promise] = {
 }
 
 
-def kinds(*, cwes: Iterable[str], vector: str) -> list[str]:
+def risk_kinds(*, cwes: Iterable[str], vector: str) -> list[str]:
     """Return the kinds of risk, "From the network" first where neither a person nor an account is needed for it."""
     numbers = {int(digits) for cwe in cwes if (digits := cwe.removeprefix("CWE-")).isdecimal()}
-    found = [str(label) for label, weaknesses in KINDS if numbers & weaknesses]
+    found = [str(label) for label, weaknesses in RISK_KINDS if numbers & weaknesses]
     if {"AV:N", "PR:N", "UI:N"} <= set(vector.split("/")):
         found.insert(0, str(_("From the network")))
     return list(dict.fromkeys(found))

@@ -15,45 +15,45 @@ from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
 
-WAIT_SECONDS = 120.0  # for another process of this machine
-RETRY_SECONDS = 60.0  # after a failure, unless something else is wanted by then
-FAILURE_BYTES = 65536
+LOCK_WAIT_SECONDS = 120.0  # for another process of this machine
+RETRY_DELAY_SECONDS = 60.0  # after a failure, unless something else is wanted by then
+MAX_FAILURE_BYTES = 65536
 
 
 class NotReadyError(JobFailure):
     """This machine takes no scans now."""
 
 
-def copying() -> NotReadyError:
+def copying_error() -> NotReadyError:
     """Return why a machine takes no scans while it fetches something."""
     return NotReadyError(
         _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment."), retry=True
     )
 
 
-class Failure:
+class FetchFailure:
     """What the last try to fetch has ended with, for all processes of this machine: in the file that they lock."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def raise_again(self, lacks: str) -> None:
+    def raise_if_recent(self, missing: str) -> None:
         """Raise the last failure where it is recent, and nothing else is wanted by now."""
         with suppress(ValueError, KeyError, TypeError):
-            told = json.loads(os.pread(self._descriptor, FAILURE_BYTES, 0))
-            recent = 0 <= time.time() - told["at"] < RETRY_SECONDS
-            if recent and told["lacks"] == lacks:
-                raise NotReadyError(told["reason"], told["remedy"])
+            failure = json.loads(os.pread(self._descriptor, MAX_FAILURE_BYTES, 0))
+            recent = 0 <= time.time() - failure["at"] < RETRY_DELAY_SECONDS
+            if recent and failure["lacks"] == missing:
+                raise NotReadyError(failure["reason"], failure["remedy"])
 
-    def note(self, lacks: str, error: JobFailure) -> None:
+    def note(self, missing: str, error: JobFailure) -> None:
         """Have the others know of this failure to fetch what is lacking."""
-        told = {"lacks": lacks, "at": time.time(), "reason": error.reason, "remedy": error.remedy}
+        failure = {"lacks": missing, "at": time.time(), "reason": error.reason, "remedy": error.remedy}
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(told).encode()[:FAILURE_BYTES], 0)
+        os.pwrite(self._descriptor, json.dumps(failure).encode()[:MAX_FAILURE_BYTES], 0)
 
 
 @contextmanager
-def one_at_a_time(check: Callable[[], None]) -> Iterator[Failure]:
+def hold_fetch_lock(check: Callable[[], None]) -> Iterator[FetchFailure]:
     """Be the one process of this machine that fetches, and wait for another one.
 
     Raises NotReadyError, and whatever ``check`` raises.
@@ -62,7 +62,7 @@ def one_at_a_time(check: Callable[[], None]) -> Iterator[Failure]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        ends = time.monotonic() + WAIT_SECONDS
+        ends = time.monotonic() + LOCK_WAIT_SECONDS
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,8 +70,8 @@ def one_at_a_time(check: Callable[[], None]) -> Iterator[Failure]:
             except BlockingIOError:
                 check()
                 if time.monotonic() > ends:
-                    raise copying() from None
+                    raise copying_error() from None
                 time.sleep(0.2)
-        yield Failure(descriptor)
+        yield FetchFailure(descriptor)
     finally:
         os.close(descriptor)

@@ -16,7 +16,7 @@ from scanning.engines.base import EngineError
 from scanning.engines.yara.ruleset import engine_version
 from scanning.fleet.fetch_lock import NotReadyError
 
-NAMES = {  # of settings → as on the page Engines
+SETTING_LABELS = {  # of settings → as on the page Engines
     "tallyman": "Tallyman",
     "trivy": "Trivy",
     "yara": "YARA-X",
@@ -53,7 +53,7 @@ def check_settings(primary: FleetVersion | None) -> None:
     differs = [
         _("%(what)s %(here)s (there: %(there)s)")
         % {"what": name, "here": mine[key] or _("missing"), "there": primary.values[key]}
-        for key, name in NAMES.items()
+        for key, name in SETTING_LABELS.items()
         if primary.values.get(key) and primary.values[key] != mine[key]
     ]
     if differs:

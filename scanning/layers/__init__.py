@@ -8,7 +8,7 @@ from scanning.engines.formats.layer_errors import (
     StoreFull,
     UnsupportedCompression,
 )
-from scanning.layers.store import LayerLease, LayerStore, StoredFile
+from scanning.layers.store import LayerLease, LayerStore, StoredLayerFile
 
 __all__ = [
     "CorruptLayer",
@@ -18,6 +18,6 @@ __all__ = [
     "LayerStore",
     "LayerTooLarge",
     "StoreFull",
-    "StoredFile",
+    "StoredLayerFile",
     "UnsupportedCompression",
 ]

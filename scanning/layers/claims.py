@@ -37,7 +37,7 @@ class Claims:
                 self._path(name).unlink()
             os.close(descriptor)
 
-    def let_go(self) -> None:
+    def release_claims(self) -> None:
         """Let others have all. Those of this one's layers that are here by then need not be pulled by them."""
         for name in self.held:
             self.release(name)
@@ -47,7 +47,7 @@ class Claims:
 
 
 @contextmanager
-def claimed(folder: Path, names: Iterable[str]) -> Iterator[Claims]:
+def claim_layers(folder: Path, names: Iterable[str]) -> Iterator[Claims]:
     """Claim those of ``names`` that nobody else holds, until the end at the latest; never waits."""
     folder.mkdir(parents=True, exist_ok=True)
     claims = Claims(folder)
@@ -56,4 +56,4 @@ def claimed(folder: Path, names: Iterable[str]) -> Iterator[Claims]:
             claims.take(name)
         yield claims
     finally:
-        claims.let_go()
+        claims.release_claims()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scanning.engines.base import Check
+from scanning.engines.base import StopCheck
 
 POLL_SECONDS = 0.05
 
@@ -38,7 +38,7 @@ def acquire(path: Path) -> int | None:
 
 
 @contextmanager
-def locked(path: Path, *, check: Check) -> Iterator[None]:
+def locked(path: Path, *, check: StopCheck) -> Iterator[None]:
     """Hold the lock at ``path``, whose folder is made where there is none; while it waits, call ``check`` often."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)

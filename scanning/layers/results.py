@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from scanning.engines.base import LayerReport, MalwareFact, Severity
-from scanning.engines.trivy.cache import LayerNote, Shown
-from scanning.models import LayerEvidence
-from scanning.models.rows import plain
+from scanning.engines.trivy.cache import CachedLayer, MaskedSecret
+from scanning.models import LayerResult
+from scanning.models.rows import storable_json
 
-TRIVY = "trivy"
-MAX_RECORD = 64 * 1024**2  # bytes of a note when unpacked
+TRIVY_ENGINE = "trivy"
+MAX_RECORD_BYTES = 64 * 1024**2  # bytes of a note when unpacked
 
 
-def malware(diff_ids: Collection[str], *, engine: str, version: str) -> dict[str, LayerReport]:
+def malware_reports(diff_ids: Collection[str], *, engine: str, version: str) -> dict[str, LayerReport]:
     """Return what a malware engine of this version has seen in those of the layers that it has looked at."""
-    rows = LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=engine, engine_version=version)
+    rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=engine, engine_version=version)
     return {
         row.diff_id: LayerReport(
             findings=tuple(MalwareFact(**{**fact, "severity": Severity(fact["severity"])}) for fact in row.findings),
@@ -30,14 +30,14 @@ def malware(diff_ids: Collection[str], *, engine: str, version: str) -> dict[str
     }
 
 
-def keep_malware(reports: Mapping[tuple[str, str], LayerReport], versions: Mapping[str, str]) -> None:
+def store_malware_reports(reports: Mapping[tuple[str, str], LayerReport], versions: Mapping[str, str]) -> None:
     """Keep what malware engines have seen in layers, by name of the engine and diff ID; ``versions`` are theirs."""
-    _keep(
-        LayerEvidence(
+    _store(
+        LayerResult(
             diff_id=diff_id,
             engine=engine,
             engine_version=versions[engine],
-            findings=[plain(asdict(fact)) for fact in report.findings],
+            findings=[storable_json(asdict(fact)) for fact in report.findings],
             files=report.files,
             bytes=report.bytes,
             skipped=list(report.skipped),
@@ -46,39 +46,39 @@ def keep_malware(reports: Mapping[tuple[str, str], LayerReport], versions: Mappi
     )
 
 
-class LayerMemory:
-    """Trivy's notes of layers, in the database that all workers share. See ``scanning.engines.trivy.cache.Memory``."""
+class DatabaseLayerCache:
+    """Trivy's notes of layers, in the database that all workers share. See ``trivy.cache.LayerCache``."""
 
-    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers of which there is a note."""
-        rows = LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=TRIVY, engine_version=variant)
+        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
         return frozenset(rows.values_list("diff_id", flat=True))
 
-    def recall(self, variant: str, diff_ids: Collection[str]) -> dict[str, LayerNote]:
+    def load(self, variant: str, diff_ids: Collection[str]) -> dict[str, CachedLayer]:
         """Return the notes there are of these layers; one that cannot be read counts as none."""
-        rows = LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=TRIVY, engine_version=variant)
+        rows = LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant)
         notes = {}
         for diff_id, packed in rows.values_list("diff_id", "record"):
             if (note := _unpacked(packed)) is not None:
                 notes[diff_id] = note
         return notes
 
-    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
         """Keep notes by diff ID, in place of older ones."""
-        _keep(
-            LayerEvidence(diff_id=diff_id, engine=TRIVY, engine_version=variant, record=_packed(note))
+        _store(
+            LayerResult(diff_id=diff_id, engine=TRIVY_ENGINE, engine_version=variant, record=_packed(note))
             for diff_id, note in notes.items()
         )
 
-    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+    def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
-        LayerEvidence.objects.filter(diff_id__in=diff_ids, engine=TRIVY, engine_version=variant).delete()
+        LayerResult.objects.filter(diff_id__in=diff_ids, engine=TRIVY_ENGINE, engine_version=variant).delete()
 
 
-def _keep(rows: Iterable[LayerEvidence]) -> None:
+def _store(rows: Iterable[LayerResult]) -> None:
     if not (new := list(rows)):
         return
-    LayerEvidence.objects.bulk_create(
+    LayerResult.objects.bulk_create(
         new,
         update_conflicts=True,
         unique_fields=["diff_id", "engine", "engine_version"],
@@ -86,22 +86,22 @@ def _keep(rows: Iterable[LayerEvidence]) -> None:
     )
 
 
-def _packed(note: LayerNote) -> bytes:
+def _packed(note: CachedLayer) -> bytes:
     secrets = {key: [shown.masked, shown.fingerprint] for key, shown in note.secrets.items()}
-    told = {"databases": dict(note.databases), "warnings": plain(dict(note.warnings))}
+    told = {"databases": dict(note.databases), "warnings": storable_json(dict(note.warnings))}
     head = json.dumps({"key": note.key, "secrets": secrets, **told}).encode()
     return zlib.compress(head + b"\n" + note.record, 1)
 
 
-def _unpacked(packed: bytes | memoryview | None) -> LayerNote | None:
+def _unpacked(packed: bytes | memoryview | None) -> CachedLayer | None:
     try:
         unpacker = zlib.decompressobj()
-        plain = unpacker.decompress(bytes(packed or b""), MAX_RECORD)
+        plain = unpacker.decompress(bytes(packed or b""), MAX_RECORD_BYTES)
         if not unpacker.eof:  # its checksum stands at the end
             return None
         head, _newline, told = plain.partition(b"\n")
         values = json.loads(head)
-        secrets = {key: Shown(masked, fingerprint) for key, (masked, fingerprint) in values["secrets"].items()}
-        return LayerNote(values["key"], told, secrets, dict(values["databases"]), dict(values["warnings"]))
+        secrets = {key: MaskedSecret(masked, fingerprint) for key, (masked, fingerprint) in values["secrets"].items()}
+        return CachedLayer(values["key"], told, secrets, dict(values["databases"]), dict(values["warnings"]))
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

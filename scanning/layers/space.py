@@ -16,29 +16,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from scanning.engines.base import Check
+from scanning.engines.base import StopCheck
 from scanning.engines.formats.layer_errors import StoreFull
 from scanning.layers.locks import acquire, locked
 
-WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
-EMPTY_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of the scan is better given to another
+ROOM_WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
+EMPTY_ROOM_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of the scan is better given to another
 POLL_SECONDS = 0.2
-WAITING = "waiting"  # file in the folder of a lease that waits for room
-NEEDED_BY_ANOTHER = (
+WAITING_FILE = "waiting"  # file in the folder of a lease that waits for room
+YIELD_MESSAGE = (
     "The layer store is full, and an older scan needs what this one holds.",
     "Nothing to do: it begins again when there is room.",
 )
-BOOKKEEPING = frozenset(("lock", WAITING))  # files in the folder of a lease that are no keys of layers
+BOOKKEEPING_FILES = frozenset(("lock", WAITING_FILE))  # files in the folder of a lease that are no keys of layers
 
 
-class Space:
+class StoreSpace:
     """The room of the store at ``root``. The length of a partial file is the room taken for it."""
 
     def __init__(self, root: Path, *, max_bytes: int, min_free_ratio: float, wait_seconds: float) -> None:
         self.root, self.layers, self.max_bytes = root, root / "layers", max_bytes
         self.min_free_ratio, self.wait_seconds = min_free_ratio, wait_seconds
 
-    def take(self, file: BinaryIO, size: int, *, check: Check, lease: Path) -> None:
+    def take(self, file: BinaryIO, size: int, *, check: StopCheck, lease: Path) -> None:
         """Make the partial file ``file`` ``size`` bytes long, once there is room; ``lease`` is the folder of its lease.
 
         Raises StoreFull where there is none in time, where an older lease needs what this one holds (both with
@@ -48,18 +48,18 @@ class Space:
         while True:
             with locked(self.root / "space.lock", check=check):
                 shortage = self._shortage(size - os.fstat(file.fileno()).st_size, size, keys_of(lease))
-                yields = self.must_give_way(lease)
+                yields = self.must_yield(lease)
                 if shortage is None and not yields:
                     os.ftruncate(file.fileno(), size)
                     return
                 holds = self.holds_room(lease)
-                wait_seconds = self.wait_seconds if holds else min(self.wait_seconds, EMPTY_WAIT_SECONDS)
+                wait_seconds = self.wait_seconds if holds else min(self.wait_seconds, EMPTY_ROOM_WAIT_SECONDS)
                 if shortage is not None and not shortage.waits:
                     raise shortage
                 if (yields and holds) or time.monotonic() - started >= wait_seconds:
-                    raise shortage or StoreFull(*NEEDED_BY_ANOTHER, waits=True)
+                    raise shortage or StoreFull(*YIELD_MESSAGE, waits=True)
                 if holds:
-                    (lease / WAITING).touch()
+                    (lease / WAITING_FILE).touch()
             check()
             time.sleep(POLL_SECONDS)
 
@@ -79,16 +79,16 @@ class Space:
         """Whether layers of the lease take room."""
         return any(_sizes(self.layers / key)[0] for key in keys_of(lease))
 
-    def must_give_way(self, lease: Path) -> bool:
+    def must_yield(self, lease: Path) -> bool:
         """Whether an older lease waits for room, so that this one must not wait with room in hand."""
         mine = _age_key(lease)
-        others = (other for other in folders(lease.parent) if other != lease and (other / WAITING).exists())
+        others = (other for other in subfolders(lease.parent) if other != lease and (other / WAITING_FILE).exists())
         older = (other for other in others if mine and (age := _age_key(other)) and age < mine)
         return any(_is_alive(other) for other in older)
 
     def _shortage(self, more: int, size: int, own: frozenset[str]) -> StoreFull | None:
         mine = others = unwritten = 0
-        for folder in folders(self.layers):
+        for folder in subfolders(self.layers):
             held, promised = _sizes(folder)
             unwritten += promised
             if folder.name in own:
@@ -117,7 +117,7 @@ class Space:
 
 
 @contextmanager
-def no_space(root: Path) -> Iterator[None]:
+def as_store_full(root: Path) -> Iterator[None]:
     """Make the system's errors for a full disk a StoreFull."""
     try:
         yield
@@ -130,7 +130,7 @@ def no_space(root: Path) -> Iterator[None]:
         ) from error
 
 
-def folders(parent: Path) -> list[Path]:
+def subfolders(parent: Path) -> list[Path]:
     """Return the folders in ``parent``, none where there is no such folder."""
     try:
         return [folder for folder in parent.iterdir() if folder.is_dir()]
@@ -140,7 +140,7 @@ def folders(parent: Path) -> list[Path]:
 
 def keys_of(lease: Path) -> frozenset[str]:
     """Return the keys of the layers that the lease in this folder needs."""
-    return frozenset(marker.name for marker in lease.iterdir()) - BOOKKEEPING
+    return frozenset(marker.name for marker in lease.iterdir()) - BOOKKEEPING_FILES
 
 
 def _age_key(lease: Path) -> tuple[int, str] | None:

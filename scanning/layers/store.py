@@ -29,25 +29,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from scanning.engines.base import Check
-from scanning.engines.formats.decompress import plain
+from scanning.engines.base import StopCheck
+from scanning.engines.formats.decompress import decompressed
 from scanning.engines.formats.layer_errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
-from scanning.layers.claims import Claims, claimed
+from scanning.layers.claims import Claims, claim_layers
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
-from scanning.layers.space import NEEDED_BY_ANOTHER, WAIT_SECONDS, WAITING, Space, folders, gib, keys_of, no_space
+from scanning.layers.space import (
+    ROOM_WAIT_SECONDS,
+    WAITING_FILE,
+    YIELD_MESSAGE,
+    StoreSpace,
+    as_store_full,
+    gib,
+    keys_of,
+    subfolders,
+)
 
-DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
-OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DIGEST_PATTERN = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
+OWNER_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-MAX_RATIO = 200  # uncompressed to compressed …
+MAX_COMPRESSION_RATIO = 200  # uncompressed to compressed …
 RATIO_FREE_BYTES = 256 << 20  # … beyond so many uncompressed bytes
 MAX_LAYER_BYTES = 64 << 30  # uncompressed
-STEP = 64 << 20  # room is taken in steps of this
-CLAIM_BYTES = 256 << 20  # of room for what a manifest merely says; more is taken as it comes
+ROOM_STEP_BYTES = 64 << 20  # room is taken in steps of this
+MAX_CLAIMED_ROOM_BYTES = 256 << 20  # of room for what a manifest merely says; more is taken as it comes
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class StoredLayerFile:
     """A complete, verified, uncompressed layer. ``path`` may be read while the lease is held."""
 
     path: Path
@@ -69,11 +78,11 @@ class LayerStore:
         max_bytes: int,
         min_free_ratio: float = 0.10,
         max_layer_bytes: int = MAX_LAYER_BYTES,
-        wait_seconds: float = WAIT_SECONDS,
+        wait_seconds: float = ROOM_WAIT_SECONDS,
     ) -> None:
         self.root, self.layers, self.leases = root, root / "layers", root / "leases"
         self.max_layer_bytes = max_layer_bytes
-        self.space = Space(root, max_bytes=max_bytes, min_free_ratio=min_free_ratio, wait_seconds=wait_seconds)
+        self.space = StoreSpace(root, max_bytes=max_bytes, min_free_ratio=min_free_ratio, wait_seconds=wait_seconds)
 
     @contextmanager
     def lease(self, owner: str, *, source: str = "") -> Iterator[LayerLease]:
@@ -82,10 +91,10 @@ class LayerStore:
         ``owner`` names who works, for the eye (``scan-12-1``): letters, digits, ``.``, ``_`` and ``-``. ``source``
         names where it pulls from, likewise.
         """
-        if not OWNER.fullmatch(owner) or (source and not OWNER.fullmatch(source)):
+        if not OWNER_PATTERN.fullmatch(owner) or (source and not OWNER_PATTERN.fullmatch(source)):
             raise ValueError(f"no name for a lease: {owner!r}")
         self.sweep()
-        with no_space(self.root), locked(self.root / "lock", check=_go_on):
+        with as_store_full(self.root), locked(self.root / "lock", check=_never_stop):
             folder = self.leases / f"{owner}-{secrets.token_hex(4)}"
             folder.mkdir(parents=True)
             descriptor = acquire(folder / "lock")
@@ -106,13 +115,13 @@ class LayerStore:
 
         Never waits: ask again later for the others, with nothing in hand.
         """
-        return claimed(self.root / "looks" / source, digests)
+        return claim_layers(self.root / "looks" / source, digests)
 
     def sweep(self) -> int:
         """Remove what dead processes left behind. Returns how many leases and stray layers that were."""
         removed = 0
-        for folder in folders(self.leases):
-            with locked(self.root / "lock", check=_go_on):
+        for folder in subfolders(self.leases):
+            with locked(self.root / "lock", check=_never_stop):
                 descriptor = acquire(folder / "lock")
             if descriptor is None:
                 continue
@@ -121,10 +130,10 @@ class LayerStore:
                 removed += 1
             finally:
                 os.close(descriptor)
-        return removed + sum(self._drop(folder.name) for folder in folders(self.layers))
+        return removed + sum(self._drop(folder.name) for folder in subfolders(self.layers))
 
     def _end(self, folder: Path) -> None:
-        (folder / WAITING).unlink(missing_ok=True)
+        (folder / WAITING_FILE).unlink(missing_ok=True)
         keys = sorted(keys_of(folder))
         for key in keys:
             (folder / key).unlink()
@@ -152,7 +161,7 @@ class LayerStore:
         return False
 
     def _needed(self, key: str) -> bool:
-        return any((lease / key).exists() for lease in folders(self.leases))
+        return any((lease / key).exists() for lease in subfolders(self.leases))
 
 
 class LayerLease:
@@ -175,9 +184,9 @@ class LayerLease:
         size: int | None,
         diff_id: str,
         open_blob: Callable[[], AbstractContextManager[BinaryIO]],
-        check: Check,
+        check: StopCheck,
         progress: Callable[[int], None],
-    ) -> StoredFile:
+    ) -> StoredLayerFile:
         """Return the layer of the blob ``digest``, pulled by ``open_blob`` if nobody has it yet.
 
         ``size`` is that of the blob, None where its manifest does not tell (schema 1); ``diff_id`` is what the config
@@ -188,29 +197,29 @@ class LayerLease:
         partial stays behind.
         """
         key = _key(self._source, digest, _algorithm(diff_id))
-        with no_space(self._store.root), self._hold(key, check) as folder:
+        with as_store_full(self._store.root), self._hold(key, check) as folder:
             (self._folder / folder.name).touch()
-            if (file := _complete(folder)) is not None:
-                return _as_claimed(file, diff_id)
+            if (file := _complete_file(folder)) is not None:
+                return _check_diff_id(file, diff_id)
             try:
                 return self._pull(folder, size, diff_id, open_blob, check, progress)
             finally:
                 (folder / "partial").unlink(missing_ok=True)
 
-    def give_back(self, file: StoredFile) -> None:
+    def release_file(self, file: StoredLayerFile) -> None:
         """Need the layer no more, whose file must not be read after that. It goes unless another lease needs it."""
         key = file.path.parent.name
         (self._folder / key).unlink(missing_ok=True)
         self._store._drop(key)
 
     @contextmanager
-    def _hold(self, key: str, check: Check) -> Iterator[Path]:
+    def _hold(self, key: str, check: StopCheck) -> Iterator[Path]:
         """Hold the lock of a folder for the layer ``key``, and give the folder."""
         while (held := self._take(key)) is None:
             check()
             time.sleep(POLL_SECONDS)
-            if self._store.space.must_give_way(self._folder) and self._store.space.holds_room(self._folder):
-                raise StoreFull(*NEEDED_BY_ANOTHER, waits=True)
+            if self._store.space.must_yield(self._folder) and self._store.space.holds_room(self._folder):
+                raise StoreFull(*YIELD_MESSAGE, waits=True)
         folder, descriptor = held
         try:
             yield folder
@@ -229,35 +238,35 @@ class LayerLease:
         size: int | None,
         diff_id: str,
         open_blob: Callable[[], AbstractContextManager[BinaryIO]],
-        check: Check,
+        check: StopCheck,
         progress: Callable[[int], None],
-    ) -> StoredFile:
+    ) -> StoredLayerFile:
         partial = folder / "partial"
         hasher = hashlib.new(_algorithm(diff_id))
         with partial.open("wb", buffering=0) as file:
             claimed = max(size or 0, 1)
             self._store.space.require_fitting(claimed, lease=self._folder)
-            taken, written = min(claimed, CLAIM_BYTES), 0
+            taken, written = min(claimed, MAX_CLAIMED_ROOM_BYTES), 0
             self._room(file, taken, check)
             with open_blob() as blob:
-                source = _Counted(blob, size, check, progress)
-                with closing(plain(source)) as chunks:
+                source = _CountedBlob(blob, size, check, progress)
+                with closing(decompressed(source)) as chunks:
                     for chunk in chunks:
                         check()
                         written += len(chunk)
                         self._bound(written, source.count)
                         if written > taken:
-                            taken = max(taken + STEP, written)
+                            taken = max(taken + ROOM_STEP_BYTES, written)
                             self._room(file, taken, check)
                         hasher.update(chunk)
                         _write(file, chunk)
             file.truncate(written)
         found = f"{hasher.name}:{hasher.hexdigest()}"
-        complete = _as_claimed(StoredFile(folder / _file_name(found), found, written), diff_id)
+        complete = _check_diff_id(StoredLayerFile(folder / _file_name(found), found, written), diff_id)
         partial.rename(complete.path)
         return complete
 
-    def _room(self, file: BinaryIO, size: int, check: Check) -> None:
+    def _room(self, file: BinaryIO, size: int, check: StopCheck) -> None:
         first = True
 
         def waits() -> None:
@@ -277,19 +286,19 @@ class LayerLease:
         with self._counting:
             self._waiting += more
             if not self._waiting:
-                (self._folder / WAITING).unlink(missing_ok=True)
+                (self._folder / WAITING_FILE).unlink(missing_ok=True)
 
     def _bound(self, written: int, read: int) -> None:
         if written > self._store.max_layer_bytes:
             raise LayerTooLarge(f"it is larger than {gib(self._store.max_layer_bytes)}")
-        if written > RATIO_FREE_BYTES and written > MAX_RATIO * max(read, 1):
-            raise LayerTooLarge(f"it unpacks to more than {MAX_RATIO} times its packed size")
+        if written > RATIO_FREE_BYTES and written > MAX_COMPRESSION_RATIO * max(read, 1):
+            raise LayerTooLarge(f"it unpacks to more than {MAX_COMPRESSION_RATIO} times its packed size")
 
 
-class _Counted:
+class _CountedBlob:
     """A blob that tells how far it is read, and that stops where the work must stop."""
 
-    def __init__(self, blob: BinaryIO, size: int | None, check: Check, progress: Callable[[int], None]) -> None:
+    def __init__(self, blob: BinaryIO, size: int | None, check: StopCheck, progress: Callable[[int], None]) -> None:
         self._blob, self._size, self._check, self._progress = blob, size, check, progress
         self.count = 0
 
@@ -304,14 +313,14 @@ class _Counted:
         return chunk
 
 
-def _complete(folder: Path) -> StoredFile | None:
+def _complete_file(folder: Path) -> StoredLayerFile | None:
     for file in folder.iterdir():
         if file.name not in ("lock", "partial"):
-            return StoredFile(file, file.name.replace("-", ":", 1), file.stat().st_size)
+            return StoredLayerFile(file, file.name.replace("-", ":", 1), file.stat().st_size)
     return None
 
 
-def _as_claimed(file: StoredFile, diff_id: str) -> StoredFile:
+def _check_diff_id(file: StoredLayerFile, diff_id: str) -> StoredLayerFile:
     if diff_id and file.diff_id != diff_id:
         raise DiffIdMismatch(diff_id, file.diff_id)
     return file
@@ -328,7 +337,7 @@ def _algorithm(diff_id: str) -> str:
 
 
 def _file_name(digest: str) -> str:
-    if not DIGEST.fullmatch(digest):
+    if not DIGEST_PATTERN.fullmatch(digest):
         raise LayerError(
             f"A layer has the digest {digest[:150]!r}, which is none that the layer store knows.",
             "Build the image again with sha256 digests and push it.",
@@ -352,5 +361,5 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _go_on() -> None:
+def _never_stop() -> None:
     """Nothing to stop for: these locks are held for moments."""

@@ -1,52 +1,52 @@
 """Scans and what they found."""
 
-from scanning.models.database_update import DatabaseUpdate
+from scanning.models.database_update import VulndbUpdate
 from scanning.models.exposure import (
-    HolderSet,
-    PackageReach,
-    PackageShared,
-    Recount,
-    VariantReach,
-    VulnerabilityReach,
-    VulnerabilityShared,
+    ExposureRecount,
+    PackageExposure,
+    PackageOverlap,
+    RegistrySet,
+    VariantExposure,
+    VulnerabilityExposure,
+    VulnerabilityOverlap,
 )
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.packages import Package, PackageVariant, PackageVulnerability, Vulnerability
 from scanning.models.quota import ScanSettings
 from scanning.models.rematch import Rematch
-from scanning.models.results import CategoryResult, LayerEvidence
-from scanning.models.run import ScanRun, Scope
-from scanning.models.scan import Scan, Stage
-from scanning.models.schedule import Firing, ScanSchedule
+from scanning.models.results import CategoryResult, LayerResult
+from scanning.models.run import ScanRun, ScanScope
+from scanning.models.scan import Scan, ScanStage
+from scanning.models.schedule import ScanSchedule, ScheduleRun
 from scanning.models.selection import Selection
-from scanning.models.subscription import JoinedScan
+from scanning.models.subscription import ScanSubscription
 
 __all__ = [
     "CategoryResult",
-    "DatabaseUpdate",
-    "Firing",
-    "HolderSet",
+    "ExposureRecount",
     "ImagePackage",
-    "JoinedScan",
-    "LayerEvidence",
+    "LayerResult",
     "MalwareFinding",
     "Package",
-    "PackageReach",
-    "PackageShared",
+    "PackageExposure",
+    "PackageOverlap",
     "PackageVariant",
     "PackageVulnerability",
-    "Recount",
+    "RegistrySet",
     "Rematch",
     "Scan",
     "ScanRun",
     "ScanSchedule",
+    "ScanScope",
     "ScanSettings",
-    "Scope",
+    "ScanStage",
+    "ScanSubscription",
+    "ScheduleRun",
     "SecretFinding",
     "Selection",
-    "Stage",
-    "VariantReach",
+    "VariantExposure",
+    "VulndbUpdate",
     "Vulnerability",
-    "VulnerabilityReach",
-    "VulnerabilityShared",
+    "VulnerabilityExposure",
+    "VulnerabilityOverlap",
 ]

@@ -7,7 +7,7 @@ from django.db import models
 from console.jobs.models import Job
 
 
-class DatabaseUpdate(Job):
+class VulndbUpdate(Job):
     """A job while it runs and a record afterwards."""
 
     kind = "database"

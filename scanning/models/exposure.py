@@ -9,7 +9,7 @@ from console.jobs.models import Job, State
 from console.visibility import Scope, ScopedManager
 
 
-class PackageReach(models.Model):
+class PackageExposure(models.Model):
     """In how many images and tags of one registry a package is. No row: in none."""
 
     package = models.ForeignKey("scanning.Package", on_delete=models.CASCADE, related_name="reaches", db_index=False)
@@ -17,7 +17,7 @@ class PackageReach(models.Model):
     images = models.PositiveIntegerField()
     tags = models.PositiveIntegerField()
 
-    objects = ScopedManager["PackageReach"]()
+    objects = ScopedManager["PackageExposure"]()
 
     class Meta:
         verbose_name_plural = "package reaches"
@@ -32,7 +32,7 @@ class PackageReach(models.Model):
         return models.Q(registry__in=scope.registries)
 
 
-class VariantReach(models.Model):
+class VariantExposure(models.Model):
     """That images of one registry hold a variant of a package. No row: none does."""
 
     variant = models.ForeignKey(
@@ -41,7 +41,7 @@ class VariantReach(models.Model):
     registry = models.ForeignKey("registries.Registry", on_delete=models.CASCADE, related_name="+")
     images = models.PositiveIntegerField()
 
-    objects = ScopedManager["VariantReach"]()
+    objects = ScopedManager["VariantExposure"]()
 
     class Meta:
         verbose_name_plural = "variant reaches"
@@ -56,7 +56,7 @@ class VariantReach(models.Model):
         return models.Q(registry__in=scope.registries)
 
 
-class VulnerabilityReach(models.Model):
+class VulnerabilityExposure(models.Model):
     """In how many images and tags of one registry a vulnerability is. No row: in none.
 
     The fields after ``tags`` are those of Vulnerability, of the packages in use in this registry.
@@ -74,7 +74,7 @@ class VulnerabilityReach(models.Model):
     package_types = models.CharField(max_length=200, blank=True)
     fixed_versions = models.TextField(blank=True)
 
-    objects = ScopedManager["VulnerabilityReach"]()
+    objects = ScopedManager["VulnerabilityExposure"]()
 
     class Meta:
         verbose_name_plural = "vulnerability reaches"
@@ -89,7 +89,7 @@ class VulnerabilityReach(models.Model):
         return models.Q(registry__in=scope.registries)
 
 
-class HolderSet(models.Model):
+class RegistrySet(models.Model):
     """Two registries or more that hold the same images: their ids in order, with commas between."""
 
     registries = models.TextField(unique=True)
@@ -103,14 +103,14 @@ class HolderSet(models.Model):
         return frozenset(map(int, self.registries.split(",")))
 
 
-class PackageShared(models.Model):
+class PackageOverlap(models.Model):
     """How many images with a package are held by all of some registries and by no other. No row: none are.
 
     With it the images of any registries together can be told from those of each.
     """
 
     package = models.ForeignKey("scanning.Package", on_delete=models.CASCADE, related_name="+", db_index=False)
-    holders = models.ForeignKey(HolderSet, on_delete=models.CASCADE, related_name="+")
+    holders = models.ForeignKey(RegistrySet, on_delete=models.CASCADE, related_name="+")
     images = models.PositiveIntegerField()
 
     class Meta:
@@ -121,13 +121,13 @@ class PackageShared(models.Model):
         return f"package {self.package_id} in registries {self.holders_id}"
 
 
-class VulnerabilityShared(models.Model):
+class VulnerabilityOverlap(models.Model):
     """The same of a vulnerability."""
 
     vulnerability = models.ForeignKey(
         "scanning.Vulnerability", on_delete=models.CASCADE, related_name="+", db_index=False
     )
-    holders = models.ForeignKey(HolderSet, on_delete=models.CASCADE, related_name="+")
+    holders = models.ForeignKey(RegistrySet, on_delete=models.CASCADE, related_name="+")
     images = models.PositiveIntegerField()
 
     class Meta:
@@ -138,7 +138,7 @@ class VulnerabilityShared(models.Model):
         return f"vulnerability {self.vulnerability_id} in registries {self.holders_id}"
 
 
-class Recount(Job):
+class ExposureRecount(Job):
     """One counting of where everything is, a job while it runs and a record afterwards."""
 
     kind = "recount"
@@ -151,7 +151,7 @@ class Recount(Job):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(  # all have the same lane
-                fields=["lane"], condition=Q(state__in=[State.QUEUED, State.RUNNING]), name="recount_one_at_a_time"
+                fields=["priority"], condition=Q(state__in=[State.QUEUED, State.RUNNING]), name="recount_one_at_a_time"
             )
         ]
 

@@ -9,7 +9,7 @@ from inventory.models import Image
 from scanning.models import CategoryResult
 
 
-def write(image_ids: Iterable[int]) -> None:
+def write_coverage(image_ids: Iterable[int]) -> None:
     """Write the coverage of these images anew from their results, some hundreds at most.
 
     Call it in the transaction that changes the results. Findings that fell to zero for no visible reason are no proof
@@ -17,7 +17,9 @@ def write(image_ids: Iterable[int]) -> None:
     """
     coverage: dict[int, dict[str, str]] = {image_id: {} for image_id in image_ids}
     rows = CategoryResult.objects.filter(image__in=list(coverage)).order_by()
-    for image_id, category, outcome, fell_from in rows.values_list("image_id", "category", "outcome", "fell_from"):
-        fell = fell_from and outcome == CategoryResult.Outcome.DONE
+    for image_id, category, outcome, regressed_from in rows.values_list(
+        "image_id", "category", "outcome", "regressed_from"
+    ):
+        fell = regressed_from and outcome == CategoryResult.Outcome.DONE
         coverage[image_id][category] = Image.Coverage.PARTIAL if fell else Image.Coverage(outcome)
     summary.record_coverage(coverage)

@@ -16,7 +16,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from console.visibility import Scope, ScopedManager
-from scanning.models.exposure import PackageReach, VariantReach, VulnerabilityReach
+from scanning.models.exposure import PackageExposure, VariantExposure, VulnerabilityExposure
 
 
 class SeverityRank(models.IntegerChoices):
@@ -64,7 +64,7 @@ class Package(models.Model):
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those that were counted in a registry in scope."""
-        return _reaching(PackageReach, scope, package="pk")
+        return _exposed(PackageExposure, scope, package="pk")
 
 
 class PackageVariant(models.Model):
@@ -102,7 +102,7 @@ class PackageVariant(models.Model):
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those that were counted in a registry in scope."""
-        return _reaching(VariantReach, scope, variant="pk")
+        return _exposed(VariantExposure, scope, variant="pk")
 
 
 class Vulnerability(models.Model):
@@ -144,7 +144,7 @@ class Vulnerability(models.Model):
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those that were counted in a registry in scope."""
-        return _reaching(VulnerabilityReach, scope, vulnerability="pk")
+        return _exposed(VulnerabilityExposure, scope, vulnerability="pk")
 
 
 class PackageVulnerability(models.Model):
@@ -187,10 +187,10 @@ class PackageVulnerability(models.Model):
     @classmethod
     def in_scope(cls, scope: Scope) -> models.Q:
         """Those of variants in scope."""
-        return _reaching(VariantReach, scope, variant="variant")
+        return _exposed(VariantExposure, scope, variant="variant")
 
 
-def _reaching(reach: type[models.Model], scope: Scope, **thing: str) -> models.Q:
+def _exposed(reach: type[models.Model], scope: Scope, **thing: str) -> models.Q:
     """Return where a registry in ``scope`` has a row in ``reach`` for the thing."""
     outer: dict[str, Any] = {name: models.OuterRef(path) for name, path in thing.items()}
     return models.Q(models.Exists(reach._base_manager.filter(registry__in=scope.registries, **outer)))

@@ -29,6 +29,6 @@ class Rematch(Job):
         return f"rematch {self.pk}"
 
     @classmethod
-    def came_to_its_end(cls) -> models.Q:
+    def is_complete(cls) -> models.Q:
         """Those that have matched all that can be matched."""
         return models.Q(state=State.SUCCEEDED) | models.Q(state=State.FAILED, unmatched__gt=0)

@@ -27,7 +27,9 @@ class CategoryResult(models.Model):
     engine_version = models.CharField(max_length=200, blank=True)
     database_updated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField()
-    fell_from = models.PositiveIntegerField(default=0)  # findings before, where for no visible reason none are left
+    regressed_from = models.PositiveIntegerField(
+        default=0
+    )  # findings before, where for no visible reason none are left
     looked_at = models.DateTimeField(null=True)  # last time it gave a result; its findings are of then
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
     # What was said before a rematch could not match packages of the image, to be said again when one can: outcome,
@@ -48,7 +50,7 @@ class CategoryResult(models.Model):
         return tagged(scope, "image")
 
 
-class LayerEvidence(models.Model):
+class LayerResult(models.Model):
     """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
 
     ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.layers.results.

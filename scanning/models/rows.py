@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from django.db import models
 
 T = TypeVar("T")
-CHUNK = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
+CHUNK_ROWS = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
 
-def differs(row: models.Model, values: dict[str, Any]) -> bool:
+def assign(row: models.Model, values: dict[str, Any]) -> bool:
     """Put ``values`` on ``row`` and return whether that changed anything."""
     different = False
     for name, value in values.items():
@@ -25,50 +25,50 @@ def differs(row: models.Model, values: dict[str, Any]) -> bool:
 def ids_by(model: type[Any], field: str, values: Iterable[str]) -> dict[str, int]:
     """Return the ids of rows of ``model`` by the values of ``field``."""
     found: dict[str, int] = {}
-    for chunk in chunks(values):
+    for chunk in in_chunks(values):
         found |= dict(model.objects.filter(**{f"{field}__in": chunk}).values_list(field, "pk"))
     return found
 
 
 def delete(manager: models.Manager[Any], rows: Sequence[models.Model]) -> None:
     """Delete these rows, some at a time."""
-    for chunk in chunks(row.pk for row in rows):
+    for chunk in in_chunks(row.pk for row in rows):
         manager.filter(pk__in=chunk).delete()
 
 
-def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+def in_chunks(values: Iterable[T]) -> Iterator[list[T]]:
     """Yield ``values`` in lists of as many as one query takes."""
     iterator = iter(values)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, CHUNK_ROWS)):
         yield chunk
 
 
-def plain(values: dict[str, Any]) -> dict[str, Any]:
+def storable_json(values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` with every text fit to be kept as JSON."""
-    return {name: text(value, None) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: storable_text(value, None) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def fit(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Return ``value`` with every text in it as every database can keep it."""
     if isinstance(value, str):
-        return text(value, None)
+        return storable_text(value, None)
     if isinstance(value, Mapping):
-        return {fit(name): fit(member) for name, member in value.items()}
-    return [fit(member) for member in value] if isinstance(value, list | tuple) else value
+        return {storable(name): storable(member) for name, member in value.items()}
+    return [storable(member) for member in value] if isinstance(value, list | tuple) else value
 
 
-def text(value: str, length: int | None) -> str:
+def storable_text(value: str, length: int | None) -> str:
     """Return ``value`` as every database can keep it: without NUL, bytes that are no UTF-8 escaped, cut to length."""
     value = value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
     return value if length is None or len(value) <= length else value[: length - 1] + "…"
 
 
-def clean(model: type[models.Model], **values: Any) -> dict[str, Any]:
+def storable_fields(model: type[models.Model], **values: Any) -> dict[str, Any]:
     """Return ``values`` with every text fit for its column of ``model``."""
     return {
-        name: [text(str(item), None) for item in value]
+        name: [storable_text(str(item), None) for item in value]
         if isinstance(value, list)
-        else text(value, getattr(model._meta.get_field(name), "max_length", None))
+        else storable_text(value, getattr(model._meta.get_field(name), "max_length", None))
         if isinstance(value, str)
         else value
         for name, value in values.items()

@@ -13,10 +13,10 @@ from console.visibility import Scope as Seen
 from console.visibility import ScopedManager, current, within
 
 ACTIVE = (State.QUEUED, State.RUNNING)
-REASONS_KEPT = 20  # of the failures of a run, those that are most common
+MAX_FAILURE_REASONS = 20  # of the failures of a run, those that are most common
 
 
-class Scope(models.TextChoices):
+class ScanScope(models.TextChoices):
     """Which images are meant."""
 
     RECOMMENDED = "recommended", _("Recommended images")
@@ -27,7 +27,7 @@ class Scope(models.TextChoices):
 class ScanRunQuerySet(models.QuerySet["ScanRun"]):
     """Runs; see :meth:`close`."""
 
-    def going_on(self) -> ScanRunQuerySet:
+    def unfinished(self) -> ScanRunQuerySet:
         """Return the runs that are not over."""
         return self.filter(finished_at=None)
 
@@ -40,7 +40,7 @@ class ScanRunQuerySet(models.QuerySet["ScanRun"]):
         from scanning.models.scan import Scan
 
         scans = Scan.objects.filter(run=OuterRef("pk"))
-        over = self.going_on().filter(state__in=FINAL_STATES)
+        over = self.unfinished().filter(state__in=FINAL_STATES)
         over = over.exclude(models.Exists(scans.filter(state=State.QUEUED)))
         over = over.exclude(models.Exists(scans.filter(state=State.RUNNING)))
         closed = 0
@@ -73,7 +73,7 @@ class ScanRun(Job):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    scope = models.CharField(max_length=12, choices=Scope.choices)
+    scope = models.CharField(max_length=12, choices=ScanScope.choices)
     chosen = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")  # where scope is CHOSEN
     categories = models.JSONField(default=list)  # values of RiskCategory
     timeout = models.PositiveIntegerField(default=1800)  # seconds for one image
@@ -95,7 +95,7 @@ class ScanRun(Job):
         abstract = False
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["state", "lane", "id"], name="scanrun_queue"),
+            models.Index(fields=["state", "priority", "id"], name="scanrun_queue"),
             models.Index(fields=["finished_at"], name="scanrun_finished"),
         ]
 
@@ -117,7 +117,7 @@ class ScanRun(Job):
         return models.Q(models.Exists(scans)) | models.Q(requested_by__in=[scope.person])
 
     @property
-    def seen_from(self) -> Seen | None:
+    def visible_scope(self) -> Seen | None:
         """What it may scan: everything where None."""
         return None if self.registries is None else Seen(frozenset(self.registries), self.requested_by_id)
 
@@ -140,18 +140,18 @@ class ScanRun(Job):
         found = dict(self.scans.order_by().values_list("state").annotate(n=Count("*")))
         return {state: found.get(state, 0) for state in State.values}
 
-    def failures_now(self) -> list[dict[str, str | int]]:
+    def current_failures(self) -> list[dict[str, str | int]]:
         """Return why scans failed: ``reason``, ``remedy`` and number of ``scans``, the most common first."""
         if self.is_over and current() is None:
             found: list[dict[str, str | int]] = self.failures
             return found
         failed = self.scans.filter(state=State.FAILED).order_by().values("reason")
         grouped = failed.annotate(remedy=Max("remedy"), scans=Count("pk")).order_by("-scans", "reason")
-        return [{name: row[name] for name in ("reason", "remedy", "scans")} for row in grouped[:REASONS_KEPT]]
+        return [{name: row[name] for name in ("reason", "remedy", "scans")} for row in grouped[:MAX_FAILURE_REASONS]]
 
     def summarise(self) -> None:
         """Write what came of the scans. Belongs into the transaction that closes the run."""
         counts = self.counts()
         self.succeeded, self.failed, self.cancelled = counts["succeeded"], counts["failed"], counts["cancelled"]
-        self.failures = self.failures_now()
+        self.failures = self.current_failures()
         self.save(update_fields=["succeeded", "failed", "cancelled", "failures"])

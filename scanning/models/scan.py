@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.db.compiled_queries import Prepared
-from console.jobs.models import FINAL_STATES, Job, Lane, State
+from console.db.compiled_queries import CompiledQuery
+from console.jobs.models import FINAL_STATES, Job, Priority, State
 from console.visibility import Scope, ScopedManager, within
 from inventory import summary
 from inventory.content import image_sharing
@@ -26,8 +26,8 @@ from registries.models.registry import IS_REFUSED, IS_SLOW
 from scanning.models.run import ACTIVE, ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
-HERE = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
-SUMMARY = {
+MACHINE_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
+IMAGE_STATES = {
     State.QUEUED: Image.ScanState.QUEUED,
     State.RUNNING: Image.ScanState.RUNNING,
     State.SUCCEEDED: Image.ScanState.SCANNED,
@@ -36,7 +36,7 @@ SUMMARY = {
 }
 
 
-class Stage(models.TextChoices):
+class ScanStage(models.TextChoices):
     """What a running scan does."""
 
     WAITING = "waiting", _("waiting for another scan of the same layers")
@@ -46,7 +46,7 @@ class Stage(models.TextChoices):
     READING = "reading", _("looking for viruses and trojans")  # all else has been looked for
 
 
-def share() -> int:
+def slow_scan_limit() -> int:
     """Return how many scans of registries that do not answer a machine may have at work: at most half of all."""
     return settings.SCAN_WORKERS * settings.SCANS_PER_WORKER // 2
 
@@ -55,7 +55,7 @@ class Scan(Job):
     """A scan of an image for some categories, a job while it runs and a record afterwards."""
 
     kind = "scan"
-    first_stage = Stage.PULLING.value
+    first_stage = ScanStage.PULLING.value
 
     image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="scans")
     # Where to pull from: a tag at the time of the start. Kept as text too, for the record when the tag is gone.
@@ -90,8 +90,8 @@ class Scan(Job):
         abstract = False
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["state", "lane", "id"], name="scan_queue"),
-            models.Index(fields=["state", "registry", "not_before", "lane", "id"], name="scan_line"),
+            models.Index(fields=["state", "priority", "id"], name="scan_queue"),
+            models.Index(fields=["state", "registry", "not_before", "priority", "id"], name="scan_line"),
             models.Index(fields=["image", "-id"], name="scan_image"),
             models.Index(fields=["run", "state", "id"], name="scan_run"),
             models.Index(fields=["run", "started_at", "id"], name="scan_run_started"),
@@ -114,7 +114,7 @@ class Scan(Job):
         return models.Q(registry__in=scope.registries)
 
     @classmethod
-    def next_in_line(cls, queue: models.QuerySet[Scan], *, lane: Lane | None) -> Scan | None:
+    def next_to_claim(cls, queue: models.QuerySet[Scan], *, priority: Priority | None) -> Scan | None:
         """Return the next scan: by lane, then of the registry with the fewest scans at work, then by age.
 
         So a registry that is merely large holds no more than its share of the workers while others wait. Those that do
@@ -123,62 +123,74 @@ class Scan(Job):
         Each registry costs two looks into the index ``scan_line``, however long the queue is.
         """
         first, slow = set[int](), set[int | None]()
-        for *found, slow_one in _HEADS.rows(lane):
+        for *found, slow_one in _NEXT_BY_REGISTRY.rows(priority):
             first |= {pk % LANE_STEP for pk in found if pk}
             slow |= {slow_one} - {None}
-        first |= {place % LANE_STEP for query in (_HEAD_OF_NONE, _DUE_OF_NONE) for (place,) in query.rows(lane)}
-        at_work = _AT_WORK.rows()
+        first |= {
+            place % LANE_STEP
+            for query in (_NEXT_WITHOUT_REGISTRY, _DUE_WITHOUT_REGISTRY)
+            for (place,) in query.rows(priority)
+        }
+        at_work = _RUNNING.rows()
         busy = Counter(registry for registry, _worker, _lane in at_work)
-        held = Counter(lane for registry, worker, lane in at_work if registry in slow and worker.startswith(HERE))
+        held = Counter(
+            priority
+            for registry, worker, priority in at_work
+            if registry in slow and worker.startswith(MACHINE_WORKER_PREFIX)
+        )
 
         def at_their_share(scan: Scan) -> bool:
-            return scan.registry_id in slow and held.total() >= share()
+            return scan.registry_id in slow and held.total() >= slow_scan_limit()
 
         def barred(scan: Scan) -> bool:
-            count = held[Lane.MANUAL] if scan.lane == Lane.MANUAL else held.total()  # those have a worker more
-            return scan.registry_id in slow and count >= max(1, share())
+            count = (
+                held[Priority.MANUAL] if scan.priority == Priority.MANUAL else held.total()
+            )  # those have a worker more
+            return scan.registry_id in slow and count >= max(1, slow_scan_limit())
 
         candidates = [scan for scan in cls.objects.filter(pk__in=first) if not barred(scan)]
-        by_rank = [(scan.lane, at_their_share(scan), busy[scan.registry_id], scan.pk) for scan in candidates]
+        by_rank = [(scan.priority, at_their_share(scan), busy[scan.registry_id], scan.pk) for scan in candidates]
         return dict(zip(by_rank, candidates, strict=True))[min(by_rank)] if by_rank else None
 
     @classmethod
-    def worth_a_hint(cls, queue: models.QuerySet[Scan]) -> models.QuerySet[Scan]:
+    def claimable(cls, queue: models.QuerySet[Scan]) -> models.QuerySet[Scan]:
         """Return those of ``queue`` whose registry has not refused its credentials: thousands may wait for days."""
         return queue.exclude(registry__in=Registry._base_manager.filter(IS_REFUSED).values("pk"))
 
     @classmethod
-    def slow_ones_keep_others_waiting(cls) -> bool:
+    def slow_scans_block_others(cls) -> bool:
         """Whether slow registries have more than their share of this machine while others could go on."""
         slow = Registry.objects.filter(IS_SLOW)
-        here = cls.objects.filter(state=State.RUNNING, registry__in=slow, worker__startswith=HERE)
-        if here.count() <= share():
+        here = cls.objects.filter(state=State.RUNNING, registry__in=slow, worker__startswith=MACHINE_WORKER_PREFIX)
+        if here.count() <= slow_scan_limit():
             return False
         theirs = cls.objects.filter(state=State.QUEUED, registry=OuterRef("pk"))
         ready = Exists(theirs.filter(not_before=None)) | Exists(theirs.filter(not_before__lte=Now()))
         return Registry.objects.filter(ready).exclude(IS_SLOW).exclude(IS_REFUSED).exists()
 
-    def keeps_others_out(self) -> bool:
+    def should_yield(self) -> bool:
         """Whether this scan should leave its place on this machine to one of a registry that has fewer here.
 
         That is so of one scan at a time, the last that was started of those that pull, and only for one that is next in
         line and of no later lane. Afterwards the other registry has no more places than this one.
         """
-        here = Scan.objects.filter(state=State.RUNNING, worker__startswith=HERE).order_by()
+        here = Scan.objects.filter(state=State.RUNNING, worker__startswith=MACHINE_WORKER_PREFIX).order_by()
         held = dict(here.values_list("registry").annotate(n=Count("pk")))
         own = held.get(self.registry_id, 0)
         if own < 2:
             return False
-        pulling = here.filter(registry=self.registry_id, stage=Stage.PULLING).order_by("-lane", "-started_at", "-pk")
+        pulling = here.filter(registry=self.registry_id, stage=ScanStage.PULLING).order_by(
+            "-priority", "-started_at", "-pk"
+        )
         if pulling.values_list("pk", flat=True).first() != self.pk:
             return False
-        first = Scan.next_in_line(Scan.objects.filter(state=State.QUEUED), lane=None)
-        return first is not None and first.lane <= self.lane and held.get(first.registry_id, 0) + 1 < own
+        first = Scan.next_to_claim(Scan.objects.filter(state=State.QUEUED), priority=None)
+        return first is not None and first.priority <= self.priority and held.get(first.registry_id, 0) + 1 < own
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
         with within(None):
-            if self._settle(to):
+            if self._choose_row(to):
                 self._write(to)
             else:
                 restore_state(self.image_id)
@@ -189,20 +201,22 @@ class Scan(Job):
             ):
                 ScanRun.objects.filter(pk=self.run_id).close()
 
-    def _settle(self, to: State) -> bool:
+    def _choose_row(self, to: State) -> bool:
         """See on which row of the image what this scan has come to belongs; return whether on any.
 
         One that has proven an image shares it. One that failed as a whole says nothing of what others hold too: where
         the tags that it was for are gone, it says nothing.
         """
-        if to is State.SUCCEEDED and self.proven is not None and not self._knows_less(self.proven):
-            own, self.image_id = self.image_id, image_sharing.share(self.proven)
+        if to is State.SUCCEEDED and self.proven is not None and not self._covers_less(self.proven):
+            own, self.image_id = self.image_id, image_sharing.share_image(self.proven)
             if self.image_id != own:
                 Scan._base_manager.filter(image=own).update(image=self.image_id)
         elif to is State.FAILED and not self.looked:
             shared, own_row = self.image, None
             if self.registry_id is not None:
-                own_row = image_sharing.part(shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest)
+                own_row = image_sharing.unshare_image(
+                    shared, registry_id=self.registry_id, manifest_digest=self.manifest_digest
+                )
             if own_row is not None:
                 self.image_id = own_row
                 Scan._base_manager.filter(pk=self.pk).update(image=own_row)
@@ -214,7 +228,7 @@ class Scan(Job):
                 ).exists()
         return True
 
-    def _knows_less(self, image: Image) -> bool:
+    def _covers_less(self, image: Image) -> bool:
         """Whether ``image`` has a result that this scan does not bring again: that may be of a look that saw less."""
         from scanning.models.results import CategoryResult
 
@@ -227,7 +241,7 @@ class Scan(Job):
         ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
         summary.record_state(
             image_id=self.image_id,
-            state=SUMMARY[to],
+            state=IMAGE_STATES[to],
             reason=self.reason,
             remedy=self.remedy,
             stage=self.stage_text if to is State.RUNNING else "",
@@ -235,7 +249,7 @@ class Scan(Job):
             ended_at=ended,
             registry_id=self.registry_id,
         )
-        if to is State.CANCELLED and image_sharing.of_several_registries([self.image_id]):
+        if to is State.CANCELLED and image_sharing.images_of_several_registries([self.image_id]):
             restore_state(self.image_id)
         if to is not State.FAILED:
             return
@@ -256,7 +270,7 @@ class Scan(Job):
             )
         from scanning.models import image_coverage
 
-        image_coverage.write([self.image_id])
+        image_coverage.write_coverage([self.image_id])
 
     @classmethod
     def states_changed(cls, jobs: Sequence[Self], to: State) -> None:
@@ -266,8 +280,8 @@ class Scan(Job):
             return
         with within(None):
             image_ids = [scan.image_id for scan in jobs]
-            summary.record_states(image_ids=image_ids, state=SUMMARY[to])
-            for image_id in image_sharing.of_several_registries(image_ids):
+            summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
+            for image_id in image_sharing.images_of_several_registries(image_ids):
                 restore_state(image_id)
             ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
@@ -280,15 +294,15 @@ class Scan(Job):
     @property
     def percent(self) -> int | None:
         """How much of its stage is done; None where that is not known."""
-        if self.stage != Stage.PULLING or not self.progress_total:
+        if self.stage != ScanStage.PULLING or not self.progress_total:
             return None
         return min(100, self.progress_done * 100 // self.progress_total)
 
     @property
     def stage_text(self) -> str:
         """What the scan does now, for a person: "pulling 12 of 340 MiB"; "" where it does not run."""
-        label = str(Stage(self.stage).label) if self.stage in Stage.values else self.stage
-        if self.stage != Stage.PULLING or not self.progress_total:
+        label = str(ScanStage(self.stage).label) if self.stage in ScanStage.values else self.stage
+        if self.stage != ScanStage.PULLING or not self.progress_total:
             return label
         figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
         return gettext("pulling %(done)d of %(total)d MiB") % figures
@@ -301,7 +315,7 @@ def restore_state(image_id: int) -> None:
     active = set(Scan._base_manager.filter(image=image_id, state__in=ACTIVE).values_list("state", flat=True))
     if active:
         state = State.RUNNING if State.RUNNING in active else State.QUEUED
-        summary.record_state(image_id=image_id, state=SUMMARY[state])
+        summary.record_state(image_id=image_id, state=IMAGE_STATES[state])
         return
     failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
     all_told = list(failed.order_by("ended_at", "pk").values_list("reason", "remedy", "scan__registry"))
@@ -317,39 +331,43 @@ def restore_state(image_id: int) -> None:
     )
 
 
-def _line(lane: Lane | None) -> models.QuerySet[Scan]:
+def _queued_in_lane(priority: Priority | None) -> models.QuerySet[Scan]:
     queued = Scan.objects.filter(state=State.QUEUED)
-    return queued if lane is None else queued.filter(lane=lane)
+    return queued if priority is None else queued.filter(priority=priority)
 
 
-def _at_once(lane: Lane | None) -> models.QuerySet[Any, Any]:
+def _without_delay(priority: Priority | None) -> models.QuerySet[Any, Any]:
     """Those that wait for nothing, the first one first."""
-    return _line(lane).filter(not_before=None).order_by("lane", "pk").values("pk")
+    return _queued_in_lane(priority).filter(not_before=None).order_by("priority", "pk").values("pk")
 
 
-def _due(lane: Lane | None) -> models.QuerySet[Any, Any]:
+def _delay_over(priority: Priority | None) -> models.QuerySet[Any, Any]:
     """The first of those whose time has come, for each registry.
 
     By the least of lane and id in one number: by ORDER BY, SQLite takes another index.
     """
-    place = ExpressionWrapper(F("lane") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
-    return _line(lane).filter(not_before__lte=Now()).order_by().values("registry").annotate(least=Min(place))
+    place = ExpressionWrapper(F("priority") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
+    return (
+        _queued_in_lane(priority).filter(not_before__lte=Now()).order_by().values("registry").annotate(least=Min(place))
+    )
 
 
 # Asked at each claim, with other figures in none: making the SQL takes several times as long as the database does.
-_HEADS = Prepared(
-    lambda lane: (
+_NEXT_BY_REGISTRY = CompiledQuery(
+    lambda priority: (
         Registry.objects.exclude(IS_REFUSED)
         .order_by()
         .values_list(
-            Subquery(_at_once(lane).filter(registry=OuterRef("pk"))[:1]),
-            Subquery(_due(lane).filter(registry=OuterRef("pk")).values("least")),
+            Subquery(_without_delay(priority).filter(registry=OuterRef("pk"))[:1]),
+            Subquery(_delay_over(priority).filter(registry=OuterRef("pk")).values("least")),
             Case(When(IS_SLOW, then=F("pk"))),
         )
     )
 )
-_HEAD_OF_NONE = Prepared(lambda lane: _at_once(lane).filter(registry=None).values_list("pk")[:1])
-_DUE_OF_NONE = Prepared(lambda lane: _due(lane).filter(registry=None).values_list("least"))
-_AT_WORK = Prepared(
-    lambda: Scan.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "lane")
+_NEXT_WITHOUT_REGISTRY = CompiledQuery(
+    lambda priority: _without_delay(priority).filter(registry=None).values_list("pk")[:1]
+)
+_DUE_WITHOUT_REGISTRY = CompiledQuery(lambda priority: _delay_over(priority).filter(registry=None).values_list("least"))
+_RUNNING = CompiledQuery(
+    lambda: Scan.objects.filter(state=State.RUNNING).order_by().values_list("registry_id", "worker", "priority")
 )

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from console.visibility import Scope as Seen
 from console.visibility import ScopedManager
 from inventory.models import Tag
-from scanning.models.run import Scope
+from scanning.models.run import ScanScope
 
 
 class ScanSchedule(models.Model):
@@ -29,7 +29,7 @@ class ScanSchedule(models.Model):
     at = models.TimeField()  # of a time range its start
     until = models.TimeField(null=True, blank=True)  # end of the time range in which it may run; None: no bound
     starts_on = models.DateField()  # the first day; every ``every_days`` from it
-    scope = models.CharField(max_length=12, choices=Scope.choices, default=Scope.RECOMMENDED)
+    scope = models.CharField(max_length=12, choices=ScanScope.choices, default=ScanScope.RECOMMENDED)
     chosen = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")
     categories = models.JSONField(default=list)
     timeout = models.PositiveIntegerField(default=1800)
@@ -51,10 +51,10 @@ class ScanSchedule(models.Model):
         """Those of all or of recommended images, and those in which an image in scope is chosen."""
         tags = Tag._base_manager.filter(Tag.in_scope(scope))
         chosen = cls.chosen.through._base_manager.filter(scanschedule=models.OuterRef("pk"), tag__in=tags.values("pk"))
-        return ~models.Q(scope=Scope.CHOSEN) | models.Q(models.Exists(chosen))
+        return ~models.Q(scope=ScanScope.CHOSEN) | models.Q(models.Exists(chosen))
 
 
-class Firing(models.Model):
+class ScheduleRun(models.Model):
     """A due time of a schedule and what became of it. One row a due time: a second firing finds it and does nothing."""
 
     class Outcome(models.TextChoices):
@@ -62,13 +62,13 @@ class Firing(models.Model):
         OVERLAP = "overlap", _("Skipped: the run before was still going on")
         MISSED = "missed", _("Missed: the console was down")
 
-    schedule = models.ForeignKey(ScanSchedule, on_delete=models.CASCADE, related_name="firings")
+    schedule = models.ForeignKey(ScanSchedule, on_delete=models.CASCADE, related_name="occurrences")
     due_at = models.DateTimeField()
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     run = models.ForeignKey("scanning.ScanRun", null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 
-    objects = ScopedManager["Firing"]()
+    objects = ScopedManager["ScheduleRun"]()
 
     class Meta:
         ordering = ["-due_at"]

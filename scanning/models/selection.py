@@ -14,10 +14,10 @@ from django.utils import timezone
 from console.visibility import Scope, ScopedManager
 from inventory.models import Tag
 
-LIFE = timedelta(days=7)
+SELECTION_LIFETIME = timedelta(days=7)
 
 
-def put_in(owner: models.Model, relation: str, tags: QuerySet[Tag]) -> None:
+def add_tags(owner: models.Model, relation: str, tags: QuerySet[Tag]) -> None:
     """Add ``tags`` to the many-to-many field ``relation`` of ``owner`` in one statement, whatever their number."""
     field: Any = owner._meta.get_field(relation)
     try:
@@ -68,7 +68,7 @@ class Selection(models.Model):
 
     def add(self, tags: QuerySet[Tag]) -> None:
         """Take ``tags`` in, whatever their number."""
-        put_in(self, "tags", tags)
+        add_tags(self, "tags", tags)
         self.save(update_fields=["used_at"])
 
     def remove(self, tags: QuerySet[Tag]) -> None:
@@ -92,4 +92,4 @@ class Selection(models.Model):
     @classmethod
     def prune(cls) -> None:
         """Delete what nobody has used for a week."""
-        cls.objects.filter(used_at__lt=timezone.now() - LIFE).delete()
+        cls.objects.filter(used_at__lt=timezone.now() - SELECTION_LIFETIME).delete()

@@ -10,17 +10,17 @@ from console.jobs.models import FINAL_STATES, State
 from console.visibility import Scope, ScopedManager
 
 
-class JoinedScan(models.Model):
+class ScanSubscription(models.Model):
     """What ``run`` wants of ``scan`` beside the run that has started it: its categories, no later than in its lane.
 
     Counts while the scan goes on; afterwards it goes.
     """
 
-    run = models.ForeignKey("scanning.ScanRun", on_delete=models.CASCADE, related_name="joined", db_index=False)
-    scan = models.ForeignKey("scanning.Scan", on_delete=models.CASCADE, related_name="joined")
+    run = models.ForeignKey("scanning.ScanRun", on_delete=models.CASCADE, related_name="subscriptions", db_index=False)
+    scan = models.ForeignKey("scanning.Scan", on_delete=models.CASCADE, related_name="subscriptions")
     tags = models.PositiveIntegerField(default=0)  # of this run; it counts them as skipped
 
-    objects = ScopedManager["JoinedScan"]()
+    objects = ScopedManager["ScanSubscription"]()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "scan"], name="joinedscan_unique")]
@@ -34,9 +34,9 @@ class JoinedScan(models.Model):
         return models.Q(scan__registry__in=scope.registries)
 
     @classmethod
-    def wanted(cls, scan_ids: Any) -> dict[int, list[JoinedScan]]:
+    def wanted(cls, scan_ids: Any) -> dict[int, list[ScanSubscription]]:
         """Return by scan who wants it besides, with the runs, the first first. Cancelled runs want nothing."""
-        found: dict[int, list[JoinedScan]] = {}
+        found: dict[int, list[ScanSubscription]] = {}
         rows = cls._base_manager.filter(scan__in=scan_ids, run__cancel_requested_at=None)
         for row in rows.exclude(run__state=State.CANCELLED).select_related("run").order_by("pk"):
             found.setdefault(row.scan_id, []).append(row)

@@ -12,18 +12,18 @@ from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, MatchFact, VulnerabilityFact
+from scanning.engines.base import EngineError, MatchFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy.match import Matcher
 
 log = logging.getLogger(__name__)
 
-MOST_RUNS = 60  # of Trivy to find what fails in one part; 3,000 packages of which one fails take 25
-MOST_SECONDS = 600.0  # the same in time
-PROBE: Mapping[str, object] = {"Name": "tallyman-probe", "Version": "0", "Type": "gobinary"}
+MAX_PART_RUNS = 60  # of Trivy to find what fails in one part; 3,000 packages of which one fails take 25
+MAX_PART_SECONDS = 600.0  # the same in time
+PROBE_PACKAGE: Mapping[str, object] = {"Name": "tallyman-probe", "Version": "0", "Type": "gobinary"}
 
 
 @dataclass(frozen=True)
-class Failure:
+class MatchFailure:
     """Variants (ids) of one system that could not be matched, and why."""
 
     system: str
@@ -32,7 +32,7 @@ class Failure:
 
 
 @dataclass
-class Part:
+class SystemPart:
     """Variants of one system: their ids with those of their packages, and their records; then what was found."""
 
     system: str
@@ -40,7 +40,7 @@ class Part:
     records: dict[int, dict[str, object]]
     matches: list[tuple[int, MatchFact]] = field(default_factory=list)
     vulnerabilities: dict[str, VulnerabilityFact] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[MatchFailure] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -56,13 +56,13 @@ class Part:
 
 def match_part(
     matcher: Matcher,
-    part: Part,
+    part: SystemPart,
     *,
     known: Collection[str],
     hopeless: MutableMapping[str, str],
     scratch: Path,
-    check: Check,
-) -> Part:
+    check: StopCheck,
+) -> SystemPart:
     """Match ``part`` and return it, with what could not be matched among its failures.
 
     ``hopeless`` has systems of which too much has failed, with the reason: they are not tried, and one more is added.
@@ -74,7 +74,7 @@ def match_part(
     while todo:
         if part.system in hopeless:
             left = tuple(pk for some in todo for pk in some)
-            part.failures.append(Failure(part.system, hopeless[part.system], left))
+            part.failures.append(MatchFailure(part.system, hopeless[part.system], left))
             break
         some = todo.pop()
         try:
@@ -83,17 +83,17 @@ def match_part(
         except EngineError as error:
             if not runs:
                 _probe(matcher, error, scratch=scratch, check=check)
-                until = time.monotonic() + MOST_SECONDS
+                until = time.monotonic() + MAX_PART_SECONDS
             log.warning("%s packages of %s could not be matched: %s", len(some), part.system or "languages", error)
             if error.retry and some not in again:  # it may pass; an advisory on which Trivy panics does not
                 again.add(some)
                 todo.append(some)
             elif len(some) == 1:
-                part.failures.append(Failure(part.system, error.reason, some))
+                part.failures.append(MatchFailure(part.system, error.reason, some))
             else:
                 todo += [some[len(some) // 2 :], some[: len(some) // 2]]
             runs += 1
-            if runs >= MOST_RUNS or time.monotonic() > until:
+            if runs >= MAX_PART_RUNS or time.monotonic() > until:
                 hopeless[part.system] = error.reason
         else:
             part.matches += found.matches
@@ -102,9 +102,9 @@ def match_part(
     return part
 
 
-def _probe(matcher: Matcher, error: EngineError, *, scratch: Path, check: Check) -> None:
+def _probe(matcher: Matcher, error: EngineError, *, scratch: Path, check: StopCheck) -> None:
     """Raise ``error`` where Trivy does not match anything now."""
     try:
-        matcher.match({0: PROBE}, system="", known=(), scratch=scratch, check=check)
+        matcher.match({0: PROBE_PACKAGE}, system="", known=(), scratch=scratch, check=check)
     except EngineError:
         raise error from None

@@ -25,7 +25,7 @@ from django.utils.translation import ngettext
 
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from console.visibility import current
 from scanning import scanners
@@ -36,22 +36,22 @@ from scanning.findings import store as findings_store
 from scanning.fleet import versions as fleet_versions
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, PackageVulnerability, Rematch
 from scanning.rematch import unmatched
-from scanning.rematch.match_parts import Failure, Part, match_part
+from scanning.rematch.match_parts import MatchFailure, SystemPart, match_part
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import releases
 
 ACTIVE = (State.QUEUED, State.RUNNING)
-RETRY = timedelta(hours=1)  # after which what has failed is tried again by itself
-CHUNK = 3000  # packages in one run of Trivy; its memory and ours go with it
-AT_ONCE = 2  # runs of Trivy beside each other
-KNOWN = 50_000  # vulnerabilities whose description is not asked for again in one rematch
-IDS = 10_000  # of images, read at a time
-FEW = 2000  # changed variants whose images are looked up; with more, all images are counted anew
+RETRY_DELAY = timedelta(hours=1)  # after which what has failed is tried again by itself
+CHUNK_PACKAGES = 3000  # packages in one run of Trivy; its memory and ours go with it
+MAX_CONCURRENT_RUNS = 2  # runs of Trivy beside each other
+MAX_CACHED_VULNERABILITIES = 50_000  # vulnerabilities whose description is not asked for again in one rematch
+BATCH_IMAGES = 10_000  # of images, read at a time
+FEW_VARIANTS = 2000  # changed variants whose images are looked up; with more, all images are counted anew
 
 
-def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
+def start_rematch(*, priority: Priority = Priority.SCHEDULE) -> Rematch | None:
     """Queue a rematch of what is not matched with the database in use; None where nothing is, or one is under way."""
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
         return None
     now = matched_with(scanners.trivy().engine_version(), facts)
@@ -59,7 +59,7 @@ def start(*, lane: Lane = Lane.SCHEDULE) -> Rematch | None:
         return None
     with transaction.atomic():
         PackageVariant.objects.exclude(failed_with="").update(failed_with="")  # to be tried again
-        job = Rematch.objects.create(lane=lane)
+        job = Rematch.objects.create(priority=priority)
         broker.enqueue(job)
     return job
 
@@ -70,7 +70,7 @@ def tick() -> None:
     That finds what a rematch has missed: a scan that began before the change and ended after it, say. One that was
     cancelled is started again by hand alone.
     """
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet_versions.is_current():
         return
     try:
@@ -80,15 +80,15 @@ def tick() -> None:
     last = Rematch.objects.exclude(state__in=ACTIVE).first()
     if last and last.state == State.CANCELLED and last.database_version == now:
         return
-    if last and last.state == State.FAILED and last.database_version in ("", now) and not _is_over(last):
+    if last and last.state == State.FAILED and last.database_version in ("", now) and not _may_retry(last):
         return
     if _stored().filter(matched_with__lt=now).exists():
-        start()
+        start_rematch()
 
 
-def _is_over(job: Rematch) -> bool:
+def _may_retry(job: Rematch) -> bool:
     """Return whether ``job`` has ended so long ago that what failed is tried again."""
-    return job.ended_at is not None and timezone.now() - job.ended_at >= RETRY
+    return job.ended_at is not None and timezone.now() - job.ended_at >= RETRY_DELAY
 
 
 def rematch(run: JobRun[Rematch]) -> None:
@@ -97,7 +97,7 @@ def rematch(run: JobRun[Rematch]) -> None:
     before = Rematch.objects.filter(pk__lt=job.pk).first()
     everything = job.attempt > 1 or (before is not None and before.state != State.SUCCEEDED)
     changed: set[int] = set()
-    failures: list[Failure] = []
+    failures: list[MatchFailure] = []
     try:
         matcher = _match_all(run, changed, failures)
     except (LeaseLost, Draining):
@@ -108,8 +108,8 @@ def rematch(run: JobRun[Rematch]) -> None:
     images = _recount(run, changed, everything=everything, check=True)
 
     def write() -> None:
-        _note_results(matcher)
-        unmatched.note(matcher.database)
+        _store_matched_with(matcher)
+        unmatched.mark_images(matcher.database)
         new = PackageVulnerability.objects.filter(rematch=job)
         holders = ImagePackage.objects.filter(variant__in=new.values("variant"))
         Rematch.objects.filter(pk=job.pk).update(
@@ -120,13 +120,13 @@ def rematch(run: JobRun[Rematch]) -> None:
         )
 
     if failures:
-        reason, remedy = unmatched.describe(failures)
+        reason, remedy = unmatched.describe_failures(failures)
         run.finish(to=State.FAILED, reason=reason, remedy=remedy, write=write)
     else:
         run.finish(write=write)
 
 
-def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[Failure]) -> Matcher:
+def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[MatchFailure]) -> Matcher:
     """Match until nothing is out of date, also where the database changes meanwhile; return the last matcher.
 
     ``changed`` takes the ids of variants whose vulnerabilities differ, ``failures`` what could not be matched.
@@ -141,12 +141,12 @@ def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[Failure])
             for part in parts:
                 run.check()
                 with transaction.atomic():
-                    known |= findings_store.record_vulnerabilities(list(part.vulnerabilities.values()))
-                    changes = findings_store.record_matches(
+                    known |= findings_store.store_vulnerabilities(list(part.vulnerabilities.values()))
+                    changes = findings_store.store_matches(
                         variants=part.matched, known=known, matches=part.matches, rematch=run.job.pk
                     )
                     findings_store.mark_matched(part.matched, matched_with=matcher.matched_with)
-                    unmatched.mark(part.failures, matched_with=matcher.matched_with)
+                    unmatched.mark_variants(part.failures, matched_with=matcher.matched_with)
                 changed |= changes.variants
                 failures += part.failures
                 done += part.size
@@ -168,12 +168,12 @@ def _matcher() -> Matcher:
 
 
 def _is_current(matcher: Matcher) -> bool:
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     return facts is not None and facts.folder == matcher.database.folder
 
 
 @contextmanager
-def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> Iterator[Iterator[Part]]:
+def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> Iterator[Iterator[SystemPart]]:
     """Give the parts of what is out of date, each matched; some are matched while others are written."""
     stopped = threading.Event()
     hopeless: dict[str, str] = {}  # systems of which too much has failed, with the reason
@@ -183,19 +183,19 @@ def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> 
             raise InterruptedError
         run.check()
 
-    def match(part: Part, names: list[str]) -> Part:
+    def match(part: SystemPart, names: list[str]) -> SystemPart:
         return match_part(matcher, part, known=names, hopeless=hopeless, scratch=run.scratch, check=check)
 
-    def results() -> Iterator[Part]:
-        waiting: deque[Future[Part]] = deque()
+    def results() -> Iterator[SystemPart]:
+        waiting: deque[Future[SystemPart]] = deque()
         for part in _parts(matcher.matched_with):
-            waiting.append(pool.submit(match, part, list(known)[:KNOWN]))
-            if len(waiting) > AT_ONCE:
+            waiting.append(pool.submit(match, part, list(known)[:MAX_CACHED_VULNERABILITIES]))
+            if len(waiting) > MAX_CONCURRENT_RUNS:
                 yield waiting.popleft().result()
         for future in waiting:
             yield future.result()
 
-    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="match") as pool:
+    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_RUNS, thread_name_prefix="match") as pool:
         try:
             yield results()
         finally:
@@ -203,18 +203,18 @@ def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _parts(now: str) -> Iterator[Part]:
+def _parts(now: str) -> Iterator[SystemPart]:
     """Yield the variants that are not matched with ``now``, of one system at a time."""
     rows = _out_of_date(now).order_by("system", "pk")
     system, last = "", 0
     while True:
         after = rows.filter(Q(system=system, pk__gt=last) | Q(system__gt=system))
-        found = list(after.values_list("pk", "system", "package_id", "record")[:CHUNK])
+        found = list(after.values_list("pk", "system", "package_id", "record")[:CHUNK_PACKAGES])
         if not found:
             return
         system = found[0][1] or ""
         own = [row for row in found if row[1] == system]
-        yield Part(system, {row[0]: row[2] for row in own}, {row[0]: row[3] for row in own})
+        yield SystemPart(system, {row[0]: row[2] for row in own}, {row[0]: row[3] for row in own})
         last = max(row[0] for row in own)
 
 
@@ -236,7 +236,7 @@ def _recount(run: JobRun[Rematch], changed: set[int], *, everything: bool, check
         return 0
     if check:
         run.progress("counting")
-    images = _matched_images() if everything or len(changed) > FEW else counts.images_with(changed, but=0)
+    images = _matched_images() if everything or len(changed) > FEW_VARIANTS else counts.images_with(changed, but=0)
     return counts.recount_vulnerabilities(images, check=run.check if check else lambda: None)
 
 
@@ -244,12 +244,12 @@ def _matched_images() -> Iterator[int]:
     """Yield the ids of all images that were looked at for vulnerabilities; no read stays open in between."""
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     last = 0
-    while found := list(results.filter(image__gt=last).order_by("image").values_list("image_id")[:IDS]):
+    while found := list(results.filter(image__gt=last).order_by("image").values_list("image_id")[:BATCH_IMAGES]):
         yield from (image_id for (image_id,) in found)
         last = found[-1][0]
 
 
-def _note_results(matcher: Matcher) -> None:
+def _store_matched_with(matcher: Matcher) -> None:
     """Note of all images that can be what they are matched with now."""
     apart = PackageVariant.objects.filter(Q(system__isnull=True) | ~Q(failed_with=""))
     only_by_scan = ImagePackage.objects.filter(variant__in=apart).values("image")
@@ -258,23 +258,23 @@ def _note_results(matcher: Matcher) -> None:
     results.exclude(image__in=only_by_scan).exclude(
         database_updated_at=matcher.database.built_at, engine_version=version
     ).update(database_updated_at=matcher.database.built_at, engine_version=version)
-    releases.judge_again(matcher.database.folder)
+    releases.update_unsupported(matcher.database.folder)
 
 
-def last_news() -> Rematch | None:
+def last_ended_rematch() -> Rematch | None:
     """Return the last rematch that has come to its end, be it without some packages; or None."""
-    return Rematch.objects.filter(Rematch.came_to_its_end()).first()
+    return Rematch.objects.filter(Rematch.is_complete()).first()
 
 
-def brought(job: Rematch) -> QuerySet[PackageVulnerability]:
+def visible_new_matches(job: Rematch) -> QuerySet[PackageVulnerability]:
     """Return what a rematch has brought that is there still and seen."""
     return PackageVulnerability.objects.filter(rematch=job)
 
 
-def describe(job: Rematch) -> str:
+def describe_rematch(job: Rematch) -> str:
     """Return what a rematch has brought, for a person: "12 new in 40 images"."""
     if current() is not None:  # the figures of the job are those of all images
-        new = brought(job).count()
+        new = visible_new_matches(job).count()
         return _("%(new)s new") % {"new": f"{new:,}"} if new else _("nothing new")
     if not job.new_matches:
         return _("nothing new")

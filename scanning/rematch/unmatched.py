@@ -10,46 +10,46 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from scanning.engines.base import RiskCategory
-from scanning.engines.trivy.database import DatabaseFacts
+from scanning.engines.trivy.database import VulndbFacts
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, image_coverage
-from scanning.rematch.match_parts import Failure
+from scanning.rematch.match_parts import MatchFailure
 
-BATCH = 200  # images, or variants of which something is noted
-NAMED = 3  # packages that are named of an image, and systems of a job
+BATCH_ROWS = 200  # images, or variants of which something is noted
+MAX_NAMED = 3  # packages that are named of an image, and systems of a job
 
 
-def mark(failures: Iterable[Failure], *, matched_with: str) -> None:
+def mark_variants(failures: Iterable[MatchFailure], *, matched_with: str) -> None:
     """Note of variants that they could not be matched with this database."""
     for failure in failures:
-        for start in range(0, len(failure.variants), BATCH):
-            rows = PackageVariant.objects.filter(pk__in=failure.variants[start : start + BATCH])
+        for start in range(0, len(failure.variants), BATCH_ROWS):
+            rows = PackageVariant.objects.filter(pk__in=failure.variants[start : start + BATCH_ROWS])
             rows.update(failed_with=matched_with, failure=failure.reason)
 
 
-def describe(failures: Sequence[Failure]) -> tuple[str, str]:
+def describe_failures(failures: Sequence[MatchFailure]) -> tuple[str, str]:
     """Return reason and remedy of a rematch that could not match these."""
     numbers: dict[str, int] = {}
     reasons: dict[str, str] = {}
     for failure in failures:
         numbers[failure.system] = numbers.get(failure.system, 0) + len(failure.variants)
         reasons.setdefault(failure.system, failure.reason)
-    told = [
+    texts = [
         _("%(n)s packages of %(subject)s could not be matched: %(reason)s")
-        % {"n": numbers[system], "subject": name_of(system), "reason": _closed(reasons[system])}
-        for system in list(numbers)[:NAMED]
+        % {"n": numbers[system], "subject": system_name(system), "reason": _as_sentence(reasons[system])}
+        for system in list(numbers)[:MAX_NAMED]
     ]
-    if len(numbers) > NAMED:
-        told.append(_("%(n)s more systems failed.") % {"n": len(numbers) - NAMED})
+    if len(numbers) > MAX_NAMED:
+        texts.append(_("%(n)s more systems failed.") % {"n": len(numbers) - MAX_NAMED})
     remedy = _("All others are matched. These are tried again within the hour, and with each new database.")
-    return " ".join(told), remedy
+    return " ".join(texts), remedy
 
 
-def _closed(reason: str) -> str:
+def _as_sentence(reason: str) -> str:
     """Return a reason as a sentence; what Trivy says last has no full stop."""
     return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
-def name_of(system: str) -> str:
+def system_name(system: str) -> str:
     """Return the system of variants for a person: "alpine 3.22.1"."""
     if not system:
         return _("programming languages")
@@ -57,18 +57,18 @@ def name_of(system: str) -> str:
     return " ".join(str(described[part]) for part in ("Family", "Name") if described.get(part)) or _("unknown system")
 
 
-def note(database: DatabaseFacts) -> None:
+def mark_images(database: VulndbFacts) -> None:
     """Say of all images that hold variants which could not be matched that they do; of others no longer."""
     failed = PackageVariant.objects.exclude(failed_with="")
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     holders = ImagePackage.objects.filter(variant__in=failed.values("pk")).order_by().values("image")
     for batch in _batches(results.filter(image__in=holders).values_list("pk", flat=True)):
         rows = list(CategoryResult.objects.filter(pk__in=batch))
-        told = _told([row.image_id for row in rows], database)
-        changed = [row for row in rows if _lessen(row, told.get(row.image_id, ""))]
+        texts = _failure_reasons([row.image_id for row in rows], database)
+        changed = [row for row in rows if _mark_partial(row, texts.get(row.image_id, ""))]
         with transaction.atomic():
             CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
-            image_coverage.write(row.image_id for row in changed)
+            image_coverage.write_coverage(row.image_id for row in changed)
     again = results.filter(before_failure__isnull=False).exclude(image__in=holders)
     for batch in _batches(again.values_list("pk", flat=True)):
         with transaction.atomic():
@@ -77,16 +77,16 @@ def note(database: DatabaseFacts) -> None:
                 _restore(row)
             CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy"))
             CategoryResult.objects.filter(pk__in=batch).update(before_failure=None)  # bulk_update writes JSON's null
-            image_coverage.write(row.image_id for row in rows)
+            image_coverage.write_coverage(row.image_id for row in rows)
 
 
 def _batches(keys: Iterable[int]) -> Iterator[list[int]]:
     iterator = iter(list(keys))  # a read that stays open would forbid SQLite the writes in between
-    while batch := list(islice(iterator, BATCH)):
+    while batch := list(islice(iterator, BATCH_ROWS)):
         yield batch
 
 
-def _told(images: Sequence[int], database: DatabaseFacts) -> dict[int, str]:
+def _failure_reasons(images: Sequence[int], database: VulndbFacts) -> dict[int, str]:
     """Return by image why its vulnerabilities are not those of this database."""
     held: dict[int, list[tuple[str, str]]] = {}
     rows = ImagePackage.objects.filter(image__in=images).exclude(variant__failed_with="").order_by("image_id", "pk")
@@ -102,17 +102,17 @@ def _told(images: Sequence[int], database: DatabaseFacts) -> dict[int, str]:
         ) % {
             "n": len(names),
             "built": f"{database.built_at:%Y-%m-%d}",
-            "names": ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else ""),
-            "reason": _closed(failed[0][1]),
+            "names": ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else ""),
+            "reason": _as_sentence(failed[0][1]),
         }
     return found
 
 
-def _lessen(row: CategoryResult, reason: str) -> bool:
+def _mark_partial(row: CategoryResult, reason: str) -> bool:
     """Say on ``row`` that packages could not be matched; return whether that changed it. Not saved."""
     if not reason:
         return False
-    before = _before(row) or {
+    before = _result_before(row) or {
         "outcome": row.outcome,
         "reason": row.reason,
         "remedy": row.remedy,
@@ -132,12 +132,12 @@ def _lessen(row: CategoryResult, reason: str) -> bool:
     return differs
 
 
-def _before(row: CategoryResult) -> dict[str, str] | None:
+def _result_before(row: CategoryResult) -> dict[str, str] | None:
     """Return what ``row`` said before, unless a scan has ended since."""
     before: dict[str, str] | None = row.before_failure
     return before if before and before["ended_at"] == row.ended_at.isoformat() else None
 
 
 def _restore(row: CategoryResult) -> None:
-    if before := _before(row):
+    if before := _result_before(row):
         row.outcome, row.reason, row.remedy = before["outcome"], before["reason"], before["remedy"]

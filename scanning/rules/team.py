@@ -22,14 +22,21 @@ from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
 from console.machines import content, versions
-from console.machines.identity import is_shared, machine_id
-from console.machines.models import FleetVersion, StoredFile
-from scanning.engines.base import Check
-from scanning.engines.yara.ruleset import ENDINGS, PROBLEM_SUFFIX, TEAM_BYTES, Source, files_of, read_team
+from console.machines.identity import has_shared_database, machine_id
+from console.machines.models import FleetVersion, SharedFile
+from scanning.engines.base import StopCheck
+from scanning.engines.yara.ruleset import (
+    MAX_TEAM_BYTES,
+    PROBLEM_SUFFIX,
+    RULE_FILE_SUFFIXES,
+    RuleFile,
+    files_of,
+    read_team,
+)
 
-RULES = "rules"  # name of their version, which is the number of their files
-FILES = 100_000
-NOTE = "archive.sha256"
+RULES_VERSION_NAME = "rules"  # name of their version, which is the number of their files
+MAX_RULE_FILES = 100_000
+DIGEST_FILE = "archive.sha256"
 
 Signature = tuple[tuple[str, int, int, int], ...]
 _published: tuple[Signature, str] | None = None  # the folder as it was last read by this process, and its SHA-256
@@ -47,18 +54,18 @@ def source_folder() -> Path:
 
 def folder() -> Path:
     """Return the folder that scans on this machine take rules from; it need not exist."""
-    return _root() / "current" if is_shared() else source_folder()
+    return _root() / "current" if has_shared_database() else source_folder()
 
 
 def shared_sha256() -> str:
     """Return the SHA-256 of the archive that the rules in use here came in, "" where there are none."""
     try:
-        return (_root() / "current" / NOTE).read_text().strip()
+        return (_root() / "current" / DIGEST_FILE).read_text().strip()
     except OSError:
         return ""
 
 
-def publish_changes(before: FleetVersion | None, *, check: Check) -> FleetVersion | None:
+def publish_changes(before: FleetVersion | None, *, check: StopCheck) -> FleetVersion | None:
     """Have all machines use the rules in the folder of this one, the primary; return the version in use then.
 
     An absent folder changes nothing, nor does an empty one where the rules in use came from another machine: that is
@@ -82,11 +89,12 @@ def publish_changes(before: FleetVersion | None, *, check: Check) -> FleetVersio
             with archive.open("rb") as packed:
                 sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
             if before is None or before.sha256 != sha256:
-                file = content.store(archive, limit=2 * TEAM_BYTES, check=check)
-                before = versions.publish(RULES, version=str(len(sources)), file=file)
+                file = content.store(archive, limit=2 * MAX_TEAM_BYTES, check=check)
+                before = versions.publish(RULES_VERSION_NAME, version=str(len(sources)), file=file)
     except (content.ContentError, OSError) as error:
         raise RulesError(
-            _("The team's rules could not be given to the other machines: %(reason)s.") % {"reason": _why(error)},
+            _("The team's rules could not be given to the other machines: %(reason)s.")
+            % {"reason": _error_reason(error)},
             _("Check that the data folder and PostgreSQL have space."),
         ) from error
     with _lock:
@@ -94,19 +102,19 @@ def publish_changes(before: FleetVersion | None, *, check: Check) -> FleetVersio
     return before
 
 
-def install_shared(file: StoredFile, *, check: Check) -> None:
+def install_shared(file: SharedFile, *, check: StopCheck) -> None:
     """Put the rules that the primary machine has published in use here. Raises RulesError and what ``check`` raises."""
     root = _root()
     incoming = Path(tempfile.mkdtemp(dir=root, prefix="rules-"))
     try:
-        archive = incoming / NOTE
-        content.fetch(file, archive, limit=2 * TEAM_BYTES, check=check)
+        archive = incoming / DIGEST_FILE
+        content.fetch(file, archive, limit=2 * MAX_TEAM_BYTES, check=check)
         _unpack(archive, incoming)
         archive.write_text(file.sha256)
     except (content.ContentError, tarfile.TarError, OSError) as error:
         shutil.rmtree(incoming, ignore_errors=True)
         raise RulesError(
-            _("The team's rules could not be copied to this machine: %(reason)s.") % {"reason": _why(error)},
+            _("The team's rules could not be copied to this machine: %(reason)s.") % {"reason": _error_reason(error)},
             _("Check that the data folder has space and is writable."),
         ) from error
     except BaseException:
@@ -140,7 +148,7 @@ def _signature(source: Path) -> Signature:
     return tuple(found)
 
 
-def _pack(sources: list[Source], target: Path) -> None:
+def _pack(sources: list[RuleFile], target: Path) -> None:
     """Write the same bytes for the same rules, whenever and wherever that is done."""
     with target.open("xb") as file, tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for source in sources:
@@ -155,9 +163,9 @@ def _unpack(archive: Path, target: Path) -> None:
     with tarfile.open(archive, "r:") as members:
         for number, member in enumerate(members):
             path = PurePosixPath(member.name)
-            if number >= FILES or not member.isfile() or path.is_absolute() or ".." in path.parts:
+            if number >= MAX_RULE_FILES or not member.isfile() or path.is_absolute() or ".." in path.parts:
                 raise tarfile.TarError("it holds what is no file of rules")
-            if not path.name.endswith(ENDINGS):
+            if not path.name.endswith(RULE_FILE_SUFFIXES):
                 raise tarfile.TarError("it holds what is no file of rules")
             found = members.extractfile(member)
             file = target / path
@@ -165,5 +173,5 @@ def _unpack(archive: Path, target: Path) -> None:
             file.write_bytes(found.read() if found else b"")
 
 
-def _why(error: Exception) -> str:
+def _error_reason(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

@@ -11,25 +11,25 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
 from console.jobs import broker
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from inventory import summary
 from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.engines.base import RiskCategory
-from scanning.models import JoinedScan, Scan, ScanRun
+from scanning.models import Scan, ScanRun, ScanSubscription
 from scanning.models.run import ACTIVE
 from scanning.runs import quota, refused_credentials
 
-PROMPT = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
-ALREADY = _("Already scanning")
-ENDING = _("Its scan is being cancelled; scan it again afterwards")
-OTHERWISE = _("Being scanned for other risk categories; scan it again afterwards")
-BATCH = 200  # tags a transaction; keeps the database's write lock short
+PROMPT_IMAGES = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
+ALREADY_SCANNING = _("Already scanning")
+BEING_CANCELLED = _("Its scan is being cancelled; scan it again afterwards")
+OTHER_CATEGORIES = _("Being scanned for other risk categories; scan it again afterwards")
+BATCH_TAGS = 200  # tags a transaction; keeps the database's write lock short
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedTag:
     """A tag for which no scan was started, and why."""
 
     tag_id: int
@@ -38,15 +38,15 @@ class Skipped:
 
 
 @dataclass
-class Queued:
+class QueueResult:
     """What became of some tags. Tags that share an image share its one scan."""
 
     scans: list[Scan] = field(default_factory=list)
     tags: int = 0  # tags that scans of the run give results to
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedTag] = field(default_factory=list)
 
 
-def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
+def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
     """Queue one scan for each image behind these tags (at most BATCH) that has none, and return what became of them.
 
     An image that the run has scanned already gets no second scan; its tag counts. One whose scan another run has
@@ -57,9 +57,9 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
     tags = list(
         Tag.objects.filter(pk__in=list(tag_ids)).select_related("manifest__default_manifest", "image").order_by("pk")
     )
-    done = Queued()
+    done = QueueResult()
     with transaction.atomic():
-        limit = quota.hold()
+        limit = quota.lock_quota()
         room = None if limit is None else limit.left
         images = {tag.image_id for tag in tags if tag.image_id is not None}
         # Of others too: an image is scanned once at a time. But no run waits for a registry that is hidden from it.
@@ -80,7 +80,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
         active = list(scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",)))
         busy = {scan.image_id: scan for scan in reversed(active)}
         refusing = set(Registry.objects.filter(IS_REFUSED).values_list("pk", flat=True))
-        joined: Counter[int] = Counter()
+        subscribed: Counter[int] = Counter()
         changed: dict[int, Scan] = {}
         for tag in tags:
             if tag.image is None or tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
@@ -91,11 +91,11 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
             elif tag.image_id in busy:
                 scan = busy[tag.image_id]
                 before = run.images + len(done.scans) + len(changed)
-                if scan.state == State.QUEUED and scan.pk not in joined and _join(run, scan, before=before):
+                if scan.state == State.QUEUED and scan.pk not in subscribed and _extend_scan(run, scan, before=before):
                     changed[scan.pk] = scan
-                why = _why(run, scan)
-                if why is ALREADY:
-                    joined[scan.pk] += 1
+                why = _skip_reason(run, scan)
+                if why is ALREADY_SCANNING:
+                    subscribed[scan.pk] += 1
             elif limit is not None and room is not None and used >= room and tag.image.image_id not in counted:
                 why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
             elif (
@@ -105,10 +105,10 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                     tag.image,
                     counted,
                     before=run.images + len(done.scans),
-                    reason=refused_credentials.WAITING if tag.registry_id in refusing else "",
+                    reason=refused_credentials.WAITING_REASON if tag.registry_id in refusing else "",
                 )
             ) is None:
-                why = ALREADY
+                why = ALREADY_SCANNING
             else:
                 ours.add(tag.image_id)
                 used += made.counted
@@ -116,52 +116,56 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> Queued:
                 done.scans.append(made)
                 done.tags += 1
                 continue
-            done.skipped.append(Skipped(tag_id=tag.pk, address=str(tag), why=why))
-        _note_joined(run, joined)
+            done.skipped.append(SkippedTag(tag_id=tag.pk, address=str(tag), why=why))
+        _store_subscriptions(run, subscribed)
         broker.enqueue_many(done.scans)
         broker.enqueue_many(list(changed.values()))
     return done
 
 
-def _why(run: ScanRun, scan: Scan) -> str:
+def _skip_reason(run: ScanRun, scan: Scan) -> str:
     """Return why ``run`` starts no scan of its own beside ``scan``; for ALREADY it takes that one's results."""
     if scan.cancel_requested_at is not None:
-        return ENDING
-    return OTHERWISE if scan.state == State.RUNNING and set(run.categories) - set(scan.categories) else ALREADY
+        return BEING_CANCELLED
+    return (
+        OTHER_CATEGORIES
+        if scan.state == State.RUNNING and set(run.categories) - set(scan.categories)
+        else ALREADY_SCANNING
+    )
 
 
-def _note_joined(run: ScanRun, joined: Mapping[int, int]) -> None:
+def _store_subscriptions(run: ScanRun, subscribed: Mapping[int, int]) -> None:
     """Keep that ``run`` wants these scans, each for so many more of its tags."""
-    if not joined:
+    if not subscribed:
         return
-    known = {row.scan_id: row for row in JoinedScan._base_manager.filter(run=run, scan__in=joined)}
-    for scan_id, number in joined.items():
-        row = known.get(scan_id) or JoinedScan(run=run, scan_id=scan_id)
+    known = {row.scan_id: row for row in ScanSubscription._base_manager.filter(run=run, scan__in=subscribed)}
+    for scan_id, number in subscribed.items():
+        row = known.get(scan_id) or ScanSubscription(run=run, scan_id=scan_id)
         row.tags += number
         known[scan_id] = row
-    JoinedScan._base_manager.bulk_create([row for row in known.values() if row.pk is None])
-    JoinedScan._base_manager.bulk_update([row for row in known.values() if row.pk is not None], ["tags"])
+    ScanSubscription._base_manager.bulk_create([row for row in known.values() if row.pk is None])
+    ScanSubscription._base_manager.bulk_update([row for row in known.values() if row.pk is not None], ["tags"])
 
 
 def _lane(run: ScanRun, before: int) -> int:
-    return Lane.BULK if run.lane == Lane.MANUAL and before >= PROMPT else run.lane
+    return Priority.BULK if run.priority == Priority.MANUAL and before >= PROMPT_IMAGES else run.priority
 
 
-def _join(run: ScanRun, scan: Scan, *, before: int) -> bool:
+def _extend_scan(run: ScanRun, scan: Scan, *, before: int) -> bool:
     """Have ``scan``, which waits for another run, do what ``run`` wants too; return whether that changed it.
 
     What comes before its lane does not wait for the time range of a schedule either.
     """
     wanted = [category.value for category in RiskCategory if category in {*scan.categories, *run.categories}]
-    lane = min(scan.lane, _lane(run, before))
-    if wanted == scan.categories and lane == scan.lane:
+    priority = min(scan.priority, _lane(run, before))
+    if wanted == scan.categories and priority == scan.priority:
         return False
-    values: dict[str, Any] = {"categories": wanted, "lane": lane}
-    if lane != scan.lane:
+    values: dict[str, Any] = {"categories": wanted, "priority": priority}
+    if priority != scan.priority:
         values |= {"not_before": None, "reason": ""}
     Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values)
     scan.categories = wanted
-    if lane != scan.lane:
+    if priority != scan.priority:
         summary.record_waiting([(scan.image_id, scan.registry_id)], reason="")
     return True
 
@@ -184,7 +188,7 @@ def _create(run: ScanRun, tag: Tag, image: Image, counted: Collection[str], *, b
         categories=run.categories,
         timeout=run.timeout,
         requested_by_id=run.requested_by_id,
-        lane=_lane(run, before),
+        priority=_lane(run, before),
         reason=reason,
     )
     try:

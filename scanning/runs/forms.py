@@ -11,37 +11,37 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from scanning.engines.base import RiskCategory
-from scanning.models import ScanSchedule, Scope
+from scanning.models import ScanSchedule, ScanScope
 
-CATEGORIES = {
+CATEGORY_LABELS = {
     RiskCategory.VULNERABILITIES.value: (_("Vulnerabilities"), _("Trivy, matched with its database")),
     RiskCategory.SENSITIVE.value: (_("Sensitive data"), _("Trivy, values are masked")),
     RiskCategory.MALWARE.value: (_("Virus & Trojan"), _("YARA-X")),
 }
-RANGE = timedelta(minutes=15)  # the shortest time range
+MIN_TIME_RANGE = timedelta(minutes=15)  # the shortest time range
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
-MAX_MINUTES = 60  # the queue itself breaks work off soon after
+MAX_TIMEOUT_MINUTES = 60  # the queue itself breaks work off soon after
 
 
 class ScanForm(forms.Form):
     """Scanning settings. ``cleaned_data["timeout"]`` is in seconds."""
 
     categories = forms.MultipleChoiceField(
-        choices=[(name, label) for name, (label, _help) in CATEGORIES.items()],
+        choices=[(name, label) for name, (label, _help) in CATEGORY_LABELS.items()],
         error_messages={"required": _("Choose at least one risk category.")},
     )
     timeout = forms.IntegerField(
         min_value=1,
-        max_value=MAX_MINUTES,
+        max_value=MAX_TIMEOUT_MINUTES,
         error_messages={"required": _("Say after how many minutes a scan is given up.")},
     )
-    scope = forms.ChoiceField(choices=Scope.choices, error_messages={"required": _("Say which images are meant.")})
+    scope = forms.ChoiceField(choices=ScanScope.choices, error_messages={"required": _("Say which images are meant.")})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         first = {
-            "categories": list(CATEGORIES),
-            "timeout": min(MAX_MINUTES, max(1, settings.SCAN_TIMEOUT_SECONDS // 60)),
-            "scope": Scope.RECOMMENDED.value,
+            "categories": list(CATEGORY_LABELS),
+            "timeout": min(MAX_TIMEOUT_MINUTES, max(1, settings.SCAN_TIMEOUT_SECONDS // 60)),
+            "scope": ScanScope.RECOMMENDED.value,
         }
         kwargs["initial"] = first | (kwargs.get("initial") or {})
         super().__init__(*args, **kwargs)
@@ -56,7 +56,7 @@ class ScanForm(forms.Form):
         chosen = self["categories"].value() or []
         return [
             {"value": name, "label": label, "help": text, "checked": name in chosen}
-            for name, (label, text) in CATEGORIES.items()
+            for name, (label, text) in CATEGORY_LABELS.items()
         ]
 
 
@@ -118,7 +118,7 @@ class ScheduleForm(ScanForm):
             values["until"] = None
         elif values.get("until") is None and "until" not in self.errors:
             self.add_error("until", _("Say when the time range ends."))
-        elif values.get("at") is not None and values.get("until") is not None and self._range() < RANGE:
+        elif values.get("at") is not None and values.get("until") is not None and self._range() < MIN_TIME_RANGE:
             self.add_error("until", _("Leave at least 15 minutes; a range may go over midnight."))
         return values
 

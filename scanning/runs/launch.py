@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from console.jobs.models import Lane
+from console.jobs.models import Priority
 from console.models import User
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun, Scope
+from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs import start as runs_start
-from scanning.runs.enqueue import BATCH, Skipped
+from scanning.runs.enqueue import BATCH_TAGS, SkippedTag
 
 
 @dataclass
@@ -26,7 +26,7 @@ class LaunchResult:
     run: ScanRun
     queued: list[Scan] = field(default_factory=list)
     tags: int = 0  # tags that these scans will give results to
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedTag] = field(default_factory=list)
 
 
 def launch(
@@ -35,22 +35,22 @@ def launch(
     categories: Sequence[str] = tuple(RiskCategory),
     requested_by: User | None,
     timeout: int | None = None,
-    lane: Lane = Lane.MANUAL,
+    priority: Priority = Priority.MANUAL,
 ) -> LaunchResult:
     """Start a run of one scan per image behind ``tag_ids`` (ids or rows) and return what was queued and what was not.
 
     ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
     Raises ValueError where no category is known.
     """
-    run, queued = runs_start.start(
-        scope=Scope.CHOSEN,
+    run, queued = runs_start.start_and_queue(
+        scope=ScanScope.CHOSEN,
         tag_ids=tag_ids,
         categories=categories,
         timeout=timeout,
-        trigger=ScanRun.Trigger.EVENT if lane == Lane.EVENT else ScanRun.Trigger.MANUAL,
+        trigger=ScanRun.Trigger.EVENT if priority == Priority.EVENT else ScanRun.Trigger.MANUAL,
         requested_by=requested_by,
         schedule=None,
-        lane=lane,
+        priority=priority,
     )
     return LaunchResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
 
@@ -63,9 +63,9 @@ def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | No
     if tag_ids is None and scan_ids is None:
         return runs_start.cancel_everything()
     count = 0
-    for batch in runs_start.batches(tag_ids or (), BATCH):
+    for batch in runs_start.batches(tag_ids or (), BATCH_TAGS):
         images = Tag.objects.filter(pk__in=batch, image__isnull=False).values("image_id")
         count += runs_start.cancel_scans(Scan.objects.filter(image_id__in=images))
-    for batch in runs_start.batches(scan_ids or (), BATCH):
+    for batch in runs_start.batches(scan_ids or (), BATCH_TAGS):
         count += runs_start.cancel_scans(Scan.objects.filter(pk__in=batch))
     return count

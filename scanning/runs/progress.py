@@ -11,16 +11,18 @@ from django.utils.translation import gettext as _
 
 from console.i18n.messages import tell
 from console.jobs.models import State
-from scanning.models import Scan, ScanRun, Stage
+from scanning.models import Scan, ScanRun, ScanStage
 from scanning.models.run import ACTIVE
 
-LABELS = dict(Stage.choices)
-SAME_START = timedelta(seconds=60)  # scans queued within this time of the oldest active one count as started with it
-ENOUGH = 3  # ended scans before a remaining time is told
+STAGE_LABELS = dict(ScanStage.choices)
+SAME_START_WINDOW = timedelta(
+    seconds=60
+)  # scans queued within this time of the oldest active one count as started with it
+MIN_ENDED_SCANS = 3  # ended scans before a remaining time is told
 
 
 @dataclass(frozen=True)
-class Progress:
+class ScanProgress:
     """Scans that were started together with those still active."""
 
     total: int
@@ -50,10 +52,10 @@ class Progress:
     @property
     def left(self) -> str:
         """The remaining time in words, "" where it cannot be told."""
-        return "" if self.remaining is None else left(self.remaining)
+        return "" if self.remaining is None else remaining_text(self.remaining)
 
 
-def left(remaining: timedelta) -> str:
+def remaining_text(remaining: timedelta) -> str:
     """Return how long it still takes in words, rounded up to minutes, and from two hours on to hours."""
     minutes = max(1, -int(-remaining.total_seconds() // 60))
     if minutes < 120:
@@ -61,7 +63,7 @@ def left(remaining: timedelta) -> str:
     return _("about %(n)d h remaining") % {"n": -(-minutes // 60)}
 
 
-def read(now: datetime | None = None) -> Progress | None:
+def read_progress(now: datetime | None = None) -> ScanProgress | None:
     """Return how far the scans are, None where none is active and no run is about to queue some."""
     now = now or timezone.now()
     oldest = Scan.objects.filter(state__in=ACTIVE).aggregate(at=Min("created_at"))["at"]
@@ -69,13 +71,16 @@ def read(now: datetime | None = None) -> Progress | None:
     if oldest is None:
         return _figures(Scan.objects.none(), now, queueing=queueing, started=None) if queueing else None
     before = (
-        Scan.objects.filter(created_at__lt=oldest - SAME_START).order_by("-pk").values_list("pk", flat=True).first()
+        Scan.objects.filter(created_at__lt=oldest - SAME_START_WINDOW)
+        .order_by("-pk")
+        .values_list("pk", flat=True)
+        .first()
     )
     together = Scan.objects.filter(pk__gt=before or 0)
     return _figures(together, now, queueing=queueing, started=together.aggregate(at=Min("started_at"))["at"])
 
 
-def of_run(run: ScanRun, now: datetime | None = None) -> Progress | None:
+def of_run(run: ScanRun, now: datetime | None = None) -> ScanProgress | None:
     """Return how far the scans of ``run`` are, None where it is over."""
     if run.is_over:
         return None
@@ -95,12 +100,12 @@ def remaining(*, now: datetime, started: datetime | None, ended: int, total: int
 
     That is so before some have ended, and while some are ``held`` until a time of their own (a limit, a time range).
     """
-    if ended < ENOUGH or started is None or held or total <= ended:
+    if ended < MIN_ENDED_SCANS or started is None or held or total <= ended:
         return None
     return (now - started) / ended * (total - ended)
 
 
-def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started: datetime | None) -> Progress:
+def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started: datetime | None) -> ScanProgress:
     """Return the figures of ``together``, counted by what an index holds: there may be a great many."""
     found = dict(together.order_by().values_list("state").annotate(n=Count("*")))
     by_state = {state: found.get(state, 0) for state in State.values}
@@ -109,8 +114,8 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started:
     total, active = sum(by_state.values()), sum(by_state[state] for state in ACTIVE)
     left = remaining(now=now, started=started, ended=total - active, total=total, held=waits["number"] + queueing)
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    told = [(tell(str(LABELS.get(stage, stage))), n) for stage, n in stages.annotate(n=Count("pk"))]
-    return Progress(
+    stages_shown = [(tell(str(STAGE_LABELS.get(stage, stage))), n) for stage, n in stages.annotate(n=Count("pk"))]
+    return ScanProgress(
         total=total,
         ended=total - active,
         failed=by_state[State.FAILED],
@@ -120,6 +125,6 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started:
         waiting=waits["number"],
         waits_until=waits["until"],
         queueing=queueing,
-        stages=told,
+        stages=stages_shown,
         remaining=left,
     )

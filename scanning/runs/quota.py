@@ -13,7 +13,7 @@ from scanning.models import Scan, ScanSettings
 
 
 @dataclass(frozen=True)
-class Quota:
+class ScanQuota:
     """``used`` are the scans that started in this month and those that wait to start: of a run, one an image ID."""
 
     limit: int
@@ -25,21 +25,21 @@ class Quota:
         return max(0, self.limit - self.used)
 
 
-def read(*, now: datetime | None = None) -> Quota | None:
+def read_quota(*, now: datetime | None = None) -> ScanQuota | None:
     """Return the quota of this month, or None where there is none."""
     limit = ScanSettings.objects.filter(pk=1).values_list("monthly_quota", flat=True).first()
-    return None if limit is None else Quota(limit=limit, used=_used(now or timezone.now()))
+    return None if limit is None else ScanQuota(limit=limit, used=_used(now or timezone.now()))
 
 
-def hold(*, now: datetime | None = None) -> Quota | None:
-    """As :func:`read`, and keep all others from queueing scans until the end of the transaction, so that none exceeds.
+def lock_quota(*, now: datetime | None = None) -> ScanQuota | None:
+    """As :func:`read_quota`, and keep others from queueing scans until the transaction ends, so that none exceeds.
 
     Where no quota is set nobody waits.
     """
     if not ScanSettings.objects.filter(pk=1, monthly_quota__isnull=False).exists():
         return None
     ScanSettings.objects.select_for_update().get(pk=1)  # SQLite has one writer anyway
-    return read(now=now)
+    return read_quota(now=now)
 
 
 def set_limit(limit: int | None) -> None:

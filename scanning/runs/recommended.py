@@ -18,10 +18,10 @@ from scanning.models import CategoryResult, Scan
 from scanning.models.run import ACTIVE
 from scanning.vulndb import install as vulndb_install
 
-OUTDATED = timedelta(days=7)  # results that are older than the vulnerability database by more
+OUTDATED_AFTER = timedelta(days=7)  # results that are older than the vulnerability database by more
 
 
-class Reason(models.TextChoices):
+class RecommendationReason(models.TextChoices):
     """Why an image is recommended. Where several hold the first of them is told."""
 
     NEVER = "never", _("Never scanned")
@@ -34,7 +34,7 @@ def with_reason(tags: QuerySet[Tag]) -> QuerySet[Tag]:
     """Return ``tags`` with ``recommended``: the Reason, or None where the image is not recommended."""
     return tags.annotate(
         recommended=Case(
-            When(_left_out(), then=Value(None)),
+            When(_excluded(), then=Value(None)),
             *(When(condition, then=Value(reason.value)) for reason, condition in _conditions().items()),
             default=Value(None),
             output_field=CharField(null=True),
@@ -48,10 +48,10 @@ def recommended(*, also: Exists | None = None) -> QuerySet[Tag]:
     return with_reason(Tag.objects.all()).filter(found | Q(also) if also is not None else found)
 
 
-def counts() -> dict[Reason, int]:
+def counts() -> dict[RecommendationReason, int]:
     """Return how many tags are recommended for which reason; of many tags, how many were a short while ago."""
     found = cached_counts.read("recommended").values
-    return {reason: found.get(reason.value, 0) for reason in Reason}
+    return {reason: found.get(reason.value, 0) for reason in RecommendationReason}
 
 
 def count() -> dict[str, int]:
@@ -61,7 +61,7 @@ def count() -> dict[str, int]:
     return {reason: number for reason, number in found if reason is not None}
 
 
-def _left_out() -> Q:
+def _excluded() -> Q:
     """What cannot be scanned, and what is being scanned."""
     busy = Q(image__scan_state__in=ACTIVE)
     if current() is not None:  # a scan through a registry that is hidden from somebody keeps theirs from nothing
@@ -69,22 +69,22 @@ def _left_out() -> Q:
     return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | busy
 
 
-def _conditions() -> dict[Reason, Q | Exists]:
-    conditions: dict[Reason, Q | Exists] = {
-        Reason.NEVER: Q(image__last_scanned_at=None),
-        Reason.FAILED: Q(image__scan_state=Image.ScanState.FAILED),
+def _conditions() -> dict[RecommendationReason, Q | Exists]:
+    conditions: dict[RecommendationReason, Q | Exists] = {
+        RecommendationReason.NEVER: Q(image__last_scanned_at=None),
+        RecommendationReason.FAILED: Q(image__scan_state=Image.ScanState.FAILED),
     }
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     if facts is not None:
         results = CategoryResult.objects.filter(
             image=OuterRef("image"), category=RiskCategory.VULNERABILITIES.value, looked_at__isnull=False
         ).annotate(of=Coalesce("database_updated_at", "looked_at"))
-        conditions[Reason.OUTDATED] = Exists(results.filter(of__lt=facts.built_at - OUTDATED))
+        conditions[RecommendationReason.OUTDATED] = Exists(results.filter(of__lt=facts.built_at - OUTDATED_AFTER))
     # Not a rank over all tags: only the few that changed are compared with others of their repository.
     moment, own = (Coalesce(*(of(name) for name in ("pushed_at", "changed_at", "first_seen"))) for of in (F, OuterRef))
     later = Q(moment__gt=own) | Q(moment=own, pk__gt=OuterRef("pk"))
     newer = Tag.objects.order_by().filter(repository=OuterRef("repository")).annotate(moment=moment).filter(later)
     # The first condition must come to false, not to NULL, for the database to leave the second one alone.
     changed = Q(changed_at__isnull=False, changed_at__gt=F("image__last_scanned_at"))
-    conditions[Reason.CHANGED] = changed & Q(~Exists(newer))
+    conditions[RecommendationReason.CHANGED] = changed & Q(~Exists(newer))
     return conditions

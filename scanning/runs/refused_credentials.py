@@ -12,42 +12,42 @@ from django.utils.translation import gettext_noop as _  # kept in English: see c
 
 from console.jobs.models import State
 from inventory import summary
-from registries.login_guard import forget_outdated
+from registries.login_guard import clear_outdated_refusals
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.models import Scan
 
-WAITING = _(
+WAITING_REASON = _(
     "The registry refused its credentials: the scan waits until they are changed, or a connection test has passed."
 )
-BATCH = 500
+BATCH_SCANS = 500
 
 
-def mark(registry: Registry) -> None:
+def mark_waiting(registry: Registry) -> None:
     """Say of all queued scans of ``registry`` why they wait."""
-    _write(Scan.objects.filter(registry=registry).exclude(reason=WAITING), WAITING)
+    _write(Scan.objects.filter(registry=registry).exclude(reason=WAITING_REASON), WAITING_REASON)
 
 
-def hold_back(registry: Registry, *, until: datetime, reason: str) -> None:
+def postpone_queued(registry: Registry, *, until: datetime, reason: str) -> None:
     """Have all queued scans of ``registry`` wait: it has locked the account, and each would only prolong that."""
     ready = Q(not_before=None) | Q(not_before__lt=until)
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
-    while batch := dict(line.values_list("pk", "image_id")[:BATCH]):
+    while batch := dict(line.values_list("pk", "image_id")[:BATCH_SCANS]):
         Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
         summary.record_waiting([(image_id, registry.pk) for image_id in batch.values()], reason=reason)
 
 
 def tick() -> None:
     """Say of queued scans that they wait for other credentials, or no longer."""
-    forget_outdated()
+    clear_outdated_refusals()
     refused = Registry.objects.filter(IS_REFUSED)
-    _write(Scan.objects.filter(registry__in=refused).exclude(reason=WAITING), WAITING)
-    _write(Scan.objects.filter(reason=WAITING).exclude(registry__in=refused), "")
+    _write(Scan.objects.filter(registry__in=refused).exclude(reason=WAITING_REASON), WAITING_REASON)
+    _write(Scan.objects.filter(reason=WAITING_REASON).exclude(registry__in=refused), "")
 
 
 def _write(scans: QuerySet[Scan], reason: str) -> None:
     """Write ``reason`` to those of ``scans`` that are queued, some at a time."""
     line = scans.filter(state=State.QUEUED).order_by("pk")
-    while batch := list(line.values_list("pk", "image_id", "registry_id")[:BATCH]):
+    while batch := list(line.values_list("pk", "image_id", "registry_id")[:BATCH_SCANS]):
         Scan.objects.filter(pk__in=[pk for pk, *_more in batch], state=State.QUEUED).update(reason=reason)
         summary.record_waiting([(image_id, registry_id) for _pk, image_id, registry_id in batch], reason=reason)

@@ -13,42 +13,42 @@ from django.db.models.functions import Now
 
 from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from console.jobs.state import advance, cancel_queued
 from console.models import User
 from console.visibility import current, within
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.models import JoinedScan, Scan, ScanRun, ScanSchedule, Scope, Selection
+from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScanSubscription, Selection
 from scanning.models.run import ACTIVE
-from scanning.models.selection import put_in
-from scanning.runs.cancel import Left, leave
-from scanning.runs.enqueue import BATCH, Queued, queue_scans
+from scanning.models.selection import add_tags
+from scanning.runs.cancel import CancelResult, cancel_run_scans
+from scanning.runs.enqueue import BATCH_TAGS, QueueResult, queue_scans
 from scanning.runs.recommended import recommended
 
 T = TypeVar("T")
 
-AT_ONCE = BATCH  # so many chosen tags are queued in the request itself
-CANCEL_AGAIN = 10  # looks at what a cancel has missed
-CHUNK = 10_000  # ids of tags that the job holds at a time
-LANES = {
-    ScanRun.Trigger.MANUAL: Lane.MANUAL,
-    ScanRun.Trigger.EVENT: Lane.EVENT,
-    ScanRun.Trigger.SCHEDULE: Lane.SCHEDULE,
+MAX_TAGS_IN_REQUEST = BATCH_TAGS  # so many chosen tags are queued in the request itself
+MAX_CANCEL_PASSES = 10  # looks at what a cancel has missed
+CHUNK_TAGS = 10_000  # ids of tags that the job holds at a time
+LANE_BY_TRIGGER = {
+    ScanRun.Trigger.MANUAL: Priority.MANUAL,
+    ScanRun.Trigger.EVENT: Priority.EVENT,
+    ScanRun.Trigger.SCHEDULE: Priority.SCHEDULE,
 }
 
 
 def start_run(
     *,
-    scope: Scope,
+    scope: ScanScope,
     tag_ids: Iterable[int] | QuerySet[Tag] = (),
     categories: Sequence[str] = tuple(RiskCategory),
     timeout: int | None = None,
     trigger: ScanRun.Trigger = ScanRun.Trigger.MANUAL,
     requested_by: User | None = None,
     schedule: ScanSchedule | None = None,
-    lane: Lane | None = None,
+    priority: Priority | None = None,
 ) -> ScanRun:
     """Start a scan of the images of ``scope``; ``tag_ids``, also as rows, are those of Scope.CHOSEN.
 
@@ -56,7 +56,7 @@ def start_run(
     ``timeout`` is in seconds for one image; the setting's default where None. The lane is that of the trigger unless
     given. Raises ValueError where no category is known. A run that is returned as succeeded has queued all its scans.
     """
-    return start(
+    return start_and_queue(
         scope=scope,
         tag_ids=tag_ids,
         categories=categories,
@@ -64,29 +64,29 @@ def start_run(
         trigger=trigger,
         requested_by=requested_by,
         schedule=schedule,
-        lane=lane,
+        priority=priority,
     )[0]
 
 
-def start(
+def start_and_queue(
     *,
-    scope: Scope,
+    scope: ScanScope,
     tag_ids: Iterable[int] | QuerySet[Tag],
     categories: Sequence[str],
     timeout: int | None,
     trigger: ScanRun.Trigger,
     requested_by: User | None,
     schedule: ScanSchedule | None,
-    lane: Lane | None,
-) -> tuple[ScanRun, Queued]:
+    priority: Priority | None,
+) -> tuple[ScanRun, QueueResult]:
     """As :func:`start_run`, and return with the run what it has queued so far."""
     wanted = [category.value for category in RiskCategory if category in set(categories)]
     if not wanted:
         raise ValueError("A scan needs at least one risk category.")
-    chosen = tag_ids if scope is Scope.CHOSEN else ()
+    chosen = tag_ids if scope is ScanScope.CHOSEN else ()
     rows = chosen.order_by("pk") if isinstance(chosen, QuerySet) else None
-    ids = iter(chosen if rows is None else rows.values_list("pk", flat=True)[: AT_ONCE + 1])
-    first = list(islice(ids, AT_ONCE + 1))
+    ids = iter(chosen if rows is None else rows.values_list("pk", flat=True)[: MAX_TAGS_IN_REQUEST + 1])
+    first = list(islice(ids, MAX_TAGS_IN_REQUEST + 1))
     seen = current()
     with transaction.atomic():
         run = ScanRun.objects.create(
@@ -96,28 +96,28 @@ def start(
             trigger=trigger,
             requested_by=requested_by,
             schedule=schedule,
-            lane=LANES[trigger] if lane is None else lane,
+            priority=LANE_BY_TRIGGER[trigger] if priority is None else priority,
             registries=sorted(seen.registries) if seen else None,
         )
-        if scope is not Scope.CHOSEN or len(first) > AT_ONCE:
+        if scope is not ScanScope.CHOSEN or len(first) > MAX_TAGS_IN_REQUEST:
             if rows is None:
-                _keep_chosen(run, chain(first, ids))
+                _store_chosen(run, chain(first, ids))
             else:
-                put_in(run, "chosen", rows)
+                add_tags(run, "chosen", rows)
             broker.enqueue(run)
-            return run, Queued()
-        _keep_chosen(run, first)
+            return run, QueueResult()
+        _store_chosen(run, first)
         advance(run, State.RUNNING)
         queued = queue_scans(run, first)
-        _count(run, queued)
+        _add_counts(run, queued)
         run.save(update_fields=["tags", "images", "skipped"])
         advance(run, State.SUCCEEDED)
     return run, queued
 
 
-def work_off(job: JobRun[ScanRun]) -> None:
+def queue_run(job: JobRun[ScanRun]) -> None:
     """Queue the scans of a run in batches. Taken up again after an interruption, it goes on where it was."""
-    with within(job.job.seen_from):
+    with within(job.job.visible_scope):
         _queue(job)
 
 
@@ -125,36 +125,40 @@ def _queue(job: JobRun[ScanRun]) -> None:
     run = job.job
     total = None
     try:
-        while ids := list(_tags(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
-            for batch in batches(ids, BATCH):
+        while ids := list(
+            _tags_in_scope(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK_TAGS]
+        ):
+            for batch in batches(ids, BATCH_TAGS):
                 job.check()
                 _queue_batch(job, batch)
-                if total is None and run.scope != Scope.RECOMMENDED:
-                    total = _tags(run).count()
+                if total is None and run.scope != ScanScope.RECOMMENDED:
+                    total = _tags_in_scope(run).count()
                 job.progress("queueing", run.tags + run.skipped_tags, total)
     except Cancelled:
-        _leave(run)
+        _cancel_run_scans(run)
         raise
 
 
-def cancel_run(run: ScanRun) -> Left:
+def cancel_run(run: ScanRun) -> CancelResult:
     """Cancel what is left of a run: no more scans are queued, queued ones end at once, running ones within seconds.
 
     Returns how many scans were meant. Those that another run wants too go on for that one. Of a run that scans more
     than is seen now, the scans that are seen are cancelled.
     """
-    if _is_whole(run):
+    if _is_fully_visible(run):
         broker.request_cancel(run)
         ScanRun.objects.filter(pk=run.pk, cancel_requested_at=None).update(cancel_requested_at=Now())
-    return _leave(run)
+    return _cancel_run_scans(run)
 
 
-def _leave(run: ScanRun) -> Left:
+def _cancel_run_scans(run: ScanRun) -> CancelResult:
     """Leave the scans of ``run``; an earlier look at its tags may have gone as far as its cursor alone."""
-    return leave(run, lambda: _tags(run).filter(pk__lte=run.cursor) if run.cursor else _tags(run))
+    return cancel_run_scans(
+        run, lambda: _tags_in_scope(run).filter(pk__lte=run.cursor) if run.cursor else _tags_in_scope(run)
+    )
 
 
-def _is_whole(run: ScanRun) -> bool:
+def _is_fully_visible(run: ScanRun) -> bool:
     """Whether all that ``run`` scans is seen now."""
     seen = current()
     return seen is None or (run.registries is not None and seen.registries.issuperset(run.registries))
@@ -166,8 +170,8 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
     for scan in scans.filter(state=State.RUNNING):
         broker.request_cancel(scan)
         count += 1
-    for _again in range(CANCEL_AGAIN):  # some may have been taken or put back between the two looks
-        left = list(scans.filter(state__in=ACTIVE, cancel_requested_at=None)[:BATCH])
+    for _again in range(MAX_CANCEL_PASSES):  # some may have been taken or put back between the two looks
+        left = list(scans.filter(state__in=ACTIVE, cancel_requested_at=None)[:BATCH_TAGS])
         if not left:
             break
         for scan in left:
@@ -179,17 +183,17 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
 def cancel_everything() -> int:
     """Cancel all runs and all scans that are seen, and return how many scans were meant."""
     for run in ScanRun.objects.filter(state__in=ACTIVE):
-        if _is_whole(run):
+        if _is_fully_visible(run):
             broker.request_cancel(run)
     return cancel_scans(Scan.objects.all())
 
 
 def tick() -> None:
     """Cancel scans that were queued while their run was cancelled, and close the runs that are over."""
-    for run in ScanRun.objects.going_on().filter(state=State.CANCELLED):
-        _leave(run)
+    for run in ScanRun.objects.unfinished().filter(state=State.CANCELLED):
+        _cancel_run_scans(run)
     ScanRun.objects.all().close()
-    JoinedScan.prune()
+    ScanSubscription.prune()
     Selection.prune()
 
 
@@ -200,17 +204,17 @@ def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _tags(run: ScanRun) -> QuerySet[Tag]:
+def _tags_in_scope(run: ScanRun) -> QuerySet[Tag]:
     """Return the tags that are meant by the scope of ``run``."""
-    if run.scope == Scope.ALL:
+    if run.scope == ScanScope.ALL:
         return Tag.objects.all()
-    if run.scope == Scope.CHOSEN:
+    if run.scope == ScanScope.CHOSEN:
         return run.chosen.all()
     # An image that the run has queued is not recommended any more; its other tags get the same results.
     return recommended(also=Exists(Scan.objects.filter(run=run, image=OuterRef("image"))))
 
 
-def _keep_chosen(run: ScanRun, tag_ids: Iterable[int]) -> None:
+def _store_chosen(run: ScanRun, tag_ids: Iterable[int]) -> None:
     through = ScanRun.chosen.through
     for batch in batches(tag_ids, 1000):
         known = Tag.objects.filter(pk__in=batch).values_list("pk", flat=True)
@@ -227,14 +231,14 @@ def _queue_batch(job: JobRun[ScanRun], tag_ids: list[int]) -> None:
         # A scan that this run had joined may have become its own since the batch before.
         now = ScanRun._base_manager.select_for_update().get(pk=run.pk)
         run.tags, run.images, run.skipped = now.tags, now.images, now.skipped
-        _count(run, queued)
+        _add_counts(run, queued)
         run.cursor = tag_ids[-1]
         values = {name: getattr(run, name) for name in ("tags", "images", "skipped", "cursor")}
         if not ScanRun._base_manager.filter(pk=run.pk, attempt=job.attempt, state=State.RUNNING).update(**values):
             raise LeaseLost
 
 
-def _count(run: ScanRun, queued: Queued) -> None:
+def _add_counts(run: ScanRun, queued: QueueResult) -> None:
     run.tags += queued.tags
     run.images += len(queued.scans)
     for skipped in queued.skipped:

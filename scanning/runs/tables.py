@@ -21,9 +21,9 @@ from scanning.findings.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
 from scanning.runs import progress
-from scanning.runs.forms import CATEGORIES
+from scanning.runs.forms import CATEGORY_LABELS
 
-LIVE = ("succeeded", "failed", "cancelled")
+LIVE_COUNTS = ("succeeded", "failed", "cancelled")
 
 
 def _count(scans: QuerySet[Scan]) -> Subquery:
@@ -31,7 +31,7 @@ def _count(scans: QuerySet[Scan]) -> Subquery:
     return Subquery(mine.annotate(n=Count("*")).values("n"), output_field=IntegerField())  # "*": an index suffices
 
 
-def _live(name: str) -> Case | Coalesce:
+def _live_count(name: str) -> Case | Coalesce:
     """What is counted at the end of a run, and before it from its scans; of scans in scope always from these."""
     counted = _count(Scan.objects.filter(state=name))
     if current() is not None:
@@ -41,7 +41,7 @@ def _live(name: str) -> Case | Coalesce:
 
 def counts_now() -> dict[str, Any]:
     """Return the annotations that say how many scans of a run have ended how."""
-    return {f"now_{name}": _live(name) for name in LIVE}
+    return {f"now_{name}": _live_count(name) for name in LIVE_COUNTS}
 
 
 def progress_now() -> dict[str, Any]:
@@ -60,7 +60,7 @@ def progress_now() -> dict[str, Any]:
     }
 
 
-def seen_runs() -> QuerySet[ScanRun]:
+def visible_runs() -> QuerySet[ScanRun]:
     """Return the runs that are seen, to sort by what is seen of them."""
     runs = ScanRun.objects.all()
     if current() is None:
@@ -69,7 +69,7 @@ def seen_runs() -> QuerySet[ScanRun]:
     return runs.annotate(seen_images=scans, seen_tags=scans)
 
 
-def as_seen(runs: Iterable[ScanRun]) -> None:
+def set_visible_counts(runs: Iterable[ScanRun]) -> None:
     """Set on ``runs`` (unsaved) what their scans in scope come to, where not everything is seen.
 
     What is not known by registry is left out: of how many tags the run gives results, and what was skipped.
@@ -84,16 +84,18 @@ def as_seen(runs: Iterable[ScanRun]) -> None:
         found[pk][state] = number
     for pk, run in mine.items():
         run.images = run.tags = found[pk].total()
-        run.succeeded, run.failed, run.cancelled = (found[pk][name] for name in LIVE)
+        run.succeeded, run.failed, run.cancelled = (found[pk][name] for name in LIVE_COUNTS)
         run.failures, run.skipped = [], {}
 
 
 # What goes on first, then what wants a look, then what waits.
-ORDER = (State.RUNNING, State.FAILED, State.QUEUED, State.CANCELLED, State.SUCCEEDED)
-IN_ORDER = Case(*(When(state=state, then=place) for place, state in enumerate(ORDER)), output_field=IntegerField())
+STATE_ORDER = (State.RUNNING, State.FAILED, State.QUEUED, State.CANCELLED, State.SUCCEEDED)
+STATE_RANK = Case(
+    *(When(state=state, then=place) for place, state in enumerate(STATE_ORDER)), output_field=IntegerField()
+)
 
 
-def number(run: ScanRun, name: str) -> int:
+def scan_count(run: ScanRun, name: str) -> int:
     """Return how many scans of ``run`` have succeeded, failed or been cancelled so far."""
     return getattr(run, f"now_{name}", None) or 0
 
@@ -118,7 +120,7 @@ def result_label(run: ScanRun) -> str:
 
 def ended(run: ScanRun) -> int:
     """Return how many of its scans have ended."""
-    return sum(number(run, name) for name in LIVE)
+    return sum(scan_count(run, name) for name in LIVE_COUNTS)
 
 
 def remaining(run: ScanRun) -> timedelta | None:
@@ -134,7 +136,7 @@ def remaining(run: ScanRun) -> timedelta | None:
 
 def categories_of(run: ScanRun) -> str:
     """Return what ``run`` looks for, in words."""
-    return listed(CATEGORIES[name][0] if name in CATEGORIES else name for name in run.categories)
+    return listed(CATEGORY_LABELS[name][0] if name in CATEGORY_LABELS else name for name in run.categories)
 
 
 def started_by(run: ScanRun) -> str:
@@ -146,13 +148,13 @@ def started_by(run: ScanRun) -> str:
     return str(run.get_trigger_display())
 
 
-def _ended_number(
+def _ended_column(
     name: str, label: object, slot: str = "", template: str = "console/listing/number.html"
 ) -> Column[ScanRun]:
     return Column(
         name=name,
         label=label,  # type: ignore[arg-type]
-        value=lambda run: number(run, name),
+        value=lambda run: scan_count(run, name),
         sort=(f"now_{name}",),
         needs=Needs(annotate=counts_now),
         template=template,
@@ -163,11 +165,11 @@ def _ended_number(
     )
 
 
-def _took(run: ScanRun) -> int | None:
+def _run_duration(run: ScanRun) -> int | None:
     return round((run.finished_at - run.created_at).total_seconds()) if run.finished_at else None
 
 
-def _scan_took(scan: Scan) -> int | None:
+def _scan_duration(scan: Scan) -> int | None:
     return round((scan.ended_at - scan.started_at).total_seconds()) if scan.ended_at and scan.started_at else None
 
 
@@ -176,8 +178,8 @@ RUNS = Listing[ScanRun](
     title=gettext_lazy("Scan runs"),
     noun=gettext_lazy("scan runs"),
     singular=gettext_lazy("scan run"),
-    queryset=seen_runs,
-    as_seen=as_seen,
+    queryset=visible_runs,
+    apply_scope=set_visible_counts,
     filterset=RunFilters,
     default_sort="-created",
     columns=(
@@ -249,11 +251,11 @@ RUNS = Listing[ScanRun](
             css="num",
             slot="fact",
         ),
-        _ended_number("succeeded", gettext_lazy("Scanned")),
-        _ended_number(
+        _ended_column("succeeded", gettext_lazy("Scanned")),
+        _ended_column(
             "failed", gettext_lazy("Scan exceptions"), slot="risks", template="scanning/cells/run_failed.html"
         ),
-        _ended_number("cancelled", gettext_lazy("Cancelled")),
+        _ended_column("cancelled", gettext_lazy("Cancelled")),
         Column(
             name="skipped",
             live=True,
@@ -278,7 +280,7 @@ RUNS = Listing[ScanRun](
             name="took",
             live=True,
             label=gettext_lazy("Took, seconds"),
-            value=_took,
+            value=_run_duration,
             sort=(F("finished_at") - F("created_at"),),
             needs=Needs(fields=("created_at", "finished_at")),
             template="console/listing/number.html",
@@ -327,8 +329,8 @@ SCANS = Listing[Scan](
             live=True,
             label=gettext_lazy("Result"),
             value=lambda scan: scan.get_state_display(),
-            sort=(IN_ORDER, "pk"),
-            ranks=Ranks(lambda scans: [Q(state=state) for state in ORDER], within=("pk",)),
+            sort=(STATE_RANK, "pk"),
+            ranks=Ranks(lambda scans: [Q(state=state) for state in STATE_ORDER], within=("pk",)),
             needs=Needs(fields=("state", "stage", "progress_done", "progress_total", "reason", "not_before")),
             template="scanning/cells/scan_state.html",
             slot="status",
@@ -348,7 +350,7 @@ SCANS = Listing[Scan](
             name="took",
             live=True,
             label=gettext_lazy("Took, seconds"),
-            value=_scan_took,
+            value=_scan_duration,
             sort=(F("ended_at") - F("started_at"),),
             needs=Needs(fields=("started_at", "ended_at")),
             template="console/listing/number.html",

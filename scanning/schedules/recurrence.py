@@ -14,7 +14,7 @@ from django.utils import timezone
 from scanning.models import ScanSchedule
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
-LATE = timedelta(hours=1)  # so much later a run without a time range may always be started
+MAX_LATENESS = timedelta(hours=1)  # so much later a run without a time range may always be started
 
 
 def moment(day: date, at: time) -> datetime:
@@ -48,7 +48,7 @@ def first_due(schedule: ScanSchedule, *, after: datetime) -> datetime:
     return next(due_times(schedule, after=after))
 
 
-def closes(schedule: ScanSchedule, due: datetime) -> datetime:
+def closes_at(schedule: ScanSchedule, due: datetime) -> datetime:
     """Return until when a run that was due at ``due`` may still be started: the end of its range, or of its day
     but an hour later at the earliest."""
     return _window(schedule, _day(due))[1]
@@ -72,7 +72,7 @@ def _window(schedule: ScanSchedule, day: date) -> tuple[datetime, datetime]:
     """Return begin and end of the range of one day; one that ends before it begins goes over midnight."""
     opens = moment(day, schedule.at)
     if schedule.until is None:
-        return opens, max(moment(day + DAY, time()), opens + LATE)
+        return opens, max(moment(day + DAY, time()), opens + MAX_LATENESS)
     return opens, moment(day if schedule.until > schedule.at else day + DAY, schedule.until)
 
 

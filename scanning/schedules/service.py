@@ -18,22 +18,22 @@ from django.utils.translation import gettext as _
 from console.audit import trail
 from console.db.clock import database_now
 from console.jobs import broker
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.models import User
 from console.visibility import current
 from inventory import summary
 from inventory.models import Tag
-from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
-from scanning.models.selection import put_in
+from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
+from scanning.models.selection import add_tags
 from scanning.runs.start import start_run
 from scanning.schedules import recurrence
 
 log = logging.getLogger(__name__)
 
-TASK = "scanning.tasks.fire"
-GRACE = timedelta(minutes=2)  # so long django-q2 has to fire a due time before ``tick`` does
-MISSED_KEPT = 100  # due times that are recorded after a long break, the latest
-ROWS = 500
+FIRE_TASK = "scanning.tasks.fire"
+FIRE_GRACE = timedelta(minutes=2)  # so long django-q2 has to fire a due time before ``tick`` does
+MAX_MISSED_TIMES = 100  # due times that are recorded after a long break, the latest
+BATCH_ROWS = 500
 
 
 def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: datetime | None = None) -> None:
@@ -44,21 +44,21 @@ def save(schedule: ScanSchedule, *, chosen: QuerySet[Tag] | None = None, now: da
         schedule.save()
         if chosen is not None:
             schedule.chosen.clear()
-            put_in(schedule, "chosen", chosen)
-        _carry(schedule)
-    release(schedule)
-    hold(now=now)
+            add_tags(schedule, "chosen", chosen)
+        _write_queue_row(schedule)
+    release_postponed(schedule)
+    postpone_outside_range(now=now)
 
 
 def delete(schedule: ScanSchedule) -> None:
     """Delete ``schedule``. Its runs stay, and what they have queued goes on."""
-    release(schedule)
+    release_postponed(schedule)
     with transaction.atomic():
         broker.remove_schedule(schedule.queue_row)
         schedule.delete()
 
 
-def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
+def run_due(schedule_id: int, *, now: datetime | None = None) -> ScheduleRun | None:
     """Do what is due of a schedule: start its run, or record why not. Returns None where nothing is due.
 
     Of several due times that have passed only the last one starts a run, and only before its range or its day is over.
@@ -70,13 +70,15 @@ def fire(schedule_id: int, *, now: datetime | None = None) -> Firing | None:
             log.info("Schedule %s was fired with nothing due", schedule_id)
             return None
         first = schedule.next_due_at
-        passed = [first, *takewhile(lambda at: at <= now, recurrence.due_times(schedule, after=first))][-MISSED_KEPT:]
-        _record_missed(schedule, passed[:-1])
-        firing = _fire_one(schedule, passed[-1], now)
+        passed = [first, *takewhile(lambda at: at <= now, recurrence.due_times(schedule, after=first))][
+            -MAX_MISSED_TIMES:
+        ]
+        _store_missed(schedule, passed[:-1])
+        schedule_run = _run_due_time(schedule, passed[-1], now)
         schedule.next_due_at = recurrence.first_due(schedule, after=now)
         schedule.save(update_fields=["next_due_at"])
-        _carry(schedule)
-    return firing
+        _write_queue_row(schedule)
+    return schedule_run
 
 
 def run_now(schedule: ScanSchedule, *, requested_by: User) -> tuple[ScanRun, bool]:
@@ -86,8 +88,8 @@ def run_now(schedule: ScanSchedule, *, requested_by: User) -> tuple[ScanRun, boo
     """
     with transaction.atomic():
         ScanSchedule.objects.select_for_update().get(pk=schedule.pk)
-        if going_on := _going_on(schedule).first():
-            return going_on, False
+        if unfinished := _unfinished_runs(schedule).first():
+            return unfinished, False
         return _start(schedule, ScanRun.Trigger.MANUAL, requested_by), True
 
 
@@ -96,63 +98,65 @@ def tick(*, now: datetime | None = None) -> None:
     now = now or database_now()
     for schedule in ScanSchedule.objects.filter(is_on=True):
         try:
-            if schedule.next_due_at is not None and schedule.next_due_at <= now - GRACE:
+            if schedule.next_due_at is not None and schedule.next_due_at <= now - FIRE_GRACE:
                 log.warning("The schedule %s was due at %s and not fired", schedule, schedule.next_due_at)
-                fire(schedule.pk, now=now)
+                run_due(schedule.pk, now=now)
             else:
-                _mend(schedule.pk, now)
+                _repair(schedule.pk, now)
         except Exception:
             log.exception("The schedule %s could not be looked after", schedule)
-    broker.remove_schedules(task=TASK, but=ScanSchedule.objects.filter(is_on=True).values_list("queue_row", flat=True))
-    hold(now=now)
+    broker.remove_schedules(
+        task=FIRE_TASK, except_ids=ScanSchedule.objects.filter(is_on=True).values_list("queue_row", flat=True)
+    )
+    postpone_outside_range(now=now)
 
 
-def hold(*, now: datetime | None = None) -> None:
+def postpone_outside_range(*, now: datetime | None = None) -> None:
     """Have queued scans of schedules whose time range is over wait for the next one, and say so."""
     now = now or database_now()
-    going_on = ScanRun.objects.going_on().filter(trigger=ScanRun.Trigger.SCHEDULE)
-    for schedule in ScanSchedule.objects.filter(until__isnull=False, runs__in=going_on).distinct():
+    unfinished = ScanRun.objects.unfinished().filter(trigger=ScanRun.Trigger.SCHEDULE)
+    for schedule in ScanSchedule.objects.filter(until__isnull=False, runs__in=unfinished).distinct():
         if recurrence.is_open(schedule, now):
             continue
         opens = recurrence.next_opening(schedule, now)
         early = Q(not_before=None) | Q(not_before__lt=opens)
-        scans = Scan.objects.filter(early, lane=Lane.SCHEDULE, run__in=going_on.filter(schedule=schedule))
-        _wait(scans, until=opens, reason=_("Waiting for the time range of %(name)s.") % {"name": schedule.name})
+        scans = Scan.objects.filter(early, priority=Priority.SCHEDULE, run__in=unfinished.filter(schedule=schedule))
+        _postpone(scans, until=opens, reason=_("Waiting for the time range of %(name)s.") % {"name": schedule.name})
 
 
-def release(schedule: ScanSchedule) -> None:
+def release_postponed(schedule: ScanSchedule) -> None:
     """Let scans that wait for the time range of ``schedule`` wait no more."""
-    _wait(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
+    _postpone(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
 
 
-def _going_on(schedule: ScanSchedule) -> QuerySet[ScanRun]:
+def _unfinished_runs(schedule: ScanSchedule) -> QuerySet[ScanRun]:
     """Return its runs that go on. One that somebody has started who is limited scans a part of what others mean."""
-    runs = schedule.runs.going_on()
+    runs = schedule.runs.unfinished()
     return runs.filter(registries__isnull=True) if current() is None else runs
 
 
-def _fire_one(schedule: ScanSchedule, at: datetime, now: datetime) -> Firing | None:
+def _run_due_time(schedule: ScanSchedule, at: datetime, now: datetime) -> ScheduleRun | None:
     """Record what becomes of one due time, and start its run. None where somebody has done so before."""
     try:
         with transaction.atomic():
-            firing = Firing.objects.create(schedule=schedule, due_at=at, outcome=Firing.Outcome.STARTED)
+            schedule_run = ScheduleRun.objects.create(schedule=schedule, due_at=at, outcome=ScheduleRun.Outcome.STARTED)
     except IntegrityError:  # firing_once
         return None
-    if now >= recurrence.closes(schedule, at):
-        firing.outcome = Firing.Outcome.MISSED
-    elif _going_on(schedule).exists():
-        firing.outcome = Firing.Outcome.OVERLAP
+    if now >= recurrence.closes_at(schedule, at):
+        schedule_run.outcome = ScheduleRun.Outcome.MISSED
+    elif _unfinished_runs(schedule).exists():
+        schedule_run.outcome = ScheduleRun.Outcome.OVERLAP
     else:
-        firing.run = _start(schedule, ScanRun.Trigger.SCHEDULE, None)
-        detail = {"by": "schedule", "schedule": schedule.name, "run": firing.run.pk}
-        trail.record(None, "scan.start", firing.run, detail)
-    firing.save(update_fields=["outcome", "run"])
-    return firing
+        schedule_run.run = _start(schedule, ScanRun.Trigger.SCHEDULE, None)
+        detail = {"by": "schedule", "schedule": schedule.name, "run": schedule_run.run.pk}
+        trail.record(None, "scan.start", schedule_run.run, detail)
+    schedule_run.save(update_fields=["outcome", "run"])
+    return schedule_run
 
 
 def _start(schedule: ScanSchedule, trigger: ScanRun.Trigger, requested_by: User | None) -> ScanRun:
     return start_run(
-        scope=Scope(schedule.scope),
+        scope=ScanScope(schedule.scope),
         tag_ids=schedule.chosen.all(),
         categories=schedule.categories,
         timeout=schedule.timeout,
@@ -162,12 +166,12 @@ def _start(schedule: ScanSchedule, trigger: ScanRun.Trigger, requested_by: User 
     )
 
 
-def _record_missed(schedule: ScanSchedule, times: Iterable[datetime]) -> None:
-    rows = [Firing(schedule=schedule, due_at=at, outcome=Firing.Outcome.MISSED) for at in times]
-    Firing.objects.bulk_create(rows, ignore_conflicts=True)
+def _store_missed(schedule: ScanSchedule, times: Iterable[datetime]) -> None:
+    rows = [ScheduleRun(schedule=schedule, due_at=at, outcome=ScheduleRun.Outcome.MISSED) for at in times]
+    ScheduleRun.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _carry(schedule: ScanSchedule) -> None:
+def _write_queue_row(schedule: ScanSchedule) -> None:
     """Write the django-q2 row of ``schedule``, or remove it while that is off."""
     if schedule.next_due_at is None:
         broker.remove_schedule(schedule.queue_row)
@@ -176,7 +180,7 @@ def _carry(schedule: ScanSchedule) -> None:
         row = broker.write_schedule(
             row=schedule.queue_row,
             name=f"scan schedule {schedule.pk}",
-            task=TASK,
+            task=FIRE_TASK,
             argument=schedule.pk,
             at=schedule.next_due_at,
         )
@@ -185,7 +189,7 @@ def _carry(schedule: ScanSchedule) -> None:
         schedule.save(update_fields=["queue_row"])
 
 
-def _mend(schedule_id: int, now: datetime) -> None:
+def _repair(schedule_id: int, now: datetime) -> None:
     """Make the next due time and the django-q2 row what they should be, for a zone or a row may have changed."""
     with transaction.atomic():
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id, is_on=True).first()
@@ -195,15 +199,15 @@ def _mend(schedule_id: int, now: datetime) -> None:
         if schedule.next_due_at != expected:
             schedule.next_due_at = expected
             schedule.save(update_fields=["next_due_at"])
-        _carry(schedule)
+        _write_queue_row(schedule)
 
 
-def _wait(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None:
+def _postpone(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None:
     last = 0
     while True:
         with transaction.atomic():
             found = scans.filter(state=State.QUEUED, pk__gt=last).order_by("pk").select_for_update(of=("self",))
-            rows = list(found.values_list("pk", "image_id", "registry_id")[:ROWS])
+            rows = list(found.values_list("pk", "image_id", "registry_id")[:BATCH_ROWS])
             if not rows:
                 return
             Scan.objects.filter(pk__in=[pk for pk, *_more in rows]).update(not_before=until, reason=reason)

@@ -17,17 +17,17 @@ from console.i18n.lists import listed
 from console.listing import AnyCondition, AnyOf, Column, Listing, ListingFilterSet, Needs
 from console.visibility import current
 from inventory.models import Tag
-from scanning.models import Firing, ScanRun, ScanSchedule, Scope
-from scanning.runs.forms import CATEGORIES
-from scanning.runs.tables import as_seen, result_label, result_of
+from scanning.models import ScanRun, ScanSchedule, ScanScope, ScheduleRun
+from scanning.runs.forms import CATEGORY_LABELS
+from scanning.runs.tables import result_label, result_of, set_visible_counts
 
 
 @dataclass(frozen=True)
-class Last:
+class LastRun:
     """How a schedule went last: its last run, or the due time since then that started none."""
 
     run: ScanRun | None
-    skipped: Firing | None
+    skipped: ScheduleRun | None
 
     @property
     def result(self) -> str:
@@ -59,7 +59,7 @@ def _chosen() -> dict[str, Any]:
 
 def _last() -> dict[str, Any]:
     runs = ScanRun.objects.filter(schedule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    firings = Firing.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
+    firings = ScheduleRun.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
     return {"last_run": Subquery(runs), "last_firing": Subquery(firings)}
 
 
@@ -67,12 +67,12 @@ def set_last(schedules: Iterable[ScanSchedule]) -> None:
     """Set ``last`` on schedules that were fetched with the annotations of ``_last``, in two queries."""
     asked: list[Any] = [one for one in schedules if hasattr(one, "last_run")]
     runs = ScanRun.objects.in_bulk([one.last_run for one in asked if one.last_run])
-    as_seen(runs.values())
-    firings = Firing.objects.in_bulk([one.last_firing for one in asked if one.last_firing])
+    set_visible_counts(runs.values())
+    firings = ScheduleRun.objects.in_bulk([one.last_firing for one in asked if one.last_firing])
     for one in asked:
         firing = firings.get(one.last_firing)
-        skipped = firing if firing and firing.outcome != Firing.Outcome.STARTED else None
-        one.last = Last(runs.get(one.last_run), skipped)
+        skipped = firing if firing and firing.outcome != ScheduleRun.Outcome.STARTED else None
+        one.last = LastRun(runs.get(one.last_run), skipped)
 
 
 def with_last() -> list[ScanSchedule]:
@@ -89,11 +89,11 @@ def _frequency(schedule: ScanSchedule) -> str:
 
 def _images(schedule: Any) -> str:
     what: str = schedule.get_scope_display()
-    return f"{what}, {schedule.chosen_count:,}" if schedule.scope == Scope.CHOSEN else what
+    return f"{what}, {schedule.chosen_count:,}" if schedule.scope == ScanScope.CHOSEN else what
 
 
-def _last_of(schedule: Any) -> Last:
-    last: Last = schedule.last
+def _last_of(schedule: Any) -> LastRun:
+    last: LastRun = schedule.last
     return last
 
 
@@ -106,7 +106,7 @@ class ScheduleFilters(ListingFilterSet):
         conditions={"on": Q(is_on=True), "off": Q(is_on=False)},
     )
     every = AnyOf(label=gettext_lazy("Frequency"), field_name="every_days", choices=ScanSchedule.Every.choices)
-    scope = AnyOf(label=gettext_lazy("Images"), choices=Scope.choices)
+    scope = AnyOf(label=gettext_lazy("Images"), choices=ScanScope.choices)
     placeholder = gettext_lazy("Name")
     prominent = ("on", "every", "scope")
 
@@ -125,7 +125,7 @@ SCHEDULES = Listing[ScanSchedule](
     noun=gettext_lazy("schedules"),
     singular=gettext_lazy("schedule"),
     queryset=lambda: ScanSchedule.objects.all(),
-    as_seen=set_last,
+    apply_scope=set_last,
     filterset=ScheduleFilters,
     default_sort="name",
     columns=(
@@ -161,7 +161,9 @@ SCHEDULES = Listing[ScanSchedule](
         Column(
             name="categories",
             label=gettext_lazy("Risk categories"),
-            value=lambda schedule: listed(CATEGORIES[name][0] for name in schedule.categories if name in CATEGORIES),
+            value=lambda schedule: listed(
+                CATEGORY_LABELS[name][0] for name in schedule.categories if name in CATEGORY_LABELS
+            ),
             needs=Needs(fields=("categories",)),
         ),
         Column(

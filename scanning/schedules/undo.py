@@ -12,19 +12,19 @@ from django.utils.translation import gettext as _
 from console.feedback import undo
 from console.models import User
 from inventory.models import Tag
-from scanning.models import Firing, ScanRun, ScanSchedule
+from scanning.models import ScanRun, ScanSchedule, ScheduleRun
 from scanning.schedules import service as schedules_service
 
-CHOSEN_MOST = 5000  # images that the button carries; a schedule of more cannot be brought back
-HISTORY_MOST = 200  # runs and past due times that are brought back, the latest
+MAX_CHOSEN_IMAGES = 5000  # images that the button carries; a schedule of more cannot be brought back
+MAX_HISTORY_ROWS = 200  # runs and past due times that are brought back, the latest
 
 
-def kept(found: ScanSchedule) -> dict[str, Any] | None:
+def snapshot(found: ScanSchedule) -> dict[str, Any] | None:
     """Return all that :func:`restore` needs of a schedule, as JSON; None where that is too much for a button."""
-    chosen = list(found.chosen.order_by("pk").values_list("pk", flat=True)[: CHOSEN_MOST + 1])
-    if len(chosen) > CHOSEN_MOST:
+    chosen = list(found.chosen.order_by("pk").values_list("pk", flat=True)[: MAX_CHOSEN_IMAGES + 1])
+    if len(chosen) > MAX_CHOSEN_IMAGES:
         return None
-    firings = found.firings.values_list("due_at", "outcome", "run")[:HISTORY_MOST]
+    occurrences = found.occurrences.values_list("due_at", "outcome", "run")[:MAX_HISTORY_ROWS]
     return {
         "name": found.name,
         "is_on": found.is_on,
@@ -36,8 +36,8 @@ def kept(found: ScanSchedule) -> dict[str, Any] | None:
         "categories": found.categories,
         "timeout": found.timeout,
         "chosen": chosen,
-        "runs": list(found.runs.order_by("-pk").values_list("pk", flat=True)[:HISTORY_MOST]),
-        "firings": [[due_at.isoformat(), outcome, run] for due_at, outcome, run in firings],
+        "runs": list(found.runs.order_by("-pk").values_list("pk", flat=True)[:MAX_HISTORY_ROWS]),
+        "firings": [[due_at.isoformat(), outcome, run] for due_at, outcome, run in occurrences],
     }
 
 
@@ -56,11 +56,13 @@ def restore(user: User, values: dict[str, Any]) -> None:
             schedules_service.save(found, chosen=Tag.objects.filter(pk__in=values["chosen"]))
     except IntegrityError as error:
         text = _("There is a schedule named “%(name)s” again.") % {"name": found.name}
-        raise undo.RefusedError(text) from error
+        raise undo.UndoRefusedError(text) from error
     ScanRun.objects.filter(pk__in=values["runs"]).update(schedule=found)
     runs = set(ScanRun.objects.filter(pk__in=values["runs"]).values_list("pk", flat=True))
-    Firing.objects.bulk_create(
-        Firing(schedule=found, due_at=datetime.fromisoformat(at), outcome=outcome, run_id=run if run in runs else None)
+    ScheduleRun.objects.bulk_create(
+        ScheduleRun(
+            schedule=found, due_at=datetime.fromisoformat(at), outcome=outcome, run_id=run if run in runs else None
+        )
         for at, outcome, run in values["firings"]
     )
 
@@ -70,7 +72,7 @@ def switch_on(user: User, values: dict[str, Any]) -> None:
     _ask(user)
     found = ScanSchedule.objects.filter(pk=values["pk"]).first()
     if found is None:
-        raise undo.RefusedError(_("The schedule is gone."))
+        raise undo.UndoRefusedError(_("The schedule is gone."))
     found.is_on = True
     schedules_service.save(found)
 

@@ -16,13 +16,13 @@ from scanning.models.packages import SeverityRank
 from scanning.rematch import run as rematch_run
 from scanning.runs import progress
 from scanning.runs import tables as runs_tables
-from scanning.runs.recommended import Reason
+from scanning.runs.recommended import RecommendationReason
 
 register = template.Library()
 
-LINKS_SHOWN = 8
-SYSTEM_PACKAGES = {"deb", "apk", "rpm"}
-UNFIXED = {
+MAX_LINKS_SHOWN = 8
+SYSTEM_PACKAGE_TYPES = {"deb", "apk", "rpm"}
+UNFIXED_REASONS = {
     "will_not_fix": gettext_lazy("The makers have said that they will not fix it for this release."),
     "end_of_life": gettext_lazy("This release of the operating system gets no fixes any more."),
     "fix_deferred": gettext_lazy("The makers have put the fix off."),
@@ -34,7 +34,7 @@ UNFIXED = {
 def reason(tag: Any) -> str:
     """Return why an image is recommended, "" where it is not."""
     found = getattr(tag, "recommended", None)
-    return str(Reason(found).label) if found else ""
+    return str(RecommendationReason(found).label) if found else ""
 
 
 @register.filter
@@ -56,13 +56,13 @@ def run_left(run: ScanRun) -> str:
         return ""
     told = _("%(n)s of %(of)s") % {"n": f"{runs_tables.ended(run):,}", "of": f"{run.images:,}"}
     remaining = runs_tables.remaining(run)
-    return told if remaining is None else f"{told}, {progress.left(remaining)}"
+    return told if remaining is None else f"{told}, {progress.remaining_text(remaining)}"
 
 
 @register.filter
 def brought(job: Rematch) -> str:
     """Return what a rematch has brought: "12 new in 40 images"."""
-    return rematch_run.describe(job)
+    return rematch_run.describe_rematch(job)
 
 
 @register.filter
@@ -105,9 +105,9 @@ def links(told: list[str]) -> SafeString:
     shown = format_html_join(
         " · ",
         '<a href="{}" rel="noopener noreferrer nofollow" target="_blank" title="{}">{}</a>',
-        ((url, url, host) for url, host in found[:LINKS_SHOWN]),
+        ((url, url, host) for url, host in found[:MAX_LINKS_SHOWN]),
     )
-    more = len(found) - LINKS_SHOWN
+    more = len(found) - MAX_LINKS_SHOWN
     return (
         format_html('{} <span class="dim">{}</span>', shown, _("and %(n)d more") % {"n": more}) if more > 0 else shown
     )
@@ -128,10 +128,10 @@ def fix_suggestion(finding: Any) -> str:
     package, layer = finding.package, finding.layer
     names = {"package": package.name, "version": finding.fixed_version}
     if not finding.fixed_version:
-        why = UNFIXED.get(finding.status, gettext_lazy("There is no fixed version yet."))
+        why = UNFIXED_REASONS.get(finding.status, gettext_lazy("There is no fixed version yet."))
         advice = _("Remove %(package)s if the image does not need it, or see that the flaw cannot be reached.")
         return f"{why} {advice % names}"
-    if package.type not in SYSTEM_PACKAGES:
+    if package.type not in SYSTEM_PACKAGE_TYPES:
         return _("Raise %(package)s to %(version)s or later where the build declares it, then rebuild.") % names
     if layer and layer.is_base:
         return _("Rebuild on a newer release of the base image, one that has %(package)s %(version)s or later.") % names

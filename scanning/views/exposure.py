@@ -9,17 +9,17 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator
+from console.accounts.permissions import operator_required
 from console.exports import list_export
 from console.listing import Listing, column_picker
 from console.listing import views as lists
 from inventory.models import Tag
 from scanning.exposure import aggregate, visible
 from scanning.exposure import tables as exposure_tables
-from scanning.findings.taxonomy import kinds, type_label
+from scanning.findings.taxonomy import risk_kinds, type_label
 from scanning.models import Package, Vulnerability
 
-MATCHES_SHOWN = 20
+MAX_MATCHES_SHOWN = 20
 
 
 @require_GET
@@ -47,14 +47,14 @@ def package_columns(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def vulnerability_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the vulnerabilities that match."""
     return list_export.export(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
 
 
 @require_POST
-@operator
+@operator_required
 def package_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the packages that match."""
     return list_export.export(request, exposure_tables.PACKAGES, back="scanning:package-list")
@@ -64,38 +64,38 @@ def package_export(request: HttpRequest) -> HttpResponse:
 def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
     """One vulnerability: what it is, which packages have it, and the images that hold them."""
     found = get_object_or_404(Vulnerability, name=name)
-    shown = list(visible.matches(found)[: MATCHES_SHOWN + 1])
-    visible.as_seen([found])
-    visible.as_seen([match.package for match in shown])
+    shown = list(visible.matches(found)[: MAX_MATCHES_SHOWN + 1])
+    visible.set_visible_counts([found])
+    visible.set_visible_counts([match.package for match in shown])
     context = {
         "vulnerability": found,
-        "kinds": kinds(cwes=found.cwes, vector=found.cvss_vector),
-        "matches": shown[:MATCHES_SHOWN],
-        "partly": visible.partly(found, shown),
-        "more_matches": len(shown) > MATCHES_SHOWN,
+        "kinds": risk_kinds(cwes=found.cwes, vector=found.cvss_vector),
+        "matches": shown[:MAX_MATCHES_SHOWN],
+        "partly": visible.partly_affected(found, shown),
+        "more_matches": len(shown) > MAX_MATCHES_SHOWN,
         "columns_url": reverse("scanning:affected-columns", args=[found.pk]),
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
     }
-    return _behind(request, exposure_tables.AFFECTED, found.pk, "scanning/vulnerability.html", context)
+    return _images_page(request, exposure_tables.AFFECTED_IMAGES, found.pk, "scanning/vulnerability.html", context)
 
 
 @require_GET
 def package(request: HttpRequest, pk: int) -> HttpResponse:
     """One version of a package: its vulnerabilities, and the images that hold it."""
-    found = get_object_or_404(Package.objects.prefetch_related(visible.licenses()), pk=pk)
-    shown = list(visible.matches_of(found)[: MATCHES_SHOWN + 1])
-    visible.as_seen([found])
-    visible.as_seen([match.vulnerability for match in shown])
+    found = get_object_or_404(Package.objects.prefetch_related(visible.licenses_prefetch()), pk=pk)
+    shown = list(visible.matches_of(found)[: MAX_MATCHES_SHOWN + 1])
+    visible.set_visible_counts([found])
+    visible.set_visible_counts([match.vulnerability for match in shown])
     context = {
         "package": found,
         "licenses": visible.licenses_of(found),
         "type": type_label(found.type),
-        "matches": shown[:MATCHES_SHOWN],
-        "more_matches": len(shown) > MATCHES_SHOWN,
+        "matches": shown[:MAX_MATCHES_SHOWN],
+        "more_matches": len(shown) > MAX_MATCHES_SHOWN,
         "columns_url": reverse("scanning:holder-columns", args=[found.pk]),
         "export_url": reverse("scanning:package-images", args=[found.pk]),
     }
-    return _behind(request, exposure_tables.HOLDERS, found.pk, "scanning/package.html", context)
+    return _images_page(request, exposure_tables.IMAGES_WITH_PACKAGE, found.pk, "scanning/package.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -103,33 +103,35 @@ def affected_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
     return column_picker.choose(
-        request, exposure_tables.AFFECTED, back=reverse("scanning:vulnerability", args=[found.name])
+        request, exposure_tables.AFFECTED_IMAGES, back=reverse("scanning:vulnerability", args=[found.name])
     )
 
 
 @require_http_methods(["GET", "POST"])
-def holder_columns(request: HttpRequest, pk: int) -> HttpResponse:
+def package_image_columns(request: HttpRequest, pk: int) -> HttpResponse:
     """Custom list management of the images that hold a package."""
     get_object_or_404(Package, pk=pk)
-    return column_picker.choose(request, exposure_tables.HOLDERS, back=reverse("scanning:package", args=[pk]))
+    return column_picker.choose(
+        request, exposure_tables.IMAGES_WITH_PACKAGE, back=reverse("scanning:package", args=[pk])
+    )
 
 
 @require_POST
-@operator
+@operator_required
 def vulnerability_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that have a vulnerability."""
     found = get_object_or_404(Vulnerability, pk=pk)
     back = reverse("scanning:vulnerability", args=[found.name])
-    return list_export.export(request, exposure_tables.AFFECTED, back=back, within=pk, target=found.name)
+    return list_export.export(request, exposure_tables.AFFECTED_IMAGES, back=back, within=pk, target=found.name)
 
 
 @require_POST
-@operator
+@operator_required
 def package_images(request: HttpRequest, pk: int) -> HttpResponse:
     """A workbook of the images that hold a package."""
     found = get_object_or_404(Package, pk=pk)
     back = reverse("scanning:package", args=[pk])
-    return list_export.export(request, exposure_tables.HOLDERS, back=back, within=pk, target=found.purl)
+    return list_export.export(request, exposure_tables.IMAGES_WITH_PACKAGE, back=back, within=pk, target=found.purl)
 
 
 def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:
@@ -137,7 +139,7 @@ def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str)
     return lists.show(request, listing, template=template, context=context)
 
 
-def _behind(
+def _images_page(
     request: HttpRequest, listing: Listing[Tag], pk: int, template: str, context: dict[str, Any]
 ) -> HttpResponse:
     """Answer with the page of one thing and the images behind it, or with the list of those alone."""

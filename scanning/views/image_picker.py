@@ -9,18 +9,18 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
-from console.accounts.permissions import operator, person
-from console.db.primary_keys import keys
+from console.accounts.permissions import operator_required, signed_in_user
+from console.db.primary_keys import parse_keys
 from inventory.models import Tag
 from scanning.models import Selection
 from scanning.runs import image_picker
 
 
 @require_http_methods(["GET", "POST"])
-@operator
-def chooser(request: HttpRequest, pk: int) -> HttpResponse:
+@operator_required
+def picker(request: HttpRequest, pk: int) -> HttpResponse:
     """Show both lists, after moving what ``move`` says: "right" or "left", the marked ``ids`` or ``all`` that match."""
-    selection = get_object_or_404(Selection, pk=pk, owner=person(request))
+    selection = get_object_or_404(Selection, pk=pk, owner=signed_in_user(request))
     params = request.POST if request.method == "POST" else request.GET
     if request.method == "POST":
         _move(request, selection)
@@ -31,7 +31,7 @@ def chooser(request: HttpRequest, pk: int) -> HttpResponse:
         if params.get(f"{side}-was", state[f"{side}-q"]) != state[f"{side}-q"]:
             state[f"{side}-page"] = ""
     if getattr(request, "htmx", None):
-        context = {"chooser": image_picker.read(selection, state), "back": params.get("back", "")}
+        context = {"chooser": image_picker.read_picker(selection, state), "back": params.get("back", "")}
         response = render(request, "scanning/_chooser.html", context)
         if request.POST.get("move"):
             response["HX-Trigger-After-Settle"] = "chosen"
@@ -51,8 +51,8 @@ def _move(request: HttpRequest, selection: Selection) -> None:
     if request.POST.get("all") or request.GET.get("all"):
         rows = image_picker.matching(selection, side, request.POST.get(f"{side}-q", ""))
     else:
-        ids = keys(request.POST.getlist("ids"))
-        rows = Tag.objects.filter(pk__in=ids[: image_picker.PAGE * 2])
+        ids = parse_keys(request.POST.getlist("ids"))
+        rows = Tag.objects.filter(pk__in=ids[: image_picker.PAGE_ROWS * 2])
     if direction == "right":
         selection.add(rows)
     else:

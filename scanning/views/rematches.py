@@ -11,13 +11,13 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.permissions import administrator
+from console.accounts.permissions import administrator_required
 from console.audit import trail
 from console.jobs import broker
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.listing import Page
 from console.listing import views as lists
-from scanning.findings.tables import NEWS
+from scanning.findings.tables import NEW_VULNERABILITIES
 from scanning.models import ImagePackage, Rematch
 from scanning.rematch import run as rematching
 
@@ -28,9 +28,11 @@ def rematch(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Rematch, pk=pk)
     holders = ImagePackage.objects.filter(variant=OuterRef("variant")).order_by().values("variant")
     images = Subquery(holders.annotate(n=Count("image", distinct=True)).values("n"), output_field=IntegerField())
-    page = Page(NEWS, request.GET, path=request.path, rows=found.matches.annotate(images=Coalesce(images, 0)))
+    page = Page(
+        NEW_VULNERABILITIES, request.GET, path=request.path, rows=found.matches.annotate(images=Coalesce(images, 0))
+    )
     partial = lists.is_partial(request, "list")
-    context = {"page": page, "rematch": found, "is_last": found == rematching.last_news()}
+    context = {"page": page, "rematch": found, "is_last": found == rematching.last_ended_rematch()}
     response = render(request, "console/listing/list.html" if partial else "scanning/rematch.html", context)
     if partial:
         response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
@@ -39,10 +41,10 @@ def rematch(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@administrator
+@administrator_required
 def start(request: HttpRequest) -> HttpResponse:
     """Match all images with the database in use, where that is not done."""
-    if job := rematching.start(lane=Lane.MANUAL):
+    if job := rematching.start_rematch(priority=Priority.MANUAL):
         trail.record(request, "rematch.start", job)
         messages.success(request, _("All images are being matched; none is pulled."))
     else:
@@ -51,7 +53,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@administrator
+@administrator_required
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the rematch that waits or runs; what it has written stays."""
     for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):

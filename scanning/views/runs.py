@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.accounts.permissions import operator, person
+from console.accounts.permissions import operator_required, signed_in_user
 from console.audit import trail
-from console.db.primary_keys import keys
+from console.db.primary_keys import parse_keys
 from console.exports import list_export
 from console.jobs.models import State
 from console.listing import Listing, Page, column_picker
@@ -22,24 +22,28 @@ from console.listing import views as lists
 from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
 from inventory.models import Tag
-from scanning.models import ScanRun, Scope
+from scanning.models import ScanRun, ScanScope
 from scanning.runs import progress
 from scanning.runs import start as runs_start
-from scanning.runs.tables import RUNS, SCANS, as_seen, categories_of, result_label, result_of, started_by
-from scanning.views.start_report import say_started
+from scanning.runs.tables import RUNS, SCANS, categories_of, result_label, result_of, set_visible_counts, started_by
+from scanning.views.start_report import report_start
 
 
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, the newest first."""
-    context = {"going": _going(), "export_url": reverse("scanning:run-export")}
+    context = {"going": _unfinished(), "export_url": reverse("scanning:run-export")}
     return lists.show(request, RUNS, template="scanning/runs.html", context=context)
 
 
 @require_GET
 def run_list_progress(request: HttpRequest) -> HttpResponse:
     """What of the list of runs changes while some go on."""
-    return render(request, "scanning/_going.html", {"going": _going(), "rows": _shown(request, RUNS, RUNS.queryset())})
+    return render(
+        request,
+        "scanning/_going.html",
+        {"going": _unfinished(), "rows": _rows_to_refresh(request, RUNS, RUNS.queryset())},
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -49,7 +53,7 @@ def run_columns(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def run_export(request: HttpRequest) -> HttpResponse:
     """A workbook of the selected runs, or of all that match."""
     return list_export.export(request, RUNS, back="scanning:run-list")
@@ -87,7 +91,7 @@ def scan_columns(request: HttpRequest, pk: int) -> HttpResponse:
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """What of the page of a run changes while it goes on; when it is over the page is shown anew."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
-    rows = None if found.is_over else _shown(request, SCANS, found.scans.all())
+    rows = None if found.is_over else _rows_to_refresh(request, SCANS, found.scans.all())
     response = render(request, "scanning/_run.html", _facts(found) | {"rows": rows})
     if found.is_over:
         response["HX-Refresh"] = "true"
@@ -95,7 +99,7 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel what is left of a run."""
     found = get_object_or_404(ScanRun, pk=pk)
@@ -114,31 +118,31 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@operator
+@operator_required
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Scan again the images of a run whose scans have failed, for the same categories."""
     found = get_object_or_404(ScanRun, pk=pk)
     failed = found.scans.filter(state=State.FAILED).values("image")
     again = runs_start.start_run(
-        scope=Scope.CHOSEN,
+        scope=ScanScope.CHOSEN,
         tag_ids=Tag.objects.filter(image__in=failed),
         categories=found.categories,
         timeout=found.timeout,
-        requested_by=person(request),
+        requested_by=signed_in_user(request),
     )
     trail.record(request, "scan.start", again, {"run": again.pk, "again": found.pk, "queued": again.images})
-    say_started(request, again)
+    report_start(request, again)
     return redirect("scanning:run", pk=again.pk)
 
 
-def _going() -> bool:
-    return ScanRun.objects.going_on().exists()
+def _unfinished() -> bool:
+    return ScanRun.objects.unfinished().exists()
 
 
-def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> Page[Row] | None:
+def _rows_to_refresh(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> Page[Row] | None:
     """Return those of ``rows`` that went on when the page that asks was last told of them; at most a page of them."""
     named = request.GET.get("going", "").split(",")[: max(PAGE_SIZES)]
-    asked = keys(named)
+    asked = parse_keys(named)
     if not asked:
         return None
     size = QueryDict(f"size={max(PAGE_SIZES)}")
@@ -146,11 +150,11 @@ def _shown(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row]) -> 
 
 
 def _facts(found: ScanRun) -> dict[str, object]:
-    as_seen([found])
+    set_visible_counts([found])
     return {
         "run": found,
         "counts": found.counts(),
-        "failures": found.failures_now(),
+        "failures": found.current_failures(),
         "progress": progress.of_run(found),
         "result": result_of(found),
         "label": result_label(found),

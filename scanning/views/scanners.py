@@ -13,29 +13,29 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.permissions import administrator
+from console.accounts.permissions import administrator_required
 from console.audit import trail
 from console.i18n.lists import listed
 from console.jobs import broker
 from console.jobs.models import State
 from console.machines import report, versions
-from console.machines.identity import is_shared
+from console.machines.identity import has_shared_database
 from console.models import FleetVersion, Machine
 from console.sandbox import run as sandbox_run
 from scanning import scanners
-from scanning.health import OLD_DAYS
-from scanning.models import DatabaseUpdate, Rematch
+from scanning.health import VULNDB_OLD_DAYS
+from scanning.models import Rematch, VulndbUpdate
 from scanning.rules import team as rules_team
 from scanning.scanners import Readiness
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import update_job
-from scanning.vulndb.archive import DATABASE
+from scanning.vulndb.archive import VULNDB_VERSION_NAME
 
 ACTIVE = (State.QUEUED, State.RUNNING)
-SHOWN = 5  # last updates of the vulnerability database, and last rematches
-PROBLEM = "Error in a rule"  # label of what YARA-X says of a file of the team's
+HISTORY_ROWS = 5  # last updates of the vulnerability database, and last rematches
+RULE_ERROR_LABEL = "Error in a rule"  # label of what YARA-X says of a file of the team's
 SHOWN_VERSIONS = (("tallyman", "Tallyman"), ("trivy", "Trivy"), ("yara", "YARA-X"))
-LABELS = {  # of what engines tell of themselves → on screen
+FACT_LABELS = {  # of what engines tell of themselves → on screen
     "Version": gettext_lazy("Version"),
     "SHA-256": gettext_lazy("SHA-256"),
     "Executable": gettext_lazy("Executable"),
@@ -57,55 +57,55 @@ LABELS = {  # of what engines tell of themselves → on screen
 @require_GET
 def engines(request: HttpRequest) -> HttpResponse:
     """The page; for htmx, while an update or a rematch runs, only the part on the vulnerability database."""
-    updates, rematches = DatabaseUpdate.objects.all()[:SHOWN], Rematch.objects.all()[:SHOWN]
+    updates, rematches = VulndbUpdate.objects.all()[:HISTORY_ROWS], Rematch.objects.all()[:HISTORY_ROWS]
     context = {
         "updates": updates,
         "updating": any(not update.is_final for update in updates),
         "rematches": rematches,
         "rematch": next((job for job in rematches if not job.is_final), None),
-        "database": vulndb_install.current(),
-        "old_days": OLD_DAYS,
+        "database": vulndb_install.current_facts(),
+        "old_days": VULNDB_OLD_DAYS,
         "repository": settings.TRIVY_DATABASE_REPOSITORY,
         "daily_at": update_job.time_of_day(),
         "time_zone": settings.TIME_ZONE,
     }
     if request.headers.get("HX-Request"):
         return render(request, "scanning/_database.html", context)
-    context |= {"engines": [_shown(*each) for each in _engines()], "fleet": _fleet()}
+    context |= {"engines": [_engine_context(*each) for each in _engines()], "fleet": _fleet()}
     return render(request, "scanning/engines.html", context)
 
 
 def _fleet() -> dict[str, object] | None:
     """Return the machines and what all of them use; None where there can be one alone."""
-    if not is_shared():
+    if not has_shared_database():
         return None
     wanted = versions.current()
-    since = timezone.now() - report.AWAY
+    since = timezone.now() - report.OFFLINE_AFTER
     machines = [
         {
             "row": row,
             "away": row.last_seen < since,
-            "is_primary": versions.SETTINGS in wanted and wanted[versions.SETTINGS].machine == row.machine,
+            "is_primary": versions.SETTINGS_NAME in wanted and wanted[versions.SETTINGS_NAME].machine == row.machine,
             "versions": [(name, row.versions[key]) for key, name in SHOWN_VERSIONS if row.versions.get(key)],
             "database": row.versions.get("database"),
-            "has_database": _has(row, wanted.get(DATABASE), "database_sha256"),
-            "has_rules": _has(row, wanted.get(rules_team.RULES), "rules_sha256"),
+            "has_database": _version_on_machine(row, wanted.get(VULNDB_VERSION_NAME), "database_sha256"),
+            "has_rules": _version_on_machine(row, wanted.get(rules_team.RULES_VERSION_NAME), "rules_sha256"),
         }
-        for row in report.recent()
+        for row in report.recent_machines()
     ]
-    primary = wanted.get(versions.SETTINGS)
+    primary = wanted.get(versions.SETTINGS_NAME)
     return {
         "machines": machines,
         "primary": primary,
         "primary_away": primary and not any(each["is_primary"] and not each["away"] for each in machines),
-        "database": wanted.get(DATABASE),
-        "rules": wanted.get(rules_team.RULES),
-        "rules_files": int(rules.version) if (rules := wanted.get(rules_team.RULES)) else 0,
+        "database": wanted.get(VULNDB_VERSION_NAME),
+        "rules": wanted.get(rules_team.RULES_VERSION_NAME),
+        "rules_files": int(rules.version) if (rules := wanted.get(rules_team.RULES_VERSION_NAME)) else 0,
         "rules_folder": rules_team.source_folder(),
     }
 
 
-def _has(row: Machine, wanted: FleetVersion | None, key: str) -> bool:
+def _version_on_machine(row: Machine, wanted: FleetVersion | None, key: str) -> bool:
     return wanted is None or row.versions.get(key) == wanted.sha256
 
 
@@ -117,23 +117,31 @@ def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
     yield "ClamAV", _("Viruses and trojans, by its signatures"), antivirus.ready() if antivirus else None
 
 
-def _shown(title: str, looks_for: str, readiness: Readiness | None) -> dict[str, object]:
+def _engine_context(title: str, looks_for: str, readiness: Readiness | None) -> dict[str, object]:
     """Return an engine as the page shows it, with how many images it could not look at last time."""
     facts = readiness.facts if readiness else ()
-    runs = [(_("Runs"), _runs(), False)] if title == "Trivy" else []
-    held = [(_("Cage"), _held(sandbox_run.cage(), clamd=title == "ClamAV"), False)] if readiness else []
+    runs = [(_("Runs"), _shared_runs(), False)] if title == "Trivy" else []
+    held = (
+        [(_("Cage"), _sandbox_facts(sandbox_run.sandbox_support(), clamd=title == "ClamAV"), False)]
+        if readiness
+        else []
+    )
     return {
         "title": title,
         "looks_for": looks_for,
         "readiness": readiness,
-        "facts": [(LABELS.get(label, label), value, label == "SHA-256") for label, value in facts if label != PROBLEM]
+        "facts": [
+            (FACT_LABELS.get(label, label), value, label == "SHA-256")
+            for label, value in facts
+            if label != RULE_ERROR_LABEL
+        ]
         + runs
         + held,
-        "problems": [value for label, value in facts if label == PROBLEM],
+        "problems": [value for label, value in facts if label == RULE_ERROR_LABEL],
     }
 
 
-def _runs() -> str:
+def _shared_runs() -> str:
     """Return which images share a run of Trivy, and what one that takes it over could do to others."""
     shared = _(
         "Layers and packages that images have in common are read once for all of them: an image that takes control of "
@@ -148,12 +156,12 @@ def _runs() -> str:
             "registries never do. An image that takes control of Trivy could falsify the results of the others in its "
             "run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
         )
-        % {"n": scanners.IMAGES_IN_A_RUN},
+        % {"n": scanners.MAX_BATCH_IMAGES},
         shared,
     )
 
 
-def _held(cage: sandbox_run.Cage, *, clamd: bool) -> str:
+def _sandbox_facts(cage: sandbox_run.SandboxSupport, *, clamd: bool) -> str:
     """Return what holds an engine on this machine. clamd is a service of its own: what is held is what reads for it."""
     parts = {_("no network"): cage.network, _("no files but its own"): cage.files, _("few system calls"): cage.calls}
     granted = [part for part, is_granted in parts.items() if is_granted]
@@ -167,23 +175,23 @@ def _held(cage: sandbox_run.Cage, *, clamd: bool) -> str:
 
 
 @require_POST
-@administrator
+@administrator_required
 def update_database(request: HttpRequest) -> HttpResponse:
     """Queue a download of the vulnerability database, unless one is under way."""
-    if DatabaseUpdate.objects.filter(state__in=ACTIVE).exists():
+    if VulndbUpdate.objects.filter(state__in=ACTIVE).exists():
         messages.info(request, _("An update of the vulnerability database is under way already."))
     else:  # should two slip through, the second finds the first one's lock and says so
-        broker.enqueue(DatabaseUpdate.objects.create())
+        broker.enqueue(VulndbUpdate.objects.create())
         trail.record(request, "database.update")
         messages.success(request, _("The update of the vulnerability database has been started."))
     return redirect("scanning:engines")
 
 
 @require_POST
-@administrator
+@administrator_required
 def cancel_update(request: HttpRequest) -> HttpResponse:
     """Cancel the update that waits or runs."""
-    for update in DatabaseUpdate.objects.filter(state__in=ACTIVE):
+    for update in VulndbUpdate.objects.filter(state__in=ACTIVE):
         broker.request_cancel(update)
         trail.record(request, "database.cancel", update)
     return redirect("scanning:engines")

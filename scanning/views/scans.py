@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from console.accounts.permissions import operator, person
+from console.accounts.permissions import operator_required, signed_in_user
 from console.audit import trail
-from console.db.primary_keys import key, keys
+from console.db.primary_keys import parse_key, parse_keys
 from console.listing.listing import PAGE_SIZES, SelectionError
 from inventory import image_detail
 from inventory.dashboard import figures as dashboard_figures
@@ -25,40 +25,40 @@ from inventory.tables import IMAGES
 from scanning.models import Scan
 from scanning.runs import launch
 from scanning.runs import progress as scans
-from scanning.runs.cancel import runs_that_want
-from scanning.views.start_report import say_started
+from scanning.runs.cancel import count_subscribed_runs
+from scanning.views.start_report import report_start
 
 
 @require_POST
-@operator
+@operator_required
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
     try:
-        result = launch.launch(tag_ids=_selected(request), requested_by=person(request))
+        result = launch.launch(tag_ids=_selected(request), requested_by=signed_in_user(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
-        return _answer(request)
+        return _respond(request)
     run = result.run
     detail = {"run": run.pk, "queued": run.images, "skipped": run.skipped_tags}
     trail.record(request, "scan.start", run, detail)
-    say_started(request, run, skipped=result.skipped)
-    return _answer(request)
+    report_start(request, run, skipped=result.skipped)
+    return _respond(request)
 
 
 @require_POST
-@operator
+@operator_required
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the scans of the selected images, or all scans where the bar of running scans asks for it."""
     if request.POST.get("everything"):
-        wanted = runs_that_want(Scan.objects.all())
+        wanted = count_subscribed_runs(Scan.objects.all())
         count = launch.cancel()
     else:
         try:
             selected = _selected(request)
         except SelectionError as error:
             messages.error(request, str(error) or _("Nothing is selected."))
-            return _answer(request)
-        wanted = runs_that_want(Scan.objects.filter(image__in=selected.order_by().values("image")))
+            return _respond(request)
+        wanted = count_subscribed_runs(Scan.objects.filter(image__in=selected.order_by().values("image")))
         count = launch.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
     trail.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
@@ -68,7 +68,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
         messages.success(request, text)
     else:
         messages.warning(request, _("None of the selected is being scanned."))
-    return _answer(request)
+    return _respond(request)
 
 
 def _selected(request: HttpRequest) -> QuerySet[Tag]:
@@ -79,13 +79,13 @@ def _view(request: HttpRequest) -> QueryDict:
     return QueryDict(request.POST.get("view", "").removeprefix("?"))
 
 
-def _answer(request: HttpRequest) -> HttpResponse:
+def _respond(request: HttpRequest) -> HttpResponse:
     """Answer htmx with the bar and the cells that have changed, anybody else with the list they came from."""
     if getattr(request, "htmx", None):
         shown = _ids(request.POST.get("visible", "").split(",") + request.POST.getlist("ids"))
         return _progress(request, request.POST, ids=shown, answer=True)
     query = _view(request).urlencode()
-    if drawer := key(request.POST.get("drawer", "")):
+    if drawer := parse_key(request.POST.get("drawer", "")):
         return redirect("inventory:image", tag_id=drawer)
     return redirect(f"{reverse('inventory:image-list')}{query and '?'}{query}")
 
@@ -101,15 +101,18 @@ def progress(request: HttpRequest) -> HttpResponse:
     return _progress(request, request.GET, ids=_ids(request.GET.getlist("ids")))
 
 
-def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: bool = False) -> HttpResponse:
+def _progress(request: HttpRequest, known_states: QueryDict, *, ids: list[int], answer: bool = False) -> HttpResponse:
     """Render the bar and the cells; with ``answer`` for a page that has done something rather than asked."""
-    opened, before = _ids([told.get("drawer", "")]), set(_ids(",".join(told.getlist("live")).split(",")))
-    rows = list(image_detail.tags().filter(pk__in={*ids, *opened}))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in dashboard_figures.ACTIVE}
-    bar = scans.read()
+    opened, before = (
+        _ids([known_states.get("drawer", "")]),
+        set(_ids(",".join(known_states.getlist("live")).split(","))),
+    )
+    rows = list(image_detail.tags_with_detail().filter(pk__in={*ids, *opened}))
+    live = {row.pk for row in rows if row.image and row.image.scan_state in dashboard_figures.ACTIVE_STATES}
+    bar = scans.read_progress()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)
-    if drawer and drawer.pk not in live and not answer and _looks(drawer, told):
+    if drawer and drawer.pk not in live and not answer and _is_current(drawer, known_states):
         drawer = None
     context = {
         "progress": bar,
@@ -118,7 +121,11 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
         "rows": [row for row in rows if row.pk in ids and row.pk in live | before],
         "switched": live ^ before,
         **(
-            {"overview": dashboard_figures.read(), "trend": trend.read(), "signals": dashboard_figures.signals()}
+            {
+                "overview": dashboard_figures.read_overview(),
+                "trend": trend.read_trend(),
+                "signals": dashboard_figures.alerts(),
+            }
             if before - live
             else {}
         ),
@@ -127,13 +134,13 @@ def _progress(request: HttpRequest, told: QueryDict, *, ids: list[int], answer: 
     return render(request, "scanning/_progress.html", context)
 
 
-def _looks(row: Tag, told: QueryDict) -> bool:
+def _is_current(row: Tag, known_states: QueryDict) -> bool:
     """Return whether the page shows the image of ``row`` as it is."""
     state, at = (row.image.scan_state, row.image.last_scanned_at) if row.image else ("", None)
-    told_at = told.get("drawer_scanned", "")
-    return told.get("drawer_state") == state and told_at == (str(int(at.timestamp())) if at else "")
+    told_at = known_states.get("drawer_scanned", "")
+    return known_states.get("drawer_state") == state and told_at == (str(int(at.timestamp())) if at else "")
 
 
 def _ids(texts: list[str]) -> list[int]:
     """Return the numbers among ``texts``, as many as a page can show."""
-    return list(dict.fromkeys(keys(texts)))[: max(PAGE_SIZES) + 1]
+    return list(dict.fromkeys(parse_keys(texts)))[: max(PAGE_SIZES) + 1]

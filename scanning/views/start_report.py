@@ -13,18 +13,18 @@ from django.utils.translation import ngettext
 from console.feedback import toasts
 from console.i18n.messages import tell
 from scanning.models import ScanRun
-from scanning.runs.enqueue import ALREADY, Skipped
+from scanning.runs.enqueue import ALREADY_SCANNING, SkippedTag
 
-SHOWN = 80  # characters of an address; a header of the answer holds them all
-NAMED = 3  # skipped images with a link each; of more, one leads to all of them
+MAX_ADDRESS_CHARACTERS = 80  # characters of an address; a header of the answer holds them all
+MAX_NAMED_TAGS = 3  # skipped images with a link each; of more, one leads to all of them
 
 
-def say_started(request: HttpRequest, run: ScanRun, *, skipped: Sequence[Skipped] = ()) -> None:
+def report_start(request: HttpRequest, run: ScanRun, *, skipped: Sequence[SkippedTag] = ()) -> None:
     """Tell what a start of ``run`` came to so far, with links to the run and to what was ``skipped`` of it."""
-    here = toasts.Link(text=_("Scan run"), href=reverse("scanning:run", args=[run.pk]))
+    here = toasts.ToastLink(text=_("Scan run"), href=reverse("scanning:run", args=[run.pk]))
     if not run.is_final:
         text = _("The scan has started; its images are being queued.")
-        toasts.say(request, messages.SUCCESS, text, links=[here])
+        toasts.add_toast(request, messages.SUCCESS, text, links=[here])
         return
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", run.images) % {"n": f"{run.images:,}"}
     if run.tags > run.images:
@@ -33,24 +33,25 @@ def say_started(request: HttpRequest, run: ScanRun, *, skipped: Sequence[Skipped
         why = "; ".join(map(tell, run.skipped))
         text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({why})"
     level = messages.SUCCESS if run.images else messages.WARNING
-    toasts.say(request, level, text, links=[here, *_links(run, skipped)])
+    toasts.add_toast(request, level, text, links=[here, *_links(run, skipped)])
 
 
-def _links(run: ScanRun, skipped: Sequence[Skipped]) -> list[toasts.Link]:
+def _links(run: ScanRun, skipped: Sequence[SkippedTag]) -> list[toasts.ToastLink]:
     if not run.skipped:
         return []
-    if 0 < len(skipped) <= NAMED:
+    if 0 < len(skipped) <= MAX_NAMED_TAGS:
         return [
-            toasts.Link(text=_end(one.address), href=reverse("inventory:image", args=[one.tag_id])) for one in skipped
+            toasts.ToastLink(text=_address_end(one.address), href=reverse("inventory:image", args=[one.tag_id]))
+            for one in skipped
         ]
     left_out = f"{reverse('scanning:run', args=[run.pk])}#skipped-title"
-    found = [toasts.Link(text=_("What was skipped"), href=left_out)]
-    if ALREADY in run.skipped:
+    found = [toasts.ToastLink(text=_("What was skipped"), href=left_out)]
+    if ALREADY_SCANNING in run.skipped:
         scanning = f"{reverse('inventory:image-list')}?status=scanning"
-        found.append(toasts.Link(text=_("Images that are being scanned"), href=scanning))
+        found.append(toasts.ToastLink(text=_("Images that are being scanned"), href=scanning))
     return found
 
 
-def _end(address: str) -> str:
+def _address_end(address: str) -> str:
     """Return the end of a long address: what tells it from others."""
-    return address if len(address) <= SHOWN else f"…{address[1 - SHOWN :]}"
+    return address if len(address) <= MAX_ADDRESS_CHARACTERS else f"…{address[1 - MAX_ADDRESS_CHARACTERS :]}"

@@ -13,18 +13,18 @@ from isal import igzip
 
 from console.machines import content, versions
 from console.machines.content import ContentError
-from console.machines.models import StoredFile
-from scanning.engines.base import Check
+from console.machines.models import SharedFile
+from scanning.engines.base import StopCheck
 
-__all__ = ["DATABASE", "ContentError", "fetch", "note", "noted", "publish"]
+__all__ = ["VULNDB_VERSION_NAME", "ContentError", "fetch", "publish", "read_digest", "write_digest"]
 
-DATABASE = "database"  # name of its version
-FILES = ("metadata.json", "trivy.db")
-ARCHIVE_BYTES = 2 * 1024**3  # the public database has about 100 MB when it is packed
-NOTE = "archive.sha256"  # in the folder of a database
+VULNDB_VERSION_NAME = "database"  # name of its version
+VULNDB_FILES = ("metadata.json", "trivy.db")
+MAX_ARCHIVE_BYTES = 2 * 1024**3  # the public database has about 100 MB when it is packed
+DIGEST_FILE = "archive.sha256"  # in the folder of a database
 
 
-def publish(database: Path, *, scratch: Path, version: str, check: Check) -> str:
+def publish(database: Path, *, scratch: Path, version: str, check: StopCheck) -> str:
     """Have all machines use the database in this folder; return the SHA-256 of its archive.
 
     ``scratch`` is a folder of the caller's. Raises ContentError, OSError, and whatever ``check`` raises.
@@ -32,38 +32,38 @@ def publish(database: Path, *, scratch: Path, version: str, check: Check) -> str
     archive = scratch / "shared.tar.gz"
     try:
         _pack(database, archive, check)
-        file = content.store(archive, limit=ARCHIVE_BYTES, check=check)
+        file = content.store(archive, limit=MAX_ARCHIVE_BYTES, check=check)
     finally:
         archive.unlink(missing_ok=True)
-    versions.publish(DATABASE, version=version, file=file)
+    versions.publish(VULNDB_VERSION_NAME, version=version, file=file)
     return file.sha256
 
 
-def fetch(file: StoredFile, target: Path, *, check: Check) -> None:
+def fetch(file: SharedFile, target: Path, *, check: StopCheck) -> None:
     """Write the archive to ``target``. Raises ContentError, OSError, and whatever ``check`` raises."""
-    content.fetch(file, target, limit=ARCHIVE_BYTES, check=check)
+    content.fetch(file, target, limit=MAX_ARCHIVE_BYTES, check=check)
 
 
-def note(database: Path, sha256: str) -> None:
+def write_digest(database: Path, sha256: str) -> None:
     """Note in the folder of a database by which archive other machines have it."""
-    (database / NOTE).write_text(sha256)
+    (database / DIGEST_FILE).write_text(sha256)
 
 
-def noted(database: Path) -> str:
-    """Return what :func:`note` has noted, "" where it has not."""
+def read_digest(database: Path) -> str:
+    """Return what :func:`write_digest` has noted, "" where it has not."""
     try:
-        return (database / NOTE).read_text().strip()
+        return (database / DIGEST_FILE).read_text().strip()
     except OSError:
         return ""
 
 
-def _pack(database: Path, target: Path, check: Check) -> None:
+def _pack(database: Path, target: Path, check: StopCheck) -> None:
     with (
         target.open("xb") as raw,
         igzip.IGzipFile("", "wb", 2, raw, 0) as packed,  # type: ignore[no-untyped-call]
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for name in FILES:
+        for name in VULNDB_FILES:
             path = database / name
             member = tarfile.TarInfo(name)  # without owner and times
             member.size = path.stat().st_size
@@ -74,7 +74,7 @@ def _pack(database: Path, target: Path, check: Check) -> None:
 class _Checked(io.BufferedReader):
     """A file that is read only as long as ``check`` raises nothing."""
 
-    def __init__(self, path: Path, check: Check) -> None:
+    def __init__(self, path: Path, check: StopCheck) -> None:
         super().__init__(io.FileIO(path))
         self._check = check
 

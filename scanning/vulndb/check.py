@@ -12,36 +12,36 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.sandbox import run as sandbox_run
-from scanning.engines.base import Check, EngineError, ImageInput, RiskCategory, StoredLayer
+from scanning.engines.base import EngineError, ImageInput, RiskCategory, StopCheck, StoredLayer
 from scanning.engines.trivy.binary import sha256
-from scanning.engines.trivy.cache import NoMemory
-from scanning.engines.trivy.database import check_file, check_whole
+from scanning.engines.trivy.cache import NullLayerCache
+from scanning.engines.trivy.database import check_contents, check_file
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 
-CHECK_SECONDS = 300.0
+CHECK_TIMEOUT_SECONDS = 300.0
 
 
-def engine(database: Path, home: Path) -> Trivy:
+def make_trivy(database: Path, home: Path) -> Trivy:
     """Return a Trivy that uses this database and remembers nothing; ``home`` is a folder of its own."""
     return Trivy(
         executable=Path(settings.TRIVY) if settings.TRIVY else None,
         expected_sha256=None if settings.TRIVY else PINNED_SHA256,
         home=home,
-        memory=NoMemory(),
+        memory=NullLayerCache(),
         database=database,
         fingerprint_key=b"",
         run=sandbox_run.run,
     )
 
 
-def check_database(database: Path, *, scratch: Path, check: Check) -> None:
+def check_vulndb(database: Path, *, scratch: Path, check: StopCheck) -> None:
     """Raise EngineError where the database in this folder is not good. ``scratch`` is where a folder is made for it."""
     check_file(database)
-    check_whole(database)
+    check_contents(database)
     _look_up(database, scratch, check)
 
 
-def _look_up(database: Path, root: Path, check: Check) -> None:
+def _look_up(database: Path, root: Path, check: StopCheck) -> None:
     """Have Trivy look up a package in the database. Raises EngineError."""
     with tempfile.TemporaryDirectory(dir=root, prefix="check-") as name:
         scratch = Path(name)
@@ -62,9 +62,9 @@ def _look_up(database: Path, root: Path, check: Check) -> None:
             config=json.dumps({"rootfs": {"diff_ids": [diff_id]}}).encode(),
             layers=[StoredLayer(0, diff_id, layer, layer.stat().st_size)],
         )
-        trivy = engine(database, scratch / "home")
+        trivy = make_trivy(database, scratch / "home")
         session = trivy.session(categories={RiskCategory.VULNERABILITIES})
-        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_SECONDS)
+        report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_TIMEOUT_SECONDS)
         if not report.packages:
             raise EngineError(
                 _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")

@@ -25,25 +25,25 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
-from console.machines.identity import is_shared
-from console.machines.models import StoredFile
-from registries.clients import open_stranger
+from console.machines.identity import has_shared_database
+from console.machines.models import SharedFile
+from registries.clients import open_anonymous
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
-from scanning.engines.base import Check, EngineError
-from scanning.engines.trivy.database import DatabaseFacts, read_facts
+from scanning.engines.base import EngineError, StopCheck
+from scanning.engines.trivy.database import VulndbFacts, read_facts
 from scanning.vulndb import archive as vulndb_archive
-from scanning.vulndb.check import check_database, engine
+from scanning.vulndb.check import check_vulndb, make_trivy
 
-FILES = ("trivy.db", "metadata.json")
-MAX_BYTES = 8 * 1024**3  # the public database has about 1 GB
-COPY_BYTES = 4 * 1024**2
-DOWNLOAD_SECONDS = 3600.0
-DATABASE_SCHEMA = "2"  # the tag, where the settings name none
-DATABASE_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
+VULNDB_FILES = ("trivy.db", "metadata.json")
+MAX_VULNDB_BYTES = 8 * 1024**3  # the public database has about 1 GB
+COPY_CHUNK_BYTES = 4 * 1024**2
+DOWNLOAD_TIMEOUT_SECONDS = 3600.0
+VULNDB_SCHEMA = "2"  # the tag, where the settings name none
+VULNDB_MEDIA_TYPE = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 
 
-class DatabaseError(JobFailure):
+class VulndbError(JobFailure):
     """A database could not be had or is not good; the one in use is as it was."""
 
 
@@ -52,7 +52,7 @@ def folder() -> Path:
     return _root() / "current"
 
 
-def current() -> DatabaseFacts | None:
+def current_facts() -> VulndbFacts | None:
     """Return the facts of the database in use, or None where there is none that can be read."""
     try:
         return read_facts(folder())
@@ -60,42 +60,42 @@ def current() -> DatabaseFacts | None:
         return None
 
 
-def install(source: Path, *, check: Check = lambda: None) -> DatabaseFacts:
+def install(source: Path, *, check: StopCheck = lambda: None) -> VulndbFacts:
     """Check the database at ``source``, put it in use, and return its facts.
 
     ``source`` is a folder with trivy.db and metadata.json, or that trivy.db with metadata.json beside it, or the
     tar.gz that holds both, as registries serve it. Raises DatabaseError, and whatever ``check`` raises.
     """
-    with _incoming() as incoming:
+    with _incoming_folder() as incoming:
         try:
-            _bring(source, incoming, check)
+            _copy_source(source, incoming, check)
         except FileNotFoundError as error:
-            raise DatabaseError(
+            raise VulndbError(
                 _("There is no file %(path)s.") % {"path": error.filename},
                 _("Name a folder with trivy.db and metadata.json, or the tar.gz that holds both."),
             ) from error
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise DatabaseError(
+            raise VulndbError(
                 _("The vulnerability database could not be copied: %(reason)s.") % {"reason": reason},
                 _("Check that the file is whole, and that the data folder has space and is writable."),
             ) from error
-        return _use(incoming, check)
+        return _put_in_use(incoming, check)
 
 
-def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
+def install_shared(file: SharedFile, *, check: StopCheck) -> VulndbFacts:
     """Put the database that another machine has published in use here.
 
     Raises DatabaseError, and whatever ``check`` raises.
     """
-    with _incoming() as incoming:
+    with _incoming_folder() as incoming:
         try:
             vulndb_archive.fetch(file, incoming / "db.tar.gz", check=check)
-            _bring(incoming / "db.tar.gz", incoming, check)
+            _copy_source(incoming / "db.tar.gz", incoming, check)
             (incoming / "db.tar.gz").unlink()
         except (vulndb_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise DatabaseError(
+            raise VulndbError(
                 _("The vulnerability database could not be copied to this machine: %(reason)s.") % {"reason": reason},
                 _(
                     "Check that the data folder has space and is writable. If it has, update the vulnerability database"
@@ -103,31 +103,31 @@ def install_shared(file: StoredFile, *, check: Check) -> DatabaseFacts:
                 ),
             ) from error
         facts = _checked(incoming, check)
-        vulndb_archive.note(incoming, file.sha256)
+        vulndb_archive.write_digest(incoming, file.sha256)
         return _swap(incoming, facts)
 
 
-def publish_current(*, check: Check) -> None:
+def publish_current(*, check: StopCheck) -> None:
     """Give the database in use here to all machines. Raises DatabaseError, and whatever ``check`` raises."""
-    with _incoming() as incoming:
+    with _incoming_folder() as incoming:
         facts = read_facts(folder())
         sha256 = _publish(facts.folder, incoming, facts, check)
-        vulndb_archive.note(facts.folder, sha256)
+        vulndb_archive.write_digest(facts.folder, sha256)
 
 
 def shared_sha256() -> str:
     """Return the SHA-256 of the archive that the database in use here came in, "" where it was never shared."""
-    return vulndb_archive.noted(folder())
+    return vulndb_archive.read_digest(folder())
 
 
-def download(*, check: Check) -> DatabaseFacts:
+def download(*, check: StopCheck) -> VulndbFacts:
     """Download the database from the repository of the settings, and put it in use.
 
     It comes by the transport of the console, as images do: so proxy, authorities and closed addresses are the same, and
     every byte fits the digest of its manifest. Raises DatabaseError, and whatever ``check`` raises.
     """
     repository = settings.TRIVY_DATABASE_REPOSITORY
-    ends = time.monotonic() + DOWNLOAD_SECONDS
+    ends = time.monotonic() + DOWNLOAD_TIMEOUT_SECONDS
 
     def go_on() -> None:
         check()
@@ -146,13 +146,13 @@ def download(*, check: Check) -> DatabaseFacts:
         return install(archive, check=check)
 
 
-def _fetch(reference: Reference, target: Path, check: Check) -> None:
+def _fetch(reference: Reference, target: Path, check: StopCheck) -> None:
     """Write the one layer of the artifact ``reference`` to ``target``. Raises RegistryError, tarfile.TarError."""
-    host, tag = reference.host or "docker.io", reference.tag or DATABASE_SCHEMA
-    with open_stranger(host, plain_http=settings.TRIVY_DATABASE_PLAIN_HTTP, check=check) as client:
+    host, tag = reference.host or "docker.io", reference.tag or VULNDB_SCHEMA
+    with open_anonymous(host, plain_http=settings.TRIVY_DATABASE_PLAIN_HTTP, check=check) as client:
         manifest = parse_manifest(client.manifest(reference.repository, reference.digest or tag))
         layers = manifest.layers if isinstance(manifest, ImageManifest) else ()
-        if len(layers) != 1 or layers[0].media_type != DATABASE_TYPE:
+        if len(layers) != 1 or layers[0].media_type != VULNDB_MEDIA_TYPE:
             raise NotFound(_("What is there is no vulnerability database."), "")
         with client.blob(reference.repository, layers[0]) as content:
             _copy(content, target, check)
@@ -166,13 +166,13 @@ def _root() -> Path:
 
 def _executable() -> Path:
     try:
-        return engine(folder(), _root()).executable()
+        return make_trivy(folder(), _root()).executable()
     except EngineError as error:
-        raise DatabaseError(error.reason, error.remedy) from error
+        raise VulndbError(error.reason, error.remedy) from error
 
 
-def _download_failed(repository: str, reason: str, *, retry: bool = True) -> DatabaseError:
-    return DatabaseError(
+def _download_failed(repository: str, reason: str, *, retry: bool = True) -> VulndbError:
+    return VulndbError(
         _("The vulnerability database could not be downloaded from %(repository)s: %(reason)s")
         % {"repository": repository, "reason": reason},
         _(
@@ -184,14 +184,14 @@ def _download_failed(repository: str, reason: str, *, retry: bool = True) -> Dat
 
 
 @contextlib.contextmanager
-def _incoming() -> Iterator[Path]:
+def _incoming_folder() -> Iterator[Path]:
     """Hold the right to install, and give an empty folder beside the databases that is gone afterwards."""
     root = _root()
     with (root / "install.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DatabaseError(
+            raise VulndbError(
                 _("Another update of the vulnerability database is under way."),
                 _("Wait until it has ended."),
                 retry=True,
@@ -208,7 +208,7 @@ def _incoming() -> Iterator[Path]:
             shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _bring(source: Path, incoming: Path, check: Check) -> None:
+def _copy_source(source: Path, incoming: Path, check: StopCheck) -> None:
     if source.is_dir():
         source = source / "trivy.db"
     with source.open("rb") as file:
@@ -217,18 +217,18 @@ def _bring(source: Path, incoming: Path, check: Check) -> None:
         with tarfile.open(source, "r|gz") as archive:
             for member in archive:
                 name = member.name.removeprefix("./")
-                if member.isfile() and name in FILES and (content := archive.extractfile(member)):
+                if member.isfile() and name in VULNDB_FILES and (content := archive.extractfile(member)):
                     _copy(content, incoming / name, check)  # type: ignore[arg-type]  # BufferedReader, but for IO[bytes]
     else:
-        for name in FILES:
+        for name in VULNDB_FILES:
             with source.with_name(name if name != "trivy.db" else source.name).open("rb") as content:
                 _copy(content, incoming / name, check)
 
 
-def _copy(content: BinaryIO, target: Path, check: Check) -> None:
-    left = MAX_BYTES
+def _copy(content: BinaryIO, target: Path, check: StopCheck) -> None:
+    left = MAX_VULNDB_BYTES
     with target.open("wb") as file:
-        while chunk := content.read(COPY_BYTES):
+        while chunk := content.read(COPY_CHUNK_BYTES):
             check()
             left -= len(chunk)
             if left < 0:
@@ -238,32 +238,32 @@ def _copy(content: BinaryIO, target: Path, check: Check) -> None:
         os.fsync(file.fileno())
 
 
-def _use(incoming: Path, check: Check) -> DatabaseFacts:
+def _put_in_use(incoming: Path, check: StopCheck) -> VulndbFacts:
     """Check the database in ``incoming``, give it to all machines, and put it in use."""
     facts = _checked(incoming, check)
-    if is_shared():
-        vulndb_archive.note(incoming, _publish(incoming, incoming, facts, check))
+    if has_shared_database():
+        vulndb_archive.write_digest(incoming, _publish(incoming, incoming, facts, check))
     return _swap(incoming, facts)
 
 
-def _publish(database: Path, scratch: Path, facts: DatabaseFacts, check: Check) -> str:
+def _publish(database: Path, scratch: Path, facts: VulndbFacts, check: StopCheck) -> str:
     try:
         return vulndb_archive.publish(database, scratch=scratch, version=facts.version, check=check)
     except (vulndb_archive.ContentError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DatabaseError(
+        raise VulndbError(
             _("The vulnerability database could not be given to the other machines: %(reason)s.") % {"reason": reason},
             _("Check that the data folder and PostgreSQL have space, then update it again."),
         ) from error
 
 
-def _checked(incoming: Path, check: Check) -> DatabaseFacts:
+def _checked(incoming: Path, check: StopCheck) -> VulndbFacts:
     """Return the facts of the database in ``incoming``. Raises DatabaseError where it is not good."""
     try:
         facts = read_facts(incoming)
-        check_database(incoming, scratch=_root(), check=check)
+        check_vulndb(incoming, scratch=_root(), check=check)
     except EngineError as error:
-        raise DatabaseError(
+        raise VulndbError(
             _("The new vulnerability database is not good: %(reason)s The old one stays in use.")
             % {"reason": error.reason},
             _("Take it from its source again. If it is refused again, the source is damaged."),
@@ -271,7 +271,7 @@ def _checked(incoming: Path, check: Check) -> DatabaseFacts:
     return facts
 
 
-def _swap(incoming: Path, facts: DatabaseFacts) -> DatabaseFacts:
+def _swap(incoming: Path, facts: VulndbFacts) -> VulndbFacts:
     """Put the database in ``incoming`` in use. The one before stays, for scans that are under way."""
     root = _root()
     target = root / f"db-{facts.version}-{secrets.token_hex(4)}"

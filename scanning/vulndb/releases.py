@@ -13,17 +13,17 @@ from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.releases import is_named_listed
 from scanning.models import CategoryResult, image_coverage
 
-BATCH = 500  # images
+BATCH_IMAGES = 500  # images
 
 
-def unlisted(os_name: str) -> tuple[str, str]:
+def unsupported_message(os_name: str) -> tuple[str, str]:
     """Return reason and remedy for an image of a system that the database has no advisories for."""
     reason = _("Unsupported operating system: the vulnerability database has no advisories for %(system)s.")
     remedy = _("Update the vulnerability database; if that does not help, rebuild the image on a supported release.")
     return reason % {"system": os_name}, remedy
 
 
-def judge_again(folder: Path) -> None:
+def update_unsupported(folder: Path) -> None:
     """Write which images the database in ``folder`` has no advisories for, and of which it has some by now.
 
     Raises EngineError.
@@ -31,7 +31,7 @@ def judge_again(folder: Path) -> None:
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     names = Image.objects.exclude(os_name="").order_by().values_list("os_name", flat=True).distinct()
     for os_name in list(names):
-        reason, remedy = unlisted(os_name)
+        reason, remedy = unsupported_message(os_name)
         own, outcomes = results.filter(image__os_name=os_name), CategoryResult.Outcome
         if is_named_listed(folder, os_name):
             _change(own.filter(outcome=outcomes.UNSUPPORTED, reason=reason), outcomes.DONE, "", "")
@@ -40,9 +40,9 @@ def judge_again(folder: Path) -> None:
 
 
 def _change(results: QuerySet[CategoryResult], outcome: CategoryResult.Outcome, reason: str, remedy: str) -> None:
-    while found := list(results.values_list("pk", "image_id")[:BATCH]):
+    while found := list(results.values_list("pk", "image_id")[:BATCH_IMAGES]):
         with transaction.atomic():
             CategoryResult.objects.filter(pk__in=[pk for pk, _image in found]).update(
                 outcome=outcome, reason=reason, remedy=remedy
             )
-            image_coverage.write(image_id for _pk, image_id in found)
+            image_coverage.write_coverage(image_id for _pk, image_id in found)

@@ -26,11 +26,11 @@ from typing import Any
 from tests.benchmarks.cancels import HANGING_TRIVY
 from tests.benchmarks.console import Console, descendants
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, blob, silence
+from tests.fakes.registry import FakeRegistry, SlowBody, blob, silence
 
-BOUND = 10.0
+MAX_CANCEL_SECONDS = 10.0
 STAGES = ("queued", "limited", "manifest", "pulling", "mute", "waiting", "trivy", "clamav")
-REGISTRY = {"limited": "limited", "manifest": "mute", "mute": "mute"}  # of the others: "flows"
+REGISTRY_OF_STAGE = {"limited": "limited", "manifest": "mute", "mute": "mute"}  # of the others: "flows"
 
 
 def main() -> None:
@@ -59,10 +59,10 @@ def _put(servers: dict[str, FakeRegistry], number: int) -> None:
         own = images.layer({"own": f"{number} {stage}".encode()})
         layers = {"pulling": (shared, own), "waiting": (shared,)}
         image = images.image(*layers.get(stage, (own,)))
-        server = servers[REGISTRY.get(stage, "flows")]
+        server = servers[REGISTRY_OF_STAGE.get(stage, "flows")]
         image.put(server, "team/app", f"{stage}-{number:03}")
         if stage == "pulling":
-            server.fail(blob(image.layers[0].digest), Drip(pause=0.001))
+            server.fail(blob(image.layers[0].digest), SlowBody(pause=0.001))
         elif stage == "mute":
             server.fail(blob(image.layers[0].digest), silence)
 
@@ -89,7 +89,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     """Sync, start the workers, and cancel."""
     from console.jobs.models import FINAL_STATES
     from console.models import JobEvent
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import Tag
     from registries import pull_limit
@@ -98,7 +98,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
 
-    install_demo_database()
+    install_demo_vulndb()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]
     for synced in start_sync(registries=registries).runs:
         tasks.sync(synced.pk)
@@ -186,8 +186,8 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     for stage in STAGES:
         print(f"{stage:9} {len(took[stage])} ended: median {statistics.median(took[stage]):.2f} s, longest", end=" ")
         print(f"{max(took[stage]):.2f} s; not at this stage when cancelled: {missed[stage]}")
-    late = sum(each > BOUND for each in [one for some in took.values() for one in some])
-    print(f"later than {BOUND:.0f} s: {late}; disk and processes clean after {max(clean):.2f} s at most")
+    late = sum(each > MAX_CANCEL_SECONDS for each in [one for some in took.values() for one in some])
+    print(f"later than {MAX_CANCEL_SECONDS:.0f} s: {late}; disk and processes clean after {max(clean):.2f} s at most")
     print("wrong:", {what: count for what, count in wrong.items() if count} or "nothing")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks.console import Console, descendants
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, blob, silence
+from tests.fakes.registry import FakeRegistry, SlowBody, blob, silence
 
 HANGING_TRIVY = """#!/bin/bash
 PATH=/usr/bin:/bin
@@ -47,7 +47,7 @@ def main() -> None:
 
 def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> None:
     """Sync, start a worker, and cancel."""
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import ManifestLayer, Tag
     from registries.models import Registry
@@ -55,7 +55,7 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
 
-    install_demo_database()
+    install_demo_vulndb()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs
     tasks.sync(synced.pk)
     tags = iter(Tag.objects.order_by("name"))
@@ -92,7 +92,7 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
         return ended, time.monotonic() - began
 
     kinds: dict[str, tuple[Any, str, Callable[[Scan], object]]] = {
-        "a pull": (Drip(pause=0.001), "malware", lambda scan: scan.stage == "pulling"),
+        "a pull": (SlowBody(pause=0.001), "malware", lambda scan: scan.stage == "pulling"),
         "a registry that says nothing": (silence, "malware", lambda scan: scan.stage == "pulling"),
         "Trivy": (None, "vulnerabilities", lambda scan: any("sleep" in line for line in engines())),
     }

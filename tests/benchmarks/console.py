@@ -100,7 +100,7 @@ def processor(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-class Watch:
+class MemoryWatch:
     """Looks at the processes below ``pid`` several times a second, until ``stop``: the most memory that each took.
 
     ``python`` is the largest Python process; ``together`` the largest sum of a Python process with what it has started.

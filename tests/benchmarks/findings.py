@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.benchmarks.console import Console
 
-GOAL = 0.5
-PACKAGES = 300
+GOAL_SECONDS = 0.5
+PACKAGE_COUNT = 300
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def measure(count: int) -> None:
     from scanning.findings import store as findings_store
     from tests import factories
 
-    purls = [f"pkg:deb/debian/package{number}@1.{number}?arch=amd64" for number in range(PACKAGES)]
+    purls = [f"pkg:deb/debian/package{number}@1.{number}?arch=amd64" for number in range(PACKAGE_COUNT)]
     packages = tuple(
         PackageFact(purl, "deb", f"package{n}", f"1.{n}", record={"Name": f"package{n}", "Version": f"1.{n}"})
         for n, purl in enumerate(purls)
@@ -55,7 +55,7 @@ def measure(count: int) -> None:
         matches=tuple(
             MatchFact(one.purl, f"CVE-2024-{n:05}", Severity.HIGH, "debian", "2.0", "fixed", package=one.identity)
             for n in range(count)
-            for one in [packages[n % PACKAGES]]
+            for one in [packages[n % PACKAGE_COUNT]]
         ),
         secrets=(),
     )
@@ -69,7 +69,7 @@ def measure(count: int) -> None:
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
         written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)
-        print(f"{title}: {seconds:.2f} s (goal {GOAL}; of processor {used:.2f}),", end=" ")
+        print(f"{title}: {seconds:.2f} s (goal {GOAL_SECONDS}; of processor {used:.2f}),", end=" ")
         print(f"{len(words)} queries, {written} of them write findings")
 
 

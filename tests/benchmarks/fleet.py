@@ -24,11 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.benchmarks import fleet_images
-from tests.benchmarks.console import Console, Watch, clock, processor
+from tests.benchmarks.console import Console, MemoryWatch, clock, processor
 from tests.fakes.certificates import Authority
 from tests.fakes.docker_registry import PASSWORD, USER, DockerRegistry, docker_registry
 
-GOALS = {"one": 0.6, "two": 0.9}
+GOAL_RATIOS = {"one": 0.6, "two": 0.9}
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
                     wall, used = _loops(1 if what == "one" else 2, registry, names, folder / what, database)
                 seconds[what], processor_seconds[what] = wall, used
                 print(f"{what}: {wall:.1f} s, of processor {used:.1f} s", flush=True)
-    for what, goal in GOALS.items():
+    for what, goal in GOAL_RATIOS.items():
         if seconds.keys() >= {"ours", what}:
             loops = "one loop" if what == "one" else "two loops side by side"
             processors = processor_seconds["ours"] / processor_seconds[what]
@@ -74,13 +74,13 @@ def main() -> None:
 
 
 def _database(folder: Path | None) -> Path:
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from scanning.vulndb import install as database
 
     if folder:
         database.install(folder)
     else:
-        install_demo_database()
+        install_demo_vulndb()
     return database.folder()
 
 
@@ -104,8 +104,8 @@ def _ours(
     tasks.sync(run.pk)
     already = _blobs_given(server)
     worker = console.worker()
-    watch = Watch(worker.process.pid)
-    while not console.rows("SELECT 1 FROM console_scancanary WHERE state = 'succeeded'"):
+    watch = MemoryWatch(worker.process.pid)
+    while not console.rows("SELECT 1 FROM console_scanhealthprobe WHERE state = 'succeeded'"):
         time.sleep(0.1)
     began, used = time.monotonic(), processor(worker.process.pid)
     categories = [category for category in RiskCategory if malware or category is not RiskCategory.MALWARE]

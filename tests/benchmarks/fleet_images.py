@@ -14,17 +14,17 @@ from pathlib import Path
 from tests.fakes import images
 from tests.fakes.docker_registry import program
 
-SITE = Path(sysconfig.get_path("purelib"))
-FAMILIES: tuple[tuple[str, ...], ...] = (  # packages of the middle layer; each family is a base of its own
+SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
+PACKAGE_FAMILIES: tuple[tuple[str, ...], ...] = (  # packages of the middle layer; each family is a base of its own
     ("django", "psycopg", "psycopg_binary", "psycopg_binary.libs", "redis"),
     ("botocore", "boto3", "s3transfer", "cryptography"),
     ("pygments", "lxml", "zstandard", "yaml"),
     ("mypy", "mypyc", "hypothesis"),
     ("networkx", "setuptools", "pip"),
 )
-SMALL = ("requests", "urllib3", "idna", "certifi", "sqlparse", "openpyxl", "et_xmlfile", "asgiref")
+SMALL_PACKAGES = ("requests", "urllib3", "idna", "certifi", "sqlparse", "openpyxl", "et_xmlfile", "asgiref")
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-TOKEN = b"GITHUB_TOKEN=ghp_" + b"x7Kq9ZrT2mWvB4nYcH8sLdF1gJpE6uA3oQiR\n"
+TOKEN_LINE = b"GITHUB_TOKEN=ghp_" + b"x7Kq9ZrT2mWvB4nYcH8sLdF1gJpE6uA3oQiR\n"
 
 
 def debian(folder: Path) -> Path:
@@ -109,11 +109,11 @@ def build(folder: Path, root: Path, count: int, *, own: int = 1) -> tuple[Layout
     """
     layout = Layout(folder)
     base = layout.layer(_pieces(root))
-    middles = [layout.layer(iter([_packages(family)])) for family in FAMILIES[: max(1, count)]]
+    middles = [layout.layer(iter([_packages(family)])) for family in PACKAGE_FAMILIES[: max(1, count)]]
     names = []
     for number in range(count):
-        packages = [SMALL[(number + more) % len(SMALL)] for more in range(own)]
-        planted = {f"app/{number}/config.env": TOKEN} | ({"srv/eicar.com": EICAR} if number % 5 == 0 else {})
+        packages = [SMALL_PACKAGES[(number + more) % len(SMALL_PACKAGES)] for more in range(own)]
+        planted = {f"app/{number}/config.env": TOKEN_LINE} | ({"srv/eicar.com": EICAR} if number % 5 == 0 else {})
         top = images.tar({f"app/{number}/main.py": b"print(%d)\n" % number, **planted})
         layers = [
             base,
@@ -137,7 +137,7 @@ def _packages(names: Sequence[str], prefix: str = "usr/local/lib/python3.11/site
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in names:
-            for path in (*SITE.glob(name), *SITE.glob(f"{name.replace('-', '_')}-*.dist-info")):
+            for path in (*SITE_PACKAGES.glob(name), *SITE_PACKAGES.glob(f"{name.replace('-', '_')}-*.dist-info")):
                 archive.add(path, f"{prefix}/{path.name}", filter=_same)
     return out.getvalue()
 

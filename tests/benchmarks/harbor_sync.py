@@ -23,14 +23,14 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from typing import Any
 
-from demo.registry_server import Answer, Request, error
+from demo.registry_server import ServerRequest, ServerResponse, error_response
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, robot
 
 PASSWORD = "benchmark"
-BUILDS = 5
-CHANGED, GONE = 100, 50
-KINDS = (
+BUILDS_PER_REPOSITORY = 5
+CHANGED_TAGS, GONE_TAGS = 100, 50
+CALL_KINDS = (
     ("/artifacts", "artifact list"),
     ("/repositories", "repository list"),
     ("/projects", "project list"),
@@ -49,13 +49,13 @@ class SlowHarbor(FakeHarbor):
         self.calls: Counter[str] = Counter()
         self.lists_left: int | None = None
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         time.sleep(self.delay)
-        self.calls[next((name for part, name in KINDS if part in request.path), "version and sign-in")] += 1
+        self.calls[next((name for part, name in CALL_KINDS if part in request.path), "version and sign-in")] += 1
         if self.lists_left is not None and request.path.endswith("/artifacts"):
             self.lists_left -= 1
             if self.lists_left < 0:
-                return error(500, "UNKNOWN", "the database is gone")
+                return error_response(500, "UNKNOWN", "the database is gone")
         answer = super().answer(request)
         self.seen.clear()
         return answer
@@ -82,10 +82,10 @@ class Content:
 
     def fill(self) -> None:
         for number, name in enumerate(self.names):
-            self.build(number, BUILDS).put(self.server, name)  # without a tag
-            for build in range(BUILDS):
+            self.build(number, BUILDS_PER_REPOSITORY).put(self.server, name)  # without a tag
+            for build in range(BUILDS_PER_REPOSITORY):
                 made = self.build(number, build)
-                for tag in range(build, self.tags, BUILDS):
+                for tag in range(build, self.tags, BUILDS_PER_REPOSITORY):
                     made.put(self.server, name, f"1.{tag}")
             if number % 10 == 0:
                 tag_name, signature = images.cosign_signature(made.digest)
@@ -93,12 +93,12 @@ class Content:
 
     def change(self) -> None:
         """New builds for some tags, others taken off."""
-        step = max(1, len(self.names) // CHANGED)
-        for number in range(0, CHANGED * step, step):
+        step = max(1, len(self.names) // CHANGED_TAGS)
+        for number in range(0, CHANGED_TAGS * step, step):
             self.build(number % len(self.names), 0, edition=2).put(
                 self.server, self.names[number % len(self.names)], "1.0"
             )
-        for number in range(1, GONE * step, step):
+        for number in range(1, GONE_TAGS * step, step):
             self.server.remove_tag(self.names[number % len(self.names)], "1.1")
 
 
@@ -164,7 +164,7 @@ def measure(channel: Connection, url: str, repositories: int, tags: int) -> bool
     registry.set_password(PASSWORD)
     registry.save()
     total = repositories * tags
-    changed, gone = min(CHANGED, repositories), min(GONE, repositories)
+    changed, gone = min(CHANGED_TAGS, repositories), min(GONE_TAGS, repositories)
     print(f"{repositories} repositories, {total} tags; memory before the first sync: {_peak()} MiB", flush=True)
     right = True
     run: SyncRun | None = None

@@ -20,8 +20,8 @@ from demo.registry_server import RegistryServer
 from tests.benchmarks.console import Console
 from tests.fakes import images
 
-EVERY = 5.0
-PATIENCE = 480.0
+KILL_EVERY_SECONDS = 5.0
+TIMEOUT_SECONDS = 480.0
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def run(console: Console, url: str, count: int, seconds: float, categories: list[str]) -> None:
-    from console.jobs.models import FINAL_STATES, Lane, State
+    from console.jobs.models import FINAL_STATES, Priority, State
     from console.models import JobEvent
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import Image, Tag
     from registries.models import Registry
@@ -57,11 +57,11 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from scanning.models import CategoryResult, MalwareFinding, Scan
     from scanning.runs.launch import launch
 
-    install_demo_database()
+    install_demo_vulndb()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs
     tasks.sync(run.pk)
     tags = Tag.objects.values_list("pk", flat=True)
-    started = launch(tag_ids=tags, requested_by=None, categories=categories, lane=Lane.SCHEDULE).run
+    started = launch(tag_ids=tags, requested_by=None, categories=categories, priority=Priority.SCHEDULE).run
     scanning_tasks.run(started.pk)
     if Scan.objects.count() != count:
         raise SystemExit(f"{Scan.objects.count()} scans are queued in place of {count}")
@@ -69,9 +69,9 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     workers = [console.worker(), console.worker()]
     kills = 0
     last = began
-    while Scan.objects.exclude(state__in=FINAL_STATES).exists() and time.monotonic() - began < PATIENCE:
+    while Scan.objects.exclude(state__in=FINAL_STATES).exists() and time.monotonic() - began < TIMEOUT_SECONDS:
         time.sleep(0.5)
-        if time.monotonic() - began <= seconds and time.monotonic() - last >= EVERY:
+        if time.monotonic() - began <= seconds and time.monotonic() - last >= KILL_EVERY_SECONDS:
             last = time.monotonic()
             workers[kills % 2].kill()
             workers[kills % 2] = console.worker()

@@ -22,11 +22,11 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from demo.registry_server import Answer, RegistryServer, Request
-from tests.benchmarks.console import Console, Watch
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse
+from tests.benchmarks.console import Console, MemoryWatch
 from tests.fakes import images
 
-FILE = 64 << 20
+FILE_BYTES = 64 << 20
 
 
 def small_files(count: int) -> Iterator[bytes]:
@@ -51,11 +51,11 @@ def small_files(count: int) -> Iterator[bytes]:
 def large_files(size: int) -> Iterator[bytes]:
     """Yield a tar of ``size`` bytes of files, always the same."""
     block = random.Random(0).randbytes(1 << 20)
-    for number in range(size // FILE):
+    for number in range(size // FILE_BYTES):
         member = tarfile.TarInfo(f"data/{number}")
-        member.size = FILE
+        member.size = FILE_BYTES
         yield member.tobuf(tarfile.GNU_FORMAT)
-        for _ in range(FILE // len(block)):
+        for _ in range(FILE_BYTES // len(block)):
             yield block
     yield bytes(10240)
 
@@ -72,12 +72,12 @@ class StreamingServer(RegistryServer):
             self.length += len(piece)
         self.digest = f"sha256:{digest.hexdigest()}"
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if request.path.endswith(f"/blobs/{self.digest}"):
-            return Answer(200, {"Content-Type": "application/octet-stream", "X-Large": "1"})
+            return ServerResponse(200, {"Content-Type": "application/octet-stream", "X-Large": "1"})
         return super().answer(request)
 
-    def send(self, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def send(self, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse) -> None:
         if "X-Large" not in answer.headers:
             super().send(handler, request, answer)
             return
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=0)
     parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
-    size = int(options.gigabytes * (1 << 30)) // FILE * FILE
+    size = int(options.gigabytes * (1 << 30)) // FILE_BYTES * FILE_BYTES
     pieces = partial(small_files, options.files) if options.files else partial(large_files, size)
     with tempfile.TemporaryDirectory(prefix="tallyman-large-") as name, StreamingServer(pieces) as server:
         _put(server)
@@ -119,7 +119,7 @@ def _put(server: StreamingServer) -> None:
 
 def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     console = Console(folder)
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry
@@ -127,7 +127,7 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
 
-    install_demo_database()
+    install_demo_vulndb()
     (synced,) = start_sync(registries=[Registry.objects.create(name="large", address=server.url)]).runs
     tasks.sync(synced.pk)
     tag = Tag.objects.get().pk
@@ -152,7 +152,7 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
         print(f"cancel in the middle of {where}: {time.monotonic() - began:.1f} s; {_left(folder)} bytes left")
 
     worker = console.worker()
-    watch = Watch(worker.process.pid)
+    watch = MemoryWatch(worker.process.pid)
     cancelled(wait(start(), "running", stage="pulling", beyond=server.length // 10), "the pull")
     cancelled(wait(start(), "running", stage="analysing"), "the analysis")
     began = time.monotonic()
@@ -168,9 +168,9 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     print(f"peak memory of a worker: {watch.python} MiB, with its engine {watch.together} MiB")
     worker.stop()
     Registry.objects.update(name="bounded")
-    from scanning.models import LayerEvidence
+    from scanning.models import LayerResult
 
-    LayerEvidence.objects.all().delete()
+    LayerResult.objects.all().delete()
     os.environ["TALLYMAN_LAYER_STORE_BYTES"] = str(server.length // 2)
     worker = console.worker()
     scan, most = start(), 0

@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 
 from demo.registry_server import RegistryServer
-from tests.console.jobs.conftest import ROOT, run_postgres, tree
+from tests.console.jobs.conftest import ROOT, processes_of_folder, run_postgres
 from tests.fakes import images
 from tests.isolation.machines import Machine
 
@@ -36,7 +36,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb as install_demo_database
 from scanning.scanners import fingerprint_key
 fingerprint_key(), read_keys()
 install_demo_database()
@@ -44,11 +44,11 @@ install_demo_database()
 tasks.sync(run.pk)
 """
 LAUNCH = """
-from console.jobs.models import Lane
+from console.jobs.models import Priority
 from inventory.models import Tag
 from scanning.runs.launch import launch
 tags = Tag.objects.values_list("pk", flat=True)
-launch(tag_ids=tags, requested_by=None, lane=Lane.SCHEDULE)
+launch(tag_ids=tags, requested_by=None, priority=Priority.SCHEDULE)
 """
 UPDATE = """
 import json, shutil, tempfile
@@ -115,7 +115,7 @@ def _run(first: Machine, second: Machine, scans: int, seconds: float) -> None:
     ended = 0
     while ended < scans and time.monotonic() - began < seconds:
         for machine in (first, second):
-            pids |= dict.fromkeys(tree(machine.folder), machine.folder.name)
+            pids |= dict.fromkeys(processes_of_folder(machine.folder), machine.folder.name)
         ended = int(first.rows(ENDED)[0][0])
         if steps and ended >= steps[0][0]:
             steps.pop(0)[1]()

@@ -35,24 +35,24 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from demo.registry_server import Answer, Request, page
-from tests.benchmarks.console import ROOT, Watch
+from demo.registry_server import ServerRequest, ServerResponse, json_response
+from tests.benchmarks.console import ROOT, MemoryWatch
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Real, anything, manifests, tags
+from tests.fakes.registry import FakeRegistry, RealAnswer, anything, manifests, tags
 
-PATIENCE = 150.0  # seconds that anything is waited for
+TIMEOUT_SECONDS = 150.0  # seconds that anything is waited for
 PAGE_SECONDS = 0.5  # of a registry without end
 EVENT_SECONDS = 0.1  # of the registry that reports very much
-NAMES = 10_000_000
-ALONE, PUSHES, EVENTS, EVENTS_IN_REPORT = 4, 30, 10_000, 200
+NAME_COUNT = 10_000_000
+WARMUP_PUSHES, PUSH_COUNT, EVENT_COUNT, EVENTS_PER_REPORT = 4, 30, 10_000, 200
 
 # Runs within the console that is measured: Python by JSON lines, one answer each.
 DRIVER = """
 import json, sys, django
 django.setup()
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.models import Export, User
-from console.exports.enqueue import ask
+from console.exports.enqueue import request_export as ask
 from django_q.models import Task
 from django.db import connection
 from inventory.models import Tag
@@ -70,7 +70,7 @@ for line in sys.stdin:
 """
 
 
-class Running:
+class RunningConsole:
     """A console from the checkout ``root``, its web server and worker, and a process that drives it from within."""
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -178,10 +178,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(root: Path) -> Iterator[Running]:
+def running(root: Path) -> Iterator[RunningConsole]:
     folder = Path(tempfile.mkdtemp(prefix="tallyman-neighbours-"))
     try:
-        console = Running(root, folder)
+        console = RunningConsole(root, folder)
         try:
             yield console
         finally:
@@ -190,7 +190,7 @@ def running(root: Path) -> Iterator[Running]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class WithoutEnd:
+class EndlessTagList:
     """A tag list that goes on for ``names`` names, 1,000 a page, each page after ``pause`` seconds.
 
     ``signatures``: the tags are those of signatures, which nobody asks for. So a list is read as fast as it comes.
@@ -200,11 +200,13 @@ class WithoutEnd:
         self._pause, self._names = pause, names
         self._name = "sha256-{:064x}.sig" if signatures else "t{}"
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         time.sleep(self._pause)
         first = int(request.first("last") or 0)
         last = min(first + 1000, self._names or first + 1000)
-        answer = page({"name": "team/app", "tags": [self._name.format(number) for number in range(first, last)]})
+        answer = json_response(
+            {"name": "team/app", "tags": [self._name.format(number) for number in range(first, last)]}
+        )
         if self._names is None or last < self._names:
             answer.headers["Link"] = f'</v2/team/app/tags/list?{urlencode({"n": 1000, "last": last})}>; rel="next"'
         return answer
@@ -215,28 +217,28 @@ def one_for_all(registry: FakeRegistry) -> None:
     stored = registry.store.manifest("team/app", "1.0")
     assert stored is not None
     head = {"Content-Type": stored.media_type, "Docker-Content-Digest": stored.digest}
-    registry.fail(manifests, lambda request, real: Answer(200, dict(head), stored.content))
+    registry.fail(manifests, lambda request, real: ServerResponse(200, dict(head), stored.content))
 
 
 def slowly(seconds: float) -> Any:
-    def fault(request: Request, real: Real) -> Answer:
+    def fault(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         time.sleep(seconds)
         return real()
 
     return fault
 
 
-def waited(console: Running, waits: dict[str, tuple[str, int]], *, began: float) -> None:
+def waited(console: RunningConsole, waits: dict[str, tuple[str, int]], *, began: float) -> None:
     """Print how long each of the jobs ``waits`` took, those that did not end within PATIENCE too."""
     left = dict(waits)
-    while left and time.monotonic() - began < PATIENCE:
+    while left and time.monotonic() - began < TIMEOUT_SECONDS:
         for what, (model, key) in list(left.items()):
             if console.ended(model, key):
                 del left[what]
                 print(f"  {what}: {time.monotonic() - began:.1f} s", flush=True)
         time.sleep(0.1)
     for what in left:
-        print(f"  {what}: over {PATIENCE:.0f} s", flush=True)
+        print(f"  {what}: over {TIMEOUT_SECONDS:.0f} s", flush=True)
 
 
 @contextlib.contextmanager
@@ -253,7 +255,7 @@ def endless(root: Path) -> None:
     print("two registries whose tag lists never end:", flush=True)
     with registries(4) as (first, second, third, fourth), running(root) as console:
         for each in (first, second):
-            each.fail(tags, WithoutEnd(pause=PAGE_SECONDS))
+            each.fail(tags, EndlessTagList(pause=PAGE_SECONDS))
             one_for_all(each)
         keys = [console.registry(f"r{number}", each.url) for number, each in enumerate((first, second, third, fourth))]
         for key in keys[:2]:
@@ -279,15 +281,15 @@ def report(address: str, names: list[tuple[str, str]]) -> None:
 
 
 def events(root: Path) -> None:
-    print(f"{EVENTS:,} push events of one registry:", flush=True)
+    print(f"{EVENT_COUNT:,} push events of one registry:", flush=True)
     with registries(3) as (noisy, other, third), running(root) as console:
         noisy.fail(anything, slowly(EVENT_SECONDS))
         one_for_all(noisy)
         keys = [console.registry(f"r{number}", each.url) for number, each in enumerate((noisy, other, third))]
         address, quiet = console.push_address(keys[0]), console.push_address(keys[2])
         began = time.monotonic()
-        for start in range(0, EVENTS, EVENTS_IN_REPORT):
-            report(address, [(f"team/r{n % 100}", f"t{n}") for n in range(start, start + EVENTS_IN_REPORT)])
+        for start in range(0, EVENT_COUNT, EVENTS_PER_REPORT):
+            report(address, [(f"team/r{n % 100}", f"t{n}") for n in range(start, start + EVENTS_PER_REPORT)])
         waiting = console.do("out = PushEvent.objects.filter(state='queued').count()")
         print(f"  reported in {time.monotonic() - began:.0f} s, rows that wait: {waiting:,}", flush=True)
         since, began = time.time(), time.monotonic()
@@ -317,16 +319,16 @@ def push(root: Path) -> None:
                 report(address, [("team/app", tag)])
                 reported[tag] = time.monotonic()
             rows: dict[str, float] = {}
-            while len(rows) < len(names) and time.monotonic() - reported[names[0]] < PATIENCE:
+            while len(rows) < len(names) and time.monotonic() - reported[names[0]] < TIMEOUT_SECONDS:
                 found = set(console.do("out = list(Tag.objects.values_list('name', flat=True))"))
                 for tag in found.intersection(names):
                     rows.setdefault(tag, time.monotonic() - reported[tag])
                 time.sleep(0.1)
             return sorted(rows.values())
 
-        alone = sorted(each for number in range(ALONE) for each in took([f"a{number}"]))
+        alone = sorted(each for number in range(WARMUP_PUSHES) for each in took([f"a{number}"]))
         print(f"  {len(alone)} one after the other: p50 {statistics.median(alone or [0]):.1f} s, {worst(alone)}")
-        together = took([f"b{number}" for number in range(PUSHES)])
+        together = took([f"b{number}" for number in range(PUSH_COUNT)])
         print(f"  {len(together)} at once: p50 {statistics.median(together or [0]):.1f} s, {worst(together)}")
         time.sleep(5)
 
@@ -336,16 +338,16 @@ def worst(seconds: list[float]) -> str:
 
 
 def memory(root: Path) -> None:
-    print(f"a list of {NAMES:,} names:", flush=True)
+    print(f"a list of {NAME_COUNT:,} names:", flush=True)
     with registries(1) as (registry,), running(root) as console:
         key = console.registry("r", registry.url)
-        watch = Watch(console.process.pid)
+        watch = MemoryWatch(console.process.pid)
         time.sleep(2)
         before = watch.python
-        registry.fail(tags, WithoutEnd(pause=0, names=NAMES, signatures=True))
+        registry.fail(tags, EndlessTagList(pause=0, names=NAME_COUNT, signatures=True))
         began, run = time.monotonic(), console.sync(key)
         state = f"out = list(SyncRun.objects.filter(pk={run}).values_list('state', 'reason', 'progress_done')[0])"
-        while time.monotonic() - began < PATIENCE and console.do(state)[0] not in ("succeeded", "failed"):
+        while time.monotonic() - began < TIMEOUT_SECONDS and console.do(state)[0] not in ("succeeded", "failed"):
             time.sleep(1)
         watch.stop()
         asked = len(registry.requests(tags))

@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tallyman-orders-") as name:
         folder = Path(name)
         Console(folder / "data")
-        orders = Orders(folder, images=options.images, seed=options.seed, base=options.database)
+        orders = ScanOrders(folder, images=options.images, seed=options.seed, base=options.database)
         try:
             unlike = orders.run(rounds=options.rounds, say=print)
         finally:
@@ -40,7 +40,7 @@ def main() -> None:
     sys.exit(1 if unlike else 0)
 
 
-class Orders:
+class ScanOrders:
     """Images in two registries, and what is compared."""
 
     def __init__(self, folder: Path, *, images: int, seed: int, base: Path | None = None) -> None:
@@ -128,11 +128,11 @@ class Orders:
     def compare(self, step: str, say: Callable[[str], None]) -> list[str]:
         """Return what differs from ``trivy image`` by hand with the database in use."""
         from scanning.models import CategoryResult
-        from tests.fakes.by_hand import by_hand, in_the_console
+        from tests.fakes.by_hand import stored_findings, trivy_findings
 
         unlike = []
         for number, image in enumerate(self.images):
-            theirs, ours = by_hand(image), in_the_console(image.image_id)
+            theirs, ours = trivy_findings(image), stored_findings(image.image_id)
             self.compared += 1
             self.vulnerabilities += len(theirs[1])
             for what, right, stored in zip(("packages", "vulnerabilities"), theirs, ours, strict=True):

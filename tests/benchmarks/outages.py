@@ -28,10 +28,10 @@ import psycopg
 
 from demo.registry_server import RegistryServer
 from tests.benchmarks.console import ROOT, Console, descendants
-from tests.console.jobs.conftest import Server, run_postgres, run_redis
+from tests.console.jobs.conftest import RestartableServer, run_postgres, run_redis
 from tests.fakes import images
 
-PATIENCE_SECONDS = 240.0
+TIMEOUT_SECONDS = 240.0
 AWAY_SECONDS = 14.0
 LOCK_SECONDS = 40.0
 ROUND_SCANS = 8
@@ -103,15 +103,17 @@ def main() -> None:
 
 
 def _prepare(registry: RegistryServer) -> None:
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from registries.models import Registry
 
-    install_demo_database()
+    install_demo_vulndb()
     Registry.objects.create(name="outages", address=registry.url)
 
 
 class _Outages:
-    def __init__(self, registry: RegistryServer, postgres: Server, broker: Server, serve: Serve, seed: int) -> None:
+    def __init__(
+        self, registry: RegistryServer, postgres: RestartableServer, broker: RestartableServer, serve: Serve, seed: int
+    ) -> None:
         self.registry, self.postgres, self.broker, self.serve = registry, postgres, broker, serve
         self.random = random.Random(seed)
         self.base = images.layer({"etc/os-release": b"ID=debian\nVERSION_ID=12\n", "blob": os.urandom(2_000_000)})
@@ -150,7 +152,7 @@ class _Outages:
             own = {"number": b"%d" % self.made, "own": os.urandom(300_000)}
             images.image(self.base, own).put(self.registry, "team/app", names[-1])
         (run,) = start_sync(registries=[Registry.objects.get()]).runs
-        ends = time.monotonic() + PATIENCE_SECONDS
+        ends = time.monotonic() + TIMEOUT_SECONDS
         tasks.sync(run.pk)
         while Tag.objects.filter(name__in=names).count() < count and time.monotonic() < ends:
             time.sleep(0.2)  # the worker may have been faster
@@ -173,7 +175,7 @@ class _Outages:
         from console.jobs.models import FINAL_STATES, State
         from scanning.models import Scan
 
-        ends = time.monotonic() + PATIENCE_SECONDS
+        ends = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < ends:
             self.serve.ensure()
             with contextlib.suppress(OperationalError):

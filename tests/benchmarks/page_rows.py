@@ -12,10 +12,10 @@ from console.jobs.models import State
 from console.models import AuditEvent, Export, JobEvent, User
 from inventory.models import Image, Tag
 from registries.models import ConnectionTest, Registry
-from scanning.models import Rematch, Scan, ScanRun, ScanSchedule, Scope, Selection
+from scanning.models import Rematch, Scan, ScanRun, ScanSchedule, ScanScope, Selection
 
 ACTIONS = ("sign-in.done", "scan.start", "registry.change", "access.denied", "export", "schedule.change")
-CHOSEN = 10_000  # images of a schedule, and of what somebody is choosing
+CHOSEN_IMAGES = 10_000  # images of a schedule, and of what somebody is choosing
 
 
 def fill(user: User, *, scans: int, events: int) -> None:
@@ -26,13 +26,13 @@ def fill(user: User, *, scans: int, events: int) -> None:
             requested_by=user, listing="images", state=State.FAILED, columns=[], time_zone="UTC", language="en",
             description=f"All rows {index}", ended_at=timezone.now(), reason="The disk is full.",
         )  # fmt: skip
-    if not ScanSchedule.objects.filter(scope=Scope.CHOSEN).exists():
+    if not ScanSchedule.objects.filter(scope=ScanScope.CHOSEN).exists():
         schedule = ScanSchedule.objects.create(
-            name="Chosen", at=time(1), starts_on=date(2026, 1, 1), categories=["malware"], scope=Scope.CHOSEN
+            name="Chosen", at=time(1), starts_on=date(2026, 1, 1), categories=["malware"], scope=ScanScope.CHOSEN
         )
-        schedule.chosen.set(Tag.objects.order_by("pk")[:CHOSEN].values_list("pk", flat=True))
+        schedule.chosen.set(Tag.objects.order_by("pk")[:CHOSEN_IMAGES].values_list("pk", flat=True))
     selection, _made = Selection.objects.get_or_create(owner=user, purpose="scan")
-    selection.replace(Tag.objects.filter(pk__in=Tag.objects.order_by("-pk").values("pk")[:CHOSEN]))
+    selection.replace(Tag.objects.filter(pk__in=Tag.objects.order_by("-pk").values("pk")[:CHOSEN_IMAGES]))
     if not Rematch.objects.exists():
         Rematch.objects.create(state=State.SUCCEEDED, ended_at=timezone.now(), new_matches=12)
     if not ConnectionTest.objects.filter(user=user).exists():
@@ -62,7 +62,7 @@ def _run(user: User, scans: int, *, over: bool) -> None:
     """Add a run of ``scans`` scans; of one that is not over, the last hundredth waits."""
     now = timezone.now()
     run = ScanRun.objects.create(
-        state=State.SUCCEEDED, requested_by=user, scope=Scope.ALL, categories=["malware"], tags=scans, images=scans,
+        state=State.SUCCEEDED, requested_by=user, scope=ScanScope.ALL, categories=["malware"], tags=scans, images=scans,
         started_at=now - timedelta(hours=2), ended_at=now - timedelta(hours=2),
     )  # fmt: skip
     free = Image.objects.exclude(scans__state__in=(State.QUEUED, State.RUNNING)).order_by("pk")

@@ -12,10 +12,10 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from console.listing import Listing
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 from tests.pages import addresses
 
-WORDS = {
+SEARCH_WORDS = {
     "images": ("ledger", "a", "sha256:ab12cd", "nowhere-at-all", "payments api 1.2"),
     "registries": ("harbor",),
     "syncs": ("harbor",),
@@ -34,7 +34,7 @@ WORDS = {
     "exports": ("rows",),
 }
 # What people combine.
-TOGETHER = {
+COMBINED_QUERIES = {
     "images": (
         "?sort=-risks&security=at-risk&size=100",
         "?sort=-last_scanned&type=harbor&severity=critical",
@@ -47,7 +47,7 @@ TOGETHER = {
     "vulnerabilities": ("?severity=critical&fixable=yes",),
 }
 # Lists that are part of the page of one thing: its URL name.
-PARTS = {
+PART_PARAMETERS = {
     "scanning:run": "scans",
     "scanning:vulnerability": "affected",
     "scanning:package": "holders",
@@ -56,7 +56,7 @@ PARTS = {
     "scanning:sensitive": "sensitive",
     "scanning:packages": "packages",
 }
-OTHERS = {
+OTHER_QUERIES = {
     "scanning:settings": ("?scope=all", "?scope=chosen&left-q=ledger", "?scope=chosen&left-page=200"),
     "scanning:cost": tuple(
         f"?scope={scope}&timeout=30&categories=vulnerabilities&categories=malware&categories=sensitive"
@@ -69,22 +69,22 @@ OTHERS = {
 SEARCHED_IN_ADMIN = {"Tag": "ledger", "ImagePackage": "openssl", "Scan": "app", "Image": "sha256:ab"}
 
 
-def ways(*, last: dict[str, int]) -> Iterator[tuple[str, str]]:
+def page_queries(*, last: dict[str, int]) -> Iterator[tuple[str, str]]:
     """Yield name and address of each way; ``last`` are the rows of long lists, by name."""
-    pages = {row["page"]: name for name, row in settings.LISTINGS.items() if row["page"]} | PARTS
+    pages = {row["page"]: name for name, row in settings.LISTINGS.items() if row["page"]} | PART_PARAMETERS
     for name, path in addresses():
         if name.startswith(("console:sign-", "console:sso")):
             continue
         yield name, path
-        for query in OTHERS.get(name, ()):
+        for query in OTHER_QUERIES.get(name, ()):
             yield name + query, path + query
         if listing := pages.get(name):
-            for query in of_list(declared(listing), last.get(listing, 0)):
+            for query in list_queries(get_listing(listing), last.get(listing, 0)):
                 yield name + query, path + query
-    yield from of_admin()
+    yield from admin_queries()
 
 
-def of_list(listing: Listing[Any], rows: int) -> Iterator[str]:
+def list_queries(listing: Listing[Any], rows: int) -> Iterator[str]:
     """Yield the queries that ask for each order, each filter and each word of a list, and for its last page."""
     for column in listing.columns:
         if column.sort:
@@ -94,9 +94,9 @@ def of_list(listing: Listing[Any], rows: int) -> Iterator[str]:
         if isinstance(field, forms.MultipleChoiceField | forms.ModelMultipleChoiceField):
             for value, _label in list(field.choices)[:8]:
                 yield f"?{name}={value}"
-    for word in WORDS[listing.name]:
+    for word in SEARCH_WORDS[listing.name]:
         yield f"?q={word.replace(' ', '+')}"
-    yield from TOGETHER.get(listing.name, ())
+    yield from COMBINED_QUERIES.get(listing.name, ())
     yield "?size=100"
     for size in (20, 100):
         if rows > 10 * size:
@@ -104,7 +104,7 @@ def of_list(listing: Listing[Any], rows: int) -> Iterator[str]:
             yield f"?size={size}&page={-(-rows // size)}&sort=-{listing.default_sort.removeprefix('-')}"
 
 
-def of_admin() -> Iterator[tuple[str, str]]:
+def admin_queries() -> Iterator[tuple[str, str]]:
     """Yield the lists of Django admin, the last page of each, and searches in the large ones."""
     yield "admin:index", reverse("admin:index")
     for model in admin.site._registry:

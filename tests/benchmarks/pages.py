@@ -25,11 +25,11 @@ from typing import Any
 from tests.benchmarks.console import Console
 
 GOAL_MS, GOAL_BYTES = 150, 300_000
-FEW, WELL_BELOW = 5, 0.7  # requests, of the goal
-LEAVE = {"console:sign-out", "console:end-sessions"}
+FEW_REQUESTS, WELL_BELOW_RATIO = 5, 0.7  # requests, of the goal
+SKIPPED_URL_NAMES = {"console:sign-out", "console:end-sessions"}
 
 
-class Asked:
+class QueryCounter:
     """Counts queries, and the seconds that they take."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Asked:
 
 
 @dataclass
-class Clock:
+class ProcessorClock:
     """Processor time in seconds: of this thread, and of the process of the database."""
 
     served_by: int | None
@@ -60,7 +60,7 @@ class Clock:
 
 
 @dataclass
-class Taken:
+class PageTimings:
     """What the requests of one address took, in milliseconds."""
 
     wall: list[float]
@@ -104,12 +104,12 @@ def measure(options: argparse.Namespace) -> None:
     from django.test import Client
 
     from console.models import AuditEvent, User
-    from console.server.preload import warm_up
+    from console.server.preload import load_views_and_templates
     from demo.inventory.command import Command
     from inventory.models import Tag
     from scanning.models import Scan
     from tests.benchmarks import page_rows
-    from tests.benchmarks.page_ways import ways
+    from tests.benchmarks.page_ways import page_queries
 
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
@@ -120,24 +120,24 @@ def measure(options: argparse.Namespace) -> None:
     )
     tags = Tag.objects.count()
     page_rows.fill(user, scans=options.scans or tags, events=min(100_000, max(10_000, tags)))
-    warm_up()
+    load_views_and_templates()
     client = Client(raise_request_exception=False)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    clock = Clock(_served_by(connection))
+    clock = ProcessorClock(_served_by(connection))
     print(
         f"{connection.vendor}, {tags:,} tags, load {os.getloadavg()[0]:.1f}; goals: {GOAL_MS} ms, {GOAL_BYTES:,} bytes"
     )
     print(
         f"{'page':<66} {'p50 ms':>7} {'p95 ms':>7} {'CPU ms':>7} {'of DB':>6} {'queries':>7} {'in ms':>6} {'bytes':>8}"
     )
-    found: list[Taken] = []
+    found: list[PageTimings] = []
     lengths = {
         "images": tags,
         "audit": AuditEvent.objects.count(),
         "scans": Scan.objects.filter(run=_last_run()).count(),
     }
-    for name, path in ways(last=lengths):
-        if options.only not in name or name.split("?")[0] in LEAVE:
+    for name, path in page_queries(last=lengths):
+        if options.only not in name or name.split("?")[0] in SKIPPED_URL_NAMES:
             continue
         if (taken := ask(client, connection, clock, path, options.requests)) is None:
             continue
@@ -162,25 +162,25 @@ def measure(options: argparse.Namespace) -> None:
     print(f"Load {os.getloadavg()[0]:.1f}.")
 
 
-def ask(client: Any, connection: Any, clock: Clock, path: str, requests: int) -> Taken | int | None:
+def ask(client: Any, connection: Any, clock: ProcessorClock, path: str, requests: int) -> PageTimings | int | None:
     """Return what ``path`` takes; its status where that is not 200, None where it is no page."""
     first = client.get(path)
     if first.status_code in {302, 405}:
         return None
     if first.status_code != 200:
         return int(first.status_code)
-    asked = Asked()
+    asked = QueryCounter()
     with connection.execute_wrapper(asked):
         client.get(path)
     wall, console, database = [], [], []
-    while len(wall) < FEW or (len(wall) < requests and max(wall) > WELL_BELOW * GOAL_MS):
+    while len(wall) < FEW_REQUESTS or (len(wall) < requests and max(wall) > WELL_BELOW_RATIO * GOAL_MS):
         began, own, other = time.perf_counter(), clock.console(), clock.database()
         client.get(path)
         wall.append((time.perf_counter() - began) * 1000)
         console.append((clock.console() - own) * 1000)
         database.append((clock.database() - other) * 1000)
     size = len(first.content) if not first.streaming else 0
-    return Taken(
+    return PageTimings(
         wall, statistics.median(console), statistics.median(database), asked.queries, asked.seconds * 1000, size
     )
 

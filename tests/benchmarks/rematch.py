@@ -27,9 +27,9 @@ from tests.benchmarks.console import Console
 
 GOAL_SECONDS = 60
 RELEASES = [f"12.{point}" for point in range(10)]
-VARIANTS = 4
-EACH = (90, 220)  # packages of an image
-CHUNK = 5000
+VERSION_VARIANTS = 4
+PACKAGES_PER_IMAGE = (90, 220)  # packages of an image
+CHUNK_ROWS = 5000
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         Benchmark(folder, options).run()
 
 
-class Pool:
+class PackagePool:
     """What this machine has installed: names and versions, from which images are made up."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Benchmark:
     """One console with its images, before and after its database changes."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self.folder, self.options, self.pool = folder, options, Pool()
+        self.folder, self.options, self.pool = folder, options, PackagePool()
         self.random = random.Random(4)
         self.fresh: list[tuple[int, dict[str, bytes]]] = []
 
@@ -107,7 +107,7 @@ class Benchmark:
     def advise(self, name: str, day: int, *, share: float) -> Path:
         """Make a database of advisories for the packages of the pool, about 5 each, of which ``share`` are known."""
         from demo.advisories import Advisory, Affected
-        from demo.database import build_demo_database
+        from demo.database import build_demo_vulndb
 
         chosen = random.Random(1)
         advisories = []
@@ -129,7 +129,7 @@ class Benchmark:
                     advisories.append(
                         Advisory(identity, f"{package}: {one}", words, score, vector, "2026-01-01", (affected,))
                     )
-        folder = build_demo_database(self.folder / name, tuple(advisories))
+        folder = build_demo_vulndb(self.folder / name, tuple(advisories))
         told = json.loads((folder / "metadata.json").read_bytes())
         told |= {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z", "Demo": False}
         (folder / "metadata.json").write_text(json.dumps(told))
@@ -148,7 +148,7 @@ class Benchmark:
         everything = list(range(len(self.pool.debian))), list(range(len(self.pool.python)))
         held: dict[tuple[str, int], dict[tuple[str, str], tuple[int, int]]] = {}
         for release in RELEASES:
-            for variant in range(VARIANTS):
+            for variant in range(VERSION_VARIANTS):
                 report = self.look(self.pool.layer(release, variant, *everything))
                 image = factories.image()
                 findings_store.record_packages(image=image, report=report)
@@ -160,13 +160,15 @@ class Benchmark:
                 image.delete()
         images = Image.objects.bulk_create(
             (Image(image_id=factories.digest(), config_known=True) for _ in range(self.options.images)),
-            batch_size=CHUNK,
+            batch_size=CHUNK_ROWS,
         )
         rows: list[Any] = []
         debian = [re.search(r"^Package: (\S+)", stanza)[1] for stanza in self.pool.debian]  # type: ignore[index]
         for number, image in enumerate(images):
-            release, variant = self.random.choice(RELEASES), self.random.randrange(VARIANTS)
-            system = self.random.sample(everything[0], min(self.random.randint(*EACH), len(everything[0])))
+            release, variant = self.random.choice(RELEASES), self.random.randrange(VERSION_VARIANTS)
+            system = self.random.sample(
+                everything[0], min(self.random.randint(*PACKAGES_PER_IMAGE), len(everything[0]))
+            )
             python = self.random.sample(everything[1], min(20, len(everything[1])))
             names = [("deb", debian[n]) for n in system] + [("pypi", self.pool.python[n][0]) for n in python]
             ids = {held[release, variant][name] for name in names if name in held[release, variant]}
@@ -175,17 +177,17 @@ class Benchmark:
             ]
             if number < self.options.fresh:
                 self.fresh.append((image.pk, self.pool.layer(release, variant, system, python)))
-            if len(rows) > CHUNK:
-                ImagePackage.objects.bulk_create(rows, batch_size=CHUNK)
+            if len(rows) > CHUNK_ROWS:
+                ImagePackage.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
                 rows = []
-        ImagePackage.objects.bulk_create(rows, batch_size=CHUNK)
+        ImagePackage.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
         now = timezone.now()
         CategoryResult.objects.bulk_create(
             (
                 CategoryResult(image=image, category="vulnerabilities", outcome="done", ended_at=now, looked_at=now)
                 for image in images
             ),
-            batch_size=CHUNK,
+            batch_size=CHUNK_ROWS,
         )
         counts.recount_vulnerabilities([image.pk for image in images], check=lambda: None)
 
@@ -210,7 +212,7 @@ class Benchmark:
 
         job = rematch.start()
         assert job is not None
-        rows = Rows()
+        rows = WrittenRows()
         began, used = time.monotonic(), _cpu_seconds()
         with connection.execute_wrapper(rows):
             tasks.rematch(job.pk)
@@ -273,7 +275,7 @@ def _cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in both)
 
 
-class Rows:
+class WrittenRows:
     """Counts the rows that are written into the table of matches."""
 
     written = 0

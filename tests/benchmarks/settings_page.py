@@ -23,9 +23,9 @@ from typing import Any
 
 from tests.benchmarks.console import Console
 
-REPOSITORIES = 500
-LAYERS = 8
-SHARED = 5
+REPOSITORY_COUNT = 500
+LAYERS_PER_IMAGE = 8
+SHARED_LAYERS = 5
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def make(tags: int) -> None:
 
     registry = Registry.objects.create(name="lab", address="https://lab.test", type="oci", limit=100)
     repositories = Repository.objects.bulk_create(
-        Repository(registry=registry, name=f"team-{index % 20}/app-{index:03}") for index in range(REPOSITORIES)
+        Repository(registry=registry, name=f"team-{index % 20}/app-{index:03}") for index in range(REPOSITORY_COUNT)
     )
     shared = [
         Layer.objects.create(digest=_digest("base", index), diff_id=_digest("base-diff", index), size=30_000_000)
@@ -67,18 +67,18 @@ def make(tags: int) -> None:
         own = Layer.objects.bulk_create(
             Layer(digest=_digest("layer", n, position), diff_id=_digest("diff", n, position), size=10_000_000)
             for n in some
-            for position in range(SHARED, LAYERS)
+            for position in range(SHARED_LAYERS, LAYERS_PER_IMAGE)
         )
         ManifestLayer.objects.bulk_create(
             ManifestLayer(
                 manifest=manifest,
                 position=position,
                 layer=shared[(n + position) % len(shared)]
-                if position < SHARED
-                else own[at * (LAYERS - SHARED) + position - SHARED],
+                if position < SHARED_LAYERS
+                else own[at * (LAYERS_PER_IMAGE - SHARED_LAYERS) + position - SHARED_LAYERS],
             )
             for at, (n, manifest) in enumerate(zip(some, manifests, strict=True))
-            for position in range(LAYERS)
+            for position in range(LAYERS_PER_IMAGE)
         )
     images_of = dict(Image.objects.values_list("image_id", "pk"))
     held = [
@@ -88,9 +88,9 @@ def make(tags: int) -> None:
     for start in range(0, tags, 5000):
         Tag.objects.bulk_create(
             Tag(
-                repository=(repository := repositories[n % REPOSITORIES]),
+                repository=(repository := repositories[n % REPOSITORY_COUNT]),
                 registry=registry,
-                name=f"v{n // REPOSITORIES:05}",
+                name=f"v{n // REPOSITORY_COUNT:05}",
                 digest=held[n % len(held)][1],
                 manifest_id=held[n % len(held)][0],
                 image_id=held[n % len(held)][2],

@@ -32,7 +32,7 @@ import requests
 from tests.benchmarks.console import descendants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KINDS = ("headers", "body", "reader", "idle")
+CLIENT_KINDS = ("headers", "body", "reader", "idle")
 ATTEMPT_SECONDS = 15.0  # after which a sign-in counts as failed
 START_SECONDS = 300.0
 
@@ -60,7 +60,7 @@ class SlowClients:
 
     def _run(self) -> None:
         selector = selectors.DefaultSelector()
-        wanted = [KINDS[number % len(KINDS)] for number in range(self.count)]
+        wanted = [CLIENT_KINDS[number % len(CLIENT_KINDS)] for number in range(self.count)]
         while not self._stop.is_set():
             for kind in wanted:
                 self._open(selector, kind)
@@ -196,7 +196,7 @@ def main() -> None:
                 time.sleep(2)
                 report(f"with {options.clients} slow clients", measure(url, password, options.seconds))
                 print(f"{'memory of the web server':>24}: {memory(console.pid):.0f} MiB")
-            again = ", ".join(f"{kind} {slow.came_again[kind]}" for kind in KINDS)
+            again = ", ".join(f"{kind} {slow.came_again[kind]}" for kind in CLIENT_KINDS)
             print(f"{'cut off and come again':>24}: {again}; not let in: {slow.refused}")
             report("afterwards", measure(url, password, 8))
         finally:

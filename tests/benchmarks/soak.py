@@ -26,14 +26,14 @@ from typing import Any
 
 from tests.benchmarks.console import Console, Worker, descendants
 from tests.fakes import images
-from tests.fakes.registry import GATEWAY, Drip, FakeRegistry, Request, blob
+from tests.fakes.registry import GATEWAY, FakeRegistry, ServerRequest, SlowBody, blob
 
-IMAGES = 60
-RECOVERY = 90.0
+IMAGE_COUNT = 60
+RECOVERY_SECONDS = 90.0
 
 
 @dataclass
-class Watch:
+class ResourceWatch:
     """What the processes below the workers take, looked at every two seconds."""
 
     workers: list[Worker]
@@ -73,13 +73,13 @@ def main() -> None:
 
 def _fill(fake: FakeRegistry, chance: random.Random) -> None:
     base = images.layer({"etc/os-release": b"ID=debian\nVERSION_ID=12\n", "data": chance.randbytes(300_000)})
-    for number in range(IMAGES):
+    for number in range(IMAGE_COUNT):
         image = images.image(base, images.layer({f"srv/{number}": chance.randbytes(20_000)}))
         image.put(fake, "team/app", f"{number:03}")
         if number % 10 == 0:
-            fake.fail(blob(image.layers[1].digest), Drip(pause=0.0005))
+            fake.fail(blob(image.layers[1].digest), SlowBody(pause=0.0005))
 
-    def sometimes(_request: Request) -> bool:
+    def sometimes(_request: ServerRequest) -> bool:
         return chance.random() < 0.3
 
     fake.fail(sometimes, GATEWAY)
@@ -88,7 +88,7 @@ def _fill(fake: FakeRegistry, chance: random.Random) -> None:
 def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Random) -> None:
     """Load, faults and looks, then the recovery."""
     from console.jobs.models import FINAL_STATES
-    from demo.vulndb import install_demo_database
+    from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import Tag
     from registries.models import Registry, SyncRun
@@ -96,13 +96,13 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from scanning.models import Scan
     from scanning.runs.launch import cancel, launch
 
-    install_demo_database()
+    install_demo_vulndb()
     registry = Registry.objects.create(name="soak", address=fake.url)
     _fill(fake, chance)
     (first,) = start_sync(registries=[registry]).runs
     tasks.sync(first.pk)
     tags = list(Tag.objects.values_list("pk", flat=True))
-    watch = Watch([console.worker(), console.worker()])
+    watch = ResourceWatch([console.worker(), console.worker()])
     began, killed, syncs = time.monotonic(), 0, 0
     kill_at, sync_at = began + 30, began + 15
     while time.monotonic() - began < seconds:
@@ -127,7 +127,7 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     healed = time.monotonic()
     jobs: tuple[Any, ...] = (Scan.objects, SyncRun.objects)
     while any(rows.exclude(state__in=FINAL_STATES).exists() for rows in jobs):
-        if time.monotonic() - healed > 3 * RECOVERY:
+        if time.monotonic() - healed > 3 * RECOVERY_SECONDS:
             break
         watch.look()
         time.sleep(1)
@@ -137,7 +137,9 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     states = Counter(Scan.objects.values_list("state", flat=True))
     reasons = Counter(Scan.objects.filter(state="failed").values_list("reason", flat=True))
     third = len(watch.memory) // 3
-    print(f"{seconds:.0f} s: {len(tags)} tags of {IMAGES}, {syncs} syncs, {killed} processes killed, {dict(states)}")
+    print(
+        f"{seconds:.0f} s: {len(tags)} tags of {IMAGE_COUNT}, {syncs} syncs, {killed} processes killed, {dict(states)}"
+    )
     print(f"failed, by reason: {dict(reasons.most_common(4))}")
     for what, values in (("memory, MiB", watch.memory), ("descriptors", [float(each) for each in watch.files])):
         early, late = (statistics.median(some) for some in (values[third // 2 : third + third // 2], values[-third:]))

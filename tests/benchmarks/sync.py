@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from demo.registry_server import Answer, RegistryServer, Request
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse
 from tests.fakes import images
 
 
@@ -31,7 +31,7 @@ class SlowServer(RegistryServer):
         self.delay = delay
         self.calls: Counter[str] = Counter()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         time.sleep(self.delay)
         kinds = (("/manifests/", f"{request.method} manifest"), ("/blobs/", "config"), ("/tags/list", "tag list"))
         self.calls[next((name for part, name in kinds if part in request.path), "catalog and root")] += 1

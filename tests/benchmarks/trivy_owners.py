@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from console.sandbox import run as sandbox_run
-from demo.database import build_demo_database
+from demo.database import build_demo_vulndb
 from scanning.engines.base import ImageInput, RiskCategory
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
-from tests.scanning.engines.conftest import BASE, Notes, diff_ids, never, on_disk, python_package, without
+from tests.scanning.engines.conftest import BASE, MemoryLayerCache, diff_ids, no_stop, on_disk, python_package, without
 
-BOTH = frozenset((RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE))
+BOTH_CATEGORIES = frozenset((RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE))
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     count = parser.parse_args().images
     with tempfile.TemporaryDirectory(prefix="tallyman-owners-") as name:
         folder = Path(name)
-        database = build_demo_database(folder / "db")
+        database = build_demo_vulndb(folder / "db")
         images = [
             on_disk(folder / "layers", BASE, python_package("requests", f"2.{number}.0")) for number in range(count)
         ]
@@ -45,7 +45,7 @@ def measure(folder: Path, database: Path, images: Sequence[ImageInput], owners: 
     folder.mkdir()
     runs = 0
 
-    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.FinishedProcess:
         nonlocal runs
         runs += "image" in argv
         return sandbox_run.run(argv, **options)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def measure(folder: Path, database: Path, images: Sequence[ImageInput], owners: 
         executable=None,
         expected_sha256=PINNED_SHA256,
         home=folder / "home",
-        memory=Notes(),
+        memory=MemoryLayerCache(),
         database=database,
         fingerprint_key=b"a key",
         run=run,
@@ -64,11 +64,11 @@ def measure(folder: Path, database: Path, images: Sequence[ImageInput], owners: 
     def one(number: int) -> None:
         scratch = folder / str(number)
         scratch.mkdir()
-        session = trivy.session(categories=BOTH, owner=str(number % owners))
-        with session.coming():
+        session = trivy.session(categories=BOTH_CATEGORIES, owner=str(number % owners))
+        with session.announce():
             all_here.wait(60)
             known = session.known(diff_ids(images[number]))
-            session.analyse(without(images[number], known), scratch=scratch, check=never, timeout=300)
+            session.analyse(without(images[number], known), scratch=scratch, check=no_stop, timeout=300)
 
     began, used = time.monotonic(), _used()
     with ThreadPoolExecutor(len(images)) as pool:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from console import visibility
-from console.accounts.sso import join_teams
+from console.accounts.sso import sync_teams
 from console.models import AuditEvent, Team, User
 from registries.models import Registry
 from tests import factories
@@ -179,26 +179,26 @@ def test_groups_of_single_sign_on_fill_teams(settings: Settings, team: Team) -> 
     by_hand = Team.objects.create(name="by hand")
     lea = person("viewer", username="lea")
     request = RequestFactory().get("/")
-    join_teams(request, lea, {"other"})
+    sync_teams(request, lea, {"other"})
     assert (names(lea), list(lea.teams.all())) == (None, []), "nobody is limited who is in no such group"
     lea.teams.add(by_hand)
-    join_teams(request, lea, {"payments ops", "other"})
+    sync_teams(request, lea, {"payments ops", "other"})
     assert names(lea) == ["lab"]
     event = AuditEvent.objects.filter(action="user.edit").latest("pk")
     assert (event.before, event.after) == (
         {"limited": False, "teams": "by hand"},
         {"limited": True, "teams": "by hand, payments"},
     )
-    join_teams(request, lea, {"payments", "payments-dev "})
+    sync_teams(request, lea, {"payments", "payments-dev "})
     assert (names(lea), list(lea.teams.all())) == ([], [by_hand]), "whoever leaves the group sees no more than before"
     count = AuditEvent.objects.count()
-    join_teams(request, lea, set())
+    sync_teams(request, lea, set())
     assert AuditEvent.objects.count() == count, "nothing has changed"
     boss = person("administrator", username="boss")
-    join_teams(request, boss, {"payments-dev"})
+    sync_teams(request, boss, {"payments-dev"})
     assert names(boss) is None
     settings.OIDC_LIMITED = True
     new = person("viewer", username="new")
     for user in (new, boss):
-        join_teams(request, user, set())
+        sync_teams(request, user, set())
     assert (names(new), names(boss)) == ([], None)

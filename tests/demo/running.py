@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Demo:
+class RunningDemo:
     """A running demo and what it has said so far."""
 
     def __init__(self, data: Path, *options: str) -> None:
@@ -62,12 +62,12 @@ def processes_of(data: Path) -> set[int]:
 
 
 @contextmanager
-def running(data: Path) -> Iterator[Callable[..., Demo]]:
+def running(data: Path) -> Iterator[Callable[..., RunningDemo]]:
     """Give a function that starts a demo in ``data`` on a free port; end all that it has started."""
-    started: list[Demo] = []
+    started: list[RunningDemo] = []
 
-    def start(*options: str) -> Demo:
-        demo = Demo(data, "--port", str(free_port()), *options)
+    def start(*options: str) -> RunningDemo:
+        demo = RunningDemo(data, "--port", str(free_port()), *options)
         started.append(demo)
         return demo
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from demo import planted
-from tests.demo.running import Demo, free_port, processes_of, running
+from tests.demo.running import RunningDemo, free_port, processes_of, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,12 +36,12 @@ def contents(data: Path) -> bytes:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., RunningDemo]]:
     with running(tmp_path / "data") as start:
         yield start
 
 
-def sign_in(demo: Demo) -> tuple[requests.Session, str]:
+def sign_in(demo: RunningDemo) -> tuple[requests.Session, str]:
     """Return a session of the person that the demo names, and the address."""
     address = demo.said(r"^Address: (http://127\.0\.0\.1:\d+)$")[1]
     session = requests.Session()
@@ -63,7 +63,7 @@ def sign_in(demo: Demo) -> tuple[requests.Session, str]:
     return session, address
 
 
-def stop(demo: Demo, data: Path, number: signal.Signals) -> None:
+def stop(demo: RunningDemo, data: Path, number: signal.Signals) -> None:
     """Send the signal as a terminal would, to the foreground group, and see that nothing is left."""
     assert processes_of(data)
     os.killpg(demo.process.pid, number)
@@ -73,7 +73,7 @@ def stop(demo: Demo, data: Path, number: signal.Signals) -> None:
 
 
 def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
-    start: Callable[..., Demo], tmp_path: Path
+    start: Callable[..., RunningDemo], tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     first = start()
@@ -105,7 +105,7 @@ def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
         page = session.get(f"{address}/scans/images/{tags[name]}/{tab}", timeout=30).text
         assert [words for words in shown if words not in page] == [], (name, tab)
 
-    second = Demo(data, "--port", str(free_port()))  # while the first one runs
+    second = RunningDemo(data, "--port", str(free_port()))  # while the first one runs
     assert second.process.wait(timeout=60) == 1
     assert f"A demo runs already in {data} (process {demo.process.pid})." in second.output.read_text()
     stop(demo, data, signal.SIGINT)
@@ -115,7 +115,7 @@ def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
         assert secret.encode() not in contents(data)
 
 
-def test_a_demo_that_is_killed_takes_its_programs_along(start: Callable[..., Demo], tmp_path: Path) -> None:
+def test_a_demo_that_is_killed_takes_its_programs_along(start: Callable[..., RunningDemo], tmp_path: Path) -> None:
     demo = start()
     demo.said(r"^Scanned \d+ of")
     demo.process.kill()
@@ -126,8 +126,8 @@ def test_a_demo_that_is_killed_takes_its_programs_along(start: Callable[..., Dem
         time.sleep(0.1)
 
 
-def test_a_port_that_is_taken_is_told(start: Callable[..., Demo], tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_told(start: Callable[..., RunningDemo], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        demo = Demo(tmp_path / "data", "--port", str(taken.getsockname()[1]))
+        demo = RunningDemo(tmp_path / "data", "--port", str(taken.getsockname()[1]))
         assert demo.process.wait(timeout=60) == 1
     assert "cannot be used: Address already in use" in demo.output.read_text()

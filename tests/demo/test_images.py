@@ -16,8 +16,8 @@ import pytest
 import zstandard
 
 from demo import build, planted
-from demo.database import build_demo_database
-from demo.images import Sample, sample_registry, samples
+from demo.database import build_demo_vulndb
+from demo.images import SampleTag, sample_registry, samples
 
 ALL = list(samples())
 IMAGES = {f"{sample.repository}:{sample.tag}": sample for sample in ALL if sample.is_image}
@@ -49,7 +49,7 @@ PLANTED_VULNERABILITIES = {
 }
 
 
-def manifests(sample: Sample) -> list[dict[str, Any]]:
+def manifests(sample: SampleTag) -> list[dict[str, Any]]:
     """Return the manifests of the sample's images, without attestations."""
     top = json.loads(sample.content.manifest.data)
     if "manifests" not in top:
@@ -58,7 +58,7 @@ def manifests(sample: Sample) -> list[dict[str, Any]]:
     return [below[entry["digest"]] for entry in top["manifests"] if entry["platform"]["os"] != "unknown"]
 
 
-def blobs(sample: Sample) -> dict[str, bytes]:
+def blobs(sample: SampleTag) -> dict[str, bytes]:
     return {blob.digest: blob.data for blob in sample.content.blobs}
 
 
@@ -140,7 +140,7 @@ def test_another_program_can_copy_the_whole_sample_registry(tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def trivy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     cache = tmp_path_factory.mktemp("trivy")
-    build_demo_database(cache / "db")
+    build_demo_vulndb(cache / "db")
     program = Path(sys.executable).parent / "trivy"
     return [str(program), "--cache-dir", str(cache), "--quiet", "--format", "json"]
 
@@ -150,7 +150,7 @@ def run_trivy(command: list[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def write_layout(sample: Sample, folder: Path) -> Path:
+def write_layout(sample: SampleTag, folder: Path) -> Path:
     target = folder / "blobs" / "sha256"
     target.mkdir(parents=True)
     for blob in (*sample.content.blobs, *sample.content.children, sample.content.manifest):

@@ -16,7 +16,7 @@ from django.utils import translation
 
 from console.i18n.messages import tell
 from demo.inventory.command import Command
-from demo.inventory.make import UPGRADED, make
+from demo.inventory.make import ENGINES_UPGRADED_AGO, make
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
 from scanning.exposure import aggregate
@@ -87,12 +87,12 @@ def test_each_scan_names_what_it_pulled_and_each_run_tells_of_its_own_scans() ->
         assert [*times, scan.ended_at or NOW, scan.run.finished_at or NOW, NOW] == sorted(
             [*times, scan.ended_at or NOW, scan.run.finished_at or NOW, NOW]
         )
-    told = {run.pk: (run.images, run.counts(), run.failures_now(), run.tags) for run in ScanRun.objects.all()}
+    told = {run.pk: (run.images, run.counts(), run.current_failures(), run.tags) for run in ScanRun.objects.all()}
     assert {one[1]["failed"] > 0 for one in told.values()} == {True, False}
     ScanRun.objects.update(finished_at=None)  # from now on they are counted
     for run in ScanRun.objects.all():
         tags = Tag.objects.filter(image__scans__run=run).count()
-        assert told[run.pk] == (run.scans.count(), run.counts(), run.failures_now(), tags)
+        assert told[run.pk] == (run.scans.count(), run.counts(), run.current_failures(), tags)
 
 
 def test_each_image_is_in_the_state_that_its_last_scan_left_it_in() -> None:
@@ -111,8 +111,8 @@ def test_each_image_is_in_the_state_that_its_last_scan_left_it_in() -> None:
 def test_only_what_was_scanned_before_the_engines_were_renewed_is_out_of_date() -> None:
     make(tags=1500, images=500, seed=3, now=NOW)
     results = CategoryResult.objects.exclude(looked_at=None)
-    old = set(results.filter(coverage.outdated()).values_list("pk", flat=True))
-    assert old == set(results.filter(looked_at__lt=NOW - UPGRADED).values_list("pk", flat=True))
+    old = set(results.filter(coverage.outdated_results()).values_list("pk", flat=True))
+    assert old == set(results.filter(looked_at__lt=NOW - ENGINES_UPGRADED_AGO).values_list("pk", flat=True))
     assert 0 < len(old) < results.count() / 2
 
 
@@ -128,7 +128,7 @@ def test_why_something_failed_is_told_in_the_language_of_who_reads_it() -> None:
 def test_what_waits_is_told_as_the_youngest_scans() -> None:
     make(tags=1500, images=500, seed=3, now=NOW)
     waiting = Image.objects.filter(scan_state="queued").count()
-    found = progress.read(NOW)
+    found = progress.read_progress(NOW)
     assert found
     assert (found.total, found.queued, found.ended) == (waiting, waiting, 0)
 

@@ -24,7 +24,7 @@ from tests.people import person
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 # What is logged for an answer of 4xx, which a test may well want, and by htmx for a request that another one replaced.
-EXPECTED = re.compile(
+EXPECTED_CONSOLE_ERROR = re.compile(
     r"Failed to load resource: the server responded with a status of 4\d\d|htmx:(sendAbort|afterRequest),"
 )
 
@@ -67,7 +67,7 @@ def context(context: BrowserContext, base_url: str) -> Iterator[BrowserContext]:
             route.abort()
 
     def log(message: ConsoleMessage) -> None:
-        if message.type == "error" and not EXPECTED.match(message.text):
+        if message.type == "error" and not EXPECTED_CONSOLE_ERROR.match(message.text):
             wrong.append(f"logged: {message.text} ({message.location})")
 
     def opened(page: Page) -> None:

@@ -13,13 +13,13 @@ RULES = {
     "rules": {"target-size": {"enabled": True}},
     "resultTypes": ["violations"],
 }
-COLOURS = {  # what another theme can change
+COLOUR_RULES = {  # what another theme can change
     "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
     "resultTypes": ["violations"],
 }
 # The theme is switched as the button of the page does it: by an attribute, and the colours of buttons change over a
 # moment. The turning of a spinner never ends.
-JUDGE = """async ([part, exclude, rules, colours]) => {
+AXE_JUDGEMENT_SCRIPT = """async ([part, exclude, rules, colours]) => {
     const root = document.documentElement, chosen = root.dataset.theme, found = [];
     const settled = async () => {
         for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
@@ -39,12 +39,12 @@ JUDGE = """async ([part, exclude, rules, colours]) => {
     return found;
 }"""
 # Of rows that are alike the first ones speak for all.
-REPEATED = ["tbody tr:nth-child(n+7)", ".finding:nth-of-type(n+7)", ".timeline li:nth-child(n+7)"]
-LOADED = "() => !document.querySelector('.htmx-request, .htmx-swapping, .loading')"
+REPEATED_SELECTORS = ["tbody tr:nth-child(n+7)", ".finding:nth-of-type(n+7)", ".timeline li:nth-child(n+7)"]
+LOADED_SCRIPT = "() => !document.querySelector('.htmx-request, .htmx-swapping, .loading')"
 
 
 @dataclass
-class Judge:
+class AccessibilityChecker:
     """Gathers what is wrong anywhere, so that one run names all of it."""
 
     page: Page
@@ -53,14 +53,16 @@ class Judge:
 
     def thin(self) -> None:
         """Take away what is judged nowhere, for axe-core goes through all that there is."""
-        self.page.evaluate("all => document.querySelectorAll(all).forEach(one => one.remove())", ", ".join(REPEATED))
+        self.page.evaluate(
+            "all => document.querySelectorAll(all).forEach(one => one.remove())", ", ".join(REPEATED_SELECTORS)
+        )
 
     def look(self, where: str, part: str = "html") -> None:
         """Judge the page, or only what ``part`` (a selector) shows of it, light and dark."""
-        self.page.wait_for_function(LOADED)
+        self.page.wait_for_function(LOADED_SCRIPT)
         if self.page.evaluate("typeof axe") == "undefined":
             self.page.evaluate(AXE_SCRIPT)
-        found: list[Any] = self.page.evaluate(JUDGE, [part, REPEATED, RULES, COLOURS])
+        found: list[Any] = self.page.evaluate(AXE_JUDGEMENT_SCRIPT, [part, REPEATED_SELECTORS, RULES, COLOUR_RULES])
         self.seen.append(where)
         self.wrong += [f"{where}, {what}" for what in found]
 

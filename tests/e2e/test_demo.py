@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.demo.running import Demo, running
+from tests.demo.running import RunningDemo, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+def demo(tmp_path: Path) -> Iterator[RunningDemo]:
     with running(tmp_path / "data") as start:
         yield start()
 
@@ -27,7 +27,7 @@ def pictures(tmp_path: Path) -> Path:
     return Path(__file__).with_name("screenshots") if "TALLYMAN_SCREENSHOTS" in os.environ else tmp_path
 
 
-def signed_in(browser: Browser, demo: Demo) -> Page:
+def signed_in(browser: Browser, demo: RunningDemo) -> Page:
     page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light", reduced_motion="reduce")
     page.goto(demo.said(r"^Address: (\S+)$")[1])
     page.get_by_label("User").fill(demo.said(r"^User: (\S+)$")[1])
@@ -38,7 +38,7 @@ def signed_in(browser: Browser, demo: Demo) -> Page:
 
 
 def test_a_screenshot_shows_all_samples_scanned_and_the_virus_with_its_path_and_build_step(
-    browser: Browser, demo: Demo, pictures: Path
+    browser: Browser, demo: RunningDemo, pictures: Path
 ) -> None:
     page = signed_in(browser, demo)
     demo.said(r"^All sample images are scanned\.$")

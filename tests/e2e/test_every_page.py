@@ -20,7 +20,7 @@ from inventory.models import Tag
 from scanning.models import Scan, ScanSchedule
 from scanning.runs.launch import launch
 from scanning.schedules import service as schedules_service
-from tests.e2e.judge import LOADED, Judge
+from tests.e2e.judge import LOADED_SCRIPT, AccessibilityChecker
 from tests.pages import addresses
 from tests.people import person
 
@@ -76,14 +76,14 @@ def each_page(page: Page) -> Iterator[str]:
     page.emulate_media(reduced_motion="reduce")
     for name, path in whole_pages(page):
         page.goto(path)
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
         yield name
 
 
 def test_axe_finds_nothing_on_any_page_light_or_dark_and_none_scrolls_sideways_on_a_phone(
     page: Page, staff: User
 ) -> None:
-    judge, wide = Judge(page), []
+    judge, wide = AccessibilityChecker(page), []
     for name in each_page(page):
         for width in (360, 320):
             page.set_viewport_size({"width": width, "height": 740})

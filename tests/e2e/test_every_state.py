@@ -14,9 +14,9 @@ from console.jobs.models import State
 from console.models import Export, SavedView, User
 from inventory.models import Tag
 from registries.models import Registry, SyncRun
-from scanning.models import Scan, ScanRun, Scope
+from scanning.models import Scan, ScanRun, ScanScope
 from tests import factories
-from tests.e2e.judge import LOADED, Judge
+from tests.e2e.judge import LOADED_SCRIPT, AccessibilityChecker
 from tests.people import person
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -28,9 +28,9 @@ MESSAGES = ("400.html", "403.html", "404.html", "429.html", "500.html", "console
 
 
 @pytest.fixture
-def judge(page: Page) -> Judge:
+def judge(page: Page) -> AccessibilityChecker:
     page.emulate_media(reduced_motion="reduce")
-    return Judge(page)
+    return AccessibilityChecker(page)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def tags(administrator: User) -> list[Tag]:
 def run(tags: list[Tag], administrator: User) -> ScanRun:
     """A run that goes on: a scan in each state, and images that were left out."""
     run = ScanRun.objects.create(
-        scope=Scope.CHOSEN,
+        scope=ScanScope.CHOSEN,
         state=State.SUCCEEDED,
         tags=5,
         images=5,
@@ -87,9 +87,9 @@ def run(tags: list[Tag], administrator: User) -> ScanRun:
     return run
 
 
-def menus(page: Page, judge: Judge, where: str) -> None:
+def menus(page: Page, judge: AccessibilityChecker, where: str) -> None:
     """Open every menu that can be reached now, one after the other."""
-    page.wait_for_function(LOADED)
+    page.wait_for_function(LOADED_SCRIPT)
     names = page.evaluate(
         """() => {
             const within = document.querySelector("dialog[open]") ?? document;
@@ -104,7 +104,7 @@ def menus(page: Page, judge: Judge, where: str) -> None:
 
 
 def test_axe_finds_nothing_on_the_list_of_images_whatever_is_open(
-    page: Page, judge: Judge, tags: list[Tag], run: ScanRun, administrator: User
+    page: Page, judge: AccessibilityChecker, tags: list[Tag], run: ScanRun, administrator: User
 ) -> None:
     view = SavedView.objects.create(user=administrator, listing="images", name="At risk", query="security=at-risk")
     page.goto(f"/images/?view={view.pk}-at-risk&registry={tags[0].repository.registry_id}")
@@ -139,12 +139,12 @@ def test_axe_finds_nothing_on_the_list_of_images_whatever_is_open(
 
 
 def test_axe_finds_nothing_in_the_drawer_of_an_image_whatever_tab_is_open(
-    page: Page, judge: Judge, tags: list[Tag], run: ScanRun
+    page: Page, judge: AccessibilityChecker, tags: list[Tag], run: ScanRun
 ) -> None:
     page.goto("/images/")
     for tag in tags:
         page.locator(f'a[data-drawer][href="/images/{tag.pk}/"]').click()
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
         whole = tag in (tags[0], tags[2])  # all that there is, and nothing
         judge.look(f"drawer, image {tag.image and tag.image.scan_state}", "#drawer" if whole else "#image-summary")
         if tag == tags[0]:
@@ -161,13 +161,13 @@ def test_axe_finds_nothing_in_the_drawer_of_an_image_whatever_tab_is_open(
         expect(page.locator("#drawer[open]")).to_have_count(0)
     page.set_viewport_size({"width": 390, "height": 800})
     page.locator(f'a[data-drawer][href="/images/{tags[0].pk}/"]').click()
-    page.wait_for_function(LOADED)
+    page.wait_for_function(LOADED_SCRIPT)
     judge.look("drawer on a phone", "#drawer")
     assert not judge.wrong, judge.verdict()
 
 
 def test_axe_finds_nothing_on_registries_runs_and_exports_in_any_state(
-    page: Page, judge: Judge, tags: list[Tag], run: ScanRun, administrator: User
+    page: Page, judge: AccessibilityChecker, tags: list[Tag], run: ScanRun, administrator: User
 ) -> None:
     registry = tags[0].repository.registry
     broken = factories.registry(name="broken")
@@ -230,7 +230,9 @@ def test_axe_finds_nothing_on_registries_runs_and_exports_in_any_state(
     assert not judge.wrong, judge.verdict()
 
 
-def test_axe_finds_nothing_where_there_is_nothing_yet(page: Page, judge: Judge, administrator: User) -> None:
+def test_axe_finds_nothing_where_there_is_nothing_yet(
+    page: Page, judge: AccessibilityChecker, administrator: User
+) -> None:
     for path in LISTS:
         page.goto(path)
         judge.look(f"{path} without rows")
@@ -238,7 +240,7 @@ def test_axe_finds_nothing_where_there_is_nothing_yet(page: Page, judge: Judge, 
 
 
 def test_axe_finds_nothing_where_somebody_signs_in_or_is_turned_away(
-    page: Page, judge: Judge, sign_in: Callable[[User], None]
+    page: Page, judge: AccessibilityChecker, sign_in: Callable[[User], None]
 ) -> None:
     person("viewer")
     page.goto("/")

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from console.jobs.models import State
 from console.models import User
 from inventory.models import Tag
-from scanning.models import DatabaseUpdate
+from scanning.models import VulndbUpdate
 from tests import factories
 
 # Whether one can point at the middle of an element, which what lies below a modal dialog does not let.
@@ -101,7 +101,7 @@ def test_an_image_that_could_not_be_loaded_leaves_the_one_before_and_its_address
 def test_an_update_of_the_database_is_asked_for_while_somebody_looks_and_a_long_reason_fits_a_phone(
     page: Page, administrator: User
 ) -> None:
-    update = DatabaseUpdate.objects.create(state=State.RUNNING)
+    update = VulndbUpdate.objects.create(state=State.RUNNING)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.resource_type == "xhr" else None)
     page.set_viewport_size({"width": 320, "height": 700})

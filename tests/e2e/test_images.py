@@ -18,7 +18,7 @@ from scanning.models import Scan
 from scanning.models.packages import SeverityRank
 from scanning.runs.launch import launch
 from tests import factories
-from tests.e2e.judge import LOADED
+from tests.e2e.judge import LOADED_SCRIPT
 
 
 @pytest.fixture
@@ -290,7 +290,7 @@ def test_nothing_scrolls_sideways_on_a_phone(page: Page, tags: list[Tag]) -> Non
         *(f"/images/{tags[10].pk}/?tab={tab}" for tab in ("vulnerabilities", "packages", "history")),
     ):
         page.goto(path)
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
         for scheme, width in itertools.product(("light", "dark"), (320, 360)):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.set_viewport_size({"width": width, "height": 760})

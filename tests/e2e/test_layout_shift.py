@@ -11,7 +11,7 @@ from console.jobs.models import State
 from console.models import User
 from inventory.models import Image, Tag
 from scanning.models import Scan, ScanRun
-from tests.e2e.judge import LOADED
+from tests.e2e.judge import LOADED_SCRIPT
 from tests.e2e.test_every_page import staff, whole_pages  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -53,7 +53,7 @@ def test_no_page_moves_while_it_loads(page: Page, staff: User, window: str) -> N
         if name == "console:styleguide":  # for those who make the console, in all its states
             continue
         page.goto(path)
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
         page.wait_for_timeout(100)  # what scripts do with it
         seen += 1
         if found := moved(page):
@@ -70,7 +70,7 @@ def test_the_tabs_of_an_image_arrive_where_nothing_moves(page: Page, staff: User
     for tab in ("Packages", "Sensitive data", "Viruses and trojans", "Image build history", "Vulnerabilities"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#findings")).to_have_attribute("aria-labelledby", f"tab-{NAMES[tab]}")
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
     header = [
         one
         for one in page.evaluate(SHIFTS)

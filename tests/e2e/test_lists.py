@@ -110,7 +110,7 @@ def test_a_table_with_all_columns_scrolls_in_its_panel_and_its_heads_and_first_c
 def test_a_large_export_is_followed_to_its_file(
     page: Page, tags: list[Tag], monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(list_export, "EXPORTED_AT_ONCE", 3)
+    monkeypatch.setattr(list_export, "MAX_IMMEDIATE_EXPORT_ROWS", 3)
     page.goto("/images/?sort=-version")
     page.locator(".list-head").get_by_role("button", name="Export", exact=True).click()
     expect(page).to_have_url(re.compile("/exports/$"))

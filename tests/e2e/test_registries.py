@@ -13,7 +13,7 @@ from console.jobs.models import State
 from console.models import User
 from registries.models import Registry, SyncRun
 from tests.fakes import images
-from tests.fakes.registry import HTML, Canary, Challenge, FakeRegistry, root
+from tests.fakes.registry import HTML, Challenge, DecoyServer, FakeRegistry, root
 
 
 def lab() -> Registry:
@@ -298,7 +298,7 @@ def test_records_say_why_a_sync_failed(page: Page, administrator: User) -> None:
 
 
 def test_a_token_service_on_another_host_is_offered_and_allowed_by_name(page: Page, administrator: User) -> None:
-    with Canary() as service, FakeRegistry(method="bearer", users={"ada": "right"}) as server:
+    with DecoyServer() as service, FakeRegistry(method="bearer", users={"ada": "right"}) as server:
         images.image({"a": b"1"}).put(server, "app", "1")
         token = server.sign_in.issue("ada", ["repository:app:pull", "registry:catalog:*"])
         service._answer = (200, json.dumps({"token": token}).encode())

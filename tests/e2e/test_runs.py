@@ -11,7 +11,7 @@ from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import User
 from inventory.models import Tag
-from scanning.models import Scan, ScanRun, Scope
+from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs.start import start_run
 from tests import factories
 
@@ -27,7 +27,7 @@ def tags(administrator: User) -> list[Tag]:
 @pytest.fixture
 def run(tags: list[Tag], administrator: User) -> ScanRun:
     """A run of five images that is over; three of them failed, two for the same reason."""
-    made = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags[:5]], requested_by=administrator)
+    made = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags[:5]], requested_by=administrator)
     reasons = [NETWORK, NETWORK, "Timed out after 30 minutes.", "", ""]
     for scan, reason in zip(made.scans.order_by("pk"), reasons, strict=True):
         advance(scan, State.RUNNING)
@@ -58,7 +58,7 @@ def test_the_history_groups_exceptions_by_reason_and_they_are_scanned_again(page
 
 
 def test_a_run_shows_what_each_image_does_and_how_it_ends(page: Page, tags: list[Tag], administrator: User) -> None:
-    run = start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags[:2]], requested_by=administrator)
+    run = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags[:2]], requested_by=administrator)
     first, second = run.scans.order_by("pk")
     page.goto(f"/scans/runs/{run.pk}/")
     asked: list[str] = []

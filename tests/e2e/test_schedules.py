@@ -15,10 +15,10 @@ from playwright.sync_api import Page, expect
 
 from console.models import User
 from inventory.models import Tag
-from scanning.models import Firing, Scan, ScanRun, ScanSchedule, Scope
+from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
 from scanning.schedules import service as schedules
 from tests import factories
-from tests.e2e.judge import LOADED
+from tests.e2e.judge import LOADED_SCRIPT
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def tags(administrator: User) -> list[Tag]:
 
 @pytest.fixture
 def nightly(tags: list[Tag]) -> ScanSchedule:
-    made = ScanSchedule(name="Nightly", at=time(1), starts_on=date(2026, 1, 1), scope=Scope.ALL, categories=["malware"])
+    made = ScanSchedule(
+        name="Nightly", at=time(1), starts_on=date(2026, 1, 1), scope=ScanScope.ALL, categories=["malware"]
+    )
     schedules.save(made)
     return made
 
@@ -80,31 +82,31 @@ def test_a_schedule_is_edited_and_switched_off_and_on(page: Page, nightly: ScanS
     expect(page.locator(".schedules")).to_contain_text("Every night")
     expect(page.locator(".schedules")).to_contain_text("No next run")
     expect(page.locator(".schedules .tag")).to_have_text("Off")
-    assert not Schedule.objects.filter(func=schedules.TASK).exists()
+    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
     assert ScanSchedule.objects.get().timeout == 720
     expect(page.locator(".toast")).to_contain_text("The schedule “Every night” is saved and off.")
     page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(page.locator(".schedules .tag")).to_have_text("On")
-    assert Schedule.objects.filter(func=schedules.TASK).count() == 1
+    assert Schedule.objects.filter(func=schedules.FIRE_TASK).count() == 1
 
 
 def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSchedule) -> None:
     now = timezone.now()
-    Firing.objects.create(schedule=nightly, due_at=now - timedelta(days=1), outcome=Firing.Outcome.OVERLAP)
+    ScheduleRun.objects.create(schedule=nightly, due_at=now - timedelta(days=1), outcome=ScheduleRun.Outcome.OVERLAP)
     page.goto("/scans/schedules/")
     page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     expect(page.locator(".told")).to_contain_text("Skipped: the run before was still going on")
     page.get_by_role("button", name="Run now").click()
     expect(page.locator(".toast")).to_contain_text("The scan has started")
     run = ScanRun.objects.get()
-    assert (run.schedule, run.scope, run.categories) == (nightly, Scope.ALL, ["malware"])
+    assert (run.schedule, run.scope, run.categories) == (nightly, ScanScope.ALL, ["malware"])
     page.get_by_role("main").get_by_role("link", name="Scan runs").click()
     page.get_by_role("link", name="Clear all").click()
     expect(page.locator("#list tbody")).to_contain_text("All images")
 
 
 def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, nightly: ScanSchedule) -> None:
-    schedules.fire(nightly.pk, now=nightly.next_due_at)
+    schedules.run_due(nightly.pk, now=nightly.next_due_at)
     page.goto("/scans/schedules/")
     page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     page.get_by_role("link", name="Delete schedule").click()
@@ -115,7 +117,7 @@ def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, ni
     page.get_by_role("button", name="Delete schedule").click()
     expect(page.locator(".toast")).to_contain_text("The schedule “Nightly” is deleted.")
     expect(page.locator("main")).to_contain_text("No schedule yet")
-    assert not Schedule.objects.filter(func=schedules.TASK).exists()
+    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
     assert ScanRun.objects.count() == 1
     page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(page.locator("#list tbody")).to_contain_text("Nightly")
@@ -142,7 +144,7 @@ def test_schedules_are_found_narrowed_and_exported(page: Page, nightly: ScanSche
 
 
 def test_pages_about_scans_do_not_scroll_sideways_on_a_phone(page: Page, nightly: ScanSchedule) -> None:
-    schedules.fire(nightly.pk, now=nightly.next_due_at)
+    schedules.run_due(nightly.pk, now=nightly.next_due_at)
     Scan.objects.all().delete()
     run = ScanRun.objects.get()
     ScanRun.objects.update(
@@ -155,7 +157,7 @@ def test_pages_about_scans_do_not_scroll_sideways_on_a_phone(page: Page, nightly
     paths = ("settings/", "settings/?scope=chosen", "settings/quota/", "runs/", f"runs/{run.pk}/")
     for path in (*paths, f"schedules/{nightly.pk}/", "schedules/add/", f"schedules/{nightly.pk}/delete/"):
         page.goto(f"/scans/{path}")
-        page.wait_for_function(LOADED)
+        page.wait_for_function(LOADED_SCRIPT)
         for scheme, width in itertools.product(("light", "dark"), (320, 390)):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.set_viewport_size({"width": width, "height": 760})

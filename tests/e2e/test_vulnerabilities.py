@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from console.models import User
 from inventory.models import Tag
 from scanning.exposure import aggregate
-from scanning.models import Package, Scope
+from scanning.models import Package, ScanScope
 from scanning.models.packages import SeverityRank
 from scanning.runs.start import start_run
 from tests import factories
@@ -77,7 +77,7 @@ def test_on_a_phone_the_tables_beside_the_images_are_cards_with_all_they_say(
 def test_rows_are_chosen_and_columns_changed_where_a_list_is_part_of_a_page(
     page: Page, administrator: User, log4j: None
 ) -> None:
-    run = start_run(scope=Scope.CHOSEN, tag_ids=Tag.objects.values_list("pk", flat=True))
+    run = start_run(scope=ScanScope.CHOSEN, tag_ids=Tag.objects.values_list("pk", flat=True))
     held = Package.objects.get(name="log4j-core")
     for path in (f"/scans/runs/{run.pk}/", "/scans/vulnerabilities/CVE-2021-44228/", f"/scans/packages/{held.pk}/"):
         page.goto(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inventory.models import Image
 from scanning import scanners
-from scanning.engines.trivy.command import environment
+from scanning.engines.trivy.command import trivy_environment
 from scanning.models import ImagePackage, PackageVulnerability
 from scanning.models.packages import SeverityRank
 from scanning.vulndb import install as vulndb_install
@@ -19,7 +19,7 @@ from tests.fakes import images
 Found = set[tuple[str, ...]]
 
 
-def by_hand(image: images.Image) -> tuple[Found, Found]:
+def trivy_findings(image: images.Image) -> tuple[Found, Found]:
     """Packages (name, version, architecture, source, licences) and vulnerabilities of ``image``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -36,7 +36,7 @@ def by_hand(image: images.Image) -> tuple[Found, Found]:
         command = [str(scanners.trivy().executable()), "image", "--input", str(layout)]
         command += ["--cache-dir", str(folder / "cache"), "--skip-db-update", "--skip-java-db-update", "--offline-scan"]
         command += ["--format", "json", "--list-all-pkgs", "--scanners", "vuln", "--quiet"]
-        finished = subprocess.run(command, env=environment(folder), capture_output=True, timeout=100, check=True)
+        finished = subprocess.run(command, env=trivy_environment(folder), capture_output=True, timeout=100, check=True)
     packages: Found = set()
     vulnerabilities: Found = set()
     for result in json.loads(finished.stdout).get("Results") or []:
@@ -57,7 +57,7 @@ def by_hand(image: images.Image) -> tuple[Found, Found]:
     return packages, vulnerabilities
 
 
-def in_the_console(image_id: str) -> tuple[Found, Found]:
+def stored_findings(image_id: str) -> tuple[Found, Found]:
     """The same of what is stored of the image with this ID. Its counts must be those of its rows."""
     image = Image.objects.get(image_id=image_id)
     held = ImagePackage.objects.filter(image=image).select_related("package", "variant")

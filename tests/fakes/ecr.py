@@ -32,7 +32,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
 
-from demo.registry_server import Answer, RegistryServer, Request, error
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse, error_response
 from tests.fakes.registry import FakeRegistry, blobs
 
 ACCOUNT = "123456789012"  # moto's
@@ -63,7 +63,7 @@ def _session() -> Any:
 
 
 @dataclass
-class Session:
+class SigningSession:
     """Who may sign: a user's key, or that of a role till its end."""
 
     secret: str
@@ -72,7 +72,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """One call that was let in or refused."""
 
     operation: str
@@ -90,14 +90,14 @@ class Refusal(Exception):
     status: int = 400
 
 
-class Docker(FakeRegistry):
+class EcrRegistry(FakeRegistry):
     """``/v2`` of ECR: takes the logins handed out, until they expire, and keeps its blobs elsewhere."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.logins: dict[str, bool] = {}  # password → whether it still holds
         self.denied: set[str] = set()  # repositories
-        self.storage = Storage(self)
+        self.storage = BlobStorage(self)
 
     def issue(self) -> str:
         """A new password."""
@@ -109,23 +109,23 @@ class Docker(FakeRegistry):
         """Let all logins so far come to their end."""
         self.logins = dict.fromkeys(self.logins, False)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         answer = super().answer(request)
         if answer.status in {200, 206} and blobs(request):
-            return Answer(307, {"Location": f"{self.storage.url}{request.path}?X-Amz-Signature=abc"})
+            return ServerResponse(307, {"Location": f"{self.storage.url}{request.path}?X-Amz-Signature=abc"})
         return answer
 
-    def _refuse(self, request: Request, scope: str) -> Answer | None:
+    def _refuse(self, request: ServerRequest, scope: str) -> ServerResponse | None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         user, _, password = base64.b64decode(value).decode().partition(":")
         if scheme != "Basic" or user != "AWS" or password not in self.logins:
-            answer = error(401, "UNAUTHORIZED", "Not Authorized")
+            answer = error_response(401, "UNAUTHORIZED", "Not Authorized")
             answer.headers["WWW-Authenticate"] = f'Basic realm="{self.url}/",service="ecr.amazonaws.com"'
             return answer
         if not self.logins[password]:
-            return error(403, "DENIED", EXPIRED)
+            return error_response(403, "DENIED", EXPIRED)
         if any(f"repository:{name}:" in scope for name in self.denied):
-            return error(403, "DENIED", "User is not authorized to perform: ecr:BatchGetImage")
+            return error_response(403, "DENIED", "User is not authorized to perform: ecr:BatchGetImage")
         return None
 
     def start(self) -> None:
@@ -137,18 +137,18 @@ class Docker(FakeRegistry):
         super().stop()
 
 
-class Storage(FakeRegistry):
+class BlobStorage(FakeRegistry):
     """S3 behind ECR: gives blobs for signed addresses, and refuses who authorizes himself in a second way."""
 
     def __init__(self, docker: RegistryServer) -> None:
         super().__init__()
         self.store = docker.store
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if "Authorization" in request.headers:
-            return Answer(400, {}, b"<Error><Code>InvalidArgument</Code></Error>")
+            return ServerResponse(400, {}, b"<Error><Code>InvalidArgument</Code></Error>")
         if request.first("X-Amz-Signature") != "abc":
-            return Answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+            return ServerResponse(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
         return super().answer(request)
 
 
@@ -174,18 +174,18 @@ class Ecr:
         region: str = "eu-central-1",
         page: int = MAX_RESULTS,
         login_seconds: float | None = 12 * 3600,
-        docker: Docker | None = None,
+        docker: EcrRegistry | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.region, self.page, self.login_seconds = region, page, login_seconds
-        self.docker = docker or Docker()
-        self.sessions = {KEY: Session(SECRET)}
+        self.docker = docker or EcrRegistry()
+        self.sessions = {KEY: SigningSession(SECRET)}
         self.rights = set(RIGHTS)
         self.role_seconds = 3600.0
         self.skew = 0.0  # of the clock here
         self.untagged = False  # whether the filter is ignored, as by moto
         self.details: dict[str, dict[str, Any]] = {}  # digest → fields that the listing shows otherwise
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self._faults: dict[str, list[Fault]] = {}
         self._tokens: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -267,7 +267,7 @@ class Ecr:
             operation, service = parameters.pop("Action", ""), "sts"
         key = re.search(r"Credential=([^/]*)", headers.get("authorization", ""))
         with self._lock:
-            self.calls.append(Call(operation, parameters, key[1] if key else "", headers))
+            self.calls.append(RecordedCall(operation, parameters, key[1] if key else "", headers))
             fault = next((each for each in self._faults.get(operation, ()) if each.times > 0), None)
             if fault:
                 fault.times -= 1
@@ -376,7 +376,7 @@ class Ecr:
         text = re.sub(r"(<Expiration>)[^<]*", rf"\g<1>{ends:%Y-%m-%dT%H:%M:%SZ}", text)
         values = [re.search(f"<{name}>([^<]+)<", text) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
         key, secret, token = (str(value[1]) for value in values if value)
-        self.sessions[key] = Session(secret, token, ends.timestamp())
+        self.sessions[key] = SigningSession(secret, token, ends.timestamp())
         return text.encode()
 
     def _http(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:

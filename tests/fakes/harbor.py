@@ -13,40 +13,40 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from demo.registry_server import Answer, Request, error, page
-from tests.fakes.harbor_content import NEVER, Account, Artifact, HarborContent, Nested, Project, basic, robot, user
+from demo.registry_server import ServerRequest, ServerResponse, error_response, json_response
+from tests.fakes.harbor_content import ZERO_TIME, Account, Artifact, HarborContent, Nested, Project, basic, robot, user
 from tests.fakes.registry import FakeRegistry
 
 __all__ = ["Account", "FakeHarbor", "Nested", "robot", "user"]
 
-ZERO = "0001-01-01T00:00:00Z"
+UNSET_TIME = "0001-01-01T00:00:00Z"
 _COUNT = re.compile(r"-?\d{1,6}")
 
 
-def projects(request: Request) -> bool:
+def projects(request: ServerRequest) -> bool:
     return request.path.endswith("/projects")
 
 
-def repositories(request: Request) -> bool:
+def repositories(request: ServerRequest) -> bool:
     return request.path.endswith("/repositories")
 
 
-def artifacts(request: Request) -> bool:
+def artifacts(request: ServerRequest) -> bool:
     return request.path.endswith("/artifacts")
 
 
-def v1_tags(request: Request) -> bool:
+def v1_tags(request: ServerRequest) -> bool:
     return request.path.startswith("/api/repositories/") and request.path.endswith("/tags")
 
 
-def api(request: Request) -> bool:
+def api(request: ServerRequest) -> bool:
     return request.path.startswith("/api/")
 
 
 class _Harbor(HarborContent):
     """What it answers."""
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if request.path == "/service/token":
             return self._service_token(request)
         if request.path.startswith("/api/"):
@@ -64,10 +64,10 @@ class _Harbor(HarborContent):
             self.pulled.append(f"{repository}@{digest.digest}")
             self.artifacts[repository][digest.digest].row["pull_time"] = self.now()
 
-    def _refuse(self, request: Request, scope: str) -> Answer | None:
+    def _refuse(self, request: ServerRequest, scope: str) -> ServerResponse | None:
         name, _password = basic(request)
         if name is not None and self.version.startswith("2."):  # Harbor 2 takes Basic on /v2 too
-            return None if self.caller(request) else error(401, "UNAUTHORIZED", "unauthorized")
+            return None if self.caller(request) else error_response(401, "UNAUTHORIZED", "unauthorized")
         refusal = super()._refuse(request, scope)
         if refusal is not None:
             realm = f"{self.external_url or self.url}/service/token"
@@ -75,31 +75,31 @@ class _Harbor(HarborContent):
             refusal.headers["WWW-Authenticate"] = challenge
         return refusal
 
-    def _service_token(self, request: Request) -> Answer:
+    def _service_token(self, request: ServerRequest) -> ServerResponse:
         name, _password = basic(request)
         account = self.caller(request)
         if name is not None and account is None:
-            return Answer(401)
+            return ServerResponse(401)
         if request.first("service") != "harbor-registry":
-            return error(400, "BAD_REQUEST", "no such service")
+            return error_response(400, "BAD_REQUEST", "no such service")
         scopes = [value for key, value in request.query if key == "scope"]
         granted = [scope for scope in scopes if self.sees(account, scope.partition(":")[2].partition("/")[0])]
         token = self.sign_in.issue(name or "", granted)  # fewer rights than asked for are no error
         body = {"token": token, "access_token": "", "expires_in": self.sign_in.token_seconds}
-        return page(body | {"issued_at": datetime.now(UTC).isoformat()})
+        return json_response(body | {"issued_at": datetime.now(UTC).isoformat()})
 
     # --- Harbor 2 -------------------------------------------------------------------------------------------------
-    def _v2(self, request: Request) -> Answer:
+    def _v2(self, request: ServerRequest) -> ServerResponse:
         if request.path == "/api/version":
-            return Answer(200, {"Content-Type": "text/plain; charset=utf-8"}, b'{"version":"v2.0"}\n')
+            return ServerResponse(200, {"Content-Type": "text/plain; charset=utf-8"}, b'{"version":"v2.0"}\n')
         if not request.path.startswith("/api/v2.0/"):
-            return Answer(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
+            return ServerResponse(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
         account, path = self.caller(request), request.path.removeprefix("/api/v2.0")
         if path == "/systeminfo":
             about = {"auth_mode": "db_auth", "self_registration": False, "harbor_version": f"v{self.version}-ab"}
             if account:
                 about |= {"registry_url": self.host, "external_url": self.url}
-            return page(about)
+            return json_response(about)
         if path == "/projects":
             seen = [each for each in self.projects.values() if self.sees(account, each.name)]
             return self._page(request, [self._project_row(each) for each in seen])
@@ -114,25 +114,29 @@ class _Harbor(HarborContent):
         if found := re.fullmatch(r"/projects/([^/]+)/repositories/(.+)/artifacts", path):
             name = found[2]
             if ("/" in name and self.nested != "single") or ("%2F" in name and self.nested != "double"):
-                return Answer(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
+                return ServerResponse(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
             project = self._project_named(found[1], request)
             return self._deny(account, project) or self._artifacts(request, f"{project}/{unquote(name)}")
-        return error(404, "NOT_FOUND", f"path {path} was not found")
+        return error_response(404, "NOT_FOUND", f"path {path} was not found")
 
-    def _project_named(self, name: str, request: Request) -> str:
+    def _project_named(self, name: str, request: ServerRequest) -> str:
         if name.isdecimal() and request.headers.get("X-Is-Resource-Name") != "true":
             return next((each.name for each in self.projects.values() if each.project_id == int(name)), "")
         return name
 
-    def _deny(self, account: Account | None, project: str) -> Answer | None:
+    def _deny(self, account: Account | None, project: str) -> ServerResponse | None:
         if self.lists(account, project):
             return None
-        return error(403, "FORBIDDEN", "forbidden") if account else error(401, "UNAUTHORIZED", "unauthorized")
+        return (
+            error_response(403, "FORBIDDEN", "forbidden")
+            if account
+            else error_response(401, "UNAUTHORIZED", "unauthorized")
+        )
 
-    def _artifacts(self, request: Request, repository: str) -> Answer:
+    def _artifacts(self, request: ServerRequest, repository: str) -> ServerResponse:
         wanted = request.first("q")
         if wanted not in (None, "tags=*"):
-            return error(400, "BAD_REQUEST", f"invalid query {wanted}")
+            return error_response(400, "BAD_REQUEST", f"invalid query {wanted}")
         held = self.artifacts.get(repository, {}).values()
         rows = [each for each in held if (each.tags if wanted else each.tags or not each.child)]
         by_age = sorted(rows, key=lambda each: str(each.row["push_time"]), reverse=request.first("sort") != "push_time")
@@ -157,15 +161,15 @@ class _Harbor(HarborContent):
     def _repository_row(self, name: str) -> dict[str, Any]:
         return {"name": name, "artifact_count": len(self.artifacts[name]), "tags_count": 0, "pull_count": 0}
 
-    def _page(self, request: Request, rows: list[dict[str, Any]], hidden: Iterable[str] = ()) -> Answer:
+    def _page(self, request: ServerRequest, rows: list[dict[str, Any]], hidden: Iterable[str] = ()) -> ServerResponse:
         """One page. What is ``hidden`` is taken out after cutting, so that a page may be short, and is not counted."""
-        number, size = request.first("page") or "1", request.first("page_size") or "10"
+        number, size = request.first("json_response") or "1", request.first("page_size") or "10"
         if not (_COUNT.fullmatch(number) and _COUNT.fullmatch(size)) or not 1 <= int(size) <= 100 or int(number) < 1:
-            return error(422, "UNPROCESSABLE_ENTITY", "page_size in query should be less than or equal to 100")
+            return error_response(422, "UNPROCESSABLE_ENTITY", "page_size in query should be less than or equal to 100")
         start = (int(number) - 1) * int(size)
         left_out = set(hidden)
         shown = [row for row in rows[start : start + int(size)] if row.get("digest") not in left_out]
-        answer = page(shown or None)
+        answer = json_response(shown or None)
         answer.headers["X-Total-Count"] = str(len(rows) - len(left_out))
         if start + int(size) < len(rows):  # without the prefix of a proxy, and unescaped
             following = f"{request.path}?page={int(number) + 1}&page_size={size}&q=tags=~s,type=IMAGE"
@@ -173,15 +177,19 @@ class _Harbor(HarborContent):
         return answer
 
     # --- Harbor 1 -------------------------------------------------------------------------------------------------
-    def _v1(self, request: Request) -> Answer:
+    def _v1(self, request: ServerRequest) -> ServerResponse:
         path = request.path.removeprefix("/api")
         account = self.caller(request) if path != "/systeminfo" else None
         name, _password = basic(request)
         if path == "/systeminfo":
-            return page({"harbor_version": f"v{self.version}-ab", "auth_mode": "db_auth", "registry_url": self.host})
+            return json_response(
+                {"harbor_version": f"v{self.version}-ab", "auth_mode": "db_auth", "registry_url": self.host}
+            )
         if path == "/users/current":
             status = 401 if account is None else 500 if account.robot else 200
-            return page({"user_id": 1, "username": name} if status == 200 else {"code": status, "message": ""}, status)
+            return json_response(
+                {"user_id": 1, "username": name} if status == 200 else {"code": status, "message": ""}, status
+            )
         if path == "/projects":
             robot = account is not None and account.robot
             seen = [each for each in self.projects.values() if self.sees(None if robot else account, each.name)]
@@ -189,7 +197,7 @@ class _Harbor(HarborContent):
         if path == "/repositories":
             number = request.first("project_id") or ""
             if not number.isdecimal():
-                return page({"code": 400, "message": "invalid project_id"}, 400)
+                return json_response({"code": 400, "message": "invalid project_id"}, 400)
             found = next((each.name for each in self.projects.values() if each.project_id == int(number)), None)
             return self._v1_deny(account, found) or self._v1_page(
                 request, [self._repository_row(each) for each in self.artifacts if each.startswith(f"{found}/")]
@@ -198,31 +206,31 @@ class _Harbor(HarborContent):
             repository = path.removeprefix("/repositories/").removesuffix("/tags")
             project = repository.partition("/")[0]
             held = self.artifacts.get(repository, {}).values()
-            return self._v1_deny(account, project if project in self.projects else None) or page(
+            return self._v1_deny(account, project if project in self.projects else None) or json_response(
                 [self._v1_tag(request, each, tag, time) for each in held for tag, time in each.tags.items()]
             )
-        return Answer(404, {"Content-Type": "text/html"}, b"<title>Page Not Found</title>")
+        return ServerResponse(404, {"Content-Type": "text/html"}, b"<title>Page Not Found</title>")
 
-    def _v1_deny(self, account: Account | None, project: str | None) -> Answer | None:
+    def _v1_deny(self, account: Account | None, project: str | None) -> ServerResponse | None:
         if project is None:
-            return page({"code": 404, "message": "project not found"}, 404)
+            return json_response({"code": 404, "message": "project not found"}, 404)
         if self.lists(account, project):
             return None
         status = 403 if account else 401
-        return page({"code": status, "message": "forbidden" if account else "UnAuthorized"}, status)
+        return json_response({"code": status, "message": "forbidden" if account else "UnAuthorized"}, status)
 
-    def _v1_page(self, request: Request, rows: list[dict[str, Any]], empty: Any = ()) -> Answer:
-        number, size = request.first("page") or "", request.first("page_size") or ""
+    def _v1_page(self, request: ServerRequest, rows: list[dict[str, Any]], empty: Any = ()) -> ServerResponse:
+        number, size = request.first("json_response") or "", request.first("page_size") or ""
         if not number.isdecimal() or not size.isdecimal():
-            return page({"code": 500, "message": "no page"}, 500)
+            return json_response({"code": 500, "message": "no page"}, 500)
         if not int(size):
-            return page({"code": 400, "message": "invalid page_size"}, 400)
+            return json_response({"code": 400, "message": "invalid page_size"}, 400)
         start, count = (int(number) - 1) * int(size), min(int(size), 500)
-        answer = page(rows[start : start + count] or empty)
+        answer = json_response(rows[start : start + count] or empty)
         answer.headers["X-Total-Count"] = str(len(rows))
         return answer
 
-    def _v1_tag(self, request: Request, artifact: Artifact, tag: str, pushed: str) -> dict[str, Any]:
+    def _v1_tag(self, request: ServerRequest, artifact: Artifact, tag: str, pushed: str) -> dict[str, Any]:
         detail = request.first("detail") != "0"
         return {
             "name": tag,
@@ -233,7 +241,7 @@ class _Harbor(HarborContent):
             "created": "2026-01-02T03:04:05.678901234Z",
             "config": None,
             "push_time": pushed,
-            "pull_time": ZERO,
+            "pull_time": UNSET_TIME,
         }
 
 
@@ -243,7 +251,7 @@ class FakeHarbor(FakeRegistry, _Harbor):
 
 def _artifact_row(artifact: Artifact, with_tag: bool) -> dict[str, Any]:
     tags = [
-        {"name": name, "push_time": pushed, "pull_time": NEVER, "immutable": False, "signed": False}
+        {"name": name, "push_time": pushed, "pull_time": ZERO_TIME, "immutable": False, "signed": False}
         for name, pushed in artifact.tags.items()
     ]
     return artifact.row | {"tags": (tags if with_tag else None) or None}

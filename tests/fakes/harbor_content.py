@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from demo.registry_server import RegistryServer, Request
+from demo.registry_server import RegistryServer, ServerRequest
 from tests.fakes import images
 
-NEVER = "0001-01-01T00:00:00.000Z"
+ZERO_TIME = "0001-01-01T00:00:00.000Z"
 LOCK_SECONDS = 1.5
 TYPES = {
     images.OCI_CONFIG: "IMAGE",
@@ -156,7 +156,7 @@ class HarborContent(RegistryServer):
             "media_type": config.get("mediaType", media_type),
             "manifest_media_type": media_type,
             "push_time": self.now(),
-            "pull_time": NEVER,
+            "pull_time": ZERO_TIME,
             "repository": repository,
             "references": [
                 {"child_digest": child["digest"], "platform": child.get("platform"), "urls": None}
@@ -170,7 +170,7 @@ class HarborContent(RegistryServer):
         }
 
     # --- who asks -------------------------------------------------------------------------------------------------
-    def caller(self, request: Request) -> Account | None:
+    def caller(self, request: ServerRequest) -> Account | None:
         """Who is logged in by Basic: None for nobody, and for somebody with a wrong password or locked out."""
         name, password = basic(request)
         if name is None:
@@ -211,7 +211,7 @@ def _account(password: str, *, projects: Iterable[str] | None = None, **rights: 
     return Account(password, frozenset(projects) if projects is not None else None, **rights)
 
 
-def basic(request: Request) -> tuple[str | None, str]:
+def basic(request: ServerRequest) -> tuple[str | None, str]:
     scheme, _space, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None, ""

@@ -18,37 +18,37 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from demo.registry_server import Answer, RegistryServer, Request, error, page
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse, error_response, json_response
 from tests.fakes.registry import FakeRegistry
 
 CHALLENGES = 'Bearer realm="{realm}",service="{service}"'  # without a scope
-LOCKED_AFTER = 5  # failed logins
+LOCKED_AFTER_FAILURES = 5  # failed logins
 _QUERY = re.compile(r"items\.find\((\{.*\})\)\.include\(([^()]*)\)", re.DOTALL)
 _NEEDED = {"repo", "path", "name"}  # of those who are no administrators
 
 
-def repositories(request: Request) -> bool:
+def repositories(request: ServerRequest) -> bool:
     return request.path.endswith("/api/repositories")
 
 
-def search(request: Request) -> bool:
+def search(request: ServerRequest) -> bool:
     return request.path.endswith("/api/search/aql")
 
 
-def catalogs(request: Request) -> bool:
+def catalogs(request: ServerRequest) -> bool:
     return request.path.endswith("/v2/_catalog")
 
 
-def tag_lists(request: Request) -> bool:
+def tag_lists(request: ServerRequest) -> bool:
     return request.path.endswith("/tags/list")
 
 
-def rest(request: Request) -> bool:
+def rest(request: ServerRequest) -> bool:
     return request.path.startswith("/artifactory/")
 
 
 @dataclass
-class Kept:
+class ArtifactoryRepository:
     """A repository. ``kind`` is local, remote, virtual or federated; ``holds`` names the members of a virtual one."""
 
     key: str
@@ -59,7 +59,7 @@ class Kept:
 
 
 @dataclass
-class Shelf:
+class RepositoryTarget:
     """Where a test puts the images of one key."""
 
     server: _Artifactory
@@ -73,7 +73,7 @@ class Shelf:
 
 
 @dataclass
-class Login:
+class AcceptedLogins:
     """What gets in. ``users`` holds passwords and, as good as those, tokens and API keys of users."""
 
     users: dict[str, str] = field(default_factory=dict)
@@ -94,8 +94,8 @@ class _Artifactory(RegistryServer):
     def __init__(
         self,
         *,
-        login: Login | None = None,
-        kept: tuple[Kept, ...] = (Kept("docker-local"),),
+        login: AcceptedLogins | None = None,
+        kept: tuple[ArtifactoryRepository, ...] = (ArtifactoryRepository("docker-local"),),
         alone: str = "",
         context: str = "/artifactory",
         api: bool = True,
@@ -116,9 +116,9 @@ class _Artifactory(RegistryServer):
         self._clock = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
 
     # --- content --------------------------------------------------------------------------------------------------
-    def shelf(self, key: str) -> Shelf:
+    def shelf(self, key: str) -> RepositoryTarget:
         """Where to put images of ``key`` (of a remote one: what it has cached)."""
-        return Shelf(self, key)
+        return RepositoryTarget(self, key)
 
     def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
         self._clock += timedelta(minutes=1)
@@ -133,7 +133,7 @@ class _Artifactory(RegistryServer):
         return found.holds if found.kind == "virtual" else (f"{key}-cache" if found.kind == "remote" else key,)
 
     # --- who asks -------------------------------------------------------------------------------------------------
-    def _lets_in(self, request: Request, *, docker: bool) -> bool:
+    def _lets_in(self, request: ServerRequest, *, docker: bool) -> bool:
         login = self.login
         if login is None:
             return True
@@ -147,7 +147,7 @@ class _Artifactory(RegistryServer):
         elif scheme.lower() == "bearer":
             right = value in login.bearers or (docker and value in login.issued)
         else:
-            right = bool(name) and login.users.get(name) == password and len(login.failures) < LOCKED_AFTER
+            right = bool(name) and login.users.get(name) == password and len(login.failures) < LOCKED_AFTER_FAILURES
             if docker and not self.basic_on_docker:
                 return False
         if not right:
@@ -155,7 +155,7 @@ class _Artifactory(RegistryServer):
         return right
 
     # --- routes ---------------------------------------------------------------------------------------------------
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if request.path.startswith(f"{self.context}/api/") and (self.has_api or request.path.endswith("/v2/token")):
             return self._api(request, request.path.removeprefix(f"{self.context}/api"))
         if request.path.startswith("/v2/"):
@@ -165,11 +165,11 @@ class _Artifactory(RegistryServer):
                 key, _slash, rest_of_path = request.path.removeprefix("/v2/").partition("/")
                 path = f"/v2/{rest_of_path}"
             return self._docker(request, key, path, realm_key=self.alone or "null")
-        return Answer(404, {"Content-Type": "text/html"}, b"<h1>Not Found</h1>")
+        return ServerResponse(404, {"Content-Type": "text/html"}, b"<h1>Not Found</h1>")
 
-    def _api(self, request: Request, path: str) -> Answer:
+    def _api(self, request: ServerRequest, path: str) -> ServerResponse:
         if path == "/system/ping":
-            return Answer(200, {"Content-Type": "text/plain"}, b"OK")
+            return ServerResponse(200, {"Content-Type": "text/plain"}, b"OK")
         if found := re.fullmatch(r"/(docker|oci)/([^/]+)(/v2/.*)", path):
             package, key, rest_of_path = found.groups()
             if package == "oci" and not self.oci_paths:
@@ -183,7 +183,7 @@ class _Artifactory(RegistryServer):
             package = request.first("packageType")
             rows = [each for each in self.kept.values() if package in (None, each.package)]
             kinds = request.first("type")
-            return page(
+            return json_response(
                 [
                     {"key": each.key, "type": each.kind.upper(), "packageType": each.package.title(), "url": self.url}
                     for each in rows
@@ -194,55 +194,55 @@ class _Artifactory(RegistryServer):
             return self._aql(request) if self.has_aql else _problem(403, "Not allowed to search by AQL")
         return _problem(404, "Not Found")
 
-    def _token(self, request: Request) -> Answer:
+    def _token(self, request: ServerRequest) -> ServerResponse:
         if not self._lets_in(request, docker=False) or self.login is None:
             return _problem(401, "Bad credentials")
         token = secrets.token_urlsafe(30)
         self.login.issued.add(token)
-        return page({"token": token, "expires_in": 3600})
+        return json_response({"token": token, "expires_in": 3600})
 
-    def _docker(self, request: Request, key: str, path: str, *, realm_key: str) -> Answer:
+    def _docker(self, request: ServerRequest, key: str, path: str, *, realm_key: str) -> ServerResponse:
         if not self._lets_in(request, docker=True):
-            refusal = error(401, "UNAUTHORIZED", "authentication is required")
+            refusal = error_response(401, "UNAUTHORIZED", "authentication is required")
             realm = f"{self.url}{self.context}/api/docker/{realm_key}/v2/token"
             refusal.headers["WWW-Authenticate"] = CHALLENGES.format(realm=realm, service=self.host)
             return refusal
         if path == "/v2/":
-            return page({})
+            return json_response({})
         if request.method not in {"GET", "HEAD"}:
-            return error(405, "UNSUPPORTED", "not here")
+            return error_response(405, "UNSUPPORTED", "not here")
         if path == "/v2/_catalog":
             return self._catalog_of(request, key)
         if path.endswith("/tags/list") and "manifest" in request.headers.get("Accept", ""):
-            return Answer(406)
+            return ServerResponse(406)
         for stored in self._keys(key):
             inner = f"/v2/{stored}/{path.removeprefix('/v2/')}"
-            answer = super().answer(Request(request.method, inner, request.query, request.headers))
+            answer = super().answer(ServerRequest(request.method, inner, request.query, request.headers))
             if answer.status != 404:
                 return self._to_storage(answer, inner)
-        return error(404, "NAME_UNKNOWN" if path.endswith("/tags/list") else "MANIFEST_UNKNOWN", "not found")
+        return error_response(404, "NAME_UNKNOWN" if path.endswith("/tags/list") else "MANIFEST_UNKNOWN", "not found")
 
-    def _to_storage(self, answer: Answer, path: str) -> Answer:
+    def _to_storage(self, answer: ServerResponse, path: str) -> ServerResponse:
         if answer.blob is not None and self.storage:
-            return Answer(302, {"Location": f"{self.storage}{path}?signature=x"})
+            return ServerResponse(302, {"Location": f"{self.storage}{path}?signature=x"})
         return answer
 
-    def _catalog_of(self, request: Request, key: str) -> Answer:
+    def _catalog_of(self, request: ServerRequest, key: str) -> ServerResponse:
         found = self.kept.get(key)
         keys = self._keys(key)
         if not keys:
-            return error(404, "NAME_UNKNOWN", "no such repository")
+            return error_response(404, "NAME_UNKNOWN", "no such repository")
         if found is not None and not found.catalog:
-            return error(403, "DENIED", "the catalog needs more rights")
+            return error_response(403, "DENIED", "the catalog needs more rights")
         prefixes = tuple(f"{each}/" for each in keys)
         every = {name.partition("/")[2] for name in self.store.repositories() if name.startswith(prefixes)}
         if key.endswith("-cache") and not every:
-            return error(404, "NAME_UNKNOWN", "nothing is cached")
+            return error_response(404, "NAME_UNKNOWN", "nothing is cached")
         left = sorted(name for name in every if name > (request.first("last") or ""))
-        return page({"repositories": left[: int(request.first("n") or 100)]})
+        return json_response({"repositories": left[: int(request.first("n") or 100)]})
 
     # --- search ---------------------------------------------------------------------------------------------------
-    def _aql(self, request: Request) -> Answer:
+    def _aql(self, request: ServerRequest) -> ServerResponse:
         found = _QUERY.fullmatch(request.body.decode())
         if request.method != "POST" or request.headers.get("Content-Type") != "text/plain" or not found:
             return _problem(400, "Failed to parse query")
@@ -252,7 +252,7 @@ class _Artifactory(RegistryServer):
             return _problem(400, "For permissions reasons AQL demands the following fields: repo, path and name.")
         matches = _matcher(criteria)
         rows = [{name: row[name] for name in wanted} for row in self._files() if matches(row)]
-        return page({"results": rows, "range": {"start_pos": 0, "end_pos": len(rows), "total": len(rows)}})
+        return json_response({"results": rows, "range": {"start_pos": 0, "end_pos": len(rows), "total": len(rows)}})
 
     def _files(self) -> list[dict[str, str]]:
         rows = []
@@ -284,8 +284,8 @@ def _matcher(criteria: dict[str, Any]) -> Callable[[dict[str, str]], bool]:
     return lambda row: row["repo"] == criteria["repo"] and row["name"] in names and fnmatchcase(row["path"], pattern)
 
 
-def _problem(status: int, message: str) -> Answer:
-    return page({"errors": [{"status": status, "message": message}]}, status)
+def _problem(status: int, message: str) -> ServerResponse:
+    return json_response({"errors": [{"status": status, "message": message}]}, status)
 
 
 def _basic(value: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ CLIENT_ID, CLIENT_SECRET = "tallyman", "planted-client-secret"
 
 
 @dataclass
-class Provider:
+class OidcProvider:
     """One provider. ``person`` is who signs in next; ``lies`` replace claims, ``forge`` signs in another way."""
 
     redirect_uri: str
@@ -96,9 +96,9 @@ class Provider:
 
 
 @contextmanager
-def serve(redirect_uri: str) -> Iterator[Provider]:
+def serve(redirect_uri: str) -> Iterator[OidcProvider]:
     """Serve a provider on a port of its own for the time of the block."""
-    provider = Provider(redirect_uri)
+    provider = OidcProvider(redirect_uri)
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_args: object) -> None:

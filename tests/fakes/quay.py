@@ -20,32 +20,32 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from demo.registry_server import Answer, RegistryServer, Request, error, page
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse, error_response, json_response
 from registries.oci.media_types import ACCEPT_MANIFESTS
 from tests.fakes.registry import FakeRegistry
 
 TOKEN_USER = "$oauthtoken"
-PUSHED = 1_795_404_859  # start_ts of the first push; each later one is a minute later
-MOST = 100  # rows of a page, whatever was asked for
+PUSHED_AT = 1_795_404_859  # start_ts of the first push; each later one is a minute later
+MAX_PAGE_ROWS = 100  # rows of a page, whatever was asked for
 
 
-def api(request: Request) -> bool:
+def api(request: ServerRequest) -> bool:
     return request.path.startswith("/api/v1/")
 
 
-def user_info(request: Request) -> bool:
+def user_info(request: ServerRequest) -> bool:
     return request.path == "/api/v1/user/"
 
 
-def repository_lists(request: Request) -> bool:
+def repository_lists(request: ServerRequest) -> bool:
     return request.path == "/api/v1/repository"
 
 
-def tag_lists(request: Request) -> bool:
+def tag_lists(request: ServerRequest) -> bool:
     return request.path.startswith("/api/v1/") and request.path.endswith("/tag/")
 
 
-def logins(request: Request) -> bool:
+def logins(request: ServerRequest) -> bool:
     return request.path == "/v2/auth"
 
 
@@ -58,7 +58,7 @@ class OAuthToken:
 
 
 @dataclass
-class Lock:
+class AccountLock:
     """Failed logins of one user in a row, and until when nobody gets in."""
 
     failures: int = 0
@@ -66,7 +66,7 @@ class Lock:
 
 
 @dataclass
-class Content:
+class QuayContent:
     """What Quay knows beside manifests and blobs: the tags of each repository with their past, oldest first."""
 
     tags: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -87,17 +87,17 @@ class _Quay(RegistryServer):
         tokens: dict[str, OAuthToken] | None = None,
         rights: dict[str, set[str]] | None = None,
         public: set[str] | None = None,
-        page_size: int = MOST,
+        page_size: int = MAX_PAGE_ROWS,
         **options: Any,
     ) -> None:
         super().__init__(method="bearer", users=users or {}, token_seconds=3600, **options)
         self.oauth_tokens, self.rights = dict(tokens or {}), dict(rights or {})
         self.public, self.page_size = set(public or ()), page_size
-        self.content = Content()
+        self.content = QuayContent()
         self.logins: list[tuple[str, int]] = []  # name and status of the answer
-        self._locks: dict[str, Lock] = {}
+        self._locks: dict[str, AccountLock] = {}
         self._turn = threading.RLock()
-        self._clock = PUSHED
+        self._clock = PUSHED_AT
 
     # --- content --------------------------------------------------------------------------------------------------
     def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
@@ -163,12 +163,12 @@ class _Quay(RegistryServer):
         every = {name.partition("/")[0] for name in self.content.tags}
         return self.rights.get(user, every)
 
-    def _bearer(self, request: Request) -> OAuthToken | None:
+    def _bearer(self, request: ServerRequest) -> OAuthToken | None:
         scheme, _space, value = request.headers.get("Authorization", "").partition(" ")
         return self.oauth_tokens.get(value) if scheme.lower() == "bearer" else None
 
     # --- routes ---------------------------------------------------------------------------------------------------
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if request.path == "/v2/auth":
             return self._login(request)
         if request.path.startswith("/api/v1/"):
@@ -179,28 +179,28 @@ class _Quay(RegistryServer):
                 return refusal or route(self, request, **found.groupdict())
         return super().answer(request)
 
-    def _login(self, request: Request) -> Answer:
+    def _login(self, request: ServerRequest) -> ServerResponse:
         name, password = _basic(request)
         status, message = self._judge(name, password) if name is not None else (200, "")
         if name is not None:
             self.logins.append((name, status))
         if status == 429:
-            return Answer(
+            return ServerResponse(
                 429, {"Content-Type": "text/html; charset=utf-8", "Retry-After": "1"}, b"Too many login attempts"
             )
         if status == 401:
-            return error(401, "UNAUTHORIZED", message)
+            return error_response(401, "UNAUTHORIZED", message)
         if request.first("service") != self.host:
-            return error(400, "INVALID_REQUEST", "no such service")
+            return error_response(400, "INVALID_REQUEST", "no such service")
         scopes = [value for key, value in request.query if key == "scope"]
         if not all(re.fullmatch(r"repository:[^:]+:[a-z,*]+", scope) for scope in scopes):
-            return error(400, "INVALID_REQUEST", "Unable to decode repository and actions")
+            return error_response(400, "INVALID_REQUEST", "Unable to decode repository and actions")
         user = self.oauth_tokens[password].user if name == TOKEN_USER else name
         if name == TOKEN_USER and "repo:read" not in self.oauth_tokens[password].scopes:
             scopes = []
         names = {scope: scope.split(":")[1] for scope in scopes}  # less than was asked for is no error
         granted = [scope for scope, held in names.items() if held in self.content.tags and self._sees(user, held)]
-        return page({"token": self.sign_in.issue(user or "", granted)})  # no expires_in, and it lives an hour
+        return json_response({"token": self.sign_in.issue(user or "", granted)})  # no expires_in, and it lives an hour
 
     def _judge(self, name: str, password: str) -> tuple[int, str]:
         if name == TOKEN_USER:
@@ -211,7 +211,7 @@ class _Quay(RegistryServer):
             known = name in self.sign_in.users
             message = "Invalid Username or Password" if known else f"Could not find robot with username: {name}"
             return (200, "") if right else (401, message)
-        lock = self._locks.setdefault(name, Lock())
+        lock = self._locks.setdefault(name, AccountLock())
         if time.monotonic() < lock.until:
             return 429, ""
         if right:
@@ -223,13 +223,13 @@ class _Quay(RegistryServer):
 
     def lock(self, name: str) -> None:
         """Let somebody else have failed to sign in as ``name``."""
-        self._locks[name] = Lock(failures=1, until=time.monotonic() + 3600)
+        self._locks[name] = AccountLock(failures=1, until=time.monotonic() + 3600)
 
     # --- the registry ---------------------------------------------------------------------------------------------
-    def _refuse(self, request: Request, scope: str) -> Answer | None:
+    def _refuse(self, request: ServerRequest, scope: str) -> ServerResponse | None:
         authorization = request.headers.get("Authorization", "")
         if authorization.lower().startswith("basic"):
-            return Answer(401, {"Content-Type": "text/html"}, b'{"error": "Invalid bearer token format"}')
+            return ServerResponse(401, {"Content-Type": "text/html"}, b'{"error": "Invalid bearer token format"}')
         if request.path == "/v2/_catalog":  # any token will do, and none
             return None
         refusal = super()._refuse(request, scope)
@@ -238,63 +238,63 @@ class _Quay(RegistryServer):
             refusal.headers["WWW-Authenticate"] = challenge + (f',scope="{scope}"' if scope else "")
         return refusal
 
-    def _root(self, request: Request) -> Answer:
-        return Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"true")
+    def _root(self, request: ServerRequest) -> ServerResponse:
+        return ServerResponse(200, {"Content-Type": "text/html; charset=utf-8"}, b"true")
 
-    def _catalog(self, request: Request) -> Answer:
+    def _catalog(self, request: ServerRequest) -> ServerResponse:
         token = request.headers.get("Authorization", "").partition(" ")[2]
         user = None
         if token:
             if self.sign_in.refuse_bearer(f"Bearer {token}", "") is not None:
-                return error(401, "UNAUTHORIZED", "Invalid token")
+                return error_response(401, "UNAUTHORIZED", "Invalid token")
             encoded = token.partition(".")[0]
             user = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))["sub"] or None
         names = [name for name in self.content.tags if user and self._sees(user, name)]  # by id, not by name
-        size = min(int(request.first("n") or MOST), self.page_size)
+        size = min(int(request.first("n") or MAX_PAGE_ROWS), self.page_size)
         start = _position(request.first("next_page"))
-        answer = page({"repositories": names[start : start + size]})
+        answer = json_response({"repositories": names[start : start + size]})
         if start + size < len(names):
             following = urlencode({"n": size, "next_page": _opaque(start + size)})
             answer.headers["Link"] = f'</v2/_catalog?{following}>; rel="next"'
         return answer
 
-    def _tags(self, request: Request, name: str) -> Answer:
+    def _tags(self, request: ServerRequest, name: str) -> ServerResponse:
         names = sorted(row["name"] for row in self._live(name))
         left = [each for each in names if each > (request.first("last") or "")]
-        size = min(int(request.first("n") or 50), MOST)
-        answer = page({"name": name, "tags": left[:size]})
+        size = min(int(request.first("n") or 50), MAX_PAGE_ROWS)
+        answer = json_response({"name": name, "tags": left[:size]})
         if len(left) > size:
             following = urlencode({"n": size, "last": left[size - 1]})
             answer.headers["Link"] = f'</v2/{quote(name)}/tags/list?{following}>; rel="next"'
         return answer
 
-    def _manifest(self, request: Request, name: str, reference: str) -> Answer:
+    def _manifest(self, request: ServerRequest, name: str, reference: str) -> ServerResponse:
         if request.headers.get("Accept") != ACCEPT_MANIFESTS:  # it would be converted, to another digest
-            return error(404, "MANIFEST_UNKNOWN", "converted to schema 1")
+            return error_response(404, "MANIFEST_UNKNOWN", "converted to schema 1")
         ended = [row for row in self.content.tags.get(name, ()) if row["name"] == reference and "end_ts" in row]
         if ended and not any(row["name"] == reference for row in self._live(name)):
-            return error(404, "TAG_EXPIRED", f"Tag {reference} was deleted or has expired.")
+            return error_response(404, "TAG_EXPIRED", f"Tag {reference} was deleted or has expired.")
         return super()._manifest(request, name, reference)
 
-    def _blob(self, request: Request, name: str, digest: str) -> Answer:
+    def _blob(self, request: ServerRequest, name: str, digest: str) -> ServerResponse:
         del request.headers["Range"]
         return super()._blob(request, name, digest)
 
     # --- the API --------------------------------------------------------------------------------------------------
-    def _api(self, request: Request) -> Answer:
+    def _api(self, request: ServerRequest) -> ServerResponse:
         token, path = self._bearer(request), request.path.removeprefix("/api/v1")
         if path == "/user/":
             if token is None or "user:read" not in token.scopes:
                 return _problem(401, "invalid_token")
             others = sorted(self._namespaces(token.user) - {token.user})
-            return page({"username": token.user, "organizations": [{"name": name} for name in others]})
+            return json_response({"username": token.user, "organizations": [{"name": name} for name in others]})
         if path == "/repository":
             return self._repositories(request, token)
         if found := re.fullmatch(r"/repository/([^/]+/.+)/tag/", path):
             return self._api_tags(request, token, found[1])
         return _problem(404, "not_found")
 
-    def _repositories(self, request: Request, token: OAuthToken | None) -> Answer:
+    def _repositories(self, request: ServerRequest, token: OAuthToken | None) -> ServerResponse:
         namespace = request.first("namespace")
         if not namespace:
             return _problem(400, "invalid_request")
@@ -316,9 +316,9 @@ class _Quay(RegistryServer):
         body: dict[str, Any] = {"repositories": rows[start : start + self.page_size]}
         if start + self.page_size < len(rows):
             body["next_page"] = _opaque(start + self.page_size)
-        return page(body)
+        return json_response(body)
 
-    def _api_tags(self, request: Request, token: OAuthToken | None, name: str) -> Answer:
+    def _api_tags(self, request: ServerRequest, token: OAuthToken | None, name: str) -> ServerResponse:
         user = token.user if token and "repo:read" in token.scopes else None
         if not self._sees(user, name):  # of what does not exist it says the same, but to the namespace's own
             if token is None:
@@ -328,13 +328,13 @@ class _Quay(RegistryServer):
             return _problem(404, "not_found")
         rows = self._live(name) if request.first("onlyActiveTags") == "true" else self.content.tags[name]
         rows = sorted(rows, key=lambda row: int(row["start_ts"]), reverse=True)
-        size, number = min(int(request.first("limit") or 50), MOST), int(request.first("page") or 1)
+        size, number = min(int(request.first("limit") or 50), MAX_PAGE_ROWS), int(request.first("page") or 1)
         shown = rows[(number - 1) * size : number * size]
-        return page({"tags": shown, "page": number, "has_additional": len(rows) > number * size})
+        return json_response({"tags": shown, "page": number, "has_additional": len(rows) > number * size})
 
 
 # path, scope that a token needs, method: where Quay differs from other registries
-_OWN_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., Answer]], ...] = (
+_OWN_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., ServerResponse]], ...] = (
     (re.compile(r"/v2/"), "", _Quay._root),
     (re.compile(r"/v2/_catalog"), "", _Quay._catalog),
     (re.compile(r"/v2/(?P<name>.+)/tags/list"), "repository:{name}:pull", _Quay._tags),
@@ -347,8 +347,10 @@ class FakeQuay(FakeRegistry, _Quay):
     """A Quay with faults on command: see FakeRegistry and _Quay for its options."""
 
 
-def _problem(status: int, kind: str) -> Answer:
-    return page({"status": status, "error_type": kind, "detail": kind, "title": kind, "type": f"/error/{kind}"}, status)
+def _problem(status: int, kind: str) -> ServerResponse:
+    return json_response(
+        {"status": status, "error_type": kind, "detail": kind, "title": kind, "type": f"/error/{kind}"}, status
+    )
 
 
 def _opaque(position: int) -> str:
@@ -363,7 +365,7 @@ def _position(token: str | None) -> int:
         return 0
 
 
-def _basic(request: Request) -> tuple[str | None, str]:
+def _basic(request: ServerRequest) -> tuple[str | None, str]:
     scheme, _space, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None, ""

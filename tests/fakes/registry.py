@@ -22,37 +22,37 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
-from demo.registry_server import Answer, RegistryServer, Request, error
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse, error_response
 
-Route = Callable[[Request], bool]
-Real = Callable[[], Answer]
+Route = Callable[[ServerRequest], bool]
+RealAnswer = Callable[[], ServerResponse]
 
 
-def anything(request: Request) -> bool:
+def anything(request: ServerRequest) -> bool:
     return True
 
 
-def root(request: Request) -> bool:
+def root(request: ServerRequest) -> bool:
     return request.path == "/v2/"
 
 
-def catalog(request: Request) -> bool:
+def catalog(request: ServerRequest) -> bool:
     return request.path == "/v2/_catalog"
 
 
-def tags(request: Request) -> bool:
+def tags(request: ServerRequest) -> bool:
     return request.path.endswith("/tags/list")
 
 
-def manifests(request: Request) -> bool:
+def manifests(request: ServerRequest) -> bool:
     return "/manifests/" in request.path
 
 
-def blobs(request: Request) -> bool:
+def blobs(request: ServerRequest) -> bool:
     return "/blobs/" in request.path
 
 
-def tokens(request: Request) -> bool:
+def tokens(request: ServerRequest) -> bool:
     return request.path == "/token"
 
 
@@ -62,16 +62,16 @@ def blob(digest: str) -> Route:
 
 
 @dataclass
-class Scripted(Answer):
+class Scripted(ServerResponse):
     """An answer that is written to the connection in a way of its own."""
 
-    write: Callable[[RegistryServer, BaseHTTPRequestHandler, Request, Answer], None] | None = None
+    write: Callable[[RegistryServer, BaseHTTPRequestHandler, ServerRequest, ServerResponse], None] | None = None
 
 
 class Fault(Protocol):
     """What happens to a request: ``real`` gives the answer that the server would have given."""
 
-    def __call__(self, request: Request, real: Real) -> Answer: ...
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse: ...
 
 
 # --- faults of the answer -----------------------------------------------------------------------------------------
@@ -84,8 +84,12 @@ class Status:
     code: str = "UNKNOWN"
     body: bytes | None = None
 
-    def __call__(self, request: Request, real: Real) -> Answer:
-        answer = error(self.status, self.code, "scripted") if self.body is None else Answer(self.status, {}, self.body)
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
+        answer = (
+            error_response(self.status, self.code, "scripted")
+            if self.body is None
+            else ServerResponse(self.status, {}, self.body)
+        )
         answer.headers |= self.headers
         return answer
 
@@ -110,7 +114,7 @@ class Headers:
 
     changes: dict[str, str | None]
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         answer = real()
         kept = {name: value for name, value in answer.headers.items() if name not in self.changes}
         answer.headers = kept | {name: value for name, value in self.changes.items() if value is not None}
@@ -121,12 +125,12 @@ NO_DIGEST = Headers({"Docker-Content-Digest": None, "ETag": None})
 WRONG_DIGEST = Headers({"Docker-Content-Digest": "sha256:" + "0" * 64})
 
 
-def no_head(request: Request, real: Real) -> Answer:
+def no_head(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     """HEAD is not there; all else works."""
-    return error(405, "UNSUPPORTED", "method not allowed") if request.method == "HEAD" else real()
+    return error_response(405, "UNSUPPORTED", "method not allowed") if request.method == "HEAD" else real()
 
 
-def no_range(request: Request, real: Real) -> Answer:
+def no_range(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     """The whole blob with 200, whatever Range was asked for."""
     answer = real()
     if answer.blob and answer.status == 206:
@@ -142,9 +146,9 @@ class Body:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         answer = real()
-        return Answer(200, answer.headers | self.headers, self.body)
+        return ServerResponse(200, answer.headers | self.headers, self.body)
 
 
 def json_body(value: Any) -> Body:
@@ -153,36 +157,36 @@ def json_body(value: Any) -> Body:
 
 
 @dataclass(frozen=True)
-class Flip:
+class FlippedBit:
     """The real body with one bit changed."""
 
     at: int = -1
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         answer = real()
         body = bytearray(b"".join(answer.chunks()))
         body[self.at] ^= 1
-        return Answer(answer.status, answer.headers, bytes(body))
+        return ServerResponse(answer.status, answer.headers, bytes(body))
 
 
-def gzip_by_proxy(request: Request, real: Real) -> Answer:
+def gzip_by_proxy(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     """The body compressed on its way, as proxies do that ignore Accept-Encoding."""
     answer = real()
     headers = {**answer.headers, "Content-Encoding": "gzip"}
-    return Answer(answer.status, headers, gzip.compress(b"".join(answer.chunks())))
+    return ServerResponse(answer.status, headers, gzip.compress(b"".join(answer.chunks())))
 
 
 @dataclass(frozen=True)
-class Bomb:
+class DecompressionBomb:
     """A JSON body that is small on the wire and ``size`` bytes (in steps of 16 MiB) large when unpacked."""
 
     size: int
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         step = 1 << 24
         piece = gzip.compress(b"a" * step)
         packed = gzip.compress(b'{"repositories":["') + piece * (self.size // step) + gzip.compress(b'"]}')
-        return Answer(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed)
+        return ServerResponse(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed)
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,8 @@ class Redirect:
     location: str
     status: int = 307
 
-    def __call__(self, request: Request, real: Real) -> Answer:
-        return Answer(self.status, {"Location": self.location.replace("{path}", request.path)})
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
+        return ServerResponse(self.status, {"Location": self.location.replace("{path}", request.path)})
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,8 @@ class Challenge:
 
     challenge: str
 
-    def __call__(self, request: Request, real: Real) -> Answer:
-        answer = error(401, "UNAUTHORIZED", "authentication required")
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
+        answer = error_response(401, "UNAUTHORIZED", "authentication required")
         answer.headers["WWW-Authenticate"] = self.challenge
         return answer
 
@@ -215,10 +219,12 @@ class Truncate:
 
     share: float = 0.5
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         return _scripted(real(), self._write)
 
-    def _write(self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def _write(
+        self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse
+    ) -> None:
         body = b"".join(answer.chunks())
         _head(handler, answer, len(body))
         handler.wfile.write(body[: int(len(body) * self.share)])
@@ -226,16 +232,18 @@ class Truncate:
 
 
 @dataclass(frozen=True)
-class Drip:
+class SlowBody:
     """One byte each ``pause`` seconds: of the head where ``head`` is true, else of the body."""
 
     pause: float = 1.0
     head: bool = False
 
-    def __call__(self, request: Request, real: Real) -> Answer:
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
         return _scripted(real(), self._write)
 
-    def _write(self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def _write(
+        self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse
+    ) -> None:
         body = b"".join(answer.chunks())
         if self.head:
             body = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"a" * 4000 + b"\r\n\r\n"
@@ -248,32 +256,36 @@ class Drip:
             handler.wfile.write(bytes([byte]))
 
 
-def silence(request: Request, real: Real) -> Answer:
+def silence(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     """Nothing is ever answered."""
-    return _scripted(Answer(200), lambda server, handler, request, answer: _wait(server, handler))
+    return _scripted(ServerResponse(200), lambda server, handler, request, answer: _wait(server, handler))
 
 
-def reset(request: Request, real: Real) -> Answer:
+def reset(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     """The connection is reset (RST) before any answer."""
 
-    def write(server: RegistryServer, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def write(
+        server: RegistryServer, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse
+    ) -> None:
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.close_connection = True
 
-    return _scripted(Answer(200), write)
+    return _scripted(ServerResponse(200), write)
 
 
 @dataclass(frozen=True)
-class Endless:
+class EndlessBody:
     """A body without Content-Length that goes on until the client hangs up. ``sent`` counts its bytes."""
 
     piece: bytes = b" " * 65536
     sent: list[int] = field(default_factory=list)
 
-    def __call__(self, request: Request, real: Real) -> Answer:
-        return _scripted(Answer(200, {"Content-Type": "application/json"}), self._write)
+    def __call__(self, request: ServerRequest, real: RealAnswer) -> ServerResponse:
+        return _scripted(ServerResponse(200, {"Content-Type": "application/json"}), self._write)
 
-    def _write(self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def _write(
+        self, server: RegistryServer, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse
+    ) -> None:
         handler.close_connection = True
         _head(handler, answer, None)
         while not server.stopping.is_set():
@@ -286,11 +298,11 @@ def _wait(server: RegistryServer, handler: BaseHTTPRequestHandler) -> None:
     server.stopping.wait()
 
 
-def _scripted(answer: Answer, write: Callable[..., None]) -> Scripted:
+def _scripted(answer: ServerResponse, write: Callable[..., None]) -> Scripted:
     return Scripted(answer.status, answer.headers, answer.body, answer.blob, answer.start, answer.length, write)
 
 
-def _head(handler: BaseHTTPRequestHandler, answer: Answer, length: int | None) -> None:
+def _head(handler: BaseHTTPRequestHandler, answer: ServerResponse, length: int | None) -> None:
     handler.send_response(answer.status)
     for name, value in answer.headers.items():
         handler.send_header(name, value)
@@ -309,7 +321,7 @@ class _Rule:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RecordedRequest:
     """One request that has arrived."""
 
     method: str
@@ -327,7 +339,7 @@ class FakeRegistry(RegistryServer):
 
     def __init__(self, *, poison_cookies: bool = False, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.seen: list[Seen] = []
+        self.seen: list[RecordedRequest] = []
         self._poison_cookies = poison_cookies
         self._rules: list[_Rule] = []
         self._random = random.Random(seed)
@@ -346,32 +358,32 @@ class FakeRegistry(RegistryServer):
         with self._rules_lock:
             self._rules.clear()
 
-    def requests(self, route: Route = anything, *, method: str | None = None) -> Sequence[Seen]:
+    def requests(self, route: Route = anything, *, method: str | None = None) -> Sequence[RecordedRequest]:
         """The requests seen on ``route``."""
         return [
             each
             for each in tuple(self.seen)
-            if method in (None, each.method) and route(Request(each.method, each.path, (), {}))  # type: ignore[arg-type]
+            if method in (None, each.method) and route(ServerRequest(each.method, each.path, (), {}))  # type: ignore[arg-type]
         ]
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.seen.append(Seen(request.method, request.path, dict(request.query), headers, time.monotonic()))
+        self.seen.append(RecordedRequest(request.method, request.path, dict(request.query), headers, time.monotonic()))
         if self._poison_cookies and "cookie" in headers:
-            return error(403, "DENIED", "CSRF token invalid")
+            return error_response(403, "DENIED", "CSRF token invalid")
         fault = self._fault(request)
         answer = fault(request, lambda: super(FakeRegistry, self).answer(request)) if fault else super().answer(request)
         if self._poison_cookies:
             answer.headers["Set-Cookie"] = "sid=poisoned; Path=/"
         return answer
 
-    def send(self, handler: BaseHTTPRequestHandler, request: Request, answer: Answer) -> None:
+    def send(self, handler: BaseHTTPRequestHandler, request: ServerRequest, answer: ServerResponse) -> None:
         if isinstance(answer, Scripted) and answer.write:
             answer.write(self, handler, request, answer)
         else:
             super().send(handler, request, answer)
 
-    def _fault(self, request: Request) -> Fault | None:
+    def _fault(self, request: ServerRequest) -> Fault | None:
         with self._rules_lock:
             for rule in self._rules:
                 if rule.times != 0 and rule.route(request) and self._random.random() < rule.chance:
@@ -381,14 +393,14 @@ class FakeRegistry(RegistryServer):
         return None
 
 
-class Canary(FakeRegistry):
+class DecoyServer(FakeRegistry):
     """Another origin that should hear nothing secret, or nothing at all. It answers everything with ``body``."""
 
     def __init__(self, body: bytes = b"", status: int = 200, **options: Any) -> None:
         super().__init__(**options)
         self._answer = (status, body)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         super().answer(request)
         status, body = self._answer
-        return Answer(status, {"Content-Type": "application/octet-stream"}, body)
+        return ServerResponse(status, {"Content-Type": "application/octet-stream"}, body)

@@ -13,7 +13,7 @@ Package = tuple[str, str, str]  # name, version, release
 
 STRING, INT32 = 6, 4
 NAME, VERSION, RELEASE, SIZE, VENDOR, LICENSE, ARCH, SOURCE = 1000, 1001, 1002, 1009, 1011, 1014, 1022, 1044
-PAGE = 4096
+PAGE_BYTES = 4096
 
 
 def header(package: Package) -> bytes:
@@ -55,9 +55,9 @@ def ndb(packages: Sequence[Package]) -> bytes:
         blob = header(one)
         whole = struct.pack("<4sIII", b"BlbS", number, 1, len(blob)) + blob
         whole += bytes(-(len(whole) + 12) % 16) + struct.pack("<II4s", 0, len(blob), b"BlbE")
-        slots += struct.pack("<4sIII", b"Slot", number, (PAGE + len(blobs)) // 16, len(whole) // 16)
+        slots += struct.pack("<4sIII", b"Slot", number, (PAGE_BYTES + len(blobs)) // 16, len(whole) // 16)
         blobs += whole
-    while len(slots) < PAGE:
+    while len(slots) < PAGE_BYTES:
         slots += struct.pack("<4sIII", b"Slot", 0, 0, 0)
     return slots + blobs
 
@@ -66,7 +66,7 @@ def berkeley(packages: Sequence[Package]) -> bytes:
     """``Packages`` (dbinc/db_page.h of Berkeley DB): a meta page, a hash page, an overflow page for each package."""
     last = len(packages) + 1
     meta = struct.pack(
-        "<8xIIIIBBBxIIIIII20x", 0, 0x061561, 9, PAGE, 0, 8, 0, 0, last, 0, len(packages), len(packages), 0
+        "<8xIIIIBBBxIIIIII20x", 0, 0x061561, 9, PAGE_BYTES, 0, 8, 0, 0, last, 0, len(packages), len(packages), 0
     )
     entries = b""
     places = []
@@ -76,11 +76,11 @@ def berkeley(packages: Sequence[Package]) -> bytes:
             struct.pack("<B3xII", 3, number + 1, len(header(one))),
         ):
             entries = entry + entries
-            places.append(PAGE - len(entries))
-    table = struct.pack("<8xIIIHHBB", 1, 0, 0, len(places), PAGE - len(entries), 0, 13)
+            places.append(PAGE_BYTES - len(entries))
+    table = struct.pack("<8xIIIHHBB", 1, 0, 0, len(places), PAGE_BYTES - len(entries), 0, 13)
     table += struct.pack(f"<{len(places)}H", *places)
-    pages = [meta.ljust(PAGE, b"\x00"), table + bytes(PAGE - len(table) - len(entries)) + entries]
+    pages = [meta.ljust(PAGE_BYTES, b"\x00"), table + bytes(PAGE_BYTES - len(table) - len(entries)) + entries]
     for number, one in enumerate(packages, 2):
         page = struct.pack("<8xIIIHHBB", number, 0, 0, 1, len(header(one)), 0, 7) + header(one)
-        pages.append(page.ljust(PAGE, b"\x00"))
+        pages.append(page.ljust(PAGE_BYTES, b"\x00"))
     return b"".join(pages)

@@ -316,7 +316,7 @@ KINDS: tuple[Callable[[random.Random], Files], ...] = (
 )
 
 
-def generated(number: int, *, seed: int = 7) -> Layers:
+def generate_image(number: int, *, seed: int = 7) -> Layers:
     """The layers of the ``number``-th image: all kinds come in turn, with packages that many share."""
     rng = random.Random(f"{seed}-{number}")
     layers = [KINDS[number % len(KINDS)](rng)]

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from demo.registry_auth import SignIn
-from demo.registry_server import Answer, RegistryServer, Request, page
+from demo.registry_auth import RegistryAuth
+from demo.registry_server import RegistryServer, ServerRequest, ServerResponse, json_response
 from tests.fakes.registry import FakeRegistry
 
 SECRET_ID, SECRET_KEY = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE"
@@ -30,11 +30,11 @@ AUTHORIZATION = re.compile(
     r"SignedHeaders=content-type;host, Signature=(?P<signature>[0-9a-f]{64})"
 )
 UIN = "100012345678"
-PUSHED = "2026-03-04T05:06:07.123456789Z"
+PUSHED_AT = "2026-03-04T05:06:07.123456789Z"
 GO_TIME = "2026-03-04 05:06:07.123456789 +0000 UTC"
 
 
-class Refused(Exception):
+class ApiRefusal(Exception):
     """An error of the API; answered with HTTP 200."""
 
 
@@ -52,7 +52,7 @@ class FakeInstance:
 
 
 @dataclass
-class TokenSignIn(SignIn):
+class TokenSignIn(RegistryAuth):
     """Takes the tokens that the API has handed out, and the passwords of ``users``."""
 
     handed_out: dict[str, float] = field(default_factory=dict)  # token → end
@@ -114,29 +114,29 @@ class _Api(RegistryServer):
         """The names of the calls so far, without those that were refused for their signature."""
         return [action for action, _region, _parameters in self.calls]
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         if request.method != "POST" or request.path != "/":
             return super().answer(request)
         try:
             body = {**self._answer(request), "RequestId": "7d1c6b6e"}
-        except Refused as error:
+        except ApiRefusal as error:
             body = {"Error": {"Code": str(error), "Message": f"refused, with {SECRET_KEY}"}, "RequestId": "7d1c6b6e"}
-        answer = page({"Response": body})
+        answer = json_response({"Response": body})
         answer.headers["Content-Type"] = self.content_type
         return answer
 
     # --- what every call must bring -------------------------------------------------------------------------------
-    def _answer(self, request: Request) -> dict[str, Any]:
+    def _answer(self, request: ServerRequest) -> dict[str, Any]:
         headers = request.headers
         if headers.get("X-TC-Version") != VERSION or headers.get("Content-Type") != "application/json":
-            raise Refused("InvalidParameter")
+            raise ApiRefusal("InvalidParameter")
         self._check_signature(request)
         action, region = headers.get("X-TC-Action", ""), headers.get("X-TC-Region", "")
         if region not in REGIONS:
-            raise Refused("UnsupportedRegion")
+            raise ApiRefusal("UnsupportedRegion")
         handler = getattr(self, f"_{action}", None)
         if handler is None:
-            raise Refused("InvalidAction")
+            raise ApiRefusal("InvalidAction")
         parameters = json.loads(request.body)
         with self._turn:
             self.calls.append((action, region, parameters))
@@ -144,24 +144,24 @@ class _Api(RegistryServer):
             for rule in self._script:
                 if rule[0] == action and rule[2]:
                     rule[2] -= 1
-                    raise Refused(rule[1])
+                    raise ApiRefusal(rule[1])
         if not 0 < parameters.get("Limit", 20) <= 100:
-            raise Refused("InvalidParameter.ErrorTcrInvalidParameter")
+            raise ApiRefusal("InvalidParameter.ErrorTcrInvalidParameter")
         answer: dict[str, Any] = handler(region, **parameters)
         return answer
 
-    def _check_signature(self, request: Request) -> None:
+    def _check_signature(self, request: ServerRequest) -> None:
         found = AUTHORIZATION.fullmatch(request.headers.get("Authorization", ""))
         if not found:
-            raise Refused("AuthFailure.InvalidAuthorization")
+            raise ApiRefusal("AuthFailure.InvalidAuthorization")
         if found["id"] not in self.keys:
-            raise Refused("AuthFailure.SecretIdNotFound")
+            raise ApiRefusal("AuthFailure.SecretIdNotFound")
         timestamp = int(request.headers["X-TC-Timestamp"])
         if abs(time.time() - timestamp) > 300:
-            raise Refused("AuthFailure.SignatureExpire")
+            raise ApiRefusal("AuthFailure.SignatureExpire")
         date = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
         if found["service"] != "tcr" or found["date"] != date or request.headers["Host"] != self.host:
-            raise Refused("AuthFailure.SignatureFailure")
+            raise ApiRefusal("AuthFailure.SignatureFailure")
         hashed = hashlib.sha256(request.body).hexdigest()
         canonical = f"POST\n/\n\ncontent-type:application/json\nhost:{self.host}\n\ncontent-type;host\n{hashed}"
         scope = f"{date}/tcr/tc3_request"
@@ -170,7 +170,7 @@ class _Api(RegistryServer):
         for part in (date, "tcr", "tc3_request"):
             key = hmac.digest(key, part.encode(), "sha256")
         if not hmac.compare_digest(hmac.new(key, to_sign.encode(), "sha256").hexdigest(), found["signature"]):
-            raise Refused("AuthFailure.SignatureFailure")
+            raise ApiRefusal("AuthFailure.SignatureFailure")
 
     # --- enterprise -----------------------------------------------------------------------------------------------
     def _DescribeInstances(
@@ -239,9 +239,9 @@ class _Api(RegistryServer):
     ) -> dict[str, Any]:
         self._instance(region, RegistryId)
         if SortBy not in {"-name", "-creation_time", "-update_time"}:
-            raise Refused("InvalidParameter")
+            raise ApiRefusal("InvalidParameter")
         if NamespaceName in self.forbidden:
-            raise Refused("FailedOperation.ErrorTcrUnauthorized")
+            raise ApiRefusal("FailedOperation.ErrorTcrUnauthorized")
         rows = [
             {"Name": name, "Namespace": NamespaceName, "UpdateTime": GO_TIME}
             for name in reversed(self._repositories())
@@ -263,13 +263,13 @@ class _Api(RegistryServer):
         repository = f"{NamespaceName}/{RepositoryName}"
         tags = self.store.tags(repository)
         if tags is None:
-            raise Refused("ResourceNotFound.ErrNoRepo")
+            raise ApiRefusal("ResourceNotFound.ErrNoRepo")
         rows = []
         for tag in tags:
             manifest = self.store.manifest(repository, tag)
             assert manifest
             row = {"Digest": manifest.digest, "Size": _size(manifest.content), "ImageVersion": tag}
-            rows.append({**row, "UpdateTime": PUSHED, "Kind": self.kinds.get(tag, "image")})
+            rows.append({**row, "UpdateTime": PUSHED_AT, "Kind": self.kinds.get(tag, "image")})
         return self._page("ImageInfoList", rows, Limit, Offset)
 
     def _CreateInstanceToken(
@@ -287,9 +287,9 @@ class _Api(RegistryServer):
         for each in self.instances:
             if each.id == id and each.region == region:
                 if each.status != "Running":
-                    raise Refused("ResourceInsufficient.ErrorInstanceNotRunning")
+                    raise ApiRefusal("ResourceInsufficient.ErrorInstanceNotRunning")
                 return each
-        raise Refused("ResourceNotFound.TcrResourceNotFound")
+        raise ApiRefusal("ResourceNotFound.TcrResourceNotFound")
 
     def _page(self, name: str, rows: list[dict[str, Any]], limit: int, number: int) -> dict[str, Any]:
         """The rows of page ``number``: limit 20 offset 2 means 21 to 40 where the first page is 1."""
@@ -336,7 +336,7 @@ class _Api(RegistryServer):
         self._opened(region)
         tags = self.store.tags(RepoName)
         if tags is None:
-            raise Refused("ResourceNotFound.ErrNoRepo")
+            raise ApiRefusal("ResourceNotFound.ErrNoRepo")
         rows = []
         for tag in tags:
             manifest = self.store.manifest(RepoName, tag)
@@ -348,7 +348,7 @@ class _Api(RegistryServer):
 
     def _opened(self, region: str) -> list[str]:
         if region not in self.namespaces:
-            raise Refused("ResourceNotFound.ErrNoUser")
+            raise ApiRefusal("ResourceNotFound.ErrNoUser")
         return self.namespaces[region]
 
 
@@ -356,7 +356,7 @@ class FakeTencent(FakeRegistry, _Api):
     """Both at one address. ``fail`` and ``seen`` see API calls (``POST /``) too; ``script`` gives errors in 200."""
 
 
-def api(request: Request) -> bool:
+def api(request: ServerRequest) -> bool:
     """The route of the API."""
     return request.path == "/"
 

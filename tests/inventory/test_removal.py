@@ -8,7 +8,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import PullUnit, Registry, Removal, SyncRun
-from registries.removal import request_removal, unfinished
+from registries.removal import request_removal, unfinished_removals
 from scanning.models import MalwareFinding, PackageVulnerability, SecretFinding
 from tests import factories
 
@@ -50,7 +50,7 @@ def test_what_only_it_holds_goes_with_its_findings_and_what_others_hold_stays() 
     assert [finding.image for finding in MalwareFinding.objects.all()] == [shared]
     assert [finding.image for finding in SecretFinding.objects.all()] == [shared]
     assert PackageVulnerability.objects.exists()
-    assert not unfinished()
+    assert not unfinished_removals()
 
 
 def test_a_sync_in_progress_is_cancelled_first_and_the_removal_waits() -> None:
@@ -94,4 +94,4 @@ def test_it_is_asked_for_once() -> None:
     assert request_removal(registry) is None
     Removal.objects.update(state=State.FAILED)
     assert request_removal(registry) is not None
-    assert len(unfinished()) == 1
+    assert len(unfinished_removals()) == 1

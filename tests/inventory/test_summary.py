@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from inventory.models import Image
-from inventory.summary import Counts, held, record_coverage, record_findings, record_state
+from inventory.summary import FindingCounts, lock_image, record_coverage, record_findings, record_state
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-NO_VULNERABILITIES = Counts(critical=0, high=0, medium=0, low=0, unknown=0, fixable=0)
+NO_VULNERABILITIES = FindingCounts(critical=0, high=0, medium=0, low=0, unknown=0, fixable=0)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def image() -> Image:
     return Image.objects.create(image_id="sha256:" + "1" * 64)
 
 
-def found(image: Image, counts: Counts, os_name: str | None = None) -> Image:
+def found(image: Image, counts: FindingCounts, os_name: str | None = None) -> Image:
     record_findings(image, counts, os_name=os_name)
     image.refresh_from_db()
     return image
@@ -64,7 +64,7 @@ def test_safe_is_what_was_scanned_for_everything_in_everything(
     cover(image, **coverage)
     assert image.security == security
     assert image.is_fully_scanned is (security == "safe")
-    found(image, Counts(sensitive=1))
+    found(image, FindingCounts(sensitive=1))
     assert image.security == "at-risk", "whatever else was not looked at"
 
 
@@ -84,8 +84,12 @@ def test_progress_and_cancels_leave_the_security_status_as_it_is(image: Image) -
 
 
 def test_a_scan_of_one_category_keeps_what_is_known_of_the_others(image: Image) -> None:
-    found(image, Counts(critical=0, high=2, medium=1, low=0, unknown=0, fixable=1, packages=80), os_name="debian 12")
-    found(image, Counts(viruses=1, trojans=0, malware_highest=5))
+    found(
+        image,
+        FindingCounts(critical=0, high=2, medium=1, low=0, unknown=0, fixable=1, packages=80),
+        os_name="debian 12",
+    )
+    found(image, FindingCounts(viruses=1, trojans=0, malware_highest=5))
     assert (image.high, image.medium, image.packages, image.viruses, image.os_name) == (2, 1, 80, 1, "debian 12")
     assert image.highest == Image.Severity.CRITICAL
 
@@ -93,17 +97,17 @@ def test_a_scan_of_one_category_keeps_what_is_known_of_the_others(image: Image) 
 @pytest.mark.parametrize("name", ["critical", "high", "medium", "low", "unknown"])
 def test_the_worst_vulnerability_gives_the_highest_severity(image: Image, name: str) -> None:
     counts = {"critical": 0, "high": 0, "medium": 0, "low": 0, "unknown": 0} | {name: 3}
-    assert found(image, Counts(**counts)).highest == Image.Severity[name.upper()]
+    assert found(image, FindingCounts(**counts)).highest == Image.Severity[name.upper()]
 
 
 def test_a_virus_that_is_gone_no_longer_raises_the_severity(image: Image) -> None:
-    found(image, Counts(viruses=1, trojans=0, malware_highest=5))
-    found(image, Counts(viruses=0, trojans=0, malware_highest=0))
+    found(image, FindingCounts(viruses=1, trojans=0, malware_highest=5))
+    found(image, FindingCounts(viruses=0, trojans=0, malware_highest=0))
     assert (image.highest, image.security) == (Image.Severity.NONE, Image.Security.PARTLY_SCANNED)
 
 
 def test_sensitive_data_of_no_stated_severity_counts_as_high(image: Image) -> None:
-    assert found(image, Counts(sensitive=1)).highest == Image.Severity.HIGH
+    assert found(image, FindingCounts(sensitive=1)).highest == Image.Severity.HIGH
 
 
 def test_the_state_is_written_whole_so_that_an_old_reason_does_not_stay(image: Image) -> None:
@@ -126,4 +130,4 @@ def test_the_start_of_a_scan_stays_while_it_runs_and_goes_with_its_end(image: Im
 
 def test_an_image_that_is_gone_is_no_error() -> None:
     record_state(image_id=999, state=Image.ScanState.SCANNED)
-    assert held(999) is None
+    assert lock_image(999) is None

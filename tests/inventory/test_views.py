@@ -121,7 +121,7 @@ def test_the_figures_count_each_image_once_whatever_tags_it_has() -> None:
     factories.tag("clean", of=factories.image(**factories.scanned()))
     factories.tag("fresh")
     factories.image(**factories.scanned(critical=100))  # no tag names it any more
-    figures = dashboard_figures.read()
+    figures = dashboard_figures.read_overview()
     assert (figures.images, figures.scanned, figures.at_risk) == (3, 2, 1)
     assert (figures.vulnerabilities, figures.fixable, figures.malware, figures.sensitive) == (5, 4, 2, 5)
     assert [(share.name, share.count, share.start, share.width) for share in figures.severities][:1] == [
@@ -135,7 +135,7 @@ def test_the_figures_say_of_how_many_images_they_are(viewer: Client) -> None:
     coverage = {"vulnerabilities_coverage": "", "sensitive_coverage": ""}
     factories.tag("malware alone", of=factories.image(**factories.scanned() | nobody | coverage))
     factories.tag("fresh")
-    figures = dashboard_figures.read()
+    figures = dashboard_figures.read_overview()
     assert (figures.vulnerabilities, figures.sensitive, figures.malware) == (None, None, 0)
     assert (figures.safe, figures.partly_scanned, figures.not_known, figures.at_risk) == (0, 1, 1, 0)
     text = viewer.get(reverse("inventory:image-list")).content.decode()

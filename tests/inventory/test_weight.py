@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from demo.inventory.make import make
 from inventory.models import Image
-from inventory.tables import IMAGES, RISKS
+from inventory.tables import IMAGES, RISK_FIELDS
 from tests.people import person
 
 pytestmark = pytest.mark.django_db
@@ -21,10 +21,12 @@ FAILED = {
     "scan_state": Image.ScanState.FAILED,
     "scan_reason": "The registry answered 429 Too Many Requests for the third layer, and did so again after a minute.",
     "scan_remedy": "Set an hourly limit for this registry, or scan again later.",
-    **dict.fromkeys((*RISKS, "highest"), None),
+    **dict.fromkeys((*RISK_FIELDS, "highest"), None),
 }
-EARLIER = FAILED | dict.fromkeys(RISKS, 1234) | {"highest": Image.Severity.CRITICAL}  # and what was found before it
-AT_RISK = dict.fromkeys(RISKS, 1234) | {"highest": Image.Severity.CRITICAL}
+EARLIER = (
+    FAILED | dict.fromkeys(RISK_FIELDS, 1234) | {"highest": Image.Severity.CRITICAL}
+)  # and what was found before it
+AT_RISK = dict.fromkeys(RISK_FIELDS, 1234) | {"highest": Image.Severity.CRITICAL}
 
 
 @pytest.mark.parametrize("state", [{}, AT_RISK, FAILED, EARLIER])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.console.jobs.conftest import ROOT, RealWorker, tree
+from tests.console.jobs.conftest import ROOT, RealWorker, processes_of_folder
 
 
 class Machine(RealWorker):
@@ -70,7 +70,7 @@ class Machine(RealWorker):
             with contextlib.suppress(subprocess.TimeoutExpired):  # others must be ended too
                 self.stop()
         ends = time.monotonic() + 10
-        while (left := tree(self.folder)) and time.monotonic() < ends:
+        while (left := processes_of_folder(self.folder)) and time.monotonic() < ends:
             time.sleep(0.1)
         for pid in left:
             os.kill(pid, signal.SIGKILL)

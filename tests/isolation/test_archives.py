@@ -9,11 +9,11 @@ import pytest
 
 from console.jobs.models import State
 from registries.models import Registry
-from scanning.engines.notes import MAX_EXAMPLES
+from scanning.engines.notes import MAX_EXAMPLES_PER_REASON
 from scanning.models import CategoryResult, MalwareFinding
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
-from tests.scanning.archive_samples import NOTED, ODD, OPENED
+from tests.scanning.archive_samples import ODD_SAMPLE_REASONS, OPENED_SAMPLES, REFUSED_SAMPLES
 from tests.scanning.conftest import fake, registry, scan, sync, vulnerability_database
 from tests.scanning.execution.test_pipeline import only_tag
 from tests.scanning.layer import EICAR
@@ -44,26 +44,26 @@ def scanned(fake: FakeRegistry, registry: Registry, files: dict[str, bytes]) -> 
 
 @pytest.mark.parametrize("kind", ONCE_PASSED_OVER)
 def test_malware_is_found_in_what_runtimes_open(fake: FakeRegistry, registry: Registry, kind: str) -> None:
-    name, build, path = OPENED[kind]
+    name, build, path = OPENED_SAMPLES[kind]
     scanned(fake, registry, {f"srv/{name}": build(EICAR)})
     assert f"srv/{path}" in MalwareFinding.objects.values_list("path", flat=True)
 
 
 def test_malware_is_found_in_every_kind_of_archive_that_is_opened(fake: FakeRegistry, registry: Registry) -> None:
-    files = {f"{number}/{name}": build(EICAR) for number, (name, build, _path) in enumerate(OPENED.values())}
+    files = {f"{number}/{name}": build(EICAR) for number, (name, build, _path) in enumerate(OPENED_SAMPLES.values())}
     scanned(fake, registry, files)
     found = set(MalwareFinding.objects.values_list("path", flat=True))
-    kinds = enumerate(OPENED.items())
+    kinds = enumerate(OPENED_SAMPLES.items())
     assert [kind for number, (kind, (_name, _build, path)) in kinds if f"{number}/{path}" not in found] == []
 
 
 def test_every_kind_that_is_not_opened_is_named_and_makes_the_result_partial(
     fake: FakeRegistry, registry: Registry
 ) -> None:
-    files = {f"{number}/{name}": build(EICAR) for number, (name, build, _words) in enumerate(NOTED.values())}
+    files = {f"{number}/{name}": build(EICAR) for number, (name, build, _words) in enumerate(REFUSED_SAMPLES.values())}
     result = scanned(fake, registry, files)
     assert (result.outcome, bool(result.remedy)) == ("partial", True)
-    kinds = enumerate(NOTED.items())
+    kinds = enumerate(REFUSED_SAMPLES.items())
     silent = [
         kind
         for number, (kind, (name, _build, words)) in kinds
@@ -75,14 +75,16 @@ def test_every_kind_that_is_not_opened_is_named_and_makes_the_result_partial(
 def test_several_files_for_one_reason_are_counted_and_the_first_are_named(
     fake: FakeRegistry, registry: Registry
 ) -> None:
-    name, build, words = NOTED["7z"]
+    name, build, words = REFUSED_SAMPLES["7z"]
     result = scanned(fake, registry, {f"{number}/{name}": build(EICAR) for number in range(7)})
     assert f"7 files {words}" in result.reason
-    assert [number for number in range(7) if f"{number}/{name}" in result.reason] == list(range(MAX_EXAMPLES))
+    assert [number for number in range(7) if f"{number}/{name}" in result.reason] == list(
+        range(MAX_EXAMPLES_PER_REASON)
+    )
 
 
 def test_an_image_of_sound_archives_is_done(fake: FakeRegistry, registry: Registry) -> None:
-    sound = [OPENED[kind] for kind in OPENED if kind not in ODD]
+    sound = [OPENED_SAMPLES[kind] for kind in OPENED_SAMPLES if kind not in ODD_SAMPLE_REASONS]
     files = {f"{number}/{name}": build(b"good") for number, (name, build, _path) in enumerate(sound)}
     result = scanned(fake, registry, files)
     assert (result.outcome, result.reason) == ("done", "")

@@ -17,19 +17,19 @@ from django.utils import timezone
 from console import visibility
 from console.jobs.models import State
 from console.models import Team
-from demo.registry_server import Answer
+from demo.registry_server import ServerResponse
 from inventory import tasks as inventory_tasks
-from inventory.content.store import LayerFact, ManifestFact, store
+from inventory.content.store import LayerFact, ManifestFact, store_manifests
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import PushEvent, Registry
-from registries.oci.manifests import MAX_SIZE
+from registries.oci.manifests import MAX_DESCRIPTOR_BYTES
 from registries.oci.transport import Transport
 from registries.removal import request_removal
-from registries.webhooks.ingest import take_up
+from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import Change
 from scanning import tasks
 from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
-from scanning.findings.store import record_packages
+from scanning.findings.store import store_packages
 from scanning.models import CategoryResult, Scan
 from scanning.runs import refused_credentials
 from scanning.runs.launch import cancel, launch
@@ -53,7 +53,7 @@ from tests.isolation.test_copies import (
     shown,
     typed,
 )
-from tests.scanning.conftest import image_of, scan, sync, vulnerability_database, work_off  # noqa: F401
+from tests.scanning.conftest import image_of, run_until_final, scan, sync, vulnerability_database  # noqa: F401
 from tests.scanning.execution.test_pipeline import EICAR, TOKEN
 
 world = test_copies.world
@@ -95,12 +95,12 @@ def test_ranges_of_zeros_prove_nothing_of_a_layer_that_is_mostly_zeros(world: Wo
             return Status(404, code="BLOB_UNKNOWN")(request, real)
         first, _dash, last = asked.removeprefix("bytes=").partition("-")
         found = {"Content-Range": f"bytes {first}-{last}/{total}"}
-        return Answer(206, found, bytes(int(last) - int(first) + 1))
+        return ServerResponse(206, found, bytes(int(last) - int(first) + 1))
 
     world.theirs_server.fail(blob(hollow.digest), zeros)
     sync(world.theirs)
     (queued,) = launch(tag_ids=[theirs_of(world).pk], requested_by=None).queued
-    work_off(queued)
+    run_until_final(queued)
     assert not image_of(theirs_of(world)).is_shared
     assert "victim.env" not in shown(world.them, [theirs_of(world)])
 
@@ -111,7 +111,7 @@ def test_a_layer_that_another_registry_is_made_to_deliver_proves_nothing(world: 
     sync(world.theirs)
     before = world.state()
     (queued,) = launch(tag_ids=[theirs_of(world).pk], requested_by=None).queued
-    ended = work_off(queued)
+    ended = run_until_final(queued)
     assert ended.state == State.FAILED
     assert "another registry of this console" in ended.reason
     assert not image_of(theirs_of(world)).is_shared
@@ -160,8 +160,10 @@ INNER = nested(VICTIM.manifest, images.OCI_MANIFEST)
 KNOWN: dict[str, Any] = {"config": VICTIM.config}
 THEIRS: dict[str, Any] = {"own": (OTHER.config, OTHER.layers[0].content, OTHER.manifest)}
 URL = "https://ours.example/v2/team/app/blobs/" + TOP.digest
-WHOLE = Answer(206, {"Content-Range": f"bytes 0-{len(TOP.content) - 1}/{len(TOP.content)}"}, bytes(len(TOP.content)))
-PACKED = Answer(206, {"Content-Range": "bytes 0-63/100", "Content-Encoding": "gzip"}, gzip.compress(bytes(64)))
+WHOLE = ServerResponse(
+    206, {"Content-Range": f"bytes 0-{len(TOP.content) - 1}/{len(TOP.content)}"}, bytes(len(TOP.content))
+)
+PACKED = ServerResponse(206, {"Content-Range": "bytes 0-63/100", "Content-Encoding": "gzip"}, gzip.compress(bytes(64)))
 NAMING: dict[str, Attack] = {
     "an index in an index that names our manifest": Attack(nested(INNER, images.OCI_INDEX), images.OCI_INDEX, **KNOWN),
     "an index with ours for another platform": Attack(both_platforms(VICTIM.manifest), images.OCI_INDEX, **THEIRS),
@@ -223,7 +225,7 @@ def test_nobody_who_names_our_content_gets_to_it(world: World) -> None:
         with visibility.within(visibility.of(world.them)):
             queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
-            work_off(each)
+            run_until_final(each)
     got_through: dict[str, Any] = {}
     for name, tag in theirs.items():
         tag.refresh_from_db()
@@ -247,14 +249,14 @@ def test_events_with_our_names_and_digests_change_nothing_of_ours(world: World) 
     before = world.state()
     world.theirs_server.put_manifest("team/app", "1.0", VICTIM.manifest, VICTIM.media_type)
     for name, tag in (("team/app", "1.0"), ("team/app", VICTIM.digest), ("team/app", ""), ("../team/app", "1.0")):
-        take_up(registry=world.theirs, found=[Change((name,), tag)])
+        ingest_changes(registry=world.theirs, found=[Change((name,), tag)])
         PushEvent.objects.update(not_before=None)
         for event in PushEvent.objects.filter(state=State.QUEUED):
             tasks.push_event(event.pk)
     assert world.state() == before
     assert not Tag.objects.filter(registry=world.theirs, image__registry=None).exists()
     world.theirs_server.store.remove_tag("team/app", "1.0")
-    take_up(registry=world.theirs, found=[Change(("team/app",), "")])
+    ingest_changes(registry=world.theirs, found=[Change(("team/app",), "")])
     PushEvent.objects.update(not_before=None)
     tasks.push_event(PushEvent.objects.latest("pk").pk)
     assert world.state() == before
@@ -339,8 +341,8 @@ def test_an_image_of_the_same_config_speaks_for_no_packages_of_ours() -> None:
     known = VulnerabilityFact("CVE-2024-1")
     match = MatchFact(fact.purl, "CVE-2024-1", Severity.CRITICAL, package=fact.identity)
     first = ImageReport("debian 12", False, (fact,), (known,), (match,), (), matched_with="1")
-    record_packages(image=ours, report=first)
-    record_packages(image=theirs, report=replace(first, matches=()))
+    store_packages(image=ours, report=first)
+    store_packages(image=theirs, report=replace(first, matches=()))
     assert ours.image_packages.filter(variant__matches__vulnerability__name="CVE-2024-1").exists()
 
 
@@ -364,7 +366,9 @@ def _launched(user: Any, tag: Tag) -> Scan:
 def test_why_a_scan_through_another_registry_waits_is_not_said_to_us(world: World, mirrored: Tag) -> None:
     _launched(world.them, mirrored)
     _launched(world.us, world.tag)
-    refused_credentials.hold_back(world.theirs, until=timezone.now(), reason="theirs.example has locked the account")
+    refused_credentials.postpone_queued(
+        world.theirs, until=timezone.now(), reason="theirs.example has locked the account"
+    )
     assert "theirs.example" not in unescape(shown(world.us, [world.tag]))
 
 
@@ -387,7 +391,7 @@ def test_a_registry_that_asks_for_a_long_pause_does_not_delay_others(
     world.theirs_server.fail(lambda request: "/manifests/" in request.path, rate_limited("80000"))
     (queued,) = launch(tag_ids=[mirrored.pk, world.tag.pk], requested_by=None).queued
     Scan.objects.filter(pk=queued.pk).update(tag=mirrored, registry=world.theirs)
-    ended = work_off(queued)
+    ended = run_until_final(queued)
     assert (ended.state, ended.registry) == (State.SUCCEEDED, world.ours)
     assert image_of(mirrored) == image_of(world.tag)  # nothing has failed
 
@@ -398,9 +402,9 @@ def test_who_tells_something_else_of_a_package_twice_changes_nothing_of_ours() -
     match = MatchFact(fact.purl, "CVE-2024-1", Severity.CRITICAL, package=fact.identity)
     known = VulnerabilityFact("CVE-2024-1")
     told = ImageReport("debian 12", False, (fact,), (known,), (match,), (), system="debian", matched_with="1")
-    record_packages(image=ours, report=told)
+    store_packages(image=ours, report=told)
     for _scan in range(3):
-        record_packages(image=theirs, report=replace(told, matches=()))
+        store_packages(image=theirs, report=replace(told, matches=()))
         assert ours.image_packages.filter(variant__matches__vulnerability__name="CVE-2024-1").exists()
 
 
@@ -429,8 +433,8 @@ def test_a_registry_that_goes_while_its_scan_of_what_we_share_waits(world: World
 
 def test_layers_that_claim_to_be_endless_do_not_end_the_preview_of_others() -> None:
     registry = factories.registry()
-    layers = tuple(LayerFact(factories.digest(), MAX_SIZE, images.OCI_LAYER) for _number in range(1000))
+    layers = tuple(LayerFact(factories.digest(), MAX_DESCRIPTOR_BYTES, images.OCI_LAYER) for _number in range(1000))
     fact = ManifestFact(factories.digest(), Manifest.Kind.IMAGE, image_id=factories.digest(), layers=layers)
-    store([fact], registry_id=registry.pk)
+    store_manifests([fact], registry_id=registry.pk)
     total = Layer.objects.aggregate(total=Sum("size"))["total"]
     assert total * 100_000 < 1 << 63  # as many manifests of that kind

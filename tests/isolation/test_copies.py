@@ -29,9 +29,21 @@ from scanning.models import CategoryResult, ImagePackage, MalwareFinding, Packag
 from scanning.runs.launch import cancel, launch
 from scanning.runs.recommended import recommended
 from tests.fakes import images
-from tests.fakes.registry import Answer, Body, FakeRegistry, Fault, Headers, Real, Request, Route, Status, blob, blobs
+from tests.fakes.registry import (
+    Body,
+    FakeRegistry,
+    Fault,
+    Headers,
+    RealAnswer,
+    Route,
+    ServerRequest,
+    ServerResponse,
+    Status,
+    blob,
+    blobs,
+)
 from tests.people import person
-from tests.scanning.conftest import image_of, layer_files, scan, sync, vulnerability_database, work_off  # noqa: F401
+from tests.scanning.conftest import image_of, layer_files, run_until_final, scan, sync, vulnerability_database  # noqa: F401
 from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, TOKEN
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
@@ -170,15 +182,15 @@ def by_our_digest(repository: str) -> Route:
 def ranged(content: Callable[[int, int], bytes], *, status: int = 206, shift: int = 0) -> Fault:
     """Answer a range of our middle layer with bytes of one's own, and all of it with as many zeros."""
 
-    def fault(request: Request, real: Real) -> Answer:
+    def fault(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         asked = request.headers.get("Range", "")
         if not asked:
-            return Answer(200, {}, bytes(len(TOP.content)))
+            return ServerResponse(200, {}, bytes(len(TOP.content)))
         first, _dash, last = asked.removeprefix("bytes=").partition("-")
         start, end = int(first), int(last or len(TOP.content) - 1)
         total = len(TOP.content)
         found = {"Content-Range": f"bytes {start + shift}-{end + shift}/{total}"}
-        return Answer(status, found if status == 206 else {}, content(start, end))
+        return ServerResponse(status, found if status == 206 else {}, content(start, end))
 
     return fault
 
@@ -314,7 +326,7 @@ def test_nobody_who_knows_digests_reads_or_changes_what_another_registry_holds(w
         with visibility.within(visibility.of(world.them)):
             queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
-            work_off(each)
+            run_until_final(each)
     look("after their scans", ATTACKS)
     assert scan(world.tag).state == State.SUCCEEDED
     assert {**world.state(), "image": None, "CategoryResult": None} == {**before, "image": None, "CategoryResult": None}
@@ -396,7 +408,7 @@ def test_a_registry_that_holds_the_image_gets_its_results_for_some_hundred_bytes
     read = shown(world.them, [mirrored])
     assert [mark for mark in MARKS if mark not in read] == ["victim-large"]  # in which nothing was found
     asked = world.theirs_server.requests(blob(TOP.digest), method="GET")
-    assert len(asked) == layer_proof.SAMPLES
+    assert len(asked) == layer_proof.SAMPLE_COUNT
     for request in asked:
         first, _dash, last = request.headers["range"].removeprefix("bytes=").partition("-")
         assert int(last) - int(first) + 1 == layer_proof.SAMPLE_BYTES
@@ -412,7 +424,7 @@ def test_the_places_that_are_asked_for_differ_from_layer_to_layer_and_scan_to_sc
     from registries.oci.references import Digest
 
     blob = Descriptor(descriptor["mediaType"], Digest.parse(descriptor["digest"]), descriptor["size"])
-    places = [tuple(layer_proof.begin(blob).places) for _ in range(50)]
+    places = [tuple(layer_proof.make_sampler(blob).places) for _ in range(50)]
     assert len(set(places)) == 50
     assert all(0 <= place <= blob.size - layer_proof.SAMPLE_BYTES for some in places for place in some)
 
@@ -421,7 +433,7 @@ def test_where_a_registry_gives_no_parts_the_layer_is_read_whole(world: World) -
     VICTIM.put(world.theirs_server, "mirror/app", "1.0")
     sync(world.theirs)
 
-    def ignored(request: Request, real: Real) -> Answer:
+    def ignored(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         answer = real()
         if answer.status == 206:
             answer.status, answer.start, answer.length = 200, 0, len(TOP.content)
@@ -447,7 +459,7 @@ def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: 
     world.theirs_server.fail(*BROKEN[what])
     with visibility.within(visibility.of(world.them)):  # who sees no other registry to pull from
         (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
-    ended = work_off(queued)
+    ended = run_until_final(queued)
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs)
     theirs = image_of(mirrored)
     assert (theirs.scan_state, theirs.scan_reason) == (Image.ScanState.FAILED, ended.reason)
@@ -463,7 +475,7 @@ def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: 
 
 def test_where_one_registry_does_not_deliver_another_that_holds_the_image_is_asked(world: World, mirrored: Tag) -> None:
     world.theirs_server.fail(*BROKEN["the manifest is gone"])
-    ended = work_off(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])  # who sees both
+    ended = run_until_final(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])  # who sees both
     assert (ended.state, ended.registry, ended.address) == (State.SUCCEEDED, world.ours, str(world.tag))
     assert ended.image == image_of(world.tag)
     assert image_of(mirrored).scan_state == Image.ScanState.FAILED
@@ -474,7 +486,7 @@ def test_no_scan_is_handed_to_a_registry_that_has_refused_its_credentials(world:
     world.theirs_server.fail(*BROKEN["the manifest is gone"])
     world.ours.record_connection(state=Registry.Connection.REFUSED, reason="Wrong password.")
     world.ours.record_connection(state=Registry.Connection.FAILED, reason="It is away.", proven=False)
-    ended = work_off(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])
+    ended = run_until_final(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs), "it would wait until somebody sees to that"
 
 
@@ -488,7 +500,7 @@ def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
     with visibility.within(visibility.of(world.them)):
         (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
-    assert work_off(queued).state == State.FAILED
+    assert run_until_final(queued).state == State.FAILED
     assert world.state() == before | {"tags": 1}
 
 

@@ -23,7 +23,7 @@ from scanning.rematch import match_parts
 from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
-from tests.fakes.by_hand import by_hand, in_the_console
+from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.systems import debian, dpkg, rpm, rpms
 from tests.isolation.test_packages import OPENSSL, RPMS, install, match_again, put
@@ -67,8 +67,10 @@ def test_a_system_whose_detector_names_no_ids_is_matched_again(
     install(tmp_path / "new", day=2)
     job = match_again()
     assert (job.state, job.reason, job.unmatched) == (State.SUCCEEDED, "", 0)
-    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
-    assert {one.database_updated_at for one in CategoryResult.objects.all()} == {vulndb_install.current().built_at}  # type: ignore[union-attr]
+    assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]
+    assert {one.database_updated_at for one in CategoryResult.objects.all()} == {
+        vulndb_install.current_facts().built_at
+    }  # type: ignore[union-attr]
 
 
 def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
@@ -82,14 +84,14 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     made, tags = put(servers, affected, spared)
     for tag in tags:
         scan(tag, "vulnerabilities")
-    before = in_the_console(made[0].image_id)
+    before = stored_findings(made[0].image_id)
     install(tmp_path / "new", day=2, broken="debian 12")
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 2)
     assert "2 packages of debian 12.4 could not be matched" in job.reason
     assert "tried again" in job.remedy
-    assert in_the_console(made[1].image_id) == by_hand(made[1])
-    after = in_the_console(made[0].image_id)[1]
+    assert stored_findings(made[1].image_id) == trivy_findings(made[1])
+    after = stored_findings(made[0].image_id)[1]
     assert after > before[1]
     assert {one for one in after if "expat" in one[0]} == {one for one in before[1] if "expat" in one[0]}
 
@@ -98,9 +100,9 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     assert "expat 1.0-1" in told.reason
     assert "libexpat1 1.0-1" in told.reason
     assert "2026-11-02" in told.reason
-    assert (other.reason, other.database_updated_at) == ("", vulndb_install.current().built_at)  # type: ignore[union-attr]
+    assert (other.reason, other.database_updated_at) == ("", vulndb_install.current_facts().built_at)  # type: ignore[union-attr]
     assert told.database_updated_at < other.database_updated_at  # type: ignore[operator]
-    held = Image.objects.filter(coverage.condition(["partial"], image="pk"))
+    held = Image.objects.filter(coverage.coverage_condition(["partial"], image="pk"))
     assert list(held.values_list("image_id", flat=True)) == [made[0].image_id]
     coverages = Image.objects.filter(image_id__in=[image.image_id for image in made])
     assert dict(coverages.values_list("image_id", "vulnerabilities_coverage")) == {
@@ -126,7 +128,7 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
 
     install(tmp_path / "whole", day=3)
     assert match_again().state == State.SUCCEEDED
-    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]
     told = result(made[0])
     assert (told.outcome, told.reason, told.remedy) == ("done", "", "")
     assert set(coverages.values_list("vulnerabilities_coverage", flat=True)) == {"done"}
@@ -146,15 +148,15 @@ def test_content_sets_that_the_database_no_longer_knows_keep_back_no_other_image
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 1)
     assert "redhat 9.2" in job.reason
-    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert stored_findings(made[1].image_id) == trivy_findings(made[1])
     assert (result(made[0]).outcome, result(made[1]).outcome) == ("partial", "done")
 
 
 def test_a_system_of_which_too_much_fails_is_given_up_and_others_are_not(
     servers: list[FakeRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(match_parts, "MOST_RUNS", 3)
-    monkeypatch.setattr(rematch_run, "CHUNK", 4)
+    monkeypatch.setattr(match_parts, "MAX_PART_RUNS", 3)
+    monkeypatch.setattr(rematch_run, "CHUNK_PACKAGES", 4)
     install(tmp_path / "old", day=1, less=True)
     names = [{"Package": f"{name}{n}", "Version": "1.0-1", "Source": "expat"} for n in range(6) for name in ("a", "b")]
     made, tags = put(servers, debian(dpkg(*names)), rpms("azurelinux", RPMS))
@@ -163,7 +165,7 @@ def test_a_system_of_which_too_much_fails_is_given_up_and_others_are_not(
     install(tmp_path / "new", day=2, broken="debian 12")
     job = match_again()
     assert (job.state, job.unmatched, job.packages) == (State.FAILED, 12, 13)
-    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert stored_findings(made[1].image_id) == trivy_findings(made[1])
     assert "12 packages could not be matched" in result(made[0]).reason
 
 
@@ -175,7 +177,7 @@ def test_a_trivy_that_does_not_work_fails_the_job_and_says_nothing_of_images(
     for tag in tags:
         scan(tag, "vulnerabilities")
     install(tmp_path / "new", day=2)
-    monkeypatch.setattr("scanning.engines.trivy.match.TELL", "{{ nonsense")
+    monkeypatch.setattr("scanning.engines.trivy.match.MATCH_TEMPLATE", "{{ nonsense")
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 0)
     assert [result(image).outcome for image in made] == ["done", "done"]
@@ -208,6 +210,6 @@ def test_packages_on_which_trivy_crashes_keep_back_no_others(
     assert (job.state, job.unmatched) == (State.FAILED, 1)
     assert [result(image).outcome for image in made] == ["partial", "done"]
     assert "(bash 1.0-1)" in result(made[0]).reason
-    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert stored_findings(made[1].image_id) == trivy_findings(made[1])
     assert match_again().state == State.SUCCEEDED
-    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]

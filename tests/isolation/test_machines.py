@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.jobs.conftest import Server, eventually, postgres_server, tree
+from tests.console.jobs.conftest import RestartableServer, postgres_server, processes_of_folder, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.isolation.machines import Machine
@@ -24,7 +24,7 @@ from inventory import tasks
 from registries.models import Registry
 from registries.credentials import read_keys
 from registries.sync_requests.start import start_sync
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb as install_demo_database
 from scanning.scanners import fingerprint_key
 fingerprint_key(), read_keys()
 install_demo_database()
@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory() as name:
     database.install(folder)
 """
 EXPORT = """
-from console.exports.enqueue import ask
+from console.exports.enqueue import request_export as ask
 from tests.people import person
 ask(user=person("administrator"), listing="images", view="", columns=["version", "size"], format="csv")
 """
@@ -77,7 +77,7 @@ def fake() -> Iterator[FakeRegistry]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, postgres_server: Server, fake: FakeRegistry) -> Iterator[Make]:
+def make(tmp_path: Path, postgres_server: RestartableServer, fake: FakeRegistry) -> Iterator[Make]:
     """Make machines, of which no worker runs yet.
 
     The first one serves pages, has the vulnerability database and has read the registry. The others have its keys.
@@ -106,9 +106,7 @@ def scanned(machine: Machine) -> list[tuple[str, str, str]]:
         rows = machine.rows(SCANS)
         return None if not rows or {"queued", "running"} & {str(row[0]) for row in rows} else rows  # type: ignore[return-value]
 
-    found: list[tuple[str, str, str]] = eventually(
-        ended, seconds=200, what=f"the end of the scans {machine.rows(SCANS)}"
-    )
+    found: list[tuple[str, str, str]] = wait_for(ended, seconds=200, what=f"the end of the scans {machine.rows(SCANS)}")
     return found
 
 
@@ -142,7 +140,7 @@ def not_ready(machine: Machine) -> tuple[str, str]:
         row = machine.row()
         return row[1:] if row and not row[0] and "being copied" not in row[1] else None
 
-    found: tuple[str, str] = eventually(said, what=f"a machine that is not ready, it is {machine.row()}")
+    found: tuple[str, str] = wait_for(said, what=f"a machine that is not ready, it is {machine.row()}")
     return found
 
 
@@ -151,7 +149,7 @@ def all_by(machine: Machine) -> bool:
     rows = scanned(machine)
     pids = {int(worker.rpartition(":")[2]) for _state, worker, _reason in rows}
     assert {(state, reason) for state, _worker, reason in rows} == {("succeeded", "")}
-    return pids <= set(tree(machine.folder))
+    return pids <= set(processes_of_folder(machine.folder))
 
 
 def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
@@ -168,12 +166,12 @@ def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
     assert all_by(first)
     assert second.row() == (False, reason, remedy)
     first.shell("from scanning.vulndb import install as database\ndatabase.publish_current(check=lambda: None)")
-    eventually(lambda: second.row() == (True, "", ""), what="the second machine with what was published anew")
+    wait_for(lambda: second.row() == (True, "", ""), what="the second machine with what was published anew")
     assert second.database() == first.database()
 
 
 def test_a_machine_whose_disk_is_full_takes_no_scans_and_says_so(
-    pair: tuple[Machine, Machine], postgres_server: Server
+    pair: tuple[Machine, Machine], postgres_server: RestartableServer
 ) -> None:
     first, second = pair
     (second.folder / "trivy").mkdir()
@@ -192,7 +190,7 @@ def test_a_machine_whose_disk_is_full_takes_no_scans_and_says_so(
 def test_a_machine_with_other_keys_does_no_work_and_says_so(pair: tuple[Machine, Machine]) -> None:
     first, second = pair
     first.start()
-    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    wait_for(lambda: first.row() == (True, "", ""), what="the first machine's report")
     (second.folder / "keys" / "credential_keys").unlink()
     second.start()
     assert second.process is not None
@@ -207,13 +205,13 @@ def test_a_machine_with_other_keys_does_no_work_and_says_so(pair: tuple[Machine,
     assert all_by(first)
     second.copy_keys_of(first)
     second.start()
-    eventually(lambda: second.row() == (True, "", ""), what="the second machine with the right keys")
+    wait_for(lambda: second.row() == (True, "", ""), what="the second machine with the right keys")
 
 
 def test_a_machine_that_would_find_something_else_takes_no_scans(make: Make) -> None:
     first, second = make("first"), make("second", TALLYMAN_TRIVY="/nowhere/trivy")
     first.start()
-    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    wait_for(lambda: first.row() == (True, "", ""), what="the first machine's report")
     second.start()
     reason, remedy = not_ready(second)
     assert "Trivy missing (there: 0.76.0)" in reason
@@ -226,11 +224,11 @@ def test_an_update_on_one_machine_ends_the_drift_of_the_other(pair: tuple[Machin
     first, second = pair
     first.start()
     second.start()
-    eventually(lambda: second.database() == first.database() != "", what="the database on the second machine")
+    wait_for(lambda: second.database() == first.database() != "", what="the database on the second machine")
     before = first.database()
     second.shell(NEWER)
     assert second.database() != before
-    eventually(lambda: first.database() == second.database(), what="the newer database on the first machine")
+    wait_for(lambda: first.database() == second.database(), what="the newer database on the first machine")
     first.shell(LAUNCH)
     assert {(state, reason) for state, _worker, reason in scanned(first)} == {("succeeded", "")}
     assert first.rows(
@@ -246,18 +244,18 @@ def test_rules_come_from_the_primary_machine_and_an_empty_folder_replaces_none(p
         (machine.folder / "rules" / name).write_text("rule Any { condition: false }")
     first.start()
     second.start()
-    eventually(lambda: second.rules() == {"first.yar"}, what="the rules of the primary machine on the second")
+    wait_for(lambda: second.rules() == {"first.yar"}, what="the rules of the primary machine on the second")
     (first.folder / "rules" / "more.yar").write_text("rule More { condition: false }")
-    eventually(lambda: second.rules() == {"first.yar", "more.yar"}, what="a rule that was added")
+    wait_for(lambda: second.rules() == {"first.yar", "more.yar"}, what="a rule that was added")
     assert "1 files, from" in second.manage("make_primary")
-    eventually(lambda: first.rules() == {"second.yar"}, what="the rules of the new primary machine")
+    wait_for(lambda: first.rules() == {"second.yar"}, what="the rules of the new primary machine")
     for file in (first.folder / "rules").iterdir():
         file.unlink()
     assert "1 files, from" in first.manage("make_primary"), "an empty folder has replaced what was there"
     (first.folder / "rules" / "own.yar").write_text("rule Own { condition: false }")
-    eventually(lambda: second.rules() == {"own.yar"}, what="its first rule")
+    wait_for(lambda: second.rules() == {"own.yar"}, what="its first rule")
     (first.folder / "rules" / "own.yar").unlink()
-    eventually(lambda: second.rules() == set(), what="the end of the rules, which were its own")
+    wait_for(lambda: second.rules() == set(), what="the end of the rules, which were its own")
 
 
 def test_the_file_of_an_export_that_one_machine_has_made_is_downloaded_from_another(
@@ -265,11 +263,11 @@ def test_the_file_of_an_export_that_one_machine_has_made_is_downloaded_from_anot
 ) -> None:
     first, second = pair
     first.start()
-    eventually(lambda: first.row() == (True, "", ""), what="the first machine's report")
+    wait_for(lambda: first.row() == (True, "", ""), what="the first machine's report")
     first.stop()
     first.shell(EXPORT)
     second.start()
-    eventually(lambda: second.rows("SELECT state FROM console_export") == [("succeeded",)], what="the export")
+    wait_for(lambda: second.rows("SELECT state FROM console_export") == [("succeeded",)], what="the export")
     (made,) = (second.folder / "exports").iterdir()
     assert not (first.folder / "exports").exists() or not list((first.folder / "exports").iterdir())
     status, kind, text = first.shell(DOWNLOAD).split("\n", 2)
@@ -279,4 +277,4 @@ def test_the_file_of_an_export_that_one_machine_has_made_is_downloaded_from_anot
     first.shell(
         "from console.exports import files\nfrom console.models import Export\nfiles.remove(Export.objects.get())"
     )
-    assert first.rows("SELECT count(*) FROM console_storedfile WHERE delete_after IS NOT NULL") == [(0,)]
+    assert first.rows("SELECT count(*) FROM console_sharedfile WHERE delete_after IS NOT NULL") == [(0,)]

@@ -18,16 +18,16 @@ from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
 from scanning import scanners, tasks
-from scanning.engines.trivy.advisory_texts import describe
+from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.execution import pipeline
 from scanning.exposure import aggregate
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
-from tests.benchmarks.orders import Orders
+from tests.benchmarks.orders import ScanOrders
 from tests.fakes import images, systems
-from tests.fakes.by_hand import by_hand, in_the_console
+from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.systems import alpine, apk, debian, dpkg, rpm, rpms, ubuntu
 from tests.scanning.conftest import scan, sync
@@ -109,7 +109,7 @@ def put(servers: Sequence[FakeRegistry], *held: systems.Files) -> tuple[list[ima
 
 def match_again() -> Rematch:
     """Match all stored packages with the database in use, as a worker does."""
-    job = rematch_run.start()
+    job = rematch_run.start_rematch()
     assert job is not None
     tasks.rematch(job.pk)
     job.refresh_from_db()
@@ -125,9 +125,9 @@ def test_no_image_speaks_for_one_that_holds_another_package(
     made, tags = put(servers, *PAIRS[kind])
 
     def wrong() -> list[int]:
-        return [number for number, image in enumerate(made) if in_the_console(image.image_id) != by_hand(image)]
+        return [number for number, image in enumerate(made) if stored_findings(image.image_id) != trivy_findings(image)]
 
-    assert by_hand(made[0]) != by_hand(made[1]), "this pair tries nothing"
+    assert trivy_findings(made[0]) != trivy_findings(made[1]), "this pair tries nothing"
     for number in order:
         scan(tags[number], "vulnerabilities")
     assert wrong() == []
@@ -140,7 +140,7 @@ def test_no_image_speaks_for_one_that_holds_another_package(
     assert wrong() == []
     scan(tags[order[1]], "vulnerabilities")
     assert wrong() == []
-    before = in_the_console(made[0].image_id)
+    before = stored_findings(made[0].image_id)
     assert before[1], "the honest image has vulnerabilities"
     assert not PackageVariant.objects.filter(system=None).exists(), "scans disagreed on what has one key"
 
@@ -164,7 +164,7 @@ def test_a_purl_in_a_bill_of_materials_names_no_package_of_others(servers: list[
     made, tags = put(servers, honest, {**debian(dpkg(OPENSSL)), "app/x.cdx.json": images.to_json(bill)})
     for tag in reversed(tags):
         scan(tag, "vulnerabilities")
-    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]
     assert set(Package.objects.filter(purl=purl).values_list("name", "version")) == {
         ("alpha", "1.0"),
         ("spoken-for", "1.0"),
@@ -180,7 +180,9 @@ def test_what_is_said_of_a_vulnerability_is_what_the_database_says(servers: list
         scan(tag, "vulnerabilities")
         facts = {
             fact.id: fact
-            for fact in describe(vulndb_install.folder(), Vulnerability.objects.values_list("name", flat=True))
+            for fact in read_vulnerabilities(
+                vulndb_install.folder(), Vulnerability.objects.values_list("name", flat=True)
+            )
         }
         assert facts
         for row in Vulnerability.objects.all():
@@ -197,23 +199,23 @@ def test_a_scan_that_says_something_else_of_a_shared_package_changes_its_own_ima
     install(tmp_path / "old", day=1)
     made, tags = put(servers, debian(dpkg(OPENSSL)), {**debian(dpkg(OPENSSL)), "another": b"file"})
     scan(tags[0], "vulnerabilities")
-    right = in_the_console(made[0].image_id)
-    real = findings_store.record_packages
+    right = stored_findings(made[0].image_id)
+    real = findings_store.store_packages
 
     def lie(*, image: Any, report: Any) -> Any:
         return real(image=image, report=type(report)(**{**vars(report), "matches": (), "vulnerabilities": ()}))
 
     with monkeypatch.context() as taken_over:
-        taken_over.setattr(findings_store, "record_packages", lie)
+        taken_over.setattr(findings_store, "store_packages", lie)
         scan(tags[1], "vulnerabilities")
-    assert in_the_console(made[0].image_id) == right == by_hand(made[0])
-    assert in_the_console(made[1].image_id)[1] == set()
+    assert stored_findings(made[0].image_id) == right == trivy_findings(made[0])
+    assert stored_findings(made[1].image_id)[1] == set()
     rematch_run.tick()  # the shared one is looked at again
     (job,) = Rematch.objects.filter(state=State.QUEUED)
     tasks.rematch(job.pk)
-    assert in_the_console(made[0].image_id) == right
+    assert stored_findings(made[0].image_id) == right
     scan(tags[1], "vulnerabilities")
-    assert in_the_console(made[1].image_id) == by_hand(made[1])
+    assert stored_findings(made[1].image_id) == trivy_findings(made[1])
     aggregate.recount()
     assert PackageVariant.objects.filter(image_packages__isnull=False).distinct().count() == 1
 
@@ -235,7 +237,7 @@ def test_a_scan_with_the_database_before_takes_nothing_back(
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(pipeline, "finish", late)
         scan(tags[1], "vulnerabilities")
-    assert [in_the_console(image.image_id) for image in made] == [by_hand(image) for image in made]
+    assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]
     built = CategoryResult.objects.values_list("database_updated_at", flat=True)
     assert len(set(built)) == 1
 
@@ -283,7 +285,7 @@ def test_another_team_sees_its_own_variants_alone(servers: list[FakeRegistry], t
 
 def test_orders_of_scans_and_rematches_make_no_difference(tmp_path: Path) -> None:
     """A handful of images of each kind; ``python -m tests.benchmarks.orders`` does it with 60."""
-    orders = Orders(tmp_path, images=len(systems.KINDS), seed=11)
+    orders = ScanOrders(tmp_path, images=len(systems.KINDS), seed=11)
     try:
         assert orders.run(rounds=1) == []
     finally:

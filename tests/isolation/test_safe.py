@@ -21,20 +21,20 @@ from django.urls import reverse
 
 from console.jobs.models import State
 from console.models import Team
-from demo.database import build_demo_database
+from demo.database import build_demo_vulndb
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import scanners, tasks
 from scanning.engines.trivy import bbolt, bbolt_writer, command
-from scanning.models import CategoryResult, LayerEvidence, Package, PackageVulnerability, image_coverage
+from scanning.models import CategoryResult, LayerResult, Package, PackageVulnerability, image_coverage
 from scanning.rematch import run as rematch_run
 from scanning.runs.launch import cancel, launch
 from scanning.vulndb import install as vulndb_install
 from tests import people
 from tests.fakes import images, rpmdb
 from tests.fakes.registry import FakeRegistry, Status, blob, blobs, manifests
-from tests.scanning.conftest import fake, image_of, registry, scan, sync, vulnerability_database, work_off
+from tests.scanning.conftest import fake, image_of, registry, run_until_final, scan, sync, vulnerability_database
 
 __all__ = ["fake", "registry", "vulnerability_database"]  # fixtures
 
@@ -234,7 +234,7 @@ def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
 
     def install(day: int, tables: Mapping[str, Any] | None = None) -> Path:
         folder = tmp_path / f"database-{day}"
-        build_demo_database(folder)
+        build_demo_vulndb(folder)
         if tables:
             with (folder / "trivy.db").open("rb") as file:
                 tree = _tree(bbolt.Bucket.open(file))
@@ -266,7 +266,7 @@ def test_a_database_that_knows_the_release_makes_an_image_safe_without_a_scan_an
         (4, {"debian 99": {b"other": {b"CVE-2026-1": b'{"FixedVersion":"1"}'}}}, "done", "safe"),
     ):
         own_database(day, tables)
-        job = rematch_run.start()
+        job = rematch_run.start_rematch()
         assert job is not None
         tasks.rematch(job.pk)
         job.refresh_from_db()
@@ -289,7 +289,7 @@ def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
         path.write_bytes(content[:20_000] + GARBAGE + content[20_000 + len(GARBAGE) :])
     put(fake, {**DEBIAN, DPKG: STATUS})
     sync(registry)
-    work_off(launch(tag_ids=[Tag.objects.get().pk], requested_by=None).queued[0])
+    run_until_final(launch(tag_ids=[Tag.objects.get().pk], requested_by=None).queued[0])
     matched = result("vulnerabilities")
     assert matched.outcome == OUTCOMES.FAILED
     assert ("database" in matched.reason) or how == "one bad advisory", matched.reason
@@ -323,8 +323,8 @@ def test_more_vulnerabilities_than_a_report_can_hold_are_found_some_packages_at_
     assert len(found) == len(ids) * len(NAMES)
     before = image_of(Tag.objects.get())
     Package.objects.all().delete()  # with what is known of their vulnerabilities
-    LayerEvidence.objects.all().delete()
-    monkeypatch.setattr(command, "REPORT_BYTES", 150_000)  # of five packages one report has some 600,000
+    LayerResult.objects.all().delete()
+    monkeypatch.setattr(command, "MAX_REPORT_BYTES", 150_000)  # of five packages one report has some 600,000
     again = scan(Tag.objects.get())
     assert (again.state, again.reason) == (State.SUCCEEDED, "")
     assert {each.outcome for each in CategoryResult.objects.all()} == {OUTCOMES.DONE}
@@ -341,7 +341,7 @@ def test_a_package_with_more_than_a_report_can_hold_fails_vulnerabilities_and_no
     own_database: Any, fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_database(1, {"debian 12": {b"hello": {b"CVE-2026-%d" % n: b'{"FixedVersion":"999"}' for n in range(1000)}}})
-    monkeypatch.setattr(command, "REPORT_BYTES", 100_000)
+    monkeypatch.setattr(command, "MAX_REPORT_BYTES", 100_000)
     put(fake, *_with_secret())
     sync(registry)
     ended = scan(Tag.objects.get())
@@ -383,21 +383,21 @@ def test_what_is_known_follows_from_the_last_scan_of_each_category(fake: FakeReg
         assert image_of(tag).security == Image.Security.PARTLY_SCANNED
     (queued,) = launch(tag_ids=[tag.pk], requested_by=None, categories=["vulnerabilities"]).queued
     assert image_of(tag).security == Image.Security.PARTLY_SCANNED, "while it waits"
-    work_off(queued)
+    run_until_final(queued)
     assert image_of(tag).security == Image.Security.SAFE
     scan(tag, "malware")
     assert image_of(tag).security == Image.Security.SAFE, "the other results stay"
     (queued,) = launch(tag_ids=[tag.pk], requested_by=None).queued
     cancel(tag_ids=[tag.pk])
     assert image_of(tag).security == Image.Security.SAFE, "a cancelled scan has learnt nothing"
-    CategoryResult.objects.filter(category="malware").update(fell_from=3)
-    image_coverage.write([image_of(tag).pk])
+    CategoryResult.objects.filter(category="malware").update(regressed_from=3)
+    image_coverage.write_coverage([image_of(tag).pk])
     assert image_of(tag).security == Image.Security.PARTLY_SCANNED, "a fall to zero that nothing explains"
     scan(tag)
     assert image_of(tag).security == Image.Security.SAFE
     fake.fail(blobs, Status(500))
     fake.fail(manifests, Status(500))
-    ended = work_off(launch(tag_ids=[tag.pk], requested_by=None).queued[0])
+    ended = run_until_final(launch(tag_ids=[tag.pk], requested_by=None).queued[0])
     assert ended.state == State.FAILED
     image = image_of(tag)
     assert (image.scan_state, image.vulnerabilities) == (Image.ScanState.FAILED, 0)
@@ -418,7 +418,7 @@ def test_every_page_and_file_tells_the_same(client: Client, fake: FakeRegistry, 
     for name in ("safe", "partly", "risk"):
         scan(tags[name])
     words = {"safe": "safe", "partly": "partly-scanned", "risk": "at-risk", "unknown": "not-known"}
-    figures = dashboard_figures.read()
+    figures = dashboard_figures.read_overview()
     counted = (figures.safe, figures.partly_scanned, figures.at_risk, figures.not_known)
     assert counted == (1, 1, 1, 1)
     team = Team.objects.create(name="team of these")

@@ -56,7 +56,7 @@ def serve(folder: Path, known: dict[str, Any]) -> Iterator[str]:
                 process.kill()
 
 
-def walk(url: str, *, name: str, password: str) -> str:
+def sign_in_and_consent(url: str, *, name: str, password: str) -> str:
     """Do what a person and the browser do at the provider, from ``url`` on: sign in, consent; return where that leads.
 
     Raises ValueError, with what the page says, where the provider does not go on.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from registries import client_pool
-from registries.client_pool import READ_BY, reading_client
+from registries.client_pool import CLIENT_KEY_FIELDS, pooled_client
 from registries.models import Registry
 from registries.oci.errors import CredentialsRefused, RegistryError
 from tests.fakes import images
@@ -17,7 +17,16 @@ from tests.fakes.registry import FakeRegistry, Status, manifests, root, tokens
 pytestmark = pytest.mark.django_db
 SAME_TO_READERS = {  # columns that say nothing of where and how manifests and blobs are read
     *("id", "name", "connection", "connection_reason", "connection_remedy", "connection_checked_at"),
-    *("refused_login", "login_by", "login_until", "repositories", "last_sync", "slow_until", "cloud_state", "limit"),
+    *(
+        "refused_login",
+        "login_lease_holder",
+        "login_lease_until",
+        "repositories",
+        "last_sync",
+        "slow_until",
+        "cloud_state",
+        "limit",
+    ),
     *("created_at", "updated_at", "deleting_at", "nightly_on", "cloud_account"),
 }
 
@@ -45,7 +54,7 @@ def go_on() -> None:
 
 
 def read(registry: Registry) -> None:
-    with reading_client(registry, check=go_on) as client:
+    with pooled_client(registry, check=go_on) as client:
         client.manifest("team/app", "1.0")
 
 
@@ -65,7 +74,7 @@ def test_the_second_who_reads_connects_and_signs_in_no_more(fake: FakeRegistry, 
 
 
 def test_two_at_a_time_have_one_each(fake: FakeRegistry, registry: Registry) -> None:
-    with reading_client(registry, check=go_on) as first, reading_client(registry, check=go_on) as second:
+    with pooled_client(registry, check=go_on) as first, pooled_client(registry, check=go_on) as second:
         assert first is not second
 
 
@@ -97,7 +106,7 @@ def test_the_check_is_that_of_whoever_uses_it(fake: FakeRegistry, registry: Regi
         raise InterruptedError
 
     read(registry)
-    with pytest.raises(InterruptedError), reading_client(registry, check=stop) as client:
+    with pytest.raises(InterruptedError), pooled_client(registry, check=stop) as client:
         client.manifest("team/app", "1.0")
 
 
@@ -105,15 +114,15 @@ def test_one_that_nobody_uses_is_closed_after_a_while(
     fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read(registry)
-    monkeypatch.setattr(client_pool, "IDLE_SECONDS", -1)
+    monkeypatch.setattr(client_pool, "MAX_IDLE_SECONDS", -1)
     read(registry)
     assert asked(fake)["token"] == 4
     assert not client_pool._idle
 
 
 def test_no_more_are_kept_than_some(fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_pool, "MOST", 1)
-    with reading_client(registry, check=go_on), reading_client(registry, check=go_on):
+    monkeypatch.setattr(client_pool, "MAX_IDLE_CLIENTS", 1)
+    with pooled_client(registry, check=go_on), pooled_client(registry, check=go_on):
         pass
     assert len(client_pool._idle) == 1
 
@@ -121,5 +130,5 @@ def test_no_more_are_kept_than_some(fake: FakeRegistry, registry: Registry, monk
 def test_every_column_is_known_to_matter_to_readers_or_not() -> None:
     columns = {field.name for field in Registry._meta.concrete_fields}
     through_the_address = {"address", "verify_tls", "ca_bundle"}
-    told = {*READ_BY} | through_the_address | SAME_TO_READERS
+    told = {*CLIENT_KEY_FIELDS} | through_the_address | SAME_TO_READERS
     assert columns == told, "does a new column change how a registry is read? Then it belongs into READ_BY"

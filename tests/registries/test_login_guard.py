@@ -18,10 +18,10 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from registries import client_pool
-from registries.client_pool import reading_client
+from registries.client_pool import pooled_client
 from registries.clients import endpoint_of, open_client
-from registries.connection_test.diagnose import Result, diagnose
-from registries.login_guard import StoredLogin, forget_outdated
+from registries.connection_test.diagnose import StepResult, diagnose
+from registries.login_guard import StoredLoginGuard, clear_outdated_refusals
 from registries.models import CloudAccount, Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci.client import DistributionClient
@@ -30,7 +30,7 @@ from tests.fakes import images
 from tests.fakes.ecr import Ecr
 from tests.fakes.harbor import FakeHarbor
 from tests.fakes.harbor_content import user
-from tests.fakes.jfrog import FakeArtifactory, Login
+from tests.fakes.jfrog import AcceptedLogins, FakeArtifactory
 from tests.fakes.quay import FakeQuay, OAuthToken
 from tests.fakes.registry import Challenge, FakeRegistry, manifests, root, silence
 from tests.fakes.tencent import FakeInstance, FakeTencent
@@ -95,7 +95,7 @@ def at_once(work: Callable[[int], None], *, threads: int = THREADS, calls: int =
 def as_scans_do(registry: Registry) -> Callable[[int], None]:
     def read(number: int) -> None:
         fresh = Registry.objects.get(pk=registry.pk)
-        with reading_client(fresh, check=lambda: None) as client:
+        with pooled_client(fresh, check=lambda: None) as client:
             client.manifest(f"team/app-{number}", "1")
 
     return read
@@ -122,7 +122,7 @@ def test_of_many_threads_with_a_wrong_password_one_sends_it(
     registry.refresh_from_db()
     assert registry.credentials_refused
     assert registry.connection == Registry.Connection.REFUSED
-    assert (registry.login_by, registry.login_until) == ("", None)
+    assert (registry.login_lease_holder, registry.login_lease_until) == ("", None)
 
 
 @pytest.mark.parametrize("method", ["basic", "bearer"])
@@ -145,7 +145,7 @@ def test_a_password_that_changes_in_the_middle_of_a_scan_stops_the_others(serve:
     server = serve(FakeRegistry, method="basic", users=dict(USERS))
     images.image({"a": b"a"}).put(server, "team/app-0", "1")
     registry = stored(server)
-    with reading_client(registry, check=lambda: None) as client:
+    with pooled_client(registry, check=lambda: None) as client:
         client.manifest("team/app-0", "1")
         server.sign_in.users = {"ada": "another"}
         server.seen.clear()
@@ -162,7 +162,7 @@ def test_right_passwords_are_sent_by_many(serve: Callable[..., Any]) -> None:
     registry = stored(server)
     assert set(at_once(as_scans_do(registry))) == {""}
     registry.refresh_from_db()
-    assert (registry.login_by, registry.login_until) == ("", None)
+    assert (registry.login_lease_holder, registry.login_lease_until) == ("", None)
 
 
 # --- other types --------------------------------------------------------------------------------------------------
@@ -187,9 +187,9 @@ OTHERS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
     ),
     "quay": (FakeQuay, {"users": USERS}, {"type": "quay"}),
     "quay token": (FakeQuay, {"tokens": {"T" * 40: OAuthToken("ada")}}, {"type": "quay", "username": ""}),
-    "jfrog": (FakeArtifactory, {"login": Login(users=dict(USERS))}, {"type": "jfrog"}),
-    "jfrog token": (FakeArtifactory, {"login": Login(users=dict(USERS))}, {"type": "jfrog", "username": ""}),
-    "jfrog key": (FakeArtifactory, {"login": Login(users=dict(USERS))}, {"type": "jfrog", "username": ""}),
+    "jfrog": (FakeArtifactory, {"login": AcceptedLogins(users=dict(USERS))}, {"type": "jfrog"}),
+    "jfrog token": (FakeArtifactory, {"login": AcceptedLogins(users=dict(USERS))}, {"type": "jfrog", "username": ""}),
+    "jfrog key": (FakeArtifactory, {"login": AcceptedLogins(users=dict(USERS))}, {"type": "jfrog", "username": ""}),
     "token": (FakeRegistry, {"method": "bearer", "users": USERS}, {"username": ""}),
 }
 
@@ -273,7 +273,7 @@ def test_an_edit_lifts_it_and_who_uses_the_old_password_sends_it_no_more(serve: 
     with open_client(registry) as client:
         client.ping()
     assert Registry.objects.filter(IS_REFUSED).exists()
-    forget_outdated()
+    clear_outdated_refusals()
     assert not Registry.objects.filter(IS_REFUSED).exists()
 
 
@@ -283,7 +283,7 @@ def test_a_late_refusal_of_the_old_password_is_not_said_of_the_new_one(serve: Ca
     old = Registry.objects.get(pk=registry.pk)
     registry.set_password("right")
     registry.save()
-    StoredLogin(old, check=lambda: None).refused(CredentialsRefused("No.", "Type it again."))
+    StoredLoginGuard(old, check=lambda: None).refused(CredentialsRefused("No.", "Type it again."))
     registry.refresh_from_db()
     assert (registry.refused_login, registry.connection) == ("", Registry.Connection.UNKNOWN)
 
@@ -295,7 +295,7 @@ def test_a_registry_that_cannot_be_reached_meanwhile_has_not_taken_the_password(
     assert registry.credentials_refused
     server.fail(root, silence, times=0)
     server.fail(root, Challenge("Negotiate"), times=1)
-    assert diagnose(registry)[-1].result is Result.FAILED
+    assert diagnose(registry)[-1].result is StepResult.FAILED
     registry.refresh_from_db()
     assert registry.connection == Registry.Connection.FAILED
     assert registry.credentials_refused
@@ -318,7 +318,7 @@ def test_a_test_whose_listing_fails_has_proven_the_password(serve: Callable[...,
     diagnose(registry)
     server.sign_in.users = {"ada": "later"}
     server.fail(manifests, Challenge("Bearer"))
-    assert diagnose(registry)[-1].result is Result.FAILED
+    assert diagnose(registry)[-1].result is StepResult.FAILED
     assert not registry.credentials_refused
 
 
@@ -338,7 +338,9 @@ def test_new_encryption_keys_lift_no_refusal_and_stop_nobody(serve: Callable[...
 def test_who_waits_for_another_process_stops_when_told_to(serve: Callable[..., Any]) -> None:
     server = serve(FakeRegistry, method="bearer", users=USERS)
     registry = stored(server)
-    Registry.objects.filter(pk=registry.pk).update(login_by="another", login_until=Now() + timedelta(seconds=60))
+    Registry.objects.filter(pk=registry.pk).update(
+        login_lease_holder="another", login_lease_until=Now() + timedelta(seconds=60)
+    )
     began = time.monotonic()
 
     def check() -> None:
@@ -353,18 +355,20 @@ def test_who_waits_for_another_process_stops_when_told_to(serve: Callable[..., A
 def test_a_process_that_was_killed_while_it_tried_is_not_waited_for_for_ever(serve: Callable[..., Any]) -> None:
     server = serve(FakeRegistry, method="bearer", users=USERS)
     registry = stored(server)
-    Registry.objects.filter(pk=registry.pk).update(login_by="killed", login_until=Now() - timedelta(seconds=1))
+    Registry.objects.filter(pk=registry.pk).update(
+        login_lease_holder="killed", login_lease_until=Now() - timedelta(seconds=1)
+    )
     with open_client(registry) as client:
         client.ping()
     registry.refresh_from_db()
-    assert registry.login_by == ""
+    assert registry.login_lease_holder == ""
 
 
 def test_who_proves_the_password_and_who_needs_a_token_do_not_wait_for_each_other(serve: Callable[..., Any]) -> None:
     server = serve(FakeQuay, users=USERS)
     images.image({"a": b"a"}).put(server, "team/app", "1")
     registry = stored(server, type="quay")
-    guard = StoredLogin(registry, check=lambda: None)
+    guard = StoredLoginGuard(registry, check=lambda: None)
     endpoint = endpoint_of(registry)
     proving, asking = threading.Event(), threading.Event()
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from registries.clients import open_client, open_stranger
+from registries.clients import open_anonymous, open_client
 from registries.models import Registry
 from registries.oci.errors import CertificateError, RegistryError
-from registries.outbound import Session
+from registries.outbound import OutboundSession
 from tests.fakes.certificates import Authority
 from tests.fakes.proxy import Proxy
 from tests.fakes.registry import FakeRegistry, Redirect, anything
@@ -33,12 +33,12 @@ def ping(server: FakeRegistry) -> None:
 
 
 def ask(server: FakeRegistry) -> None:
-    Session().get(f"{server.url}/v2/").raise_for_status()
+    OutboundSession().get(f"{server.url}/v2/").raise_for_status()
 
 
 def ask_stranger(server: FakeRegistry) -> None:
     scheme, _slashes, host = server.url.partition("://")
-    with open_stranger(host, plain_http=scheme == "http") as client:
+    with open_anonymous(host, plain_http=scheme == "http") as client:
         client.ping()
 
 

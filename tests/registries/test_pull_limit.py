@@ -18,7 +18,7 @@ def registry(db: None) -> Registry:
 
 
 def take(registry: Registry, image: int, minutes: float = 0, waiting: int = 0) -> datetime | None:
-    return pull_limit.take(
+    return pull_limit.take_unit(
         registry_id=registry.pk, image_id=f"sha256:{image:064x}", now=NOON + timedelta(minutes=minutes), waiting=waiting
     )
 

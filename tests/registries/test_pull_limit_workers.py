@@ -67,7 +67,7 @@ def test_four_workers_never_pull_a_fifty_first_image_in_an_hour_and_lose_none() 
                 now, image = turn
                 with queue.changed:
                     waiting = sum(until > now for until, _image in queue.waiting)
-                until = pull_limit.take(
+                until = pull_limit.take_unit(
                     registry_id=registry.pk, image_id=f"sha256:{image:064x}", now=now, waiting=waiting
                 )
                 queue.done(now, image, until)

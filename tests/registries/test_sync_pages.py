@@ -13,7 +13,7 @@ from console.jobs.models import State
 from console.models import User
 from registries.models import Registry, SyncRun
 from tests import factories
-from tests.people import actions, signed_in
+from tests.people import actions, signed_in_client
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ LIST = "/registries/"
 
 def test_a_second_sync_is_not_doubled(lab: Registry) -> None:
     Registry.objects.create(name="other", address="https://other.example.com")
-    client = signed_in("operator")
+    client = signed_in_client("operator")
     client.post(reverse("registries:sync", args=[lab.pk]))
     answer = client.post(reverse("registries:sync-all"), follow=True)
     assert SyncRun.objects.filter(registry=lab).count() == 1
@@ -34,12 +34,12 @@ def test_a_second_sync_is_not_doubled(lab: Registry) -> None:
 
 def test_only_the_chosen_registries_sync(lab: Registry) -> None:
     Registry.objects.create(name="other", address="https://other.example.com")
-    signed_in("operator").post(reverse("registries:sync-all"), {"ids": [lab.pk, "rubbish", "9" * 400]})
+    signed_in_client("operator").post(reverse("registries:sync-all"), {"ids": [lab.pk, "rubbish", "9" * 400]})
     assert [run.registry for run in SyncRun.objects.all()] == [lab]
 
 
 def test_a_queued_sync_is_cancelled_at_once(lab: Registry) -> None:
-    client = signed_in("operator")
+    client = signed_in_client("operator")
     client.post(reverse("registries:sync", args=[lab.pk]))
     client.post(reverse("registries:cancel-sync", args=[lab.pk]))
     assert SyncRun.objects.get().state == State.CANCELLED
@@ -47,7 +47,7 @@ def test_a_queued_sync_is_cancelled_at_once(lab: Registry) -> None:
 
 
 def test_a_page_elsewhere_that_starts_a_sync_gets_a_toast(lab: Registry) -> None:
-    answer = signed_in("operator").post(reverse("registries:sync-all"), headers={"HX-Request": "true"})
+    answer = signed_in_client("operator").post(reverse("registries:sync-all"), headers={"HX-Request": "true"})
     assert answer.status_code == 204
     assert "1 sync queued" in answer.headers["HX-Trigger"]
 
@@ -58,7 +58,7 @@ def poll(client: Client, *registries: Registry) -> str:
 
 
 def test_the_list_polls_only_while_a_sync_runs(lab: Registry) -> None:
-    client = signed_in("viewer")
+    client = signed_in_client("viewer")
     assert "data-poll" not in client.get(LIST).content.decode()
     run = SyncRun.objects.create(registry=lab, state=State.RUNNING, repositories=3, tags=41, progress_done=1)
     assert "data-poll" in client.get(LIST).content.decode()
@@ -76,7 +76,7 @@ def test_the_list_polls_only_while_a_sync_runs(lab: Registry) -> None:
 
 
 def test_the_poll_brings_only_cells_that_the_page_has(lab: Registry) -> None:
-    client = signed_in("viewer")
+    client = signed_in_client("viewer")
     other = factories.registry()
     for registry in (lab, other):
         SyncRun.objects.create(registry=registry, state=State.RUNNING)
@@ -91,7 +91,7 @@ def test_the_poll_brings_only_cells_that_the_page_has(lab: Registry) -> None:
 
 
 def test_the_page_of_a_registry_tells_and_cancels_its_own_sync_alone(lab: Registry) -> None:
-    client, page = signed_in("operator"), reverse("registries:registry-detail", args=[lab.pk])
+    client, page = signed_in_client("operator"), reverse("registries:registry-detail", args=[lab.pk])
     other = SyncRun.objects.create(registry=factories.registry(), state=State.RUNNING)
     html = client.get(page).content.decode()
     assert "data-poll" not in html
@@ -114,17 +114,17 @@ def test_the_page_of_a_registry_tells_and_cancels_its_own_sync_alone(lab: Regist
 def test_records_tell_reason_and_remedy(lab: Registry) -> None:
     for number in range(25):
         SyncRun.objects.create(registry=lab, state=State.FAILED, reason=f"Reason {number}.", remedy="Do this.")
-    html = signed_in("viewer").get(reverse("registries:sync-list"), {"page": "rubbish"}).content.decode()
+    html = signed_in_client("viewer").get(reverse("registries:sync-list"), {"page": "rubbish"}).content.decode()
     assert "Reason 24." in html
     assert "Reason 4." not in html
-    one = signed_in("viewer").get(reverse("registries:registry-detail", args=[lab.pk])).content.decode()
+    one = signed_in_client("viewer").get(reverse("registries:registry-detail", args=[lab.pk])).content.decode()
     assert "Reason 24." in one
     assert "Reason 19." not in one
 
 
 def test_only_the_sync_that_is_asked_for_is_cancelled_unless_all_are(lab: Registry) -> None:
     other = factories.registry()
-    client = signed_in("operator")
+    client = signed_in_client("operator")
     client.post(reverse("registries:sync-all"))
     client.post(reverse("registries:cancel-sync", args=[lab.pk]))
     assert {run.registry: run.state for run in SyncRun.objects.all()} == {lab: State.CANCELLED, other: State.QUEUED}
@@ -133,12 +133,12 @@ def test_only_the_sync_that_is_asked_for_is_cancelled_unless_all_are(lab: Regist
 
 
 def test_a_list_with_nothing_chosen_syncs_nothing(lab: Registry) -> None:
-    answer = signed_in("operator").post(reverse("registries:sync-all"), {"view": "?"}, follow=True)
+    answer = signed_in_client("operator").post(reverse("registries:sync-all"), {"view": "?"}, follow=True)
     assert "Nothing is selected." in answer.content.decode()
     assert not SyncRun.objects.exists()
 
 
 def test_all_that_match_are_synced_by_the_filters_of_the_view(lab: Registry) -> None:
     factories.registry(type="harbor")
-    signed_in("operator").post(reverse("registries:sync-all"), {"view": "?type=harbor", "all": "1"})
+    signed_in_client("operator").post(reverse("registries:sync-all"), {"view": "?type=harbor", "all": "1"})
     assert [run.registry.type for run in SyncRun.objects.all()] == ["harbor"]

@@ -11,12 +11,12 @@ from django.urls import reverse
 
 from console.models import AuditEvent
 from registries.clients import open_client
-from registries.connection_test.diagnose import Result, diagnose
+from registries.connection_test.diagnose import StepResult, diagnose
 from registries.models import ConnectionTest, Registry
 from registries.oci.errors import RedirectRefused, RegistryError, TokenServiceElsewhere
 from tests.fakes import images
-from tests.fakes.registry import Canary, Challenge, FakeRegistry, Redirect, anything, root
-from tests.people import signed_in
+from tests.fakes.registry import Challenge, DecoyServer, FakeRegistry, Redirect, anything, root
+from tests.people import signed_in_client
 from tests.registries.connection_test.test_live import ended
 from tests.registries.forms.test_registry import filled
 
@@ -26,14 +26,14 @@ ELSEWHERE = "localhost"  # the registry itself is at 127.0.0.1
 
 
 @pytest.fixture
-def service() -> Iterator[Canary]:
+def service() -> Iterator[DecoyServer]:
     """A token service, which remembers what it was sent."""
-    with Canary() as server:
+    with DecoyServer() as server:
         yield server
 
 
 @pytest.fixture
-def server(service: Canary) -> Iterator[FakeRegistry]:
+def server(service: DecoyServer) -> Iterator[FakeRegistry]:
     """A registry whose tokens are given out by ``service``."""
     with FakeRegistry(method="bearer", users={"ada": "right"}) as registry:
         images.image({"a": b"1"}).put(registry, "app", "1")
@@ -58,16 +58,16 @@ def form(server: FakeRegistry, **changes: str) -> dict[str, str]:
     return {**values, "username": "ada", "password": "right", **changes}
 
 
-def test_the_test_names_it_and_sends_it_nothing(server: FakeRegistry, service: Canary) -> None:
+def test_the_test_names_it_and_sends_it_nothing(server: FakeRegistry, service: DecoyServer) -> None:
     step = diagnose(stored(server))[-1]
-    assert (step.result, step.token_service) == (Result.FAILED, ELSEWHERE)
+    assert (step.result, step.token_service) == (StepResult.FAILED, ELSEWHERE)
     assert "Token service" in step.remedy
     assert service.seen == []
 
 
-def test_once_allowed_it_is_sent_the_password_and_nobody_else_is(server: FakeRegistry, service: Canary) -> None:
+def test_once_allowed_it_is_sent_the_password_and_nobody_else_is(server: FakeRegistry, service: DecoyServer) -> None:
     registry = stored(server, token_service=ELSEWHERE)
-    assert diagnose(registry)[-1].result is Result.PASSED
+    assert diagnose(registry)[-1].result is StepResult.PASSED
     assert all(each.headers.get("authorization", "").startswith("Basic") for each in service.seen)
     assert service.seen
     assert not [each for each in server.seen if each.headers.get("authorization", "").startswith("Basic")]
@@ -75,15 +75,15 @@ def test_once_allowed_it_is_sent_the_password_and_nobody_else_is(server: FakeReg
 
 @pytest.mark.parametrize("allowed", ["other.example", "local", "localhost.example", "sub.localhost"])
 def test_another_host_than_the_one_that_was_allowed_gets_nothing(
-    server: FakeRegistry, service: Canary, allowed: str
+    server: FakeRegistry, service: DecoyServer, allowed: str
 ) -> None:
     with open_client(stored(server, token_service=allowed)) as client, pytest.raises(TokenServiceElsewhere):
         client.ping()
     assert service.seen == []
 
 
-def test_a_redirect_does_not_lead_the_password_there(server: FakeRegistry, service: Canary) -> None:
-    with Canary() as thief:
+def test_a_redirect_does_not_lead_the_password_there(server: FakeRegistry, service: DecoyServer) -> None:
+    with DecoyServer() as thief:
         with FakeRegistry() as redirecting:
             redirecting.fail(anything, Redirect(f"{thief.url}/token"))
             server.heal()
@@ -97,7 +97,7 @@ def test_a_redirect_does_not_lead_the_password_there(server: FakeRegistry, servi
 
 
 def test_a_registry_that_redirects_to_another_one_is_not_believed_its_token_service(
-    server: FakeRegistry, service: Canary
+    server: FakeRegistry, service: DecoyServer
 ) -> None:
     with FakeRegistry() as front:
         front.fail(root, Redirect(f"{server.url}/v2/"))
@@ -110,7 +110,7 @@ def test_a_registry_that_redirects_to_another_one_is_not_believed_its_token_serv
 def test_an_administrator_is_offered_it_by_name_and_nobody_else(server: FakeRegistry) -> None:
     registry = stored(server)
     for role, offered in (("administrator", True), ("operator", False)):
-        client = signed_in(role)
+        client = signed_in_client(role)
         client.post(reverse("registries:registry-test", args=[registry.pk]), headers={"HX-Request": "true"})
         test = ended(ConnectionTest.objects.latest("pk"))
         page = client.get(reverse("registries:test", args=[test.pk]), headers={"HX-Request": "true"}).content.decode()
@@ -119,7 +119,7 @@ def test_an_administrator_is_offered_it_by_name_and_nobody_else(server: FakeRegi
 
 
 def test_the_offer_fills_in_the_field_and_saves_nothing(server: FakeRegistry) -> None:
-    registry, client = stored(server), signed_in()
+    registry, client = stored(server), signed_in_client()
     edit = reverse("registries:registry-edit", args=[registry.pk])
     page = client.get(f"{edit}?token_service={ELSEWHERE}")
     assert page.context["form"]["token_service"].value() == ELSEWHERE
@@ -130,7 +130,7 @@ def test_the_offer_fills_in_the_field_and_saves_nothing(server: FakeRegistry) ->
 
 
 def test_a_form_that_is_not_saved_is_offered_it_as_well(server: FakeRegistry) -> None:
-    client = signed_in()
+    client = signed_in_client()
     client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     test = ended()
     page = client.get(reverse("registries:test", args=[test.pk]), headers={"HX-Request": "true"}).content.decode()
@@ -138,7 +138,7 @@ def test_a_form_that_is_not_saved_is_offered_it_as_well(server: FakeRegistry) ->
 
 
 def test_allowing_it_is_an_event_of_the_audit_trail_and_wants_the_password_again(server: FakeRegistry) -> None:
-    registry, client = stored(server), signed_in()
+    registry, client = stored(server), signed_in_client()
     edit = reverse("registries:registry-edit", args=[registry.pk])
     refused = client.post(edit, form(server, token_service=ELSEWHERE, password=""))
     assert refused.status_code == 422

@@ -15,7 +15,7 @@ from registries.connectors import DECLARATIONS
 from registries.models import ConnectionTest, Registry, SyncRun
 from registries.urls import urlpatterns
 from tests import factories
-from tests.people import actions, signed_in
+from tests.people import actions, signed_in_client
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,7 @@ WITHOUT_SIGN_IN = {"receive-event", "receive-event-with-secret"}  # registries r
 def test_each_role_may_what_it_may(name: str, method: str, may: set[str], role: str, lab: Registry) -> None:
     of_one = "<int:pk>" in {pattern.name: str(pattern.pattern) for pattern in urlpatterns}[name]
     url = reverse(f"registries:{name}", args=[lab.pk] if of_one else [])
-    answer = getattr(signed_in(role), method)(url)
+    answer = getattr(signed_in_client(role), method)(url)
     if role in may:
         assert answer.status_code in {200, 302, 404, 422}  # 404: no such test, and nothing is being removed
     else:
@@ -95,7 +95,7 @@ def test_the_matrix_names_every_address_of_the_page() -> None:
 
 def test_buttons_that_a_role_may_not_use_are_not_shown(lab: Registry) -> None:
     viewer, operator, administrator = (
-        signed_in(role).get(LIST).content.decode() for role in ("viewer", "operator", "administrator")
+        signed_in_client(role).get(LIST).content.decode() for role in ("viewer", "operator", "administrator")
     )
     assert "Sync assets" not in viewer
     assert "Sync assets" in operator
@@ -104,7 +104,7 @@ def test_buttons_that_a_role_may_not_use_are_not_shown(lab: Registry) -> None:
 
 
 def test_adding_leads_to_the_list_and_syncs_where_asked() -> None:
-    answer = signed_in("administrator").post(
+    answer = signed_in_client("administrator").post(
         reverse("registries:registry-add"), {**VALUES, "verify_tls": "on", "then": "sync"}
     )
     assert answer.headers["Location"] == LIST
@@ -114,7 +114,7 @@ def test_adding_leads_to_the_list_and_syncs_where_asked() -> None:
 
 
 def test_the_audit_trail_never_holds_a_password() -> None:
-    signed_in("administrator").post(
+    signed_in_client("administrator").post(
         reverse("registries:registry-add"), {**VALUES, "username": "robot", "password": "planted-s3cret"}
     )
     event = AuditEvent.objects.get(action="registry.add")
@@ -124,7 +124,7 @@ def test_the_audit_trail_never_holds_a_password() -> None:
 
 def test_a_wrong_form_keeps_what_was_typed_but_not_the_password() -> None:
     values = {**VALUES, "address": "ftp://x", "username": "robot", "password": "planted-s3cret", "then": "sync"}
-    answer = signed_in("administrator").post(reverse("registries:registry-add"), values)
+    answer = signed_in_client("administrator").post(reverse("registries:registry-add"), values)
     html = answer.content.decode()
     assert answer.status_code == 422
     assert 'value="ftp://x"' in html
@@ -135,17 +135,19 @@ def test_a_wrong_form_keeps_what_was_typed_but_not_the_password() -> None:
 
 
 def test_a_form_sent_by_script_comes_back_as_a_fragment() -> None:
-    answer = signed_in("administrator").post(
+    answer = signed_in_client("administrator").post(
         reverse("registries:registry-add"), {**VALUES, "name": ""}, headers={"HX-Request": "true"}
     )
     assert answer.status_code == 422
     assert "<html" not in answer.content.decode()
-    good = signed_in("administrator").post(reverse("registries:registry-add"), VALUES, headers={"HX-Request": "true"})
+    good = signed_in_client("administrator").post(
+        reverse("registries:registry-add"), VALUES, headers={"HX-Request": "true"}
+    )
     assert (good.status_code, good.headers["HX-Redirect"]) == (204, LIST)
 
 
 def test_a_name_is_checked_while_somebody_types(lab: Registry) -> None:
-    client, url = signed_in("administrator"), reverse("registries:check-name")
+    client, url = signed_in_client("administrator"), reverse("registries:check-name")
     assert "exists already" in client.get(url, {"name": "LAB"}).content.decode()
     assert "free" in client.get(url, {"name": "lab", "but": lab.pk}).content.decode()
     assert "free" in client.get(url, {"name": "other", "but": "9" * 400}).content.decode()
@@ -157,7 +159,7 @@ def test_editing_never_shows_the_stored_password(lab: Registry) -> None:
     lab.username = "robot"
     lab.set_password("planted-s3cret")
     lab.save()
-    client = signed_in("administrator")
+    client = signed_in_client("administrator")
     for name in ("registry-edit", "registry-detail"):
         html = client.get(reverse(f"registries:{name}", args=[lab.pk])).content.decode()
         assert "planted-s3cret" not in html
@@ -167,27 +169,27 @@ def test_editing_never_shows_the_stored_password(lab: Registry) -> None:
 def test_images_are_the_tags_that_a_registry_holds(lab: Registry) -> None:
     factories.tag("1", in_=lab)
     factories.tag("2", in_=lab)
-    html = signed_in("viewer").get(LIST).content.decode()
+    html = signed_in_client("viewer").get(LIST).content.decode()
     assert f'id="images-{lab.pk}">2<' in html
 
 
 def test_a_search_finds_names_and_addresses(lab: Registry) -> None:
-    client = signed_in("viewer")
+    client = signed_in_client("viewer")
     assert "registry.example.com" in client.get(LIST, {"q": "LAB"}).content.decode()
     assert "No registries match" in client.get(LIST, {"q": "nothing" * 40}).content.decode()
 
 
 def test_the_page_names_the_host_that_gets_the_password_too(lab: Registry) -> None:
     page = f"/registries/{lab.pk}/"
-    assert "Token service" not in signed_in("viewer").get(page).text
+    assert "Token service" not in signed_in_client("viewer").get(page).text
     Registry.objects.filter(pk=lab.pk).update(token_service="git.example.com")
-    text = signed_in("viewer").get(page).text
+    text = signed_in_client("viewer").get(page).text
     assert "Token service</dt><dd>git.example.com</dd>" in text
 
 
 def test_the_drawer_gets_the_content_alone(lab: Registry) -> None:
     url = reverse("registries:registry-detail", args=[lab.pk])
-    part = signed_in("viewer").get(url, headers={"HX-Request": "true", "HX-Target": "drawer"})
+    part = signed_in_client("viewer").get(url, headers={"HX-Request": "true", "HX-Target": "drawer"})
     assert "<html" not in part.content.decode()
     assert "HX-Request" in part.headers["Vary"]
     assert "Test connection</button>" not in part.content.decode()  # a viewer only sees
@@ -195,7 +197,7 @@ def test_the_drawer_gets_the_content_alone(lab: Registry) -> None:
 
 @pytest.mark.parametrize("kind", DECLARATIONS)
 def test_choosing_a_type_shows_its_fields_and_keeps_what_was_typed(kind: str) -> None:
-    client, url = signed_in("administrator"), reverse("registries:registry-add")
+    client, url = signed_in_client("administrator"), reverse("registries:registry-add")
     typed = {**VALUES, "type": kind, "show": "1", "username": "robot", "password": "planted-s3cret", "limit": "20"}
     answer = client.post(url, typed)
     html = answer.content.decode()
@@ -214,7 +216,7 @@ def test_choosing_a_type_shows_its_fields_and_keeps_what_was_typed(kind: str) ->
 
 @pytest.mark.parametrize("kind", DECLARATIONS)
 def test_the_guide_of_each_type_says_what_must_be_open_and_which_rights_suffice(kind: str) -> None:
-    html = signed_in("viewer").get(reverse("registries:guide"), {"type": kind}).content.decode()
+    html = signed_in_client("viewer").get(reverse("registries:guide"), {"type": kind}).content.decode()
     for heading in ("Reachable from here", "Account with the least rights", "Good to know"):
         assert heading in html
 
@@ -223,7 +225,7 @@ def test_names_are_escaped_everywhere(lab: Registry) -> None:
     lab.name = '"><script>alert(1)</script>'
     lab.connection, lab.connection_reason = "failed", "<img src=x>"
     lab.save()
-    client = signed_in("administrator")
+    client = signed_in_client("administrator")
     for name in ("registry-detail", "registry-edit", "registry-delete"):
         html = client.get(reverse(f"registries:{name}", args=[lab.pk])).content.decode()
         assert "<script>alert" not in html
@@ -232,10 +234,10 @@ def test_names_are_escaped_everywhere(lab: Registry) -> None:
 
 
 def test_a_slow_registry_is_marked_with_the_reason_and_until_when_in_the_list_and_on_its_page(lab: Registry) -> None:
-    client, page = signed_in("viewer"), f"{LIST}{lab.pk}/"
+    client, page = signed_in_client("viewer"), f"{LIST}{lab.pk}/"
     for path in (LIST, page):
         assert "Slow until" not in client.get(path).text
-    lab.note_slow()
+    lab.mark_slow()
     lab.refresh_from_db()
     until = f"{timezone.localtime(lab.slow_until):%H:%M}"
     for path in (LIST, page):
@@ -251,7 +253,7 @@ def test_a_slow_registry_is_marked_with_the_reason_and_until_when_in_the_list_an
 
 def test_a_slow_registry_does_not_hide_why_its_connection_failed(lab: Registry) -> None:
     lab.record_connection(state="failed", reason="It said no.", remedy="Ask again.")
-    lab.note_slow()
-    text = signed_in("viewer").get(LIST).text
+    lab.mark_slow()
+    text = signed_in_client("viewer").get(LIST).text
     assert "Slow until" in text
     assert "It said no." in text

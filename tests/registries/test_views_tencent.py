@@ -8,7 +8,7 @@ from django.urls import reverse
 from console.models import AuditEvent
 from registries.models import CloudAccount, CloudDiscovery, Registry
 from registries.urls import urlpatterns
-from tests.people import signed_in
+from tests.people import signed_in_client
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +46,7 @@ MATRIX = [
 @pytest.mark.parametrize("role", ["viewer", "operator", "administrator"])
 @pytest.mark.parametrize(("name", "method", "may"), MATRIX)
 def test_each_role_may_what_it_may(name: str, method: str, may: set[str], role: str, account: CloudAccount) -> None:
-    answer = getattr(signed_in(role), method)(url(name, *([account.pk] if name not in {"list", "add"} else [])))
+    answer = getattr(signed_in_client(role), method)(url(name, *([account.pk] if name not in {"list", "add"} else [])))
     if role in may:
         assert answer.status_code in {200, 302, 422}
     else:
@@ -62,7 +62,7 @@ def test_the_matrix_names_every_address() -> None:
 
 
 def test_adding_a_key_looks_for_its_registries_at_once() -> None:
-    answer = signed_in().post(url("add"), VALUES)
+    answer = signed_in_client().post(url("add"), VALUES)
     assert answer.headers["Location"] == LIST
     account = CloudAccount.objects.get()
     assert account.reveal_secret_key() == SECRET
@@ -76,14 +76,14 @@ def test_an_edit_keeps_what_it_leaves_empty_and_reaches_the_registries(account: 
     Registry.objects.create(name="acme", type="tcr", address="https://a.test", cloud_account=account, **copies)
     team = Registry.objects.create(name="t", type="ccr", address="https://c.test", cloud_account=account, **copies)
     values = {**VALUES, "secret_key": "", "pull_username": "100", "pull_password": "registry-password"}
-    assert signed_in().post(url("edit", account.pk), values).status_code == 302
+    assert signed_in_client().post(url("edit", account.pk), values).status_code == 302
     account.refresh_from_db()
     team.refresh_from_db()
     assert account.reveal_secret_key() == SECRET
     assert (team.pull_username, team.reveal_pull_password()) == ("100", "registry-password")
     assert Registry.objects.get(name="acme").pull_username == ""
     values = {**VALUES, "secret_id": "AKIDnew", "secret_key": "new", "pull_username": "100"}
-    signed_in().post(url("edit", account.pk), values)
+    signed_in_client().post(url("edit", account.pk), values)
     assert {each.reveal_password() for each in Registry.objects.all()} == {"new"}
     assert set(Registry.objects.values_list("username", flat=True)) == {"AKIDnew"}
 
@@ -106,7 +106,7 @@ def test_each_wrong_field_says_what_is_wrong_and_nothing_typed_is_lost(
     account: CloudAccount, changed: dict[str, str], message: str
 ) -> None:
     typed = {**VALUES, "name": "other", "secret_id": "AKIDtyped"} | changed
-    answer = signed_in().post(url("add"), typed)
+    answer = signed_in_client().post(url("add"), typed)
     page = answer.content.decode()
     assert answer.status_code == 422
     assert message in page
@@ -117,24 +117,24 @@ def test_each_wrong_field_says_what_is_wrong_and_nothing_typed_is_lost(
 
 @pytest.mark.parametrize("changed", [{"secret_id": "AKIDother"}, {"endpoint": "https://elsewhere.test"}])
 def test_the_stored_key_is_not_sent_elsewhere(account: CloudAccount, changed: dict[str, str]) -> None:
-    answer = signed_in().post(url("edit", account.pk), {**VALUES, "secret_key": ""} | changed)
+    answer = signed_in_client().post(url("edit", account.pk), {**VALUES, "secret_key": ""} | changed)
     assert answer.status_code == 422
     assert "Type" in answer.content.decode()
 
 
 def test_the_page_shows_what_was_found_and_no_secret(account: CloudAccount) -> None:
     account.record(state="connected", instances=3, namespaces=1, notes=["“shop” was removed here."])
-    page = signed_in("operator").get(LIST).content.decode()
+    page = signed_in_client("operator").get(LIST).content.decode()
     for text in ("3 TCR instances", "1 CCR namespace", "“shop” was removed here.", "AKIDexample"):
         assert text in page
     assert account.secret_key_token not in page
     account.record(state="refused", reason="Tencent Cloud refuses the SecretKey.", remedy="Correct it.")
-    page = signed_in("operator").get(LIST).content.decode()
+    page = signed_in_client("operator").get(LIST).content.decode()
     assert "Correct it." in page
 
 
 def test_the_registries_page_leads_here_and_sync_assets_looks_for_registries(account: CloudAccount) -> None:
-    client = signed_in("operator")
+    client = signed_in_client("operator")
     assert LIST in client.get(reverse("registries:registry-list")).content.decode()
     client.post(reverse("registries:sync-all"))
     assert CloudDiscovery.objects.count() == 1
@@ -146,10 +146,10 @@ def test_the_registries_page_leads_here_and_sync_assets_looks_for_registries(acc
 
 def test_removed_registries_are_added_again_on_demand(account: CloudAccount) -> None:
     again = url("restore", account.pk)
-    assert again not in signed_in().get(LIST).content.decode()
+    assert again not in signed_in_client().get(LIST).content.decode()
     CloudAccount.objects.update(made=["tcr:tcr-shop"])
-    assert again in signed_in().get(LIST).content.decode()
-    signed_in().post(url("restore", account.pk))
+    assert again in signed_in_client().get(LIST).content.decode()
+    signed_in_client().post(url("restore", account.pk))
     account.refresh_from_db()
     assert account.made == []
     assert CloudDiscovery.objects.count() == 1
@@ -159,9 +159,12 @@ def test_removing_a_key_says_what_stays_and_does_it(account: CloudAccount) -> No
     registry = Registry.objects.create(
         name="acme", type="tcr", address="https://a.test", cloud_account=account, username=account.secret_id
     )
-    assert account.name in signed_in().get(reverse("registries:registry-detail", args=[registry.pk])).content.decode()
-    assert "1 registry was found by it" in signed_in().get(url("delete", account.pk)).content.decode()
-    signed_in().post(url("delete", account.pk))
+    assert (
+        account.name
+        in signed_in_client().get(reverse("registries:registry-detail", args=[registry.pk])).content.decode()
+    )
+    assert "1 registry was found by it" in signed_in_client().get(url("delete", account.pk)).content.decode()
+    signed_in_client().post(url("delete", account.pk))
     registry.refresh_from_db()
     assert (registry.cloud_account, registry.username, registry.connection) == (None, "", Registry.Connection.FAILED)
     assert AuditEvent.objects.get(action="cloud-account.delete").detail == {"registries": 1}

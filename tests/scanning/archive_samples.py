@@ -71,7 +71,7 @@ def raw_deflate(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
-def put_together(*parts: tuple[bytes, bytes], comment: bytes = b"") -> bytes:
+def zip_of_entries(*parts: tuple[bytes, bytes], comment: bytes = b"") -> bytes:
     """A zip archive of (what stands before, entry in the directory)."""
     body = b"".join(part[0] for part in parts)
     directory = b"".join(part[1] for part in parts)
@@ -86,7 +86,7 @@ def one(content: bytes, name: bytes = b"x", **changes: int) -> bytes:
     edited = bytearray(directory)
     for field, value in changes.items():
         struct.pack_into("<I" if field == "attributes" else "<H", edited, position[field], value)
-    return put_together((before, bytes(edited)))
+    return zip_of_entries((before, bytes(edited)))
 
 
 def spanned(content: bytes) -> bytes:
@@ -132,20 +132,20 @@ def hidden_in_extent(content: bytes) -> bytes:
     packed = raw_deflate(b"good")
     extent = packed + local(b"x", content)
     before = local(b"good", b"good", packed=packed)
-    return put_together((before + local(b"x", content), central(b"good", b"good", 0, packed=extent)))
+    return zip_of_entries((before + local(b"x", content), central(b"good", b"good", 0, packed=extent)))
 
 
 def differing(content: bytes) -> bytes:
     """The directory says that a file is stored, the header before it that it is packed."""
     packed = raw_deflate(content)
-    return put_together((local(b"x", content, packed=packed), central(b"x", packed, 0, method=0)))
+    return zip_of_entries((local(b"x", content, packed=packed), central(b"x", packed, 0, method=0)))
 
 
 def sizes_of_nothing(content: bytes) -> bytes:
     """Both headers say that the file is empty; a reader of streams inflates what is there all the same."""
     before, directory = bytearray(local(b"x", content)), bytearray(central(b"x", content, 0))
     before[14:26] = directory[16:28] = bytes(12)
-    return put_together((bytes(before), bytes(directory)))
+    return zip_of_entries((bytes(before), bytes(directory)))
 
 
 def behind_the_directory(content: bytes) -> bytes:
@@ -155,7 +155,7 @@ def behind_the_directory(content: bytes) -> bytes:
 def two_ends(content: bytes) -> bytes:
     """An end record whose comment holds another one, that of an empty archive."""
     before, directory = local(b"x", content), central(b"x", content, 0)
-    return put_together((before, directory), comment=end(b"", 0, count=0))
+    return zip_of_entries((before, directory), comment=end(b"", 0, count=0))
 
 
 def lzma_method(content: bytes) -> bytes:
@@ -165,7 +165,7 @@ def lzma_method(content: bytes) -> bytes:
 def by_method(method: int, pack: Builder) -> Builder:
     def build(content: bytes) -> bytes:
         packed = pack(content)
-        return put_together(
+        return zip_of_entries(
             (
                 local(b"x", content, method=method, packed=packed),
                 central(b"x", content, 0, method=method, packed=packed),
@@ -177,7 +177,7 @@ def by_method(method: int, pack: Builder) -> Builder:
 
 def encrypted(content: bytes, flags: int = 1) -> bytes:
     scrambled = bytes(byte ^ 0x5A for byte in b"twelve bytes" + content)
-    return put_together(
+    return zip_of_entries(
         (
             local(b"x", content, flags=flags, packed=scrambled),
             central(b"x", content, 0, flags=flags, packed=scrambled),
@@ -301,7 +301,7 @@ def lying(name: bytes = b"x", **changes: int) -> Builder:
 
 
 # kind → name of the file, how it is built of what it holds, and the path by which what it holds is told
-OPENED: dict[str, tuple[str, Builder, str]] = {
+OPENED_SAMPLES: dict[str, tuple[str, Builder, str]] = {
     "zip": ("a.zip", lambda it: zipped({"in/x": it}), "a.zip!/in/x"),
     "zip, stored": ("a.jar", lambda it: zipped({"x": it}, 0), "a.jar!/x"),
     "zip behind a script": ("run", lambda it: b"#!/bin/sh\nexec java -jar $0\n" + zipped({"x": it}), "run!/x"),
@@ -310,7 +310,7 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
     "zip behind anything": ("a.gif", lambda it: b"GIF89a" + bytes(70_000) + zipped({"x": it}), "a.gif!/x"),
     "zip with a comment": (
         "c.zip",
-        lambda it: put_together((local(b"x", it), central(b"x", it, 0)), comment=b"c" * 65_535),
+        lambda it: zip_of_entries((local(b"x", it), central(b"x", it, 0)), comment=b"c" * 65_535),
         "c.zip!/x",
     ),
     "zip with bytes behind": ("b.zip", lambda it: zipped({"x": it}) + b"rest" * 1000, "b.zip!/x"),
@@ -390,7 +390,10 @@ OPENED: dict[str, tuple[str, Builder, str]] = {
 }
 
 # what is opened, and noted as well, since some readers refuse it
-ODD = {"zip without a directory": "zip directory is missing", "zip behind gzip": "follows its gzip stream"}
+ODD_SAMPLE_REASONS = {
+    "zip without a directory": "zip directory is missing",
+    "zip behind gzip": "follows its gzip stream",
+}
 ARJ = b"\x1e\x0b\1\0\0\0\2\0" + bytes(22)
 EXT = bytearray(4096)
 EXT[1080:1084] = b"\x53\xef\1\0"
@@ -399,14 +402,14 @@ ISO[32769:32774] = b"CD001"
 
 
 # kind → name of the file, its bytes, and the words with which it is noted
-NOTED: dict[str, tuple[str, Builder, str]] = {
+REFUSED_SAMPLES: dict[str, tuple[str, Builder, str]] = {
     "zip, encrypted": ("a.zip", encrypted, "encrypted with a password"),
     "zip, unusual method": ("a.zip", by_method(9, lambda it: b"deflate64" + it), "unusual method"),
     "zip, cut off": ("a.zip", lambda it: zipped({"x": it})[:-30], "zip directory is missing"),
     "zip, one of several pieces": ("a.zip", last_piece, "one piece of a zip archive"),
     "zip, listed and not there": (
         "a.zip",
-        lambda it: put_together((local(b"good", b"good"), central(b"x", it, 7))),
+        lambda it: zip_of_entries((local(b"good", b"good"), central(b"x", it, 7))),
         "missing in it",
     ),
     "tar, cut off": ("a.tar", lambda it: v7(it, size=10_000), "cut off"),
@@ -427,7 +430,7 @@ NOTED: dict[str, tuple[str, Builder, str]] = {
     ),
     "zip with end records without number": (
         "a.zip",
-        lambda it: put_together((local(b"x", it), central(b"x", it, 0)), comment=(b"PK\5\6" + b"x" * 18) * 2000)[1:],
+        lambda it: zip_of_entries((local(b"x", it), central(b"x", it, 0)), comment=(b"PK\5\6" + b"x" * 18) * 2000)[1:],
         "too many end records",
     ),
     "script with much behind it": (

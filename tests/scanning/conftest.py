@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 
 from console.jobs.models import State
-from demo.database import build_demo_database
+from demo.database import build_demo_vulndb
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
@@ -26,9 +26,9 @@ def vulnerability_database(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The small database that the project makes itself, in the data folder of this process: there for each test anew,
     since a test before it may have taken it away.
     """
-    if vulndb_install.current() is None:
+    if vulndb_install.current_facts() is None:
         folder = tmp_path_factory.mktemp("database")
-        build_demo_database(folder)
+        build_demo_vulndb(folder)
         vulndb_install.install(folder)
 
 
@@ -59,7 +59,7 @@ def scan(tag: Tag, *categories: str) -> Scan:
     return queued
 
 
-def work_off(scan: Scan) -> Scan:
+def run_until_final(scan: Scan) -> Scan:
     """Work on ``scan`` until it is final, without waiting out the pause before a second try."""
     for _ in range(3):
         Scan.objects.filter(pk=scan.pk, state=State.QUEUED).update(not_before=None)

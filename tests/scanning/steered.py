@@ -12,7 +12,7 @@ from django.conf import settings
 from scanning import tasks
 from scanning.rematch import run as rematching
 
-PARTS_BEFORE = 2  # that are matched and written before the kill
+PARTS_BEFORE_KILL = 2  # that are matched and written before the kill
 
 
 def rematch(rematch_id: int) -> None:
@@ -23,14 +23,14 @@ def rematch(rematch_id: int) -> None:
     def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
         nonlocal parts
         parts += 1
-        if parts > PARTS_BEFORE and mark.exists():
+        if parts > PARTS_BEFORE_KILL and mark.exists():
             mark.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         real(packages, matched_with=matched_with)
 
-    chunk, rematching.CHUNK = rematching.CHUNK, 2
+    chunk, rematching.CHUNK_PACKAGES = rematching.CHUNK_PACKAGES, 2
     rematching.record.mark_matched = mark_matched
     try:
         tasks.rematch(rematch_id)
     finally:
-        rematching.CHUNK, rematching.record.mark_matched = chunk, real
+        rematching.CHUNK_PACKAGES, rematching.record.mark_matched = chunk, real

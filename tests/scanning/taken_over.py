@@ -11,13 +11,13 @@ import pytest
 import scanning
 from console.sandbox import run as sandbox_run
 from scanning.engines.sandbox import client as module
-from scanning.engines.sandbox.client import Caged
+from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.scanning.layer import EICAR, layer
 
 RULES = Path(scanning.__file__).parent / "rules"
-GOOD = {"srv/eicar.com": EICAR}
-TAKEN_OVER = """
+GOOD_FILES = {"srv/eicar.com": EICAR}
+TAKEN_OVER_PROGRAM = """
 from scanning.engines.sandbox import child as inside; from scanning.engines.sandbox import protocol as wire
 class Look(inside.Look):
     def layer(self, data):
@@ -29,38 +29,38 @@ inside.Look = Look
 """
 
 
-def go_on() -> None:
+def no_stop() -> None:
     pass
 
 
-BEFORE: set[int] = set()  # what other tests have left below this process
+PROCESSES_BEFORE: set[int] = set()  # what other tests have left below this process
 
 
-def ours() -> list[int]:
+def own_processes() -> list[int]:
     """Return the processes below this one that the test has started."""
-    return [pid for pid in descendants(os.getpid()) if pid not in BEFORE]
+    return [pid for pid in descendants(os.getpid()) if pid not in PROCESSES_BEFORE]
 
 
 @pytest.fixture(autouse=True)
 def _before() -> None:
-    BEFORE.clear()
-    BEFORE.update(ours())
+    PROCESSES_BEFORE.clear()
+    PROCESSES_BEFORE.update(own_processes())
 
 
 @pytest.fixture
-def caged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Caged]:
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxClient]:
     """The program, in which a layer of Python is executed as if it had taken over what reads it."""
-    start = module._START.replace("\nmain()", f"{TAKEN_OVER}\nmain()")
+    start = module._CHILD_SCRIPT.replace("\nmain()", f"{TAKEN_OVER_PROGRAM}\nmain()")
     assert "exec" in start
-    monkeypatch.setattr(module, "_START", start)
-    program = Caged(memory_bytes=300 << 20)
+    monkeypatch.setattr(module, "_CHILD_SCRIPT", start)
+    program = SandboxClient(memory_bytes=300 << 20)
     yield program
     program._kill()
 
 
 @pytest.fixture
-def yara(caged: Caged) -> Yara:
-    return Yara(rules=RULES, caged=caged)
+def yara(sandbox: SandboxClient) -> Yara:
+    return Yara(rules=RULES, sandbox=sandbox)
 
 
 def attack(folder: Path, script: str) -> Path:
@@ -87,7 +87,7 @@ def is_gone(pid: int) -> bool:
 
 def assert_reads(yara: Yara, folder: Path) -> None:
     """The next layer is read as ever."""
-    report = yara.scan_layer(layer(folder, GOOD), check=go_on)
+    report = yara.scan_layer(layer(folder, GOOD_FILES), check=no_stop)
     assert [(found.rule, found.path, report.files) for found in report.findings] == [
         ("EICAR_Test_File", "srv/eicar.com", 1)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, Server, eventually, postgres_server, real_worker
+from tests.console.jobs.conftest import RealWorker, RestartableServer, postgres_server, real_worker, wait_for
 
 __all__ = ["postgres_server", "real_worker"]
 
@@ -24,7 +24,7 @@ from datetime import date, time
 from django.utils import timezone
 from scanning.schedules import service as schedule
 from scanning.models import ScanSchedule
-from console.db.clock import by_database, database_now
+from console.db.clock import to_database_time as by_database, database_now
 assert abs((database_now() - timezone.now()).total_seconds()) > 3600, "its clock is not another one"
 assert abs((database_now() - by_database(timezone.now())).total_seconds()) < 10
 one = ScanSchedule(name="Nightly", at=time.fromisoformat("{at}"), starts_on=date(2026, 1, 1), scope="all")
@@ -57,7 +57,7 @@ def _clean() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_clean")
 def test_due_times_run_once_and_leases_hold_whatever_the_clocks_of_the_workers_show(
-    postgres_server: Server, real_worker: RealWorker, tmp_path: Path
+    postgres_server: RestartableServer, real_worker: RealWorker, tmp_path: Path
 ) -> None:
     shift = DUE.timestamp() - time.time() - AHEAD
     postgres_server.stop(signal.SIGINT)
@@ -75,13 +75,13 @@ def test_due_times_run_once_and_leases_hold_whatever_the_clocks_of_the_workers_s
         for worker in workers:
             worker.start()
         early.wait(1, "running")
-        firings = "SELECT due_at, outcome FROM scanning_firing"
-        eventually(lambda: early.rows(firings), what="the firing")
+        firings = "SELECT due_at, outcome FROM scanning_schedulerun"
+        wait_for(lambda: early.rows(firings), what="the firing")
         time.sleep(5)  # longer than a lease, many ticks of both
         assert early.rows(firings) == [(DUE, "started")]
         ((queued,),) = early.rows("SELECT queued_at FROM scanning_scanrun")
         assert DUE <= queued < DUE + timedelta(hours=1), "by the clock of the database"
-        assert early.rows("SELECT state, attempt, losses FROM scanning_databaseupdate") == [("running", 1, 0)]
+        assert early.rows("SELECT state, attempt, losses FROM scanning_vulndbupdate") == [("running", 1, 0)]
     finally:
         for worker in workers:
             assert worker.process is not None

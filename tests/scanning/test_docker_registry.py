@@ -20,7 +20,7 @@ from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
 from scanning import scanners
-from scanning.engines.trivy.command import environment
+from scanning.engines.trivy.command import trivy_environment
 from scanning.models import ImagePackage, PackageVulnerability, SecretFinding
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
@@ -118,7 +118,7 @@ def by_hand(layout: Path, cache: Path) -> dict[str, set[tuple[Any, ...]]]:
             *(str(scanners.trivy().executable()), "image", "--input", str(layout), "--cache-dir", str(cache)),
             *("--skip-db-update", "--offline-scan", "--format", "json", "--list-all-pkgs", "--scanners", "vuln,secret"),
         ],
-        env=environment(cache),
+        env=trivy_environment(cache),
         capture_output=True,
         timeout=200,
         check=True,

@@ -85,7 +85,7 @@ def test_rules_that_cannot_be_used_are_a_fault(folder: Path, monkeypatch: pytest
 
 @pytest.fixture
 def clamav(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(health, "_asked", health.Asked())
+    monkeypatch.setattr(health, "_clamd_status", health.EngineStatusCache())
     forget = scanners.clamav.cache_clear
     forget()
     yield settings
@@ -132,7 +132,7 @@ def test_one_that_works_is_told_and_old_signatures_are_a_fault(clamav: Any) -> N
 
 
 def test_a_silent_antivirus_is_asked_once_and_holds_up_no_page(clamav: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE", 0.01)
+    monkeypatch.setattr(health, "CLAMD_WAIT_SECONDS", 0.01)
     asked, answers = list[int](), threading.Event()
 
     class Silent:

@@ -26,7 +26,7 @@ import zstandard
 
 from console.jobs.models import State
 from registries.models import Registry
-from scanning.models import CategoryResult, LayerEvidence, MalwareFinding, Scan, SecretFinding
+from scanning.models import CategoryResult, LayerResult, MalwareFinding, Scan, SecretFinding
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import layer_files, scan, sync
@@ -235,7 +235,7 @@ def test_files_without_number_take_no_memory(scanned: Callable[[images.Image], S
     finally:
         tracemalloc.stop()
     assert_harmless(ended)
-    assert LayerEvidence.objects.filter(engine="yara", files=count).exists()
+    assert LayerResult.objects.filter(engine="yara", files=count).exists()
     assert peak < 20 << 20  # 200 bytes for each file would be as much
 
 

@@ -14,14 +14,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.jobs.models import Lane, State
-from console.jobs.runner import JobRun, eligible, work
+from console.jobs.models import Priority, State
+from console.jobs.runner import JobRun, eligible, run_queued_jobs
 from console.jobs.slots import place
 from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks
-from scanning.models import Scan, Stage
-from scanning.runs.enqueue import PROMPT
+from scanning.models import Scan, ScanStage
+from scanning.runs.enqueue import PROMPT_IMAGES
 from scanning.runs.launch import launch
 from tests import factories
 from tests.fakes.registry import FakeRegistry
@@ -31,20 +31,22 @@ from tests.scanning.execution.test_pipeline import put
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def queued(registry: Registry, lane: Lane = Lane.SCHEDULE, **values: Any) -> Scan:
+def queued(registry: Registry, priority: Priority = Priority.SCHEDULE, **values: Any) -> Scan:
     tag = factories.tag(in_=registry)
-    defaults = {"image": tag.image, "tag": tag, "registry": registry, "lane": lane, "categories": ["malware"]}
+    defaults = {"image": tag.image, "tag": tag, "registry": registry, "priority": priority, "categories": ["malware"]}
     return Scan.objects.create(**defaults | values)
 
 
 def taken() -> Scan | None:
     """The scan that a worker would take now."""
-    return Scan.next_in_line(eligible(Scan), lane=None)
+    return Scan.next_to_claim(eligible(Scan), priority=None)
 
 
 def test_scans_by_hand_go_before_push_events_and_those_before_schedules() -> None:
     registry = factories.registry()
-    scans = [queued(registry, lane) for lane in (Lane.SCHEDULE, Lane.EVENT, Lane.BULK, Lane.MANUAL)]
+    scans = [
+        queued(registry, priority) for priority in (Priority.SCHEDULE, Priority.EVENT, Priority.BULK, Priority.MANUAL)
+    ]
     order = []
     while scan := taken():
         order.append(scan)
@@ -59,14 +61,14 @@ def test_a_registry_with_scans_at_work_lets_others_go_first() -> None:
     assert taken() == goes
     Scan.objects.filter(pk=goes.pk).update(state=State.RUNNING)
     assert taken() == waits  # as many at work: by age again
-    assert queued(slow, Lane.MANUAL) == taken()  # a lane goes before fairness
+    assert queued(slow, Priority.MANUAL) == taken()  # a lane goes before fairness
 
 
 @pytest.fixture
 def slow() -> Registry:
     """A registry that did not answer a while ago."""
     registry = factories.registry()
-    registry.note_slow()
+    registry.mark_slow()
     return registry
 
 
@@ -80,10 +82,10 @@ def test_a_registry_that_does_not_answer_gets_half_of_the_places_even_while_nobo
     queued(slow, **HERE)
     assert taken() is None
     queued(slow, **HERE)  # had from before it stood still
-    by_hand = queued(slow, Lane.MANUAL)
+    by_hand = queued(slow, Priority.MANUAL)
     assert taken() == by_hand  # those have a worker more, …
     Scan.objects.filter(pk=by_hand.pk).update(**HERE)
-    queued(slow, Lane.MANUAL)
+    queued(slow, Priority.MANUAL)
     assert taken() is None  # … of which one registry does not get more either
     other = queued(factories.registry())
     assert taken() == other
@@ -94,14 +96,14 @@ def test_a_registry_that_does_not_answer_gets_half_of_the_places_even_while_nobo
 
 def test_registries_that_do_not_answer_share_their_half_of_the_places(slow: Registry) -> None:
     another = factories.registry()
-    another.note_slow()
+    another.mark_slow()
     queued(slow, **HERE)
     queued(another)
     assert taken() is None
-    waits = queued(factories.registry(), Lane.SCHEDULE)
+    waits = queued(factories.registry(), Priority.SCHEDULE)
     assert taken() == waits
     queued(another, **HERE)
-    assert Scan.slow_ones_keep_others_waiting()
+    assert Scan.slow_scans_block_others()
 
 
 def test_where_there_is_one_place_a_registry_that_does_not_answer_comes_last(slow: Registry, settings: Any) -> None:
@@ -116,18 +118,18 @@ def test_it_gives_up_what_it_has_beyond_its_share_only_for_scans_that_can_go_on(
     queued(slow, **HERE)
     other = factories.registry()
     waits = queued(other)
-    assert not Scan.slow_ones_keep_others_waiting()  # it has its share and no more
+    assert not Scan.slow_scans_block_others()  # it has its share and no more
     queued(slow, **HERE)
-    assert Scan.slow_ones_keep_others_waiting()
+    assert Scan.slow_scans_block_others()
     Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() + timedelta(hours=1))
-    assert not Scan.slow_ones_keep_others_waiting()
+    assert not Scan.slow_scans_block_others()
     Scan.objects.filter(pk=waits.pk).update(not_before=timezone.now() - timedelta(seconds=1))
-    assert Scan.slow_ones_keep_others_waiting()
-    other.note_slow()
-    assert not Scan.slow_ones_keep_others_waiting()
+    assert Scan.slow_scans_block_others()
+    other.mark_slow()
+    assert not Scan.slow_scans_block_others()
 
 
-PULLS = HERE | {"stage": Stage.PULLING, "started_at": timezone.now()}
+PULLS = HERE | {"stage": ScanStage.PULLING, "started_at": timezone.now()}
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def held() -> list[Scan]:
 
 
 def leaving(scans: list[Scan]) -> list[Scan]:
-    return [scan for scan in scans if scan.keeps_others_out()]
+    return [scan for scan in scans if scan.should_yield()]
 
 
 def test_the_last_pull_that_was_started_leaves_its_place_to_a_registry_that_has_none(held: list[Scan]) -> None:
@@ -146,7 +148,7 @@ def test_the_last_pull_that_was_started_leaves_its_place_to_a_registry_that_has_
     assert leaving(held) == []
     queued(factories.registry())
     assert leaving(held) == [held[1]]
-    Scan.objects.filter(pk=held[1].pk).update(stage=Stage.ANALYSING)  # soon done
+    Scan.objects.filter(pk=held[1].pk).update(stage=ScanStage.ANALYSING)  # soon done
     assert leaving(held) == [held[2]]
 
 
@@ -166,29 +168,29 @@ def test_it_leaves_its_place_to_nobody_who_comes_later_in_line_or_cannot_go_on(h
     assert leaving(held) == []
     Scan.objects.filter(pk=waits.pk).update(not_before=None)
     assert leaving(held)
-    Scan.objects.filter(state=State.RUNNING).update(lane=Lane.EVENT)
+    Scan.objects.filter(state=State.RUNNING).update(priority=Priority.EVENT)
     assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == []
-    queued(held[0].registry, Lane.EVENT)  # type: ignore[arg-type]
-    Scan.objects.filter(pk=waits.pk).update(lane=Lane.BULK)
+    queued(held[0].registry, Priority.EVENT)  # type: ignore[arg-type]
+    Scan.objects.filter(pk=waits.pk).update(priority=Priority.BULK)
     assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == [held[1]]
 
 
 def test_of_the_pulls_of_a_registry_those_of_the_last_lane_leave_first(held: list[Scan]) -> None:
-    Scan.objects.exclude(pk=held[0].pk).update(lane=Lane.EVENT)
-    queued(factories.registry(), Lane.MANUAL)
+    Scan.objects.exclude(pk=held[0].pk).update(priority=Priority.EVENT)
+    queued(factories.registry(), Priority.MANUAL)
     assert leaving([Scan.objects.get(pk=scan.pk) for scan in held]) == [held[0]]
 
 
 def test_one_place_is_not_passed_to_and_fro() -> None:
     (scan,) = [queued(factories.registry(), **PULLS)]
     queued(factories.registry())
-    assert not scan.keeps_others_out()
+    assert not scan.should_yield()
 
 
 def test_nobody_is_woken_for_a_scan_that_may_not_be_taken(slow: Registry) -> None:
     queued(slow, **HERE)
     waits = queued(slow)
-    work(Scan, waits.pk, lambda run: None)
+    run_queued_jobs(Scan, waits.pk, lambda run: None)
     waits.refresh_from_db()
     assert (waits.state, waits.hinted_at) == (State.QUEUED, None)
 
@@ -235,34 +237,34 @@ def all_places() -> Iterator[None]:
 
 def test_a_place_is_kept_for_scans_by_hand(all_places: None) -> None:
     registry = factories.registry()
-    queued(registry, Lane.BULK)
+    queued(registry, Priority.BULK)
     done: list[int] = []
 
     def note(run: JobRun[Scan]) -> None:
         done.append(run.job.pk)
 
-    work(Scan, 0, note)
+    run_queued_jobs(Scan, 0, note)
     assert done == []
-    by_hand = queued(registry, Lane.MANUAL)
-    work(Scan, 0, note)
+    by_hand = queued(registry, Priority.MANUAL)
+    run_queued_jobs(Scan, 0, note)
     assert done == [by_hand.pk]
 
 
 def test_a_place_is_free_again_after_a_scan() -> None:
     for _ in range(settings.SCAN_WORKERS + 2):
         queued(factories.registry())
-        work(Scan, 0, lambda run: None)
+        run_queued_jobs(Scan, 0, lambda run: None)
     assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
 
 
 def test_of_a_large_start_by_hand_the_first_go_first_and_the_rest_holds_up_nobody() -> None:
     registry = factories.registry()
-    tags = [factories.tag(in_=registry).pk for _ in range(PROMPT + 3)]
+    tags = [factories.tag(in_=registry).pk for _ in range(PROMPT_IMAGES + 3)]
     launch(tag_ids=tags, requested_by=None)
-    lanes = list(Scan.objects.order_by("pk").values_list("lane", flat=True))
-    assert lanes == [Lane.MANUAL] * PROMPT + [Lane.BULK] * 3
+    lanes = list(Scan.objects.order_by("pk").values_list("priority", flat=True))
+    assert lanes == [Priority.MANUAL] * PROMPT_IMAGES + [Priority.BULK] * 3
     later = launch(tag_ids=[factories.tag(in_=registry).pk], requested_by=None).queued[0]
-    assert list(eligible(Scan).values_list("pk", flat=True))[PROMPT] == later.pk
+    assert list(eligible(Scan).values_list("pk", flat=True))[PROMPT_IMAGES] == later.pk
 
 
 @pytest.mark.usefixtures("vulnerability_database")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, eventually, real_worker, tree
+from tests.console.jobs.conftest import RealWorker, processes_of_folder, real_worker, wait_for
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, Flip, Status, blob, silence
+from tests.fakes.registry import FakeRegistry, FlippedBit, SlowBody, Status, blob, silence
 from tests.scanning.execution.test_pipeline import DEBIAN, EICAR
 from tests.scanning.execution.test_worker_killed import START, SYNC
 
@@ -24,7 +24,7 @@ IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.launch import ca
 CANCEL = IMPORTS + "cancel()"
 AGAIN = IMPORTS + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)"
 CANCEL_THE_FIRST_RUN = """
-from scanning.runs.start import start as runs
+from scanning.runs.start import start_and_queue as start as runs
 from scanning.models import ScanRun
 assert runs.cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
 """
@@ -52,7 +52,9 @@ def clean(worker: RealWorker) -> bool:
     store, scratch = worker.folder / "layers", worker.folder / "scratch"
     files = [path for path in store.rglob("*") if path.is_file() and path.stat().st_size]
     leases = list((store / "leases").glob("*")) if store.exists() else []
-    engines = [line for line in tree(worker.folder).values() if "sleep" in line or "supervisor.py" in line]
+    engines = [
+        line for line in processes_of_folder(worker.folder).values() if "sleep" in line or "supervisor.py" in line
+    ]
     return not files and not leases and not engines and not list(scratch.glob("*"))
 
 
@@ -60,15 +62,15 @@ def cancelled_in_time(worker: RealWorker) -> None:
     """Cancel, and measure from the request to the end by the clock of the database."""
     worker.shell(CANCEL)
     (requested,) = worker.rows("SELECT strftime('%s', cancel_requested_at) FROM scanning_scan")[0]
-    eventually(lambda: state(worker) == "cancelled", seconds=20, what="the cancel")
+    wait_for(lambda: state(worker) == "cancelled", seconds=20, what="the cancel")
     (ended,) = worker.rows("SELECT strftime('%s', ended_at) FROM scanning_scan")[0]
     assert int(ended) - int(requested) <= CANCEL_SECONDS
-    eventually(lambda: clean(worker), seconds=5, what="a clean disk")
+    wait_for(lambda: clean(worker), seconds=5, what="a clean disk")
 
 
 def scanned_again(worker: RealWorker) -> None:
     worker.shell(AGAIN)
-    eventually(lambda: state(worker) not in {"queued", "running"}, what="the end of the second scan")
+    wait_for(lambda: state(worker) not in {"queued", "running"}, what="the end of the second scan")
     assert worker.rows(SCAN)[0][0] == "succeeded", worker.rows(SCAN)
     assert worker.rows("SELECT path FROM scanning_malwarefinding") == [("srv/eicar.com",)]
 
@@ -83,7 +85,7 @@ def hang_in_trivy(worker: RealWorker, tmp_path: Path) -> None:
 
 def hangs(folder: Path) -> bool:
     """Whether the child of that Trivy runs, which has a session of its own."""
-    return any("sleep 86399" in line for line in tree(folder).values())
+    return any("sleep 86399" in line for line in processes_of_folder(folder).values())
 
 
 def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_scanned_again(
@@ -91,9 +93,9 @@ def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_sca
 ) -> None:
     server, image = fake
     real_worker.shell(START.format(url=server.url))
-    server.fail(blob(image.layers[1].digest), Drip(pause=0.01), times=1)
+    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.01), times=1)
     real_worker.start()
-    eventually(lambda: (real_worker.rows(SCAN)[0][2] or 0) > 0, what="progress")
+    wait_for(lambda: (real_worker.rows(SCAN)[0][2] or 0) > 0, what="progress")
     _state, stage, done, total, *_rest = real_worker.rows(SCAN)[0]
     assert stage == "pulling"
     assert 0 < done < total == sum(len(layer.content) for layer in image.layers)
@@ -116,7 +118,7 @@ def test_a_cancel_in_the_middle_of_a_registry_that_says_nothing_takes_seconds(
     real_worker.shell(START.format(url=server.url))
     server.fail(blob(image.layers[1].digest), silence, times=1)
     real_worker.start()
-    eventually(lambda: server.requests(blob(image.layers[1].digest)), what="the pull")
+    wait_for(lambda: server.requests(blob(image.layers[1].digest)), what="the pull")
     cancelled_in_time(real_worker)
 
 
@@ -127,7 +129,7 @@ def test_a_cancel_in_the_middle_of_trivy_ends_its_whole_process_group(
     real_worker.shell(START.format(url=server.url))
     hang_in_trivy(real_worker, tmp_path)
     real_worker.start()
-    eventually(lambda: hangs(tmp_path), what="Trivy")
+    wait_for(lambda: hangs(tmp_path), what="Trivy")
     cancelled_in_time(real_worker)
 
 
@@ -146,13 +148,13 @@ def test_a_scan_that_takes_too_long_is_a_scan_exception_and_not_tried_again(
 ) -> None:
     server, image = fake
     real_worker.shell(START.format(url=server.url) + "from scanning.models import Scan\nScan.objects.update(timeout=2)")
-    server.fail(blob(image.layers[1].digest), Drip(pause=0.01), times=1)
+    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.01), times=1)
     real_worker.start()
-    eventually(lambda: state(real_worker) == "failed", what="the timeout")
+    wait_for(lambda: state(real_worker) == "failed", what="the timeout")
     *_rest, reason, attempt = real_worker.rows(SCAN)[0]
     assert "Timed out" in reason
     assert attempt == 1
-    eventually(lambda: clean(real_worker), seconds=5, what="a clean disk")
+    wait_for(lambda: clean(real_worker), seconds=5, what="a clean disk")
     scanned_again(real_worker)
 
 
@@ -164,11 +166,11 @@ def test_the_timeout_counts_over_the_analysis_too_and_ends_trivy(
     )
     hang_in_trivy(real_worker, tmp_path)
     real_worker.start()
-    eventually(lambda: hangs(tmp_path), what="Trivy")
-    eventually(lambda: state(real_worker) == "failed", what="the timeout")
+    wait_for(lambda: hangs(tmp_path), what="Trivy")
+    wait_for(lambda: state(real_worker) == "failed", what="the timeout")
     assert "Timed out" in real_worker.rows(SCAN)[0][4]
     assert real_worker.rows(SCAN)[0][5] == 1
-    eventually(lambda: clean(real_worker), seconds=5, what="a clean disk")
+    wait_for(lambda: clean(real_worker), seconds=5, what="a clean disk")
 
 
 def test_a_network_that_fails_is_tried_once_more_and_a_wrong_digest_is_not(
@@ -179,14 +181,14 @@ def test_a_network_that_fails_is_tried_once_more_and_a_wrong_digest_is_not(
     top = blob(image.layers[1].digest)
     server.fail(top, Status(500), times=100)
     real_worker.start()
-    eventually(lambda: state(real_worker) == "failed", what="the end of the first scan")
+    wait_for(lambda: state(real_worker) == "failed", what="the end of the first scan")
     assert real_worker.rows(SCAN)[0][5] == 2  # attempts
     server.heal()
-    server.fail(top, Flip(), times=100)
+    server.fail(top, FlippedBit(), times=100)
     before = len(server.requests(top))
     real_worker.shell(AGAIN)
     failed = "SELECT id FROM scanning_scan WHERE state = 'failed'"
-    eventually(lambda: len(real_worker.rows(failed)) == 2, what="the end")
+    wait_for(lambda: len(real_worker.rows(failed)) == 2, what="the end")
     assert real_worker.rows(SCAN)[0][5] == 1
     assert "digest" in real_worker.rows(SCAN)[0][4]
     assert len(server.requests(top)) > before
@@ -201,15 +203,17 @@ def test_a_scan_by_hand_starts_within_seconds_while_all_places_are_taken(real_wo
         for number, image in enumerate(made):
             image.put(server, "team/app", str(number))
         tags = "tags = list(Tag.objects.order_by('name').values_list('pk', flat=True))\n"
-        real_worker.shell(SYNC.format(url=server.url) + tags + "launch(tag_ids=tags[:5], requested_by=None, lane=30)")
+        real_worker.shell(
+            SYNC.format(url=server.url) + tags + "launch(tag_ids=tags[:5], requested_by=None, priority=30)"
+        )
         for image in made[:5]:
             server.fail(blob(image.layers[1].digest), silence)
         real_worker.start()
         running = "SELECT count(*) FROM scanning_scan WHERE state = 'running'"
-        eventually(lambda: real_worker.rows(running) == [(2,)], what="two scans at work")
+        wait_for(lambda: real_worker.rows(running) == [(2,)], what="two scans at work")
         time.sleep(1)
         assert real_worker.rows(running) == [(2,)]  # the third process is kept free
         real_worker.shell(IMPORTS + tags + "launch(tag_ids=tags[5:], requested_by=None)")
         done = "SELECT julianday(started_at) - julianday(queued_at) FROM scanning_scan WHERE state = 'succeeded'"
-        ((days,),) = eventually(lambda: real_worker.rows(done), what="the scan by hand")
+        ((days,),) = wait_for(lambda: real_worker.rows(done), what="the scan by hand")
         assert days * 86400 < 10

@@ -8,17 +8,17 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from console.jobs.configuration import Times
-from console.jobs.models import Lane, State
+from console.jobs.configuration import JobTimes
+from console.jobs.models import Priority, State
 from inventory.models import Repository, Tag
 from inventory.sync import webhook_events
 from registries.clients import RegistryClient
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
-from registries.models.push_event import EVERYTHING
+from registries.models.push_event import ALL_TAGS
 from registries.oci.errors import Unreachable
 from registries.sync_requests.start import start_sync
-from registries.webhooks.ingest import take_up
-from registries.webhooks.payloads import MOST_CHANGES, Change
+from registries.webhooks.ingest import ingest_changes
+from registries.webhooks.payloads import MAX_CHANGES, Change
 from scanning import tasks
 from scanning.models import Scan, ScanRun
 from scanning.runs.launch import launch
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def report(registry: Registry, name: str, tag: str = "", *others: str) -> PushEvent:
     """Let ``registry`` report a change, and work on it as a worker would."""
-    take_up(registry=registry, found=[Change((name, *others), tag)])
+    ingest_changes(registry=registry, found=[Change((name, *others), tag)])
     PushEvent.objects.update(not_before=None)
     event = PushEvent.objects.latest("pk")
     tasks.push_event(event.pk)
@@ -55,7 +55,7 @@ def test_it_is_scanned_before_scheduled_ones_where_that_is_wanted(fake: FakeRegi
     address.save()
     images.image({"app": b"1"}).put(fake, "team/app", "1.0")
     report(registry, "team/app", "1.0")
-    assert Scan.objects.get().lane == Lane.EVENT
+    assert Scan.objects.get().priority == Priority.EVENT
     assert report(registry, "team/app", "1.0").images == 0
     assert Scan.objects.count() == 1
 
@@ -130,7 +130,7 @@ def test_a_push_to_a_repository_outside_the_fixed_list_is_left_alone(fake: FakeR
 
 # --- several at once -------------------------------------------------------------------------------------------------
 def waiting(registry: Registry, *changes: tuple[str, str]) -> list[PushEvent]:
-    take_up(registry=registry, found=[Change((name,), tag) for name, tag in changes])
+    ingest_changes(registry=registry, found=[Change((name,), tag) for name, tag in changes])
     PushEvent.objects.update(not_before=None)
     return list(PushEvent.objects.order_by("pk"))
 
@@ -190,7 +190,7 @@ def test_more_tags_than_are_looked_at_one_by_one_are_one_look_at_the_repository(
 def test_the_whole_registry_is_synced_once_the_sync_at_work_has_ended(fake: FakeRegistry, registry: Registry) -> None:
     (run,) = start_sync(registries=[registry]).runs
     SyncRun.objects.filter(pk=run.pk).update(state=State.RUNNING, attempt=1)
-    take_up(registry=registry, found=[Change((f"r{number}",), "1") for number in range(MOST_CHANGES + 1)])
+    ingest_changes(registry=registry, found=[Change((f"r{number}",), "1") for number in range(MAX_CHANGES + 1)])
     PushEvent.objects.update(not_before=None)
     event = PushEvent.objects.get()
     tasks.push_event(event.pk)
@@ -208,8 +208,8 @@ def test_the_whole_registry_is_synced_once_the_sync_at_work_has_ended(fake: Fake
 def test_a_registry_that_takes_long_for_an_event_counts_as_slow_and_the_event_ends(
     fake: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.sync.webhook_events.TAG_SECONDS", 1.0)
-    monkeypatch.setattr("inventory.sync.webhook_events.SLOW_SECONDS", 0.5)
+    monkeypatch.setattr("inventory.sync.webhook_events.TAG_DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.sync.webhook_events.SLOW_AFTER_SECONDS", 0.5)
     fake.fail(manifests, silence)
     event = report(registry, "team/app", "1.0")
     registry.refresh_from_db()
@@ -252,7 +252,7 @@ def test_an_event_that_begins_again_scans_what_its_first_attempt_had_written(
     images.image({"app": b"1"}).put(fake, "team/app", "1.0")
     images.image({"app": b"2"}).put(fake, "team/all", "1.0")
     events = [*waiting(registry, ("team/app", "1.0")), PushEvent(registry=registry, names=["team/all"])]
-    events[1].repository, events[1].tag = "team/all", EVERYTHING
+    events[1].repository, events[1].tag = "team/all", ALL_TAGS
     events[1].save()
 
     def away(**_asked: Any) -> Any:
@@ -260,7 +260,7 @@ def test_an_event_that_begins_again_scans_what_its_first_attempt_had_written(
 
     with monkeypatch.context() as patched:
         patched.setattr(tasks, "launch", away)
-        patched.setattr(settings, "JOB_TIMES", Times(settle=0, soon=0))
+        patched.setattr(settings, "JOB_TIMES", JobTimes(settle=0, soon=0))
         tasks.push_event(events[0].pk)
     assert Tag.objects.count() == 2
     PushEvent.objects.update(not_before=None)
@@ -277,15 +277,15 @@ def test_a_registry_that_fails_at_a_joined_event_keeps_none_from_the_scan_of_wha
     for tag in ("1.0", "2.0"):
         images.image({"app": tag.encode()}).put(fake, "team/app", tag)
     first, _second = waiting(registry, ("team/app", "1.0"), ("team/app", "2.0"))
-    real = webhook_events._of_one
+    real = webhook_events._process_one
 
     def fails_at_the_second(event: PushEvent, client: RegistryClient) -> list[Tag]:
         if event.tag == "2.0":
             raise Unreachable("It broke.", "Try again.")
         return real(event, client)
 
-    monkeypatch.setattr(webhook_events, "_of_one", fails_at_the_second)
-    monkeypatch.setattr(settings, "JOB_TIMES", Times(chain=0, soon=0))
+    monkeypatch.setattr(webhook_events, "_process_one", fails_at_the_second)
+    monkeypatch.setattr(settings, "JOB_TIMES", JobTimes(chain=0, soon=0))
     tasks.push_event(first.pk)
     assert states() == [State.SUCCEEDED, State.QUEUED]
     assert Scan.objects.count() == 1

@@ -16,7 +16,7 @@ from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import scanners
 from scanning.engines.trivy.engine import PINNED_SHA256
-from scanning.models import CategoryResult, DatabaseUpdate, Rematch
+from scanning.models import CategoryResult, Rematch, VulndbUpdate
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.people import person
@@ -56,7 +56,7 @@ def test_an_administrator_updates_the_database_once_at_a_time() -> None:
     administrator = client("administrator")
     for _ in range(2):
         administrator.post(reverse("scanning:update-database"))
-    update = DatabaseUpdate.objects.get()
+    update = VulndbUpdate.objects.get()
     assert AuditEvent.objects.filter(action="database.update").count() == 1
     fragment = administrator.get(PAGE, headers={"HX-Request": "true"}).content.decode()
     assert "data-poll" in fragment
@@ -68,7 +68,7 @@ def test_an_administrator_updates_the_database_once_at_a_time() -> None:
 
 def test_an_operator_may_look_and_not_update() -> None:
     assert client("operator").post(reverse("scanning:update-database")).status_code == 403
-    assert not DatabaseUpdate.objects.exists()
+    assert not VulndbUpdate.objects.exists()
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_an_engine_that_is_not_ready_is_a_scan_exception_and_no_zero(
     if text := broken.pop("own", ""):
         (tmp_path / "own").mkdir()
         (tmp_path / "own" / "ours.yar").write_text(text)
-        monkeypatch.setattr(scanners, "RULES", tmp_path / "own")
+        monkeypatch.setattr(scanners, "RULES_FOLDER", tmp_path / "own")
     for name, value in broken.items():
         setattr(engines, name, value)
     for made in (scanners.trivy, scanners.yara, scanners.clamav):

@@ -21,10 +21,10 @@ from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
 from scanning import scanners
 from scanning.engines.clamav.engine import ClamAv
-from scanning.models import LayerEvidence, Scan, ScanRun, Selection
+from scanning.models import LayerResult, Scan, ScanRun, Selection
 from scanning.runs import estimate as runs_estimate
 from scanning.runs import image_picker, quota, recommended
-from scanning.runs.start import AT_ONCE
+from scanning.runs.start import MAX_TAGS_IN_REQUEST
 from tests import factories
 from tests.people import person
 from tests.scanning.engines.clamav.test_engine import answering
@@ -74,7 +74,7 @@ def test_all_that_a_search_finds_move_at_once_and_each_list_has_a_search_of_its_
     factories.tag("other", path="else/where")
     url = reverse("scanning:chooser", args=[selection(somebody).pk])
     html = client.get(url, {"left-q": "team/api"}, headers=HTMX).content.decode()
-    assert len(shown(html, "left")) == image_picker.PAGE
+    assert len(shown(html, "left")) == image_picker.PAGE_ROWS
     html = client.post(url, {"move": "right", "all": "1", "left-q": "team/api"}, headers=HTMX).content.decode()
     assert set(selection(somebody).tags.all()) == set(wanted)
     html = client.get(url, {"right-q": "v59", "left-q": ""}, headers=HTMX).content.decode()
@@ -83,13 +83,13 @@ def test_all_that_a_search_finds_move_at_once_and_each_list_has_a_search_of_its_
 
 
 def test_lists_have_pages_and_a_new_search_begins_with_the_first(client: Client, somebody: User) -> None:
-    for index in range(image_picker.PAGE + 3):
+    for index in range(image_picker.PAGE_ROWS + 3):
         factories.tag(f"v{index:02}", path="team/api")
     url = reverse("scanning:chooser", args=[selection(somebody).pk])
     html = client.get(url, {"left-page": "2"}, headers=HTMX).content.decode()
     assert len(shown(html, "left")) == 3
     html = client.get(url, {"left-page": "2", "left-was": "", "left-q": "api"}, headers=HTMX).content.decode()
-    assert len(shown(html, "left")) == image_picker.PAGE
+    assert len(shown(html, "left")) == image_picker.PAGE_ROWS
     for nonsense in ("0", "-1", "99999999999999", "x"):
         assert client.get(url, {"left-page": nonsense}, headers=HTMX).status_code == 200
 
@@ -135,7 +135,7 @@ def test_any_number_of_images_is_chosen_and_started_in_a_constant_number_of_quer
     client: Client, somebody: User
 ) -> None:
     counts = []
-    for number in (AT_ONCE + 1, 2 * AT_ONCE):
+    for number in (MAX_TAGS_IN_REQUEST + 1, 2 * MAX_TAGS_IN_REQUEST):
         registry = factories.registry()
         for index in range(number):
             factories.tag(f"v{index}", path="team/app", in_=registry, of=factories.image(layers=0))
@@ -239,19 +239,21 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monk
     busy = factories.tag("d", of=factories.image(scan_state="queued"))
     known = Layer.objects.get(diff_id=shared.image_layers.get(position=0).diff_id)
     yara = scanners.yara()
-    LayerEvidence.objects.create(diff_id=known.diff_id, engine=yara.name, engine_version=yara.version())
-    found = runs_estimate.cost(Tag.objects.all(), categories=["malware"])
+    LayerResult.objects.create(diff_id=known.diff_id, engine=yara.name, engine_version=yara.version())
+    found = runs_estimate.estimate_scan(Tag.objects.all(), categories=["malware"])
     assert (found.tags, found.left_out, found.images) == (4, 1, 2)
     assert (found.layers, found.layers_known, found.to_pull) == (3, 0, 4000), "a diff ID that no pull has proven"
     Layer.objects.update(verified=True)
-    found = runs_estimate.cost(Tag.objects.all(), categories=["malware"])
+    found = runs_estimate.estimate_scan(Tag.objects.all(), categories=["malware"])
     assert (found.layers_known, found.to_pull) == (1, 3000)
-    assert runs_estimate.cost(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
+    assert runs_estimate.estimate_scan(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
     for address in answering(b"1: ClamAV 1.4.6\0"):
         engines = yara, ClamAv(address=address, max_file_bytes=1)
-        monkeypatch.setattr(scanners, "malware", lambda engines=engines: engines)
-        assert runs_estimate.cost(Tag.objects.all(), categories=["malware"]).layers_known == 0, "nor has ClamAV"
-    assert runs_estimate.cost(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
+        monkeypatch.setattr(scanners, "malware_engines", lambda engines=engines: engines)
+        assert runs_estimate.estimate_scan(Tag.objects.all(), categories=["malware"]).layers_known == 0, (
+            "nor has ClamAV"
+        )
+    assert runs_estimate.estimate_scan(Tag.objects.filter(pk=busy.pk), categories=ALL).images == 0
 
 
 @pytest.mark.parametrize("categories", [["malware"], ["vulnerabilities"], ["sensitive"], ["sensitive", "malware"], ALL])
@@ -270,12 +272,13 @@ def test_kept_figures_of_a_whole_scope_are_those_that_counting_gives(
         layer = Layer.objects.order_by("-pk")[0]
         Layer.objects.filter(pk=layer.pk).update(verified=number % 4 > 0)
         for name, version in list(engines.items())[: number % 3]:
-            LayerEvidence.objects.get_or_create(diff_id=layer.diff_id, engine=name, engine_version=version)
+            LayerResult.objects.get_or_create(diff_id=layer.diff_id, engine=name, engine_version=version)
     tags = Tag.objects.all() if scope == "all" else recommended.recommended()
-    counted = runs_estimate.cost(tags, categories=categories)
-    monkeypatch.setattr(runs_estimate, "FEW", 1)  # as of more images than are looked up one by one
+    counted = runs_estimate.estimate_scan(tags, categories=categories)
+    monkeypatch.setattr(runs_estimate, "FEW_IMAGES", 1)  # as of more images than are looked up one by one
     first, again = (
-        runs_estimate.cost(tags, categories=categories, kept_as=runs_estimate.KEPT_AS[scope]) for _n in range(2)
+        runs_estimate.estimate_scan(tags, categories=categories, cached_as=runs_estimate.CACHED_COUNT_NAMES[scope])
+        for _n in range(2)
     )
     assert first.counted_at is None
     assert again.counted_at is not None
@@ -319,7 +322,7 @@ def test_the_preview_says_what_the_limits_make_of_it() -> None:
         factories.tag(f"v{index}", in_=fast)
     for minutes in (50, 20):
         PullUnit.objects.create(registry=slow, image_id=factories.digest(), taken_at=now - timedelta(minutes=minutes))
-    found = runs_estimate.cost(Tag.objects.all(), categories=ALL, now=now)
+    found = runs_estimate.estimate_scan(Tag.objects.all(), categories=ALL, now=now)
     (wait,) = found.waits
     assert (wait.registry, wait.limit, wait.left, wait.images) == ("slow", 5, 3, 9)
     assert now + timedelta(minutes=60) <= wait.until <= now + timedelta(hours=3)
@@ -334,10 +337,10 @@ def test_the_preview_says_what_the_limits_make_of_it() -> None:
         started_at=now - timedelta(seconds=60),
         ended_at=now,
     )
-    assert runs_estimate.cost(Tag.objects.filter(pk=done.pk), categories=ALL, now=now).ends_at <= now + timedelta(
-        minutes=2
-    )
-    assert runs_estimate.cost(Tag.objects.all(), categories=ALL, now=now).ends_at >= wait.until
+    assert runs_estimate.estimate_scan(
+        Tag.objects.filter(pk=done.pk), categories=ALL, now=now
+    ).ends_at <= now + timedelta(minutes=2)
+    assert runs_estimate.estimate_scan(Tag.objects.all(), categories=ALL, now=now).ends_at >= wait.until
 
 
 def test_the_preview_has_a_constant_number_of_queries_and_follows_the_form(client: Client, somebody: User) -> None:
@@ -362,14 +365,14 @@ def test_the_quota_is_set_by_administrators_and_shown_in_the_preview(client: Cli
     client.force_login(person("administrator"), backend="django.contrib.auth.backends.ModelBackend")
     assert client.post(reverse("scanning:quota"), {"monthly_quota": "-1"}).status_code == 422
     client.post(reverse("scanning:quota"), {"monthly_quota": "1"})
-    assert quota.read() == quota.Quota(limit=1, used=0)
+    assert quota.read_quota() == quota.ScanQuota(limit=1, used=0)
     factories.tag("a")
     factories.tag("b")
     html = client.get(reverse("scanning:cost"), {"scope": "all", "categories": ALL}).content.decode()
     assert "1 of 1 left" in html
     assert "1 image is over the quota" in html
     client.post(reverse("scanning:quota"), {"monthly_quota": ""})
-    assert quota.read() is None
+    assert quota.read_quota() is None
     assert AuditEvent.objects.filter(action="quota.change").count() == 2
 
 
@@ -377,5 +380,5 @@ def test_an_image_that_is_gone_leaves_the_selection(somebody: User) -> None:
     tag = factories.tag()
     selection(somebody).add(Tag.objects.all())
     tag.delete()
-    assert image_picker.read(selection(somebody), {}).right.rows == []
+    assert image_picker.read_picker(selection(somebody), {}).right.rows == []
     assert Image.objects.count() == 1

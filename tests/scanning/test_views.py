@@ -208,24 +208,24 @@ def test_the_poll_has_a_constant_number_of_queries(operator: Client) -> None:
 
 
 def test_progress_counts_what_was_started_together() -> None:
-    assert progress.read() is None
+    assert progress.read_progress() is None
     now = timezone.now()
     old = queued(factories.tag("old"), State.SUCCEEDED)
     Scan.objects.filter(pk=old.pk).update(created_at=now - timedelta(hours=2))
     for index, state in enumerate([*[State.SUCCEEDED] * 3, State.FAILED, State.RUNNING, State.QUEUED, State.QUEUED]):
         queued(factories.tag(f"v{index}"), state, started_at=now - timedelta(minutes=8), stage="pulling")
     waiting = Scan.objects.filter(state=State.QUEUED).first()
-    found = progress.read(now)
+    found = progress.read_progress(now)
     assert found
     assert (found.total, found.ended, found.failed, found.running, found.queued) == (7, 4, 1, 1, 2)
     assert found.percent == 57
     assert found.stages == [("pulling", 1)]
     assert found.left == "about 6 min remaining"
-    assert progress.left(timedelta(minutes=119, seconds=59)) == "about 2 h remaining"
-    assert progress.left(timedelta(minutes=119)) == "about 119 min remaining"
+    assert progress.remaining_text(timedelta(minutes=119, seconds=59)) == "about 2 h remaining"
+    assert progress.remaining_text(timedelta(minutes=119)) == "about 119 min remaining"
     assert waiting
     Scan.objects.filter(pk=waiting.pk).update(not_before=now + timedelta(minutes=12))
-    found = progress.read(now)
+    found = progress.read_progress(now)
     assert found
     assert (found.waiting, found.remaining) == (1, None)
 

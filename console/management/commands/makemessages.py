@@ -11,7 +11,7 @@ from django.core.management.commands import makemessages
 
 from console.i18n import extraction
 
-DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
+CREATION_DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
 
 
 class BuildFile(makemessages.BuildFile):
@@ -49,4 +49,4 @@ class Command(makemessages.Command):
         """Write one language, without the date on which the texts were gathered: it changes when nothing else does."""
         super().write_po_file(potfile, locale)
         written = Path(potfile).parent / locale / "LC_MESSAGES" / f"{self.domain}.po"
-        written.write_text(DATE.sub("", written.read_text("utf-8")), "utf-8")
+        written.write_text(CREATION_DATE.sub("", written.read_text("utf-8")), "utf-8")

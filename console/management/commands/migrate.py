@@ -15,5 +15,5 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         super().handle(*args, **options)
         whole = not options.get("app_label") and not options.get("plan") and not options.get("check_unapplied")
-        if whole and options.get("database") == DEFAULT_DB_ALIAS and (wrong := schema.what_is_wrong()):
-            raise CommandError(wrong)
+        if whole and options.get("database") == DEFAULT_DB_ALIAS and (problem := schema.find_problem()):
+            raise CommandError(problem)

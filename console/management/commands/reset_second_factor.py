@@ -21,9 +21,9 @@ class Command(BaseCommand):
         user = User.objects.filter(username=name).first()
         if user is None:
             raise CommandError(f"There is no account {name}.")
-        if not mfa.is_on(user):
+        if not mfa.is_enabled(user):
             raise CommandError(f"{name} has no second factor.")
-        mfa.switch_off(user)
+        mfa.disable(user)
         user.end_sessions()
         trail.record(None, "user.second-factor-off", user, {"by": "command"})
         self.stdout.write(f"The second factor of {name} is off. It can be switched on again in Your account.")

@@ -12,10 +12,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.accounts.models import User
 from console.db import schema
-from console.server.process_manager import ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
-from console.server.programs import FOLDER, ListenError, listen_at, programs
+from console.server.process_manager import (
+    ProcessManager,
+    ProgramEndedError,
+    StopRequested,
+    on_stop_signals,
+    raise_stop_requested,
+)
+from console.server.programs import BASE_FOLDER, ListenError, listen_at, programs
 
-GRACE = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
+STOP_GRACE_SECONDS = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
 
 
 class Command(BaseCommand):
@@ -25,18 +31,18 @@ class Command(BaseCommand):
         parser.add_argument("--listen", default=settings.LISTEN, help="host:port, by default TALLYMAN_LISTEN")
 
     def handle(self, *, listen: str, **options: Any) -> None:
-        with on_stop_signals(stop):
+        with on_stop_signals(raise_stop_requested):
             try:
                 self._serve(listen)
-            except Stopped:
+            except StopRequested:
                 self.stdout.write("Stopped.")
             except ProgramEndedError as error:
                 raise CommandError(str(error)) from error
 
     def _serve(self, listen: str) -> None:
         call_command("migrate", interactive=False, verbosity=0)
-        if wrong := schema.what_is_wrong():
-            raise CommandError(wrong)
+        if problem := schema.find_problem():
+            raise CommandError(problem)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not User.objects.exists():
             call_command("create_administrator", "admin", stdout=self.stdout)
@@ -47,7 +53,12 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         supervised = programs(listener=listener, web_workers=settings.WEB_WORKERS)
         # Closed before the programs are stopped: who comes then is refused at once and does not wait for nothing.
-        with Supervisor(supervised, folder=FOLDER, grace=GRACE, say=self.stdout.write) as supervisor, listener:
+        with (
+            ProcessManager(
+                supervised, folder=BASE_FOLDER, grace=STOP_GRACE_SECONDS, report=self.stdout.write
+            ) as supervisor,
+            listener,
+        ):
             self.stdout.write(f"Address: {settings.URL}\nServing on {listen}. Ctrl-C stops it.")
             while True:
                 supervisor.check()

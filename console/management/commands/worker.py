@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.jobs.worker import Worker, what_is_wrong
+from console.jobs.worker import Worker, find_problem
 
 
 class Command(BaseCommand):
@@ -21,6 +21,6 @@ class Command(BaseCommand):
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        if wrong := what_is_wrong():
-            raise CommandError(wrong)
+        if problem := find_problem():
+            raise CommandError(problem)
         sys.exit(Worker(settings.JOB_TIMES).run())

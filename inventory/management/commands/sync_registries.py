@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from console.jobs.models import State
-from console.jobs.runner import work
+from console.jobs.runner import run_queued_jobs
 from inventory.sync.run import sync_registry
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
@@ -30,8 +30,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, names: list[str], now: bool, forget_unlisted: bool, **options: Any) -> None:
         started = start_sync(registries=self._registries(names), forget_unlisted=forget_unlisted)
         runs = started.runs
-        already = f" {len(started.already)} were queued or running already." if started.already else ""
-        self.stdout.write(f"{len(runs)} syncs are queued.{already}")
+        already_active = (
+            f" {len(started.already_active)} were queued or running already." if started.already_active else ""
+        )
+        self.stdout.write(f"{len(runs)} syncs are queued.{already_active}")
         failed = [run for run in runs if not self._succeeds(run)] if now else []
         if failed:
             raise CommandError("Not every sync has succeeded.")
@@ -39,7 +41,7 @@ class Command(BaseCommand):
     def _succeeds(self, run: SyncRun) -> bool:
         """See ``run`` to its end, here or by the worker that was faster; say what it has brought."""
         while not run.is_final:
-            work(SyncRun, run.pk, sync_registry)
+            run_queued_jobs(SyncRun, run.pk, sync_registry)
             run.refresh_from_db()
             if not run.is_final:
                 time.sleep(0.5)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from registries.connection_test.diagnose import Result, Step, diagnose
+from registries.connection_test.diagnose import ConnectionStep, StepResult, diagnose
 from registries.models import Registry
 
 
@@ -23,12 +23,12 @@ class Command(BaseCommand):
         if registry is None:
             known = ", ".join(registries.values_list("name", flat=True)) or "none yet"
             raise CommandError(f"No registry has this name. There are: {known}.")
-        steps = diagnose(registry, show=self._show)
-        if steps[-1].result is Result.FAILED:
+        steps = diagnose(registry, report=self._show)
+        if steps[-1].result is StepResult.FAILED:
             raise CommandError("The test has failed.")
 
-    def _show(self, step: Step) -> None:
+    def _show(self, step: ConnectionStep) -> None:
         seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"
         self.stdout.write(f"{step.result.value:8} {seconds:>8}  {step.label}  {step.detail}".rstrip())
-        if step.result is Result.FAILED:
+        if step.result is StepResult.FAILED:
             self.stdout.write(f"  {step.reason}\n  {step.remedy}")

@@ -11,7 +11,7 @@ from django.db import models
 
 from registries import credentials
 from registries.models import CloudAccount, Registry
-from registries.stored_credentials import readable, tokens
+from registries.stored_credentials import can_decrypt, stored_tokens
 
 
 class Command(BaseCommand):
@@ -25,13 +25,13 @@ class Command(BaseCommand):
         # Both are in the file before the first row changes, so that every process reads every row at any moment.
         credentials.write_keys([new, *old])
         changed, lost = 0, []
-        for model, column, row, token in tokens():
+        for model, column, row, token in stored_tokens():
             try:
                 fresh = credentials.cipher().rotate(token.encode()).decode()
             except InvalidToken:
                 lost.append(str(row))
                 continue
-            values = {column: fresh} | refusals(row, column, fresh)
+            values = {column: fresh} | refusal_values(row, column, fresh)
             # An edit in this moment wins: it was made with the new key already.
             changed += model._default_manager.filter(pk=row.pk, **{column: token}).update(**values)
         if lost:
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         if keep_old:
             return
         newest = credentials.cipher_of((new,))
-        if stale := [str(row) for _, _, row, token in tokens() if not readable(newest, token)]:
+        if stale := [str(row) for _, _, row, token in stored_tokens() if not can_decrypt(newest, token)]:
             raise CommandError(
                 f"Changed while the keys were rotated: {', '.join(stale)}. The old keys stay; run this command again."
             )
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         )
 
 
-def refusals(row: models.Model, column: str, fresh: str) -> dict[str, str]:
+def refusal_values(row: models.Model, column: str, fresh: str) -> dict[str, str]:
     """Return what says of ``row`` that its credentials were refused, once ``column`` is ``fresh``; nothing if not."""
     if not isinstance(row, Registry | CloudAccount) or not row.credentials_refused:
         return {}

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from scanning.engines.base import Check, EngineError
+from scanning.engines.base import EngineError, StopCheck
 from scanning.engines.formats.tar import Data
 
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 180.0  # for one file; clamd itself gives up after MaxScanTime, two minutes
-LOOK_SECONDS = 1.0  # between looks at whether to stop, while clamd is at work
-PIECE = 1 << 20
-MAX_ANSWER = 4096
-NO_LONGER_THAN = "size limit exceeded"
-VERSION = re.compile(r"ClamAV (?P<engine>[^/\s]+)(?:/(?P<signatures>\d+)/(?P<built>.+))?")
+CONNECT_TIMEOUT_SECONDS = 5.0
+RESPONSE_TIMEOUT_SECONDS = 180.0  # for one file; clamd itself gives up after MaxScanTime, two minutes
+POLL_SECONDS = 1.0  # between looks at whether to stop, while clamd is at work
+CHUNK_BYTES = 1 << 20
+MAX_RESPONSE_BYTES = 4096
+SIZE_LIMIT_MESSAGE = "size limit exceeded"
+VERSION_PATTERN = re.compile(r"ClamAV (?P<engine>[^/\s]+)(?:/(?P<signatures>\d+)/(?P<built>.+))?")
 
 
 @dataclass(frozen=True)
-class Version:
+class ClamdVersion:
     """What clamd says of itself. Without the public signatures it tells no version of any."""
 
     engine: str
@@ -30,7 +30,7 @@ class Version:
     built_at: datetime | None  # of the signatures
 
 
-class TooLong(Exception):
+class FileTooLarge(Exception):
     """clamd takes no file of this size (its setting StreamMaxLength)."""
 
 
@@ -54,48 +54,48 @@ class Clamd:
             self._socket.close()
             self._socket = None
 
-    def version(self) -> Version:
+    def version(self) -> ClamdVersion:
         """Return what clamd says of itself. Raises EngineError where it does not answer as clamd does."""
-        told = self._ask(b"zVERSION\0")
-        found = VERSION.fullmatch(told)
+        response = self._request(b"zVERSION\0")
+        found = VERSION_PATTERN.fullmatch(response)
         if not found:
             raise EngineError(
-                f"What answers at {self._address} is no clamd: {told[:80]!r}.",
+                f"What answers at {self._address} is no clamd: {response[:80]!r}.",
                 "Name the socket or the port of clamd in TALLYMAN_CLAMD.",
             )
         try:
             built = datetime.strptime(found["built"] or "", "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
         except ValueError:
             built = None
-        return Version(found["engine"], int(found["signatures"]) if found["signatures"] else None, built)
+        return ClamdVersion(found["engine"], int(found["signatures"]) if found["signatures"] else None, built)
 
-    def scan(self, content: Data, *, check: Check) -> str:
+    def scan(self, content: Data, *, check: StopCheck) -> str:
         """Stream ``content`` to clamd; return the name of the signature that knows it, "" where none does.
 
         Raises TooLong where clamd takes no so long file, EngineError where it fails, and what ``check`` raises.
         """
         try:
             self._send(b"zINSTREAM\0")
-            for start in range(0, len(content), PIECE):
+            for start in range(0, len(content), CHUNK_BYTES):
                 check()
-                piece = content[start : start + PIECE]
+                piece = content[start : start + CHUNK_BYTES]
                 self._send(struct.pack(">I", len(piece)), piece)
             self._send(struct.pack(">I", 0))
         except (BrokenPipeError, ConnectionResetError):
             pass  # clamd has said why before it closed
-        told = self._answer(check).removeprefix("stream: ")
-        if told.endswith(" FOUND"):
-            return told.removesuffix(" FOUND")
-        if told == "OK":
+        response = self._response(check).removeprefix("stream: ")
+        if response.endswith(" FOUND"):
+            return response.removesuffix(" FOUND")
+        if response == "OK":
             return ""
         self.close()
-        if NO_LONGER_THAN in told:
-            raise TooLong
-        raise EngineError(f"ClamAV failed at a file: {told[:200]}", "Look into the log of clamd.")
+        if SIZE_LIMIT_MESSAGE in response:
+            raise FileTooLarge
+        raise EngineError(f"ClamAV failed at a file: {response[:200]}", "Look into the log of clamd.")
 
-    def _ask(self, command: bytes) -> str:
+    def _request(self, command: bytes) -> str:
         self._send(command)
-        return self._answer(lambda: None, seconds=CONNECT_SECONDS)
+        return self._response(lambda: None, seconds=CONNECT_TIMEOUT_SECONDS)
 
     def _send(self, *parts: Data) -> None:
         if self._socket is None:
@@ -109,44 +109,46 @@ class Clamd:
                 self._socket.sendall(part)
         except TimeoutError as error:
             self.close()
-            raise _silent(self._address) from error
+            raise _no_response(self._address) from error
 
-    def _answer(self, check: Check, *, seconds: float = ANSWER_SECONDS) -> str:
+    def _response(self, check: StopCheck, *, seconds: float = RESPONSE_TIMEOUT_SECONDS) -> str:
         connection = self._socket
         if connection is None:
-            raise _silent(self._address)
+            raise _no_response(self._address)
         answer, waited = b"", 0.0
-        connection.settimeout(LOOK_SECONDS)
+        connection.settimeout(POLL_SECONDS)
         while not answer.endswith(b"\0"):
             check()
             try:
-                piece = connection.recv(MAX_ANSWER)
-                if not piece or len(answer) > MAX_ANSWER:
+                piece = connection.recv(MAX_RESPONSE_BYTES)
+                if not piece or len(answer) > MAX_RESPONSE_BYTES:
                     raise ConnectionResetError
             except TimeoutError as error:
-                waited += LOOK_SECONDS
+                waited += POLL_SECONDS
                 if waited < seconds:
                     continue
                 self.close()
-                raise _silent(self._address) from error
+                raise _no_response(self._address) from error
             except OSError as error:
                 self.close()
-                raise _silent(self._address) from error
+                raise _no_response(self._address) from error
             answer += piece
-        connection.settimeout(ANSWER_SECONDS)
-        told = answer.rstrip(b"\0").split(b"\0")[-1].decode("utf-8", "backslashreplace")
-        number, colon, rest = told.partition(": ")
-        return rest if colon and number == str(self._number) else told
+        connection.settimeout(RESPONSE_TIMEOUT_SECONDS)
+        response = answer.rstrip(b"\0").split(b"\0")[-1].decode("utf-8", "backslashreplace")
+        number, colon, rest = response.partition(": ")
+        return rest if colon and number == str(self._number) else response
 
     def _connect(self) -> socket.socket:
         try:
             if self._address.startswith("/"):
                 connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                connection.settimeout(CONNECT_SECONDS)
+                connection.settimeout(CONNECT_TIMEOUT_SECONDS)
                 connection.connect(self._address)
             else:
                 parts = urlsplit(f"//{self._address}")
-                connection = socket.create_connection((parts.hostname or "", parts.port or 3310), CONNECT_SECONDS)
+                connection = socket.create_connection(
+                    (parts.hostname or "", parts.port or 3310), CONNECT_TIMEOUT_SECONDS
+                )
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "no answer"
             raise EngineError(
@@ -155,11 +157,11 @@ class Clamd:
                 " without ClamAV.",
                 retry=True,
             ) from error
-        connection.settimeout(ANSWER_SECONDS)
+        connection.settimeout(RESPONSE_TIMEOUT_SECONDS)
         return connection
 
 
-def _silent(address: str) -> EngineError:
+def _no_response(address: str) -> EngineError:
     return EngineError(
         f"ClamAV at {address} broke off or did not answer.",
         "Look into the log of clamd: it may be short of memory, or be loading its signatures. Then scan again.",

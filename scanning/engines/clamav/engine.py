@@ -11,61 +11,72 @@ import mmap
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity
-from scanning.engines.clamav.clamd import Clamd, TooLong, Version
+from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity, StopCheck
+from scanning.engines.clamav.clamd import Clamd, ClamdVersion, FileTooLarge
 from scanning.engines.formats.tar import Data
 from scanning.engines.notes import Notes
-from scanning.engines.sandbox.client import Caged
-from scanning.engines.sandbox.pool import CagedPool
-from scanning.engines.sandbox.responses import File
-from scanning.engines.yara.scan import MAX_FINDINGS
+from scanning.engines.sandbox.client import SandboxClient
+from scanning.engines.sandbox.pool import SandboxPool
+from scanning.engines.sandbox.responses import LayerFile
+from scanning.engines.yara.scan import MAX_LAYER_FINDINGS
 
-REVISION = 1  # of how this module looks; part of the version, so that raising it has every layer looked at again
-OLD_DAYS = 7  # the public signatures are renewed every day
-RELEASE = 64 << 20  # pages of the mmap are given back in steps of this
-VIRUSES = ("eicar", "virus", "worm", "test")  # parts of a signature's name; what is no virus is shown as a trojan
-POSSIBLE = ("PUA.", "Heuristics.")  # signatures of what is not wanted, or looks as if
+SCAN_REVISION = 1  # of how this module looks; part of the version, so that raising it has every layer looked at again
+SIGNATURES_OLD_DAYS = 7  # the public signatures are renewed every day
+RELEASE_STEP_BYTES = 64 << 20  # pages of the mmap are given back in steps of this
+VIRUS_NAME_PARTS = (
+    "eicar",
+    "virus",
+    "worm",
+    "test",
+)  # parts of a signature's name; what is no virus is shown as a trojan
+HEURISTIC_PREFIXES = ("PUA.", "Heuristics.")  # signatures of what is not wanted, or looks as if
 
 
 class ClamAv:
     """The engine. ``address`` is the path of clamd's socket or its ``host:port``; larger files are left out.
 
-    ``caged`` is where layers are read; engines of a process may share one.
+    ``sandbox`` is where layers are read; engines of a process may share one.
     """
 
     name = "clamav"
     categories = frozenset({RiskCategory.MALWARE})
 
-    def __init__(self, *, address: str, max_file_bytes: int, caged: Caged | CagedPool | None = None) -> None:
+    def __init__(
+        self, *, address: str, max_file_bytes: int, sandbox: SandboxClient | SandboxPool | None = None
+    ) -> None:
         self._address, self._max_file_bytes = address, max_file_bytes
-        self._caged = caged or Caged()
+        self._sandbox = sandbox or SandboxClient()
         self._version = ""
 
     def version(self) -> str:
         """Return the version of ClamAV, of its signatures and of our way of looking, as of the last ``ready()``."""
         if not self._version:
-            self._version = self._named(self._ask())
+            self._version = self._full_version(self._read_version())
         return self._version
 
     def ready(self) -> Readiness:
         """Say whether clamd answers, with which signatures and how old they are."""
         facts = [("Address", self._address)]
         try:
-            told = self._ask()
+            reported = self._read_version()
         except EngineError as error:
             return Readiness(False, "clamav", error.reason, error.remedy, tuple(facts))
-        self._version = self._named(told)
-        facts = [("Version", told.engine), *facts]
-        days = (datetime.now(UTC) - told.built_at).days if told.built_at else None
-        if told.signatures is None:
+        self._version = self._full_version(reported)
+        facts = [("ClamdVersion", reported.engine), *facts]
+        days = (datetime.now(UTC) - reported.built_at).days if reported.built_at else None
+        if reported.signatures is None:
             facts.append(("Signatures", "the team's own alone: clamd names no version of the public ones"))
         else:
-            built = f"{told.built_at:%Y-%m-%d %H:%M} UTC ({days} days ago)" if told.built_at else "at an unknown time"
-            facts += [("Signatures", str(told.signatures)), ("Signatures built", built)]
+            built = (
+                f"{reported.built_at:%Y-%m-%d %H:%M} UTC ({days} days ago)"
+                if reported.built_at
+                else "at an unknown time"
+            )
+            facts += [("Signatures", str(reported.signatures)), ("Signatures built", built)]
         facts.append(
             ("Largest file", f"{self._max_file_bytes / 1024**2:.0f} MiB, and what StreamMaxLength of clamd allows")
         )
-        old = days is not None and days > OLD_DAYS
+        old = days is not None and days > SIGNATURES_OLD_DAYS
         return Readiness(
             ready=True,
             version=self._version,
@@ -74,37 +85,37 @@ class ClamAv:
             facts=tuple(facts),
         )
 
-    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(self, path: Path, *, check: StopCheck) -> LayerReport:
         """Look at every file in the uncompressed layer at ``path``. Raises EngineError, and what ``check`` raises."""
         with Clamd(self._address) as clamd:
-            look = _Look(clamd, check, self._max_file_bytes)
-            look.layer(path, self._caged)
-        return LayerReport(tuple(look.findings), look.files, look.bytes, look.notes.lines())
+            layer_scan = _LayerScan(clamd, check, self._max_file_bytes)
+            layer_scan.layer(path, self._sandbox)
+        return LayerReport(tuple(layer_scan.findings), layer_scan.files, layer_scan.bytes, layer_scan.notes.lines())
 
-    def _ask(self) -> Version:
+    def _read_version(self) -> ClamdVersion:
         with Clamd(self._address) as clamd:
             return clamd.version()
 
-    def _named(self, told: Version) -> str:
+    def _full_version(self, reported: ClamdVersion) -> str:
         # Signatures of one's own have no version: what they have not found is looked for again the next day.
-        signatures = told.signatures or f"own-{datetime.now(UTC):%Y%m%d}"
-        return f"clamav {told.engine}, signatures {signatures}, look {REVISION}.{self._max_file_bytes}"
+        signatures = reported.signatures or f"own-{datetime.now(UTC):%Y%m%d}"
+        return f"clamav {reported.engine}, signatures {signatures}, look {SCAN_REVISION}.{self._max_file_bytes}"
 
 
-class _Look:
+class _LayerScan:
     """One look at one layer."""
 
-    def __init__(self, clamd: Clamd, check: Check, max_file_bytes: int) -> None:
+    def __init__(self, clamd: Clamd, check: StopCheck, max_file_bytes: int) -> None:
         self.findings: list[MalwareFact] = []
         self.files = self.bytes = 0
         self.notes = Notes()
         self._clamd, self._check, self._max_file_bytes = clamd, check, max_file_bytes
         self._mebibytes = max_file_bytes / 1024**2
 
-    def layer(self, path: Path, caged: Caged | CagedPool) -> None:
+    def layer(self, path: Path, sandbox: SandboxClient | SandboxPool) -> None:
         """Look at all files of the layer."""
         data, touched = None, 0
-        for found in caged.walk(path, check=self._check):
+        for found in sandbox.walk(path, check=self._check):
             if isinstance(found, str):
                 self.notes.add("of this layer is damaged, and what follows was not looked at", found)
                 continue
@@ -117,7 +128,7 @@ class _Look:
                     data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
             self._file(found.path, _content(data, found))
             touched += found.size
-            if touched > RELEASE:
+            if touched > RELEASE_STEP_BYTES:
                 data.madvise(mmap.MADV_DONTNEED)
                 touched = 0
 
@@ -126,19 +137,19 @@ class _Look:
         self.bytes += len(content)
         try:
             signature = self._clamd.scan(content, check=self._check)
-        except TooLong:
+        except FileTooLarge:
             self.notes.add("larger than clamd takes (StreamMaxLength)", path)
             return
         if not signature:
             return
-        if len(self.findings) >= MAX_FINDINGS:
-            self.notes.add(f"recognised beyond the first {MAX_FINDINGS}, not listed", path)
+        if len(self.findings) >= MAX_LAYER_FINDINGS:
+            self.notes.add(f"recognised beyond the first {MAX_LAYER_FINDINGS}, not listed", path)
             return
         digest = hashlib.sha256(content).hexdigest()
-        self.findings.append(fact(signature, path=path, size=len(content), sha256=digest))
+        self.findings.append(malware_fact(signature, path=path, size=len(content), sha256=digest))
 
 
-def _content(data: mmap.mmap, file: File) -> Data:
+def _content(data: mmap.mmap, file: LayerFile) -> Data:
     if file.segments is None:
         return memoryview(data)[file.offset : file.offset + file.size]
     content = bytearray(file.size)
@@ -149,7 +160,7 @@ def _content(data: mmap.mmap, file: File) -> Data:
     return content
 
 
-def fact(signature: str, *, path: str, size: int, sha256: str) -> MalwareFact:
+def malware_fact(signature: str, *, path: str, size: int, sha256: str) -> MalwareFact:
     """Return the finding that a signature makes, whose name reads Platform.Category.Family-Number."""
     name = signature.removesuffix(".UNOFFICIAL")
     parts = name.split(".")
@@ -157,8 +168,8 @@ def fact(signature: str, *, path: str, size: int, sha256: str) -> MalwareFact:
         engine="clamav",
         rule=name,
         family=(parts[2] if len(parts) > 2 else parts[-1]).partition("-")[0],
-        kind="virus" if any(word in name.lower() for word in VIRUSES) else "trojan",
-        severity=Severity.MEDIUM if name.startswith(POSSIBLE) else Severity.HIGH,
+        kind="virus" if any(word in name.lower() for word in VIRUS_NAME_PARTS) else "trojan",
+        severity=Severity.MEDIUM if name.startswith(HEURISTIC_PREFIXES) else Severity.HIGH,
         description=f"ClamAV knows this file as {signature}.",
         reference="",
         path=path,

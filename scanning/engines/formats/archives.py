@@ -12,18 +12,25 @@ from dataclasses import dataclass
 from isal import isal_zlib
 
 from scanning.engines.formats import containers, streams, tar, zip
-from scanning.engines.formats.detect import OPENED, UNSURE, Found, appended_between, is_program, recognise
+from scanning.engines.formats.detect import (
+    READABLE_FORMATS,
+    UNSURE_FORMATS,
+    DetectedArchive,
+    appended_between,
+    detect_archives,
+    is_program,
+)
 from scanning.engines.notes import Notes
 
-STORED, DEFLATED, BZIP2, LZMA, ZSTD, XZ = 0, 8, 12, 14, 93, 95  # methods of zip (APPNOTE 4.4.5)
-ZIP_STREAMS = {BZIP2: "bzip2", ZSTD: "zstd", XZ: "xz"}
-UNSURE_BYTES = 4096  # what gives less than this before it is damaged was only taken for a stream
+ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA, ZIP_ZSTD, ZIP_XZ = 0, 8, 12, 14, 93, 95  # methods of zip (APPNOTE 4.4.5)
+ZIP_STREAMS = {ZIP_BZIP2: "bzip2", ZIP_ZSTD: "zstd", ZIP_XZ: "xz"}
+UNSURE_STREAM_BYTES = 4096  # what gives less than this before it is damaged was only taken for a stream
 
 Item = tuple[str, tar.Data]
 
 
 @dataclass
-class Bounds:
+class UnpackLimits:
     """What may still be unpacked in this layer."""
 
     depth: int = 3  # archives in archives
@@ -34,29 +41,29 @@ class Bounds:
     bytes: int = 8 << 30
 
     @property
-    def spent(self) -> bool:
+    def exceeded(self) -> bool:
         """Whether nothing more may be unpacked."""
         return self.files <= 0 or self.bytes <= 0 or self.entries <= 0
 
 
 def members(
-    data: tar.Data, path: str, bounds: Bounds, notes: Notes, found: list[Found] | None = None
+    data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes, found: list[DetectedArchive] | None = None
 ) -> Iterator[Item]:
     """Yield path (``a.zip!/inner/x``) and bytes of the files in the archives that ``data``, at ``path``, is.
 
     ``found`` is what they were recognised as. A compressed tar or cpio counts as one archive. Never raises: damage is
     noted, what was yielded before it is good.
     """
-    for each in recognise(data) if found is None else found:
+    for each in detect_archives(data) if found is None else found:
         try:
             yield from _open(each, memoryview(data)[each.offset :] if each.offset else data, path, bounds, notes)
         except Exception as error:  # whatever the readers of these formats raise at bytes made to break them
-            notes.add(f"that cannot be unpacked ({_short(error)})", path)
+            notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
 
 
-def _open(recognised: Found, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _open(recognised: DetectedArchive, data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Iterator[Item]:
     found = recognised.format
-    if found not in OPENED:
+    if found not in READABLE_FORMATS:
         notes.add(f"packed with {found}, which is not looked into", path)
     elif found == "zip":
         yield from _zip(data, path, bounds, notes)
@@ -73,26 +80,28 @@ def _open(recognised: Found, data: tar.Data, path: str, bounds: Bounds, notes: N
         yield from _stream(recognised, data, path, bounds, notes)
 
 
-def _stream(recognised: Found, data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _stream(
+    recognised: DetectedArchive, data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes
+) -> Iterator[Item]:
     """Yield what is packed in the stream ``data``: one file, or the files of the archive that it holds."""
-    content, error = _gather(streams.unpacked(recognised.format, data), len(data), path, bounds, notes)
+    content, error = _collect(streams.decompress_stream(recognised.format, data), len(data), path, bounds, notes)
     if error is not None:
-        unsure = len(content) < UNSURE_BYTES and not isinstance(error, streams.Behind)
-        if (recognised.format in UNSURE and unsure) or (not recognised.sure and not content):
+        unsure = len(content) < UNSURE_STREAM_BYTES and not isinstance(error, streams.TrailingData)
+        if (recognised.format in UNSURE_FORMATS and unsure) or (not recognised.sure and not content):
             bounds.files += 1
             return
-        notes.add(f"that cannot be unpacked ({_short(error)})", path)
+        notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
     if not content:
         return
-    inner = recognise(content)
+    inner = detect_archives(content)
     if inner and inner[0].format in ("tar", "cpio"):
         yield from _open(inner[0], content, path, bounds, notes)
     else:
         yield f"{path}!/{path.rpartition('/')[2].rpartition('.')[0] or 'content'}", content
 
 
-def _gather(
-    chunks: Iterable[bytes], packed: int, path: str, bounds: Bounds, notes: Notes
+def _collect(
+    chunks: Iterable[bytes], packed: int, path: str, bounds: UnpackLimits, notes: Notes
 ) -> tuple[bytes, Exception | None]:
     """Return what ``chunks`` give as far as the bounds let, and what they raised; count it and note what was cut."""
     content = bytearray()
@@ -115,29 +124,29 @@ def _gather(
     return bytes(content), failure
 
 
-def _spent(path: str, bounds: Bounds, notes: Notes) -> bool:
-    if bounds.spent:
+def _is_limit_reached(path: str, bounds: UnpackLimits, notes: Notes) -> bool:
+    if bounds.exceeded:
         notes.add("in archives that hold more than is unpacked of one layer", path)
-    return bounds.spent
+    return bounds.exceeded
 
 
 def _plain(
-    found: Iterable[containers.Member], data: tar.Data, path: str, bounds: Bounds, notes: Notes
+    found: Iterable[containers.Member], data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes
 ) -> Iterator[Item]:
     """Yield files that lie bare in ``data``."""
     for member in found:
         bounds.entries -= 1
-        if _spent(path, bounds, notes):
+        if _is_limit_reached(path, bounds, notes):
             return
         bounds.files -= 1
         name = tar.rooted(member.name).decode("utf-8", "surrogateescape")
         yield f"{path}!/{name}", memoryview(data)[member.offset : member.offset + member.size]
 
 
-def _cpio(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _cpio(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Iterator[Item]:
     """Yield the files of a cpio archive and of those behind it, packed or not, as the kernel reads an initramfs."""
     following: tar.Data | None = data
-    while following is not None and not _spent(path, bounds, notes):
+    while following is not None and not _is_limit_reached(path, bounds, notes):
         current, following = following, None
         for member in containers.cpio(current):
             if member.rest:
@@ -146,7 +155,7 @@ def _cpio(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[I
                 yield from _plain([member], current, path, bounds, notes)
         if following is None:
             return
-        for found in recognise(following):
+        for found in detect_archives(following):
             if found.format == "cpio":
                 break
             yield from _open(found, following, path, bounds, notes)
@@ -154,10 +163,10 @@ def _cpio(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[I
             return
 
 
-def _tar(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _tar(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Iterator[Item]:
     for entry in tar.walk_all(data):
         bounds.entries -= 1
-        if _spent(path, bounds, notes):
+        if _is_limit_reached(path, bounds, notes):
             return
         if not entry.is_file or not entry.size:
             continue
@@ -173,26 +182,26 @@ def _tar(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[It
             yield inner, memoryview(data)[entry.offset : entry.offset + entry.size]
 
 
-def _zip(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[Item]:
+def _zip(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Iterator[Item]:
     """Yield the files that any reader of zip finds: those of the directory, and those that stand in none."""
-    covered = zip.Covered()
+    covered = zip.CoveredRanges()
     directories = zip.find_directories(data)
     if any(directory.hidden for directory in directories):
         notes.add("that cannot be unpacked (the zip archive has too many end records)", path)
-    if any(directory.in_pieces for directory in directories):
+    if any(directory.is_spanned for directory in directories):
         notes.add("that are one piece of a zip archive of several, which is not looked into without the others", path)
     elif not directories and not zip.is_empty(data):
         notes.add("whose zip directory is missing: only the files that their own headers name were looked at", path)
     for directory in directories:
-        for listed in zip.listed(data, directory):
+        for listed in zip.directory_entries(data, directory):
             bounds.entries -= 1
-            if _spent(path, bounds, notes):
+            if _is_limit_reached(path, bounds, notes):
                 return
             if listed is None:
                 notes.add("that cannot be unpacked (the directory of the zip archive is cut off)", path)
                 continue
             header, before = listed
-            if not before and not directory.in_pieces and (header.packed or header.size):
+            if not before and not directory.is_spanned and (header.packed or header.size):
                 notes.add("named in the directory of a zip archive and missing in it", _named(path, header))
             for local in before:
                 yield from _zip_listed(data, header, local, path, bounds, notes, covered)
@@ -202,40 +211,42 @@ def _zip(data: tar.Data, path: str, bounds: Bounds, notes: Notes) -> Iterator[It
 
 def _zip_listed(
     data: tar.Data,
-    header: zip.Header,
-    local: zip.Header,
+    header: zip.ZipHeader,
+    local: zip.ZipHeader,
     path: str,
-    bounds: Bounds,
+    bounds: UnpackLimits,
     notes: Notes,
-    covered: zip.Covered,
+    covered: zip.CoveredRanges,
 ) -> Iterator[Item]:
     """Yield a file by what the directory says of it, and by the header before it where that says something else."""
     member = _ZipMember(data, header, local.data)
     yield from member.read(_named(path, header), bounds, notes)
     end = member.end
-    if header.differs(local) or (local.packed == 0 and local.method == DEFLATED):
+    if header.differs(local) or (local.packed == 0 and local.method == ZIP_DEFLATED):
         other = _ZipMember(data, local, local.data, streamed=True)
         yield from other.read(_named(path, local), bounds, notes)
         end = min(end, other.end)
     covered.add(local.at, end)
 
 
-def _zip_unlisted(data: tar.Data, path: str, bounds: Bounds, notes: Notes, covered: zip.Covered) -> Iterator[Item]:
+def _zip_unlisted(
+    data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes, covered: zip.CoveredRanges
+) -> Iterator[Item]:
     """Yield the files that stand in no directory, as readers of streams see them, and archives before the first one."""
     program = is_program(bytes(data[:4]))
     chain = 0  # where a reader of streams comes to by what it has read
     for start, end in covered.gaps(len(data)):
         at = start
-        while (at := zip.find(data, zip.LOCAL, at, end)) >= 0:
+        while (at := zip.find_bytes(data, zip.LOCAL_MAGIC, at, end)) >= 0:
             bounds.entries -= 1
-            if _spent(path, bounds, notes):
+            if _is_limit_reached(path, bounds, notes):
                 return
-            header = zip.local(data, at)
+            header = zip.read_local_header(data, at)
             at += 4
             if header is None or header.data > len(data):
                 continue
             member = _ZipMember(data, header, header.data, streamed=True)
-            sure = 0 <= header.at - chain <= zip.MAX_DESCRIPTOR
+            sure = 0 <= header.at - chain <= zip.MAX_DESCRIPTOR_BYTES
             yield from member.read(_named(path, header), bounds, notes, sure=sure)
             if member.good:
                 chain = at = max(at, member.end)
@@ -244,7 +255,7 @@ def _zip_unlisted(data: tar.Data, path: str, bounds: Bounds, notes: Notes, cover
                 yield from _open(found, memoryview(data)[found.offset : end], path, bounds, notes)
 
 
-def _named(path: str, header: zip.Header) -> str:
+def _named(path: str, header: zip.ZipHeader) -> str:
     return f"{path}!/{tar.rooted(header.name).decode('utf-8', 'surrogateescape')}"
 
 
@@ -254,13 +265,13 @@ class _ZipMember:
     ``streamed``: as readers of streams do, which inflate to the end of a deflate stream, whatever size is named.
     """
 
-    def __init__(self, data: tar.Data, header: zip.Header, begin: int, *, streamed: bool = False) -> None:
+    def __init__(self, data: tar.Data, header: zip.ZipHeader, begin: int, *, streamed: bool = False) -> None:
         self._data, self._header, self._begin = memoryview(data), header, begin
-        self._inflates = streamed and header.method == DEFLATED
+        self._inflates = streamed and header.method == ZIP_DEFLATED
         self.end = begin + (header.packed or 0)
         self.good = False  # whether something was read that is surely this file's
 
-    def read(self, path: str, bounds: Bounds, notes: Notes, *, sure: bool = True) -> Iterator[Item]:
+    def read(self, path: str, bounds: UnpackLimits, notes: Notes, *, sure: bool = True) -> Iterator[Item]:
         """Yield the file. Unless this is ``sure`` to be one, what gives nothing is passed over without a word."""
         header = self._header
         if header.packed == 0 and not header.size:
@@ -269,64 +280,66 @@ class _ZipMember:
                 return
             sure = False
         packed = self._packed()
-        if header.flags & zip.ENCRYPTED or header.method not in (STORED, DEFLATED, LZMA, *ZIP_STREAMS):
+        if header.flags & zip.ENCRYPTED_FLAG or header.method not in (ZIP_STORED, ZIP_DEFLATED, ZIP_LZMA, *ZIP_STREAMS):
             yield from self._pretended(packed, path, bounds, notes, sure=sure)
             return
         content, error, known = self._unpacked(packed, path, bounds, notes)
         known = known and len(content) <= bounds.member_bytes  # or reading it twice would take long
         if sure and error is None and known and header.crc is not None and isal_zlib.crc32(content) != header.crc:
             error = ValueError("its checksum is wrong")
-        if error is not None and not sure and len(content) < UNSURE_BYTES:
+        if error is not None and not sure and len(content) < UNSURE_STREAM_BYTES:
             return
         self.good |= bool(content) and (error is None or sure)
         if error is not None:
-            notes.add(f"that cannot be unpacked ({_short(error)})", path)
+            notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
         if content:
             yield path, content
 
     def _packed(self) -> memoryview:
         if self._header.packed is not None and not self._inflates:
             return self._data[self._begin : self._begin + self._header.packed]
-        if self._header.method != STORED:
+        if self._header.method != ZIP_STORED:
             return self._data[self._begin :]
-        following = zip.FOLLOWING.search(self._data, self._begin)
+        following = zip.NEXT_HEADER_PATTERN.search(self._data, self._begin)
         self.end = following.start() if following else len(self._data)
         return self._data[self._begin : self.end]
 
     def _unpacked(
-        self, packed: memoryview, path: str, bounds: Bounds, notes: Notes
+        self, packed: memoryview, path: str, bounds: UnpackLimits, notes: Notes
     ) -> tuple[tar.Data, Exception | None, bool]:
         """Return the content, what was raised, and whether all of the content is there."""
         header = self._header
-        if header.method == STORED:
+        if header.method == ZIP_STORED:
             bounds.files -= 1
             bounds.bytes -= len(packed)
             cut = header.packed is not None and len(packed) < header.packed
             return packed, EOFError("cut off") if cut else None, True
-        if header.method == DEFLATED:
+        if header.method == ZIP_DEFLATED:
             stream = streams.Inflated(packed)
-            content, error = _gather(stream, len(packed), path, bounds, notes)
+            content, error = _collect(stream, len(packed), path, bounds, notes)
             if stream.ended or self._header.packed is None:
                 self.end = self._begin + stream.used
             return content, error, stream.ended
-        if header.method == LZMA:
+        if header.method == ZIP_LZMA:
             chunks = streams.lzma_in_zip(packed, header.size)
         else:
-            chunks = streams.unpacked(ZIP_STREAMS[header.method], packed)
-        content, error = _gather(chunks, len(packed), path, bounds, notes)
+            chunks = streams.decompress_stream(ZIP_STREAMS[header.method], packed)
+        content, error = _collect(chunks, len(packed), path, bounds, notes)
         return content, error, len(content) == header.size
 
-    def _pretended(self, packed: memoryview, path: str, bounds: Bounds, notes: Notes, *, sure: bool) -> Iterator[Item]:
+    def _pretended(
+        self, packed: memoryview, path: str, bounds: UnpackLimits, notes: Notes, *, sure: bool
+    ) -> Iterator[Item]:
         """Yield a file that is marked as encrypted or packed with an unknown method and is neither, as its CRC shows.
 
         Some readers go by the mark and some do not, so packers of malware set it. What is so, is noted.
         """
         header = self._header
-        for method in {header.method if header.method == DEFLATED else STORED, STORED}:
-            if method == STORED:
+        for method in {header.method if header.method == ZIP_DEFLATED else ZIP_STORED, ZIP_STORED}:
+            if method == ZIP_STORED:
                 content: tar.Data = packed
             else:
-                content, _error = _gather(streams.Inflated(packed), len(packed), path, bounds, Notes())
+                content, _error = _collect(streams.Inflated(packed), len(packed), path, bounds, Notes())
             if len(content) > bounds.member_bytes:
                 break
             if header.crc is not None and content and isal_zlib.crc32(content) == header.crc:
@@ -334,12 +347,12 @@ class _ZipMember:
                 bounds.files -= 1
                 yield path, content
                 return
-        if header.flags & zip.ENCRYPTED and (sure or header.method in (STORED, DEFLATED, 99)):
+        if header.flags & zip.ENCRYPTED_FLAG and (sure or header.method in (ZIP_STORED, ZIP_DEFLATED, 99)):
             notes.add("in archives encrypted with a password", path)
         elif sure:
             notes.add("in zip archives packed with an unusual method", path)
 
 
-def _short(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     text = getattr(error, "what", "") or str(error) or type(error).__name__
     return text if len(text) <= 80 else text[:79] + "…"

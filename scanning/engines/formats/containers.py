@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from scanning.engines.formats.tar_fields import Data
 
-RPM_LEAD, RPM_MAGIC = 96, b"\x8e\xad\xe8\x01"
+RPM_LEAD_BYTES, RPM_MAGIC = 96, b"\x8e\xad\xe8\x01"
 CPIO_TRAILER = b"TRAILER!!!"
-MAX_NAME = 4096
-LINK_TABLES = (b"/", b"//", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
-RELOCATABLE = 1  # type of an ELF file: an object for a linker, which nothing runs
+MAX_NAME_BYTES = 4096
+LINKER_TABLE_NAMES = (b"/", b"//", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
+ELF_RELOCATABLE = 1  # type of an ELF file: an object for a linker, which nothing runs
 
 
-class Damaged(Exception):
+class DamagedArchive(Exception):
     """The archive cannot be read on; what was yielded before is good."""
 
 
@@ -39,23 +39,23 @@ def ar(data: Data) -> Iterator[Member]:
         head = bytes(data[at : at + 60])
         digits = head[48:58].strip()
         if head[58:60] != b"`\n" or not digits.isdigit():
-            raise Damaged(f"a header that is malformed at byte {at}")
+            raise DamagedArchive(f"a header that is malformed at byte {at}")
         name, begin, size = head[:16].rstrip(b" "), at + 60, int(digits)
         at = begin + size + size % 2
         if begin + size > len(data):
             yield Member(name, begin, len(data) - begin)
-            raise Damaged(f"a member that is cut off at byte {begin}")
+            raise DamagedArchive(f"a member that is cut off at byte {begin}")
         if name.startswith(b"#1/") and name[3:].isdigit():
             length = min(int(name[3:]), size)
-            name, begin, size = bytes(data[begin : begin + min(length, MAX_NAME)]), begin + length, size - length
+            name, begin, size = bytes(data[begin : begin + min(length, MAX_NAME_BYTES)]), begin + length, size - length
             name = name.rstrip(b"\0")
-        if name not in LINK_TABLES and size and not _is_object(bytes(data[begin : begin + 18])):
+        if name not in LINKER_TABLE_NAMES and size and not _is_object(bytes(data[begin : begin + 18])):
             yield Member(name.rstrip(b"/") or name, begin, size)
 
 
 def _is_object(head: bytes) -> bool:
     order = "big" if head[5:6] == b"\x02" else "little"
-    elf = head.startswith(b"\x7fELF") and int.from_bytes(head[16:18], order) == RELOCATABLE  # type: ignore[arg-type]
+    elf = head.startswith(b"\x7fELF") and int.from_bytes(head[16:18], order) == ELF_RELOCATABLE  # type: ignore[arg-type]
     return elf or head.startswith((b"BC\xc0\xde", b"\x64\x86"))
 
 
@@ -83,30 +83,30 @@ def cpio(data: Data) -> Iterator[Member]:
                 name_at, unit = at + 26, 2
             else:
                 raise ValueError
-            if names <= 0 or size < 0 or names > MAX_NAME:
+            if names <= 0 or size < 0 or names > MAX_NAME_BYTES:
                 raise ValueError
         except (ValueError, struct.error):
-            raise Damaged(f"a header that is malformed at byte {start}") from None
+            raise DamagedArchive(f"a header that is malformed at byte {start}") from None
         name = bytes(data[name_at : name_at + names]).split(b"\0", 1)[0]
         begin = _aligned(name_at + names, unit)
         at = _aligned(begin + size, unit)
         if name == CPIO_TRAILER:
-            rest = _behind_zeros(data, at)
+            rest = _skip_zeros(data, at)
             if rest < len(data):
                 yield Member(b"", rest, len(data) - rest, rest=True)
             return
         if size:
             yield Member(name, begin, min(size, max(len(data) - begin, 0)))
         if begin + size > len(data):
-            raise Damaged(f"a file that is cut off at byte {begin}")
-    raise Damaged("no end")
+            raise DamagedArchive(f"a file that is cut off at byte {begin}")
+    raise DamagedArchive("no end")
 
 
 def _aligned(offset: int, unit: int) -> int:
     return -(-offset // unit) * unit
 
 
-def _behind_zeros(data: Data, at: int) -> int:
+def _skip_zeros(data: Data, at: int) -> int:
     """Return where the first byte from ``at`` lies that is not zero."""
     while at < len(data):
         window = bytes(data[at : at + 65536])
@@ -118,13 +118,13 @@ def _behind_zeros(data: Data, at: int) -> int:
 
 def rpm_payload(data: Data) -> int:
     """Return where the payload of an RPM package begins: behind its lead and two headers. Raises Damaged."""
-    at = RPM_LEAD
+    at = RPM_LEAD_BYTES
     for unit in (8, 1):
         head = bytes(data[at : at + 16])
         if len(head) < 16 or not head.startswith(RPM_MAGIC):
-            raise Damaged(f"a header that is malformed at byte {at}")
+            raise DamagedArchive(f"a header that is malformed at byte {at}")
         entries, size = struct.unpack_from(">II", head, 8)
         at = _aligned(at + 16 + 16 * entries + size, unit)
     if at >= len(data):
-        raise Damaged("no payload")
+        raise DamagedArchive("no payload")
     return at

@@ -13,22 +13,22 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from scanning.engines.formats.tar_fields import BLOCK, Data, is_header
-from scanning.engines.formats.zip import Directory, find, find_directories, starts_as_zip
+from scanning.engines.formats.tar_fields import BLOCK_BYTES, Data, is_header
+from scanning.engines.formats.zip import ZipDirectory, find_bytes, find_directories, starts_as_zip
 
-HEAD = BLOCK
-MAX_OVERLAY_GAP = 4096  # bytes between the end of a program and what is appended to it
-MAX_APPENDED = 16  # places in one file where an archive may begin
-MAX_SEARCH = 32 << 20  # bytes of a script or program that are searched for one
+HEAD_BYTES = BLOCK_BYTES
+MAX_OVERLAY_GAP_BYTES = 4096  # bytes between the end of a program and what is appended to it
+MAX_APPENDED_ARCHIVES = 16  # places in one file where an archive may begin
+MAX_SEARCH_BYTES = 32 << 20  # bytes of a script or program that are searched for one
 
-OPENED = frozenset(
+READABLE_FORMATS = frozenset(
     {"zip", "tar", "ar", "cpio", "rpm", "gzip", "zstd", "bzip2", "xz", "lzma", "lzip", "compress", "zlib"}
 )  # everything else that is recognised is noted
-UNSURE = frozenset({"zlib", "lzma", "compress"})  # a few bytes tell these; what does not unpack is none
-PYINSTALLER = b"MEI\x0c\x0b\x0a\x0b\x0e"  # near the end of a program that PyInstaller has made
+UNSURE_FORMATS = frozenset({"zlib", "lzma", "compress"})  # a few bytes tell these; what does not unpack is none
+PYINSTALLER_MAGIC = b"MEI\x0c\x0b\x0a\x0b\x0e"  # near the end of a program that PyInstaller has made
 
 
-class Found(NamedTuple):
+class DetectedArchive(NamedTuple):
     """An archive in a file: what it is, and where in the file it begins."""
 
     format: str
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     sure: bool = True  # False: a few bytes within a file look so, and what does not unpack is none
 
 
-Check = Callable[[bytes], bool]
+MagicCheck = Callable[[bytes], bool]
 
 
 def _bzip2(head: bytes) -> bool:
@@ -71,7 +71,7 @@ def _old_cpio(head: bytes) -> bool:
     return len(head) >= 26 and int.from_bytes(head[20:22], "little" if head[0] == 0xC7 else "big") in range(2, 4097)
 
 
-def _crc_behind(start: int, end: int, at: int) -> Check:
+def _crc_matches(start: int, end: int, at: int) -> MagicCheck:
     """Whether the CRC-32 of bytes ``start`` to ``end`` stands at ``at``."""
     return lambda head: len(head) >= end and struct.unpack_from("<I", head, at)[0] == zlib.crc32(head[start:end])
 
@@ -84,7 +84,9 @@ def _rar(head: bytes) -> bool:
 
 def _arj(head: bytes) -> bool:
     size = int.from_bytes(head[2:4], "little")
-    return 0 < size <= HEAD - 8 and head[4 + size : 8 + size] == zlib.crc32(head[4 : 4 + size]).to_bytes(4, "little")
+    return 0 < size <= HEAD_BYTES - 8 and head[4 + size : 8 + size] == zlib.crc32(head[4 : 4 + size]).to_bytes(
+        4, "little"
+    )
 
 
 def _lha(head: bytes) -> bool:
@@ -96,7 +98,7 @@ def _always(head: bytes) -> bool:
 
 
 # first bytes, what it is, and what else must hold of the first 512 bytes
-MAGICS: tuple[tuple[bytes, str, Check], ...] = (
+MAGICS: tuple[tuple[bytes, str, MagicCheck], ...] = (
     (b"PK", "zip", starts_as_zip),
     (b"\x1f\x8b\x08", "gzip", _always),
     (b"\x1f\x9e\x08", "gzip", _always),  # as gzip wrote before 1993, and reads to this day
@@ -143,12 +145,12 @@ MAGICS: tuple[tuple[bytes, str, Check], ...] = (
         if not flags & 0x20 and not (method * 256 + flags) % 31
     ),
 )
-_BY_FIRST: dict[bytes, tuple[tuple[bytes, str, Check], ...]] = {
+_MAGICS_BY_START: dict[bytes, tuple[tuple[bytes, str, MagicCheck], ...]] = {
     first: tuple(magic for magic in MAGICS if magic[0][:2] == first) for first in {magic[0][:2] for magic in MAGICS}
 }
 # offsets of the magic numbers of disk images
-_ISO, _EXT, _EROFS, _BTRFS = 32769, 1080, 1024, 65600
-_APPENDED = re.compile(
+_ISO_OFFSET, _EXT_OFFSET, _EROFS_OFFSET, _BTRFS_OFFSET = 32769, 1080, 1024, 65600
+_APPENDED_PATTERN = re.compile(
     rb"\x1f\x8b\x08[\x00-\x1f]|\x1f\x9d\x90|\xfd7zXZ\x00|BZh[1-9](?:1AY&SY|\x17rE8P\x90)|\x28\xb5\x2f\xfd|LZIP[\x00\x01]"
     rb"|\x04\x22\x4d\x18|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|MSCF\x00\x00\x00\x00|hsqs|07070[127]|!<arch>\n|\xed\xab\xee\xdb"
     rb"|\x89LZO\x00\r\n\x1a\n|\x5d\x00\x00[\x00-\xff]{10}\x00|ustar",
@@ -156,27 +158,27 @@ _APPENDED = re.compile(
 )
 
 
-def recognise(data: Data) -> list[Found]:
+def detect_archives(data: Data) -> list[DetectedArchive]:
     """Return the archives that ``data`` is, or that stand behind a program or a script in it.
 
     Done for every file, so what a file surely is not is seen at once. Of ``bytes`` nothing is copied.
     """
-    head = bytes(data[:HEAD])
+    head = bytes(data[:HEAD_BYTES])
     found = []
-    if name := _of(head, data):
-        found.append(Found(name))
+    if name := _format_of(head, data):
+        found.append(DetectedArchive(name))
     if name != "zip" and len(data) >= 22 and any(not _is_member(name, data, each) for each in find_directories(data)):
-        found.append(Found("zip"))
+        found.append(DetectedArchive("zip"))
     elif not name and is_program(head):
         found += _appended(head, data)
     return found
 
 
-def _is_member(name: str, data: Data, directory: Directory) -> bool:
+def _is_member(name: str, data: Data, directory: ZipDirectory) -> bool:
     """Whether the zip archive of ``directory`` is a file in the archive ``name`` around it, and so read there."""
     begin = directory.bases[0]
     if name == "tar":
-        return begin >= BLOCK and is_header(bytes(data[begin - BLOCK : begin]))
+        return begin >= BLOCK_BYTES and is_header(bytes(data[begin - BLOCK_BYTES : begin]))
     return name == "ar" and begin >= 2 and bytes(data[begin - 2 : begin]) == b"`\n"
 
 
@@ -185,9 +187,9 @@ def is_program(head: bytes) -> bool:
     return head[:2] in (b"#!", b"MZ") or head[:4] == b"\x7fELF"
 
 
-def _of(head: bytes, data: Data) -> str:
+def _format_of(head: bytes, data: Data) -> str:
     """Return what ``data`` is by its first bytes, or by those at a place that its format names; else ""."""
-    for magic, name, check in _BY_FIRST.get(head[:2], ()):
+    for magic, name, check in _MAGICS_BY_START.get(head[:2], ()):
         if head.startswith(magic) and check(head):
             return name
     if len(head) < 18:
@@ -200,77 +202,77 @@ def _of(head: bytes, data: Data) -> str:
         return "ace"
     if head[1] in (0, 255) and _lzma(head):
         return "lzma"
-    return _of_sectors(head, data) if len(data) > _EXT else ""
+    return _disk_format(head, data) if len(data) > _EXT_OFFSET else ""
 
 
-def _of_sectors(head: bytes, data: Data) -> str:
+def _disk_format(head: bytes, data: Data) -> str:
     """Return which disk image ``data`` is, or "tar" where nothing but an empty block stands before the first header."""
-    if data[_EXT : _EXT + 2] == b"\x53\xef" and _ext(bytes(data[1024:1536])):
+    if data[_EXT_OFFSET : _EXT_OFFSET + 2] == b"\x53\xef" and _is_ext(bytes(data[1024:1536])):
         return "ext4"
-    if data[_EROFS : _EROFS + 4] == b"\xe2\xe1\xf5\xe0":
+    if data[_EROFS_OFFSET : _EROFS_OFFSET + 4] == b"\xe2\xe1\xf5\xe0":
         return "EROFS"
-    if len(data) > _ISO and data[_ISO : _ISO + 5] == b"CD001":
+    if len(data) > _ISO_OFFSET and data[_ISO_OFFSET : _ISO_OFFSET + 5] == b"CD001":
         return "ISO 9660"
-    if len(data) > _BTRFS and data[_BTRFS : _BTRFS + 8] == b"_BHRfS_M":
+    if len(data) > _BTRFS_OFFSET and data[_BTRFS_OFFSET : _BTRFS_OFFSET + 8] == b"_BHRfS_M":
         return "Btrfs"
-    if not head[0] and head == bytes(BLOCK) and is_header(bytes(data[BLOCK : 2 * BLOCK])):
+    if not head[0] and head == bytes(BLOCK_BYTES) and is_header(bytes(data[BLOCK_BYTES : 2 * BLOCK_BYTES])):
         return "tar"
     return ""
 
 
-def _ext(sector: bytes) -> bool:
+def _is_ext(sector: bytes) -> bool:
     """Whether state, size of blocks, creator and revision are such as a superblock of ext2 to ext4 has."""
-    if len(sector) < BLOCK or sector[58:60] not in (b"\x00\x00", b"\x01\x00", b"\x02\x00"):
+    if len(sector) < BLOCK_BYTES or sector[58:60] not in (b"\x00\x00", b"\x01\x00", b"\x02\x00"):
         return False
     creator, revision = struct.unpack_from("<II", sector, 72)
     return bool(sector[24] <= 6 and creator <= 4 and revision <= 1)
 
 
-def _appended(head: bytes, data: Data) -> Iterator[Found]:
+def _appended(head: bytes, data: Data) -> Iterator[DetectedArchive]:
     """Yield what is appended to a shell script or a program, each where it begins."""
     if head[:2] == b"#!":
-        if find(data, b"\x00", 2, min(len(data), MAX_SEARCH)) >= 0:
-            yield from search(data, 2, len(data))
-        if len(data) > MAX_SEARCH:
-            yield Found("so much that not all of it is searched for archives")
+        if find_bytes(data, b"\x00", 2, min(len(data), MAX_SEARCH_BYTES)) >= 0:
+            yield from search_archives(data, 2, len(data))
+        if len(data) > MAX_SEARCH_BYTES:
+            yield DetectedArchive("so much that not all of it is searched for archives")
         return
     end = _end_of_elf(head, data) if head[:4] == b"\x7fELF" else _end_of_pe(head, data)
-    if end is None or not HEAD < end < len(data):
+    if end is None or not HEAD_BYTES < end < len(data):
         return
-    rest = bytes(data[end : end + MAX_OVERLAY_GAP + HEAD])
+    rest = bytes(data[end : end + MAX_OVERLAY_GAP_BYTES + HEAD_BYTES])
     skipped = len(rest) - len(rest.lstrip(b"\x00"))
-    if name := _of(rest[skipped : skipped + HEAD], b""):
-        yield Found(name, end + skipped)
+    if name := _format_of(rest[skipped : skipped + HEAD_BYTES], b""):
+        yield DetectedArchive(name, end + skipped)
     else:
-        yield from search(data, end, end + MAX_OVERLAY_GAP)
-    if PYINSTALLER in bytes(data[-8192:]):
-        yield Found("PyInstaller", end)
+        yield from search_archives(data, end, end + MAX_OVERLAY_GAP_BYTES)
+    if PYINSTALLER_MAGIC in bytes(data[-8192:]):
+        yield DetectedArchive("PyInstaller", end)
 
 
-def appended_between(data: Data, start: int, end: int) -> Iterator[Found]:
+def appended_between(data: Data, start: int, end: int) -> Iterator[DetectedArchive]:
     """Yield what may be appended to a script or a program between ``start`` and ``end``, beside a zip archive."""
-    head = bytes(data[:HEAD])
+    head = bytes(data[:HEAD_BYTES])
     if head[:2] == b"#!":
-        yield from search(data, max(start, 2), end)
+        yield from search_archives(data, max(start, 2), end)
         return
     program = _end_of_elf(head, data) if head[:4] == b"\x7fELF" else _end_of_pe(head, data)
     if program is not None and start <= program < end:
-        yield from search(data, program, min(end, program + MAX_OVERLAY_GAP))
+        yield from search_archives(data, program, min(end, program + MAX_OVERLAY_GAP_BYTES))
 
 
-def search(data: Data, start: int, end: int) -> Iterator[Found]:
+def search_archives(data: Data, start: int, end: int) -> Iterator[DetectedArchive]:
     """Yield what may be archives that begin between ``start`` and ``end``, as far as MAX_SEARCH."""
     count = 0
-    for match in _APPENDED.finditer(memoryview(data)[: min(end, start + MAX_SEARCH)], start):
+    for match in _APPENDED_PATTERN.finditer(memoryview(data)[: min(end, start + MAX_SEARCH_BYTES)], start):
         at = match.start() - (257 if match.end() - match.start() == len(b"ustar") and match[0][:1] == b"u" else 0)
-        if at < start or not (name := _of(bytes(data[at : at + HEAD]), b"")):
+        if at < start or not (name := _format_of(bytes(data[at : at + HEAD_BYTES]), b"")):
             continue
-        yield Found(name, at, sure=False)
+        yield DetectedArchive(name, at, sure=False)
         count += 1
         if name in ("tar", "cpio", "ar"):  # the next would be in this one
             return
-        if count >= MAX_APPENDED:
-            yield Found("more archives than are tried", at)
+        if count >= MAX_APPENDED_ARCHIVES:
+            yield DetectedArchive("more archives than are tried", at)
             return
 
 

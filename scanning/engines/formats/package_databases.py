@@ -13,15 +13,15 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from scanning.engines.base import Check
+from scanning.engines.base import StopCheck
 from scanning.engines.formats import tar
 
 DPKG, APK, RPM = "dpkg", "apk", "rpm"
-MAX_TEXT = 64 * 1024**2  # bytes of a database that is read; that of a desktop has 5 MB
-CHECK_EVERY = 512  # entries of a layer
+MAX_TEXT_BYTES = 64 * 1024**2  # bytes of a database that is read; that of a desktop has 5 MB
+CHECK_EVERY_ENTRIES = 512  # entries of a layer
 
 # Where Trivy 0.76 looks (pkg/fanal/analyzer/pkg of its sources).
-PATHS = {
+DATABASE_PATHS = {
     "var/lib/dpkg/status": DPKG,
     "lib/apk/db/installed": APK,
     "usr/lib/apk/db/installed": APK,
@@ -32,10 +32,10 @@ PATHS = {
     },
     "var/lib/rpmmanifest/container-manifest-2": RPM,
 }
-_NAMES = tuple(sorted({path.rsplit("/", 1)[1].encode() for path in PATHS}))
+_FILE_NAMES = tuple(sorted({path.rsplit("/", 1)[1].encode() for path in DATABASE_PATHS}))
 
 # Families of operating systems as Trivy names them → their package manager. Of others it names no packages anyway.
-MANAGERS = {
+MANAGER_BY_FAMILY = {
     **dict.fromkeys(("debian", "ubuntu", "echo"), DPKG),
     **dict.fromkeys(("alpine", "wolfi", "chainguard", "minimos"), APK),
     **dict.fromkeys(
@@ -61,7 +61,7 @@ class Damage(enum.StrEnum):
     NO_PACKAGES = "no-packages"  # of a whole image: it looks whole, and no packages came out of it
 
 
-def look(layer: Path, *, also: Collection[str] = (), check: Check) -> tuple[dict[str, str], set[str]]:
+def inspect_layer(layer: Path, *, also: Collection[str] = (), check: StopCheck) -> tuple[dict[str, str], set[str]]:
     """Return the package databases in the uncompressed ``layer``, path → Damage, and those of the paths ``also``
     that are in it. Raises what ``check`` does."""
     found: dict[str, str] = {}
@@ -71,9 +71,9 @@ def look(layer: Path, *, also: Collection[str] = (), check: Check) -> tuple[dict
     with layer.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             for number, entry in enumerate(tar.walk(data)):
-                if number % CHECK_EVERY == 0:
+                if number % CHECK_EVERY_ENTRIES == 0:
                     check()
-                if entry.name.rstrip(b"/").endswith(_NAMES) and (manager := PATHS.get(entry.path)):
+                if entry.name.rstrip(b"/").endswith(_FILE_NAMES) and (manager := DATABASE_PATHS.get(entry.path)):
                     found[entry.path] = _damage(data, entry, manager)
                 if also and entry.path in also:
                     others.add(entry.path)
@@ -82,7 +82,7 @@ def look(layer: Path, *, also: Collection[str] = (), check: Check) -> tuple[dict
     return found, others
 
 
-def of_image(layers: Iterable[tuple[Mapping[str, str], Collection[str]]]) -> dict[str, str]:
+def databases_of_image(layers: Iterable[tuple[Mapping[str, str], Collection[str]]]) -> dict[str, str]:
     """Return the databases that an image shows: path → Damage.
 
     ``layers`` are from the base upwards: the databases of each, and the paths below which it hides what lies under it.
@@ -96,18 +96,22 @@ def of_image(layers: Iterable[tuple[Mapping[str, str], Collection[str]]]) -> dic
     return shown
 
 
-def judge(family: str, shown: Mapping[str, str], *, has_packages: bool) -> tuple[str, Damage]:
+def damage_of_image(family: str, shown: Mapping[str, str], *, has_packages: bool) -> tuple[str, Damage]:
     """Return which database of an image is damaged and how: ("", WHOLE) where none is.
 
     ``family`` is the operating system as Trivy names it, "" where there is none: then nothing is expected.
     ``has_packages`` says whether packages of the system were found: then one that is empty or no file hides nothing,
     for the packages are told of elsewhere (``status.d``) or by a layer below it.
     """
-    own = {path: Damage(how) for path, how in sorted(shown.items()) if PATHS.get(path) == MANAGERS.get(family)}
+    own = {
+        path: Damage(how)
+        for path, how in sorted(shown.items())
+        if DATABASE_PATHS.get(path) == MANAGER_BY_FAMILY.get(family)
+    }
     for path, how in own.items():
         if how in (Damage.CUT_OFF, Damage.UNREADABLE) or (how and not has_packages):
             return path, how
-    if has_packages or family not in MANAGERS:
+    if has_packages or family not in MANAGER_BY_FAMILY:
         return "", Damage.WHOLE
     return (next(iter(own)), Damage.NO_PACKAGES) if own else ("", Damage.MISSING)
 
@@ -125,24 +129,24 @@ def _damage(data: mmap.mmap, entry: tar.TarEntry, manager: str) -> Damage:
         if entry.path.endswith("container-manifest-2"):
             return Damage.WHOLE
         end = entry.offset + entry.size
-        return _rpm(
+        return _rpm_damage(
             entry.path, entry.size, lambda at, size: data[entry.offset + at : min(end, entry.offset + at + size)]
         )
-    if entry.size > MAX_TEXT:
+    if entry.size > MAX_TEXT_BYTES:
         return Damage.UNREADABLE
-    return _text(tar.read(data, entry), manager=manager)
+    return _text_damage(tar.read(data, entry), manager=manager)
 
 
 # Neither a field nor a line that goes on with one nor an empty one.
-_NO_LINE = re.compile(rb"^(?![^\s:]+:|[ \t]|\r?$)", re.MULTILINE)
+_INVALID_LINE = re.compile(rb"^(?![^\s:]+:|[ \t]|\r?$)", re.MULTILINE)
 _NOT_INSTALLED = re.compile(rb"^Status:.*not-installed", re.MULTILINE)
 
 
-def _text(text: bytes, *, manager: str) -> Damage:
+def _text_damage(text: bytes, *, manager: str) -> Damage:
     """Return what is wrong with a database of entries of lines, with an empty line between two of them."""
     if not text.strip():
         return Damage.EMPTY
-    if b"\x00" in text or _NO_LINE.search(text):
+    if b"\x00" in text or _INVALID_LINE.search(text):
         return Damage.CUT_OFF if _is_cut(text) else Damage.UNREADABLE
     last = b"\n" + text[text.rstrip().rfind(b"\n\n") + 1 :]
     name, version = (b"\nPackage:", b"\nVersion:") if manager == DPKG else (b"\nP:", b"\nV:")
@@ -152,49 +156,49 @@ def _text(text: bytes, *, manager: str) -> Damage:
 
 def _is_cut(text: bytes) -> bool:
     """Return whether only the last line is none: the file ends within it."""
-    found = _NO_LINE.search(text)
+    found = _INVALID_LINE.search(text)
     return b"\x00" not in text and found is not None and b"\n" not in text[found.start() :]
 
 
-SQLITE = b"SQLite format 3\x00"
-BDB_HASH, BDB_BTREE = 0x061561, 0x053162
-NDB_MAGIC, NDB_SLOT = b"RpmP", b"Slot"
-NDB_SLOT_SIZE, NDB_BLOCK, NDB_SLOTS_A_PAGE = 16, 16, 256
+SQLITE_MAGIC = b"SQLite format 3\x00"
+BDB_HASH_MAGIC, BDB_BTREE_MAGIC = 0x061561, 0x053162
+NDB_MAGIC, NDB_SLOT_MAGIC = b"RpmP", b"Slot"
+NDB_SLOT_BYTES, NDB_BLOCK_BYTES, NDB_SLOTS_PER_PAGE = 16, 16, 256
 MAX_NDB_PAGES = 4096  # 16 MB of slots: a million packages
 
-Bytes = Callable[[int, int], bytes]  # from an offset, so many
+ReadRange = Callable[[int, int], bytes]  # from an offset, so many
 
 
-def _rpm(path: str, size: int, read: Bytes) -> Damage:
+def _rpm_damage(path: str, size: int, read: ReadRange) -> Damage:
     if path.endswith(".sqlite"):
-        return _sqlite(size, read)
-    return _ndb(size, read) if path.endswith(".db") else _bdb(size, read)
+        return _sqlite_damage(size, read)
+    return _ndb_damage(size, read) if path.endswith(".db") else _bdb_damage(size, read)
 
 
-def _sqlite(size: int, read: Bytes) -> Damage:
+def _sqlite_damage(size: int, read: ReadRange) -> Damage:
     """https://www.sqlite.org/fileformat.html, 1.3: the number of pages counts where both change counters agree."""
     head = read(0, 100)
-    if len(head) < 100 or not head.startswith(SQLITE):
-        return Damage.UNREADABLE if len(head) >= len(SQLITE) else Damage.CUT_OFF
+    if len(head) < 100 or not head.startswith(SQLITE_MAGIC):
+        return Damage.UNREADABLE if len(head) >= len(SQLITE_MAGIC) else Damage.CUT_OFF
     page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
     page = 65536 if page == 1 else page
     return Damage.CUT_OFF if head[24:28] == head[92:96] and size < page * pages else Damage.WHOLE
 
 
-def _bdb(size: int, read: Bytes) -> Damage:
+def _bdb_damage(size: int, read: ReadRange) -> Damage:
     """The meta page of Berkeley DB 4 and 5 (dbinc/db_page.h): magic at 12, page size at 20, last page at 32."""
     head = read(0, 72)
     if len(head) < 72:
         return Damage.CUT_OFF
     for order in "<>":
         magic, _version, page = struct.unpack_from(f"{order}III", head, 12)
-        if magic in (BDB_HASH, BDB_BTREE):
+        if magic in (BDB_HASH_MAGIC, BDB_BTREE_MAGIC):
             (last,) = struct.unpack_from(f"{order}I", head, 32)
             return Damage.CUT_OFF if size < (last + 1) * page else Damage.WHOLE
     return Damage.UNREADABLE
 
 
-def _ndb(size: int, read: Bytes) -> Damage:
+def _ndb_damage(size: int, read: ReadRange) -> Damage:
     """rpm's lib/backend/ndb/rpmpkg.c: a header of 32 bytes with the number of slot pages, slots of 16 bytes, blobs."""
     head = read(0, 32)
     if len(head) < 32:
@@ -202,13 +206,13 @@ def _ndb(size: int, read: Bytes) -> Damage:
     _version, _generation, pages = struct.unpack_from("<III", head, 4)
     if not head.startswith(NDB_MAGIC) or not 0 < pages <= MAX_NDB_PAGES:
         return Damage.UNREADABLE
-    slots = read(0, pages * NDB_SLOTS_A_PAGE * NDB_SLOT_SIZE)
-    if len(slots) < pages * NDB_SLOTS_A_PAGE * NDB_SLOT_SIZE:
+    slots = read(0, pages * NDB_SLOTS_PER_PAGE * NDB_SLOT_BYTES)
+    if len(slots) < pages * NDB_SLOTS_PER_PAGE * NDB_SLOT_BYTES:
         return Damage.CUT_OFF
-    for at in range(2 * NDB_SLOT_SIZE, len(slots), NDB_SLOT_SIZE):  # the header takes the place of two
+    for at in range(2 * NDB_SLOT_BYTES, len(slots), NDB_SLOT_BYTES):  # the header takes the place of two
         magic, _package, offset, count = struct.unpack_from("<4sIII", slots, at)
-        if magic != NDB_SLOT:
+        if magic != NDB_SLOT_MAGIC:
             return Damage.UNREADABLE
-        if offset and (offset + count) * NDB_BLOCK > size:
+        if offset and (offset + count) * NDB_BLOCK_BYTES > size:
             return Damage.CUT_OFF
     return Damage.WHOLE

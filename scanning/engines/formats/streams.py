@@ -10,18 +10,18 @@ from typing import Protocol
 
 from isal import isal_zlib
 
-from scanning.engines.formats.decompress import plain
+from scanning.engines.formats.decompress import decompressed
 from scanning.engines.formats.tar_fields import Data
 
-CHUNK = 1 << 16
-LZMA_MEMORY = 128 << 20  # for .xz and .lzma; ``xz -9`` needs 65 MiB
-MAX_DICTIONARY = 64 << 20  # where the decoder itself has no bound, which is lzip and LZMA in zip
-OLD_GZIP = b"\x1f\x9e"
-LZW_WIDTH, LZW_CLEAR = 9, 256  # bits of the first codes; the code that empties the table
-LZIP_TRAILER = {0: 12, 1: 20}  # bytes behind a stream, by version
+CHUNK_BYTES = 1 << 16
+LZMA_MEMORY_BYTES = 128 << 20  # for .xz and .lzma; ``xz -9`` needs 65 MiB
+MAX_DICTIONARY_BYTES = 64 << 20  # where the decoder itself has no bound, which is lzip and LZMA in zip
+OLD_GZIP_MAGIC = b"\x1f\x9e"
+LZW_FIRST_CODE_BITS, LZW_CLEAR_CODE = 9, 256  # bits of the first codes; the code that empties the table
+LZIP_TRAILER_BYTES = {0: 12, 1: 20}  # bytes behind a stream, by version
 
 
-class Behind(Exception):
+class TrailingData(Exception):
     """A whole stream was unpacked, and what follows it is none."""
 
 
@@ -53,10 +53,10 @@ class Inflated:
         waiting: Data = b""
         while not decoder.eof:
             if not waiting:
-                waiting = self._packed[self.used : self.used + CHUNK]
+                waiting = self._packed[self.used : self.used + CHUNK_BYTES]
                 self.used += len(waiting)
             ended = not waiting
-            content = decoder.decompress(waiting, CHUNK)
+            content = decoder.decompress(waiting, CHUNK_BYTES)
             waiting = decoder.unconsumed_tail
             if content:
                 yield content
@@ -79,19 +79,19 @@ class Decoded:
         while not decoder.eof:
             waiting = b""
             if decoder.needs_input:
-                waiting = bytes(self._packed[self.used : self.used + CHUNK])
+                waiting = bytes(self._packed[self.used : self.used + CHUNK_BYTES])
                 self.used += len(waiting)
                 if not waiting:
                     raise EOFError("cut off")
-            if content := decoder.decompress(waiting, CHUNK):
+            if content := decoder.decompress(waiting, CHUNK_BYTES):
                 yield content
         self.used -= len(decoder.unused_data)
 
 
-def unpacked(name: str, data: Data) -> Iterator[bytes]:
+def decompress_stream(name: str, data: Data) -> Iterator[bytes]:
     """Yield what the stream ``data`` in the format ``name`` holds. Raises whatever the decoder raises at damage."""
     if name in ("gzip", "zstd"):
-        yield from plain(_AsGzip(data) if bytes(data[:2]) == OLD_GZIP else reader(data))
+        yield from decompressed(_AsGzip(data) if bytes(data[:2]) == OLD_GZIP_MAGIC else reader(data))
     elif name == "zlib":
         yield from Inflated(data, 15)
     elif name == "compress":
@@ -102,7 +102,7 @@ def unpacked(name: str, data: Data) -> Iterator[bytes]:
         yield from _members(data, bz2.BZ2Decompressor)
     else:
         kind = lzma.FORMAT_ALONE if name == "lzma" else lzma.FORMAT_XZ
-        yield from _members(data, lambda: lzma.LZMADecompressor(format=kind, memlimit=LZMA_MEMORY))
+        yield from _members(data, lambda: lzma.LZMADecompressor(format=kind, memlimit=LZMA_MEMORY_BYTES))
 
 
 def lzma_in_zip(packed: Data, size: int) -> Iterator[bytes]:
@@ -119,7 +119,7 @@ def lzma_in_zip(packed: Data, size: int) -> Iterator[bytes]:
 
 
 def _raw(properties: int, dictionary: int) -> lzma.LZMADecompressor:
-    if dictionary > MAX_DICTIONARY or properties >= 225:
+    if dictionary > MAX_DICTIONARY_BYTES or properties >= 225:
         raise ValueError("its LZMA properties are malformed or ask for too much memory")
     lzma1 = {
         "id": lzma.FILTER_LZMA1,
@@ -136,12 +136,12 @@ def _lzip(data: Data) -> Iterator[bytes]:
     at, view = 0, memoryview(data)
     while bytes(view[at : at + 4]) == b"LZIP" and len(view) >= at + 6:
         version, code = view[at + 4], view[at + 5]
-        if version not in LZIP_TRAILER or not 12 <= code & 0x1F <= 29:
+        if version not in LZIP_TRAILER_BYTES or not 12 <= code & 0x1F <= 29:
             raise ValueError("its lzip header is malformed")
         base = 1 << (code & 0x1F)
         stream = Decoded(view[at + 6 :], _raw(93, base - base // 16 * (code >> 5)))  # lc 3, lp 0, pb 2
         yield from stream
-        at += 6 + stream.used + LZIP_TRAILER[version]
+        at += 6 + stream.used + LZIP_TRAILER_BYTES[version]
     if at < len(view):
         raise ValueError("something that is not lzip follows its lzip stream")
 
@@ -153,9 +153,9 @@ def _lzw(data: Data) -> Iterator[bytes]:
     """
     view = memoryview(data)
     most = 1 << (view[2] & 0x1F)
-    clear = LZW_CLEAR if view[2] & 0x80 else -1
+    clear = LZW_CLEAR_CODE if view[2] & 0x80 else -1
     prefixes, suffixes = [0] * most, bytearray(most)
-    free, width, at = LZW_CLEAR + (clear > 0), LZW_WIDTH, 3
+    free, width, at = LZW_CLEAR_CODE + (clear > 0), LZW_FIRST_CODE_BITS, 3
     last, first = -1, 0
     content = bytearray()
     while group := bytes(view[at : at + width]):
@@ -164,7 +164,7 @@ def _lzw(data: Data) -> Iterator[bytes]:
         for _ in range(len(group) * 8 // width):
             code, codes = codes & ((1 << wide) - 1), codes >> wide
             if code == clear:
-                free, width = LZW_CLEAR, LZW_WIDTH
+                free, width = LZW_CLEAR_CODE, LZW_FIRST_CODE_BITS
                 break
             if code > free or (last < 0 and code > 255):
                 raise ValueError("its codes are malformed")
@@ -186,7 +186,7 @@ def _lzw(data: Data) -> Iterator[bytes]:
             if free >= 1 << width and 1 << width < most:
                 width += 1
                 break
-        if len(content) >= CHUNK:
+        if len(content) >= CHUNK_BYTES:
             yield bytes(content)
             content.clear()
     yield bytes(content)
@@ -196,7 +196,7 @@ def _members(data: Data, new: Callable[[], Decoder]) -> Iterator[bytes]:
     """Yield the content of one stream behind the other; zeros may stand behind a stream."""
     at, view, ended = 0, memoryview(data), False
     while at < len(view):
-        window = bytes(view[at : at + CHUNK])
+        window = bytes(view[at : at + CHUNK_BYTES])
         zeros = len(window) - len(window.lstrip(b"\0"))
         at += zeros
         if zeros == len(window):
@@ -206,14 +206,14 @@ def _members(data: Data, new: Callable[[], Decoder]) -> Iterator[bytes]:
             yield from stream
         except Exception as error:
             if ended:
-                raise Behind("something that cannot be unpacked follows its stream") from error
+                raise TrailingData("something that cannot be unpacked follows its stream") from error
             raise
         at, ended = at + stream.used, True
 
 
 def reader(data: Data) -> io.BytesIO | io.BufferedReader:
     """Return a file of ``data`` that copies no more than is read."""
-    return io.BytesIO(data) if isinstance(data, bytes) else io.BufferedReader(_Window(memoryview(data)), CHUNK)
+    return io.BytesIO(data) if isinstance(data, bytes) else io.BufferedReader(_Window(memoryview(data)), CHUNK_BYTES)
 
 
 class _AsGzip:

@@ -12,25 +12,25 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from scanning.engines.formats.tar_fields import (
-    BLOCK,
+    BLOCK_BYTES,
     Data,
     TarError,
-    check_sum,
     decimal,
     is_header,
     number,
     padded,
     pax_records,
     span,
+    verify_checksum,
 )
 from scanning.engines.formats.tar_sparse import Segment, check_segments, old_sparse, pax_sparse
 
-__all__ = ["BLOCK", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk", "walk_all"]
+__all__ = ["BLOCK_BYTES", "Data", "EntryType", "Segment", "TarEntry", "TarError", "read", "rooted", "walk", "walk_all"]
 
-MAX_SPECIAL_BYTES = 1 << 20  # of a pax header or a long name, as in Go; a path needs 4 KiB
-MAX_SPECIAL = 100  # of them before one file; writers make three. Without a file nobody gets to stop the reader
-WINDOW = 128 * BLOCK  # that is searched at once for a header
-ZERO_BLOCK = bytes(BLOCK)
+MAX_EXTENDED_HEADER_BYTES = 1 << 20  # of a pax header or a long name, as in Go; a path needs 4 KiB
+MAX_EXTENDED_HEADERS = 100  # of them before one file; writers make three. Without a file nobody gets to stop the reader
+SEARCH_WINDOW_BYTES = 128 * BLOCK_BYTES  # that is searched at once for a header
+ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 USTAR_MAGIC, GNU_MAGIC, STAR_TRAILER = b"ustar\x00", b"ustar  \x00", b"tar\x00"
 
@@ -117,7 +117,7 @@ def walk_all(data: Data) -> Iterator[TarEntry]:
             if isinstance(error, _CutOff):
                 yield error.entry
                 break
-            offset = error.offset + BLOCK
+            offset = error.offset + BLOCK_BYTES
         offset = _next_header(data, offset)
     if first is not None:
         raise first
@@ -126,10 +126,10 @@ def walk_all(data: Data) -> Iterator[TarEntry]:
 def _next_header(data: Data, offset: int) -> int:
     """Return where the next header from ``offset`` lies, -1 where there is none."""
     while offset < len(data):
-        window = bytes(data[offset : offset + WINDOW])
+        window = bytes(data[offset : offset + SEARCH_WINDOW_BYTES])
         if window.strip(b"\x00"):
-            for at in range(0, len(window), BLOCK):
-                if is_header(window[at : at + BLOCK]):
+            for at in range(0, len(window), BLOCK_BYTES):
+                if is_header(window[at : at + BLOCK_BYTES]):
                     return offset + at
         offset += len(window)
     return -1
@@ -152,22 +152,22 @@ def _walk(data: Data, offset: int, *, lenient: bool = False) -> Generator[TarEnt
     special = 0  # extended headers since the last entry
     while offset < end:
         start = offset
-        block = bytes(data[offset : offset + BLOCK])
-        offset += BLOCK
+        block = bytes(data[offset : offset + BLOCK_BYTES])
+        offset += BLOCK_BYTES
         if block == ZERO_BLOCK:
-            if bytes(data[offset : offset + BLOCK]) in (ZERO_BLOCK, b""):
+            if bytes(data[offset : offset + BLOCK_BYTES]) in (ZERO_BLOCK, b""):
                 return offset
             continue
-        if len(block) < BLOCK:
+        if len(block) < BLOCK_BYTES:
             raise TarError(start, "a header that is cut off")
-        check_sum(block, start)
+        verify_checksum(block, start)
         kind = block[156:157]
         stored = number(block[124:136], start)
         if kind in b"xgLK":
             special += 1
-            if special > MAX_SPECIAL:
-                raise TarError(start, f"more than {MAX_SPECIAL} extended headers before one file")
-            if stored > MAX_SPECIAL_BYTES:
+            if special > MAX_EXTENDED_HEADERS:
+                raise TarError(start, f"more than {MAX_EXTENDED_HEADERS} extended headers before one file")
+            if stored > MAX_EXTENDED_HEADER_BYTES:
                 raise TarError(start, f"an extended header of {stored} bytes")
             body = span(data, offset, stored, end, start)
             offset += padded(stored)
@@ -215,7 +215,7 @@ def _entry(
     lenient: bool,
 ) -> tuple[TarEntry, int]:
     """Return the entry of header ``block`` whose body begins at ``offset``, and the offset of the next header."""
-    start = offset - BLOCK
+    start = offset - BLOCK_BYTES
     kind = block[156:157]
     name = long_name or pax.get(b"path") or _name(block)
     linkname = long_link or pax.get(b"linkpath") or block[157:257].split(b"\x00", 1)[0]

@@ -7,9 +7,9 @@ import re
 
 Data = bytes | bytearray | memoryview | mmap.mmap
 
-BLOCK = 512
-CHECKSUM = re.compile(rb" *[0-7]+(?:[ \x00]|\Z)")  # the field of a header, or it is in base 256
-MAX_NUMBER = (1 << 63) - 1
+BLOCK_BYTES = 512
+CHECKSUM_PATTERN = re.compile(rb" *[0-7]+(?:[ \x00]|\Z)")  # the field of a header, or it is in base 256
+MAX_FIELD_NUMBER = (1 << 63) - 1
 
 
 class TarError(Exception):
@@ -20,7 +20,7 @@ class TarError(Exception):
         self.offset, self.what = offset, what
 
 
-def check_sum(block: bytes, start: int) -> None:
+def verify_checksum(block: bytes, start: int) -> None:
     """Raise TarError unless the header's checksum is right, summed as unsigned or as signed bytes."""
     expected = number(block[148:156], start)
     unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
@@ -33,10 +33,13 @@ def check_sum(block: bytes, start: int) -> None:
 
 def is_header(block: bytes) -> bool:
     """Whether ``block`` is the header of a file, of whatever format: the oldest have nothing but their checksum."""
-    if not (CHECKSUM.match(block, 148, 156) or block[148:153] == b"\x80\x00\x00\x00\x00") or len(block) < BLOCK:
+    if (
+        not (CHECKSUM_PATTERN.match(block, 148, 156) or block[148:153] == b"\x80\x00\x00\x00\x00")
+        or len(block) < BLOCK_BYTES
+    ):
         return False
     try:
-        check_sum(block, 0)
+        verify_checksum(block, 0)
         number(block[124:136], 0)
     except TarError:
         return False
@@ -47,7 +50,7 @@ def number(field: bytes, start: int) -> int:
     """Return the number in a header field: octal digits, or base-256 where the highest bit is set."""
     if field[0] & 0x80:
         value = int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-        if field[0] & 0x40 or value > MAX_NUMBER:
+        if field[0] & 0x40 or value > MAX_FIELD_NUMBER:
             raise TarError(start, "a number below zero or beyond all bounds")
         return value
     digits = field.strip(b" \x00").split(b"\x00", 1)[0].rstrip(b" ")
@@ -59,14 +62,14 @@ def number(field: bytes, start: int) -> int:
 def decimal(text: bytes, start: int) -> int:
     """Return the number in a pax record; sign and leading zeros as Go's reader takes them."""
     text = text.removeprefix(b"+").lstrip(b"0") or text[-1:]
-    if not text.isdigit() or len(text) > 19 or int(text) > MAX_NUMBER:
+    if not text.isdigit() or len(text) > 19 or int(text) > MAX_FIELD_NUMBER:
         raise TarError(start, "an extended header with a number that is none")
     return int(text)
 
 
 def padded(size: int) -> int:
     """Return ``size`` in whole blocks."""
-    return -(-size // BLOCK) * BLOCK
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def span(data: Data, offset: int, size: int, end: int, start: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanning.engines.formats.tar_fields import BLOCK, Data, TarError, decimal, number, span
+from scanning.engines.formats.tar_fields import BLOCK_BYTES, Data, TarError, decimal, number, span
 
 MAX_SEGMENTS = 1 << 16  # of a sparse file
 
@@ -20,7 +20,7 @@ class Segment:
 
 def old_sparse(data: Data, block: bytes, offset: int, end: int) -> tuple[tuple[Segment, ...], int, int]:
     """Return map, unpacked size and first byte of a file of type ``S``; its map goes on in blocks before the bytes."""
-    start = offset - BLOCK
+    start = offset - BLOCK_BYTES
     size = number(block[483:495], start)
     pairs: list[tuple[int, int]] = []
     table, count, more = block[386:], 4, block[482]
@@ -32,10 +32,10 @@ def old_sparse(data: Data, block: bytes, offset: int, end: int) -> tuple[tuple[S
             pairs.append((number(field[:12], start), number(field[12:], start)))
         if not more:
             return _segments(pairs, offset), size, offset
-        table = span(data, offset, BLOCK, end, start)
+        table = span(data, offset, BLOCK_BYTES, end, start)
         count, more = 21, table[504]
-        offset += BLOCK
-        if len(pairs) > MAX_SEGMENTS or offset - start > (MAX_SEGMENTS // 21 + 2) * BLOCK:
+        offset += BLOCK_BYTES
+        if len(pairs) > MAX_SEGMENTS or offset - start > (MAX_SEGMENTS // 21 + 2) * BLOCK_BYTES:
             raise TarError(start, "a sparse file of too many pieces")
 
 
@@ -67,12 +67,12 @@ def _sparse_map_in_body(data: Data, offset: int, end: int, start: int) -> tuple[
     numbers: list[int] = []
     wanted = 1
     while len(numbers) < wanted:
-        block = bytes(data[offset : min(offset + BLOCK, end)])
-        if len(block) < BLOCK:
+        block = bytes(data[offset : min(offset + BLOCK_BYTES, end)])
+        if len(block) < BLOCK_BYTES:
             raise TarError(start, "a sparse file whose map is cut off")
-        offset += BLOCK
+        offset += BLOCK_BYTES
         *lines, text = (text + block).split(b"\n")
-        if len(text) > BLOCK:
+        if len(text) > BLOCK_BYTES:
             raise TarError(start, "a sparse file whose map is malformed")
         for line in lines[: wanted - len(numbers) if wanted > 1 else None]:
             numbers.append(decimal(line, start))

@@ -20,35 +20,35 @@ from typing import Any
 import yara_x
 
 from console.sandbox import policy
-from console.sandbox.supervisor import adopt, die_with_parent, end_all
+from console.sandbox.supervisor import become_subreaper, die_with_parent, kill_all
 from scanning.engines.formats import tar
-from scanning.engines.notes import shown
+from scanning.engines.notes import printable_path
 from scanning.engines.sandbox import protocol
-from scanning.engines.yara.scan import Look
+from scanning.engines.yara.scan import YaraLayerScan
 
-CONTROL = 0  # the descriptor that the worker asks at
+CONTROL_DESCRIPTOR = 0  # the descriptor that the worker asks at
 
 
 def main() -> None:
     """Do what is asked until the worker is gone."""
-    control = socket.socket(fileno=CONTROL)
-    adopt()
+    control = socket.socket(fileno=CONTROL_DESCRIPTOR)
+    become_subreaper()
     rules: Any = None
     while True:
-        asked, descriptors = protocol.receive(control, descriptors=2)
-        if asked is None:
+        request, descriptors = protocol.receive(control, descriptors=2)
+        if request is None:
             return
-        if "rules" in asked:
+        if "rules" in request:
             with open(descriptors[0], "rb") as file:  # noqa: PTH123 (a descriptor)
                 rules = yara_x.Rules.deserialize_from(file)
             gc.collect()
             gc.freeze()  # so that what is forked shares it
             protocol.send(control, {"ready": True})
         else:
-            protocol.send(control, {"ended": _apart(control, asked, descriptors, rules)})
+            protocol.send(control, {"ended": _run_forked(control, request, descriptors, rules)})
 
 
-def _apart(control: socket.socket, asked: dict[str, object], descriptors: list[int], rules: Any) -> int:
+def _run_forked(control: socket.socket, request: dict[str, object], descriptors: list[int], rules: Any) -> int:
     """Do what is asked in a process of its own; return how it ended, when nothing of it is left."""
     parent = os.getpid()
     child = os.fork()
@@ -57,11 +57,11 @@ def _apart(control: socket.socket, asked: dict[str, object], descriptors: list[i
             os.setsid()
             die_with_parent(parent)
             control.close()
-            policy.stay_alone()  # where the system cannot, the page Security says so
+            policy.deny_new_processes()  # where the system cannot, the page Security says so
             layer, channel = descriptors
             data = mmap.mmap(layer, 0, prot=mmap.PROT_READ)
             os.close(layer)
-            _answer(_Answers(socket.socket(fileno=channel)), asked, data, rules)
+            _respond(_ResponseWriter(socket.socket(fileno=channel)), request, data, rules)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -70,10 +70,10 @@ def _apart(control: socket.socket, asked: dict[str, object], descriptors: list[i
             os._exit(1)
     for descriptor in descriptors:
         os.close(descriptor)
-    return os.waitstatus_to_exitcode(end_all(child, os.waitpid(child, 0)[1]))
+    return os.waitstatus_to_exitcode(kill_all(child, os.waitpid(child, 0)[1]))
 
 
-class _Answers:
+class _ResponseWriter:
     """What is told of one layer, in order, as many rows to a packet as fit."""
 
     def __init__(self, channel: socket.socket) -> None:
@@ -82,7 +82,7 @@ class _Answers:
 
     def add(self, kind: str, row: object) -> None:
         size = len(json.dumps(row, ensure_ascii=False).encode()) + 1
-        if kind != self._kind or self._size + size > protocol.BATCH:
+        if kind != self._kind or self._size + size > protocol.BATCH_BYTES:
             self.send()
         self._kind, self._size = kind, self._size + size
         self._rows.append(row)
@@ -93,28 +93,30 @@ class _Answers:
         self._rows, self._size = [], 0
 
 
-def _answer(answers: _Answers, asked: dict[str, object], data: mmap.mmap, rules: Any) -> None:
-    if "walk" in asked:
+def _respond(answers: _ResponseWriter, request: dict[str, object], data: mmap.mmap, rules: Any) -> None:
+    if "walk" in request:
         _walk(answers, data)
         answers.add("done", 0)
     else:
-        look = Look(rules, int(str(asked["look"])))
-        look.layer(data)
-        for hit in look.hits:
+        scan = YaraLayerScan(rules, int(str(request["look"])))
+        scan.layer(data)
+        for hit in scan.hits:
             answers.add("hits", astuple(hit))
-        for line in look.notes.lines():
+        for line in scan.notes.lines():
             answers.add("skipped", line)
-        for count in (look.files, look.bytes):
+        for count in (scan.files, scan.bytes):
             answers.add("done", count)
     answers.send()
 
 
-def _walk(answers: _Answers, data: mmap.mmap) -> None:
+def _walk(answers: _ResponseWriter, data: mmap.mmap) -> None:
     try:
         for entry in tar.walk(data):
             if entry.is_file and entry.size:
                 for segment in entry.segments or ():
                     answers.add("segments", astuple(segment))
-                answers.add("files", [shown(entry.path), entry.size, entry.offset if entry.segments is None else None])
+                answers.add(
+                    "files", [printable_path(entry.path), entry.size, entry.offset if entry.segments is None else None]
+                )
     except tar.TarError as error:
         answers.add("damaged", str(error))

@@ -24,23 +24,23 @@ import isal
 import yara_x
 import zstandard
 
-from console.sandbox.resident import Resident
-from scanning.engines.base import Check, EngineError
+from console.sandbox.resident import ResidentProcess
+from scanning.engines.base import EngineError, StopCheck
 from scanning.engines.sandbox import protocol
-from scanning.engines.sandbox.responses import Answers, File, Hit
+from scanning.engines.sandbox.responses import Hit, LayerFile, ResponseReader
 from scanning.engines.yara.ruleset import RuleSet
 
 log = logging.getLogger(__name__)
 
-MEMORY_BYTES = 1 << 30  # 60 MB are usual; nested archives with long directories take some hundreds
-LOOK_SECONDS = 0.2  # between looks at whether to stop
-MEMORY_SECONDS = 0.5  # between looks at its memory, which the kernel bounds more widely
-END_SECONDS = 5.0  # for a process that has answered to end
-START_SECONDS = 60.0
+MAX_MEMORY_BYTES = 1 << 30  # 60 MB are usual; nested archives with long directories take some hundreds
+POLL_SECONDS = 0.2  # between looks at whether to stop
+MEMORY_POLL_SECONDS = 0.5  # between looks at its memory, which the kernel bounds more widely
+EXIT_TIMEOUT_SECONDS = 5.0  # for a process that has answered to end
+START_TIMEOUT_SECONDS = 60.0
 
-ROOT = Path(__file__).resolve().parents[3]
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
 # The packages are made known without their folders, which hold more than the program may read.
-_START = """
+_CHILD_SCRIPT = """
 import sys
 from types import ModuleType
 root, sys.path[:0] = sys.argv[1], sys.argv[2:]
@@ -53,7 +53,7 @@ main()
 
 
 @dataclass
-class Seen:
+class YaraLayerResult:
     """What YARA-X saw in a layer."""
 
     hits: list[Hit] = field(default_factory=list)
@@ -62,54 +62,54 @@ class Seen:
     skipped: tuple[str, ...] = ()
 
 
-class Caged:
+class SandboxClient:
     """The program, started when it is first asked. May be used by several threads, and after a fork."""
 
-    def __init__(self, *, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, *, memory_bytes: int = MAX_MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._resident: Resident | None = None
+        self._resident: ResidentProcess | None = None
         self._rules = ""  # version of those that it has
 
-    def look(self, path: Path, *, rules: RuleSet, max_file_bytes: int, check: Check) -> Seen:
+    def look(self, path: Path, *, rules: RuleSet, max_file_bytes: int, check: StopCheck) -> YaraLayerResult:
         """Return what YARA-X sees in the layer at ``path``. Raises EngineError, and what ``check`` raises."""
-        seen = Seen()
-        with self._asked({"look": max_file_bytes}, path, rules=rules, check=check) as answers:
+        result = YaraLayerResult()
+        with self._request({"look": max_file_bytes}, path, rules=rules, check=check) as answers:
             for hit in answers.look(rules.told.keys()):
-                seen.hits.append(hit)
-            seen.files, seen.bytes, seen.skipped = answers.files, answers.bytes, tuple(answers.skipped)
-        return seen
+                result.hits.append(hit)
+            result.files, result.bytes, result.skipped = answers.files, answers.bytes, tuple(answers.skipped)
+        return result
 
-    def walk(self, path: Path, *, check: Check) -> Iterator[File | str]:
+    def walk(self, path: Path, *, check: StopCheck) -> Iterator[LayerFile | str]:
         """Yield the files of the layer at ``path``, and at last, where it is damaged, the words that say so.
 
         Raises EngineError, and what ``check`` raises.
         """
-        with self._asked({"walk": True}, path, check=check) as answers:
+        with self._request({"walk": True}, path, check=check) as answers:
             yield from answers.walk(path.stat().st_size)
 
     @contextmanager
-    def _asked(
-        self, request: dict[str, object], path: Path, *, check: Check, rules: RuleSet | None = None
-    ) -> Iterator[Answers]:
+    def _request(
+        self, request: dict[str, object], path: Path, *, check: StopCheck, rules: RuleSet | None = None
+    ) -> Iterator[ResponseReader]:
         """Ask about one layer and give its answers, which must be read to their end."""
-        with self._turn(check):
+        with self._locked(check):
             try:
-                resident = self._ready(rules, check)
+                resident = self._ready_process(rules, check)
                 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with ours:
                     with theirs, path.open("rb") as layer:
                         if not os.fstat(layer.fileno()).st_size:
-                            yield Answers.none()
+                            yield ResponseReader.none()
                             return
                         protocol.send(resident.channel, request, [layer.fileno(), theirs.fileno()])
                     try:
-                        yield Answers(lambda: self._receive(resident, ours, check))
+                        yield ResponseReader(lambda: self._read_packet(resident, ours, check))
                     except EOFError:
-                        raise self._broken(self._ended(resident)) from None
-                if self._ended(resident) != 0:
+                        raise self._broken(self._exit_code(resident)) from None
+                if self._exit_code(resident) != 0:
                     self._kill()
-            except protocol.Malformed as error:
+            except protocol.MalformedMessage as error:
                 self._kill()
                 log.warning("The process that reads layers gave an answer that is none: %s", error)
                 raise EngineError(
@@ -121,15 +121,15 @@ class Caged:
                 raise
 
     @contextmanager
-    def _turn(self, check: Check) -> Iterator[None]:
-        while not self._lock.acquire(timeout=LOOK_SECONDS):
+    def _locked(self, check: StopCheck) -> Iterator[None]:
+        while not self._lock.acquire(timeout=POLL_SECONDS):
             check()
         try:
             yield
         finally:
             self._lock.release()
 
-    def _ready(self, rules: RuleSet | None, check: Check) -> Resident:
+    def _ready_process(self, rules: RuleSet | None, check: StopCheck) -> ResidentProcess:
         """Return the program, started and with ``rules``."""
         resident = self._resident
         if resident is not None and (resident.owner != os.getpid() or _readable(resident.channel)):
@@ -148,57 +148,57 @@ class Caged:
                 log.debug("The process that reads layers has ended before it was asked")
             finally:
                 os.close(file)
-            if self._told(resident, check, START_SECONDS) != {"ready": True}:
+            if self._read_control(resident, check, START_TIMEOUT_SECONDS) != {"ready": True}:
                 raise self._broken(None)
             self._rules = rules.version
         return resident
 
-    def _start(self) -> Resident:
+    def _start(self) -> ResidentProcess:
         packages = sorted({str(Path(str(module.__file__)).parents[1]) for module in (isal, yara_x, zstandard)})
         python = Path(sys.executable).resolve()
         reads = [
             *(Path(sys.base_prefix, name) for name in ("lib", "lib64")),
             *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")),
             *map(Path, packages),
-            *(ROOT / "scanning", ROOT / "console" / "sandbox"),
+            *(PROJECT_ROOT / "scanning", PROJECT_ROOT / "console" / "sandbox"),
         ]
-        argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _START, str(ROOT), *packages]
-        return Resident(argv, memory_bytes=self._memory_bytes, reads=reads)
+        argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _CHILD_SCRIPT, str(PROJECT_ROOT), *packages]
+        return ResidentProcess(argv, memory_bytes=self._memory_bytes, reads=reads)
 
-    def _receive(self, resident: Resident, channel: socket.socket, check: Check) -> bytes:
+    def _read_packet(self, resident: ResidentProcess, channel: socket.socket, check: StopCheck) -> bytes:
         """Return the next packet. Raises EOFError where none comes any more."""
         poll = select.poll()
         poll.register(channel, select.POLLIN)
-        looked = time.monotonic()
+        polled = time.monotonic()
         while True:
             check()
-            ready = poll.poll(LOOK_SECONDS * 1000)
+            ready = poll.poll(POLL_SECONDS * 1000)
             if ready:
-                if not (packet := channel.recv(protocol.PACKET + 1)):
+                if not (packet := channel.recv(protocol.PACKET_BYTES + 1)):
                     raise EOFError
                 return packet
-            if time.monotonic() - looked >= MEMORY_SECONDS:
-                looked = time.monotonic()
+            if time.monotonic() - polled >= MEMORY_POLL_SECONDS:
+                polled = time.monotonic()
                 resident.tail()
                 if resident.memory() > self._memory_bytes:
                     raise self._too_large()
 
-    def _told(self, resident: Resident, check: Check, seconds: float) -> dict[str, object] | None:
+    def _read_control(self, resident: ResidentProcess, check: StopCheck, seconds: float) -> dict[str, object] | None:
         """Return what the program itself says next; None where it says nothing in time."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             check()
-            if _readable(resident.channel, LOOK_SECONDS):
-                with suppress(OSError, protocol.Malformed):
-                    data = resident.channel.recv(protocol.PACKET + 1)
+            if _readable(resident.channel, POLL_SECONDS):
+                with suppress(OSError, protocol.MalformedMessage):
+                    data = resident.channel.recv(protocol.PACKET_BYTES + 1)
                     return protocol.unpack(data) if data else None
                 return None
         return None
 
-    def _ended(self, resident: Resident) -> int | None:
+    def _exit_code(self, resident: ResidentProcess) -> int | None:
         """Return how the process of the layer has ended; None where nothing says so, since all of it ended."""
-        told = self._told(resident, _go_on, END_SECONDS) or {}
-        code = told.get("ended")
+        answered = self._read_control(resident, _never_stop, EXIT_TIMEOUT_SECONDS) or {}
+        code = answered.get("ended")
         return code if isinstance(code, int) else None
 
     def _kill(self) -> None:
@@ -206,7 +206,7 @@ class Caged:
         if resident is None:
             return
         if resident.owner != os.getpid():
-            resident.forget()
+            resident.detach()
             return
         if tail := resident.tail().strip():
             log.warning("The process that reads layers has said: %s", ascii(tail[-2000:]))
@@ -240,4 +240,4 @@ def _readable(channel: socket.socket, seconds: float = 0) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def _go_on() -> None: ...
+def _never_stop() -> None: ...

@@ -15,32 +15,32 @@ import json
 import socket
 from collections.abc import Sequence
 
-PACKET = 1 << 16  # bytes
-BATCH = PACKET * 3 // 4
+PACKET_BYTES = 1 << 16  # bytes
+BATCH_BYTES = PACKET_BYTES * 3 // 4
 
 
-class Malformed(Exception):
+class MalformedMessage(Exception):
     """This is no message."""
 
 
 def pack(message: dict[str, object]) -> bytes:
     """Return the packet of a message."""
     data = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-    if len(data) > PACKET:
+    if len(data) > PACKET_BYTES:
         raise ValueError(f"a message of {len(data)} bytes")
     return data
 
 
 def unpack(data: bytes) -> dict[str, object]:
     """Return the message of a packet, which may come from somebody who means harm. Raises Malformed."""
-    if len(data) > PACKET:
-        raise Malformed("too long")
+    if len(data) > PACKET_BYTES:
+        raise MalformedMessage("too long")
     try:
         message = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Malformed("no JSON") from error
+        raise MalformedMessage("no JSON") from error
     if not isinstance(message, dict) or len(message) != 1:
-        raise Malformed("no message")
+        raise MalformedMessage("no message")
     return message
 
 
@@ -51,5 +51,5 @@ def send(channel: socket.socket, message: dict[str, object], descriptors: Sequen
 
 def receive(channel: socket.socket, *, descriptors: int) -> tuple[dict[str, object] | None, list[int]]:
     """Return the next message and the descriptors that came with it; None where the other side is gone."""
-    data, found, _flags, _address = socket.recv_fds(channel, PACKET + 1, descriptors, socket.MSG_CMSG_CLOEXEC)
+    data, found, _flags, _address = socket.recv_fds(channel, PACKET_BYTES + 1, descriptors, socket.MSG_CMSG_CLOEXEC)
     return (unpack(data) if data else None), found

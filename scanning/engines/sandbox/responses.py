@@ -7,19 +7,19 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from scanning.engines.formats.tar_sparse import MAX_SEGMENTS, Segment
-from scanning.engines.notes import MAX_LINES, MAX_PATH
-from scanning.engines.sandbox.protocol import Malformed, unpack
-from scanning.engines.yara.scan import MAX_FINDINGS, Hit
+from scanning.engines.notes import MAX_NOTE_LINES, MAX_PATH_CHARACTERS
+from scanning.engines.sandbox.protocol import MalformedMessage, unpack
+from scanning.engines.yara.scan import MAX_LAYER_FINDINGS, Hit
 
-__all__ = ["Answers", "File", "Hit"]
+__all__ = ["Hit", "LayerFile", "ResponseReader"]
 
-MAX_LINE = MAX_PATH + 500
-MAX_SIZE = 1 << 63
-SHA256 = re.compile(r"[0-9a-f]{64}")
+MAX_LINE_CHARACTERS = MAX_PATH_CHARACTERS + 500
+SIZE_LIMIT_BYTES = 1 << 63
+SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class File:
+class LayerFile:
     """One file of a layer: ``size`` bytes from ``offset``, or pieces of it where it has holes."""
 
     path: str
@@ -28,7 +28,7 @@ class File:
     segments: tuple[Segment, ...] | None = None
 
 
-class Answers:
+class ResponseReader:
     """The answers about one layer. ``receive`` gives the next packet, and raises EOFError where there is none."""
 
     def __init__(self, receive: Callable[[], bytes]) -> None:
@@ -37,7 +37,7 @@ class Answers:
         self.skipped: list[str] = []
 
     @classmethod
-    def none(cls) -> Answers:
+    def none(cls) -> ResponseReader:
         """Return those about a layer of no bytes."""
         return cls(lambda: b'{"done":[0,0]}')
 
@@ -47,16 +47,16 @@ class Answers:
         for kind, rows in self._messages():
             if kind == "hits":
                 count += len(rows)
-                _expect(count <= MAX_FINDINGS)
+                _expect(count <= MAX_LAYER_FINDINGS)
                 yield from (_hit(row, rules) for row in rows)
             elif kind == "skipped":
-                self.skipped += [_text(line, MAX_LINE) for line in rows]
-                _expect(len(self.skipped) <= MAX_LINES)
+                self.skipped += [_text(line, MAX_LINE_CHARACTERS) for line in rows]
+                _expect(len(self.skipped) <= MAX_NOTE_LINES)
             else:
                 _expect(kind == "done" and len(rows) == 2)
-                self.files, self.bytes = (_number(count, MAX_SIZE) for count in rows)
+                self.files, self.bytes = (_number(count, SIZE_LIMIT_BYTES) for count in rows)
 
-    def walk(self, length: int) -> Iterator[File | str]:
+    def walk(self, length: int) -> Iterator[LayerFile | str]:
         """Yield the files of a layer of ``length`` bytes, and what says where it is damaged. Raises Malformed."""
         segments: list[Segment] = []
         for kind, rows in self._messages():
@@ -69,7 +69,7 @@ class Answers:
                     segments = []
             elif kind == "damaged":
                 _expect(len(rows) == 1)
-                yield _text(rows[0], MAX_LINE)
+                yield _text(rows[0], MAX_LINE_CHARACTERS)
             else:
                 _expect(kind == "done")
 
@@ -78,54 +78,54 @@ class Answers:
         while kind != "done":
             ((kind, rows),) = unpack(self._receive()).items()
             if not isinstance(rows, list):
-                raise Malformed("no list")
+                raise MalformedMessage("no list")
             yield kind, rows
 
 
 def _expect(condition: bool) -> None:
     if not condition:
-        raise Malformed("out of bounds")
+        raise MalformedMessage("out of bounds")
 
 
 def _row(row: object, length: int) -> list[object]:
     if not isinstance(row, list) or len(row) != length:
-        raise Malformed("no row")
+        raise MalformedMessage("no row")
     return row
 
 
 def _text(value: object, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        raise Malformed("no text")
+        raise MalformedMessage("no text")
     return value
 
 
 def _number(value: object, limit: int) -> int:
     if type(value) is not int or not 0 <= value < limit:
-        raise Malformed("no number")
+        raise MalformedMessage("no number")
     return value
 
 
 def _hit(row: object, rules: Collection[tuple[str, str]]) -> Hit:
     namespace, rule, path, size, sha256 = _row(row, 5)
     if not isinstance(namespace, str) or not isinstance(rule, str) or (key := (namespace, rule)) not in rules:
-        raise Malformed("no rule")
+        raise MalformedMessage("no rule")
     digest = _text(sha256, 64)
-    _expect(SHA256.fullmatch(digest) is not None)
-    return Hit(*key, _text(path, MAX_PATH), _number(size, MAX_SIZE), digest)
+    _expect(SHA256_PATTERN.fullmatch(digest) is not None)
+    return Hit(*key, _text(path, MAX_PATH_CHARACTERS), _number(size, SIZE_LIMIT_BYTES), digest)
 
 
 def _segment(row: object, length: int) -> Segment:
-    position, offset, size = (_number(value, MAX_SIZE) for value in _row(row, 3))
+    position, offset, size = (_number(value, SIZE_LIMIT_BYTES) for value in _row(row, 3))
     _expect(offset + size <= length)
     return Segment(position, offset, size)
 
 
-def _file(row: object, length: int, segments: tuple[Segment, ...]) -> File:
+def _file(row: object, length: int, segments: tuple[Segment, ...]) -> LayerFile:
     path, size, offset = _row(row, 3)
-    bytes_ = _number(size, MAX_SIZE)
+    bytes_ = _number(size, SIZE_LIMIT_BYTES)
     if offset is None:
         _expect(all(segment.position + segment.size <= bytes_ for segment in segments))
-        return File(_text(path, MAX_PATH), bytes_, 0, segments)
-    start = _number(offset, MAX_SIZE)
+        return LayerFile(_text(path, MAX_PATH_CHARACTERS), bytes_, 0, segments)
+    start = _number(offset, SIZE_LIMIT_BYTES)
     _expect(start + bytes_ <= length and not segments)
-    return File(_text(path, MAX_PATH), bytes_, start)
+    return LayerFile(_text(path, MAX_PATH_CHARACTERS), bytes_, start)

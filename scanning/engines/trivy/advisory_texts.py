@@ -14,17 +14,17 @@ from typing import Any
 
 from scanning.engines.base import EngineError, Severity, VulnerabilityFact
 from scanning.engines.trivy.bbolt import BboltError, Bucket
-from scanning.engines.trivy.database import INSTALL
+from scanning.engines.trivy.database import INSTALL_REMEDY
 
-MAX_TEXT = 20_000  # characters of a description
+MAX_DESCRIPTION_CHARACTERS = 20_000  # characters of a description
 MAX_REFERENCES = 100
-TABLE = b"vulnerability"
-_CVSS = (("V3Score", "V3Vector"), ("V40Score", "V40Vector"), ("V2Score", "V2Vector"))  # in the order of preference
+VULNERABILITY_BUCKET = b"vulnerability"
+_CVSS_KEYS = (("V3Score", "V3Vector"), ("V40Score", "V40Vector"), ("V2Score", "V2Vector"))  # in the order of preference
 
 Json = dict[str, Any]
 
 
-def describe(database: Path, names: Iterable[str]) -> Iterator[VulnerabilityFact]:
+def read_vulnerabilities(database: Path, names: Iterable[str]) -> Iterator[VulnerabilityFact]:
     """Yield what the database in the folder ``database`` says of these vulnerabilities, each once.
 
     One that it has no text of, or none that can be read, has its name alone. Raises EngineError where the file is
@@ -32,7 +32,7 @@ def describe(database: Path, names: Iterable[str]) -> Iterator[VulnerabilityFact
     """
     try:
         with (database / "trivy.db").open("rb") as file:
-            table = Bucket.open(file)[TABLE]
+            table = Bucket.open(file)[VULNERABILITY_BUCKET]
             for name in dict.fromkeys(names):
                 try:
                     text = table[name.encode()] if isinstance(table, Bucket) else b""
@@ -41,12 +41,12 @@ def describe(database: Path, names: Iterable[str]) -> Iterator[VulnerabilityFact
                     raise
                 except (KeyError, ValueError, RecursionError):
                     value = {}
-                yield vulnerability(name, value if isinstance(value, dict) else {})
+                yield parse_vulnerability(name, value if isinstance(value, dict) else {})
     except (OSError, BboltError, KeyError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
 
 
-def vulnerability(name: str, value: Json) -> VulnerabilityFact:
+def parse_vulnerability(name: str, value: Json) -> VulnerabilityFact:
     """Return what an entry of the database says. A member of another kind than expected counts as missing."""
     rank, rated_by = _rating(value)
     score, vector = _cvss(value, rated_by)
@@ -81,7 +81,7 @@ def _cvss(value: Json, severity_source: str) -> tuple[float | None, str]:
     scores = _members(value, "CVSS")
     for source in (severity_source, "nvd", *sorted(scores)):
         rating = _members(scores, source)
-        for score, vector in _CVSS:
+        for score, vector in _CVSS_KEYS:
             number = rating.get(score)
             if isinstance(number, int | float) and not isinstance(number, bool):
                 return float(number), _text(rating, vector)
@@ -95,7 +95,7 @@ def _members(value: Json, key: str) -> Json:
 
 def _text(value: Json, key: str) -> str:
     text = value.get(key)
-    return text.replace("\x00", "")[:MAX_TEXT] if isinstance(text, str) else ""
+    return text.replace("\x00", "")[:MAX_DESCRIPTION_CHARACTERS] if isinstance(text, str) else ""
 
 
 def _texts(value: Json, key: str) -> tuple[str, ...]:

@@ -14,18 +14,18 @@ from typing import BinaryIO
 
 MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF, META, FREELIST = 0x01, 0x02, 0x04, 0x10
-SUB_BUCKET = 0x01  # flag of a leaf element
+SUB_BUCKET_FLAG = 0x01  # flag of a leaf element
 
-PAGE = struct.Struct("<QHHI")  # id, flags, count, overflow
+PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
 META_BODY = struct.Struct(
     "<IIIIQQQQQ"
 )  # magic, version, page size, flags, root, sequence, freelist, pages, transaction
 BRANCH_ELEMENT = struct.Struct("<IIQ")  # position (from the element), key size, page
 LEAF_ELEMENT = struct.Struct("<IIII")  # flags, position, key size, value size
-BUCKET = struct.Struct("<QQ")  # root page (0: inline), sequence
+BUCKET_HEADER = struct.Struct("<QQ")  # root page (0: inline), sequence
 
-MAX_PAGE_SIZE = 64 * 1024
-MAX_DEPTH = 64
+MAX_PAGE_BYTES = 64 * 1024
+MAX_TREE_DEPTH = 64
 
 
 class BboltError(ValueError):
@@ -58,7 +58,7 @@ def read_meta(path: Path) -> Meta:
 
 def _meta(file: BinaryIO) -> Meta:
     file.seek(0)
-    head = file.read(2 * MAX_PAGE_SIZE)
+    head = file.read(2 * MAX_PAGE_BYTES)
     found = []
     first = _meta_at(head, 0)
     # the page size stands in page 0; where that is damaged, page 1 is looked for at each size there can be
@@ -76,14 +76,14 @@ def _meta(file: BinaryIO) -> Meta:
 
 
 def _meta_at(head: bytes, offset: int) -> Meta | None:
-    body = head[offset + PAGE.size : offset + PAGE.size + META_BODY.size + 8]
+    body = head[offset + PAGE_HEADER.size : offset + PAGE_HEADER.size + META_BODY.size + 8]
     if len(body) < META_BODY.size + 8:
         return None
     magic, version, page_size, _flags, root, _sequence, _freelist, pages, transaction = META_BODY.unpack_from(body)
     checksum = int.from_bytes(body[META_BODY.size :], "little")
     if (magic, version) != (MAGIC, VERSION) or checksum != fnv1a(body[: META_BODY.size]):
         return None
-    if page_size & (page_size - 1) or not 1024 <= page_size <= MAX_PAGE_SIZE:
+    if page_size & (page_size - 1) or not 1024 <= page_size <= MAX_PAGE_BYTES:
         return None
     return Meta(page_size, root, pages, transaction)
 
@@ -113,11 +113,11 @@ class Bucket:
         """Return what stands at ``key``, reading one page of each level. Raises KeyError, BboltError."""
         page = self._inline if not self._root else self._page(self._root)
         try:
-            for _depth in range(MAX_DEPTH):
-                _id, flags, count, _overflow = PAGE.unpack_from(page)
+            for _depth in range(MAX_TREE_DEPTH):
+                _id, flags, count, _overflow = PAGE_HEADER.unpack_from(page)
                 if flags & LEAF:
-                    offset = PAGE.size + LEAF_ELEMENT.size * self._place(page, key, count, LEAF_ELEMENT)
-                    if offset >= PAGE.size:
+                    offset = PAGE_HEADER.size + LEAF_ELEMENT.size * self._place(page, key, count, LEAF_ELEMENT)
+                    if offset >= PAGE_HEADER.size:
                         found, value = self._element(page, offset)
                         if found == key:
                             return value
@@ -127,7 +127,9 @@ class Bucket:
                 if not count:
                     raise KeyError(key)
                 place = max(self._place(page, key, count, BRANCH_ELEMENT), 0)
-                _position, _size, child = BRANCH_ELEMENT.unpack_from(page, PAGE.size + place * BRANCH_ELEMENT.size)
+                _position, _size, child = BRANCH_ELEMENT.unpack_from(
+                    page, PAGE_HEADER.size + place * BRANCH_ELEMENT.size
+                )
                 page = self._page(child)
         except struct.error as error:
             raise BboltError("a page is cut off") from error
@@ -139,7 +141,7 @@ class Bucket:
         low, high = 0, count
         while low < high:
             middle = (low + high) // 2
-            offset = PAGE.size + middle * element.size
+            offset = PAGE_HEADER.size + middle * element.size
             told = element.unpack_from(page, offset)
             position, size = (told[0], told[1]) if element is BRANCH_ELEMENT else (told[1], told[2])
             if page[offset + position : offset + position + size] <= key:
@@ -161,7 +163,7 @@ class Bucket:
             raise BboltError(f"page {number} lies outside")
         self._file.seek(number * size)
         page = self._file.read(size)
-        found, _flags, _count, overflow = PAGE.unpack_from(page)
+        found, _flags, _count, overflow = PAGE_HEADER.unpack_from(page)
         if found != number:
             raise BboltError(f"page {number} is overwritten")
         if number + overflow >= self._meta.pages:
@@ -169,16 +171,18 @@ class Bucket:
         return page + self._file.read(overflow * size)
 
     def _walk(self, page: bytes, depth: int) -> Iterator[tuple[bytes, bytes | Bucket]]:
-        if depth > MAX_DEPTH:
+        if depth > MAX_TREE_DEPTH:
             raise BboltError("its pages form a circle")
         try:
-            _id, flags, count, _overflow = PAGE.unpack_from(page)
+            _id, flags, count, _overflow = PAGE_HEADER.unpack_from(page)
             for index in range(count):
                 if flags & BRANCH:
-                    _position, _size, child = BRANCH_ELEMENT.unpack_from(page, PAGE.size + index * BRANCH_ELEMENT.size)
+                    _position, _size, child = BRANCH_ELEMENT.unpack_from(
+                        page, PAGE_HEADER.size + index * BRANCH_ELEMENT.size
+                    )
                     yield from self._walk(self._page(child), depth + 1)
                 elif flags & LEAF:
-                    yield self._element(page, PAGE.size + index * LEAF_ELEMENT.size)
+                    yield self._element(page, PAGE_HEADER.size + index * LEAF_ELEMENT.size)
                 else:
                     raise BboltError("a page of another kind stands where data should be")
         except struct.error as error:
@@ -190,7 +194,7 @@ class Bucket:
         key, value = page[start : start + key_size], page[start + key_size : start + key_size + value_size]
         if len(value) != value_size:
             raise BboltError("an element runs over its page")
-        if not flags & SUB_BUCKET:
+        if not flags & SUB_BUCKET_FLAG:
             return key, value
-        root, _sequence = BUCKET.unpack_from(value)
-        return key, Bucket(self._file, self._meta, root, value[BUCKET.size :])
+        root, _sequence = BUCKET_HEADER.unpack_from(value)
+        return key, Bucket(self._file, self._meta, root, value[BUCKET_HEADER.size :])

@@ -9,22 +9,22 @@ from typing import TypeAlias
 from scanning.engines.trivy.bbolt import (
     BRANCH,
     BRANCH_ELEMENT,
-    BUCKET,
+    BUCKET_HEADER,
     FREELIST,
     LEAF,
     LEAF_ELEMENT,
     MAGIC,
     META,
     META_BODY,
-    PAGE,
-    SUB_BUCKET,
+    PAGE_HEADER,
+    SUB_BUCKET_FLAG,
     VERSION,
     fnv1a,
 )
 
-PAGE_SIZE = 4096
-INLINE_LIMIT = PAGE_SIZE // 4  # as bbolt: a larger nested bucket gets pages of its own
-MAX_KEY = 32768
+PAGE_BYTES = 4096
+INLINE_LIMIT_BYTES = PAGE_BYTES // 4  # as bbolt: a larger nested bucket gets pages of its own
+MAX_KEY_BYTES = 32768
 
 Tree: TypeAlias = Mapping[bytes, "bytes | Tree"]
 
@@ -57,26 +57,26 @@ class _Writer:
 
     def file(self, root: int) -> bytes:
         """Return the whole file: two meta pages (of one transaction each), an empty freelist, the data."""
-        pages = 3 + len(self._data) // PAGE_SIZE
+        pages = 3 + len(self._data) // PAGE_BYTES
         metas = b"".join(_meta_page(number, root, pages) for number in (0, 1))
-        return metas + _padded(PAGE.pack(2, FREELIST, 0, 0)) + bytes(self._data)
+        return metas + _padded(PAGE_HEADER.pack(2, FREELIST, 0, 0)) + bytes(self._data)
 
     def _element(self, key: bytes, value: bytes | Tree) -> tuple[int, bytes, bytes]:
-        if not 0 < len(key) <= MAX_KEY:
+        if not 0 < len(key) <= MAX_KEY_BYTES:
             raise ValueError(f"a key of {len(key)} bytes")
         if isinstance(value, bytes):
             return 0, key, value
         if all(isinstance(inner, bytes) for inner in value.values()):
             [(_keys, page), *more] = _leaves([self._element(inner, value[inner]) for inner in sorted(value)])
-            if not more and len(page) + BUCKET.size <= INLINE_LIMIT:
-                return SUB_BUCKET, key, BUCKET.pack(0, 0) + page
-        return SUB_BUCKET, key, BUCKET.pack(self.bucket(value), 0)
+            if not more and len(page) + BUCKET_HEADER.size <= INLINE_LIMIT_BYTES:
+                return SUB_BUCKET_FLAG, key, BUCKET_HEADER.pack(0, 0) + page
+        return SUB_BUCKET_FLAG, key, BUCKET_HEADER.pack(self.bucket(value), 0)
 
     def _add(self, page: bytes) -> int:
-        number = 3 + len(self._data) // PAGE_SIZE
+        number = 3 + len(self._data) // PAGE_BYTES
         page = _padded(page)
-        _id, flags, count, _overflow = PAGE.unpack_from(page)
-        self._data += PAGE.pack(number, flags, count, len(page) // PAGE_SIZE - 1) + page[PAGE.size :]
+        _id, flags, count, _overflow = PAGE_HEADER.unpack_from(page)
+        self._data += PAGE_HEADER.pack(number, flags, count, len(page) // PAGE_BYTES - 1) + page[PAGE_HEADER.size :]
         return number
 
 
@@ -91,7 +91,7 @@ def _leaves(elements: list[tuple[int, bytes, bytes]]) -> Iterator[tuple[list[byt
             bodies.append(key + value)
             position += len(key) + len(value) - LEAF_ELEMENT.size  # counted from the next element
         keys = [key for _flags, key, _value in chosen] or [b""]
-        yield keys, PAGE.pack(0, LEAF, len(chosen), 0) + b"".join(heads + bodies)
+        yield keys, PAGE_HEADER.pack(0, LEAF, len(chosen), 0) + b"".join(heads + bodies)
 
 
 def _branches(children: list[tuple[bytes, int]]) -> Iterator[tuple[list[bytes], bytes]]:
@@ -102,24 +102,24 @@ def _branches(children: list[tuple[bytes, int]]) -> Iterator[tuple[list[bytes], 
             heads.append(BRANCH_ELEMENT.pack(position, len(key), page))
             bodies.append(key)
             position += len(key) - BRANCH_ELEMENT.size
-        yield [key for key, _page in chosen], PAGE.pack(0, BRANCH, len(chosen), 0) + b"".join(heads + bodies)
+        yield [key for key, _page in chosen], PAGE_HEADER.pack(0, BRANCH, len(chosen), 0) + b"".join(heads + bodies)
 
 
 def _filled(sizes: list[int], least: int = 1) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of runs that fit a page, each of ``least`` elements or more; one empty run for no elements."""
-    start, used = 0, PAGE.size
+    start, used = 0, PAGE_HEADER.size
     for index, size in enumerate(sizes):
-        if used + size > PAGE_SIZE and index - start >= least and len(sizes) - index >= least:
+        if used + size > PAGE_BYTES and index - start >= least and len(sizes) - index >= least:
             yield start, index
-            start, used = index, PAGE.size
+            start, used = index, PAGE_HEADER.size
         used += size
     yield start, len(sizes)
 
 
 def _meta_page(number: int, root: int, pages: int) -> bytes:
-    body = META_BODY.pack(MAGIC, VERSION, PAGE_SIZE, 0, root, 0, 2, pages, number)
-    return _padded(PAGE.pack(number, META, 0, 0) + body + fnv1a(body).to_bytes(8, "little"))
+    body = META_BODY.pack(MAGIC, VERSION, PAGE_BYTES, 0, root, 0, 2, pages, number)
+    return _padded(PAGE_HEADER.pack(number, META, 0, 0) + body + fnv1a(body).to_bytes(8, "little"))
 
 
 def _padded(page: bytes) -> bytes:
-    return page + bytes(-len(page) % PAGE_SIZE)
+    return page + bytes(-len(page) % PAGE_BYTES)

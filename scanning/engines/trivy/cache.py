@@ -2,7 +2,7 @@
 
 Trivy keeps what it has analysed of a layer in a bbolt file that one process at a time may hold. So none is kept: before
 a run the file is written with the layers that are known, by whichever worker, and given to Trivy alone. A layer in it
-need be neither pulled nor read again. What is known lies in a ``Memory``, which all workers share.
+need be neither pulled nor read again. What is known lies in a ``LayerCache``, which all workers share.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Protocol
 from scanning.engines.trivy import bbolt_writer
 from scanning.engines.trivy.bbolt import BboltError, Bucket
 
-MAX_BLOB = 64 * 1024**2  # bytes of what Trivy tells of one layer
+MAX_BLOB_BYTES = 64 * 1024**2  # bytes of what Trivy tells of one layer
 
 
 @dataclass(frozen=True)
-class Shown:
+class MaskedSecret:
     """What is kept of one secret: the line with the secret masked, and its keyed hash."""
 
     masked: str
@@ -33,51 +33,51 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class LayerNote:
+class CachedLayer:
     """What is known of a layer: Trivy's own record of it, and what is shown of each secret by the secret's key."""
 
     key: str  # of the record in Trivy's cache
     record: bytes  # JSON
-    secrets: Mapping[str, Shown] = field(default_factory=dict)
+    secrets: Mapping[str, MaskedSecret] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)  # of package managers: path → package_databases.Damage
     warnings: Mapping[str, str] = field(default_factory=dict)  # of Trivy on files of the layer: path → what it says
 
 
-class Memory(Protocol):
+class LayerCache(Protocol):
     """Keeps notes of layers for all workers. ``variant`` names the engine and settings that a note is good for."""
 
-    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers of which there is a note."""
 
-    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
         """Return the notes there are of these layers."""
 
-    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
         """Keep notes by diff ID, in place of older ones."""
 
-    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+    def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Have these layers pulled and read again."""
 
 
-class NoMemory:
+class NullLayerCache:
     """Knows nothing and keeps nothing."""
 
-    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
         """Return none of them."""
         return frozenset()
 
-    def recall(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, LayerNote]:
+    def load(self, variant: str, diff_ids: Collection[str]) -> Mapping[str, CachedLayer]:
         """Return no notes."""
         return {}
 
-    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
         """Do nothing."""
 
-    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+    def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         """Do nothing."""
 
 
-def make_cache(folder: Path, *, notes: Collection[LayerNote], database: Path | None, java_index: Path) -> None:
+def make_cache_folder(folder: Path, *, notes: Collection[CachedLayer], database: Path | None, java_index: Path) -> None:
     """Make the folder for ``--cache-dir`` with links to the database (None: none is needed) and the Java index."""
     (folder / "fanal").mkdir(parents=True)
     if notes:
@@ -97,7 +97,7 @@ def read_cache(folder: Path, *, known: Collection[str] = ()) -> dict[str, tuple[
     try:
         with (folder / "fanal" / "fanal.db").open("rb") as file:
             for key, value in Bucket.open(file).bucket(b"blob").items():
-                if isinstance(value, bytes) and len(value) <= MAX_BLOB and key.decode() not in known:
+                if isinstance(value, bytes) and len(value) <= MAX_BLOB_BYTES and key.decode() not in known:
                     found[str(json.loads(value)["DiffID"])] = (key.decode(), value)
     except (OSError, BboltError, KeyError, TypeError, ValueError, RecursionError):
         return {}

@@ -9,96 +9,98 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scanning.engines.base import Check, MatchFact, PackageFact, VulnerabilityFact
-from scanning.engines.trivy.advisory_texts import describe
-from scanning.engines.trivy.cache import LayerNote
+from scanning.engines.base import MatchFact, PackageFact, StopCheck, VulnerabilityFact
+from scanning.engines.trivy.advisory_texts import read_vulnerabilities
+from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.match import Matcher
-from scanning.engines.trivy.report import Report
-from scanning.engines.trivy.squash import Json, Stack, languages
+from scanning.engines.trivy.report import TrivyReport
+from scanning.engines.trivy.squash import Json, SquashedImage, language_packages
 
-MOST = 20_000  # packages; some 2 KB each
-STALE_SECONDS = 3600.0  # after which Trivy is asked anew whether a system gets notices still
+MAX_CACHED_PACKAGES = 20_000  # packages; some 2 KB each
+SYSTEM_STALE_SECONDS = 3600.0  # after which Trivy is asked anew whether a system gets notices still
 
 
 @dataclass
-class _Known:
+class _CachedSystem:
     """What is known of packages: those of one operating system, or those of programming languages."""
 
     facts: dict[str, PackageFact | None] = field(default_factory=dict)  # None: Trivy leaves it out
     matches: dict[str, tuple[MatchFact, ...]] = field(default_factory=dict)  # by identity of the package
-    report: Report = field(default_factory=Report)  # what is told of the system itself
-    asked_at: float = field(default_factory=time.monotonic)
+    report: TrivyReport = field(default_factory=TrivyReport)  # what is told of the system itself
+    matched_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
-class Matched:
+class ImageMatches:
     """What is known of the packages of an image."""
 
-    system: Report
+    system: TrivyReport
     packages: tuple[PackageFact, ...]
     matches: tuple[MatchFact, ...]
     vulnerabilities: tuple[VulnerabilityFact, ...]
 
 
-class KnownPackages:
+class MatchCache:
     """For the threads of one process, and for one database. A package of a language is the same on every system."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._languages = _Known()
-        self._systems: dict[str, _Known] = {"": _Known(asked_at=float("inf"))}
+        self._languages = _CachedSystem()
+        self._systems: dict[str, _CachedSystem] = {"": _CachedSystem(matched_at=float("inf"))}
         self._vulnerabilities: dict[str, VulnerabilityFact] = {}
 
-    def missing(self, stacked: Stack) -> dict[str, Json]:
+    def missing(self, squashed: SquashedImage) -> dict[str, Json]:
         """Return the records of those packages of which Trivy must be asked, by their canonical form."""
         with self._lock:
-            system = self._fresh(stacked.system) or _Known()
-            records = {_canonical(package.record): package.record for package in stacked.packages}
+            system = self._fresh(squashed.system) or _CachedSystem()
+            records = {_canonical(package.record): package.record for package in squashed.packages}
             return {form: record for form, record in records.items() if form not in self._of(record, system).facts}
 
-    def ask(self, matcher: Matcher, records: Mapping[str, Json], *, system: str, scratch: Path, check: Check) -> None:
+    def ask(
+        self, matcher: Matcher, records: Mapping[str, Json], *, system: str, scratch: Path, check: StopCheck
+    ) -> None:
         """Ask Trivy of packages. Raises EngineError, and what ``check`` raises."""
         forms = list(records)
         reports = list(matcher.reports(dict(enumerate(records.values())), system=system, scratch=scratch, check=check))
         with self._lock:
             self._make_room(len(forms))
             if (known := self._fresh(system)) is None:
-                told = replace(reports[-1], packages={}, matches={}, secrets=[])
-                known = self._systems[system] = _Known(report=told)
+                described = replace(reports[-1], packages={}, matches={}, secrets=[])
+                known = self._systems[system] = _CachedSystem(report=described)
             for form, record in records.items():
                 self._of(record, known).facts.setdefault(form, None)
             for report in reports:
                 facts = {forms[int(fact.path)]: fact for fact in report.packages.values()}
                 for form, fact in facts.items():
                     self._of(records[form], known).facts[form] = fact
-                self._take_over(report, facts.values(), known, matcher.database.folder)
+                self._add_matches(report, facts.values(), known, matcher.database.folder)
 
-    def learn(self, report: Report, notes: Iterable[LayerNote], *, database: Path) -> None:
+    def add_report(self, report: TrivyReport, notes: Iterable[CachedLayer], *, database: Path) -> None:
         """Take over what a report on any image with the layers of these notes tells of packages of languages."""
-        told = {
+        described = {
             (str(record.get("Type")), record.get("Name"), record.get("Version"), fact.path): fact
             for fact in report.packages.values()
             if (record := fact.record) and "Type" in record
         }
         forms: dict[object, set[str]] = {}
         for note in notes:
-            for path, record in languages(note):
+            for path, record in language_packages(note):
                 place = (str(record["Type"]), record.get("Name"), record.get("Version"), path)
                 forms.setdefault(place, set()).add(_canonical(record))
-        sure = {form: told[place] for place, (form, *more) in forms.items() if place in told and not more}
+        sure = {form: described[place] for place, (form, *more) in forms.items() if place in described and not more}
         with self._lock:
             self._make_room(len(sure))
             self._languages.facts |= sure
-            self._take_over(report, sure.values(), _Known(), database)
+            self._add_matches(report, sure.values(), _CachedSystem(), database)
 
-    def look_up(self, stacked: Stack) -> Matched | None:
+    def look_up(self, squashed: SquashedImage) -> ImageMatches | None:
         """Return what is known of the packages of an image; None where Trivy must be asked of some."""
         packages: dict[tuple[str, str], PackageFact] = {}
         matches: dict[tuple[str, str], MatchFact] = {}
         with self._lock:
-            if (system := self._fresh(stacked.system)) is None:
+            if (system := self._fresh(squashed.system)) is None:
                 return None
-            for package in stacked.packages:
+            for package in squashed.packages:
                 known = self._of(package.record, system)
                 if (form := _canonical(package.record)) not in known.facts:
                     return None
@@ -109,18 +111,20 @@ class KnownPackages:
                     matches |= {(each.package, each.vulnerability): each for each in found}
             names = {match.vulnerability for match in matches.values()}
             vulnerabilities = tuple(self._vulnerabilities[name] for name in names)
-        return Matched(system.report, tuple(packages.values()), tuple(matches.values()), vulnerabilities)
+        return ImageMatches(system.report, tuple(packages.values()), tuple(matches.values()), vulnerabilities)
 
-    def _fresh(self, system: str) -> _Known | None:
+    def _fresh(self, system: str) -> _CachedSystem | None:
         """Return what is known of a system, unless it was told too long ago."""
         known = self._systems.get(system)
-        return known if known and time.monotonic() - known.asked_at <= STALE_SECONDS else None
+        return known if known and time.monotonic() - known.matched_at <= SYSTEM_STALE_SECONDS else None
 
-    def _of(self, record: Mapping[str, object], system: _Known) -> _Known:
+    def _of(self, record: Mapping[str, object], system: _CachedSystem) -> _CachedSystem:
         """Return where a package belongs: to the languages, or to its system."""
         return self._languages if "Type" in record else system
 
-    def _take_over(self, report: Report, facts: Iterable[PackageFact], system: _Known, database: Path) -> None:
+    def _add_matches(
+        self, report: TrivyReport, facts: Iterable[PackageFact], system: _CachedSystem, database: Path
+    ) -> None:
         """Take over the vulnerabilities of packages; where several reports tell of one package, those of all."""
         found: dict[str, dict[str, MatchFact]] = {}
         for match in report.matches.values():
@@ -129,15 +133,18 @@ class KnownPackages:
         for fact in facts:
             known = self._of(fact.record or {}, system)
             before = {match.vulnerability: match for match in known.matches.get(fact.identity, ())}
-            together = found.get(fact.identity, {}) | before
-            known.matches[fact.identity] = tuple(together.values())
-            new |= together.keys() - self._vulnerabilities.keys()
-        self._vulnerabilities |= {fact.id: fact for fact in describe(database, new)}
+            merged = found.get(fact.identity, {}) | before
+            known.matches[fact.identity] = tuple(merged.values())
+            new |= merged.keys() - self._vulnerabilities.keys()
+        self._vulnerabilities |= {fact.id: fact for fact in read_vulnerabilities(database, new)}
 
     def _make_room(self, more: int) -> None:
-        if more + len(self._languages.facts) + sum(len(each.facts) for each in self._systems.values()) > MOST:
-            self._languages = _Known()
-            self._systems = {"": _Known(asked_at=float("inf"))}
+        if (
+            more + len(self._languages.facts) + sum(len(each.facts) for each in self._systems.values())
+            > MAX_CACHED_PACKAGES
+        ):
+            self._languages = _CachedSystem()
+            self._systems = {"": _CachedSystem(matched_at=float("inf"))}
             self._vulnerabilities = {}
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 from console.sandbox import run as sandbox_run
-from scanning.engines.base import Check, EngineError, RiskCategory
+from scanning.engines.base import EngineError, RiskCategory, StopCheck
 
-SCANNERS = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
-REPORT_BYTES = 64 * 1024**2
-MEMORY_BYTES = 3 * 1024**3  # 170 MB is usual; a layer full of lock files or jar archives takes more
-FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to look into
-VERSION_SECONDS = 60.0
+SCANNER_NAMES = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
+MAX_REPORT_BYTES = 64 * 1024**2
+MAX_MEMORY_BYTES = 3 * 1024**3  # 170 MB is usual; a layer full of lock files or jar archives takes more
+MAX_FILE_BYTES = 8 * 1024**3  # of its cache, and of archives that it unpacks to look into
+VERSION_TIMEOUT_SECONDS = 60.0
 
-FLAGS = (
+TRIVY_FLAGS = (
     *("--format", "json", "--list-all-pkgs", "--no-progress"),
     *("--skip-db-update", "--skip-java-db-update", "--offline-scan"),
     *("--skip-version-check", "--disable-telemetry", "--skip-vex-repo-update", "--skip-check-update"),
@@ -25,7 +25,7 @@ FLAGS = (
 )  # "": read no such file, whatever lies in the working folder
 
 
-class TooMuchAtOnce(EngineError):
+class ReportTooLarge(EngineError):
     """Trivy has found more than one report, or its memory, can hold; of a part of the packages it may be less."""
 
 
@@ -36,7 +36,7 @@ class Runner(Protocol):
         self,
         argv: Sequence[str | Path],
         *,
-        check: Check,
+        check: StopCheck,
         timeout: float,
         env: Mapping[str, str],
         cwd: Path,
@@ -46,10 +46,12 @@ class Runner(Protocol):
         stdin: bytes | None = None,
         reads: Sequence[Path] = (),
         writes: Sequence[Path] = (),
-    ) -> sandbox_run.Finished: ...
+    ) -> sandbox_run.FinishedProcess: ...
 
 
-def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: float, cwd: Path) -> sandbox_run.Finished:
+def run_trivy(
+    run: Runner, argv: Sequence[str | Path], *, check: StopCheck, timeout: float, cwd: Path
+) -> sandbox_run.FinishedProcess:
     """Run ``argv`` to its end in ``cwd``. Raises EngineError for every end that is none of its own.
 
     It reads ``cwd`` and what ``cwd``/cache has links to, and writes to that cache and to a folder of its own: not to
@@ -63,11 +65,11 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             argv,
             check=check,
             timeout=timeout,
-            env=environment(own),
+            env=trivy_environment(own),
             cwd=cwd,
-            stdout_limit=REPORT_BYTES,
-            memory_bytes=MEMORY_BYTES,
-            file_bytes=FILE_BYTES,
+            stdout_limit=MAX_REPORT_BYTES,
+            memory_bytes=MAX_MEMORY_BYTES,
+            file_bytes=MAX_FILE_BYTES,
             reads=[cwd, *linked],
             writes=[own, cache],
         )
@@ -82,20 +84,20 @@ def start(run: Runner, argv: Sequence[str | Path], *, check: Check, timeout: flo
             "Raise the timeout in Scanning settings, or scan at a quieter time.",
         ) from error
     except sandbox_run.ProcessOutputTooLarge as error:
-        raise TooMuchAtOnce(
-            f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
+        raise ReportTooLarge(
+            f"Trivy wrote a report of more than {MAX_REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         ) from error
     except sandbox_run.ProcessOutOfMemory as error:
-        raise TooMuchAtOnce(
-            f"Trivy took more than {MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
+        raise ReportTooLarge(
+            f"Trivy took more than {MAX_MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
             "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
         ) from error
     except sandbox_run.ProcessFailed as error:
         raise EngineError(f"Trivy did not come to its end: {error}", "Scan again.", retry=True) from error
 
 
-def environment(home: Path) -> dict[str, str]:
+def trivy_environment(home: Path) -> dict[str, str]:
     """Return the whole environment that Trivy gets: nothing of ours, and a proxy that leads nowhere."""
     nowhere = "http://127.0.0.1:9"  # the discard port: what flags do not forbid fails at once
     return {
@@ -104,18 +106,18 @@ def environment(home: Path) -> dict[str, str]:
         "PATH": "/nonexistent",
         "HTTP_PROXY": nowhere,
         "HTTPS_PROXY": nowhere,
-        "GOMEMLIMIT": f"{MEMORY_BYTES // 2 // 1024**2}MiB",
+        "GOMEMLIMIT": f"{MAX_MEMORY_BYTES // 2 // 1024**2}MiB",
         "GOGC": "400",  # collect rubbish less often: halves the time of a short run and takes 40 MB more
     }
 
 
-_WARNING = re.compile(r'\tWARN\t[^\t]*\tfile_path=(?P<path>"(?:[^"\\\n]|\\[^\n])*"|[^\s"]+)')
+_FILE_WARNING = re.compile(r'\tWARN\t[^\t]*\tfile_path=(?P<path>"(?:[^"\\\n]|\\[^\n])*"|[^\s"]+)')
 
 
-def unread_files(finished: sandbox_run.Finished) -> set[str]:
+def unreadable_files(finished: sandbox_run.FinishedProcess) -> set[str]:
     """Return the paths of the files that Trivy has warned of: it could not read them."""
     found = set()
-    for warning in _WARNING.finditer(finished.stderr_tail):
+    for warning in _FILE_WARNING.finditer(finished.stderr_tail):
         path = warning["path"]
         try:
             found.add(str(json.loads(path)) if path.startswith('"') else path)
@@ -124,12 +126,12 @@ def unread_files(finished: sandbox_run.Finished) -> set[str]:
     return found
 
 
-def is_cache_damaged(finished: sandbox_run.Finished) -> bool:
+def is_cache_damaged(finished: sandbox_run.FinishedProcess) -> bool:
     """Return whether the run failed as it does with a damaged cache: by an error, or by Go's panic (code 2)."""
     return "unable to initialize cache" in finished.stderr_tail or finished.returncode == 2
 
 
-def failure(finished: sandbox_run.Finished) -> EngineError:
+def failure_error(finished: sandbox_run.FinishedProcess) -> EngineError:
     """Return what the end of a run with a code other than 0 means."""
     said = finished.stderr_tail
     if "no space left on device" in said:
@@ -144,7 +146,7 @@ def failure(finished: sandbox_run.Finished) -> EngineError:
         )
     if "DB error" in said:
         return EngineError(
-            f"Trivy cannot use the vulnerability database: {_last_words(said)}",
+            f"Trivy cannot use the vulnerability database: {_last_log_message(said)}",
             "Update the vulnerability database: manage.py update_vulnerability_db.",
         )
     if finished.returncode < 0:
@@ -154,17 +156,17 @@ def failure(finished: sandbox_run.Finished) -> EngineError:
             retry=True,
         )
     return EngineError(
-        f"Trivy failed (code {finished.returncode}): {_last_words(said)}",
+        f"Trivy failed (code {finished.returncode}): {_last_log_message(said)}",
         "The image may be damaged: pull it by hand to see. If it is whole, use another version of Trivy.",
     )
 
 
-def scanners(categories: Collection[RiskCategory]) -> str:
+def scanners_option(categories: Collection[RiskCategory]) -> str:
     """Return the value of ``--scanners`` for the categories."""
-    return ",".join(SCANNERS[category] for category in sorted(categories))
+    return ",".join(SCANNER_NAMES[category] for category in sorted(categories))
 
 
-def _last_words(said: str) -> str:
+def _last_log_message(said: str) -> str:
     """Return the last message of Trivy's log, short and without the chain of its functions."""
     lines = [line for line in said.splitlines() if "FATAL" in line] or said.strip().splitlines()[-1:] or ["no message"]
     message = re.sub(r"^\S+\s+FATAL\s+(Fatal error\s+)?", "", lines[-1]).replace("run error: image scan error: ", "")

@@ -10,17 +10,17 @@ from pathlib import Path
 from scanning.engines.base import EngineError
 from scanning.engines.trivy import bbolt
 
-SCHEMA = 2  # that Trivy 0.76 reads
-METADATA_BYTES = 64 * 1024
-MAX_DEPTH = 8  # platform, package, vulnerability are three
-JSON_BEGINS = frozenset(bytes([byte]) for byte in b'{["-0123456789tfn')
-INSTALL = (
+VULNDB_SCHEMA = 2  # that Trivy 0.76 reads
+MAX_METADATA_BYTES = 64 * 1024
+MAX_BUCKET_DEPTH = 8  # platform, package, vulnerability are three
+JSON_FIRST_BYTES = frozenset(bytes([byte]) for byte in b'{["-0123456789tfn')
+INSTALL_REMEDY = (
     "Update the vulnerability database: manage.py update_vulnerability_db, or with --from FILE where no network is."
 )
 
 
 @dataclass(frozen=True)
-class DatabaseFacts:
+class VulndbFacts:
     """What is known of a vulnerability database."""
 
     folder: Path  # as it is on disk, links resolved, so that it stays this one while another is installed
@@ -38,15 +38,15 @@ class DatabaseFacts:
         return max(0, ((now or datetime.now(UTC)) - self.built_at).days)
 
 
-def read_facts(folder: Path) -> DatabaseFacts:
+def read_facts(folder: Path) -> VulndbFacts:
     """Return the facts of the database in ``folder``. Raises EngineError where there is none or it is not readable."""
     folder = folder.resolve()
     try:
         with (folder / "metadata.json").open("rb") as file:
-            text = file.read(METADATA_BYTES + 1)
+            text = file.read(MAX_METADATA_BYTES + 1)
         size = (folder / "trivy.db").stat().st_size
     except FileNotFoundError as error:
-        raise EngineError("There is no vulnerability database yet.", INSTALL) from error
+        raise EngineError("There is no vulnerability database yet.", INSTALL_REMEDY) from error
     except OSError as error:
         raise EngineError(
             f"The vulnerability database cannot be read: {error.strerror}.", f"Check the rights on {folder}."
@@ -58,32 +58,32 @@ def read_facts(folder: Path) -> DatabaseFacts:
         is_demo = metadata.get("Demo") is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise EngineError(
-            "The vulnerability database is damaged: its metadata.json does not say what it is.", INSTALL
+            "The vulnerability database is damaged: its metadata.json does not say what it is.", INSTALL_REMEDY
         ) from error
-    if schema != SCHEMA:
+    if schema != VULNDB_SCHEMA:
         raise EngineError(
-            f"The vulnerability database has schema {schema}, and schema {SCHEMA} is needed.",
-            f"Take a database of schema {SCHEMA} (the public one is trivy-db:{SCHEMA}). {INSTALL}",
+            f"The vulnerability database has schema {schema}, and schema {VULNDB_SCHEMA} is needed.",
+            f"Take a database of schema {VULNDB_SCHEMA} (the public one is trivy-db:{VULNDB_SCHEMA}). {INSTALL_REMEDY}",
         )
-    return DatabaseFacts(folder, built_at, size, is_demo)
+    return VulndbFacts(folder, built_at, size, is_demo)
 
 
-def check_whole(folder: Path) -> None:
+def check_contents(folder: Path) -> None:
     """Read the database from end to end; raise EngineError where anything is damaged. Seconds for the public one."""
     try:
         with (folder / "trivy.db").open("rb") as file:
             _check_bucket(bbolt.Bucket.open(file))
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
 
 
 def _check_bucket(bucket: bbolt.Bucket, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
+    if depth > MAX_BUCKET_DEPTH:
         raise bbolt.BboltError("its tables form a circle")
     for _key, value in bucket.items():
         if isinstance(value, bbolt.Bucket):
             _check_bucket(value, depth + 1)
-        elif value[:1] not in JSON_BEGINS:
+        elif value[:1] not in JSON_FIRST_BYTES:
             raise bbolt.BboltError("a value is no JSON")
 
 
@@ -95,6 +95,6 @@ def check_file(folder: Path) -> None:
         with path.open("rb") as file:
             names = {name for name, _bucket in bbolt.Bucket.open(file).items()}
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
     if not {b"vulnerability", b"data-source"} <= names:
-        raise EngineError("The file is no vulnerability database of Trivy: its tables are missing.", INSTALL)
+        raise EngineError("The file is no vulnerability database of Trivy: its tables are missing.", INSTALL_REMEDY)

@@ -13,19 +13,27 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StoredLayer
-from scanning.engines.trivy.batch import Together
+from scanning.engines.base import EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StopCheck, StoredLayer
+from scanning.engines.trivy.batch import ImageBatcher
 from scanning.engines.trivy.binary import PINNED_SHA256, Binary
-from scanning.engines.trivy.cache import Memory, make_java_index
-from scanning.engines.trivy.command import SCANNERS, VERSION_SECONDS, Runner, scanners, start
-from scanning.engines.trivy.database import DatabaseFacts, check_file, check_whole, read_facts
+from scanning.engines.trivy.cache import LayerCache, make_java_index
+from scanning.engines.trivy.command import SCANNER_NAMES, VERSION_TIMEOUT_SECONDS, Runner, run_trivy, scanners_option
+from scanning.engines.trivy.database import VulndbFacts, check_contents, check_file, read_facts
 from scanning.engines.trivy.match import Matcher, matched_with
-from scanning.engines.trivy.run import CacheDamaged, LayersMissing, Told, Tool, Turn, alone, config_of
+from scanning.engines.trivy.run import (
+    AnalysisRequest,
+    AnalysisResult,
+    CacheDamaged,
+    LayersMissing,
+    TrivySetup,
+    analyze_image,
+    config_of,
+)
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 
-OLD_DATABASE_DAYS = 7
-NOTES_FORM = 2  # of what is kept of a layer; of another form nothing is taken over
+VULNDB_OLD_DAYS = 7
+LAYER_CACHE_FORMAT = 2  # of what is kept of a layer; of another form nothing is taken over
 
 
 class Trivy:
@@ -35,7 +43,7 @@ class Trivy:
     """
 
     name = "trivy"
-    categories = frozenset(SCANNERS)
+    categories = frozenset(SCANNER_NAMES)
 
     def __init__(
         self,
@@ -43,7 +51,7 @@ class Trivy:
         executable: Path | None,
         expected_sha256: str | None,
         home: Path,
-        memory: Memory,
+        memory: LayerCache,
         database: Path,
         fingerprint_key: bytes,
         run: Runner,
@@ -52,7 +60,7 @@ class Trivy:
         self._home, self._memory, self._database, self._key, self._run = home, memory, database, fingerprint_key, run
         self._versions: dict[str, str] = {}  # by SHA-256 of the executable
         self._asking = threading.Lock()
-        self._gathering = Together()
+        self._batcher = ImageBatcher()
 
     def executable(self) -> Path:
         """Return the executable, verified. Raises EngineError."""
@@ -80,7 +88,7 @@ class Trivy:
     def _ask_version(self, path: Path) -> str:
         self._make_home()
         argv: list[str | Path] = [path, "--version", "--format", "json"]
-        finished = start(self._run, argv, check=_never, timeout=VERSION_SECONDS, cwd=self._home)
+        finished = run_trivy(self._run, argv, check=_never_stop, timeout=VERSION_TIMEOUT_SECONDS, cwd=self._home)
         try:
             return str(json.loads(finished.stdout)["Version"])
         except (ValueError, KeyError, TypeError) as error:
@@ -88,13 +96,13 @@ class Trivy:
                 f"{path} does not tell its version as Trivy does.", "Set TALLYMAN_TRIVY to an executable of Trivy."
             ) from error
 
-    def ready(self, categories: Collection[RiskCategory] = frozenset(SCANNERS)) -> Readiness:
+    def ready(self, categories: Collection[RiskCategory] = frozenset(SCANNER_NAMES)) -> Readiness:
         """Return whether ``categories`` can be looked for, with what is known of executable and database.
 
         Sensitive data alone needs no database.
         """
         facts: list[tuple[str, str]] = []
-        database: DatabaseFacts | None = None
+        database: VulndbFacts | None = None
         try:
             path, digest = self._binary.verified()
             facts += [("Version", self.engine_version()), ("SHA-256", digest), ("Executable", str(path))]
@@ -123,15 +131,17 @@ class Trivy:
         wanted = frozenset(categories) & self.categories
         tool = self._tool(wanted)
         key = hmac.new(self._key, b"notes", hashlib.sha256).hexdigest()  # notes hold hashes made with the key
-        variant = hashlib.sha256(f"{tool.version} {scanners(wanted)} {key} {NOTES_FORM}".encode()).hexdigest()[:16]
-        return TrivySession(tool, self._memory, variant, self._gathering, owner)
+        variant = hashlib.sha256(
+            f"{tool.version} {scanners_option(wanted)} {key} {LAYER_CACHE_FORMAT}".encode()
+        ).hexdigest()[:16]
+        return TrivySession(tool, self._memory, variant, self._batcher, owner)
 
-    def _tool(self, categories: frozenset[RiskCategory]) -> Tool:
+    def _tool(self, categories: frozenset[RiskCategory]) -> TrivySetup:
         path, _digest = self._binary.verified()
         database = read_facts(self._database) if RiskCategory.VULNERABILITIES in categories else None
         version = self.engine_version()
         self._make_home()
-        return Tool(
+        return TrivySetup(
             executable=path,
             run=self._run,
             key=self._key,
@@ -161,17 +171,17 @@ class TrivySession:
     Within ``coming()`` images that are looked at meanwhile may share its runs.
     """
 
-    def __init__(self, tool: Tool, memory: Memory, variant: str, gathering: Together, owner: str) -> None:
-        self._tool, self._memory, self._variant, self._gathering = tool, memory, variant, gathering
+    def __init__(self, tool: TrivySetup, memory: LayerCache, variant: str, batcher: ImageBatcher, owner: str) -> None:
+        self._tool, self._memory, self._variant, self._batcher = tool, memory, variant, batcher
         self._owner = owner
         self.database = tool.database  # that findings are matched with; None where no vulnerabilities are looked for
-        self.coming = gathering.coming
+        self.announce = batcher.announce
 
     def known(self, diff_ids: Collection[str]) -> frozenset[str]:
         """Return those of the layers that need not be pulled for the categories of this session."""
-        return self._memory.knows(self._variant, [diff_id for diff_id in diff_ids if diff_id])
+        return self._memory.cached(self._variant, [diff_id for diff_id in diff_ids if diff_id])
 
-    def analyse(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float) -> ImageReport:
+    def analyse(self, image: ImageInput, *, scratch: Path, check: StopCheck, timeout: float) -> ImageReport:
         """Return what Trivy finds in the image, and remember what it tells of each layer that has a path.
 
         ``scratch`` is a folder of the caller's, used below a new name; ``timeout`` in seconds. Packages and matches are
@@ -182,41 +192,43 @@ class TrivySession:
         assert report is not None  # noqa: S101 (asked for)
         return report
 
-    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: Check, timeout: float) -> None:
+    def read(self, layers: Sequence[StoredLayer], *, scratch: Path, check: StopCheck, timeout: float) -> None:
         """Remember what Trivy tells of layers that all have a path. Raises EngineError; see :meth:`analyse`."""
         image = ImageInput(config=config_of(layers), layers=layers)
         self._ask(image, scratch=scratch, check=check, timeout=timeout, whole=False)
 
-    def _ask(self, image: ImageInput, *, scratch: Path, check: Check, timeout: float, whole: bool) -> Told:
+    def _ask(
+        self, image: ImageInput, *, scratch: Path, check: StopCheck, timeout: float, whole: bool
+    ) -> AnalysisResult:
         absent = {layer.diff_id for layer in image.layers if layer.path is None}
-        notes = self._memory.recall(self._variant, absent)
+        notes = self._memory.load(self._variant, absent)
         try:
             if lost := absent - notes.keys():
                 raise LayersMissing(lost)
-            turn = Turn(image, notes, scratch, timeout, whole, owner=self._owner)
-            told = self._gathering.ask(self._tool, turn, check=check) or alone(self._tool, turn, check=check)
+            turn = AnalysisRequest(image, notes, scratch, timeout, whole, owner=self._owner)
+            told = self._batcher.ask(self._tool, turn, check=check) or analyze_image(self._tool, turn, check=check)
         except LayersMissing as missing:
-            self._memory.forget(self._variant, absent | missing.diff_ids)
+            self._memory.discard(self._variant, absent | missing.diff_ids)
             raise
         except CacheDamaged:
-            self._memory.forget(self._variant, absent)
+            self._memory.discard(self._variant, absent)
             if self.database:
-                check_whole(self.database.folder)  # Trivy ends in the same way where that is what is damaged
+                check_contents(self.database.folder)  # Trivy ends in the same way where that is what is damaged
             raise
-        self._memory.keep(self._variant, {diff_id: note for diff_id, note in told.learnt.items() if note.record})
+        self._memory.save(self._variant, {diff_id: note for diff_id, note in told.new_layers.items() if note.record})
         return told
 
 
-def _database_facts(database: DatabaseFacts) -> Iterator[tuple[str, str]]:
+def _database_facts(database: VulndbFacts) -> Iterator[tuple[str, str]]:
     age = database.age_days()
     yield "Database built", f"{database.built_at:%Y-%m-%d %H:%M} UTC ({age} days ago)"
     yield "Database size", f"{database.size / 1024**2:.1f} MiB"
     yield "Java archives", "recognised by their own manifest; no index of archives"
     if database.is_demo:
         yield "Warning", "This is the small database that the project makes itself, not the public one."
-    elif age > OLD_DATABASE_DAYS:
-        yield "Warning", f"The database is more than {OLD_DATABASE_DAYS} days old. Update it."
+    elif age > VULNDB_OLD_DAYS:
+        yield "Warning", f"The database is more than {VULNDB_OLD_DAYS} days old. Update it."
 
 
-def _never() -> None:
+def _never_stop() -> None:
     """Check nothing: a run too short to be cancelled."""

@@ -8,16 +8,16 @@ import os
 import re
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, ImageInput
+from scanning.engines.base import EngineError, ImageInput, StopCheck
 
-CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-DIFF_ID = re.compile(r"sha256:[0-9a-f]{64}")
-COPY_BYTES = 8 * 1024 * 1024
+CONFIG_MEDIA_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
+MANIFEST_MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
+DIFF_ID_PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
+COPY_CHUNK_BYTES = 8 * 1024 * 1024
 
 
-def write_layout(folder: Path, image: ImageInput, *, check: Check) -> None:
+def write_layout(folder: Path, image: ImageInput, *, check: StopCheck) -> None:
     """Write the layout into ``folder``, which must not exist. Layers without a path are left out of it.
 
     The config is a short one of our own. Trivy guesses from a config's history which layers are of a base image, looks
@@ -35,12 +35,16 @@ def write_layout(folder: Path, image: ImageInput, *, check: Check) -> None:
         if layer.path is not None:
             size = layer.path.stat().st_size
             _link(layer.path, layer_path(folder, layer.diff_id), check)
-        layers.append({"mediaType": LAYER_TYPE, "digest": layer.diff_id, "size": size})
+        layers.append({"mediaType": LAYER_MEDIA_TYPE, "digest": layer.diff_id, "size": size})
     rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in image.layers]}
     config = _put(blobs, {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs})
-    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": {"mediaType": CONFIG_TYPE, **config}}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_MEDIA_TYPE,
+        "config": {"mediaType": CONFIG_MEDIA_TYPE, **config},
+    }
     described = _put(blobs, {**manifest, "layers": layers})
-    index = {"schemaVersion": 2, "manifests": [{"mediaType": MANIFEST_TYPE, **described}]}
+    index = {"schemaVersion": 2, "manifests": [{"mediaType": MANIFEST_MEDIA_TYPE, **described}]}
     (folder / "index.json").write_text(json.dumps(index))
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
@@ -62,7 +66,7 @@ def _check_config(image: ImageInput) -> None:
             "The image's config names other layers than its manifest.", "The image is damaged: build and push it again."
         )
     for diff_id in named:
-        if not DIFF_ID.fullmatch(diff_id):
+        if not DIFF_ID_PATTERN.fullmatch(diff_id):
             raise EngineError(
                 f"A layer is named by {diff_id[:20]!r}, and Trivy reads SHA-256 alone.",
                 "Build the image with a tool that names layers by SHA-256.",
@@ -76,13 +80,13 @@ def _put(blobs: Path, value: object) -> dict[str, object]:
     return {"digest": f"sha256:{digest}", "size": len(content)}
 
 
-def _link(source: Path, target: Path, check: Check) -> None:
+def _link(source: Path, target: Path, check: StopCheck) -> None:
     if target.exists():  # the same layer twice in one image
         return
     try:
         os.link(source, target)
     except OSError:
         with source.open("rb") as reading, target.open("wb") as writing:
-            while chunk := reading.read(COPY_BYTES):
+            while chunk := reading.read(COPY_CHUNK_BYTES):
                 check()
                 writing.write(chunk)

@@ -18,42 +18,44 @@ from pathlib import Path
 from typing import Any
 
 from scanning.engines.base import (
-    Check,
     EngineError,
     ImageInput,
     MatchFact,
     RiskCategory,
+    StopCheck,
     StoredLayer,
     VulnerabilityFact,
 )
-from scanning.engines.trivy.advisory_texts import describe
-from scanning.engines.trivy.cache import LayerNote, make_cache, read_cache
-from scanning.engines.trivy.command import FLAGS, Runner, failure, scanners, start
-from scanning.engines.trivy.database import DatabaseFacts
+from scanning.engines.trivy.advisory_texts import read_vulnerabilities
+from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, read_cache
+from scanning.engines.trivy.command import TRIVY_FLAGS, Runner, failure_error, run_trivy, scanners_option
+from scanning.engines.trivy.database import VulndbFacts
 from scanning.engines.trivy.layout import write_layout
-from scanning.engines.trivy.report import Report, read_match, read_report
+from scanning.engines.trivy.report import TrivyReport, read_match, read_report
 
-LAYER = bytes(10240)  # an empty tar
-DIFF_ID = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
-REPOSITORY = re.compile(rb'"Repository":(\{"Family"[^{}]{0,400}\})')  # of a layer; packages have a member of that name
+EMPTY_LAYER = bytes(10240)  # an empty tar
+EMPTY_LAYER_DIFF_ID = f"sha256:{hashlib.sha256(EMPTY_LAYER).hexdigest()}"
+REPOSITORY_PATTERN = re.compile(
+    rb'"Repository":(\{"Family"[^{}]{0,400}\})'
+)  # of a layer; packages have a member of that name
 # Makers who patch a distribution's packages. Where one package of an image is theirs, Trivy takes their advisories for
 # all packages of its system (``pkg/detector/ospkg`` of its sources: rootio, seal); so they are part of the system. Who
 # they are is shown to Trivy again by a package that does not exist.
 ROOT_IO, SEAL = "root.io", "seal"
-ROOT_IO_VERSIONS = {
+ROOT_IO_VERSION_PATTERNS = {
     "debian": re.compile(r"\.root\.io"),
     "ubuntu": re.compile(r"\.root\.io"),
     "alpine": re.compile(r"-r\d007\d"),
 }
-SEAL_NAME = "seal-"
+SEAL_NAME_PREFIX = "seal-"
 SEAL_FAMILIES = frozenset(("alpine", "cbl-mariner", "centos", "redhat", "debian", "oracle", "ubuntu"))
-PATCHER = "Patcher"  # member of a system
-SHOWN = "shown"  # number of the package that does not exist
-MARK = b"rapidfort"  # of images that Trivy's records say more of than is read here
-MATCH_SECONDS = 600.0
+PATCHER_KEY = "Patcher"  # member of a system
+MARKER_NUMBER = "shown"  # number of the package that does not exist
+RAPIDFORT_MARK = b"rapidfort"  # of images that Trivy's records say more of than is read here
+MATCH_TIMEOUT_SECONDS = 600.0
 # Each match as a line. The number of a package stands where its layer's digest would: each detector takes over the
 # layer, but that of Azure Linux and CBL-Mariner not the ID.
-TELL = """\
+MATCH_TEMPLATE = """\
 {{- range . }}{{ range .Vulnerabilities }}\
 {{ toJson (dict "VulnerabilityID" .VulnerabilityID "Number" .Layer.Digest "Status" .Status "PrimaryURL" .PrimaryURL \
 "Severity" .Severity "SeveritySource" .SeveritySource "FixedVersion" .FixedVersion) }}
@@ -61,7 +63,7 @@ TELL = """\
 
 
 @dataclass(frozen=True)
-class Matches:
+class MatchResult:
     """What the database says of some packages, by the number that each was given."""
 
     matches: list[tuple[int, MatchFact]]
@@ -72,7 +74,7 @@ class Matcher:
     """Matches packages with one database. Make one where the work starts: the database stays the same for it."""
 
     def __init__(
-        self, run: Runner, *, executable: Path, version: str, database: DatabaseFacts, java_index: Path, key: str = ""
+        self, run: Runner, *, executable: Path, version: str, database: VulndbFacts, java_index: Path, key: str = ""
     ) -> None:
         self._run, self._executable, self._java_index = run, executable, java_index
         self._key = key
@@ -87,8 +89,8 @@ class Matcher:
         system: str,
         known: Collection[str],
         scratch: Path,
-        check: Check,
-    ) -> Matches:
+        check: StopCheck,
+    ) -> MatchResult:
         """Return the vulnerabilities of ``packages``, records of PackageFact by any number.
 
         ``system`` is the ImageReport's; "" for packages of programming languages. Of the vulnerabilities whose names
@@ -96,30 +98,30 @@ class Matcher:
         """
         flags = ["--format", "template", "--template", "@tell.tpl"]
         matches: list[tuple[int, MatchFact]] = []
-        for some, out in self._matched(packages, system, flags, TELL, scratch=scratch, check=check):
+        for some, out in self._matched(packages, system, flags, MATCH_TEMPLATE, scratch=scratch, check=check):
             matches += _read(out, some)
         told = set(known)
         new = (match.vulnerability for _number, match in matches if match.vulnerability not in told)
-        return Matches(matches, list(describe(self.database.folder, new)))
+        return MatchResult(matches, list(read_vulnerabilities(self.database.folder, new)))
 
     def reports(
-        self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: Check
-    ) -> Iterator[Report]:
+        self, packages: Mapping[int, Mapping[str, object]], *, system: str, scratch: Path, check: StopCheck
+    ) -> Iterator[TrivyReport]:
         """Yield reports on ``packages``, as of ``match``, in which the path of each is its number.
 
         Where ``system`` is one, all packages of the reports are told of with it, those of languages too.
         """
-        for _some, out in self._matched(packages, system, FLAGS[:3], "", scratch=scratch, check=check):
+        for _some, out in self._matched(packages, system, TRIVY_FLAGS[:3], "", scratch=scratch, check=check):
             report = read_report(out)
-            report.packages = {key: fact for key, fact in report.packages.items() if fact.path != SHOWN}
+            report.packages = {key: fact for key, fact in report.packages.items() if fact.path != MARKER_NUMBER}
             yield report
 
-    def key(self, scratch: Path, check: Check) -> str:
+    def key(self, scratch: Path, check: StopCheck) -> str:
         """Return the name under which this Trivy keeps the record of our layer; it may be given to a new Matcher."""
         if not self._key:
             _out, cache = self._start(scratch, [], flags=["--format", "json"], template="", check=check)
             try:
-                self._key = cache[DIFF_ID][0]
+                self._key = cache[EMPTY_LAYER_DIFF_ID][0]
             except KeyError as error:
                 raise EngineError(
                     "Trivy does not keep what it knows of layers as this console expects.",
@@ -135,33 +137,38 @@ class Matcher:
         template: str,
         *,
         scratch: Path,
-        check: Check,
+        check: StopCheck,
     ) -> Iterator[tuple[dict[int, Mapping[str, object]], bytes]]:
         """Yield the packages in parts, each with what Trivy writes of it."""
         key = self.key(scratch, check)
-        for some in _distinct(packages):
-            note = LayerNote(key, json.dumps(_record(some, system)).encode())
+        for some in _split_namesakes(packages):
+            note = CachedLayer(key, json.dumps(_record(some, system)).encode())
             out, _cache = self._start(scratch, [note], flags=flags, template=template, check=check)
             yield some, out
 
     def _start(
-        self, scratch: Path, notes: Sequence[LayerNote], *, flags: Sequence[str], template: str, check: Check
+        self, scratch: Path, notes: Sequence[CachedLayer], *, flags: Sequence[str], template: str, check: StopCheck
     ) -> tuple[bytes, dict[str, tuple[str, bytes]]]:
         work = scratch / f"match-{secrets.token_hex(4)}"
         try:
             work.mkdir()
-            (work / "layer").write_bytes(LAYER)
+            (work / "layer").write_bytes(EMPTY_LAYER)
             (work / "tell.tpl").write_text(template)
-            config = json.dumps({"rootfs": {"diff_ids": [DIFF_ID]}}).encode()
-            layers = [StoredLayer(0, DIFF_ID, work / "layer", len(LAYER))]
+            config = json.dumps({"rootfs": {"diff_ids": [EMPTY_LAYER_DIFF_ID]}}).encode()
+            layers = [StoredLayer(0, EMPTY_LAYER_DIFF_ID, work / "layer", len(EMPTY_LAYER))]
             write_layout(work / "layout", ImageInput(config, layers), check=check)
-            make_cache(work / "cache", notes=notes, database=self.database.folder, java_index=self._java_index)
+            make_cache_folder(work / "cache", notes=notes, database=self.database.folder, java_index=self._java_index)
             argv: list[str | Path] = [self._executable, "image", "--input", "layout", "--cache-dir", work / "cache"]
-            argv += ["--scanners", scanners([RiskCategory.VULNERABILITIES]), "--timeout", f"{MATCH_SECONDS + 60:.0f}s"]
-            argv += [*FLAGS[3:], *flags]  # without the list of all packages
-            finished = start(self._run, argv, check=check, timeout=MATCH_SECONDS, cwd=work)
+            argv += [
+                "--scanners",
+                scanners_option([RiskCategory.VULNERABILITIES]),
+                "--timeout",
+                f"{MATCH_TIMEOUT_SECONDS + 60:.0f}s",
+            ]
+            argv += [*TRIVY_FLAGS[3:], *flags]  # without the list of all packages
+            finished = run_trivy(self._run, argv, check=check, timeout=MATCH_TIMEOUT_SECONDS, cwd=work)
             if finished.returncode != 0:
-                raise failure(finished)
+                raise failure_error(finished)
             return finished.stdout, {} if notes else read_cache(work / "cache")
         except OSError as error:
             raise EngineError(
@@ -173,12 +180,12 @@ class Matcher:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def matched_with(version: str, database: DatabaseFacts | None) -> str:
+def matched_with(version: str, database: VulndbFacts | None) -> str:
     """Return the text that says what packages were matched with: that of an older database sorts first."""
     return f"{database.built_at:%Y%m%dT%H%M%SZ} {database.version} trivy {version}"[:100] if database else ""
 
 
-def system_of(report: Report, records: Sequence[bytes]) -> str:
+def system_of(report: TrivyReport, records: Sequence[bytes]) -> str:
     """Return what the packages of the operating system of an image are matched by, beside themselves.
 
     ``records`` are Trivy's own of its layers, from the base upwards. "" where the system is not known. What is read:
@@ -189,12 +196,12 @@ def system_of(report: Report, records: Sequence[bytes]) -> str:
         return ""
     described: dict[str, Any] = {"OS": report.system}
     for record in records:
-        if found := REPOSITORY.findall(record):
+        if found := REPOSITORY_PATTERN.findall(record):
             described["Repository"] = json.loads(found[-1])
     own = (fact for fact in report.packages.values() if fact.record and "Type" not in fact.record)
     family = str(report.system.get("Family", ""))
     if patcher := _patcher(family, ((fact.name, fact.version, fact.source_name) for fact in own)):
-        described[PATCHER] = patcher
+        described[PATCHER_KEY] = patcher
     return json.dumps(described, sort_keys=True, separators=(",", ":"))
 
 
@@ -205,23 +212,23 @@ def is_patched(family: str, name: str, version: str, source_name: str) -> bool:
 
 def _patcher(family: str, packages: Iterable[tuple[str, str, str]]) -> str:
     """Return who has patched the packages (name, version, source name) of a system; "" where nobody has."""
-    pattern, found = ROOT_IO_VERSIONS.get(family), ""
+    pattern, found = ROOT_IO_VERSION_PATTERNS.get(family), ""
     for name, version, source_name in packages:
         if pattern and pattern.search(version):
             return ROOT_IO
-        if family in SEAL_FAMILIES and any(each.lower().startswith(SEAL_NAME) for each in (name, source_name)):
+        if family in SEAL_FAMILIES and any(each.lower().startswith(SEAL_NAME_PREFIX) for each in (name, source_name)):
             found = SEAL
     return found
 
 
-def _sign_of(patcher: str, family: object) -> dict[str, object]:
+def _patcher_marker(patcher: str, family: object) -> dict[str, object]:
     """Return a package that shows Trivy who has patched those of a system, and that no advisory is for."""
     if patcher == SEAL:
-        return {"Name": f"{SEAL_NAME}tallyman-shown", "Version": "0"}
+        return {"Name": f"{SEAL_NAME_PREFIX}tallyman-shown", "Version": "0"}
     return {"Name": "tallyman-shown", "Version": "0-r00070" if family == "alpine" else "0.root.io"}
 
 
-def _distinct(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int, Mapping[str, object]]]:
+def _split_namesakes(packages: Mapping[int, Mapping[str, object]]) -> Iterator[dict[int, Mapping[str, object]]]:
     """Yield the packages in as few parts as it takes for no system package to have a namesake of its version.
 
     Of namesakes (of two architectures, say) Trivy tells one.
@@ -247,9 +254,9 @@ def _record(packages: Mapping[int, Mapping[str, object]], system: str) -> dict[s
         package = _numbered(stored, number)
         kind = package.pop("Type", None)
         (applications.setdefault(kind, []) if kind else plain).append(package)
-    if patcher := described.pop(PATCHER, ""):
-        plain.append(_numbered(_sign_of(patcher, (described.get("OS") or {}).get("Family")), SHOWN))
-    record: dict[str, Any] = {"SchemaVersion": 2, "DiffID": DIFF_ID, **described}
+    if patcher := described.pop(PATCHER_KEY, ""):
+        plain.append(_numbered(_patcher_marker(patcher, (described.get("OS") or {}).get("Family")), MARKER_NUMBER))
+    record: dict[str, Any] = {"SchemaVersion": 2, "DiffID": EMPTY_LAYER_DIFF_ID, **described}
     if plain:
         record["PackageInfos"] = [{"FilePath": "packages", "Packages": plain}]
     if applications:
@@ -264,13 +271,13 @@ def _numbered(package: Mapping[str, object], number: object) -> dict[str, object
     # A path and an id of its own: Trivy takes two packages of the same name and version in one place for one.
     # A layer of its own: else Trivy looks for it, through all packages for each.
     told = f"{number}"
-    return {**package, "ID": told, "FilePath": told, "Layer": {"Digest": told, "DiffID": DIFF_ID}}
+    return {**package, "ID": told, "FilePath": told, "Layer": {"Digest": told, "DiffID": EMPTY_LAYER_DIFF_ID}}
 
 
 def _read(out: bytes, packages: Collection[int]) -> Iterator[tuple[int, MatchFact]]:
     try:
         for value in _lines(out):
-            if value["Number"] == SHOWN:
+            if value["Number"] == MARKER_NUMBER:
                 continue
             number = int(value["Number"])
             if number not in packages:

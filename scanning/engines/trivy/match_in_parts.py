@@ -11,20 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, MatchFact, PackageFact, VulnerabilityFact
+from scanning.engines.base import EngineError, MatchFact, PackageFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy import bbolt_writer
-from scanning.engines.trivy.command import TooMuchAtOnce
-from scanning.engines.trivy.database import SCHEMA
+from scanning.engines.trivy.command import ReportTooLarge
+from scanning.engines.trivy.database import VULNDB_SCHEMA
 from scanning.engines.trivy.match import Matcher
 
-PART = 256  # packages; those of a part that is too much still are matched in halves
-MOST = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
+PART_PACKAGES = 256  # packages; those of a part that is too much still are matched in halves
+MAX_IMAGE_VULNERABILITIES = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each
 
 
 def make_empty_database(folder: Path) -> Path:
     """Make a vulnerability database without vulnerabilities in ``folder`` and return it. Raises EngineError."""
     far = {"UpdatedAt": "2000-01-01T00:00:00Z", "DownloadedAt": "2000-01-01T00:00:00Z"}
-    metadata = {"Version": SCHEMA, "NextUpdate": "2099-01-01T00:00:00Z", **far}
+    metadata = {"Version": VULNDB_SCHEMA, "NextUpdate": "2099-01-01T00:00:00Z", **far}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         bbolt_writer.write(folder / "trivy.db", {b"vulnerability": {}, b"data-source": {}})
@@ -39,7 +39,7 @@ def make_empty_database(folder: Path) -> Path:
 
 
 def match(
-    matcher: Matcher, packages: Sequence[PackageFact], *, system: str, scratch: Path, check: Check
+    matcher: Matcher, packages: Sequence[PackageFact], *, system: str, scratch: Path, check: StopCheck
 ) -> tuple[tuple[MatchFact, ...], tuple[VulnerabilityFact, ...]]:
     """Return the vulnerabilities of ``packages`` of an image of ``system``, and what is known of each.
 
@@ -57,7 +57,7 @@ def match(
             records = {number: dict(own[number].record or {}) for number in part}
             try:
                 found = matcher.match(records, system=of, known=known, scratch=scratch, check=check)
-            except TooMuchAtOnce:
+            except ReportTooLarge:
                 if len(part) == 1:
                     raise
                 todo += [part[: len(part) // 2], part[len(part) // 2 :]]
@@ -67,14 +67,14 @@ def match(
                 package = own[number]
                 told = replace(fact, purl=package.purl, package=package.identity)
                 matches.setdefault((package.identity, fact.vulnerability), told)
-            if len(matches) > MOST:
+            if len(matches) > MAX_IMAGE_VULNERABILITIES:
                 raise EngineError(
-                    f"The image has more than {MOST:,} vulnerabilities.",
+                    f"The image has more than {MAX_IMAGE_VULNERABILITIES:,} vulnerabilities.",
                     "The image holds more findings than can be kept; split it up.",
                 )
     return tuple(matches.values()), tuple(known.values())
 
 
 def _parts(numbers: Sequence[int]) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), PART):
-        yield list(numbers[start : start + PART])
+    for start in range(0, len(numbers), PART_PACKAGES):
+        yield list(numbers[start : start + PART_PACKAGES])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scanning.engines.base import EngineError
 from scanning.engines.trivy import bbolt
-from scanning.engines.trivy.database import INSTALL
+from scanning.engines.trivy.database import INSTALL_REMEDY
 
 
 def _minor(name: str) -> str:
@@ -29,7 +29,7 @@ def _amazon(name: str) -> str:
 
 
 # family as Trivy names it → the table of its release ``name``
-TABLES: dict[str, Callable[[str], str]] = {
+TABLE_NAMES: dict[str, Callable[[str], str]] = {
     "alma": lambda name: f"alma {_major(name)}",
     "alpine": lambda name: f"alpine {_minor(name)}",
     "amazon": lambda name: f"amazon linux {_amazon(name)}",
@@ -57,7 +57,7 @@ def is_listed(folder: Path, system: Mapping[str, object]) -> bool:
     True where that cannot be told: no system, or one whose tables are not known here. Raises EngineError.
     """
     family, name = (str(system.get(part) or "") for part in ("Family", "Name"))
-    table = TABLES.get(family)
+    table = TABLE_NAMES.get(family)
     return table is None or bool({table(name), f"{table(name)}-ESM"} & tables(folder))
 
 
@@ -74,7 +74,7 @@ def tables(folder: Path) -> frozenset[str]:
         status = path.stat()
         return _tables(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL) from error
+        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
 
 
 @lru_cache(maxsize=4)

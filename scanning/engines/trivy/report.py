@@ -14,7 +14,7 @@ from urllib.parse import quote
 from scanning.engines.base import EngineError, MatchFact, PackageFact, Severity
 from scanning.engines.trivy.secrets import FoundSecret
 
-SCHEMA = 2
+REPORT_SCHEMA = 2
 # Operating systems with advisories in Trivy's database (its documentation, "Supported OS").
 LISTED = (
     frozenset(
@@ -27,7 +27,7 @@ LISTED = (
     }
 )
 # Members of a package that say where it lies in an image, or that no advisory is chosen by.
-_OF_THE_IMAGE = frozenset(
+_IMAGE_SPECIFIC_KEYS = frozenset(
     ("ID", "Identifier", "Layer", "FilePath", "Licenses", "DependsOn", "InstalledFiles", "Locations", "Digest")
 ) | {"Maintainer", "Relationship", "Indirect", "Dev", "AnalyzedBy", "Fingerprint"}
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Report:
+class TrivyReport:
     """What a report says."""
 
     os_name: str = ""
@@ -65,12 +65,12 @@ class _Match:
     fact: MatchFact
 
 
-def read_report(text: bytes) -> Report:
+def read_report(text: bytes) -> TrivyReport:
     """Return what the report says. Fields that are missing are empty; what is of another kind raises EngineError."""
     reader = _Reader()
     try:
         top = json.loads(text, object_hook=reader.reduce)
-        if not isinstance(top, dict) or top.get("SchemaVersion") != SCHEMA:
+        if not isinstance(top, dict) or top.get("SchemaVersion") != REPORT_SCHEMA:
             raise EngineError(
                 "Trivy wrote a report of a form that this console does not know.",
                 "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
@@ -117,7 +117,7 @@ def read_match(value: Json) -> MatchFact:
 
 class _Reader:
     def __init__(self) -> None:
-        self.report = Report()
+        self.report = TrivyReport()
 
     def reduce(self, value: Json) -> object:
         """Return what is kept of a JSON object whose members are reduced already."""
@@ -179,7 +179,7 @@ def _package(value: Json) -> _Package:
         licenses=_strs(value, "Licenses"),
         path=_str(value, "FilePath"),
         diff_id=_str(value.get("Layer") or {}, "DiffID"),
-        record={member: what for member, what in value.items() if member not in _OF_THE_IMAGE and what},
+        record={member: what for member, what in value.items() if member not in _IMAGE_SPECIFIC_KEYS and what},
     )
     return _Package(_str(identifier, "UID"), fact, bool(given))
 

@@ -12,42 +12,44 @@ from typing import TypedDict
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import (
-    Check,
     EngineError,
     ImageInput,
     ImageReport,
     RiskCategory,
     SecretFact,
+    StopCheck,
     StoredLayer,
     VulnerabilityFact,
 )
 from scanning.engines.formats import package_databases
 from scanning.engines.trivy import match_in_parts
-from scanning.engines.trivy.advisory_texts import describe
-from scanning.engines.trivy.cache import LayerNote, Shown, make_cache, read_cache, without_files
-from scanning.engines.trivy.cached_matches import KnownPackages
+from scanning.engines.trivy.advisory_texts import read_vulnerabilities
+from scanning.engines.trivy.cache import CachedLayer, MaskedSecret, make_cache_folder, read_cache, without_files
+from scanning.engines.trivy.cached_matches import MatchCache
 from scanning.engines.trivy.command import (
-    FLAGS,
-    REPORT_BYTES,
+    MAX_REPORT_BYTES,
+    TRIVY_FLAGS,
+    ReportTooLarge,
     Runner,
-    TooMuchAtOnce,
-    failure,
+    failure_error,
     is_cache_damaged,
-    scanners,
-    start,
-    unread_files,
+    run_trivy,
+    scanners_option,
+    unreadable_files,
 )
-from scanning.engines.trivy.database import DatabaseFacts
+from scanning.engines.trivy.database import VulndbFacts
 from scanning.engines.trivy.layout import layer_path, write_layout
-from scanning.engines.trivy.match import MARK, Matcher, system_of
+from scanning.engines.trivy.match import RAPIDFORT_MARK, Matcher, system_of
 from scanning.engines.trivy.match_in_parts import make_empty_database
 from scanning.engines.trivy.releases import is_listed
-from scanning.engines.trivy.report import Report, read_report, read_secrets
-from scanning.engines.trivy.secrets import FoundSecret, show
-from scanning.engines.trivy.squash import Json, NotStackable, Stack, hidden, stack
+from scanning.engines.trivy.report import TrivyReport, read_report, read_secrets
+from scanning.engines.trivy.secrets import FoundSecret, mask_secrets
+from scanning.engines.trivy.squash import Json, NotSquashable, SquashedImage, hidden_paths, squash
 
-TOGETHER_SECONDS = 60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own
-MANY_PACKAGES = 20_000  # in a run for several images
+BATCH_TIMEOUT_SECONDS = (
+    60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own
+)
+MAX_BATCH_PACKAGES = 20_000  # in a run for several images
 
 
 class LayersMissing(EngineError):
@@ -65,14 +67,14 @@ class CacheDamaged(EngineError):
 
 
 @dataclass(frozen=True)
-class Tool:
+class TrivySetup:
     """Trivy as it is for some images: all that they must have in common to be looked at together."""
 
     executable: Path
     run: Runner = field(compare=False)
     key: bytes = field(repr=False)  # of the hashes of secrets
     categories: frozenset[RiskCategory]
-    database: DatabaseFacts | None
+    database: VulndbFacts | None
     java_index: Path
     matched_with: str
     version: str
@@ -91,66 +93,66 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Turn:
+class AnalysisRequest:
     """What is asked of one image. ``notes`` are of its layers that have no path; ``scratch`` is a folder to work in.
 
     Where ``whole`` is not, it is layers of an image that are to be read, and what they make together is not asked.
     """
 
     image: ImageInput
-    notes: Mapping[str, LayerNote]
+    notes: Mapping[str, CachedLayer]
     scratch: Path
     timeout: float
     whole: bool = True
-    stacked: Stack | None = None  # what the image holds, where that is known already
+    squashed: SquashedImage | None = None  # what the image holds, where that is known already
     owner: str = ""  # whose image it is: it shares no run with those of others
 
 
 @dataclass(frozen=True)
-class Told:
+class AnalysisResult:
     """What Trivy tells of one image, and what is learnt of its layers that have a path."""
 
     report: ImageReport | None  # None where layers alone were asked of
-    learnt: Mapping[str, LayerNote]
+    new_layers: Mapping[str, CachedLayer]
 
 
-def alone(tool: Tool, turn: Turn, *, check: Check) -> Told:
+def analyze_image(tool: TrivySetup, turn: AnalysisRequest, *, check: StopCheck) -> AnalysisResult:
     """Return what Trivy tells of one image, in one run.
 
     Raises LayersMissing where a layer without a path is needed after all, else EngineError, and what ``check`` does.
     """
     if not turn.whole:
         # Nobody asks what is wrong with the layers by themselves, and it may be more than a report can hold.
-        with _nothing_listed(tool, turn) as empty:
+        with _empty_database(tool, turn) as empty:
             reader = replace(tool, database=empty)
-            _report, learnt = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
-        return Told(None, learnt)
+            _report, new_layers = _read_layers(reader, turn.image.layers, turn.scratch, turn.timeout, check)
+        return AnalysisResult(None, new_layers)
     try:
-        return _alone(tool, turn, tool.database, check=check)
-    except TooMuchAtOnce:
+        return _analyze_in_one_run(tool, turn, tool.database, check=check)
+    except ReportTooLarge:
         if tool.database is None:
             raise
-        return _in_parts(tool, turn, check=check)
+        return _analyze_in_parts(tool, turn, check=check)
 
 
-def _in_parts(tool: Tool, turn: Turn, *, check: Check) -> Told:
+def _analyze_in_parts(tool: TrivySetup, turn: AnalysisRequest, *, check: StopCheck) -> AnalysisResult:
     """Return the same of an image with more vulnerabilities than a report can hold."""
-    with _nothing_listed(tool, turn) as empty:
-        told = _alone(tool, turn, empty, check=check)
+    with _empty_database(tool, turn) as empty:
+        told = _analyze_in_one_run(tool, turn, empty, check=check)
     assert told.report is not None  # noqa: S101 (asked for)
     if told.report.system is None:
-        raise TooMuchAtOnce(
-            f"Trivy wrote a report of more than {REPORT_BYTES // 1024**2} MiB.",
+        raise ReportTooLarge(
+            f"Trivy wrote a report of more than {MAX_REPORT_BYTES // 1024**2} MiB.",
             "The image holds more findings than can be kept; split it up.",
         )
     matches, vulnerabilities = match_in_parts.match(
         tool.matcher(), told.report.packages, system=told.report.system, scratch=turn.scratch, check=check
     )
-    return Told(replace(told.report, matches=matches, vulnerabilities=vulnerabilities), told.learnt)
+    return AnalysisResult(replace(told.report, matches=matches, vulnerabilities=vulnerabilities), told.new_layers)
 
 
 @contextmanager
-def _nothing_listed(tool: Tool, turn: Turn) -> Iterator[DatabaseFacts | None]:
+def _empty_database(tool: TrivySetup, turn: AnalysisRequest) -> Iterator[VulndbFacts | None]:
     """Give a database in place of the tool's that lists no vulnerabilities, and goes at the end."""
     if tool.database is None:
         yield None
@@ -162,13 +164,15 @@ def _nothing_listed(tool: Tool, turn: Turn) -> Iterator[DatabaseFacts | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Check) -> Told:
+def _analyze_in_one_run(
+    tool: TrivySetup, turn: AnalysisRequest, database: VulndbFacts | None, *, check: StopCheck
+) -> AnalysisResult:
     notes = turn.notes
-    with _work(turn.scratch) as work:
+    with _work_folder(turn.scratch) as work:
         flags = (
-            FLAGS[:3] if RiskCategory.VULNERABILITIES in tool.categories else FLAGS[:2]
+            TRIVY_FLAGS[:3] if RiskCategory.VULNERABILITIES in tool.categories else TRIVY_FLAGS[:2]
         )  # with all packages, or none
-        finished = _start(
+        finished = _run_image(
             replace(tool, database=database),
             turn.image,
             notes.values(),
@@ -178,13 +182,13 @@ def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Che
             check=check,
         )
         if finished.returncode != 0:
-            _fail(finished, notes.keys())
+            _raise_failure(finished, notes.keys())
         report = read_report(finished.stdout)
-        unread = unread_files(finished)
-        learnt = _learn(
+        unread = unreadable_files(finished)
+        new_layers = _layers_to_cache(
             tool, turn.image.layers, work, known=notes.values(), found=report.secrets, unread=unread, check=check
         )
-        known = {**notes, **learnt}
+        known = {**notes, **new_layers}
         secrets = _secrets(report.secrets, known)
     family = str(report.system.get("Family") or "")
     own = any(fact.record is not None and "Type" not in fact.record for fact in report.packages.values())
@@ -195,7 +199,7 @@ def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Che
         os_end_of_life=report.os_end_of_life,
         os_listed=report.os_listed,
         packages=tuple(report.packages.values()) if looked_up else (),
-        vulnerabilities=_described(tool, (match.vulnerability for match in report.matches.values())),
+        vulnerabilities=_describe_vulnerabilities(tool, (match.vulnerability for match in report.matches.values())),
         matches=tuple(report.matches.values()),
         secrets=secrets if RiskCategory.SENSITIVE in tool.categories else (),
         system=system,
@@ -204,57 +208,59 @@ def _alone(tool: Tool, turn: Turn, database: DatabaseFacts | None, *, check: Che
         release_listed=_is_listed(tool, report.system, system),
         **_unreadable(turn.image.layers, known, family=family, has_packages=own),
     )
-    return Told(told, learnt)
+    return AnalysisResult(told, new_layers)
 
 
-def together(
-    tool: Tool, turns: Sequence[Turn], known: KnownPackages, *, key: str, scratch: Path, check: Check
-) -> list[Told | None]:
-    """Return what ``alone`` would of each image, None where Trivy must be asked of it alone.
+def analyze_batch(
+    tool: TrivySetup, turns: Sequence[AnalysisRequest], known: MatchCache, *, key: str, scratch: Path, check: StopCheck
+) -> list[AnalysisResult | None]:
+    """Return what ``analyze_image`` would of each image, None where Trivy must be asked of it alone.
 
     Takes a run for all layers that have a path, and one for each operating system whose packages are not ``known``.
     ``key`` is what ``Matcher.key`` tells. Raises EngineError, and what ``check`` raises.
     """
     layers = list({layer.diff_id: layer for turn in turns for layer in turn.image.layers if layer.path}.values())
-    learnt: dict[str, LayerNote] = {}
+    new_layers: dict[str, CachedLayer] = {}
     if layers:
-        on_all, learnt = _read_layers(tool, layers, scratch, TOGETHER_SECONDS, check)
+        on_all, new_layers = _read_layers(tool, layers, scratch, BATCH_TIMEOUT_SECONDS, check)
         if tool.database:
-            known.learn(on_all, learnt.values(), database=tool.database.folder)
-    turns = [replace(turn, notes={**learnt, **turn.notes}) for turn in turns]
-    stacks = [stack_of(turn) if turn.whole else None for turn in turns]
+            known.add_report(on_all, new_layers.values(), database=tool.database.folder)
+    turns = [replace(turn, notes={**new_layers, **turn.notes}) for turn in turns]
+    squashed_images = [squashed_image_of(turn) if turn.whole else None for turn in turns]
     missing: dict[str, dict[str, Json]] = {}
-    for stacked in stacks:
-        if stacked and (records := known.missing(stacked)):
-            missing.setdefault(stacked.system, {}).update(records)
+    for squashed in squashed_images:
+        if squashed and (records := known.missing(squashed)):
+            missing.setdefault(squashed.system, {}).update(records)
     for system, records in missing.items():
-        if len(records) <= MANY_PACKAGES:
+        if len(records) <= MAX_BATCH_PACKAGES:
             known.ask(tool.matcher(key), records, system=system, scratch=scratch, check=check)
-    results: list[Told | None] = []
-    for turn, stacked in zip(turns, stacks, strict=True):
+    results: list[AnalysisResult | None] = []
+    for turn, squashed in zip(turns, squashed_images, strict=True):
         own = {layer.diff_id for layer in turn.image.layers if layer.path is not None}
-        new = {diff_id: note for diff_id, note in learnt.items() if diff_id in own}
+        new = {diff_id: note for diff_id, note in new_layers.items() if diff_id in own}
         if not turn.whole:
-            results.append(Told(None, new))
+            results.append(AnalysisResult(None, new))
             continue
-        report = report_of(tool, turn, stacked, known) if stacked else None
-        results.append(Told(report, new) if report else None)
+        report = report_from_cache(tool, turn, squashed, known) if squashed else None
+        results.append(AnalysisResult(report, new) if report else None)
     return results
 
 
-def stack_of(turn: Turn) -> Stack | None:
+def squashed_image_of(turn: AnalysisRequest) -> SquashedImage | None:
     """Return what the image holds, by the notes of its layers; None where only Trivy can tell."""
-    if turn.stacked:
-        return turn.stacked
+    if turn.squashed:
+        return turn.squashed
     try:
-        return stack([(layer.diff_id, turn.notes[layer.diff_id]) for layer in turn.image.layers])
-    except (NotStackable, KeyError):
+        return squash([(layer.diff_id, turn.notes[layer.diff_id]) for layer in turn.image.layers])
+    except (NotSquashable, KeyError):
         return None
 
 
-def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> ImageReport | None:
+def report_from_cache(
+    tool: TrivySetup, turn: AnalysisRequest, squashed: SquashedImage, known: MatchCache
+) -> ImageReport | None:
     """Return the report on an image whose packages are known; None where some are not."""
-    matched = known.look_up(stacked)
+    matched = known.look_up(squashed)
     if matched is None:
         return None
     return ImageReport(
@@ -264,20 +270,20 @@ def report_of(tool: Tool, turn: Turn, stacked: Stack, known: KnownPackages) -> I
         packages=matched.packages,
         vulnerabilities=matched.vulnerabilities,
         matches=matched.matches,
-        secrets=_secrets(stacked.secrets, turn.notes) if RiskCategory.SENSITIVE in tool.categories else (),
-        system=stacked.system,
+        secrets=_secrets(squashed.secrets, turn.notes) if RiskCategory.SENSITIVE in tool.categories else (),
+        system=squashed.system,
         matched_with=tool.matched_with,
-        release_listed=_is_listed(tool, matched.system.system, stacked.system),
+        release_listed=_is_listed(tool, matched.system.system, squashed.system),
         **_unreadable(
             turn.image.layers,
             turn.notes,
-            family=str(json.loads(stacked.system)["OS"].get("Family") or "") if stacked.system else "",
-            has_packages=any("Type" not in package.record for package in stacked.packages),
+            family=str(json.loads(squashed.system)["OS"].get("Family") or "") if squashed.system else "",
+            has_packages=any("Type" not in package.record for package in squashed.packages),
         ),
     )
 
 
-def _is_listed(tool: Tool, system: Mapping[str, object], described: str | None) -> bool:
+def _is_listed(tool: TrivySetup, system: Mapping[str, object], described: str | None) -> bool:
     """Return whether the database has advisories for a system; ``described`` is the ImageReport's ``system``.
 
     Alpine's packages are matched by the release of their repository where it is of another than the system.
@@ -297,41 +303,41 @@ class _Unreadable(TypedDict):
 
 
 def _unreadable(
-    layers: Sequence[StoredLayer], notes: Mapping[str, LayerNote], *, family: str, has_packages: bool
+    layers: Sequence[StoredLayer], notes: Mapping[str, CachedLayer], *, family: str, has_packages: bool
 ) -> _Unreadable:
     """Return what of an image's packages could not be read, by the notes of its layers."""
     own = [notes[layer.diff_id] for layer in layers]
-    gone = [hidden(note) for note in own]
-    shown = package_databases.of_image(zip((note.databases for note in own), gone, strict=True))
-    path, damage = package_databases.judge(family, shown, has_packages=has_packages)
-    unread = package_databases.of_image(zip((note.warnings for note in own), gone, strict=True))
+    gone = [hidden_paths(note) for note in own]
+    shown = package_databases.databases_of_image(zip((note.databases for note in own), gone, strict=True))
+    path, damage = package_databases.damage_of_image(family, shown, has_packages=has_packages)
+    unread = package_databases.databases_of_image(zip((note.warnings for note in own), gone, strict=True))
     return {"damaged_database": path, "damage": damage.value, "unread": tuple(sorted(unread.keys() - {path}))}
 
 
-def _described(tool: Tool, names: Iterable[str]) -> tuple[VulnerabilityFact, ...]:
+def _describe_vulnerabilities(tool: TrivySetup, names: Iterable[str]) -> tuple[VulnerabilityFact, ...]:
     """Return what the database says of these vulnerabilities."""
-    return tuple(describe(tool.database.folder, names)) if tool.database else ()
+    return tuple(read_vulnerabilities(tool.database.folder, names)) if tool.database else ()
 
 
 def _read_layers(
-    tool: Tool, layers: Sequence[StoredLayer], scratch: Path, timeout: float, check: Check
-) -> tuple[Report, dict[str, LayerNote]]:
+    tool: TrivySetup, layers: Sequence[StoredLayer], scratch: Path, timeout: float, check: StopCheck
+) -> tuple[TrivyReport, dict[str, CachedLayer]]:
     """Have Trivy read layers, of whatever images, and return what it tells of each.
 
     The report is on an image of them all, of which what is told of packages of languages holds for any image.
     """
-    with _work(scratch) as work:
+    with _work_folder(scratch) as work:
         image = ImageInput(config=config_of(layers), layers=layers)
-        finished = _start(tool, image, (), work, flags=FLAGS[:3], timeout=timeout, check=check)
+        finished = _run_image(tool, image, (), work, flags=TRIVY_FLAGS[:3], timeout=timeout, check=check)
         if finished.returncode != 0:
-            _fail(finished, ())
+            _raise_failure(finished, ())
         report = read_report(finished.stdout)
-        unread = unread_files(finished)
-        return report, _learn(tool, layers, work, known=(), found=(), unread=unread, check=check)
+        unread = unreadable_files(finished)
+        return report, _layers_to_cache(tool, layers, work, known=(), found=(), unread=unread, check=check)
 
 
 @contextmanager
-def _work(scratch: Path) -> Iterator[Path]:
+def _work_folder(scratch: Path) -> Iterator[Path]:
     """Give a folder to work in, which goes at the end."""
     work = scratch / "trivy"
     try:
@@ -347,52 +353,59 @@ def _work(scratch: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _start(
-    tool: Tool,
+def _run_image(
+    tool: TrivySetup,
     image: ImageInput,
-    notes: Collection[LayerNote],
+    notes: Collection[CachedLayer],
     work: Path,
     *,
     flags: Sequence[str],
     timeout: float,
-    check: Check,
-) -> sandbox_run.Finished:
+    check: StopCheck,
+) -> sandbox_run.FinishedProcess:
     write_layout(work / "layout", image, check=check)
     folder = tool.database.folder if tool.database else None
-    make_cache(work / "cache", notes=list(notes), database=folder, java_index=tool.java_index)
+    make_cache_folder(work / "cache", notes=list(notes), database=folder, java_index=tool.java_index)
     argv: list[str | Path] = [tool.executable, "image", "--input", "layout", "--cache-dir", work / "cache"]
-    argv += ["--scanners", scanners(tool.categories), "--timeout", f"{int(timeout) + 60}s", *FLAGS[3:], *flags]
-    return start(tool.run, argv, check=check, timeout=timeout, cwd=work)
+    argv += [
+        "--scanners",
+        scanners_option(tool.categories),
+        "--timeout",
+        f"{int(timeout) + 60}s",
+        *TRIVY_FLAGS[3:],
+        *flags,
+    ]
+    return run_trivy(tool.run, argv, check=check, timeout=timeout, cwd=work)
 
 
-def _fail(finished: sandbox_run.Finished, absent: Collection[str]) -> None:
+def _raise_failure(finished: sandbox_run.FinishedProcess, absent: Collection[str]) -> None:
     """Raise what the end of a failed run means, in which the ``absent`` layers were known by their notes alone."""
     said = finished.stderr_tail
     if "unable to get uncompressed layer" in said and "no such file or directory" in said and absent:
         raise LayersMissing({diff_id for diff_id in absent if diff_id in said} or absent)
-    error = failure(finished)
+    error = failure_error(finished)
     if is_cache_damaged(finished):
         raise CacheDamaged(error.reason, error.remedy, retry=error.retry)
     raise error
 
 
-def _learn(
-    tool: Tool,
+def _layers_to_cache(
+    tool: TrivySetup,
     layers: Sequence[StoredLayer],
     work: Path,
     *,
-    known: Collection[LayerNote],
+    known: Collection[CachedLayer],
     found: Sequence[FoundSecret],
     unread: Collection[str],
-    check: Check,
-) -> dict[str, LayerNote]:
+    check: StopCheck,
+) -> dict[str, CachedLayer]:
     """Return what Trivy has told of the layers that it has read, with their secrets masked and hashed.
 
     ``unread`` are files that it has warned of, in any of the layers. All of a layer's secrets, also those that a layer
     above hides in this image: another image may show them.
     """
     records = read_cache(work / "cache", known={note.key for note in known})
-    new: dict[str, LayerNote] = {}
+    new: dict[str, CachedLayer] = {}
     for layer in layers:
         if layer.path is None or layer.diff_id in new:
             continue
@@ -401,14 +414,14 @@ def _learn(
         secrets += read_secrets(record, layer.diff_id)
         # By our own link to it: the scan that it came with may have ended meanwhile.
         path = layer_path(work / "layout", layer.diff_id)
-        shown = show(secrets, path, key=tool.key, check=check) if secrets else {}
-        databases, warned = package_databases.look(path, also=unread, check=check)
-        kept = record if MARK in record else without_files(record)
-        new[layer.diff_id] = LayerNote(key, kept, shown, databases, dict.fromkeys(warned, "unread"))
+        shown = mask_secrets(secrets, path, key=tool.key, check=check) if secrets else {}
+        databases, warned = package_databases.inspect_layer(path, also=unread, check=check)
+        kept = record if RAPIDFORT_MARK in record else without_files(record)
+        new[layer.diff_id] = CachedLayer(key, kept, shown, databases, dict.fromkeys(warned, "unread"))
     return new
 
 
-def _secrets(found: Sequence[FoundSecret], notes: Mapping[str, LayerNote]) -> tuple[SecretFact, ...]:
+def _secrets(found: Sequence[FoundSecret], notes: Mapping[str, CachedLayer]) -> tuple[SecretFact, ...]:
     """Return the secrets of a report as they are shown."""
     known = [secret for secret in found if secret.diff_id in notes]
     missing = {secret.diff_id for secret in known if secret.key not in notes[secret.diff_id].secrets}
@@ -417,7 +430,7 @@ def _secrets(found: Sequence[FoundSecret], notes: Mapping[str, LayerNote]) -> tu
     return tuple(_secret_fact(secret, notes[secret.diff_id].secrets[secret.key]) for secret in known)
 
 
-def _secret_fact(secret: FoundSecret, shown: Shown) -> SecretFact:
+def _secret_fact(secret: FoundSecret, shown: MaskedSecret) -> SecretFact:
     return SecretFact(
         rule=secret.rule,
         category=secret.category,

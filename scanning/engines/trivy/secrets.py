@@ -15,23 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanning.engines.base import Check, Severity
+from scanning.engines.base import Severity, StopCheck
 from scanning.engines.formats import tar
-from scanning.engines.trivy.cache import Shown
+from scanning.engines.trivy.cache import MaskedSecret
 
-FIRST, LAST = 4, 2  # characters of a secret that are shown at most
-SHORT = 12  # a shorter secret shows nothing
-STARS = 20  # asterisks at most, so that the length of a long secret is not told
-AROUND = 90  # bytes of the line shown before and after
-MAX_SECRET = 64 * 1024  # bytes; Trivy reads files in pieces of that size
-MAX_TOKEN_TAIL = 512
-MAX_SPARSE = 16 * 1024 * 1024
-CHECK_EVERY = 512  # entries of a layer
+SHOWN_FIRST_CHARACTERS, SHOWN_LAST_CHARACTERS = 4, 2  # characters of a secret that are shown at most
+SHORT_SECRET_CHARACTERS = 12  # a shorter secret shows nothing
+MAX_ASTERISKS = 20  # asterisks at most, so that the length of a long secret is not told
+CONTEXT_BYTES = 90  # bytes of the line shown before and after
+MAX_SECRET_BYTES = 64 * 1024  # bytes; Trivy reads files in pieces of that size
+MAX_TOKEN_TAIL_BYTES = 512
+MAX_SPARSE_BYTES = 16 * 1024 * 1024
+CHECK_EVERY_ENTRIES = 512  # entries of a layer
 
 _TOKEN_BYTES = re.compile(rb"[A-Za-z0-9_-]*")
 _TRIVYS_MASK = re.compile(r"[A-Za-z0-9_-]*\*{3,}[A-Za-z0-9_*-]*")
 
-Read = Callable[[int, int], bytes]  # the bytes of a file from one offset to another, cut at its ends
+ReadRange = Callable[[int, int], bytes]  # the bytes of a file from one offset to another, cut at its ends
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class _Span:
     end: int
 
 
-def show(secrets: Sequence[FoundSecret], layer: Path, *, key: bytes, check: Check) -> dict[str, Shown]:
+def mask_secrets(
+    secrets: Sequence[FoundSecret], layer: Path, *, key: bytes, check: StopCheck
+) -> dict[str, MaskedSecret]:
     """Return what is shown of each of the secrets, all of which lie in the uncompressed ``layer``, by their keys.
 
     Where a secret cannot be located (in a compiled Python file, say), Trivy's masking is kept and the hash is one of
@@ -77,11 +79,11 @@ def show(secrets: Sequence[FoundSecret], layer: Path, *, key: bytes, check: Chec
         for path, read in _files(data, set(by_path), check):
             found = {secret.key: span for secret in by_path[path] if (span := _locate(secret, read))}
             whole = len(found) == len({secret.key for secret in by_path[path]})
-            spans = _united(found.values())
+            spans = _merged(found.values())
             for secret in by_path[path]:
                 if span := found.get(secret.key):
                     masked = _masked_line(span, spans, read) if whole else _masked_by_trivy(secret)
-                    shown[secret.key] = Shown(masked, _fingerprint(key, b"value", _value(span, read)))
+                    shown[secret.key] = MaskedSecret(masked, _fingerprint(key, b"value", _value(span, read)))
     return shown
 
 
@@ -89,12 +91,12 @@ def _mapped(descriptor: int) -> mmap.mmap:
     return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 
 
-def _files(data: mmap.mmap, wanted: set[str], check: Check) -> Iterator[tuple[str, Read]]:
+def _files(data: mmap.mmap, wanted: set[str], check: StopCheck) -> Iterator[tuple[str, ReadRange]]:
     """Yield the wanted files of the layer that are there, each with a way to read it."""
     left = set(wanted)
     try:
         for number, entry in enumerate(tar.walk(data)):
-            if number % CHECK_EVERY == 0:
+            if number % CHECK_EVERY_ENTRIES == 0:
                 check()
             if not left:
                 return
@@ -105,17 +107,17 @@ def _files(data: mmap.mmap, wanted: set[str], check: Check) -> Iterator[tuple[st
         return
 
 
-def _reader(data: mmap.mmap, entry: tar.TarEntry) -> Read | None:
+def _reader(data: mmap.mmap, entry: tar.TarEntry) -> ReadRange | None:
     if entry.segments is None:
         first, size = entry.offset, entry.size
         return lambda start, end: data[first + max(0, start) : first + min(size, end)] if end > start else b""
-    if entry.size > MAX_SPARSE:
+    if entry.size > MAX_SPARSE_BYTES:
         return None
     content = tar.read(data, entry)
     return lambda start, end: content[max(0, start) : end]
 
 
-def _locate(secret: FoundSecret, read: Read) -> _Span | None:
+def _locate(secret: FoundSecret, read: ReadRange) -> _Span | None:
     """Return where the secret lies, widened to the whole word it is part of; None where the file disagrees."""
     offset, match = secret.offset, secret.match.encode()
     if offset is None:
@@ -132,15 +134,15 @@ def _locate(secret: FoundSecret, read: Read) -> _Span | None:
         end = _end_of_lines(secret, offset, read)
         return _Span(offset, end) if end else None
     # Some rules of Trivy know a token by its first part alone; the word goes on, and so must the mask.
-    before = read(offset - min(offset, MAX_TOKEN_TAIL), offset)
-    after = read(offset + length, offset + length + MAX_TOKEN_TAIL)
+    before = read(offset - min(offset, MAX_TOKEN_TAIL_BYTES), offset)
+    after = read(offset + length, offset + length + MAX_TOKEN_TAIL_BYTES)
     head, tail = _TOKEN_BYTES.match(before[::-1]), _TOKEN_BYTES.match(after)
     return _Span(offset - (head.end() if head else 0), offset + length + (tail.end() if tail else 0))
 
 
-def _end_of_lines(secret: FoundSecret, offset: int, read: Read) -> int | None:
+def _end_of_lines(secret: FoundSecret, offset: int, read: ReadRange) -> int | None:
     """Return where a secret of several lines ends, by the asterisks at the start of its last line."""
-    text = read(offset, offset + MAX_SECRET)
+    text = read(offset, offset + MAX_SECRET_BYTES)
     start = 0
     for _line in range(secret.end_line - secret.start_line):
         start = text.find(b"\n", start) + 1
@@ -154,7 +156,7 @@ def _end_of_lines(secret: FoundSecret, offset: int, read: Read) -> int | None:
     return offset + start + length
 
 
-def _united(spans: Iterable[_Span]) -> list[_Span]:
+def _merged(spans: Iterable[_Span]) -> list[_Span]:
     """Return the spans in order, those that touch made one."""
     united: list[_Span] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):
@@ -165,12 +167,12 @@ def _united(spans: Iterable[_Span]) -> list[_Span]:
     return united
 
 
-def _masked_line(span: _Span, spans: list[_Span], read: Read) -> str:
+def _masked_line(span: _Span, spans: list[_Span], read: ReadRange) -> str:
     """Return the line on which the secret begins, with it and all other secrets masked."""
     own = next(each for each in spans if each.start <= span.start < each.end or each == span)
-    before = read(own.start - min(own.start, AROUND), own.start)
+    before = read(own.start - min(own.start, CONTEXT_BYTES), own.start)
     line_start = own.start - len(before.rsplit(b"\n", 1)[-1])
-    after = read(own.end, own.end + AROUND)
+    after = read(own.end, own.end + CONTEXT_BYTES)
     first_line = b"\n" not in read(own.start, own.end)
     line_end = own.end + len(after.split(b"\n", 1)[0]) if first_line else own.end
     pieces, position = [], line_start
@@ -178,19 +180,23 @@ def _masked_line(span: _Span, spans: list[_Span], read: Read) -> str:
         if each.end <= line_start or each.start >= line_end:
             continue
         pieces.append(_text(read(position, each.start)))
-        pieces.append(_stars(_value(each, read)) if each is own else "*" * SHORT)
+        pieces.append(_asterisks(_value(each, read)) if each is own else "*" * SHORT_SECRET_CHARACTERS)
         position = each.end
     pieces.append(_text(read(position, line_end)))
     return "".join(pieces).strip()
 
 
-def _stars(value: bytes) -> str:
+def _asterisks(value: bytes) -> str:
     text = _text(value.split(b"\n", 1)[0])
-    if len(text) < SHORT:
+    if len(text) < SHORT_SECRET_CHARACTERS:
         return "*" * len(text)
     if b"\n" in value:
-        return text[:FIRST] + "*" * STARS
-    return text[:FIRST] + "*" * min(len(text) - FIRST - LAST, STARS) + text[-LAST:]
+        return text[:SHOWN_FIRST_CHARACTERS] + "*" * MAX_ASTERISKS
+    return (
+        text[:SHOWN_FIRST_CHARACTERS]
+        + "*" * min(len(text) - SHOWN_FIRST_CHARACTERS - SHOWN_LAST_CHARACTERS, MAX_ASTERISKS)
+        + text[-SHOWN_LAST_CHARACTERS:]
+    )
 
 
 def _text(raw: bytes) -> str:
@@ -198,19 +204,19 @@ def _text(raw: bytes) -> str:
     return "".join(each if each.isprintable() else " " for each in raw.decode("utf-8", "replace"))
 
 
-def _value(span: _Span, read: Read) -> bytes:
+def _value(span: _Span, read: ReadRange) -> bytes:
     return read(span.start, span.end).replace(b"\r", b"").strip()
 
 
-def _by_place(secret: FoundSecret, key: bytes) -> Shown:
+def _by_place(secret: FoundSecret, key: bytes) -> MaskedSecret:
     place = "\0".join((secret.rule, secret.path, secret.match)).encode("utf-8", "surrogatepass")
-    return Shown(_masked_by_trivy(secret), _fingerprint(key, b"place", place))
+    return MaskedSecret(_masked_by_trivy(secret), _fingerprint(key, b"place", place))
 
 
 def _masked_by_trivy(secret: FoundSecret) -> str:
     """Return Trivy's line with the whole word masked wherever Trivy has masked some of it."""
-    line = _TRIVYS_MASK.sub("*" * SHORT, secret.match)
-    return "".join(each if each.isprintable() else " " for each in line)[: 2 * AROUND].strip()
+    line = _TRIVYS_MASK.sub("*" * SHORT_SECRET_CHARACTERS, secret.match)
+    return "".join(each if each.isprintable() else " " for each in line)[: 2 * CONTEXT_BYTES].strip()
 
 
 def _fingerprint(key: bytes, domain: bytes, value: bytes) -> str:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from scanning.engines.base import Check, EngineError, LayerReport, MalwareFact, Readiness, RiskCategory
+from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, StopCheck
 from scanning.engines.notes import Notes
-from scanning.engines.sandbox.client import Caged
-from scanning.engines.sandbox.pool import CagedPool
-from scanning.engines.yara.ruleset import RuleSet, check_own, compile_rules, engine_version, read_sources, rules_version
+from scanning.engines.sandbox.client import SandboxClient
+from scanning.engines.sandbox.pool import SandboxPool
+from scanning.engines.yara.ruleset import (
+    RuleSet,
+    check_project_rules,
+    compile_rules,
+    engine_version,
+    read_sources,
+    rules_version,
+)
 from scanning.engines.yara.scan import MAX_FILE_BYTES
 
-REVISION = 2  # of how we look (scan.py); part of the version, so that raising it has every layer looked at again
+SCAN_REVISION = 2  # of how we look (scan.py); part of the version, so that raising it has every layer looked at again
 
 
 class Yara:
@@ -21,7 +28,7 @@ class Yara:
 
     With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.own_sha256``.
 
-    ``caged`` is where it looks; engines of a process may share one.
+    ``sandbox`` is where it looks; engines of a process may share one.
     """
 
     name = "yara"
@@ -35,11 +42,11 @@ class Yara:
         edited: Path | None = None,
         expected_sha256: str | None = None,
         max_file_bytes: int = MAX_FILE_BYTES,
-        caged: Caged | CagedPool | None = None,
+        sandbox: SandboxClient | SandboxPool | None = None,
     ) -> None:
         self._folder, self._extra, self._max_file_bytes = rules, extra, max_file_bytes
         self._edited = edited or extra
-        self._expected, self._caged = expected_sha256, caged or Caged()
+        self._expected, self._sandbox = expected_sha256, sandbox or SandboxClient()
         self._lock = threading.Lock()
         self._set: RuleSet | None = None
 
@@ -68,7 +75,7 @@ class Yara:
         remedy = f"Correct them in {self._edited}; the next scan takes them up." if rules.problems else ""
         return Readiness(ready=True, version=rules.version, reason=reason, remedy=remedy, facts=tuple(facts))
 
-    def scan_layer(self, path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(self, path: Path, *, check: StopCheck) -> LayerReport:
         """Look at every file in the uncompressed layer at ``path``, and into archives in it.
 
         Uses the rules of the last ``ready()``, so that what is found belongs to ``version()``. Raises EngineError where
@@ -78,7 +85,7 @@ class Yara:
         notes = Notes()
         for problem in rules.problems:
             notes.add("of the team's rules with an error, not applied", problem)
-        seen = self._caged.look(path, rules=rules, max_file_bytes=self._max_file_bytes, check=check)
+        seen = self._sandbox.look(path, rules=rules, max_file_bytes=self._max_file_bytes, check=check)
         findings = tuple(
             MalwareFact(
                 engine=self.name,
@@ -96,8 +103,8 @@ class Yara:
             if self._set is None or refresh:
                 sources = read_sources(self._folder, self._extra)
                 if self._expected:
-                    check_own(sources, expected=self._expected)
-                version = rules_version(sources, look=(REVISION, self._max_file_bytes))
+                    check_project_rules(sources, expected=self._expected)
+                version = rules_version(sources, look=(SCAN_REVISION, self._max_file_bytes))
                 if self._set is None or self._set.version != version:
                     self._set = compile_rules(sources, version=version)
             return self._set

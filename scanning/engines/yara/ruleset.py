@@ -16,18 +16,18 @@ import yara_x
 
 from scanning.engines.base import EngineError, Severity
 
-TEAM_BYTES = 64 << 20  # of all the team's files
+MAX_TEAM_BYTES = 64 << 20  # of all the team's files
 PROBLEM_SUFFIX = ".problem"  # stands for a file that could not be read where it lies: see scanning.rules.team
-PROBLEM_CHARACTERS = 300
-ENDINGS = tuple(suffix + problem for suffix in (".yar", ".yara") for problem in ("", PROBLEM_SUFFIX))
-VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect
-SEVERITIES = {severity.name.lower(): severity for severity in Severity}
-SCORES = ((80, Severity.CRITICAL), (60, Severity.HIGH), (40, Severity.MEDIUM))
-PRIVATE = re.compile(rb"^\s*(?:global\s+)?private\s+(?:global\s+)?rule\s", re.MULTILINE)
+MAX_PROBLEM_CHARACTERS = 300
+RULE_FILE_SUFFIXES = tuple(suffix + problem for suffix in (".yar", ".yara") for problem in ("", PROBLEM_SUFFIX))
+EXTERNAL_VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")  # that public rule sets expect
+SEVERITY_BY_NAME = {severity.name.lower(): severity for severity in Severity}
+SEVERITY_BY_SCORE = ((80, Severity.CRITICAL), (60, Severity.HIGH), (40, Severity.MEDIUM))
+PRIVATE_RULE_PATTERN = re.compile(rb"^\s*(?:global\s+)?private\s+(?:global\s+)?rule\s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Source:
+class RuleFile:
     """One file of rules, as it was read. ``problem`` says why it could not be."""
 
     name: str  # its path in its folder
@@ -36,7 +36,7 @@ class Source:
     problem: str = ""
 
 
-class Told(TypedDict):
+class RuleDescription(TypedDict):
     """What a rule tells of what it finds: these fields of a MalwareFact."""
 
     rule: str
@@ -52,7 +52,7 @@ class RuleSet:
     """Compiled rules and what is known of them."""
 
     compiled: bytes  # as YARA-X serialises them
-    told: Mapping[tuple[str, str], Told]  # by namespace and name: what a finding of the rule says
+    told: Mapping[tuple[str, str], RuleDescription]  # by namespace and name: what a finding of the rule says
     version: str
     count: int  # of rules that can make a finding
     team_count: int  # of these, the team's
@@ -65,12 +65,12 @@ def engine_version() -> str:
     return installed_version("yara-x")
 
 
-def read_sources(ours: Path, team: Path | None) -> list[Source]:
+def read_sources(ours: Path, team: Path | None) -> list[RuleFile]:
     """Read all ``*.yar`` and ``*.yara`` under the two folders; the team's need not exist."""
     return [*_read(ours, ours=True), *(_read(team, ours=False) if team else [])]
 
 
-def read_team(folder: Path) -> list[Source]:
+def read_team(folder: Path) -> list[RuleFile]:
     """Read the rules of the team in ``folder``, which need not exist."""
     return list(_read(folder, ours=False))
 
@@ -79,36 +79,36 @@ def files_of(folder: Path) -> list[Path]:
     """Return the files of rules in ``folder``, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.rglob("*") if file.name.endswith(ENDINGS))
+    return sorted(file for file in folder.rglob("*") if file.name.endswith(RULE_FILE_SUFFIXES))
 
 
-def _read(folder: Path, *, ours: bool) -> Iterator[Source]:
+def _read(folder: Path, *, ours: bool) -> Iterator[RuleFile]:
     folder = folder.resolve()  # a link may be swapped meanwhile
-    left = TEAM_BYTES
+    left = MAX_TEAM_BYTES
     for file in files_of(folder):
         name = str(file.relative_to(folder))
         try:
             if file.suffix == PROBLEM_SUFFIX:
                 name = name.removesuffix(PROBLEM_SUFFIX)
-                yield Source(name, ours, b"", file.read_text(errors="replace")[:PROBLEM_CHARACTERS])
+                yield RuleFile(name, ours, b"", file.read_text(errors="replace")[:MAX_PROBLEM_CHARACTERS])
             elif not ours and (left := left - file.stat().st_size) < 0:
-                yield Source(name, ours, b"", f"{name}: beyond {TEAM_BYTES >> 20} MiB of rules")
+                yield RuleFile(name, ours, b"", f"{name}: beyond {MAX_TEAM_BYTES >> 20} MiB of rules")
             else:
-                yield Source(name, ours, file.read_bytes())
+                yield RuleFile(name, ours, file.read_bytes())
         except OSError as error:
-            yield Source(name, ours, b"", f"{name}: {error.strerror}")
+            yield RuleFile(name, ours, b"", f"{name}: {error.strerror}")
 
 
-def check_own(sources: Iterable[Source], *, expected: str) -> None:
-    """Raise EngineError unless the project's own files are those whose SHA-256 (see ``own_sha256``) is ``expected``."""
-    if (found := own_sha256(sources)) != expected:
+def check_project_rules(sources: Iterable[RuleFile], *, expected: str) -> None:
+    """Raise EngineError unless the project's own files have the SHA-256 ``expected`` (``project_rules_sha256``)."""
+    if (found := project_rules_sha256(sources)) != expected:
         raise EngineError(
             f"The project's own rules are not those of this version: their SHA-256 is {found}, not {expected}.",
             "Find out who changed them, and install Tallyman again. Rules of the team have a folder of their own.",
         )
 
 
-def own_sha256(sources: Iterable[Source]) -> str:
+def project_rules_sha256(sources: Iterable[RuleFile]) -> str:
     """Return the SHA-256 (hex) over names and content of the project's own files."""
     digest = hashlib.sha256()
     for source in sources:
@@ -117,7 +117,7 @@ def own_sha256(sources: Iterable[Source]) -> str:
     return digest.hexdigest()
 
 
-def rules_version(sources: Iterable[Source], *, look: object) -> str:
+def rules_version(sources: Iterable[RuleFile], *, look: object) -> str:
     """Return a version that changes with YARA-X, with any byte of any rule, and with ``look`` (how they are used)."""
     digest = hashlib.sha256(repr(look).encode())
     for source in sources:
@@ -125,13 +125,13 @@ def rules_version(sources: Iterable[Source], *, look: object) -> str:
     return f"{engine_version()}+{digest.hexdigest()[:16]}"
 
 
-def compile_rules(sources: Iterable[Source], *, version: str) -> RuleSet:
+def compile_rules(sources: Iterable[RuleFile], *, version: str) -> RuleSet:
     """Compile the rules, each file in a namespace of its own.
 
     An error in a file of the team's is a problem of that file; one in the project's own raises EngineError.
     """
     compiler = yara_x.Compiler(includes_enabled=False)
-    for variable in VARIABLES:
+    for variable in EXTERNAL_VARIABLES:
         compiler.define_global(variable, "")
     problems: list[str] = []
     private = {True: 0, False: 0}
@@ -142,7 +142,7 @@ def compile_rules(sources: Iterable[Source], *, version: str) -> RuleSet:
                 f"The project's own rules are damaged: {found[0]}.", "Install Tallyman again: its files were changed."
             )
         problems += found
-        private[source.ours] += 0 if found else len(PRIVATE.findall(source.content))
+        private[source.ours] += 0 if found else len(PRIVATE_RULE_PATTERN.findall(source.content))
     rules = compiler.build()
     ours = [rule.namespace.startswith("tallyman/") for rule in rules]
     if not any(ours):
@@ -150,14 +150,14 @@ def compile_rules(sources: Iterable[Source], *, version: str) -> RuleSet:
     team = len(ours) - sum(ours) - private[False]
     compiled = io.BytesIO()
     rules.serialize_into(compiled)
-    findings = {(rule.namespace, rule.identifier): told(rule) for rule in rules}
+    findings = {(rule.namespace, rule.identifier): describe_rule(rule) for rule in rules}
     return RuleSet(compiled.getvalue(), findings, version, sum(ours) - private[True] + team, team, tuple(problems))
 
 
-def told(rule: Any) -> Told:
+def describe_rule(rule: Any) -> RuleDescription:
     """Return what findings of a rule say. The team's rules may lack any of our metadata."""
     meta = {key.lower(): value for key, value in rule.metadata}
-    return Told(
+    return RuleDescription(
         rule=rule.identifier,
         family=str(meta.get("family", "") or meta.get("malware", "") or rule.identifier),
         kind="virus" if str(meta.get("kind", "")).lower() == "virus" else "trojan",
@@ -169,17 +169,17 @@ def told(rule: Any) -> Told:
 
 def _severity(meta: dict[str, Any]) -> Severity:
     """Return the severity: by its name, else by the ``score`` of 0 to 100 that public rule sets have, else high."""
-    if severity := SEVERITIES.get(str(meta.get("severity", "")).lower()):
+    if severity := SEVERITY_BY_NAME.get(str(meta.get("severity", "")).lower()):
         return severity
     score = meta.get("score")
     return (
-        next((severity for least, severity in SCORES if score >= least), Severity.LOW)
+        next((severity for least, severity in SEVERITY_BY_SCORE if score >= least), Severity.LOW)
         if isinstance(score, int)
         else Severity.HIGH
     )
 
 
-def _add(compiler: Any, source: Source) -> list[str]:
+def _add(compiler: Any, source: RuleFile) -> list[str]:
     """Add a file's rules. Returns what is wrong with them, each as ``file:line: what``."""
     try:
         text = source.content.decode("utf-8")

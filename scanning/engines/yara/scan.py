@@ -17,17 +17,17 @@ from typing import Any
 import yara_x
 
 from scanning.engines.formats import tar
-from scanning.engines.formats.archives import Bounds, members
-from scanning.engines.formats.detect import Found, recognise
-from scanning.engines.notes import Notes, shown
+from scanning.engines.formats.archives import UnpackLimits, members
+from scanning.engines.formats.detect import DetectedArchive, detect_archives
+from scanning.engines.notes import Notes, printable_path
 
-PIECE = 64 << 20
-OVERLAP = 1 << 20
-HEAD = 4096
+PIECE_BYTES = 64 << 20
+OVERLAP_BYTES = 1 << 20
+HEAD_BYTES = 4096
 MAX_FILE_BYTES = 4 << 30
-MAX_FINDINGS = 5000  # in a layer
-TIMEOUT = 20  # seconds for one piece
-RELEASE = 64 << 20  # pages of the mmap are given back in steps of this
+MAX_LAYER_FINDINGS = 5000  # in a layer
+PIECE_TIMEOUT_SECONDS = 20  # seconds for one piece
+RELEASE_STEP_BYTES = 64 << 20  # pages of the mmap are given back in steps of this
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Hit:
     sha256: str
 
 
-class Look:
+class YaraLayerScan:
     """One look at one layer with compiled ``rules``, at files of up to ``max_file_bytes`` each."""
 
     def __init__(self, rules: Any, max_file_bytes: int) -> None:
@@ -49,11 +49,11 @@ class Look:
         self.files = self.bytes = 0
         self.notes = Notes()
         self._max_file_bytes = max_file_bytes
-        self._bounds = Bounds()
+        self._bounds = UnpackLimits()
         self._data: mmap.mmap | None = None
         self._touched = 0
         self._scanner = yara_x.Scanner(rules)
-        self._scanner.set_timeout(TIMEOUT)
+        self._scanner.set_timeout(PIECE_TIMEOUT_SECONDS)
         self._scanner.max_matches_per_pattern(1000)
         self._scanner.fast_scan(True)
 
@@ -68,13 +68,13 @@ class Look:
                         self.notes.add(f"over {self._max_file_bytes / (1 << 30):.1f} GiB", entry.path)
                     elif entry.segments is None:
                         self._file(entry.path, view[entry.offset : entry.offset + entry.size])
-                    elif entry.size <= PIECE:
+                    elif entry.size <= PIECE_BYTES:
                         self._file(entry.path, tar.read(data, entry))
                     else:  # of mostly nothing: what is there, without the holes
-                        self.notes.add(f"with holes and over {PIECE >> 20} MiB, read in parts", entry.path)
+                        self.notes.add(f"with holes and over {PIECE_BYTES >> 20} MiB, read in parts", entry.path)
                         for segment in entry.segments:
                             self._file(entry.path, view[segment.offset : segment.offset + segment.size])
-                self._release(tar.BLOCK)
+                self._release(tar.BLOCK_BYTES)
         except tar.TarError as error:
             self.notes.add("of this layer is damaged, and what follows was not looked at", str(error))
 
@@ -90,23 +90,25 @@ class Look:
                 for rule in self._scanner.scan(piece).matching_rules:
                     hits[rule.namespace, rule.identifier] = None
             except yara_x.TimeoutError:
-                self.notes.add(f"given up after {TIMEOUT} s", path)
+                self.notes.add(f"given up after {PIECE_TIMEOUT_SECONDS} s", path)
             except yara_x.ScanError as error:
                 self.notes.add(f"that YARA-X failed at ({error})", path)
             self._release(len(piece))
         if hits:
             self._found(path, content, list(hits))
-        if found := recognise(piece if len(content) <= PIECE else content):  # a copy of it that is there already
+        if found := detect_archives(
+            piece if len(content) <= PIECE_BYTES else content
+        ):  # a copy of it that is there already
             self._archive(path, content, found, depth)
 
     def _release(self, count: int) -> None:
         """Give back the pages of the mmap after every so many bytes read, so that they do not count as our memory."""
         self._touched += count
-        if self._touched > RELEASE and self._data is not None:
+        if self._touched > RELEASE_STEP_BYTES and self._data is not None:
             self._data.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 
-    def _archive(self, path: str, content: tar.Data, found: list[Found], depth: int) -> None:
+    def _archive(self, path: str, content: tar.Data, found: list[DetectedArchive], depth: int) -> None:
         if depth >= self._bounds.depth:
             if all(each.format == "zlib" for each in found):  # which two bytes tell, and nothing unpacks by itself
                 return
@@ -118,27 +120,27 @@ class Look:
 
     def _found(self, path: str, content: tar.Data, rules: list[tuple[str, str]]) -> None:
         digest = hashlib.sha256()
-        for start in range(0, len(content), PIECE):
-            digest.update(content[start : start + PIECE])
-            self._release(PIECE)
+        for start in range(0, len(content), PIECE_BYTES):
+            digest.update(content[start : start + PIECE_BYTES])
+            self._release(PIECE_BYTES)
         for namespace, rule in rules:
-            if len(self.hits) >= MAX_FINDINGS:
-                self.notes.add(f"recognised beyond the first {MAX_FINDINGS}, not listed", path)
+            if len(self.hits) >= MAX_LAYER_FINDINGS:
+                self.notes.add(f"recognised beyond the first {MAX_LAYER_FINDINGS}, not listed", path)
                 return
-            self.hits.append(Hit(namespace, rule, shown(path), len(content), digest.hexdigest()))
+            self.hits.append(Hit(namespace, rule, printable_path(path), len(content), digest.hexdigest()))
 
     def _name(self, path: str) -> None:
         name = path.rpartition("/")[2]
         values = {"filename": name, "filepath": f"/{path}", "extension": os.path.splitext(name)[1]}  # noqa: PTH122
         for variable, value in values.items():
-            self._scanner.set_global(variable, shown(value))
+            self._scanner.set_global(variable, printable_path(value))
 
 
 def _pieces(content: tar.Data) -> Iterator[bytes]:
-    if len(content) <= PIECE:
+    if len(content) <= PIECE_BYTES:
         yield bytes(content)
         return
-    head = bytes(content[:HEAD])
-    yield bytes(content[:PIECE])
-    for start in range(PIECE - OVERLAP, len(content) - OVERLAP, PIECE - OVERLAP):
-        yield b"".join((head, content[start : start + PIECE]))
+    head = bytes(content[:HEAD_BYTES])
+    yield bytes(content[:PIECE_BYTES])
+    for start in range(PIECE_BYTES - OVERLAP_BYTES, len(content) - OVERLAP_BYTES, PIECE_BYTES - OVERLAP_BYTES):
+        yield b"".join((head, content[start : start + PIECE_BYTES]))

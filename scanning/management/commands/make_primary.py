@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.jobs.errors import JobFailure
 from console.machines import versions
-from console.machines.identity import host, is_shared
+from console.machines.identity import has_shared_database, host
 from scanning.fleet import versions as fleet_versions
 from scanning.rules import team as rules_team
 
@@ -17,14 +17,14 @@ class Command(BaseCommand):
     help = "Have keys, settings and YARA rules of this machine be those that all machines must have."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not is_shared():
+        if not has_shared_database():
             raise CommandError("On SQLite there is one machine. Several machines need PostgreSQL (DATABASE_URL).")
         try:
             fleet_versions.make_primary()
         except JobFailure as error:
             raise CommandError(f"{error.reason} {error.remedy}") from error
         self.stdout.write(f"{host()} is the primary machine: its keys and settings are those that all must have.")
-        rules = versions.current().get(rules_team.RULES)
+        rules = versions.current().get(rules_team.RULES_VERSION_NAME)
         if rules is None:
             self.stdout.write(f"There are no rules of the team: none in {rules_team.source_folder()}.")
         elif rules_team.source_folder().is_dir():

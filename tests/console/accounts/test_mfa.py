@@ -32,7 +32,7 @@ def code(ahead: int = 0) -> str:
 @pytest.fixture
 def jane() -> User:
     user = person(username="jane")
-    accounts_mfa.switch_on(user, SECRET)
+    accounts_mfa.enable(user, SECRET)
     return user
 
 
@@ -63,22 +63,22 @@ def test_password_and_code_lead_on_with_a_new_session_key(jane: User) -> None:
 
 
 def test_a_code_is_taken_once_and_no_older_one_after_it(jane: User) -> None:
-    assert accounts_mfa.take(jane, code()) == "totp"
-    assert accounts_mfa.take(jane, code()) == ""
-    assert accounts_mfa.take(jane, code(-1)) == ""
-    assert accounts_mfa.take(jane, code(1)) == "totp"
+    assert accounts_mfa.use_code(jane, code()) == "totp"
+    assert accounts_mfa.use_code(jane, code()) == ""
+    assert accounts_mfa.use_code(jane, code(-1)) == ""
+    assert accounts_mfa.use_code(jane, code(1)) == "totp"
 
 
 def test_codes_of_other_times_are_wrong(jane: User) -> None:
-    assert not [step for step in (-20, -3, -2, 2, 3, 20) if accounts_mfa.take(jane, code(step))]
+    assert not [step for step in (-20, -3, -2, 2, 3, 20) if accounts_mfa.use_code(jane, code(step))]
 
 
 def test_a_code_on_paper_opens_once(jane: User) -> None:
-    paper = accounts_mfa.switch_on(jane, SECRET)
+    paper = accounts_mfa.enable(jane, SECRET)
     assert len(set(paper)) == 10
-    assert accounts_mfa.take(jane, paper[3]) == "recovery"
-    assert accounts_mfa.take(jane, paper[3]) == ""
-    assert accounts_mfa.left_on_paper(jane) == 9
+    assert accounts_mfa.use_code(jane, paper[3]) == "recovery"
+    assert accounts_mfa.use_code(jane, paper[3]) == ""
+    assert accounts_mfa.unused_recovery_codes(jane) == 9
 
 
 def test_five_wrong_codes_close_it_from_wherever_they_come(jane: User) -> None:
@@ -109,18 +109,18 @@ def at_the_same_time(tries: list[Callable[[], Any]]) -> list[int]:
 
 @pytest.mark.django_db(transaction=True)
 def test_codes_given_at_the_same_time_are_no_more_than_five(monkeypatch: pytest.MonkeyPatch) -> None:
-    accounts_mfa.switch_on(person(username="jane"), SECRET)
+    accounts_mfa.enable(person(username="jane"), SECRET)
     clients = [Client(REMOTE_ADDR=f"10.0.0.{number}") for number in range(12)]
     for client in clients:
         password_given(client)
-    judged, take = [], accounts_mfa.take
+    judged, take = [], accounts_mfa.use_code
 
     def slowly(user: User, given: str) -> str:
         judged.append(given)
         time.sleep(0.1)  # for the others to come in between
         return take(user, given)
 
-    monkeypatch.setattr(accounts_mfa, "take", slowly)
+    monkeypatch.setattr(accounts_mfa, "use_code", slowly)
     codes = at_the_same_time([partial(client.post, "/sign-in/code/", {"code": "000000"}) for client in clients])
     assert sorted(codes) == [200] * 5 + [429] * 7
     assert len(judged) == 5, "a code that comes too late is not even looked at"
@@ -139,7 +139,7 @@ def test_proofs_given_at_the_same_time_in_one_session_are_no_more_than_five(
     url: str, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = person(username="jane")
-    accounts_mfa.switch_on(user, SECRET)
+    accounts_mfa.enable(user, SECRET)
     clients = [Client() for _ in range(10)]
     for client in clients:
         client.force_login(user)
@@ -153,7 +153,7 @@ def test_proofs_given_at_the_same_time_in_one_session_are_no_more_than_five(
     monkeypatch.setattr(User, "check_password", slowly)
     at_the_same_time([partial(client.post, url, {field: "wrong"}) for client in clients])
     assert AuditEvent.objects.filter(action="sign-in.code-refused").count() == 5
-    assert accounts_mfa.is_locked(user)
+    assert accounts_mfa.is_locked_out(user)
 
 
 def test_a_code_without_a_password_before_it_is_not_asked_for(jane: User) -> None:
@@ -172,7 +172,7 @@ def test_a_password_given_too_long_ago_or_changed_since_counts_no_more(
     jane.save()
     password_given(client)
     now = time.time()
-    monkeypatch.setattr(accounts_mfa.time, "time", lambda: now + accounts_mfa.WAITING_SECONDS + 1)
+    monkeypatch.setattr(accounts_mfa.time, "time", lambda: now + accounts_mfa.PENDING_SIGN_IN_SECONDS + 1)
     assert client.post("/sign-in/code/", {"code": code()}).headers["Location"] == "/sign-in/"
 
 
@@ -188,20 +188,20 @@ def test_it_is_set_up_with_password_and_code_and_other_sessions_end(settings: An
     here.force_login(user)
     there.force_login(user)
     page = here.get("/account/").content.decode()
-    secret = here.session[accounts_mfa.FRESH]
+    secret = here.session[accounts_mfa.PENDING_SETUP_KEY]
     assert " ".join(secret[at : at + 4] for at in range(0, len(secret), 4)) in page
     now = str(totp.format_hotp_value(totp.hotp_value(secret, int(time.time()) // 30)))
     assert here.post("/account/second-factor/on/", {"password": "wrong", "code": now}).status_code == 422
     assert here.post("/account/second-factor/on/", {"password": PASSWORD, "code": "000000"}).status_code == 422
-    assert not accounts_mfa.is_on(user)
+    assert not accounts_mfa.is_enabled(user)
     answer = here.post("/account/second-factor/on/", {"password": PASSWORD, "code": now})
     assert answer.content.decode().count("<li><code>") == 10
-    assert accounts_mfa.is_on(user)
+    assert accounts_mfa.is_enabled(user)
     assert is_in(here)
     assert not is_in(there)
     assert here.post("/account/second-factor/off/", {"password": "wrong"}).status_code == 422
     assert here.post("/account/second-factor/off/", {"password": PASSWORD}).status_code == 302
-    assert not accounts_mfa.is_on(user)
+    assert not accounts_mfa.is_enabled(user)
     actions = AuditEvent.objects.order_by("pk").values_list("action", flat=True)
     assert [action for action in actions if action.startswith("user.")] == [
         "user.second-factor-on",

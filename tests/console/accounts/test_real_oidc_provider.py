@@ -40,7 +40,7 @@ def _configured(issuer: str, settings: Any) -> None:
 
 def signed_in(client: Client, name: str) -> Any:
     """Walk the whole way: the button, the provider's form and consent, and back."""
-    return client.get(openid.walk(leaving(client), name=name, password=PASSWORD))
+    return client.get(openid.sign_in_and_consent(leaving(client), name=name, password=PASSWORD))
 
 
 def why() -> object:
@@ -81,7 +81,7 @@ def test_the_provider_is_asked_with_all_that_it_can_check() -> None:
 
 def test_a_code_that_another_person_got_opens_nothing() -> None:
     mine, victim = Client(), Client()
-    back = openid.walk(leaving(mine), name="ruth", password=PASSWORD)
+    back = openid.sign_in_and_consent(leaving(mine), name="ruth", password=PASSWORD)
     state = parse_qs(urlsplit(leaving(victim)).query)["state"][0]
     code = parse_qs(urlsplit(back).query)["code"][0]
     assert victim.get(f"{CALLBACK}?{urlencode({'code': code, 'state': state})}").status_code == 403
@@ -92,7 +92,7 @@ def test_a_code_that_another_person_got_opens_nothing() -> None:
 def test_a_code_for_another_client_opens_nothing(settings: Any) -> None:
     client = Client()
     settings.OIDC_CLIENT_ID = "wiki"
-    back = openid.walk(leaving(client), name="jane", password=PASSWORD)
+    back = openid.sign_in_and_consent(leaving(client), name="jane", password=PASSWORD)
     settings.OIDC_CLIENT_ID = "tallyman"
     assert client.get(back).status_code == 403
     assert not User.objects.exists()
@@ -104,7 +104,7 @@ def test_a_real_token_for_another_audience_opens_nothing(issuer: str, settings: 
 
     client = Client()
     settings.OIDC_CLIENT_ID = "wiki"
-    back = openid.walk(leaving(client), name="jane", password=PASSWORD)
+    back = openid.sign_in_and_consent(leaving(client), name="jane", password=PASSWORD)
     decode = sso._OpenIdConnect._decode_id_token
 
     def for_us(self: Any, app: Any, id_token: str) -> Any:

@@ -23,7 +23,7 @@ JANE = {"sub": "jane-1", "preferred_username": "jane", "email": "jane@example.co
 
 
 @pytest.fixture
-def provider(settings: Any) -> Iterator[oidc.Provider]:
+def provider(settings: Any) -> Iterator[oidc.OidcProvider]:
     with oidc.serve(CALLBACK) as provider:
         provider.person = dict(JANE)
         settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID = provider.issuer, oidc.CLIENT_ID
@@ -32,7 +32,7 @@ def provider(settings: Any) -> Iterator[oidc.Provider]:
         yield provider
 
 
-def sign_on(provider: oidc.Provider, client: Client, **form: str) -> Any:
+def sign_on(provider: oidc.OidcProvider, client: Client, **form: str) -> Any:
     """Walk the whole way: the button, the provider, and back."""
     return client.get(provider.authorize(leaving(client, **form)))
 
@@ -50,7 +50,7 @@ def who(client: Client) -> str:
     return found[1] if found else ""
 
 
-def test_groups_of_the_provider_give_the_role(provider: oidc.Provider) -> None:
+def test_groups_of_the_provider_give_the_role(provider: oidc.OidcProvider) -> None:
     client = Client()
     answer = sign_on(provider, client, next="/registries/")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/registries/")
@@ -60,7 +60,7 @@ def test_groups_of_the_provider_give_the_role(provider: oidc.Provider) -> None:
     assert list(AuditEvent.objects.order_by("pk").values_list("action", flat=True)) == ["user.add", "sign-in"]
 
 
-def test_the_role_follows_the_groups_at_each_sign_in(provider: oidc.Provider) -> None:
+def test_the_role_follows_the_groups_at_each_sign_in(provider: oidc.OidcProvider) -> None:
     sign_on(provider, Client())
     for groups, role, staff in ((["admins", "dev"], "administrator", True), (["dev"], "viewer", False)):
         provider.person["groups"] = groups
@@ -72,7 +72,7 @@ def test_the_role_follows_the_groups_at_each_sign_in(provider: oidc.Provider) ->
 
 
 @pytest.mark.parametrize("groups", [[], ["Security"], ["security "], None, {"security": 1}, [["security"]], 7])
-def test_who_is_in_no_named_group_is_not_let_in(provider: oidc.Provider, groups: object) -> None:
+def test_who_is_in_no_named_group_is_not_let_in(provider: oidc.OidcProvider, groups: object) -> None:
     provider.person["groups"] = groups
     client = Client()
     assert sign_on(provider, client).status_code == 403
@@ -81,7 +81,7 @@ def test_who_is_in_no_named_group_is_not_let_in(provider: oidc.Provider, groups:
     assert AuditEvent.objects.get().action == "sign-in.refused"
 
 
-def test_an_equal_name_or_address_takes_over_no_account(provider: oidc.Provider) -> None:
+def test_an_equal_name_or_address_takes_over_no_account(provider: oidc.OidcProvider) -> None:
     old = person("administrator", username="jane", email="jane@example.com")
     client = Client()
     sign_on(provider, client)
@@ -90,7 +90,7 @@ def test_an_equal_name_or_address_takes_over_no_account(provider: oidc.Provider)
     assert old.role == "administrator"
 
 
-def test_a_deactivated_account_stays_out(provider: oidc.Provider) -> None:
+def test_a_deactivated_account_stays_out(provider: oidc.OidcProvider) -> None:
     sign_on(provider, Client())
     User.objects.update(is_active=False)
     client = Client()
@@ -99,7 +99,7 @@ def test_a_deactivated_account_stays_out(provider: oidc.Provider) -> None:
 
 
 @pytest.mark.parametrize("forge", ["other key", "none", "secret as key", "no token"])
-def test_a_token_that_the_provider_has_not_signed_opens_nothing(provider: oidc.Provider, forge: str) -> None:
+def test_a_token_that_the_provider_has_not_signed_opens_nothing(provider: oidc.OidcProvider, forge: str) -> None:
     provider.forge = forge
     client = Client()
     assert sign_on(provider, client).status_code == 403
@@ -112,19 +112,19 @@ def test_a_token_that_the_provider_has_not_signed_opens_nothing(provider: oidc.P
     [{"nonce": "of another sign-in"}, {"aud": "another client"}, {"iss": "http://127.0.0.1:1"}, {"exp": 1}],
     ids=lambda lies: next(iter(lies)),
 )
-def test_a_token_for_something_else_opens_nothing(provider: oidc.Provider, lies: dict[str, Any]) -> None:
+def test_a_token_for_something_else_opens_nothing(provider: oidc.OidcProvider, lies: dict[str, Any]) -> None:
     provider.lies = lies
     client = Client()
     assert sign_on(provider, client).status_code == 403
     assert client.get("/account/").status_code == 302
 
 
-def test_user_info_of_somebody_else_opens_nothing(provider: oidc.Provider) -> None:
+def test_user_info_of_somebody_else_opens_nothing(provider: oidc.OidcProvider) -> None:
     provider.userinfo_lies = {"sub": "the-boss"}
     assert sign_on(provider, Client()).status_code == 403
 
 
-def test_a_code_of_another_session_opens_nothing(provider: oidc.Provider) -> None:
+def test_a_code_of_another_session_opens_nothing(provider: oidc.OidcProvider) -> None:
     mine, victim = Client(), Client()
     back = provider.authorize(leaving(mine))
     leaving(victim)
@@ -134,7 +134,7 @@ def test_a_code_of_another_session_opens_nothing(provider: oidc.Provider) -> Non
     assert provider.codes == {}
 
 
-def test_groups_that_only_user_info_has_are_seen(provider: oidc.Provider) -> None:
+def test_groups_that_only_user_info_has_are_seen(provider: oidc.OidcProvider) -> None:
     provider.userinfo_lies = {"groups": ["dev"]}
     del provider.person["groups"]
     sign_on(provider, Client())
@@ -144,14 +144,14 @@ def test_groups_that_only_user_info_has_are_seen(provider: oidc.Provider) -> Non
 @pytest.mark.parametrize(
     "address", ["http://169.254.169.254/x", "file:///etc/passwd", "gopher://127.0.0.1/", "http://10.0.0.1@127.0.0.1/"]
 )
-def test_the_provider_can_send_our_questions_nowhere_that_is_closed(provider: oidc.Provider, address: str) -> None:
+def test_the_provider_can_send_our_questions_nowhere_that_is_closed(provider: oidc.OidcProvider, address: str) -> None:
     provider.discovery_lies = {"jwks_uri": address}
     assert sign_on(provider, Client()).status_code == 403
     provider.discovery_lies = {"token_endpoint": address}
     assert sign_on(provider, Client()).status_code == 403
 
 
-def test_a_provider_that_does_not_answer_is_told(provider: oidc.Provider, settings: Any) -> None:
+def test_a_provider_that_does_not_answer_is_told(provider: oidc.OidcProvider, settings: Any) -> None:
     settings.OIDC_ISSUER = "http://127.0.0.1:9"
     answer = Client().post("/sign-in/sso/")
     assert answer.status_code == 502
@@ -159,11 +159,11 @@ def test_a_provider_that_does_not_answer_is_told(provider: oidc.Provider, settin
 
 
 @pytest.mark.parametrize("away", ["https://evil.example/", "//evil.example", "javascript:alert(1)"])
-def test_single_sign_on_never_leads_away(provider: oidc.Provider, away: str) -> None:
+def test_single_sign_on_never_leads_away(provider: oidc.OidcProvider, away: str) -> None:
     assert sign_on(provider, Client(), next=away).headers["Location"] == "/"
 
 
-def test_nothing_of_the_client_secret_is_kept(provider: oidc.Provider, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_the_client_secret_is_kept(provider: oidc.OidcProvider, caplog: pytest.LogCaptureFixture) -> None:
     from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 
     sign_on(provider, Client())
@@ -176,14 +176,14 @@ def test_nothing_of_the_client_secret_is_kept(provider: oidc.Provider, caplog: p
 
 
 def test_it_is_off_until_it_is_configured() -> None:
-    assert not sso.is_on()
+    assert not sso.is_enabled()
     assert Client().post("/sign-in/sso/").status_code == 404
     assert Client().get("/sign-in/sso/callback/?code=x&state=y").status_code == 404
     assert "/sign-in/sso/" not in Client().get("/sign-in/").content.decode()
 
 
 def test_groups_of_the_provider_limit_to_the_registries_of_teams_from_the_first_page_on(
-    provider: oidc.Provider,
+    provider: oidc.OidcProvider,
 ) -> None:
     team = Team.objects.create(name="payments", groups="dev")
     team.registries.add(factories.registry(name="seen"))

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.db import cached_counts
-from console.models import KeptFigures
+from console.models import CachedCount
 from tests import factories
 from tests.people import person
 
@@ -37,13 +37,13 @@ def _slow(settings: Any) -> None:
 
 
 def age(**by: float) -> None:
-    KeptFigures.objects.update(at=timezone.now() - timedelta(**by))
+    CachedCount.objects.update(at=timezone.now() - timedelta(**by))
 
 
 def test_what_is_quick_is_counted_each_time_and_not_kept() -> None:
     assert [cached_counts.read("test").values["times"] for _n in range(3)] == [1, 2, 3]
     assert cached_counts.read("test").at is None
-    assert not KeptFigures.objects.exists()
+    assert not CachedCount.objects.exists()
 
 
 @pytest.mark.usefixtures("_slow")
@@ -51,32 +51,32 @@ def test_what_is_slow_is_counted_once_and_says_of_when_it_is() -> None:
     assert cached_counts.read("test").at is None
     again = cached_counts.read("test")
     assert again.values == {"times": 1}
-    assert again.at == KeptFigures.objects.get().at
+    assert again.at == CachedCount.objects.get().at
 
 
 @pytest.mark.usefixtures("_slow")
 def test_a_worker_counts_anew_what_is_old_and_wanted() -> None:
     cached_counts.read("test")
-    cached_counts.tick()
+    cached_counts.refresh_stale()
     assert counted == 1
     age(seconds=61)
-    cached_counts.tick()
+    cached_counts.refresh_stale()
     assert counted == 2
     age(hours=1)
-    KeptFigures.objects.update(asked_at=timezone.now() - timedelta(hours=2))
-    cached_counts.tick()
+    CachedCount.objects.update(requested_at=timezone.now() - timedelta(hours=2))
+    cached_counts.refresh_stale()
     assert counted == 2
 
 
 @pytest.mark.usefixtures("_slow")
 def test_counting_takes_a_small_share_of_the_time() -> None:
     cached_counts.read("test")
-    KeptFigures.objects.update(took=10.0)
-    age(seconds=10 * cached_counts.SHARE - 5)
-    cached_counts.tick()
+    CachedCount.objects.update(seconds=10.0)
+    age(seconds=10 * cached_counts.RECOUNT_FACTOR - 5)
+    cached_counts.refresh_stale()
     assert cached_counts.read("test").values == {"times": 1}
-    age(seconds=10 * cached_counts.SHARE + 5)
-    cached_counts.tick()
+    age(seconds=10 * cached_counts.RECOUNT_FACTOR + 5)
+    cached_counts.refresh_stale()
     assert counted == 2
 
 
@@ -93,8 +93,8 @@ def test_what_has_become_quick_is_not_kept_any_longer(settings: Any) -> None:
     settings.KEPT_FROM_SECONDS = 0
     cached_counts.read("test")
     settings.KEPT_FROM_SECONDS = float("inf")
-    cached_counts.count("test")
-    assert not KeptFigures.objects.exists()
+    cached_counts.recount("test")
+    assert not CachedCount.objects.exists()
 
 
 @pytest.mark.usefixtures("_slow")
@@ -112,4 +112,4 @@ def test_the_page_of_images_says_when_its_figures_were_counted(client: Client) -
 
 def test_every_figure_that_pages_ask_for_can_be_counted(settings: Any) -> None:
     for name in settings.KEPT:
-        assert all(isinstance(value, int) for value in cached_counts.count(name).values.values()), name
+        assert all(isinstance(value, int) for value in cached_counts.recount(name).values.values()), name

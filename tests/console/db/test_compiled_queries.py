@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
-from console.db.compiled_queries import Prepared
+from console.db.compiled_queries import CompiledQuery
 from console.visibility import Scope, within
 from tests import factories
 
@@ -20,7 +20,7 @@ def test_the_query_is_made_once_for_each_argument_and_asked_each_time() -> None:
         made.append(name)
         return get_user_model().objects.filter(username=name).values_list("username", "is_staff")
 
-    query = Prepared(make)
+    query = CompiledQuery(make)
     assert query.rows("ada") == []
     get_user_model().objects.create(username="ada", is_staff=True)
     assert query.rows("ada") == [("ada", True)]
@@ -32,7 +32,7 @@ def test_it_sees_everything_whoever_asks_first() -> None:
     from registries.models import Registry
 
     registry = factories.tag("1.0").registry
-    query = Prepared(lambda: Registry.objects.order_by("pk").values_list("pk"))
+    query = CompiledQuery(lambda: Registry.objects.order_by("pk").values_list("pk"))
     with within(Scope(frozenset())):
         assert not Registry.objects.exists()
         assert query.rows() == [(registry.pk,)]

@@ -20,7 +20,7 @@ from django.urls import reverse
 from inventory.models import Tag
 from scanning.models import Scan
 from tests import factories
-from tests.console.jobs.conftest import ROOT, Server, postgres_server
+from tests.console.jobs.conftest import ROOT, RestartableServer, postgres_server
 from tests.people import person
 
 __all__ = ["postgres_server"]
@@ -46,7 +46,9 @@ for line in sys.stdin:
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_pages_say_503_while_postgresql_is_away_and_are_back_with_it(postgres_server: Server, tmp_path: Path) -> None:
+def test_pages_say_503_while_postgresql_is_away_and_are_back_with_it(
+    postgres_server: RestartableServer, tmp_path: Path
+) -> None:
     environment = os.environ | {
         "TALLYMAN_TEST_CHILD": "1",
         "TALLYMAN_DATA": str(tmp_path),

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-from console.db.locks import turn_to_write
+from console.db.locks import write_lock
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -32,7 +32,7 @@ def test_one_at_a_time_and_those_who_wait_go_on_when_it_is_done() -> None:
     most: list[int] = []
 
     def write() -> None:
-        with turn_to_write():
+        with write_lock():
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.02)
@@ -48,13 +48,13 @@ def test_one_at_a_time_and_those_who_wait_go_on_when_it_is_done() -> None:
 
 
 def test_another_process_is_waited_for_even_if_it_dies() -> None:
-    with turn_to_write():
+    with write_lock():
         pass  # the file is there now
     turn = Path(settings.DATA_DIR) / "turn"
     entered = threading.Event()
 
     def write() -> None:
-        with turn_to_write():
+        with write_lock():
             entered.set()
         connection.close()
 
@@ -75,7 +75,7 @@ def test_who_is_within_a_transaction_waits_for_no_turn() -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with turn_to_write():
+        with write_lock():
             held.set()
             assert done.wait(60)
         connection.close()
@@ -83,6 +83,6 @@ def test_who_is_within_a_transaction_waits_for_no_turn() -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(60)
-    with transaction.atomic(), turn_to_write():
+    with transaction.atomic(), write_lock():
         done.set()
     holder.join(60)

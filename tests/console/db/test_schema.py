@@ -26,15 +26,15 @@ pytestmark = pytest.mark.django_db
 
 
 def test_the_own_version_is_right_and_one_before_or_after_is_not() -> None:
-    assert schema.what_is_wrong() == ""
+    assert schema.find_problem() == ""
     applied = MigrationRecorder.Migration.objects
     applied.create(app="gone_package", name="0009_whatever")
-    assert schema.what_is_wrong() == "", "what is not ours says nothing of our version"
+    assert schema.find_problem() == "", "what is not ours says nothing of our version"
     newer = applied.create(app="inventory", name="0002_of_tomorrow")
-    assert "newer version of Tallyman (inventory.0002_of_tomorrow)" in schema.what_is_wrong()
+    assert "newer version of Tallyman (inventory.0002_of_tomorrow)" in schema.find_problem()
     newer.delete()
     applied.get(app="scanning", name="0001_initial").delete()
-    assert "manage.py migrate" in schema.what_is_wrong()
+    assert "manage.py migrate" in schema.find_problem()
 
 
 def change(*statements: str) -> None:
@@ -55,11 +55,11 @@ def another_age(transactional_db: None) -> Iterator[None]:
         "ALTER TABLE inventory_tag RENAME COLUMN pushed_when TO pushed_at",
         "ALTER TABLE console_view_of_old RENAME TO console_savedview",
     )
-    assert schema.what_is_wrong() == ""
+    assert schema.find_problem() == ""
 
 
 def test_a_database_of_another_age_is_told_with_what_differs_and_what_to_do(another_age: None) -> None:
-    wrong = schema.what_is_wrong()
+    wrong = schema.find_problem()
     assert "it lacks console_savedview, inventory_tag.pushed_at" in wrong
     assert "it has besides inventory_tag.pushed_when" in wrong
     assert "Go back to the version that made it" in wrong

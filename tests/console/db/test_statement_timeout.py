@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.test import RequestFactory, override_settings
 
 from console.db import statement_timeout
-from tests.console.jobs.conftest import ROOT, Server, postgres_server
+from tests.console.jobs.conftest import ROOT, RestartableServer, postgres_server
 
 __all__ = ["postgres_server"]
 
@@ -53,7 +53,7 @@ print(json.dumps(told))
 
 
 @pytest.fixture
-def environment(postgres_server: Server, tmp_path: Path) -> dict[str, str]:
+def environment(postgres_server: RestartableServer, tmp_path: Path) -> dict[str, str]:
     made = os.environ | {
         "TALLYMAN_TEST_CHILD": "1",
         "TALLYMAN_DATA": str(tmp_path),
@@ -99,7 +99,7 @@ def test_workers_and_commands_take_the_time_they_need(environment: dict[str, str
 
 
 def test_no_other_fault_of_the_database_is_called_slow() -> None:
-    middleware = statement_timeout.StatementMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
+    middleware = statement_timeout.StatementTimeoutMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
     request = RequestFactory().get("/")
     for error in (OperationalError("the connection is lost"), ValueError("57014")):
         assert middleware.process_exception(request, error) is None
@@ -108,6 +108,6 @@ def test_no_other_fault_of_the_database_is_called_slow() -> None:
 @override_settings(STATEMENT_SECONDS=5)
 @pytest.mark.django_db
 def test_without_postgresql_nothing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statement_timeout, "_bounded", True)
-    with statement_timeout.longer():
+    monkeypatch.setattr(statement_timeout, "_is_enabled", True)
+    with statement_timeout.allow_export_time():
         pass

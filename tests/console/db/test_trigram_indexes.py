@@ -47,7 +47,7 @@ def migrated(url: str, folder: Path) -> None:
 def test_the_indexes_are_made_and_used(postgres_server: Any, tmp_path: Path) -> None:  # noqa: F811
     migrated(postgres_server.url, tmp_path)
     with psycopg.connect(postgres_server.url, autocommit=True) as postgres:
-        assert [name for (name,) in postgres.execute(MADE).fetchall()] == sorted(trigram_indexes.every_index())
+        assert [name for (name,) in postgres.execute(MADE).fetchall()] == sorted(trigram_indexes.all_indexes())
         postgres.execute("SET session_replication_role = replica")  # tags alone, without what they belong to
         postgres.execute(
             "INSERT INTO inventory_tag"
@@ -71,17 +71,17 @@ def test_the_indexes_are_made_and_used(postgres_server: Any, tmp_path: Path) -> 
         text=True,
     )
     images, scans, events, address = done.stdout.split(" -- ")
-    assert {name for name in trigram_indexes.every_index() if name in images} == {
+    assert {name for name in trigram_indexes.all_indexes() if name in images} == {
         "tag_address_search",
         "tag_name_search",
     }
-    assert {name for name in trigram_indexes.every_index() if name in events} == {
+    assert {name for name in trigram_indexes.all_indexes() if name in events} == {
         f"audit_{name}_search" for name in ("actor", "action", "target")
     }
-    assert {name for name in trigram_indexes.every_index() if name in address} == {
+    assert {name for name in trigram_indexes.all_indexes() if name in address} == {
         f"audit_{name}_search" for name in ("actor", "action", "target", "address")
     }
-    assert {name for name in trigram_indexes.every_index() if name in scans} == {
+    assert {name for name in trigram_indexes.all_indexes() if name in scans} == {
         "scan_address_search",
         "scan_reason_search",
     }

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from console.exports import list_export
 from console.exports.tasks import export
-from console.jobs.configuration import Times
+from console.jobs.configuration import JobTimes
 from console.models import Export, User
 from tests.people import person
 
@@ -29,7 +29,7 @@ def client(client: Client, operator: User) -> Client:
 @pytest.fixture
 def work(settings: Settings) -> Callable[[], Export]:
     """Do the next export that waits, and return it."""
-    settings.JOB_TIMES = Times(poll=0.02)
+    settings.JOB_TIMES = JobTimes(poll=0.02)
 
     def do() -> Export:
         job = Export.objects.order_by("pk").last()
@@ -44,4 +44,4 @@ def work(settings: Settings) -> Callable[[], Export]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows are many here."""
-    monkeypatch.setattr(list_export, "EXPORTED_AT_ONCE", 1)
+    monkeypatch.setattr(list_export, "MAX_IMMEDIATE_EXPORT_ROWS", 1)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from openpyxl import load_workbook
 
 from console.exports import files, make
-from console.exports.enqueue import AT_WORK, ask
+from console.exports.enqueue import MAX_UNFINISHED_EXPORTS, request_export
 from console.jobs import reaper
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
@@ -110,18 +110,18 @@ def test_csv_has_a_mark_and_no_cell_that_becomes_a_formula(client: Client, few: 
 
 
 def test_asking_twice_makes_one_export(operator: User) -> None:
-    first = ask(user=operator, listing="images", view="q=a", columns=["version"])
-    assert ask(user=operator, listing="images", view="q=a", columns=["version"]) == first
-    assert ask(user=operator, listing="images", view="q=b", columns=["version"]) != first
+    first = request_export(user=operator, listing="images", view="q=a", columns=["version"])
+    assert request_export(user=operator, listing="images", view="q=a", columns=["version"]) == first
+    assert request_export(user=operator, listing="images", view="q=b", columns=["version"]) != first
 
 
 def test_nobody_asks_for_more_than_five_at_a_time(client: Client, operator: User, few: None) -> None:
     fill(2)
-    for number in range(AT_WORK):
-        ask(user=operator, listing="images", view=f"q={number}", columns=[])
+    for number in range(MAX_UNFINISHED_EXPORTS):
+        request_export(user=operator, listing="images", view=f"q={number}", columns=[])
     response = client.post(reverse(EXPORT), {"all": "1"})
     assert response.url == reverse("console:export-list")
-    assert Export.objects.count() == AT_WORK
+    assert Export.objects.count() == MAX_UNFINISHED_EXPORTS
     assert "under way" in str(next(iter(get_messages(response.wsgi_request))))
 
 
@@ -148,8 +148,8 @@ def test_an_export_that_is_cancelled_while_it_writes_leaves_no_file(
 ) -> None:
     fill(3)
     client.post(reverse(EXPORT), {"all": "1"})
-    monkeypatch.setattr(make, "CHUNK", 1)
-    values = make.values
+    monkeypatch.setattr(make, "CHUNK_ROWS", 1)
+    values = make.row_values
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         for row in values(*args, **kwargs):
@@ -157,10 +157,10 @@ def test_an_export_that_is_cancelled_while_it_writes_leaves_no_file(
             time.sleep(0.2)
             yield row
 
-    monkeypatch.setattr(make, "values", slow)
+    monkeypatch.setattr(make, "row_values", slow)
     export = work()
     assert export.state == State.CANCELLED
-    assert not list(files.folder().glob(f"{export.pk}-*"))
+    assert not list(files.exports_folder().glob(f"{export.pk}-*"))
     assert client.get(reverse("console:export-file", args=[export.pk])).status_code == 302
 
 
@@ -168,7 +168,7 @@ def test_what_a_sheet_cannot_hold_fails_with_what_to_do(
     client: Client, few: None, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(3)
-    monkeypatch.setattr(workbook, "ROW_LIMIT", 3)
+    monkeypatch.setattr(workbook, "MAX_SHEET_ROWS", 3)
     client.post(reverse(EXPORT), {"all": "1"})
     export = work()
     assert export.state == State.FAILED
@@ -180,7 +180,7 @@ def test_what_a_sheet_cannot_hold_fails_with_what_to_do(
 
 def test_filters_that_fit_no_more_fail_and_do_not_export_everything(operator: User, work: Work) -> None:
     fill(2)
-    ask(user=operator, listing="images", view="status=gone", columns=["version"])
+    request_export(user=operator, listing="images", view="status=gone", columns=["version"])
     export = work()
     assert export.state == State.FAILED
     assert "filters" in export.reason
@@ -194,15 +194,15 @@ def test_files_go_when_they_expire_and_files_of_nobody_too(client: Client, few: 
     path = files.path_of(export)
     assert path
     assert path.stat().st_mode & 0o077 == 0
-    orphan = files.folder() / "99999-1.xlsx"
+    orphan = files.exports_folder() / "99999-1.xlsx"
     orphan.write_bytes(b"x")
-    reaper.do_ticks()
+    reaper.run_ticks()
     assert path.exists()
     assert orphan.exists(), "it may be one that is being finished"
-    os.utime(orphan, (time.time() - 2 * files.ORPHAN_SECONDS,) * 2)
+    os.utime(orphan, (time.time() - 2 * files.ORPHAN_FILE_SECONDS,) * 2)
     Export.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert client.get(reverse("console:export-file", args=[export.pk])).status_code == 302, "it has expired"
-    reaper.do_ticks()
+    reaper.run_ticks()
     assert not path.exists()
     assert not orphan.exists()
     assert not Export.objects.exists()

@@ -73,7 +73,9 @@ def test_the_workbook_opens_and_holds_no_formula(tmp_path: Path) -> None:
     shown = {row[0]: row[1] for row in rows}
     assert len(rows) == len(NASTY) + 1
     for name, text in NASTY.items():
-        assert shown[name] == (text if name != "long" else "x" * (cells.CELL_LIMIT - len(cells.CUT)) + cells.CUT), name
+        assert shown[name] == (
+            text if name != "long" else "x" * (cells.MAX_CELL_CHARACTERS - len(cells.CUT_MARK)) + cells.CUT_MARK
+        ), name
     assert shown["control"] == "ab"
     assert {row[2] for row in rows[:-1]} == {"1234.5"}
     assert rows[0][3].startswith("2026-11-23 12:30")

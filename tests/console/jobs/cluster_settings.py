@@ -2,10 +2,10 @@
 
 import os
 
-from console.jobs.configuration import Times
+from console.jobs.configuration import JobTimes
 from tests.settings import *  # noqa: F403
 
-JOB_TIMES = Times(
+JOB_TIMES = JobTimes(
     lease=float(os.environ.get("TALLYMAN_TEST_LEASE", "3")),
     poll=0.2,
     heartbeat=0.5,

@@ -25,7 +25,7 @@ DATABASE = "tallyman.sqlite3"
 POSTGRES_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
 
-def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
+def wait_for(condition: Callable[[], Any], *, seconds: float = 100, what: str = "it") -> Any:
     """Return the first true value of ``condition()``; fail after ``seconds``, which is a bound and no measure."""
     ends = time.monotonic() + seconds
     while not (value := condition()):
@@ -35,7 +35,7 @@ def eventually(condition: Callable[[], Any], *, seconds: float = 100, what: str 
     return value
 
 
-def tree(folder: Path) -> dict[int, str]:
+def processes_of_folder(folder: Path) -> dict[int, str]:
     """Return the processes (pid → command line) that know ``folder`` as their data folder or work below it."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
@@ -71,8 +71,8 @@ class RealWorker:
         preamble = (
             "from console.jobs.broker import enqueue, request_cancel, hint\n"
             "from console.jobs.models import State\n"
-            "from scanning.models import DatabaseUpdate as Job\n"
-            "from console.models import Canary, ScanCanary, JobEvent\n"
+            "from scanning.models import VulndbUpdate as DatabaseUpdate as Job\n"
+            "from console.models import HealthProbe as Canary, ScanHealthProbe as ScanCanary, JobEvent\n"
         )
         lines = self.manage("shell", "--no-imports", "--command", preamble + script).splitlines()
         return "\n".join(line for line in lines if "objects imported" not in line)
@@ -96,7 +96,7 @@ class RealWorker:
     def job(self, job_id: int) -> dict[str, Any]:
         """Return the columns of one steered job that tests look at."""
         columns = ["state", "attempt", "losses", "worker", "stage", "reason", "remedy"]
-        row = self.rows(f"SELECT {', '.join(columns)} FROM scanning_databaseupdate WHERE id = {job_id}")[0]
+        row = self.rows(f"SELECT {', '.join(columns)} FROM scanning_vulndbupdate WHERE id = {job_id}")[0]
         return dict(zip(columns, row, strict=True))
 
     def wait(self, job_id: int, state: str, **more: Any) -> dict[str, Any]:
@@ -106,9 +106,7 @@ class RealWorker:
             job = self.job(job_id)
             return job if job["state"] == state and more.items() <= job.items() else None
 
-        found: dict[str, Any] = eventually(
-            there, what=f"job {job_id} at {state} {more or ''}, it is {self.job(job_id)}"
-        )
+        found: dict[str, Any] = wait_for(there, what=f"job {job_id} at {state} {more or ''}, it is {self.job(job_id)}")
         return found
 
     def start(self) -> None:
@@ -132,7 +130,7 @@ class RealWorker:
         mark = f"Q_CLUSTER_NAME={cluster}".encode()
         return sorted(
             pid
-            for pid, line in tree(self.folder).items()
+            for pid, line in processes_of_folder(self.folder).items()
             if " cluster " in line and mark in Path(f"/proc/{pid}/environ").read_bytes()
         )
 
@@ -143,7 +141,7 @@ class RealWorker:
         return self.process.wait(timeout=60)
 
 
-class Server:
+class RestartableServer:
     """A database or broker that tests may kill and start again."""
 
     def __init__(self, command: list[str], url: str, answers: Callable[[], bool], account: Sequence[str] = ()) -> None:
@@ -155,7 +153,7 @@ class Server:
         """Start it, by the command ``prefix`` where there is one, and wait until it answers."""
         command = [*self._account, *prefix, *self._command]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        eventually(self._answers, what=self._command[0])
+        wait_for(self._answers, what=self._command[0])
 
     def stop(self, number: int) -> None:
         """End it by a signal."""
@@ -165,7 +163,7 @@ class Server:
 
 
 @pytest.fixture
-def redis_server() -> Iterator[Server]:
+def redis_server() -> Iterator[RestartableServer]:
     """An own Redis on a socket file."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
@@ -174,7 +172,7 @@ def redis_server() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def run_redis() -> Iterator[Server]:
+def run_redis() -> Iterator[RestartableServer]:
     """Run a Redis on a socket file. It keeps nothing on disk."""
     program = shutil.which("redis-server") or "redis-server"
     with tempfile.TemporaryDirectory(prefix="tallyman-redis-") as folder:
@@ -187,14 +185,14 @@ def run_redis() -> Iterator[Server]:
             except redis.ConnectionError:
                 return False
 
-        server = Server(command, f"unix://{socket}", answers)
+        server = RestartableServer(command, f"unix://{socket}", answers)
         server.start()
         yield server
         server.stop(signal.SIGKILL)
 
 
 @pytest.fixture
-def postgres_server() -> Iterator[Server]:
+def postgres_server() -> Iterator[RestartableServer]:
     """An own PostgreSQL on a socket file."""
     if not POSTGRES_PROGRAMS:
         pytest.skip("PostgreSQL is not installed")
@@ -203,7 +201,7 @@ def postgres_server() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def run_postgres() -> Iterator[Server]:
+def run_postgres() -> Iterator[RestartableServer]:
     """Run a PostgreSQL on a socket file, with an empty cluster of databases."""
     programs = POSTGRES_PROGRAMS
     # It refuses to run as root.
@@ -234,7 +232,7 @@ def run_postgres() -> Iterator[Server]:
                 return False
             return True
 
-        server = Server(command, url, answers, account)
+        server = RestartableServer(command, url, answers, account)
         server.start()
         try:
             yield server
@@ -286,11 +284,11 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
     finally:
         if worker.process is not None and worker.process.poll() is None:
             worker.stop()
-        left = tree(tmp_path)
+        left = processes_of_folder(tmp_path)
         ends = time.monotonic() + 10
         while left and time.monotonic() < ends:
             time.sleep(0.1)
-            left = tree(tmp_path)
+            left = processes_of_folder(tmp_path)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         assert not left

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console.jobs.runner import JobRun, work
+from console.jobs.runner import JobRun, run_queued_jobs
 from console.sandbox.run import run as run_process
-from scanning.models import DatabaseUpdate
+from scanning.models import VulndbUpdate
 
 
 def steered(job_id: int) -> None:
-    work(DatabaseUpdate, job_id, _steer)
+    run_queued_jobs(VulndbUpdate, job_id, _steer)
 
 
-def _steer(run: JobRun[DatabaseUpdate]) -> None:
+def _steer(run: JobRun[VulndbUpdate]) -> None:
     order = run.job.source
     run.progress(order)
     if order == "die" or (order == "die once" and run.attempt == 1):

@@ -10,20 +10,20 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from console.jobs import broker
-from console.jobs.configuration import TIMEOUT, Times, clusters, retry_seconds
-from console.jobs.models import Lane, State
+from console.jobs.configuration import TASK_TIMEOUT_SECONDS, JobTimes, q_cluster_settings, retry_seconds
+from console.jobs.models import Priority, State
 from console.jobs.reaper import reap
-from console.jobs.runner import BESIDE_SECONDS
+from console.jobs.runner import BUSY_CLAIM_EXTENSION_SECONDS
 from console.jobs.state import advance
-from console.models import Canary, JobEvent, ScanCanary
-from scanning.runs.forms import MAX_MINUTES
+from console.models import HealthProbe, JobEvent, ScanHealthProbe
+from scanning.runs.forms import MAX_TIMEOUT_MINUTES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_hint_is_one_integer_and_goes_out_with_the_commit() -> None:
     with transaction.atomic():
-        job = ScanCanary.objects.create(lane=Lane.SCHEDULE)
+        job = ScanHealthProbe.objects.create(priority=Priority.SCHEDULE)
         broker.enqueue(job)
         assert not OrmQ.objects.exists()
     (message,) = OrmQ.objects.all()
@@ -35,7 +35,7 @@ def test_a_hint_is_one_integer_and_goes_out_with_the_commit() -> None:
 
 def test_a_transaction_that_fails_sends_nothing() -> None:
     with transaction.atomic():
-        broker.enqueue(Canary.objects.create())
+        broker.enqueue(HealthProbe.objects.create())
         transaction.set_rollback(True)
     assert not OrmQ.objects.exists()
 
@@ -46,27 +46,27 @@ def test_a_broker_that_is_away_costs_time_and_never_the_job(monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         patch.setattr(broker, "async_task", refuse)
-        job = Canary.objects.create()
+        job = HealthProbe.objects.create()
         broker.enqueue(job)
-    Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
+    HealthProbe.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
     reap()
     assert OrmQ.objects.get().task["args"] == (job.pk,)
 
 
 def test_many_jobs_are_queued_at_once_and_only_the_first_hundreds_are_hinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "HINTS_AT_ONCE", 3)
-    jobs = Canary.objects.bulk_create([Canary() for _ in range(8)])
+    monkeypatch.setattr(broker, "MAX_BULK_HINTS", 3)
+    jobs = HealthProbe.objects.bulk_create([HealthProbe() for _ in range(8)])
     broker.enqueue_many(jobs)
     assert OrmQ.objects.count() == 3
-    assert Canary.objects.exclude(queued_at=None).count() == 8
-    assert Canary.objects.filter(hinted_at=None).count() == 5
+    assert HealthProbe.objects.exclude(queued_at=None).count() == 8
+    assert HealthProbe.objects.filter(hinted_at=None).count() == 5
     reap()
     assert OrmQ.objects.count() == 8
 
 
 def test_cancelling_a_running_job_is_a_request_and_an_ended_one_stays_as_it_is() -> None:
-    running = Canary.objects.create(state=State.RUNNING, attempt=1)
-    ended = Canary.objects.create(state=State.SUCCEEDED, attempt=1)
+    running = HealthProbe.objects.create(state=State.RUNNING, attempt=1)
+    ended = HealthProbe.objects.create(state=State.SUCCEEDED, attempt=1)
     for job in (running, ended):
         broker.request_cancel(job)
         job.refresh_from_db()
@@ -78,10 +78,10 @@ def test_cancelling_a_running_job_is_a_request_and_an_ended_one_stays_as_it_is()
 
 
 def test_a_cancel_is_not_lost_when_the_job_is_claimed_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Canary.objects.create()
+    job = HealthProbe.objects.create()
 
     def claimed_before(*arguments: object, **keywords: object) -> bool:
-        Canary.objects.filter(state=State.QUEUED).update(state=State.RUNNING)
+        HealthProbe.objects.filter(state=State.QUEUED).update(state=State.RUNNING)
         return advance(*arguments, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(broker, "advance", claimed_before)
@@ -108,8 +108,8 @@ def test_a_state_is_written_with_its_event_its_hook_and_what_belongs_to_it_or_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hooked: list[tuple[State, int]] = []
-    monkeypatch.setattr(Canary, "state_changed", lambda self, to: hooked.append((to, self.attempt)))
-    job = Canary.objects.create()
+    monkeypatch.setattr(HealthProbe, "state_changed", lambda self, to: hooked.append((to, self.attempt)))
+    job = HealthProbe.objects.create()
 
     def fail() -> None:
         raise DatabaseError
@@ -126,23 +126,23 @@ def test_a_state_is_written_with_its_event_its_hook_and_what_belongs_to_it_or_no
 
 
 def test_who_comes_second_writes_nothing() -> None:
-    job = Canary.objects.create()
-    stale = Canary.objects.get(pk=job.pk)
+    job = HealthProbe.objects.create()
+    stale = HealthProbe.objects.get(pk=job.pk)
     assert advance(job, State.CANCELLED)
     assert not advance(stale, State.RUNNING, also=lambda: pytest.fail("it was called"))
     assert JobEvent.objects.count() == 1
-    assert not advance(Canary.objects.create(state=State.RUNNING, attempt=3), State.FAILED, attempt=2)
+    assert not advance(HealthProbe.objects.create(state=State.RUNNING, attempt=3), State.FAILED, attempt=2)
 
 
 @pytest.mark.parametrize("to", [State.SUCCEEDED, State.FAILED, State.QUEUED])
 def test_a_move_that_makes_no_sense_is_a_mistake_of_the_caller(to: State) -> None:
     with pytest.raises(ValueError, match="cannot go"):
-        advance(Canary.objects.create(), to)
+        advance(HealthProbe.objects.create(), to)
 
 
 @pytest.mark.parametrize(("scan", "quick"), [(1, 1), (2, 2), (8, 3)])
 def test_the_configuration_keeps_clear_of_the_defects_of_django_q2(scan: int, quick: int) -> None:
-    configured = clusters(redis_url="", quick_workers=quick, scan_workers=scan)
+    configured = q_cluster_settings(redis_url="", quick_workers=quick, scan_workers=scan)
     for one in (configured, configured["ALT_CLUSTERS"]["scan"]):
         assert one["queue_limit"] == 1, "0 would mean no limit"
         assert one["catch_up"] is False
@@ -153,12 +153,12 @@ def test_the_configuration_keeps_clear_of_the_defects_of_django_q2(scan: int, qu
 
 
 def test_the_longest_scan_has_its_time_also_where_it_was_taken_last_beside_others() -> None:
-    taken_at_latest = Times().chain + BESIDE_SECONDS
-    assert taken_at_latest + MAX_MINUTES * 60 + Times().settle < TIMEOUT
+    taken_at_latest = JobTimes().chain + BUSY_CLAIM_EXTENSION_SECONDS
+    assert taken_at_latest + MAX_TIMEOUT_MINUTES * 60 + JobTimes().settle < TASK_TIMEOUT_SECONDS
 
 
 def test_a_silent_redis_does_not_hold_up_the_pages() -> None:
     for url in ("redis://queue:6379/0", "rediss://queue/0?ssl_cert_reqs=required"):
-        configured = clusters(redis_url=url, quick_workers=1, scan_workers=1)["redis"]
+        configured = q_cluster_settings(redis_url=url, quick_workers=1, scan_workers=1)["redis"]
         assert configured.startswith(url)
         assert "socket_timeout=5" in configured

@@ -21,8 +21,8 @@ from django_q.signing import PickleSerializer, SignedPackage
 
 from console.jobs.broker import enqueue
 from console.jobs.models import State
-from console.jobs.tasks import canary
-from console.models import Canary, JobEvent
+from console.jobs.tasks import health_probe
+from console.models import HealthProbe, JobEvent
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,9 +82,9 @@ def test_a_forged_message_is_dropped_unread(name: str, tmp_path: Path) -> None:
 
 def test_a_true_message_behind_a_forged_one_still_gets_through(tmp_path: Path) -> None:
     OrmQ.objects.create(key=get_broker().list_key, payload=forged(tmp_path / "m")["noise"], lock=PAST)
-    enqueue(Canary.objects.create())
+    enqueue(HealthProbe.objects.create())
     pushed = push() + push()
-    assert [each["func"] for each in pushed] == ["console.jobs.tasks.canary"]
+    assert [each["func"] for each in pushed] == ["console.jobs.tasks.health_probe"]
 
 
 def test_the_planted_pickle_would_run_if_it_were_read(tmp_path: Path) -> None:
@@ -95,11 +95,11 @@ def test_the_planted_pickle_would_run_if_it_were_read(tmp_path: Path) -> None:
 
 
 def test_a_message_that_is_replayed_does_nothing_again() -> None:
-    job = Canary.objects.create()
+    job = HealthProbe.objects.create()
     enqueue(job)
     (message,) = push()
     for _time in range(3):
-        canary(*message["args"])
+        health_probe(*message["args"])
     job.refresh_from_db()
     assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
     assert JobEvent.objects.filter(job_id=job.pk, kind="canary", to_state=State.SUCCEEDED).count() == 1

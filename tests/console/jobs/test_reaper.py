@@ -15,30 +15,30 @@ from pytest_django import Settings
 
 from console.jobs import broker, reaper
 from console.jobs.broker import request_cancel
-from console.jobs.configuration import Times
+from console.jobs.configuration import JobTimes
 from console.jobs.models import State
 from console.jobs.runner import scratch_root
 from console.jobs.state import advance
-from console.models import Canary, JobEvent, ScanCanary
+from console.models import HealthProbe, JobEvent, ScanHealthProbe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
 def database_was_there() -> Iterator[None]:
-    reaper._failed_at = float("-inf")
+    reaper._database_failed_at = float("-inf")
     yield
-    reaper._failed_at = float("-inf")
+    reaper._database_failed_at = float("-inf")
 
 
-def running(*, lease: timedelta, **fields: Any) -> Canary:
-    return Canary.objects.create(
+def running(*, lease: timedelta, **fields: Any) -> HealthProbe:
+    return HealthProbe.objects.create(
         **{"state": State.RUNNING, "attempt": 1, "worker": "host:1", "lease_until": timezone.now() + lease} | fields
     )
 
 
-def queued_before(seconds: float, **fields: Any) -> Canary:
-    return Canary.objects.create(hinted_at=timezone.now() - timedelta(seconds=seconds), **fields)
+def queued_before(seconds: float, **fields: Any) -> HealthProbe:
+    return HealthProbe.objects.create(hinted_at=timezone.now() - timedelta(seconds=seconds), **fields)
 
 
 EXPIRED = timedelta(seconds=-1)
@@ -61,9 +61,9 @@ def test_an_expired_lease_goes_back_to_the_queue_and_is_hinted() -> None:
 
 
 def test_no_lease_counts_as_lost_right_after_the_database_was_away(settings: Settings) -> None:
-    settings.JOB_TIMES = Times(lease=0.3)
+    settings.JOB_TIMES = JobTimes(lease=0.3)
     job = running(lease=EXPIRED)
-    reaper.note_failure()
+    reaper.note_database_failure()
     reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.losses) == (State.RUNNING, 0), "its worker may live and renew it now"
@@ -96,7 +96,7 @@ def test_a_lost_job_that_is_to_be_cancelled_meanwhile_does_not_return_to_the_que
     job = running(lease=EXPIRED)
 
     def late(*arguments: Any, **keywords: Any) -> bool:
-        request_cancel(Canary.objects.get(pk=job.pk))
+        request_cancel(HealthProbe.objects.get(pk=job.pk))
         return advance(*arguments, **keywords)
 
     monkeypatch.setattr(reaper, "advance", late)
@@ -112,7 +112,7 @@ def test_a_heartbeat_between_look_and_write_saves_the_job(monkeypatch: pytest.Mo
     job = running(lease=EXPIRED)
 
     def late(*arguments: Any, **keywords: Any) -> bool:
-        Canary.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
+        HealthProbe.objects.update(lease_until=timezone.now() + timedelta(seconds=60))
         return advance(*arguments, **keywords)
 
     monkeypatch.setattr(reaper, "advance", late)
@@ -125,26 +125,26 @@ def test_a_heartbeat_between_look_and_write_saves_the_job(monkeypatch: pytest.Mo
 def test_a_hint_is_sent_again_after_a_minute_and_not_before() -> None:
     queued_before(59 - 10)
     stale = queued_before(61)
-    reaper.hint_again(Canary)
+    reaper.resend_hints(HealthProbe)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(stale.pk,)]
-    reaper.hint_again(Canary)
+    reaper.resend_hints(HealthProbe)
     assert OrmQ.objects.count() == 1
 
 
 def test_a_job_whose_pause_is_over_is_hinted_and_one_that_waits_is_not() -> None:
-    over = Canary.objects.create(not_before=timezone.now() - timedelta(seconds=1))
-    Canary.objects.create(not_before=timezone.now() + timedelta(hours=1))
-    reaper.hint_again(Canary)
+    over = HealthProbe.objects.create(not_before=timezone.now() - timedelta(seconds=1))
+    HealthProbe.objects.create(not_before=timezone.now() + timedelta(hours=1))
+    reaper.resend_hints(HealthProbe)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(over.pk,)]
 
 
 def test_hints_never_flood_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaper, "BATCH", 5)
+    monkeypatch.setattr(reaper, "REAP_BATCH_JOBS", 5)
     for _ in range(12):
         queued_before(61)
-    reaper.hint_again(Canary)
-    reaper.hint_again(Canary)
-    assert broker.waiting("quick") == 5
+    reaper.resend_hints(HealthProbe)
+    reaper.resend_hints(HealthProbe)
+    assert broker.queue_size("quick") == 5
 
 
 def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> None:
@@ -167,14 +167,14 @@ def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> No
 
 def test_old_canaries_and_events_go() -> None:
     old, new = timezone.now() - timedelta(hours=2), timezone.now()
-    for model in (Canary, ScanCanary):
+    for model in (HealthProbe, ScanHealthProbe):
         model.objects.create(state=State.SUCCEEDED, ended_at=old)
         model.objects.create(state=State.SUCCEEDED, ended_at=new)
     for kind, age in [("canary", 2 / 24), ("scan", 2 / 24), ("scan", 91)]:
         event = JobEvent.objects.create(kind=kind, job_id=1, from_state="a", to_state="b", attempt=1)
         JobEvent.objects.filter(pk=event.pk).update(at=timezone.now() - timedelta(days=age))
     reaper.prune()
-    assert (Canary.objects.count(), ScanCanary.objects.count()) == (1, 1)
+    assert (HealthProbe.objects.count(), ScanHealthProbe.objects.count()) == (1, 1)
     assert list(JobEvent.objects.values_list("kind", flat=True)) == ["scan"]
 
 
@@ -188,11 +188,11 @@ def test_a_job_that_cannot_be_taken_back_keeps_no_other_of_its_kind_from_it(
 ) -> None:
     broken, other, waiting = running(lease=EXPIRED), running(lease=EXPIRED), queued_before(3600)
 
-    def refuse(self: Canary, to: State) -> None:
+    def refuse(self: HealthProbe, to: State) -> None:
         if self.pk == broken.pk:
             raise ValueError("what belongs to it is not as it should be")
 
-    monkeypatch.setattr(Canary, "state_changed", refuse)
+    monkeypatch.setattr(HealthProbe, "state_changed", refuse)
     reaper.reap()
     for job in (broken, other, waiting):
         job.refresh_from_db()

@@ -16,13 +16,13 @@ from pytest_django import Settings
 
 from console.jobs import broker
 from console.jobs import tasks as job_tasks
-from console.jobs.configuration import Times, processes
+from console.jobs.configuration import JobTimes, worker_count
 from console.jobs.lease import Lease
-from console.jobs.models import Job, Lane, State
+from console.jobs.models import Job, Priority, State
 from console.jobs.reaper import reap
-from console.jobs.runner import work
-from console.jobs.slots import one_of, place
-from console.models import Canary, ScanCanary
+from console.jobs.runner import run_queued_jobs
+from console.jobs.slots import machine_slot, place
+from console.models import HealthProbe, ScanHealthProbe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,21 +37,21 @@ def test_there_is_a_process_for_each_place_and_one_that_no_kind_can_take() -> No
     lasting = [kind for kind in quick if "canary" not in kind["task"]]
     assert all("places" in kind for kind in lasting), "a kind without places takes whatever process is free"
     taken = sum(kind["places"] * (2 if kind.get("at_once", 1) > 1 else 1) for kind in lasting)
-    assert processes(project.JOB_KINDS, "quick") == taken + 1
+    assert worker_count(project.JOB_KINDS, "quick") == taken + 1
     assert project.Q_CLUSTER["workers"] == taken + 1
     assert project.Q_CLUSTER["ALT_CLUSTERS"]["scan"]["workers"] == project.SCAN_WORKERS + 1
 
 
-@pytest.mark.parametrize("lane", [Lane.MANUAL, Lane.SCHEDULE])
-def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings, lane: Lane) -> None:
+@pytest.mark.parametrize("priority", [Priority.MANUAL, Priority.SCHEDULE])
+def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings, priority: Priority) -> None:
     one_kind(settings)
-    job = Canary.objects.create(lane=lane)
+    job = HealthProbe.objects.create(priority=priority)
     with place("canary") as held:
         assert held
-        work(Canary, job.pk, lambda run: pytest.fail("there is no place"))
+        run_queued_jobs(HealthProbe, job.pk, lambda run: pytest.fail("there is no place"))
     job.refresh_from_db()
     assert (job.state, OrmQ.objects.count()) == (State.QUEUED, 0)
-    work(Canary, job.pk, lambda run: None)
+    run_queued_jobs(HealthProbe, job.pk, lambda run: None)
     job.refresh_from_db()
     assert job.state == State.SUCCEEDED
 
@@ -60,23 +60,23 @@ def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_kind(settings)
-    monkeypatch.setattr("console.jobs.runner.REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr("console.jobs.runner.GATE_CLOSED_PAUSE_SECONDS", 0.0)
     asked: list[bool] = []
-    monkeypatch.setattr("console.jobs.runner._may_take", lambda _model: bool(asked.append(True)))
-    job = Canary.objects.create()
+    monkeypatch.setattr("console.jobs.runner._may_claim", lambda _model: bool(asked.append(True)))
+    job = HealthProbe.objects.create()
     with place("canary"):
-        work(Canary, job.pk, lambda run: None)
+        run_queued_jobs(HealthProbe, job.pk, lambda run: None)
     assert (asked, OrmQ.objects.count()) == ([], 0), "the one with the place asks, and passes the hint on"
-    work(Canary, job.pk, lambda run: pytest.fail("the gate is closed"))
+    run_queued_jobs(HealthProbe, job.pk, lambda run: pytest.fail("the gate is closed"))
     assert (asked, OrmQ.objects.count()) == ([True], 1)
 
 
 def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings) -> None:
     one_kind(settings)
-    settings.JOB_TIMES = Times(poll=0.02, chain=60)
-    soon = Canary.objects.create(not_before=timezone.now() + timedelta(seconds=1.5))
-    late = Canary.objects.create(not_before=timezone.now() + timedelta(seconds=3600))
-    work(Canary, soon.pk, lambda run: None)
+    settings.JOB_TIMES = JobTimes(poll=0.02, chain=60)
+    soon = HealthProbe.objects.create(not_before=timezone.now() + timedelta(seconds=1.5))
+    late = HealthProbe.objects.create(not_before=timezone.now() + timedelta(seconds=3600))
+    run_queued_jobs(HealthProbe, soon.pk, lambda run: None)
     soon.refresh_from_db()
     late.refresh_from_db()
     assert (soon.state, late.state) == (State.SUCCEEDED, State.QUEUED)
@@ -84,28 +84,28 @@ def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings)
 
 def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(settings: Settings) -> None:
     one_kind(settings)
-    first, second = Canary.objects.create(), Canary.objects.create()
-    broker.hint(ScanCanary.objects.create())
+    first, second = HealthProbe.objects.create(), HealthProbe.objects.create()
+    broker.hint(ScanHealthProbe.objects.create())
     OrmQ.objects.update(key=project.Q_CLUSTER["name"])  # as if it were one for this cluster
-    work(Canary, first.pk, lambda run: None)
+    run_queued_jobs(HealthProbe, first.pk, lambda run: None)
     assert [message.task["args"] for message in OrmQ.objects.order_by("pk")][1:] == [(second.pk,)]
 
 
 def test_thousands_of_jobs_of_a_kind_send_no_more_hints_than_there_are_hands(settings: Settings) -> None:
     one_kind(settings, at_once=3)
-    jobs = Canary.objects.bulk_create([Canary() for _ in range(700)])
+    jobs = HealthProbe.objects.bulk_create([HealthProbe() for _ in range(700)])
     broker.enqueue_many(jobs)
     assert OrmQ.objects.count() == 3
     OrmQ.objects.all().delete()
-    Canary.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
+    HealthProbe.objects.update(hinted_at=timezone.now() - timedelta(minutes=2))
     reap()
     assert OrmQ.objects.count() == 3
 
 
 def test_ticks_take_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     done: list[int] = []
-    monkeypatch.setattr(job_tasks, "do_ticks", lambda: done.append(1))
-    with one_of("tick", 1), caplog.at_level(logging.WARNING):
+    monkeypatch.setattr(job_tasks, "run_ticks", lambda: done.append(1))
+    with machine_slot("tick", 1), caplog.at_level(logging.WARNING):
         job_tasks.tick()
     assert not done
     assert "still at work" in caplog.text
@@ -117,10 +117,10 @@ def test_a_job_that_lasts_is_no_sign_of_life_of_a_cluster_whose_queue_may_be_stu
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
-    settings.JOB_TIMES = Times(heartbeat=0)
-    for model in (Canary, ScanCanary):
+    settings.JOB_TIMES = JobTimes(heartbeat=0)
+    for model in (HealthProbe, ScanHealthProbe):
         job = model.objects.create(state=State.RUNNING, attempt=1)
-        monkeypatch.setattr("console.jobs.heartbeat.show_life", lambda kind=model.kind: shown.append(kind))
+        monkeypatch.setattr("console.jobs.heartbeat.report_alive", lambda kind=model.kind: shown.append(kind))
         Lease(job, 1)._look()
     assert shown == ["scan-canary"]  # there all processes may be taken by scans for long
 
@@ -135,7 +135,7 @@ def test_a_kind_that_cannot_be_looked_after_keeps_no_other_from_it(
             raise IntegrityError("a row that cannot change")
         looked_after.append(model.kind)
 
-    monkeypatch.setattr("console.jobs.reaper.recover", recover)
+    monkeypatch.setattr("console.jobs.reaper.recover_expired", recover)
     reap()
     assert set(looked_after) == set(project.JOB_KINDS) - {"sync"}
     assert "of the kind sync" in caplog.text
@@ -143,5 +143,5 @@ def test_a_kind_that_cannot_be_looked_after_keeps_no_other_from_it(
 
 def test_several_places_of_one_name_are_held_one_by_one() -> None:
     with ExitStack() as stack:
-        held = [bool(stack.enter_context(one_of("some", 2))) for _ in range(3)]
+        held = [bool(stack.enter_context(machine_slot("some", 2))) for _ in range(3)]
     assert held == [True, True, False]

@@ -11,13 +11,13 @@ import pytest
 from django.utils import timezone
 
 from console.jobs import heartbeat
-from console.jobs.configuration import Times
-from console.jobs.models import Lane, State
-from console.jobs.runner import JobRun, work
+from console.jobs.configuration import JobTimes
+from console.jobs.models import Priority, State
+from console.jobs.runner import JobRun, run_queued_jobs
 from console.jobs.slots import place
-from console.jobs.thread_pool import Waiting, work_off
-from console.models import Canary
-from tests.console.jobs.conftest import eventually
+from console.jobs.thread_pool import LendThread, run_jobs
+from console.models import HealthProbe
+from tests.console.jobs.conftest import wait_for
 from tests.console.jobs.test_runner import Settings, queued
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,42 +32,42 @@ def at_once(settings: Settings) -> None:
     """Three canaries at once in a worker with a place."""
     kind = {"cluster": "scan", "places": 1, "at_once": 3, "manual_first": True}
     settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | kind}
-    settings.JOB_TIMES = Times(poll=0.02, chain=60)
+    settings.JOB_TIMES = JobTimes(poll=0.02, chain=60)
 
 
 def states() -> list[str]:
-    return list(Canary.objects.order_by("pk").values_list("state", flat=True))
+    return list(HealthProbe.objects.order_by("pk").values_list("state", flat=True))
 
 
 @pytest.mark.usefixtures("at_once")
 def test_as_many_as_there_are_hands_are_at_work_at_once_and_all_are_done() -> None:
     for _ in range(7):
-        queued(lane=Lane.SCHEDULE)
+        queued(priority=Priority.SCHEDULE)
     together = threading.Barrier(3)
     first = iter(range(3))
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         if next(first, None) is not None:
             together.wait(60)  # breaks unless three are here
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states() == [State.SUCCEEDED] * 7
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
-    queued(lane=Lane.SCHEDULE)
+    queued(priority=Priority.SCHEDULE)
     late: list[int] = []
     done = threading.Event()
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         if not late:
-            late.append(queued(lane=Lane.SCHEDULE).pk)
+            late.append(queued(priority=Priority.SCHEDULE).pk)
             assert done.wait(60)
         else:
             done.set()
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states() == [State.SUCCEEDED] * 2
 
 
@@ -75,27 +75,27 @@ def test_a_job_that_comes_while_another_takes_long_is_done_beside_it() -> None:
 def test_who_takes_no_more_beside_a_job_that_takes_long_gives_the_place_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("console.jobs.runner.BESIDE_SECONDS", -60.0)  # the time is over at once
-    first = queued(lane=Lane.SCHEDULE)
+    monkeypatch.setattr("console.jobs.runner.BUSY_CLAIM_EXTENSION_SECONDS", -60.0)  # the time is over at once
+    first = queued(priority=Priority.SCHEDULE)
 
     def another_has_it() -> bool:
         with place("canary") as other:
             return bool(other)
 
-    def handler(run: JobRun[Canary]) -> None:
-        assert run.is_followed() is False
+    def handler(run: JobRun[HealthProbe]) -> None:
+        assert run.has_successor() is False
         if run.job.pk == first.pk:
-            queued(lane=Lane.SCHEDULE)
-        eventually(another_has_it, what="a free place")
+            queued(priority=Priority.SCHEDULE)
+        wait_for(another_has_it, what="a free place")
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states()[0] == State.SUCCEEDED
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_hand_that_takes_long_to_begin_breaks_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
-        queued(lane=Lane.SCHEDULE)
+        queued(priority=Priority.SCHEDULE)
     start = threading.Thread.start
 
     def late(thread: threading.Thread) -> None:
@@ -104,16 +104,16 @@ def test_a_hand_that_takes_long_to_begin_breaks_nothing_off(monkeypatch: pytest.
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", late)
-    work(Canary, 0, lambda run: None)
+    run_queued_jobs(HealthProbe, 0, lambda run: None)
     assert states() == [State.SUCCEEDED] * 3
 
 
 @pytest.mark.usefixtures("at_once")
 def test_jobs_that_wait_for_another_lend_their_hands_so_that_it_is_done() -> None:
-    jobs = [queued(lane=Lane.SCHEDULE).pk for _ in range(9)]
+    jobs = [queued(priority=Priority.SCHEDULE).pk for _ in range(9)]
     done = threading.Event()
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         if run.job.pk == jobs[-1]:
             done.set()
             return
@@ -121,20 +121,20 @@ def test_jobs_that_wait_for_another_lend_their_hands_so_that_it_is_done() -> Non
             with run.waiting():
                 assert done.wait(60)
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states() == [State.SUCCEEDED] * 9
 
 
 @pytest.mark.usefixtures("at_once")
 def test_one_that_fails_or_is_cancelled_touches_none_of_the_others() -> None:
-    jobs = [queued(lane=Lane.SCHEDULE) for _ in range(3)]
+    jobs = [queued(priority=Priority.SCHEDULE) for _ in range(3)]
     cancelled = threading.Event()
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         if run.job.pk == jobs[0].pk:
             raise ValueError
         if run.job.pk == jobs[1].pk:
-            Canary.objects.filter(pk=jobs[1].pk).update(cancel_requested_at=timezone.now())
+            HealthProbe.objects.filter(pk=jobs[1].pk).update(cancel_requested_at=timezone.now())
             try:
                 while True:
                     run.check()
@@ -143,33 +143,33 @@ def test_one_that_fails_or_is_cancelled_touches_none_of_the_others() -> None:
                 cancelled.set()
         assert cancelled.wait(60)
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states() == [State.FAILED, State.CANCELLED, State.SUCCEEDED]
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_worker_that_goes_down_takes_no_more_and_gives_back_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
-        queued(lane=Lane.SCHEDULE)
+        queued(priority=Priority.SCHEDULE)
     begun = threading.Barrier(3)
     down = threading.Event()
-    monkeypatch.setattr(heartbeat, "draining", down.is_set)
+    monkeypatch.setattr(heartbeat, "is_draining", down.is_set)
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         begun.wait(60)
         down.set()
         run.check()
 
-    work(Canary, 0, handler)
+    run_queued_jobs(HealthProbe, 0, handler)
     assert states() == [State.QUEUED] * 5
 
 
 @pytest.mark.usefixtures("at_once")
 def test_what_ends_the_worker_from_outside_ends_its_jobs_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    queued(lane=Lane.SCHEDULE), queued(lane=Lane.SCHEDULE)
+    queued(priority=Priority.SCHEDULE), queued(priority=Priority.SCHEDULE)
     begun = threading.Barrier(3)
 
-    def handler(run: JobRun[Canary]) -> None:
+    def handler(run: JobRun[HealthProbe]) -> None:
         begun.wait(60)
         while True:
             run.check()
@@ -183,15 +183,15 @@ def test_what_ends_the_worker_from_outside_ends_its_jobs_with_a_reason(monkeypat
     main = threading.main_thread().ident or 0
     try:
         with pytest.raises(Outside):
-            work(Canary, 0, handler)
+            run_queued_jobs(HealthProbe, 0, handler)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert states() == [State.FAILED] * 2
-    assert all("broken off from outside" in reason for reason in Canary.objects.values_list("reason", flat=True))
+    assert all("broken off from outside" in reason for reason in HealthProbe.objects.values_list("reason", flat=True))
 
 
 def test_nobody_is_left_behind_when_there_is_nothing_to_do() -> None:
-    def nothing(waiting: Waiting) -> Callable[[], None] | None:
+    def nothing(waiting: LendThread) -> Callable[[], None] | None:
         return None
 
-    assert work_off(nothing, hands=4, go_on=lambda busy: True, break_off=lambda: None) == 0
+    assert run_jobs(nothing, threads=4, may_continue=lambda busy: True, abort=lambda: None) == 0

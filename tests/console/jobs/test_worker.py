@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.console.jobs.conftest import RealWorker, eventually, tree
+from tests.console.jobs.conftest import RealWorker, processes_of_folder, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -21,12 +21,12 @@ def test_jobs_are_done_and_sigterm_ends_everything(real_worker: RealWorker) -> N
     real_worker.start()
     real_worker.wait(first, "succeeded")
     real_worker.wait(second, "succeeded", attempt=1, losses=0)
-    eventually(lambda: real_worker.rows("SELECT 1 FROM console_canary WHERE state = 'succeeded'"), what="a canary")
+    wait_for(lambda: real_worker.rows("SELECT 1 FROM console_healthprobe WHERE state = 'succeeded'"), what="a canary")
     assert real_worker.rows("SELECT name, minutes, func FROM django_q_schedule") == [
         ("tick", 1, "console.jobs.tasks.tick")
     ]
     assert real_worker.stop() == 0
-    assert tree(real_worker.folder) == {}
+    assert processes_of_folder(real_worker.folder) == {}
     assert list((real_worker.folder / "run").iterdir()) == []
 
 
@@ -37,9 +37,12 @@ def test_sigterm_returns_running_jobs_to_the_queue_and_ends_their_engines(real_w
     real_worker.wait(engine, "running", stage="engine")
     for waiter in waiters:
         real_worker.wait(waiter, "running", stage="wait")
-    eventually(lambda: [line for line in tree(real_worker.folder).values() if "86399" in line], what="the engine")
+    wait_for(
+        lambda: [line for line in processes_of_folder(real_worker.folder).values() if "86399" in line],
+        what="the engine",
+    )
     assert real_worker.stop() == 0
-    assert tree(real_worker.folder) == {}
+    assert processes_of_folder(real_worker.folder) == {}
     for job in (engine, *waiters):
         assert real_worker.job(job)["state"] == "queued"
         assert real_worker.job(job)["losses"] == 0
@@ -59,7 +62,7 @@ def test_a_worker_lets_go_of_its_jobs_and_ends_when_the_database_is_upgraded(rea
         database.commit()
     assert real_worker.process is not None
     assert real_worker.process.wait(60) == 1
-    assert tree(real_worker.folder) == {}
+    assert processes_of_folder(real_worker.folder) == {}
     assert (real_worker.job(job)["state"], real_worker.job(job)["losses"]) == ("queued", 0)
     assert "newer version of Tallyman (scanning.0002_of_tomorrow)" in real_worker.log()
     real_worker.start()
@@ -72,11 +75,11 @@ def test_a_worker_killed_in_the_middle_costs_one_attempt_and_leaves_no_engine(re
     real_worker.start()
     real_worker.wait(once, "succeeded", attempt=2, losses=1)
     running = real_worker.wait(job, "running", stage="engine")
-    engines = eventually(lambda: [p for p, line in tree(real_worker.folder).items() if "86399" in line])
+    engines = wait_for(lambda: [p for p, line in processes_of_folder(real_worker.folder).items() if "86399" in line])
     os.kill(int(running["worker"].rpartition(":")[2]), signal.SIGKILL)
-    eventually(lambda: not set(engines) & set(tree(real_worker.folder)), what="the end of the engine")
+    wait_for(lambda: not set(engines) & set(processes_of_folder(real_worker.folder)), what="the end of the engine")
     real_worker.wait(job, "running", attempt=2, losses=1)
-    eventually(lambda: len(list((real_worker.folder / "scratch").iterdir())) == 1, what="an empty scratch folder")
+    wait_for(lambda: len(list((real_worker.folder / "scratch").iterdir())) == 1, what="an empty scratch folder")
     real_worker.shell(f"request_cancel(Job.objects.get(pk={job}))")
     real_worker.wait(job, "cancelled")
 
@@ -95,7 +98,7 @@ def test_killing_the_worker_outright_leaves_no_process_and_loses_no_job(real_wor
     real_worker.start()
     real_worker.wait(jobs[0], "running", stage="engine")
     assert real_worker.stop(signal.SIGKILL) == -signal.SIGKILL
-    eventually(lambda: not tree(real_worker.folder), what="the end of all processes")
+    wait_for(lambda: not processes_of_folder(real_worker.folder), what="the end of all processes")
     real_worker.start()
     for job in jobs[1:]:
         real_worker.wait(job, "succeeded")
@@ -107,12 +110,12 @@ def test_sigterm_to_every_process_at_once_costs_an_attempt_and_no_more(real_work
     (job,) = real_worker.add("engine")  # as systemd does it without KillMode=mixed
     real_worker.start()
     real_worker.wait(job, "running", stage="engine")
-    for pid in sorted(tree(real_worker.folder)):
+    for pid in sorted(processes_of_folder(real_worker.folder)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     assert real_worker.process is not None
     assert real_worker.process.wait(timeout=45) == 0
-    assert tree(real_worker.folder) == {}
+    assert processes_of_folder(real_worker.folder) == {}
     real_worker.start()
     real_worker.wait(job, "running", stage="engine", attempt=2)
 
@@ -123,24 +126,24 @@ def test_cancelling_ends_a_running_engine(real_worker: RealWorker) -> None:
     real_worker.wait(job, "running", stage="engine")
     real_worker.shell(f"request_cancel(Job.objects.get(pk={job}))")
     real_worker.wait(job, "cancelled", attempt=1)
-    eventually(lambda: not [line for line in tree(real_worker.folder).values() if "86399" in line])
+    wait_for(lambda: not [line for line in processes_of_folder(real_worker.folder).values() if "86399" in line])
 
 
 def test_a_cluster_that_no_longer_takes_work_is_started_anew(real_worker: RealWorker) -> None:
     real_worker.start()
-    eventually(lambda: real_worker.rows("SELECT 1 FROM console_scancanary WHERE state = 'succeeded'"))
+    wait_for(lambda: real_worker.rows("SELECT 1 FROM console_scanhealthprobe WHERE state = 'succeeded'"))
     before = real_worker.pids("scan")
     for pid in before[1:]:
         os.kill(pid, signal.SIGSTOP)  # stands for workers that wait for a lock which a killed one holds
     (job,) = real_worker.add("finish")
     real_worker.wait(job, "succeeded")
     assert "cluster scan has shown no life" in real_worker.log()
-    assert not set(before) & set(tree(real_worker.folder))
+    assert not set(before) & set(processes_of_folder(real_worker.folder))
 
 
 def test_killing_idle_workers_never_stops_the_work_for_good(real_worker: RealWorker) -> None:
     real_worker.start()
-    eventually(lambda: real_worker.rows("SELECT 1 FROM console_scancanary WHERE state = 'succeeded'"))
+    wait_for(lambda: real_worker.rows("SELECT 1 FROM console_scanhealthprobe WHERE state = 'succeeded'"))
     for pid in real_worker.pids("scan")[2:4]:  # the pool; the first in line holds the read lock of the queue
         os.kill(pid, signal.SIGKILL)
     (job,) = real_worker.add("finish")

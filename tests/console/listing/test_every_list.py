@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.listing import Listing, Page
-from console.listing.registration import declared
+from console.listing.registration import get_listing
 from console.models import AuditEvent, Export, User
 from demo.inventory.make import make
 from inventory.models import Image, Tag
@@ -42,7 +42,7 @@ def fill(user: User, rows: int, seed: int) -> None:
         schedule.chosen.set(Tag.objects.all()[: n + 1])
         run = ScanRun.objects.create(categories=["malware"], schedule=schedule)
         for days, outcome in enumerate(("started", "overlap")):
-            schedule.firings.create(due_at=timezone.now() + timedelta(days=days), outcome=outcome, run=run)
+            schedule.occurrences.create(due_at=timezone.now() + timedelta(days=days), outcome=outcome, run=run)
         factories.malware(largest)
         factories.secret(largest)
         factories.registry()
@@ -62,7 +62,7 @@ def rows_of(listing: Listing[Any]) -> QuerySet[Any]:
 @pytest.mark.parametrize("value", ["9" * 18, "9" * 20, f"-{'9' * 20}", "1e99", "\x00", "٣", " ", "a" * 5000])
 @pytest.mark.parametrize("name", settings.LISTINGS)
 def test_no_value_of_a_filter_breaks_a_list(name: str, value: str) -> None:
-    listing = declared(name)
+    listing = get_listing(name)
     params = QueryDict(mutable=True)
     for filter_name in listing.filterset.base_filters:
         params[filter_name] = value
@@ -78,7 +78,7 @@ def test_every_list_takes_as_many_queries_for_many_rows_as_for_few() -> None:
         fill(user, number, seed)
         counts = {}
         for name in settings.LISTINGS:
-            listing = declared(name)
+            listing = get_listing(name)
             every = [column.name for column in listing.columns]
             with CaptureQueriesContext(connection) as seen:
                 page = Page(listing, QueryDict(f"size={max(listing.page_sizes)}"), chosen=every, rows=rows_of(listing))

@@ -134,9 +134,9 @@ def test_pages_do_not_overlap_and_hold_everything() -> None:
 
 def test_more_than_ten_thousand_are_not_counted_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     fill(3)
-    monkeypatch.setattr(listing, "COUNTED_EXACTLY", 3)
+    monkeypatch.setattr(listing, "MAX_EXACT_COUNT_ROWS", 3)
     assert str(page().total) == "3"
-    monkeypatch.setattr(listing, "COUNTED_EXACTLY", 2)
+    monkeypatch.setattr(listing, "MAX_EXACT_COUNT_ROWS", 2)
     assert str(page().total) == "2+"
     assert names(page("page=1")) == ["v000", "v001", "v002"]
 

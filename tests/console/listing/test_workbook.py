@@ -18,7 +18,7 @@ from console.listing import cells, workbook
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")', "＝1+1", "#N/A", "#REF!")
 
 
-def written(*rows: list[Any], labels: tuple[str, ...] = ("A",)) -> tuple[workbook.Written, Any, bytes]:
+def written(*rows: list[Any], labels: tuple[str, ...] = ("A",)) -> tuple[workbook.WriteResult, Any, bytes]:
     file = io.BytesIO()
     told = workbook.write(file, title="Images: all/some", labels=labels, rows=rows)
     return told, load_workbook(io.BytesIO(file.getvalue())), file.getvalue()
@@ -49,12 +49,12 @@ def test_times_are_those_of_the_current_zone_and_the_workbook_names_it() -> None
 
 
 def test_long_text_is_cut_marked_and_counted() -> None:
-    told, book, _raw = written(["x" * 40_000], ["y" * workbook.CELL_LIMIT])
+    told, book, _raw = written(["x" * 40_000], ["y" * workbook.MAX_CELL_CHARACTERS])
     long, fits = column(book)
-    assert len(long) == workbook.CELL_LIMIT
-    assert long.endswith(workbook.CUT)
-    assert fits == "y" * workbook.CELL_LIMIT
-    assert told == workbook.Written(rows=2, cut=1)
+    assert len(long) == workbook.MAX_CELL_CHARACTERS
+    assert long.endswith(workbook.CUT_MARK)
+    assert fits == "y" * workbook.MAX_CELL_CHARACTERS
+    assert told == workbook.WriteResult(rows=2, cut=1)
 
 
 def test_characters_that_xml_does_not_know_are_left_out() -> None:
@@ -73,5 +73,5 @@ def test_what_a_spreadsheet_cannot_hold_exactly_is_text(value: Any) -> None:
 def test_no_text_breaks_a_workbook(text: str) -> None:
     _told, book, _raw = written([text])
     (read,) = column(book)
-    kept = cells.UNFIT.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    kept = cells.INVALID_CHARACTERS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     assert (read or "").replace("\r\n", "\n").replace("\r", "\n") == kept

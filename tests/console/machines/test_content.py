@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.machines import content
 from console.machines.content import CHUNK_BYTES, ContentError
-from console.models import FileChunk, StoredFile
+from console.models import FileChunk, SharedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -38,36 +38,36 @@ def test_what_is_fetched_is_what_was_stored(tmp_path: Path, size: int) -> None:
     assert file.chunks.count() == -(-size // CHUNK_BYTES)
 
 
-def drop_a_chunk(file: StoredFile) -> None:
+def drop_a_chunk(file: SharedFile) -> None:
     file.chunks.get(number=1).delete()
 
 
-def change_a_byte(file: StoredFile) -> None:
+def change_a_byte(file: SharedFile) -> None:
     chunk = file.chunks.get(number=0)
     chunk.content = bytes([chunk.content[0] ^ 1]) + bytes(chunk.content)[1:]
     chunk.save()
 
 
-def lengthen_a_chunk(file: StoredFile) -> None:
+def lengthen_a_chunk(file: SharedFile) -> None:
     chunk = file.chunks.get(number=2)
     chunk.content = bytes(chunk.content) + b"more"
     chunk.save()
 
 
-def shorten_the_last(file: StoredFile) -> None:
+def shorten_the_last(file: SharedFile) -> None:
     chunk = file.chunks.get(number=2)
     chunk.content = b""
     chunk.save()
 
 
-def leave_it_unfinished(file: StoredFile) -> None:
+def leave_it_unfinished(file: SharedFile) -> None:
     file.sha256 = ""
 
 
 @pytest.mark.parametrize(
     "damage", [drop_a_chunk, change_a_byte, lengthen_a_chunk, shorten_the_last, leave_it_unfinished]
 )
-def test_a_damaged_file_never_comes_to_its_end(source: Path, damage: Callable[[StoredFile], None]) -> None:
+def test_a_damaged_file_never_comes_to_its_end(source: Path, damage: Callable[[SharedFile], None]) -> None:
     file = content.store(source, limit=MANY)
     damage(file)
     came: list[bytes] = []
@@ -90,17 +90,17 @@ def test_what_nothing_uses_is_deleted_without_being_read(source: Path) -> None:
     unfinished, used, replaced = (content.store(source, limit=MANY) for _ in range(3))
     content.keep(used)
     content.prune()
-    assert StoredFile.objects.count() == 3, "a file may be fetched for a while after it was replaced"
+    assert SharedFile.objects.count() == 3, "a file may be fetched for a while after it was replaced"
     past = timezone.now() - timedelta(seconds=1)
-    StoredFile.objects.exclude(pk=used.pk).update(delete_after=past)
+    SharedFile.objects.exclude(pk=used.pk).update(delete_after=past)
     with CaptureQueriesContext(
         connection,
     ) as queries:
         content.prune()
-    assert list(StoredFile.objects.values_list("pk", flat=True)) == [used.pk]
+    assert list(SharedFile.objects.values_list("pk", flat=True)) == [used.pk]
     assert set(FileChunk.objects.values_list("file", flat=True)) == {used.pk}
     assert not [query for query in queries if '"content"' in query["sql"]]
-    assert {unfinished.pk, replaced.pk}.isdisjoint(StoredFile.objects.values_list("pk", flat=True))
+    assert {unfinished.pk, replaced.pk}.isdisjoint(SharedFile.objects.values_list("pk", flat=True))
 
 
 def test_a_check_ends_it_at_any_chunk(source: Path, tmp_path: Path) -> None:

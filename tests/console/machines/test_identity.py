@@ -45,7 +45,7 @@ def test_a_clone_of_a_virtual_machine_is_another_machine(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "machine-id").write_text("one")
-    monkeypatch.setattr(identity, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(identity, "MACHINE_ID_FILE", tmp_path / "machine-id")
     found = of(tmp_path, settings)
     (tmp_path / "machine-id").write_text("two")
     assert of(tmp_path, settings) != found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.machines import content, versions
-from console.models import FleetVersion, StoredFile
+from console.models import FleetVersion, SharedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,7 @@ def test_what_is_published_stays_and_what_it_replaces_goes_after_a_while(tmp_pat
         files.append(content.store(tmp_path / "file", limit=100))
         row = versions.publish("database", version=str(number), file=files[-1])
         assert (row.version, row.sha256) == (str(number), files[-1].sha256)
-    kept = dict(StoredFile.objects.values_list("pk", "delete_after"))
+    kept = dict(SharedFile.objects.values_list("pk", "delete_after"))
     assert kept[files[2].pk] is None
     assert kept[files[0].pk] is not None
     assert kept[files[1].pk] is not None

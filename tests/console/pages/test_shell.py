@@ -13,7 +13,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from console.middleware import ToastMiddleware
-from console.models import Canary, ScanCanary
+from console.models import HealthProbe, ScanHealthProbe
 from console.pages import navigation
 from console.server import health
 from console.server.health import Fact, Notice
@@ -50,25 +50,25 @@ def test_a_page_of_django_admin_stands_before_staff_that_it_lets_in() -> None:
 
 
 def test_a_page_that_does_not_exist_yet_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    sections = (("Images", (navigation.Item("Moon", "moon:list", "moon"),)),)  # type: ignore[arg-type]
+    sections = (("Images", (navigation.NavigationItem("Moon", "moon:list", "moon"),)),)  # type: ignore[arg-type]
     monkeypatch.setattr(navigation, "SECTIONS", sections)
     assert links() == []
 
 
-def canary(model: type[Canary] | type[ScanCanary], seconds: int) -> None:
+def canary(model: type[HealthProbe] | type[ScanHealthProbe], seconds: int) -> None:
     model.objects.create(state="succeeded", ended_at=timezone.now() - timedelta(seconds=seconds))
 
 
 def test_workers_are_told_by_what_they_finish() -> None:
     assert next(iter(health.workers())).value == "not seen yet"
-    canary(Canary, 10)
-    canary(ScanCanary, 10)
+    canary(HealthProbe, 10)
+    canary(ScanHealthProbe, 10)
     assert next(iter(health.workers())).level == "ok"
 
 
 def test_workers_that_stopped_are_a_notice_on_every_page() -> None:
-    canary(Canary, 1000)
-    canary(ScanCanary, 1000)
+    canary(HealthProbe, 1000)
+    canary(ScanHealthProbe, 1000)
     client = Client()
     client.force_login(person())
     html = client.get("/registries/").content.decode()

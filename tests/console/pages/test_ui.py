@@ -103,7 +103,7 @@ def test_a_status_is_a_shape_and_a_word_and_a_state(state: str) -> None:
     html = render("{% status image %}", image=image(scan_state=state))
     assert f'data-state="{state}"' in html
     assert "<svg" in html
-    assert str(ui.STATES[state][3]) in html
+    assert str(ui.STATE_STYLES[state][3]) in html
 
 
 def test_a_status_tells_stage_and_percent_and_why_it_failed() -> None:
@@ -165,7 +165,7 @@ def test_a_security_status_is_a_shape_and_a_word(state: str) -> None:
     assert f'data-security="{state}"' in html
     assert "<svg" in html
     assert ("#i-shield" in html) is (state == "safe")
-    assert str(ui.SECURITY[state][2]) in html
+    assert str(ui.SECURITY_STYLES[state][2]) in html
     assert 'data-security="not-known"' in render("{% security image %}", image=None)
 
 
@@ -189,8 +189,8 @@ def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
     known = set(re.findall(r'<symbol id="([^"]+)"', sprite))
     used = set(re.findall(r'{% icon "([^"]+)"', "".join(p.read_text() for p in _templates())))
     used |= set(re.findall(r'icon_name="([^"]+)"', "".join(p.read_text() for p in _templates())))
-    used |= {symbol for _kind, symbol, _spin, _label in ui.STATES.values()}
-    in_rows = {symbol for _kind, symbol, _spin, _label in ui.STATES.values()} | {"bug", "key"}
+    used |= {symbol for _kind, symbol, _spin, _label in ui.STATE_STYLES.values()}
+    in_rows = {symbol for _kind, symbol, _spin, _label in ui.STATE_STYLES.values()} | {"bug", "key"}
     in_rows |= set(re.findall(r'{% row_icon "([^"]+)"', "".join(p.read_text() for p in _templates())))
     assert used | set(ui.ROW_ICONS) <= known
     assert in_rows == set(ui.ROW_ICONS)

@@ -16,10 +16,10 @@ import pytest
 from console.sandbox import policy
 from console.sandbox import run as sandbox_run
 
-pytestmark = pytest.mark.skipif(not sandbox_run.cage().network, reason="this system grants no namespaces")
+pytestmark = pytest.mark.skipif(not sandbox_run.sandbox_support().network, reason="this system grants no namespaces")
 
 needs_filter = pytest.mark.skipif(
-    not sandbox_run.cage().calls, reason="this kernel has no seccomp, or its numbers differ"
+    not sandbox_run.sandbox_support().calls, reason="this kernel has no seccomp, or its numbers differ"
 )
 
 
@@ -82,8 +82,8 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
     os.environ["TALLYMAN_PLANTED"] = PLANTED
     server = tmp_path_factory.mktemp("outside") / "socket"
     machine = os.uname().machine
-    denied = [*policy.DENIED[machine], *policy.DENIED_ANYWHERE, *policy.CHANGING[machine]]
-    calls = {"denied": denied, "clone": policy.CLONE[machine]}
+    denied = [*policy.DENIED_CALLS[machine], *policy.COMMON_DENIED_CALLS, *policy.ATTRIBUTE_CALLS[machine]]
+    calls = {"denied": denied, "clone": policy.CLONE_CALLS[machine]}
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as database,
@@ -105,7 +105,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Any:
             file_bytes=1024**2,
             writes=(),
         )
-        for listening in (listener, *([database] if sandbox_run.cage().calls else [])):
+        for listening in (listener, *([database] if sandbox_run.sandbox_support().calls else [])):
             listening.settimeout(0.1)
             with pytest.raises(TimeoutError):
                 listening.accept()
@@ -164,7 +164,7 @@ def test_its_environment_is_the_one_it_was_given(attack: dict[str, Any]) -> None
 
 
 def test_its_files_processes_and_dumps_are_bounded(attack: dict[str, Any]) -> None:
-    assert attack["limits"] == [sandbox_run.DESCRIPTORS, 1024**2, sandbox_run.PROCESSES, 0]
+    assert attack["limits"] == [sandbox_run.MAX_DESCRIPTORS, 1024**2, sandbox_run.MAX_PROCESSES, 0]
 
 
 def test_it_gains_no_rights(attack: dict[str, Any]) -> None:
@@ -215,7 +215,7 @@ json.dump(got, sys.stdout)
 """
 
 
-@pytest.mark.skipif(not sandbox_run.cage().files, reason="this kernel has no Landlock")
+@pytest.mark.skipif(not sandbox_run.sandbox_support().files, reason="this kernel has no Landlock")
 @pytest.mark.parametrize("reads", [True, False], ids=["reads what it is told", "reads anything"])
 def test_its_files_are_those_it_was_given(tmp_path: Path, reads: bool) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"

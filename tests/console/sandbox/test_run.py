@@ -15,19 +15,19 @@ import pytest
 
 from console.sandbox import run as sandbox_run
 from console.sandbox.run import (
-    Finished,
+    FinishedProcess,
     ProcessFailed,
     ProcessNotStarted,
     ProcessOutOfMemory,
     ProcessOutputTooLarge,
     ProcessTimeout,
 )
-from tests.console.jobs.conftest import ROOT, eventually, tree
+from tests.console.jobs.conftest import ROOT, processes_of_folder, wait_for
 
 MIB = 1024**2
 
 
-def run(script: str, folder: Path, **options: Any) -> Finished:
+def run(script: str, folder: Path, **options: Any) -> FinishedProcess:
     """Run a shell script whose processes can be found by ``folder`` in their environment."""
     bounds: dict[str, Any] = {
         "check": lambda: None,
@@ -56,7 +56,7 @@ def stop_when_ready(folder: Path) -> Callable[[], None]:
 
 
 def test_a_process_that_ends_tells_its_code_and_both_outputs(tmp_path: Path) -> None:
-    assert run("cat; echo trouble >&2; exit 3", tmp_path, stdin=b"given") == Finished(3, b"given", "trouble\n")
+    assert run("cat; echo trouble >&2; exit 3", tmp_path, stdin=b"given") == FinishedProcess(3, b"given", "trouble\n")
 
 
 def test_a_process_killed_by_a_signal_has_its_negative_number(tmp_path: Path) -> None:
@@ -93,19 +93,19 @@ def test_a_program_that_is_not_there_says_so(tmp_path: Path) -> None:
 def test_a_time_limit_ends_the_whole_tree_even_a_grandchild_with_its_own_session(tmp_path: Path) -> None:
     with pytest.raises(ProcessTimeout):
         run("setsid sleep 900 & sleep 901 & sleep 902", tmp_path, timeout=0.5)
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
 
 
 def test_what_a_finished_process_leaves_behind_is_ended_too(tmp_path: Path) -> None:
     assert run("(setsid sleep 900 >/dev/null 2>&1 &); sleep 900 & echo done", tmp_path).stdout == b"done\n"
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
 
 
 def test_one_that_ignores_term_is_killed_after_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_run, "GRACE_SECONDS", 0.3)
     with pytest.raises(Stop):
         run("trap '' TERM; touch ready; sleep 900 & wait; sleep 901", tmp_path, check=stop_when_ready(tmp_path))
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
 
 
 def test_term_comes_first_so_that_an_engine_can_tidy_up(tmp_path: Path) -> None:
@@ -118,19 +118,19 @@ def test_term_comes_first_so_that_an_engine_can_tidy_up(tmp_path: Path) -> None:
 def test_what_check_raises_ends_it_and_passes_on(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         run("sleep 900 & touch ready; wait", tmp_path, check=stop_when_ready(tmp_path))
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
 
 
 def test_endless_output_is_cut_at_the_limit(tmp_path: Path) -> None:
     with pytest.raises(ProcessOutputTooLarge, match="1000 bytes"):
         run("yes", tmp_path)
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
     assert len(run("head -c 1000 /dev/zero", tmp_path).stdout) == 1000
 
 
 def test_of_endless_complaints_the_last_are_kept(tmp_path: Path) -> None:
     tail = run("head -c 500000 /dev/zero | tr '\\0' x >&2; echo last >&2", tmp_path).stderr_tail
-    assert len(tail) <= sandbox_run.STDERR_TAIL
+    assert len(tail) <= sandbox_run.STDERR_TAIL_BYTES
     assert tail.endswith("xlast\n")
 
 
@@ -138,7 +138,7 @@ def test_the_memory_of_the_whole_tree_is_bounded(tmp_path: Path) -> None:
     eater = f"{sys.executable} -c 'x = bytearray({60 * MIB}); import time; time.sleep(900)'"
     with pytest.raises(ProcessOutOfMemory, match="100 MiB"):
         run(f"{eater} & {eater}", tmp_path, memory_bytes=100 * MIB)
-    assert tree(tmp_path) == {}
+    assert processes_of_folder(tmp_path) == {}
 
 
 def test_a_sudden_demand_for_memory_is_refused_by_the_kernel(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_size_of_files_is_bounded(tmp_path: Path) -> None:
 
 def test_it_is_the_first_that_the_kernel_kills_and_dumps_no_core(tmp_path: Path) -> None:
     lines = run("cat /proc/$$/oom_score_adj; ulimit -c; ulimit -n", tmp_path).stdout.split()
-    assert lines == [b"800", b"0", str(sandbox_run.DESCRIPTORS).encode()]
+    assert lines == [b"800", b"0", str(sandbox_run.MAX_DESCRIPTORS).encode()]
 
 
 def test_no_descriptor_of_the_worker_reaches_the_engine(tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_no_descriptor_of_the_worker_reaches_the_engine(tmp_path: Path) -> None:
 
 def test_a_killed_supervisor_takes_the_engine_along(tmp_path: Path) -> None:
     def kill_supervisor() -> None:
-        (supervisor,) = eventually(
+        (supervisor,) = wait_for(
             lambda: (
-                [pid for pid, line in tree(tmp_path).items() if "supervisor.py" in line]
+                [pid for pid, line in processes_of_folder(tmp_path).items() if "supervisor.py" in line]
                 if (tmp_path / "ready").exists()
                 else []
             )
@@ -184,7 +184,7 @@ def test_a_killed_supervisor_takes_the_engine_along(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailed, match="supervisor"):
         run("sleep 900 & touch ready; wait", tmp_path)
     killer.join()
-    eventually(lambda: not tree(tmp_path), seconds=10)
+    wait_for(lambda: not processes_of_folder(tmp_path), seconds=10)
 
 
 def start_owner(script: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -197,30 +197,30 @@ run(["/bin/sh", "-c", {script!r}], check=lambda: None, timeout=60, env={{"PATH":
     cwd=folder, stdout_limit=9, memory_bytes=None, file_bytes=None)
 """
     owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    eventually((folder / "ready").exists)
+    wait_for((folder / "ready").exists)
     return owner
 
 
 def test_a_killed_owner_takes_the_whole_tree_along(tmp_path: Path) -> None:
     owner = start_owner("trap '' TERM; setsid sleep 900 & touch ready; sleep 901; sleep 902", tmp_path)
-    assert len(tree(tmp_path)) >= 3
+    assert len(processes_of_folder(tmp_path)) >= 3
     owner.kill()
     owner.wait()
-    eventually(lambda: not tree(tmp_path), seconds=10)
+    wait_for(lambda: not processes_of_folder(tmp_path), seconds=10)
 
 
 def test_the_kernel_ends_the_engine_where_nobody_else_can(tmp_path: Path) -> None:
     owner = start_owner("touch ready; exec sleep 900", tmp_path)
     owner.send_signal(signal.SIGSTOP)
-    (supervisor,) = (pid for pid, line in tree(tmp_path).items() if "supervisor.py" in line)
+    (supervisor,) = (pid for pid, line in processes_of_folder(tmp_path).items() if "supervisor.py" in line)
     os.kill(supervisor, signal.SIGKILL)
-    eventually(lambda: not tree(tmp_path), seconds=10)
+    wait_for(lambda: not processes_of_folder(tmp_path), seconds=10)
     owner.kill()
     owner.wait()
 
 
 def test_processes_run_side_by_side_in_threads(tmp_path: Path) -> None:
-    ended: list[Finished] = []
+    ended: list[FinishedProcess] = []
     threads = [threading.Thread(target=lambda n=n: ended.append(run(f"sleep 0.2; echo {n}", tmp_path))) for n in "123"]
     for thread in threads:
         thread.start()

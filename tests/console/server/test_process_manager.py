@@ -14,20 +14,21 @@ import pytest
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
-from console.server.process_manager import Program, ProgramEndedError, Stopped, Supervisor, on_stop_signals, stop
+from console.server.process_manager import ProcessManager, Program, ProgramEndedError, StopRequested
+from console.server.process_manager import on_stop_signals, raise_stop_requested
 
 folder = Path(sys.argv[1])
 grace = float(sys.argv[2])
 programs = [Program(name.removesuffix("!"), ("sh", "-c", script), restart=name.endswith("!"))
             for name, script in zip(sys.argv[3::2], sys.argv[4::2])]
-with on_stop_signals(stop):
+with on_stop_signals(raise_stop_requested):
     try:
-        with Supervisor(programs, folder=folder, grace=grace, say=lambda text: print(text, flush=True)) as supervisor:
+        with ProcessManager(programs, folder=folder, grace=grace, say=lambda text: print(text, flush=True)) as manager:
             print("started", flush=True)
             while True:
-                supervisor.check()
+                manager.check()
                 time.sleep(0.05)
-    except Stopped:
+    except StopRequested:
         print("stopped", flush=True)
     except ProgramEndedError as error:
         print(error, flush=True)
@@ -166,7 +167,7 @@ def test_a_program_that_ends_again_and_again_is_started_ever_more_rarely(tmp_pat
     code = """
 import sys
 from pathlib import Path
-from console.server.process_manager import Program, Supervisor
+from console.server.process_manager import Program, ProcessManager as Supervisor
 
 program = Program("web server", ("true",), restart=True)
 with Supervisor([program], folder=Path(sys.argv[1]), grace=1, say=print) as supervisor:

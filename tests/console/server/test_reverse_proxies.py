@@ -61,19 +61,19 @@ ATTACKER = "203.0.113.66"
     ],
 )
 def test_who_asks_is_the_first_from_the_right_that_is_no_trusted_proxy(peer: str, said: str, who: str) -> None:
-    assert reverse_proxies.client(peer, said, TRUSTED) == who
+    assert reverse_proxies.resolve_client(peer, said, TRUSTED) == who
 
 
 @given(written=st.text(max_size=300), peer=st.sampled_from([PROXY, "", "2001:db8:ffff::1"]))
 def test_whatever_a_client_writes_the_proxy_has_the_last_word(written: str, peer: str) -> None:
-    assert reverse_proxies.client(peer, f"{written}, {ATTACKER}", TRUSTED) == ATTACKER
+    assert reverse_proxies.resolve_client(peer, f"{written}, {ATTACKER}", TRUSTED) == ATTACKER
 
 
 @given(st.text(max_size=200))
 def test_what_a_proxy_passes_on_is_always_an_address_in_the_end(written: str) -> None:
     for peer in (PROXY, ATTACKER, ""):
-        ipaddress.ip_address(reverse_proxies.client(peer, written, TRUSTED))
-        ipaddress.ip_address(reverse_proxies.client(peer, written, []))
+        ipaddress.ip_address(reverse_proxies.resolve_client(peer, written, TRUSTED))
+        ipaddress.ip_address(reverse_proxies.resolve_client(peer, written, []))
 
 
 def sign_in(client: Client, password: str = "wrong", **headers: str) -> int:
@@ -122,7 +122,7 @@ def test_what_nobody_believes_reaches_no_library_and_every_request_has_an_addres
         return HttpResponse()
 
     middleware = reverse_proxies.ProxyMiddleware(take)
-    said = dict.fromkeys(reverse_proxies.SAID, "1.1.1.1")
+    said = dict.fromkeys(reverse_proxies.FORWARDING_HEADERS, "1.1.1.1")
     middleware(RequestFactory().get("/", REMOTE_ADDR=ATTACKER, **said))
     assert not said.keys() & reached[0].keys()
     settings.TRUSTED_PROXIES = []

@@ -29,7 +29,7 @@ class Served:
         self.environments: list[dict[str, Any]] = []
         self.go_on = threading.Event()
         self._file = file
-        self.server: TcpServer | UnixServer = server_web.make(self._answer, listener, **options)
+        self.server: TcpServer | UnixServer = server_web.create_server(self._answer, listener, **options)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
 
@@ -147,7 +147,7 @@ def test_a_request_that_trickles_is_cut_off(
 ) -> None:
     for name in ("HEAD_SECONDS", "REQUEST_SECONDS", "IDLE_SECONDS"):
         monkeypatch.setattr(server_web, name, 0.5 if name == seconds else 300)
-    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)
     served = start()
     with served.connect(sent) as sock:
         with contextlib.suppress(OSError):
@@ -161,22 +161,22 @@ def test_a_request_that_trickles_is_cut_off(
 def test_a_connection_that_asks_for_nothing_more_is_closed_later_than_one_that_never_asked(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_web, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "HEADER_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)
     served = start()
     with served.connect() as never, served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as idle:
         assert read_answer(idle).endswith(b"good")
         assert is_cut(never)
         idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_answer(idle).endswith(b"good")
-        monkeypatch.setattr(server_web, "IDLE_SECONDS", 0.3)
+        monkeypatch.setattr(server_web, "KEEP_ALIVE_SECONDS", 0.3)
         assert is_cut(idle)
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/file"])
 def test_an_answer_that_nobody_takes_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch, path: bytes) -> None:
-    monkeypatch.setattr(server_web, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "RESPONSE_STALL_SECONDS", 0.5)
+    monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)
     served = start()
     with served.connect(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=4096) as sock:
         ends = time.monotonic() + 20
@@ -200,8 +200,8 @@ def test_too_many_connections_cost_the_one_that_has_waited_longest(start: Start)
 
 
 def test_bodies_that_come_are_bounded_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_web, "BODIES_BYTES", 200_000)
-    monkeypatch.setattr(server_web, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_web, "MAX_PENDING_BODIES_BYTES", 200_000)
+    monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)
     served = start()
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
     many = [served.connect(head + b"x" * 90_000) for _ in range(4)]
@@ -294,7 +294,7 @@ def test_one_process_at_a_time_makes_way_so_that_slow_clients_cannot_have_all_of
 def test_a_process_that_makes_way_waits_for_no_client_that_is_too_slow(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_web, "REQUEST_SECONDS", 2.0)
+    monkeypatch.setattr(server_web, "BODY_TIMEOUT_SECONDS", 2.0)
     served = start(requests=1)
     with served.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"):
         assert served.ask().endswith(b"good")

@@ -37,18 +37,18 @@ def snapshot(day: date, **values: int) -> Snapshot:
 
 @pytest.mark.django_db
 def test_a_day_has_one_row_with_its_last_figures() -> None:
-    trend.tick(now=NOON)
+    trend.write_snapshots(now=NOON)
     assert not Snapshot.objects.exists()  # nothing to count yet
     factories.tag(of=factories.image(**factories.scanned(critical=2, viruses=1)))
-    trend.tick(now=NOON)
+    trend.write_snapshots(now=NOON)
     row = Snapshot.objects.get()
     assert (row.day, row.images, row.at_risk, row.critical, row.malware) == (NOON.date(), 1, 1, 2, 1)
     factories.tag(of=factories.image(**factories.scanned(critical=1)))
-    trend.tick(now=NOON + timedelta(minutes=5))
+    trend.write_snapshots(now=NOON + timedelta(minutes=5))
     assert Snapshot.objects.get().images == 1  # too soon
-    trend.tick(now=NOON + timedelta(hours=1))
+    trend.write_snapshots(now=NOON + timedelta(hours=1))
     assert Snapshot.objects.get().images == 2
-    trend.tick(now=NOON + timedelta(days=1))
+    trend.write_snapshots(now=NOON + timedelta(days=1))
     assert Snapshot.objects.count() == 2
 
 
@@ -57,20 +57,20 @@ def test_a_category_that_no_image_was_scanned_for_is_no_zero() -> None:
     nobody = dict.fromkeys(("critical", "high", "medium", "low", "unknown", "fixable", "sensitive"))
     factories.tag(of=factories.image(**factories.scanned() | nobody))
     for day in (NOON, NOON + timedelta(days=1)):
-        trend.tick(now=day)
+        trend.write_snapshots(now=day)
     row = Snapshot.objects.first()
     assert row is not None
     assert (row.malware, row.sensitive, row.critical, row.vulnerabilities) == (0, None, None, None)
-    assert trend.read(now=NOON + timedelta(days=1)).keys() == {"at_risk", "malware"}
+    assert trend.read_trend(now=NOON + timedelta(days=1)).keys() == {"at_risk", "malware"}
 
 
 @pytest.mark.django_db
 def test_days_without_a_row_are_gaps_not_zeros() -> None:
-    assert trend.read(now=NOON) == {}
+    assert trend.read_trend(now=NOON) == {}
     for back, risk in ((0, 5), (1, 7), (4, 9), (29, 8), (30, 100)):
         snapshot(NOON.date() - timedelta(days=back), at_risk=risk)
-    line = trend.read(now=NOON)["at_risk"]
-    assert len(line.points) == trend.DAYS
+    line = trend.read_trend(now=NOON)["at_risk"]
+    assert len(line.points) == trend.TREND_DAYS
     assert [point.value for point in line.known] == [8, 9, 7, 5]
     assert line.gaps == 26
     assert line.line.count("M") == 1  # yesterday and today; the others stand alone
@@ -80,8 +80,8 @@ def test_days_without_a_row_are_gaps_not_zeros() -> None:
 
 def test_a_figure_that_does_not_change_is_a_level_line() -> None:
     days = [date(2026, 1, day) for day in range(1, 4)]
-    assert {point.y for point in trend.draw([(day, 4) for day in days]).points} == {16.0}
-    assert {point.y for point in trend.draw([(day, 0) for day in days]).points} == {29.0}
+    assert {point.y for point in trend.draw_line([(day, 4) for day in days]).points} == {16.0}
+    assert {point.y for point in trend.draw_line([(day, 0) for day in days]).points} == {29.0}
 
 
 @pytest.mark.django_db

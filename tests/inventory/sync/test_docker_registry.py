@@ -9,7 +9,7 @@ import pytest
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, Tag
-from registries.connection_test.diagnose import Result, Stage, diagnose
+from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from tests.fakes import images
@@ -69,7 +69,7 @@ def test_a_private_docker_registry_is_synced(server: DockerRegistry, authority: 
     assert str(found["team/app:1.0"].image) == str(found["deep/er/name:multi"].image) == amd.image_id
     assert found["team/app:old"].manifest.media_type == images.DOCKER_MANIFEST
     assert Image.objects.filter(config_known=True).count() == 2
-    assert {step.result for step in diagnose(registry)} == {Result.PASSED}
+    assert {step.result for step in diagnose(registry)} == {StepResult.PASSED}
 
     server.delete("team/app:old")
     run = sync(registry)
@@ -83,6 +83,6 @@ def test_a_private_docker_registry_is_synced(server: DockerRegistry, authority: 
 
 def test_its_certificate_is_refused_unless_it_is_given_or_not_validated(server: DockerRegistry) -> None:
     registry = private(server)
-    assert diagnose(registry)[-1].stage is Stage.TLS
+    assert diagnose(registry)[-1].stage is ConnectionStage.TLS
     registry.verify_tls = False
-    assert all(step.result is not Result.FAILED for step in diagnose(registry))
+    assert all(step.result is not StepResult.FAILED for step in diagnose(registry))

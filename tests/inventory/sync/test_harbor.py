@@ -9,7 +9,7 @@ import pytest
 from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Manifest, Tag
-from registries.connection_test.diagnose import Result, Stage, diagnose
+from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from tests.fakes import images
@@ -145,9 +145,9 @@ def test_a_failure_in_the_middle_loses_nothing_and_retires_nothing(server: FakeH
 
 def test_the_connection_test_passes_and_offers_the_right_version(server: FakeHarbor, registry: Registry) -> None:
     steps = diagnose(registry)
-    assert {step.result for step in steps} <= {Result.PASSED, Result.SKIPPED}
-    assert steps[-1].stage is Stage.BLOB
+    assert {step.result for step in steps} <= {StepResult.PASSED, StepResult.SKIPPED}
+    assert steps[-1].stage is ConnectionStage.BLOB
     registry.version = "v2" if registry.version == "v1" else "v1"
     *_passed, last = diagnose(registry)
-    assert (last.stage, last.result) == (Stage.API, Result.FAILED)
+    assert (last.stage, last.result) == (ConnectionStage.API, StepResult.FAILED)
     assert ("V1" if registry.version == "v2" else "V2") in last.remedy

@@ -12,18 +12,18 @@ from django.utils import timezone
 
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
-from demo.registry_server import Answer, Request, page
+from demo.registry_server import ServerRequest, ServerResponse, json_response
 from inventory import tasks
 from inventory.models import Repository, Tag
-from inventory.sync.names import Names
-from inventory.sync.prune import retire_tags
+from inventory.sync.names import NameHashes
+from inventory.sync.prune import delete_unlisted_tags
 from registries.models import Registry, SyncRun
 from registries.oci import listing_bounds
 from registries.sync_requests.start import start_sync
 from tests import factories
-from tests.console.jobs.conftest import eventually
+from tests.console.jobs.conftest import wait_for
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Real, catalog, manifests, silence
+from tests.fakes.registry import FakeRegistry, RealAnswer, catalog, manifests, silence
 from tests.fakes.registry import tags as tag_lists
 from tests.inventory.sync.test_run import image, names, sync
 
@@ -49,17 +49,17 @@ def endless(server: FakeRegistry, repository: str, *, size: int = 100) -> None:
     assert stored is not None
     head = {"Content-Type": stored.media_type, "Docker-Content-Digest": stored.digest}
 
-    def listed(request: Request, real: Real) -> Answer:
+    def listed(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         first = int((request.first("last") or "t0")[1:]) + 1
-        answer = page({"name": repository, "tags": [f"t{number}" for number in range(first, first + size)]})
+        answer = json_response({"name": repository, "tags": [f"t{number}" for number in range(first, first + size)]})
         answer.headers["Link"] = f'</v2/{repository}/tags/list?last=t{first + size - 1}>; rel="next"'
         return answer
 
     server.fail(lambda request: request.path == f"/v2/{repository}/tags/list", listed)
     heads = f"/v2/{repository}/manifests/t"
 
-    def one_for_all(request: Request, real: Real) -> Answer:
-        return Answer(200, dict(head), stored.content)
+    def one_for_all(request: ServerRequest, real: RealAnswer) -> ServerResponse:
+        return ServerResponse(200, dict(head), stored.content)
 
     server.fail(lambda request: request.path.startswith(heads), one_for_all)
 
@@ -67,7 +67,7 @@ def endless(server: FakeRegistry, repository: str, *, size: int = 100) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists of tags are read for five pages."""
-    monkeypatch.setattr(listing_bounds, "TAGS", replace(listing_bounds.TAGS, pages=5))
+    monkeypatch.setattr(listing_bounds, "TAG_BOUNDS", replace(listing_bounds.TAG_BOUNDS, pages=5))
 
 
 @pytest.mark.usefixtures("few")
@@ -95,7 +95,7 @@ def test_a_tag_list_without_end_makes_the_sync_partial_and_retires_nothing(
 def test_after_a_few_lists_without_end_the_rest_of_the_registry_is_left_for_the_next_sync(
     server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.sync.lister.LONG_LISTS", 2)
+    monkeypatch.setattr("inventory.sync.lister.MAX_LONG_LISTS", 2)
     for number in range(120):  # more than repositories are read at a time
         image("one").put(server, f"team/z{number:03}", "1.0")
     for number in range(3):
@@ -113,14 +113,14 @@ def test_a_catalog_without_end_makes_the_sync_partial_and_retires_nothing(
     server.store.remove_tag("old/app", "1.0")
     image("a").put(server, "team/a", "1.0")
 
-    def listed(request: Request, real: Real) -> Answer:
+    def listed(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         number = int((request.first("last") or "n0")[1:]) + 1
-        answer = page({"repositories": ["team/a" if number == 1 else f"team/none{number}"]})
+        answer = json_response({"repositories": ["team/a" if number == 1 else f"team/none{number}"]})
         answer.headers["Link"] = f'</v2/_catalog?last=n{number}>; rel="next"'
         return answer
 
     server.fail(catalog, listed)
-    monkeypatch.setattr(listing_bounds, "REPOSITORIES", replace(listing_bounds.REPOSITORIES, pages=10))
+    monkeypatch.setattr(listing_bounds, "REPOSITORY_BOUNDS", replace(listing_bounds.REPOSITORY_BOUNDS, pages=10))
     run = sync(registry)
     assert (run.state, run.complete) == (State.SUCCEEDED, False)
     assert "The list of repositories: The list goes on after 10 pages" in run.reason
@@ -134,7 +134,7 @@ def test_a_long_list_is_read_no_faster_than_its_tags_are_looked_at(server: FakeR
     worker = threading.Thread(target=tasks.sync, args=(run.pk,))
     worker.start()
     try:
-        eventually(lambda: server.requests(manifests), what="a tag that is looked at")
+        wait_for(lambda: server.requests(manifests), what="a tag that is looked at")
         for _ in range(20):
             server.stopping.wait(0.1)
         assert 1 <= len(server.requests(tag_lists)) <= 3
@@ -149,15 +149,15 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
 ) -> None:
     image("a").put(server, "team/app", "1.0")
 
-    def signatures(request: Request, real: Real) -> Answer:
+    def signatures(request: ServerRequest, real: RealAnswer) -> ServerResponse:
         number = int(request.first("last") or 0) + 1
-        answer = page({"name": "team/app", "tags": [f"sha256-{number:064x}.sig"]})
+        answer = json_response({"name": "team/app", "tags": [f"sha256-{number:064x}.sig"]})
         answer.headers["Link"] = f'</v2/team/app/tags/list?last={number}>; rel="next"'
         return answer
 
     server.fail(tag_lists, signatures)
-    monkeypatch.setattr("inventory.sync.run.SHIFT_SECONDS", 0)
-    monkeypatch.setattr("inventory.sync.run.LATE_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.sync.run.YIELD_AFTER_SECONDS", 0)
+    monkeypatch.setattr("inventory.sync.run.YIELD_GRACE_SECONDS", 1.0)
     run = sync(registry)
     assert (run.state, run.reason[:21]) == (State.QUEUED, "The registry is large")
     SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)
@@ -167,23 +167,23 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
 
 
 def test_names_take_eight_bytes_each_and_tell_what_they_do_not_hold() -> None:
-    held = Names(f"t{number}" for number in range(10_000))
+    held = NameHashes(f"t{number}" for number in range(10_000))
     assert len(held) == 10_000
     assert held._hashes.itemsize == 8
-    asked = {Names.key(name): name for name in ("t0", "t9999", "t10000", "")}
-    held.take_from(asked)  # type: ignore[arg-type]
+    asked = {NameHashes.key(name): name for name in ("t0", "t9999", "t10000", "")}
+    held.discard_from(asked)  # type: ignore[arg-type]
     assert set(asked.values()) == {"t10000", ""}
 
 
 def test_tags_that_are_gone_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inventory.sync.prune.KNOWN_AT_ONCE", 3)
+    monkeypatch.setattr("inventory.sync.prune.MAX_TAGS_IN_MEMORY", 3)
     lab = factories.registry(name="lab")
     for path in ("team/a", "team/b"):
         for number in range(10):
             factories.tag(f"v{number}", of=factories.image(), in_=lab, path=path)
     first, second = Repository.objects.order_by("name")
-    kept = Names(f"v{number}" for number in range(0, 10, 2))
-    assert retire_tags({first.pk: kept, second.pk: Names(["v3"])}) == 5 + 9
+    kept = NameHashes(f"v{number}" for number in range(0, 10, 2))
+    assert delete_unlisted_tags({first.pk: kept, second.pk: NameHashes(["v3"])}) == 5 + 9
     assert set(Tag.objects.filter(repository=first).values_list("name", flat=True)) == {"v0", "v2", "v4", "v6", "v8"}
     assert list(Tag.objects.filter(repository=second).values_list("name", flat=True)) == ["v3"]
 
@@ -191,7 +191,7 @@ def test_tags_that_are_gone_are_found_part_by_part(monkeypatch: pytest.MonkeyPat
 def test_a_list_of_many_parts_is_complete_and_retires_what_is_gone(
     server: FakeRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inventory.sync.lister.PART", 7)
+    monkeypatch.setattr("inventory.sync.lister.TAGS_PER_PART", 7)
     made = images.image({"etc/os-release": b"ID=debian\n"})
     for number in range(60):
         made.put(server, "team/app", f"v{number:02}")

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from inventory.content import layer_proof
-from inventory.content.store import store
+from inventory.content.store import store_manifests
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
-from inventory.sync.resolve import MAX_FETCHES, fetch, record_config
+from inventory.sync.resolve import MAX_FETCHES, fetch_manifest, record_config
 from registries.clients import RegistryClient, open_client
 from registries.models import Registry
-from registries.oci.errors import MalformedAnswer, NotFound
+from registries.oci.errors import MalformedResponse, NotFound
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, manifests
 
@@ -39,8 +39,8 @@ def client(registry: Registry) -> Iterator[RegistryClient]:
 
 def resolve(client: RegistryClient, *, repository: str, digest: str) -> Manifest:
     """Fetch what ``digest`` is, and store it as what the only registry gave."""
-    facts = [fetch(client, repository=repository, digest=digest)]
-    return store(facts, registry_id=Registry.objects.get().pk)[digest]
+    facts = [fetch_manifest(client, repository=repository, digest=digest)]
+    return store_manifests(facts, registry_id=Registry.objects.get().pk)[digest]
 
 
 def image_of(row: Manifest) -> Image:
@@ -114,7 +114,7 @@ def test_indexes_that_lead_nowhere_are_given_up_soon(server: FakeRegistry, clien
         index.put(server, "app")
         index = nested(index)
     index.put(server, "app")
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         resolve(client, repository="app", digest=index.digest)
     assert len(server.requests(manifests)) <= MAX_FETCHES
     assert not Manifest.objects.exists()
@@ -126,7 +126,7 @@ def test_an_index_with_many_absent_images_does_not_ask_for_all_of_them(
     many = [images.image({"a": b"%d" % number}) for number in range(100)]
     index = images.index(*many, absent=range(100))
     index.put(server, "app")
-    with pytest.raises((MalformedAnswer, NotFound)):
+    with pytest.raises((MalformedResponse, NotFound)):
         resolve(client, repository="app", digest=index.digest)
     assert len(server.requests(manifests)) <= 2 * MAX_FETCHES
 
@@ -166,7 +166,7 @@ def test_a_manifest_with_a_thousand_layers_too_many_is_refused(server: FakeRegis
     layer = images.layer({"a": b"1"})
     made = images.image(*[layer] * 1001)
     made.put(server, "app")
-    with pytest.raises(MalformedAnswer, match="1001 layers"):
+    with pytest.raises(MalformedResponse, match="1001 layers"):
         resolve(client, repository="app", digest=made.digest)
 
 
@@ -206,7 +206,7 @@ def test_only_a_pull_says_what_a_layer_unpacks_to(
     config["rootfs"]["diff_ids"] = ["sha256:" + "7" * 64]
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [("", False)]
-    pulled = layer_proof.Pulled(layer.diff_id, len(layer.content), b"")
+    pulled = layer_proof.PulledLayer(layer.diff_id, len(layer.content), b"")
     layer_proof.record_pulled({Layer.objects.get().pk: pulled}, registry_id=registry.pk)
     record_config(image, json.dumps(config).encode())
     assert list(Layer.objects.values_list("diff_id", "verified")) == [(layer.diff_id, True)]
@@ -215,7 +215,9 @@ def test_only_a_pull_says_what_a_layer_unpacks_to(
 
 def test_the_size_that_the_first_manifest_claims_gives_way_to_that_of_the_pull(registry: Registry) -> None:
     row = Layer.objects.create(digest="sha256:" + "1" * 64, size=1)
-    layer_proof.record_pulled({row.pk: layer_proof.Pulled("sha256:" + "2" * 64, 4711, b"x")}, registry_id=registry.pk)
+    layer_proof.record_pulled(
+        {row.pk: layer_proof.PulledLayer("sha256:" + "2" * 64, 4711, b"x")}, registry_id=registry.pk
+    )
     row.refresh_from_db()
     assert (row.size, bytes(row.samples or b"")) == (4711, b"x")
 
@@ -223,6 +225,6 @@ def test_the_size_that_the_first_manifest_claims_gives_way_to_that_of_the_pull(r
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"rootfs": {"diff_ids": ["../../etc"]}}'])
 def test_a_config_that_makes_no_sense_is_refused(server: FakeRegistry, client: RegistryClient, content: bytes) -> None:
     image = stored(server, client, images.image({"a": b"1"}))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         record_config(image, content)
     assert not Image.objects.get().config_known

@@ -562,8 +562,8 @@ def test_a_large_sync_makes_way_for_others_and_goes_on(
 ) -> None:
     for number in range(4):
         image(f"{number}").put(server, f"team/app{number}", "1.0")
-    monkeypatch.setattr("inventory.sync.run.BATCH", 2)
-    monkeypatch.setattr("inventory.sync.run.SHIFT_SECONDS", -1)
+    monkeypatch.setattr("inventory.sync.run.BATCH_TAGS", 2)
+    monkeypatch.setattr("inventory.sync.run.YIELD_AFTER_SECONDS", -1)
     (run,) = start_sync(registries=[registry]).runs
     turns = 0
     while not run.is_final:
@@ -590,7 +590,7 @@ def test_a_rate_limit_puts_the_sync_off_until_the_registry_listens_again(
 # --- many at a time ----------------------------------------------------------------------------------------------
 def test_a_registry_whose_sync_waits_gets_no_second_one(registry: Registry) -> None:
     (run,) = start_sync(registries=[registry]).runs
-    assert start_sync(registries=[registry]).already == [registry]
+    assert start_sync(registries=[registry]).already_active == [registry]
     tasks.sync(run.pk)
     assert len(start_sync(registries=[registry]).runs) == 1
 

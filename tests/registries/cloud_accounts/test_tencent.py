@@ -15,8 +15,8 @@ from console.jobs.models import State
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries import tasks
-from registries.cloud_accounts.discovery import due, request_discoveries
-from registries.cloud_accounts.tencent import hand_over, let_go
+from registries.cloud_accounts.discovery import enqueue_due_discoveries, request_discoveries
+from registries.cloud_accounts.tencent import delete_account, update_credentials
 from registries.connectors import tencent_api
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
 from registries.sync_requests.start import start_sync
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tencent_api, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(tencent_api, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_the_site_that_knows_the_key_is_kept_in_the_registries(
 ) -> None:
     with FakeTencent() as mainland:
         mainland.keys = {}
-        monkeypatch.setattr(tencent_api, "SITES", (mainland.url, server.url))
+        monkeypatch.setattr(tencent_api, "SITE_URLS", (mainland.url, server.url))
         monkeypatch.setattr("registries.cloud_accounts.tencent.SITES", (mainland.url, server.url))
         discover(key(server, endpoint=""))
     assert set(Registry.objects.values_list("endpoint", flat=True)) == {server.url}
@@ -292,7 +292,7 @@ def test_a_refused_key_is_sent_once_and_not_by_its_registries_either(
     assert len(server.requests(api)) == 1
     account.set_secret_key("changed")
     account.save()
-    hand_over(account, was=SECRET_ID)
+    update_credentials(account, was=SECRET_ID)
     assert discover(account).state == State.SUCCEEDED
     registry.refresh_from_db()
     assert (registry.credentials_refused, registry.reveal_password()) == (False, "changed")
@@ -303,7 +303,7 @@ def test_a_key_of_its_own_is_not_replaced(account: CloudAccount) -> None:
     Registry.objects.filter(name="acme").update(username="AKIDown", password_token="own")
     account.secret_id = "AKIDnew"
     account.save()
-    hand_over(account, was=SECRET_ID)
+    update_credentials(account, was=SECRET_ID)
     assert Registry.objects.get(name="acme").username == "AKIDown"
     assert Registry.objects.get(name="shop").username == "AKIDnew"
 
@@ -312,7 +312,7 @@ def test_removing_the_key_leaves_the_registries_without_its_credentials(
     server: FakeTencent, account: CloudAccount
 ) -> None:
     discover(account)
-    let_go(account)
+    delete_account(account)
     assert len(names()) == 4
     assert set(Registry.objects.values_list("username", "password_token")) == {("", "")}
     row = Registry.objects.get(name="acme")
@@ -339,9 +339,9 @@ def test_every_night_once(
     account: CloudAccount, settings: Settings, monkeypatch: pytest.MonkeyPatch, hour: int, queued: int
 ) -> None:
     monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 5, 6, hour, 30, tzinfo=UTC))
-    due()
+    enqueue_due_discoveries()
     CloudDiscovery.objects.update(state=State.SUCCEEDED)
-    due()
+    enqueue_due_discoveries()
     assert CloudDiscovery.objects.count() == queued
     assert all(job.trigger == SyncRun.Trigger.NIGHTLY for job in CloudDiscovery.objects.all())
 
@@ -442,7 +442,7 @@ def test_without_the_registry_password_images_are_shown_with_what_is_missing(
     account.pull_username = UIN
     account.set_pull_password("registry-password")
     account.save()
-    hand_over(account, was=SECRET_ID)
+    update_credentials(account, was=SECRET_ID)
     team.refresh_from_db()
     run = sync(team)
     assert (run.complete, run.errors, run.tags_changed) == (True, 0, 2)

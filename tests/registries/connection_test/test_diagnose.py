@@ -9,11 +9,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from registries.connection_test.diagnose import Result, Stage, Step, diagnose
+from registries.connection_test.diagnose import ConnectionStage, ConnectionStep, StepResult, diagnose
 from registries.models import Registry
 from tests.fakes import images
 from tests.fakes.certificates import Authority
-from tests.fakes.registry import HTML, FakeRegistry, Flip, Status, blobs, catalog, manifests, root, tokens
+from tests.fakes.registry import HTML, FakeRegistry, FlippedBit, Status, blobs, catalog, manifests, root, tokens
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +25,8 @@ def add(address: str, password: str = "") -> Registry:
     return registry
 
 
-def failed(steps: list[Step]) -> Step:
-    (step,) = [step for step in steps if step.result is Result.FAILED]
+def failed(steps: list[ConnectionStep]) -> ConnectionStep:
+    (step,) = [step for step in steps if step.result is StepResult.FAILED]
     assert step is steps[-1]
     assert step.reason
     assert step.remedy
@@ -38,8 +38,8 @@ def test_a_registry_that_works_passes_all_steps() -> None:
         images.index(images.image({"a": b"1"}), attest=True).put(server, "team/app", "1.0")
         registry = add(server.url, "secret")
         steps = diagnose(registry)
-        assert [step.stage for step in steps] == list(Stage)
-        assert {step.result for step in steps if step.stage is not Stage.TLS} == {Result.PASSED}
+        assert [step.stage for step in steps] == list(ConnectionStage)
+        assert {step.result for step in steps if step.stage is not ConnectionStage.TLS} == {StepResult.PASSED}
         registry.refresh_from_db()
         assert registry.connection == Registry.Connection.CONNECTED
         assert len(server.requests(manifests, method="GET")) == 2
@@ -48,20 +48,20 @@ def test_a_registry_that_works_passes_all_steps() -> None:
 def test_an_empty_registry_passes_with_no_images_yet() -> None:
     with FakeRegistry() as server:
         steps = diagnose(add(server.url))
-        assert not [step for step in steps if step.result is Result.FAILED]
-        assert steps[-1].result is Result.SKIPPED
+        assert not [step for step in steps if step.result is StepResult.FAILED]
+        assert steps[-1].result is StepResult.SKIPPED
 
 
 def test_a_name_that_nobody_knows_fails_at_the_host_name() -> None:
     registry = add("https://no-such-host.invalid")
-    assert failed(diagnose(registry)).stage is Stage.DNS
+    assert failed(diagnose(registry)).stage is ConnectionStage.DNS
     registry.refresh_from_db()
     assert registry.connection == Registry.Connection.FAILED
 
 
 def test_an_address_that_must_not_be_reached_fails_at_the_host_name(settings: Settings) -> None:
     settings.ALLOWED_NETWORKS = []
-    assert failed(diagnose(add("https://127.0.0.1:1"))).stage is Stage.DNS
+    assert failed(diagnose(add("https://127.0.0.1:1"))).stage is ConnectionStage.DNS
 
 
 def test_an_address_that_must_not_be_reached_says_the_same_of_every_port(settings: Settings) -> None:
@@ -76,7 +76,7 @@ def test_a_port_where_nobody_listens_fails_at_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     step = failed(diagnose(add(f"https://127.0.0.1:{port}")))
-    assert step.stage is Stage.TCP
+    assert step.stage is ConnectionStage.TCP
     # what a filtered port gives too: no word and no time tells them apart
     assert (step.reason, step.seconds) == ("Nothing answers there.", None)
 
@@ -100,17 +100,17 @@ def test_the_certificate_is_shown_and_one_that_is_not_to_be_trusted_is_told() ->
     with FakeRegistry(tls=authority.issue("127.0.0.1").context()) as server:
         registry = add(server.url)
         assert "signed by an authority" in failed(diagnose(registry)).reason
-        assert failed(diagnose(registry)).stage is Stage.TLS
+        assert failed(diagnose(registry)).stage is ConnectionStage.TLS
         registry.ca_bundle = authority.pem
-        (step,) = [step for step in diagnose(registry) if step.stage is Stage.TLS]
+        (step,) = [step for step in diagnose(registry) if step.stage is ConnectionStage.TLS]
         assert (step.result, "Lab authority" in step.detail, "valid until" in step.detail) == (
-            Result.PASSED,
+            StepResult.PASSED,
             True,
             True,
         )
         registry.ca_bundle, registry.verify_tls = "", False
-        (step,) = [step for step in diagnose(registry) if step.stage is Stage.TLS]
-        assert (step.result, "not validated" in step.detail) == (Result.SKIPPED, True)
+        (step,) = [step for step in diagnose(registry) if step.stage is ConnectionStage.TLS]
+        assert (step.result, "not validated" in step.detail) == (StepResult.SKIPPED, True)
 
 
 def harbor(server: FakeRegistry, version: str) -> None:
@@ -135,7 +135,7 @@ def test_another_version_of_harbor_than_the_chosen_one_is_told(version: str, cho
         registry = add(server.url)
         registry.type, registry.version = "harbor", chosen
         step = failed(diagnose(registry))
-        assert (step.stage, step.remedy) == (Stage.API, f"Choose the version {right}.")
+        assert (step.stage, step.remedy) == (ConnectionStage.API, f"Choose the version {right}.")
         assert version in step.reason
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_harbor_fails_at_the_api() -> None:
     with FakeRegistry() as server:
         registry = add(server.url)
         registry.type, registry.version = "harbor", "v2"
-        assert failed(diagnose(registry)).stage is Stage.API
+        assert failed(diagnose(registry)).stage is ConnectionStage.API
 
 
 def test_charts_are_passed_over_in_search_of_an_image() -> None:
@@ -151,26 +151,26 @@ def test_charts_are_passed_over_in_search_of_an_image() -> None:
         images.helm_chart().put(server, "charts/shop", "1.0")
         images.image({"a": b"1"}).put(server, "team/app", "1.0")
         steps = {step.stage: step for step in diagnose(add(server.url))}
-        assert "team/app:1.0" in steps[Stage.MANIFEST].detail
-        assert steps[Stage.BLOB].result is Result.PASSED
+        assert "team/app:1.0" in steps[ConnectionStage.MANIFEST].detail
+        assert steps[ConnectionStage.BLOB].result is StepResult.PASSED
 
 
 def test_plain_http_on_a_tls_address_fails_at_the_certificate() -> None:
     with FakeRegistry() as server:
-        assert failed(diagnose(add(server.url.replace("http:", "https:")))).stage is Stage.TLS
+        assert failed(diagnose(add(server.url.replace("http:", "https:")))).stage is ConnectionStage.TLS
 
 
 def test_a_web_page_instead_of_a_registry_fails_at_the_api() -> None:
     with FakeRegistry() as server:
         server.fail(root, HTML)
-        assert failed(diagnose(add(server.url))).stage is Stage.API
+        assert failed(diagnose(add(server.url))).stage is ConnectionStage.API
 
 
 @pytest.mark.parametrize("method", ["basic", "bearer"])
 def test_a_wrong_password_fails_at_the_credentials_and_is_tried_once(method: str) -> None:
     with FakeRegistry(method=method, users={"reader": "secret"}) as server:
         registry = add(server.url, "wrong")
-        assert failed(diagnose(registry)).stage is Stage.CREDENTIALS
+        assert failed(diagnose(registry)).stage is ConnectionStage.CREDENTIALS
         registry.refresh_from_db()
         assert registry.credentials_refused
         proofs = server.requests(tokens) if method == "bearer" else server.requests(root)
@@ -190,15 +190,15 @@ def test_a_test_lifts_the_refusal_once_the_registry_takes_the_password_again() -
 @pytest.mark.parametrize(
     ("route", "fault", "stage"),
     [
-        (catalog, Status(403, code="DENIED"), Stage.LISTING),
-        (manifests, Status(403, code="DENIED"), Stage.MANIFEST),
-        (lambda request: manifests(request) and request.method == "GET", Flip(), Stage.MANIFEST),
-        (blobs, Status(403, code="DENIED"), Stage.BLOB),
-        (blobs, Status(404, code="BLOB_UNKNOWN"), Stage.BLOB),
+        (catalog, Status(403, code="DENIED"), ConnectionStage.LISTING),
+        (manifests, Status(403, code="DENIED"), ConnectionStage.MANIFEST),
+        (lambda request: manifests(request) and request.method == "GET", FlippedBit(), ConnectionStage.MANIFEST),
+        (blobs, Status(403, code="DENIED"), ConnectionStage.BLOB),
+        (blobs, Status(404, code="BLOB_UNKNOWN"), ConnectionStage.BLOB),
     ],
 )
 def test_what_fails_after_the_sign_in_is_told_apart(
-    route: Callable[..., bool], fault: Callable[..., object], stage: Stage
+    route: Callable[..., bool], fault: Callable[..., object], stage: ConnectionStage
 ) -> None:
     with FakeRegistry() as server:
         images.image({"a": b"1"}).put(server, "team/app", "1.0")
@@ -209,7 +209,7 @@ def test_what_fails_after_the_sign_in_is_told_apart(
 def test_a_password_whose_key_is_gone_fails_at_the_credentials() -> None:
     registry = add("https://registry.example", "secret")
     registry.password_token = registry.password_token[:-8] + "AAAAAAA="
-    assert failed(diagnose(registry)).stage is Stage.CREDENTIALS
+    assert failed(diagnose(registry)).stage is ConnectionStage.CREDENTIALS
 
 
 def test_the_command_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from console.models import AuditEvent
 from registries.connection_test import live as connection_test_live
-from registries.connection_test.diagnose import Result, Stage
-from registries.connection_test.live import AT_ONCE, begin
+from registries.connection_test.diagnose import ConnectionStage, StepResult
+from registries.connection_test.live import MAX_CONCURRENT_TESTS, start_connection_test
 from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, anything, root, silence
-from tests.people import person, signed_in
+from tests.people import person, signed_in_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,15 +55,15 @@ def ended(test: ConnectionTest | None = None) -> ConnectionTest:
 
 
 def test_a_form_that_is_not_saved_is_tested_and_leaves_no_trace_of_its_password(server: FakeRegistry) -> None:
-    client = signed_in()
+    client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert answer.status_code == 200
     steps = connection_test_live.steps_of(ended())
-    assert [step.stage for step in steps] == list(Stage)
-    assert not [step for step in steps if step.result is Result.FAILED]
+    assert [step.stage for step in steps] == list(ConnectionStage)
+    assert not [step for step in steps if step.result is StepResult.FAILED]
     assert not Registry.objects.exists()
     html = client.get(reverse("registries:test", args=[ended().pk]), headers={"HX-Request": "true"}).content.decode()
-    assert html.count("data-step=") == len(Stage)
+    assert html.count("data-step=") == len(ConnectionStage)
     assert "hx-get" not in html
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names():
@@ -74,7 +74,7 @@ def test_a_form_that_is_not_saved_is_tested_and_leaves_no_trace_of_its_password(
 
 def test_a_wrong_form_is_not_tested_and_comes_back_with_its_errors(server: FakeRegistry) -> None:
     values = form(server, address="https://169.254.169.254")
-    answer = signed_in().post(reverse("registries:form-test"), values, headers={"HX-Request": "true"})
+    answer = signed_in_client().post(reverse("registries:form-test"), values, headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Retarget"]) == (422, "#registry-form")
     assert "leads to this machine" in answer.content.decode()
     assert not ConnectionTest.objects.exists()
@@ -83,7 +83,7 @@ def test_a_wrong_form_is_not_tested_and_comes_back_with_its_errors(server: FakeR
 
 def test_a_stored_registry_is_tested_and_the_outcome_kept(server: FakeRegistry) -> None:
     registry = stored(server)
-    signed_in("operator").post(reverse("registries:registry-test", args=[registry.pk]))
+    signed_in_client("operator").post(reverse("registries:registry-test", args=[registry.pk]))
     assert ended().saved
     registry.refresh_from_db()
     assert registry.connection == Registry.Connection.CONNECTED
@@ -91,7 +91,7 @@ def test_a_stored_registry_is_tested_and_the_outcome_kept(server: FakeRegistry) 
 
 def test_editing_tests_with_the_stored_password_and_keeps_no_outcome_of_what_is_not_saved(server: FakeRegistry) -> None:
     registry = stored(server)
-    client, url = signed_in(), reverse("registries:form-test")
+    client, url = signed_in_client(), reverse("registries:form-test")
     client.post(url, form(server, but=str(registry.pk), name="lab", password="", address=f"{server.url}/elsewhere"))
     test = ended()
     assert not test.saved
@@ -105,23 +105,23 @@ def test_the_stored_password_is_not_sent_to_the_address_that_somebody_types(serv
     registry = stored(server)
     with FakeRegistry() as canary:
         values = form(canary, but=str(registry.pk), name="lab", password="")
-        answer = signed_in().post(reverse("registries:form-test"), values, headers={"HX-Request": "true"})
+        answer = signed_in_client().post(reverse("registries:form-test"), values, headers={"HX-Request": "true"})
         assert answer.status_code == 422
         assert not canary.seen
 
 
 def test_a_refused_password_is_noticed_and_tried_once(server: FakeRegistry) -> None:
     registry = stored(server, "wrong")
-    signed_in("operator").post(reverse("registries:registry-test", args=[registry.pk]))
+    signed_in_client("operator").post(reverse("registries:registry-test", args=[registry.pk]))
     steps = connection_test_live.steps_of(ended())
-    assert (steps[-1].stage, steps[-1].result) == (Stage.CREDENTIALS, Result.FAILED)
+    assert (steps[-1].stage, steps[-1].result) == (ConnectionStage.CREDENTIALS, StepResult.FAILED)
     registry.refresh_from_db()
     assert registry.credentials_refused
     assert len([seen for seen in server.requests(anything) if "authorization" in seen.headers]) == 1
 
 
 def test_ten_in_a_minute_are_enough_for_one_person(server: FakeRegistry) -> None:
-    client = signed_in()
+    client = signed_in_client()
     user = person("operator")
     for number in range(10):
         ConnectionTest.objects.create(user_id=client.session["_auth_user_id"], saved=False, ended_at=timezone.now())
@@ -130,7 +130,7 @@ def test_ten_in_a_minute_are_enough_for_one_person(server: FakeRegistry) -> None
     assert answer.status_code == 429
     assert "10 tests in a minute are enough" in answer.content.decode()
     assert not server.seen
-    connection_test_live.begin(registry=stored(server), user=user, saved=True)  # somebody else may
+    connection_test_live.start_connection_test(registry=stored(server), user=user, saved=True)  # somebody else may
     ended()
     ConnectionTest.objects.update(started_at=timezone.now() - timedelta(seconds=61))
     assert client.post(reverse("registries:form-test"), form(server)).status_code == 302
@@ -142,19 +142,19 @@ def test_a_slow_registry_holds_no_request_and_the_test_ends_by_itself(
 ) -> None:
     server.fail(root, silence)
     monkeypatch.setattr("registries.connection_test.live.LONGEST", timedelta(seconds=1))
-    client = signed_in()
+    client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert "running" in answer.content.decode()
     assert "hx-get" in answer.content.decode()
     last = connection_test_live.steps_of(ended())[-1]
-    assert (last.stage, last.reason) == (Stage.API, "This took longer than 1 seconds.")
+    assert (last.stage, last.reason) == (ConnectionStage.API, "This took longer than 1 seconds.")
 
 
 def test_a_test_whose_process_is_gone_says_so() -> None:
     long_ago = timezone.now() - timedelta(minutes=3)
     test = ConnectionTest.objects.create(user=person("operator"), saved=True, started_at=long_ago)
     (step,) = connection_test_live.steps_of(test)
-    assert (step.stage, step.result) == (Stage.DNS, Result.FAILED)
+    assert (step.stage, step.result) == (ConnectionStage.DNS, StepResult.FAILED)
     assert "broken off" in step.reason
 
 
@@ -166,9 +166,9 @@ def test_an_error_of_ours_ends_the_test_and_gives_its_place_back(
 
     monkeypatch.setattr("registries.connection_test.live.diagnose", explode)
     user = person("operator")
-    for _number in range(connection_test_live.AT_ONCE + 1):
+    for _number in range(connection_test_live.MAX_CONCURRENT_TESTS + 1):
         ConnectionTest.objects.all().delete()
-        test = connection_test_live.begin(registry=stored_once(server), user=user, saved=True)
+        test = connection_test_live.start_connection_test(registry=stored_once(server), user=user, saved=True)
         assert "does not know" in connection_test_live.steps_of(ended(test))[-1].reason
 
 
@@ -178,8 +178,8 @@ def stored_once(server: FakeRegistry) -> Registry:
 
 def test_more_than_a_process_can_do_are_turned_away(server: FakeRegistry, taken: Callable[[], None]) -> None:
     taken()
-    with pytest.raises(connection_test_live.NotNowError, match="Several tests are running"):
-        connection_test_live.begin(registry=stored(server), user=person("operator"), saved=True)
+    with pytest.raises(connection_test_live.TooManyTestsError, match="Several tests are running"):
+        connection_test_live.start_connection_test(registry=stored(server), user=person("operator"), saved=True)
     assert not ConnectionTest.objects.exists()
 
 
@@ -189,27 +189,27 @@ def taken() -> Iterator[Callable[[], None]]:
     held = []
 
     def take() -> None:
-        while connection_test_live._places.acquire(blocking=False):
+        while connection_test_live._slots.acquire(blocking=False):
             held.append(True)
 
     yield take
     for _each in held:
-        connection_test_live._places.release()
+        connection_test_live._slots.release()
 
 
 def test_nobody_sees_the_test_of_somebody_else(server: FakeRegistry) -> None:
     test = ConnectionTest.objects.create(user=person("operator"), saved=True, ended_at=timezone.now())
-    assert signed_in().get(reverse("registries:test", args=[test.pk])).status_code == 404
+    assert signed_in_client().get(reverse("registries:test", args=[test.pk])).status_code == 404
 
 
 def test_without_scripts_the_test_has_a_page_that_reloads_itself(server: FakeRegistry) -> None:
-    client = signed_in()
+    client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server))
     test = ConnectionTest.objects.get()
     assert answer.headers["Location"] == reverse("registries:test", args=[test.pk])
     ended()
     html = client.get(answer.headers["Location"]).content.decode()
-    assert html.count("data-step=") == len(Stage)
+    assert html.count("data-step=") == len(ConnectionStage)
     assert "http-equiv" not in html
     ConnectionTest.objects.update(ended_at=None)
     assert 'http-equiv="refresh"' in client.get(answer.headers["Location"]).content.decode()
@@ -217,8 +217,8 @@ def test_without_scripts_the_test_has_a_page_that_reloads_itself(server: FakeReg
 
 def test_a_test_that_is_rolled_back_keeps_no_place(server: FakeRegistry) -> None:
     registry, user = stored(server), person("administrator")
-    for _ in range(AT_ONCE + 2):
+    for _ in range(MAX_CONCURRENT_TESTS + 2):
         with transaction.atomic():
-            begin(registry=registry, user=user, saved=True)
+            start_connection_test(registry=registry, user=user, saved=True)
             transaction.set_rollback(True)
-    assert ended(begin(registry=registry, user=user, saved=True)).steps
+    assert ended(start_connection_test(registry=registry, user=user, saved=True)).steps

@@ -28,7 +28,7 @@ from registries.oci.errors import (
     AddressInvalid,
     CertificateError,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     RateLimited,
     RegistryError,
     ServerError,
@@ -39,8 +39,8 @@ from registries.oci.transport import Transport
 from registries.sync_requests.start import start_sync
 from tests.fakes import images
 from tests.fakes.certificates import Authority
-from tests.fakes.ecr import ACCOUNT, KEY, SECRET, Docker, Ecr, Refusal, moto_server
-from tests.fakes.registry import Canary, FakeRegistry, blobs, manifests
+from tests.fakes.ecr import ACCOUNT, KEY, SECRET, Ecr, EcrRegistry, Refusal, moto_server
+from tests.fakes.registry import DecoyServer, FakeRegistry, blobs, manifests
 
 ROLE = "arn:aws:iam::111122223333:role/tallyman"
 ASKED_BY_A_SYNC = {"GetAuthorizationToken", "DescribeRepositories", "DescribeImages"}
@@ -172,7 +172,7 @@ def test_a_repository_that_vanishes_between_two_calls_has_no_tags(server: Ecr) -
 
 def test_a_list_that_leads_to_its_own_page_is_given_up(server: Ecr) -> None:
     server.fail("DescribeRepositories", b'{"repositories": [], "nextToken": "again"}', times=9)
-    with open_client(row(server)) as client, pytest.raises(MalformedAnswer):
+    with open_client(row(server)) as client, pytest.raises(MalformedResponse):
         list(client.repositories())
     assert server.asked()["DescribeRepositories"] == 2
 
@@ -212,7 +212,7 @@ def test_nothing_of_the_machine_this_runs_on_is_used(
     (tmp_path / ".aws").mkdir()
     profile = "aws_access_key_id = AKIAFILE\naws_secret_access_key = file\nrole_arn = arn:aws:iam::1:role/x\n"
     (tmp_path / ".aws/credentials").write_text(f"[default]\n{profile}")
-    with Canary() as canary:
+    with DecoyServer() as canary:
         (tmp_path / ".aws/config").write_text(f"[default]\nregion = xx-file-1\nendpoint_url = {canary.url}\n")
         ambient = {
             "AWS_ACCESS_KEY_ID": "AKIAENVIRONMENT",
@@ -429,7 +429,7 @@ def test_the_host_tells_region_account_and_api_of_every_partition(
     moto: ThreadedMotoServer, loopback: Loopback, host: str, region: str, api: str
 ) -> None:
     authority = Authority()
-    docker = Docker(tls=authority.issue(host).context())
+    docker = EcrRegistry(tls=authority.issue(host).context())
     with Ecr(moto, region=region, docker=docker, tls=authority.issue(api).context()) as server:
         loopback.ports |= {host: int(docker.host.rpartition(":")[2]), api: server.port}
         registry = row(server, address=f"https://{host}", endpoint="", region="", ca_bundle=authority.pem)
@@ -450,7 +450,7 @@ def test_certificates_of_the_public_api_are_checked_even_where_those_of_the_regi
 ) -> None:
     host, _region, api = HOSTS[0]
     authority = Authority()
-    docker = Docker(tls=authority.issue(host).context())
+    docker = EcrRegistry(tls=authority.issue(host).context())
     with Ecr(moto, docker=docker, tls=authority.issue(api).context()) as server:
         loopback.ports |= {host: int(docker.host.rpartition(":")[2]), api: server.port}
         registry = row(server, address=f"https://{host}", endpoint="", region="", verify_tls=False)
@@ -464,7 +464,7 @@ def test_the_role_is_asked_of_aws_itself_beside_a_vpc_endpoint(moto: ThreadedMot
     host, region, _api = HOSTS[0]
     vpc, sts = f"vpce-1.api.ecr.{region}.vpce.amazonaws.com", f"sts.{region}.amazonaws.com"
     authority = Authority()
-    docker = Docker(tls=authority.issue(host).context())
+    docker = EcrRegistry(tls=authority.issue(host).context())
     with Ecr(moto, docker=docker, tls=authority.issue(vpc, sts).context()) as server:
         loopback.ports |= {host: int(docker.host.rpartition(":")[2]), vpc: server.port, sts: server.port}
         registry = row(server, address=f"https://{host}", endpoint=f"https://{vpc}", role=ROLE, ca_bundle=authority.pem)
@@ -577,7 +577,7 @@ def test_what_does_not_pass_ends(server: Ecr, waits: list[float], refusal: Refus
     with open_client(row(server)) as client, pytest.raises(kind) as caught:
         list(client.repositories())
     assert caught.value.retry
-    assert len(waits) == server.asked()["DescribeRepositories"] - 1 == aws.TRIES - 1
+    assert len(waits) == server.asked()["DescribeRepositories"] - 1 == aws.MAX_TRIES - 1
 
 
 def test_a_cancelled_job_ends_while_aws_is_waited_for(server: Ecr) -> None:
@@ -616,7 +616,7 @@ def test_a_wrong_clock_is_no_wrong_password(server: Ecr, skew: float) -> None:
 )
 def test_an_answer_that_is_none_of_aws_is_told(server: Ecr, body: bytes) -> None:
     server.fail("DescribeRepositories", body)
-    with open_client(row(server)) as client, pytest.raises(MalformedAnswer) as caught:
+    with open_client(row(server)) as client, pytest.raises(MalformedResponse) as caught:
         list(client.repositories())
     assert caught.value.remedy
 
@@ -624,14 +624,14 @@ def test_an_answer_that_is_none_of_aws_is_told(server: Ecr, body: bytes) -> None
 @pytest.mark.parametrize("given", [b"{}", b'{"authorizationData": [{"authorizationToken": "%%%"}]}'])
 def test_an_answer_without_a_login_is_told(server: Ecr, given: bytes) -> None:
     server.fail("GetAuthorizationToken", given)
-    with open_client(row(server)) as client, pytest.raises(MalformedAnswer, match="no login"):
+    with open_client(row(server)) as client, pytest.raises(MalformedResponse, match="no login"):
         client.ping()
 
 
 def test_an_answer_without_end_is_cut_off(server: Ecr, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws, "ANSWER_LIMIT", 1000)
+    monkeypatch.setattr(aws, "MAX_RESPONSE_BYTES", 1000)
     server.fail("DescribeRepositories", b" " * 5000)
-    with open_client(row(server)) as client, pytest.raises(MalformedAnswer, match="larger"):
+    with open_client(row(server)) as client, pytest.raises(MalformedResponse, match="larger"):
         list(client.repositories())
 
 

@@ -15,7 +15,7 @@ from registries.models import Registry
 from registries.oci.errors import (
     AccessDenied,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     RedirectRefused,
     ServerError,
@@ -355,9 +355,9 @@ def test_a_busy_harbor_is_asked_again(serve, connect, version, fault):
         (repositories, Status(500), ServerError),
         (projects, HTML, NotARegistry),
         (repositories, HTML, NotARegistry),
-        (projects, json_body({"a": 1}), MalformedAnswer),
-        (projects, json_body([{"nothing": 1}]), MalformedAnswer),
-        (repositories, json_body([{"name": None}]), MalformedAnswer),
+        (projects, json_body({"a": 1}), MalformedResponse),
+        (projects, json_body([{"nothing": 1}]), MalformedResponse),
+        (repositories, json_body([{"name": None}]), MalformedResponse),
     ],
 )
 def test_a_list_that_cannot_be_had_raises_and_does_not_just_end(serve, connect, version, route, fault: Fault, error):
@@ -381,7 +381,7 @@ def test_the_same_page_again_and_again_is_an_error(serve, connect, version):
     client.ping()
     full = [{"name": f"team/app{number}", "project_id": number} for number in range(100)]
     server.fail(repositories, json_body(full))
-    with pytest.raises(MalformedAnswer, match="again and again"):
+    with pytest.raises(MalformedResponse, match="again and again"):
         list(client.repositories())
 
 
@@ -578,7 +578,7 @@ def test_an_artifact_without_a_proper_digest_or_tag_name_is_an_error(serve, conn
     client = connect(server)
     client.ping()
     server.fail(artifacts, json_body([broken]))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(client.tags("team/app"))
 
 
@@ -690,6 +690,6 @@ def test_tag_lists_of_harbor_1_are_asked_for_one_at_a_time(serve, connect):
 def _request(path: str, **query: str) -> Any:
     from email.message import Message
 
-    from demo.registry_server import Request
+    from demo.registry_server import ServerRequest
 
-    return Request("GET", path, tuple(query.items()), Message())
+    return ServerRequest("GET", path, tuple(query.items()), Message())

@@ -13,7 +13,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
-from registries.connection_test.diagnose import Result, Stage, diagnose
+from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
 from registries.connectors.jfrog import is_api_key
 from registries.models import Registry, SyncRun
 from registries.oci import transport
@@ -21,7 +21,7 @@ from registries.oci.errors import (
     AccessDenied,
     AccountLocked,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     PolicyBlocked,
@@ -31,10 +31,18 @@ from registries.oci.errors import (
 from registries.oci.manifests import parse_manifest
 from registries.sync_requests.start import start_sync
 from tests.fakes import images
-from tests.fakes.jfrog import FakeArtifactory, Kept, Login, catalogs, repositories, search, tag_lists
+from tests.fakes.jfrog import (
+    AcceptedLogins,
+    ArtifactoryRepository,
+    FakeArtifactory,
+    catalogs,
+    repositories,
+    search,
+    tag_lists,
+)
 from tests.fakes.registry import (
     HTML,
-    Canary,
+    DecoyServer,
     FakeRegistry,
     Redirect,
     Status,
@@ -50,8 +58,8 @@ API_KEY = "AKCp5" + "k" * 68
 ACCESS_TOKEN = "eyJ2ZXIiOiIy.access.token"
 
 
-def login() -> Login:
-    return Login(users={"ann": "pässword"}, bearers={ACCESS_TOKEN}, api_keys={API_KEY})
+def login() -> AcceptedLogins:
+    return AcceptedLogins(users={"ann": "pässword"}, bearers={ACCESS_TOKEN}, api_keys={API_KEY})
 
 
 @pytest.fixture
@@ -189,7 +197,7 @@ def test_a_registry_that_takes_its_own_tokens_alone_gets_them(serve: Serve, conn
 @LOGINS
 def test_no_login_follows_a_redirect_to_the_storage(serve: Serve, connect: Connect, given: dict[str, str]) -> None:
     made = image("stored")
-    with Canary(made.layers[0].content) as storage:
+    with DecoyServer(made.layers[0].content) as storage:
         server = serve(storage=storage.url)
         made.put(server.shelf("docker-local"), "app", "1")
         client = connect(server, **given)
@@ -206,7 +214,7 @@ def test_no_login_follows_a_redirect_to_the_storage(serve: Serve, connect: Conne
 def test_no_login_follows_a_redirect_of_the_api(
     server: FakeArtifactory, connect: Connect, given: dict[str, str]
 ) -> None:
-    with Canary(b"[]") as elsewhere:
+    with DecoyServer(b"[]") as elsewhere:
         server.fail(anything, Redirect(f"{elsewhere.url}{{path}}", status=302))
         with pytest.raises(RegistryError):
             connect(server, **given).ping()
@@ -216,25 +224,25 @@ def test_no_login_follows_a_redirect_of_the_api(
 
 
 def test_an_api_key_is_known_by_its_form_and_shown_nowhere(server: FakeArtifactory) -> None:
-    from registries.clients import _signed_in, endpoint_of
+    from registries.clients import _with_credentials, endpoint_of
 
     assert is_api_key(API_KEY)
     assert not is_api_key(ACCESS_TOKEN)
     registry = row(server, **KEY)
-    assert API_KEY not in repr(_signed_in(registry, endpoint_of(registry)))
+    assert API_KEY not in repr(_with_credentials(registry, endpoint_of(registry)))
 
 
 # --- what is walked ---------------------------------------------------------------------------------------------------
 def test_local_federated_and_cached_images_are_listed_once(serve: Serve, connect: Connect) -> None:
     server = serve(
         kept=(
-            Kept("docker-local"),
-            Kept("docker-fed", "federated"),
-            Kept("hub", "remote"),
-            Kept("never-used", "remote"),
-            Kept("docker", "virtual", holds=("docker-local", "hub-cache")),
-            Kept("oci-local", package="oci"),
-            Kept("charts", package="helmoci"),
+            ArtifactoryRepository("docker-local"),
+            ArtifactoryRepository("docker-fed", "federated"),
+            ArtifactoryRepository("hub", "remote"),
+            ArtifactoryRepository("never-used", "remote"),
+            ArtifactoryRepository("docker", "virtual", holds=("docker-local", "hub-cache")),
+            ArtifactoryRepository("oci-local", package="oci"),
+            ArtifactoryRepository("charts", package="helmoci"),
         )
     )
     for key in ("docker-local", "docker-fed", "hub-cache", "oci-local", "charts"):
@@ -252,7 +260,7 @@ def test_local_federated_and_cached_images_are_listed_once(serve: Serve, connect
 
 
 def test_a_virtual_repository_is_walked_where_nothing_else_is_to_be_seen(serve: Serve, connect: Connect) -> None:
-    server = serve(kept=(Kept("docker", "virtual", holds=("hidden",)),))
+    server = serve(kept=(ArtifactoryRepository("docker", "virtual", holds=("hidden",)),))
     image().put(server.shelf("hidden"), "app", "1")
     client = connect(server)
     assert list(client.repositories()) == ["docker/app"]
@@ -262,7 +270,7 @@ def test_a_virtual_repository_is_walked_where_nothing_else_is_to_be_seen(serve: 
 
 @pytest.mark.parametrize("oci_paths", [True, False])
 def test_an_oci_repository_is_found_under_either_path(serve: Serve, connect: Connect, oci_paths: bool) -> None:
-    server = serve(kept=(Kept("oci-local", package="oci"),), oci_paths=oci_paths)
+    server = serve(kept=(ArtifactoryRepository("oci-local", package="oci"),), oci_paths=oci_paths)
     image().put(server.shelf("oci-local"), "app", "1")
     client = connect(server)
     assert list(client.repositories()) == ["oci-local/app"]
@@ -299,7 +307,7 @@ def test_an_address_with_the_context_in_it_works_and_is_no_part_of_image_names(
 
 def test_an_address_of_one_repository_has_no_key_in_its_names(serve: Serve, connect: Connect) -> None:
     """As with the subdomain and port methods, where the proxy leads ``/v2/`` to one key."""
-    server = serve(kept=(Kept("docker-local"), Kept("other")), alone="docker-local")
+    server = serve(kept=(ArtifactoryRepository("docker-local"), ArtifactoryRepository("other")), alone="docker-local")
     image("a").put(server.shelf("docker-local"), "team/app", "1")
     image("b").put(server.shelf("other"), "team/app", "1")
     client = connect(server)
@@ -334,7 +342,9 @@ def test_a_wrong_password_is_refused_by_a_plain_registry_too(serve: Serve, conne
 def test_a_host_that_looks_like_a_key_must_show_that_it_is_one(serve: Serve, connect: Connect) -> None:
     """The address 127.0.0.1 begins with the key "127"; the key is in the path all the same, or it is not."""
     for alone, names in (("", ["127/team/app"]), ("127", ["team/app"])):
-        server = serve(kept=(Kept("127"),), alone=alone, anonymous=True)  # without a challenge that would tell
+        server = serve(
+            kept=(ArtifactoryRepository("127"),), alone=alone, anonymous=True
+        )  # without a challenge that would tell
         image().put(server.shelf("127"), "team/app", "1")
         assert list(connect(server).repositories()) == names
 
@@ -427,7 +437,7 @@ def test_a_connection_that_breaks_is_no_closed_search(server: FakeArtifactory, c
 
 
 def test_a_closed_catalog_is_made_up_for_by_the_search(serve: Serve, connect: Connect) -> None:
-    server = serve(kept=(Kept("docker-local", catalog=False),))
+    server = serve(kept=(ArtifactoryRepository("docker-local", catalog=False),))
     for name in ("app", "team/app"):
         for tag in ("1", "2"):
             image(tag).put(server.shelf("docker-local"), name, tag)
@@ -435,7 +445,7 @@ def test_a_closed_catalog_is_made_up_for_by_the_search(serve: Serve, connect: Co
 
 
 def test_repositories_that_may_not_be_listed_are_named_after_all_others(serve: Serve, connect: Connect) -> None:
-    server = serve(kept=(Kept("closed", catalog=False), Kept("open")), aql=False)
+    server = serve(kept=(ArtifactoryRepository("closed", catalog=False), ArtifactoryRepository("open")), aql=False)
     for key in ("closed", "open"):
         image(key).put(server.shelf(key), "app", "1")
     names = connect(server).repositories()
@@ -461,7 +471,7 @@ def test_a_catalog_without_links_is_read_to_its_end(server: FakeArtifactory, con
 @pytest.mark.parametrize("body", [{}, {"errors": []}, "x", [7]])
 def test_an_answer_of_another_form_is_no_empty_registry(server: FakeArtifactory, connect: Connect, body: Any) -> None:
     server.fail(repositories, json_body(body))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(server).repositories())
 
 
@@ -470,7 +480,7 @@ def test_a_repository_that_is_gone_has_no_tags(server: FakeArtifactory, connect:
 
 
 def test_what_is_no_artifactory_and_no_registry_says_so(connect: Connect) -> None:
-    with Canary(b"<html>", 404) as server, pytest.raises(NotARegistry):
+    with DecoyServer(b"<html>", 404) as server, pytest.raises(NotARegistry):
         connect(server).ping()
 
 
@@ -488,11 +498,11 @@ def test_the_connection_test_goes_from_the_name_to_a_blob(server: FakeArtifactor
     registry = row(server)
     registry.save()
     steps = {step.stage: step for step in diagnose(registry)}
-    assert steps[Stage.LISTING].detail == "docker-local/team/app:1.0"
-    assert steps[Stage.BLOB].result is Result.PASSED
+    assert steps[ConnectionStage.LISTING].detail == "docker-local/team/app:1.0"
+    assert steps[ConnectionStage.BLOB].result is StepResult.PASSED
     registry.set_password("wrong")
     *_before, last = diagnose(registry)
-    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
+    assert (last.stage, last.result, last.refused) == (ConnectionStage.CREDENTIALS, StepResult.FAILED, True)
 
 
 # --- as rows ----------------------------------------------------------------------------------------------------------
@@ -594,7 +604,7 @@ def test_a_password_that_changes_while_it_is_used_is_noticed_once_and_loses_noth
 
 @pytest.mark.django_db(transaction=True)
 def test_rights_that_are_lost_retire_nothing(serve: Serve) -> None:
-    server = serve(kept=(Kept("one"), Kept("two")))
+    server = serve(kept=(ArtifactoryRepository("one"), ArtifactoryRepository("two")))
     for key in ("one", "two"):
         image(key).put(server.shelf(key), "app", "1")
     registry = row(server)
@@ -611,7 +621,7 @@ def test_rights_that_are_lost_retire_nothing(serve: Serve) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_repository_that_is_not_to_be_seen_any_more_retires_nothing(serve: Serve) -> None:
     """Artifactory can be told to say of all that one must not see that it is not there."""
-    server = serve(kept=(Kept("one"), Kept("two")))
+    server = serve(kept=(ArtifactoryRepository("one"), ArtifactoryRepository("two")))
     for key in ("one", "two"):
         image(key).put(server.shelf(key), "app", "1")
     registry = row(server)
@@ -625,7 +635,7 @@ def test_a_repository_that_is_not_to_be_seen_any_more_retires_nothing(serve: Ser
 
 @pytest.mark.django_db(transaction=True)
 def test_the_only_repository_of_an_address_that_is_not_to_be_seen_any_more_retires_nothing(serve: Serve) -> None:
-    server = serve(kept=(Kept("one"), Kept("two")), alone="one")
+    server = serve(kept=(ArtifactoryRepository("one"), ArtifactoryRepository("two")), alone="one")
     for key in ("one", "two"):
         image(key).put(server.shelf(key), "team/app", "1")
     registry = row(server)
@@ -640,7 +650,7 @@ def test_the_only_repository_of_an_address_that_is_not_to_be_seen_any_more_retir
 @pytest.mark.django_db(transaction=True)
 def test_blobs_from_storage_are_read_for_the_first_look_at_an_image(serve: Serve) -> None:
     made = image("stored")
-    with Canary(made.config) as storage:
+    with DecoyServer(made.config) as storage:
         server = serve(storage=storage.url)
         made.put(server.shelf("docker-local"), "app", "1")
         registry = row(server, **KEY)

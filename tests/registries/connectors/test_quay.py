@@ -13,14 +13,14 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Tag
 from registries.clients import RegistryClient, open_client
-from registries.connection_test.diagnose import Result, Stage, diagnose
+from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
 from registries.connectors import quay
 from registries.models import Registry, SyncRun
 from registries.oci.errors import (
     AccessDenied,
     AccountLocked,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     ServerError,
@@ -28,7 +28,7 @@ from registries.oci.errors import (
 from registries.oci.manifests import ImageManifest, parse_manifest
 from registries.sync_requests.start import start_sync
 from tests.fakes import images
-from tests.fakes.quay import PUSHED, FakeQuay, OAuthToken, api, logins, repository_lists, tag_lists, user_info
+from tests.fakes.quay import PUSHED_AT, FakeQuay, OAuthToken, api, logins, repository_lists, tag_lists, user_info
 from tests.fakes.registry import (
     HTML,
     FakeRegistry,
@@ -51,7 +51,7 @@ RIGHTS = {"ann": {"ann", "acme"}, "acme+tally": {"acme"}}
 
 @pytest.fixture(autouse=True)
 def _no_limit_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quay, "RATE", 10_000.0)
+    monkeypatch.setattr(quay, "REQUESTS_PER_SECOND", 10_000.0)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_the_list_tells_digest_size_and_push_time(server: FakeQuay, connect: Con
     (tag,) = connect(server).tags("acme/app")
     assert (tag.name, tag.digest) == ("1", image().digest)
     assert tag.size == sum(len(layer.content) for layer in image().layers)
-    assert tag.pushed_at == datetime.fromtimestamp(PUSHED, UTC)
+    assert tag.pushed_at == datetime.fromtimestamp(PUSHED_AT, UTC)
 
 
 def test_an_index_has_no_size_and_a_sparse_one_is_read_by_what_it_has(server: FakeQuay, connect: Connect) -> None:
@@ -260,7 +260,7 @@ def test_repositories_come_page_by_page_with_the_token_of_the_last(serve: Serve,
 def test_a_list_that_leads_back_ends_with_an_error(server: FakeQuay, connect: Connect, following: Any) -> None:
     row = {"namespace": "acme", "name": "app", "kind": "image"}
     server.fail(repository_lists, json_body({"repositories": [row], "next_page": following}))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(server).repositories())
     assert len(server.requests(repository_lists)) <= 2
 
@@ -270,7 +270,7 @@ def test_a_list_that_leads_back_ends_with_an_error(server: FakeQuay, connect: Co
 )
 def test_a_list_of_another_form_is_no_empty_list(server: FakeQuay, connect: Connect, body: Any) -> None:
     server.fail(repository_lists, json_body(body))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(server).repositories())
 
 
@@ -311,7 +311,7 @@ def test_tags_that_were_deleted_or_have_expired_are_not_listed(server: FakeQuay,
     for name in ("1", "2", "3"):
         image(name).put(server, "acme/app", name)
     server.remove_tag("acme/app", "1")
-    server.remove_tag("acme/app", "2", at=PUSHED - 60)
+    server.remove_tag("acme/app", "2", at=PUSHED_AT - 60)
     client = connect(server)
     assert [tag.name for tag in client.tags("acme/app")] == ["3"]
     with pytest.raises(NotFound, match="TAG_EXPIRED"):
@@ -383,9 +383,9 @@ def test_calls_are_spread_as_quays_own_limits_ask(monkeypatch: pytest.MonkeyPatc
         waited.append(round(seconds, 3))
         now[0] += seconds
 
-    monkeypatch.setattr(quay, "RATE", 4.0)
+    monkeypatch.setattr(quay, "REQUESTS_PER_SECOND", 4.0)
     monkeypatch.setattr(quay.time, "monotonic", lambda: now[0])
-    pace = quay.Pace(wait, burst=3)
+    pace = quay.RateLimiter(wait, burst=3)
     for _ in range(6):
         pace()
     assert waited == [0.25, 0.25, 0.25]
@@ -426,11 +426,11 @@ def test_the_connection_test_goes_from_the_name_to_a_blob(server: FakeQuay, user
     image().put(server, "acme/app", "1.0")
     registry = saved(server, username=username, password=right)
     steps = {step.stage: step for step in diagnose(registry)}
-    assert steps[Stage.LISTING].detail == "acme/app:1.0"
-    assert steps[Stage.BLOB].result is Result.PASSED
+    assert steps[ConnectionStage.LISTING].detail == "acme/app:1.0"
+    assert steps[ConnectionStage.BLOB].result is StepResult.PASSED
     registry.set_password("wrong")
     *_before, last = diagnose(registry)
-    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
+    assert (last.stage, last.result, last.refused) == (ConnectionStage.CREDENTIALS, StepResult.FAILED, True)
 
 
 # --- as rows ----------------------------------------------------------------------------------------------------------

@@ -13,17 +13,17 @@ import pytest
 from pytest_django import Settings
 
 from registries.clients import RegistryClient, open_client
-from registries.connection_test.diagnose import Result, Stage, diagnose
+from registries.connection_test.diagnose import ConnectionStage, StepResult, diagnose
 from registries.connectors import tencent_api, tencent_lists
-from registries.connectors.tencent_lists import when
+from registries.connectors.tencent_lists import parse_timestamp
 from registries.models import Registry
 from registries.oci.errors import (
     AccessDenied,
     AddressForbidden,
     AddressInvalid,
     CredentialsRefused,
-    MalformedAnswer,
-    NamesUnfit,
+    InvalidNames,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     RateLimited,
@@ -33,14 +33,14 @@ from registries.oci.errors import (
 from registries.oci.manifests import Descriptor, ImageManifest, parse_manifest
 from tests.fakes import images
 from tests.fakes.certificates import Authority
-from tests.fakes.registry import HTML, Canary, Status, blobs, manifests, root, tokens
+from tests.fakes.registry import HTML, DecoyServer, Status, blobs, manifests, root, tokens
 from tests.fakes.tencent import SECRET_ID, SECRET_KEY, UIN, FakeInstance, FakeTencent, api
 from tests.registries.oci.conftest import until_error
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tencent_api, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(tencent_api, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -145,13 +145,13 @@ def test_a_list_shorter_than_its_count_is_an_error_at_its_end(server: FakeTencen
     with open_client(tcr(server)) as client:
         found, error = until_error(client.tags("team/app"))
     assert [ref.name for ref in found] == ["1.0"]
-    assert isinstance(error, MalformedAnswer)
+    assert isinstance(error, MalformedResponse)
     assert "counts 3 entries and lists 1" in error.reason
 
 
 def test_rows_without_a_tag_and_two_of_one_name_are_no_missing_rows() -> None:
     rows = [{"Name": "a", "Digest": "1"}, {"Name": "a", "Digest": "2"}, {"Name": "", "Digest": "3"}]
-    found = list(tencent_lists.read(lambda offset: (rows, 3), name="Name", first=1, by_row=False))
+    found = list(tencent_lists.read_list(lambda offset: (rows, 3), name="Name", first=1, by_row=False))
     assert [row["Digest"] for row in found] == ["1", "2"]
 
 
@@ -185,7 +185,7 @@ def test_a_namespace_that_is_closed_to_the_key_is_named_and_the_others_are_read(
     with open_client(tcr(server)) as client:
         found, error = until_error(client.repositories())
     assert found == ["a/app", "c/app"]
-    assert isinstance(error, NamesUnfit)
+    assert isinstance(error, InvalidNames)
     assert "namespaces: b." in error.reason
 
 
@@ -211,8 +211,8 @@ def test_a_rate_limit_is_waited_for(server: FakeTencent) -> None:
         ("ResourceInsufficient.ErrorInstanceNotRunning", ServerError, 1),
         ("InvalidParameter.UnsupportedRegion", AddressInvalid, 1),
         ("FailedOperation.DependenceError", ServerError, 1),
-        ("InvalidParameter", MalformedAnswer, 1),
-        ("<script>", MalformedAnswer, 1),
+        ("InvalidParameter", MalformedResponse, 1),
+        ("<script>", MalformedResponse, 1),
     ],
 )
 def test_each_family_of_errors_is_told_apart_by_its_last_part(
@@ -264,7 +264,7 @@ def test_the_international_site_is_asked_where_the_other_does_not_know_the_key(
 ) -> None:
     with FakeTencent() as mainland:
         mainland.keys = {}
-        monkeypatch.setattr(tencent_api, "SITES", (mainland.url, server.url))
+        monkeypatch.setattr(tencent_api, "SITE_URLS", (mainland.url, server.url))
         put(server, "team/app", "1.0")
         with open_client(tcr(server, endpoint="")) as client:
             client.ping()
@@ -289,7 +289,7 @@ def test_something_else_at_the_endpoint_is_told(server: FakeTencent, fault: Stat
 )
 def test_an_answer_of_another_form_is_no_empty_list(server: FakeTencent, body: bytes) -> None:
     server.fail(api, Status(200, {"Content-Type": "application/json"}, body=body))
-    with open_client(tcr(server)) as client, pytest.raises(MalformedAnswer):
+    with open_client(tcr(server)) as client, pytest.raises(MalformedResponse):
         client.ping()
 
 
@@ -310,7 +310,7 @@ def test_the_endpoint_is_judged_by_its_address(server: FakeTencent, settings: Se
 def test_nothing_of_the_environment_takes_part(
     server: FakeTencent, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    with Canary() as proxy:
+    with DecoyServer() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.setenv("TENCENTCLOUD_SECRET_ID", "AKIDother")
@@ -323,7 +323,7 @@ def test_nothing_of_the_environment_takes_part(
 
 
 def test_the_proxy_of_the_console_is_used(server: FakeTencent, settings: Settings) -> None:
-    with Canary(b'{"Response": {"Registries": []}}') as proxy:
+    with DecoyServer(b'{"Response": {"Registries": []}}') as proxy:
         settings.OUTBOUND_PROXY = proxy.url
         with open_client(tcr(server)) as client, pytest.raises(RegistryError):
             client.ping()
@@ -549,9 +549,9 @@ def test_the_host_tells_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.django_db
 def test_the_connection_test_goes_from_the_name_to_the_first_byte(server: FakeTencent) -> None:
     put(server, "team/app", "1.0")
-    steps = diagnose(tcr(server), keep=False)
-    assert {step.stage: step.result for step in steps if step.stage is not Stage.TLS} == {
-        stage: Result.PASSED for stage in Stage if stage is not Stage.TLS
+    steps = diagnose(tcr(server), record=False)
+    assert {step.stage: step.result for step in steps if step.stage is not ConnectionStage.TLS} == {
+        stage: StepResult.PASSED for stage in ConnectionStage if stage is not ConnectionStage.TLS
     }
 
 
@@ -561,24 +561,26 @@ def test_the_connection_test_of_a_vpc_asks_nothing_of_the_public_address(server:
     server.instances[0].internal = server.host.replace("127.0.0.1", "localhost")
     server.instances[0].host = "acme.invalid"
     registry = tcr(server, network=Registry.Network.VPC, address="https://acme.invalid", cloud_id="tcr-acme")
-    steps = diagnose(registry, keep=False)
-    assert [step.stage for step in steps if step.result is Result.FAILED] == [Stage.API]  # plain HTTP is in the way
+    steps = diagnose(registry, record=False)
+    assert [step.stage for step in steps if step.result is StepResult.FAILED] == [
+        ConnectionStage.API
+    ]  # plain HTTP is in the way
     assert "TLS" in steps[-1].reason
 
 
 @pytest.mark.django_db
 def test_the_connection_test_tells_a_wrong_key(server: FakeTencent) -> None:
     server.keys[SECRET_ID] = "changed"
-    last = diagnose(tcr(server), keep=False)[-1]
-    assert (last.stage, last.result, last.refused) == (Stage.CREDENTIALS, Result.FAILED, True)
+    last = diagnose(tcr(server), record=False)[-1]
+    assert (last.stage, last.result, last.refused) == (ConnectionStage.CREDENTIALS, StepResult.FAILED, True)
 
 
 @pytest.mark.django_db
 def test_the_connection_test_tells_a_missing_registry_password() -> None:
     with FakeTencent() as server:
         put(server, "team/app", "1.0")
-        last = diagnose(ccr(server), keep=False)[-1]
-        assert (last.stage, last.result) == (Stage.MANIFEST, Result.FAILED)
+        last = diagnose(ccr(server), record=False)[-1]
+        assert (last.stage, last.result) == (ConnectionStage.MANIFEST, StepResult.FAILED)
         assert "registry password is missing" in last.reason
         assert last.remedy
 
@@ -600,7 +602,7 @@ def test_the_connection_test_tells_a_missing_registry_password() -> None:
     ],
 )
 def test_times_are_read_in_every_form(text: object, expected: datetime | None) -> None:
-    assert when(text) == expected
+    assert parse_timestamp(text) == expected
 
 
 def test_a_list_that_never_moves_on_comes_to_an_end() -> None:
@@ -611,8 +613,8 @@ def test_a_list_that_never_moves_on_comes_to_an_end() -> None:
         calls.append(offset)
         return rows, 1000
 
-    with pytest.raises(MalformedAnswer):
-        list(tencent_lists.read(ask, name="Name", first=1, by_row=False))
+    with pytest.raises(MalformedResponse):
+        list(tencent_lists.read_list(ask, name="Name", first=1, by_row=False))
     assert len(calls) < 50
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from registries.oci import DistributionClient, Endpoint
-from tests.fakes.registry import Canary, FakeRegistry
+from tests.fakes.registry import DecoyServer, FakeRegistry
 
 T = TypeVar("T")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -29,9 +29,9 @@ def registry(serve: Callable[..., FakeRegistry]) -> FakeRegistry:
 
 
 @pytest.fixture
-def canary() -> Iterator[Canary]:
+def canary() -> Iterator[DecoyServer]:
     """Another origin, which should hear nothing secret."""
-    with Canary() as server:
+    with DecoyServer() as server:
         yield server
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from registries.oci import (
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NotARegistry,
     NotFound,
     RedirectRefused,
     ServerError,
     TooLarge,
 )
-from tests.fakes.registry import GATEWAY, HTML, Body, Endless, Redirect, Status, json_body, rate_limited
+from tests.fakes.registry import GATEWAY, HTML, Body, EndlessBody, Redirect, Status, json_body, rate_limited
 
 ANN = {"username": "ann", "password": "pässword"}
 
@@ -87,10 +87,10 @@ def test_a_query_is_not_posted_to_another_origin(registry, api, canary):
         (Status(404, code="NOT_FOUND"), NotFound),
         (Status(500), ServerError),
         (HTML, NotARegistry),
-        (json_body("text"), MalformedAnswer),
-        (json_body({}), MalformedAnswer),
-        (json_body([1]), MalformedAnswer),
-        (Body(b'[{"a": 1, "a": 2}]'), MalformedAnswer),
+        (json_body("text"), MalformedResponse),
+        (json_body({}), MalformedResponse),
+        (json_body([1]), MalformedResponse),
+        (Body(b'[{"a": 1, "a": 2}]'), MalformedResponse),
     ],
 )
 def test_what_is_no_list_of_objects_raises_with_a_remedy(registry, api, fault, error):
@@ -106,7 +106,7 @@ def test_null_is_an_empty_list(registry, api):
 
 
 def test_an_answer_without_an_end_is_cut(registry, api):
-    endless = Endless()
+    endless = EndlessBody()
     registry.fail(path, endless)
     with pytest.raises(TooLarge):
         api.get("/x")

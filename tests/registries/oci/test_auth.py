@@ -8,11 +8,11 @@ import traceback
 
 import pytest
 
-from demo.registry_server import error
+from demo.registry_server import error_response
 from registries.oci import (
     AccessDenied,
     CredentialsRefused,
-    MalformedAnswer,
+    MalformedResponse,
     RateLimited,
     RedirectRefused,
     ServerError,
@@ -136,7 +136,7 @@ def test_tokens_come_in_many_forms(tokened, connect, answer):
 @pytest.mark.parametrize("answer", [{}, {"token": ""}, {"token": 5}, {"token": "a\nb"}, {"token": "ü"}, [], None])
 def test_an_answer_without_a_token_is_an_error(tokened, connect, answer):
     tokened.fail(tokens, json_body(answer))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(tokened, **LOGIN).tags("app"))
 
 
@@ -210,7 +210,7 @@ def test_challenges_come_in_many_forms(tokened, connect, challenge):
 )
 def test_a_sign_in_nobody_knows_is_said_to_be_one(tokened, connect, challenge):
     tokened.fail(root, Challenge(challenge))
-    with pytest.raises((AccessDenied, MalformedAnswer)) as error:
+    with pytest.raises((AccessDenied, MalformedResponse)) as error:
         connect(tokened, **LOGIN).ping()
     assert error.value.remedy
 
@@ -296,7 +296,7 @@ def refuse_tokens(registry, times=None):
         bears = request.headers.get("Authorization", "").startswith("Bearer")
         if request.path == "/v2/" and bears and left[0] != 0:
             left[0] = None if left[0] is None else left[0] - 1
-            answer = error(401, "UNAUTHORIZED", "token used before issued")
+            answer = error_response(401, "UNAUTHORIZED", "token used before issued")
             answer.headers["WWW-Authenticate"] = f'Bearer realm="{registry.url}/token",error="invalid_token"'
             return answer
         return real(request, scope)

@@ -9,7 +9,7 @@ import pytest
 
 from registries.oci import (
     DigestMismatch,
-    MalformedAnswer,
+    MalformedResponse,
     NotFound,
     TimedOut,
     TooLarge,
@@ -22,11 +22,11 @@ from tests.fakes.registry import (
     NO_DIGEST,
     WRONG_DIGEST,
     Body,
-    Drip,
-    Endless,
-    Flip,
+    EndlessBody,
+    FlippedBit,
     Headers,
     Redirect,
+    SlowBody,
     Status,
     Truncate,
     blob,
@@ -96,7 +96,7 @@ def test_a_server_without_range_is_read_again_from_the_start(registry, held, cli
 
 def test_a_blob_that_changed_between_two_readings_is_refused(registry, client, layer):
     registry.fail(blobs, Truncate(0.6), times=1)
-    registry.fail(blobs, lambda request, real: Flip(0)(request, lambda: no_range(request, real)))
+    registry.fail(blobs, lambda request, real: FlippedBit(0)(request, lambda: no_range(request, real)))
     with pytest.raises(DigestMismatch, match="changed"):
         read(client, layer)
 
@@ -104,7 +104,7 @@ def test_a_blob_that_changed_between_two_readings_is_refused(registry, client, l
 def test_another_part_than_asked_for_is_refused(registry, client, layer):
     registry.fail(blobs, Truncate(0.6), times=1)
     registry.fail(blobs, Headers({"Content-Range": f"bytes 5-{layer.size - 1}/{layer.size}"}))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         read(client, layer)
 
 
@@ -125,7 +125,7 @@ def test_after_a_break_the_registry_is_asked_and_not_the_old_address(registry, h
 
 
 def test_one_wrong_bit_keeps_the_last_bytes_back(registry, client, layer):
-    registry.fail(blobs, Flip(10))
+    registry.fail(blobs, FlippedBit(10))
     with client.blob("app", layer) as reader:
         got, error = until_error(iter(lambda: reader.read1(65536), b""))
     assert isinstance(error, DigestMismatch)
@@ -135,9 +135,9 @@ def test_one_wrong_bit_keeps_the_last_bytes_back(registry, client, layer):
 
 def test_a_small_blob_with_a_wrong_bit_is_asked_for_once_more(registry, client, layer):
     config = parse_manifest(client.manifest("app", "1")).config
-    registry.fail(blobs, Flip(3), times=1)
+    registry.fail(blobs, FlippedBit(3), times=1)
     assert client.blob_bytes("app", config, limit=1 << 20)
-    registry.fail(blobs, Flip(3))
+    registry.fail(blobs, FlippedBit(3))
     before = len(registry.requests(blobs))
     with pytest.raises(DigestMismatch):
         client.blob_bytes("app", config, limit=1 << 20)
@@ -186,9 +186,9 @@ def test_a_blob_is_asked_for_again_where_that_may_help(registry, held, client, l
 
 
 def test_a_blob_that_trickles_is_given_up(registry, client, layer, monkeypatch):
-    for name in ("READ_SECONDS", "WINDOW_SECONDS"):
+    for name in ("READ_SECONDS", "THROUGHPUT_WINDOW_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
-    registry.fail(blobs, Drip(0.05))
+    registry.fail(blobs, SlowBody(0.05))
     began = time.monotonic()
     with pytest.raises((TimedOut, Truncated)):
         read(client, layer)
@@ -196,7 +196,7 @@ def test_a_blob_that_trickles_is_given_up(registry, client, layer, monkeypatch):
 
 
 def test_a_slow_reader_is_not_taken_for_a_slow_registry(held, client, layer, monkeypatch):
-    monkeypatch.setattr(connections, "WINDOW_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "THROUGHPUT_WINDOW_SECONDS", 0.05)
     with client.blob("app", layer) as reader:
         got = bytearray()
         while data := reader.read(200_000):
@@ -249,9 +249,9 @@ def test_a_server_without_head_is_asked_by_get(registry, client, fault):
 
 def test_a_manifest_that_does_not_fit_its_digest_is_refused(registry, client):
     digest = client.manifest("app", "1").digest
-    registry.fail(manifests, Flip(20), times=1)
+    registry.fail(manifests, FlippedBit(20), times=1)
     assert client.manifest("app", digest).digest == digest
-    registry.fail(manifests, Flip(20))
+    registry.fail(manifests, FlippedBit(20))
     for reference in (digest, "1"):
         with pytest.raises(DigestMismatch):
             client.manifest("app", reference)
@@ -306,10 +306,10 @@ def test_parameters_of_the_type_are_cut(registry, client):
 
 def test_no_tag_leads_out_of_its_repository(registry, client):
     for reference in ("..", "", "a\nb", "x" * 300):
-        with pytest.raises(MalformedAnswer):
+        with pytest.raises(MalformedResponse):
             client.manifest("app", reference)
     for repository in ("..", "a/../b", "", "/a", "a\0", "a//b"):
-        with pytest.raises(MalformedAnswer):
+        with pytest.raises(MalformedResponse):
             list(client.tags(repository))
     with pytest.raises(NotFound):
         client.manifest("app", "../../other/manifests/1")
@@ -351,7 +351,7 @@ def test_an_answer_that_is_not_that_part_is_none(registry, client, layer, fault)
 
 
 def test_a_part_that_does_not_end_is_not_read_to_its_end(registry, client, layer):
-    endless = Endless()
+    endless = EndlessBody()
 
     def fault(request, real):
         answer = endless(request, real)

@@ -13,7 +13,7 @@ import pytest
 
 from registries.oci import (
     ConnectionRefused,
-    MalformedAnswer,
+    MalformedResponse,
     NameNotResolved,
     NotARegistry,
     NotFound,
@@ -32,10 +32,10 @@ from tests.fakes.registry import (
     GATEWAY,
     HTML,
     Body,
-    Bomb,
-    Drip,
-    Endless,
+    DecompressionBomb,
+    EndlessBody,
     Headers,
+    SlowBody,
     Status,
     Truncate,
     anything,
@@ -64,8 +64,8 @@ def filled(registry):
 @pytest.fixture
 def impatient(monkeypatch):
     """Half a second in place of half a minute."""
-    monkeypatch.setattr(transport, "HEAD_SECONDS", 0.5)
-    for name in ("READ_SECONDS", "WINDOW_SECONDS"):
+    monkeypatch.setattr(transport, "RESPONSE_HEAD_SECONDS", 0.5)
+    for name in ("READ_TIMEOUT_SECONDS", "WINDOW_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
 
 
@@ -135,7 +135,7 @@ def test_a_time_nobody_understands_is_as_none(filled, connect, told):
 
 
 @pytest.mark.parametrize(
-    "fault", [silence, Drip(0.05, head=True), Drip(0.05)], ids=["silent", "slow head", "slow body"]
+    "fault", [silence, SlowBody(0.05, head=True), SlowBody(0.05)], ids=["silent", "slow head", "slow body"]
 )
 def test_a_registry_that_trickles_is_given_up(filled, connect, impatient, fault):
     filled.fail(tags, fault)
@@ -146,7 +146,7 @@ def test_a_registry_that_trickles_is_given_up(filled, connect, impatient, fault)
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("fault", [silence, Drip(0.05, head=True), Drip(0.05), rate_limited("100")])
+@pytest.mark.parametrize("fault", [silence, SlowBody(0.05, head=True), SlowBody(0.05), rate_limited("100")])
 def test_a_cancelled_job_stops_while_it_waits(filled, connect, fault):
     client_may_go_on = threading.Event()
     client_may_go_on.set()
@@ -244,8 +244,8 @@ def test_a_proxys_own_words_for_not_found_do_not_empty_a_repository(filled, conn
 
 
 def test_an_error_that_trickles_is_taken_by_its_status(filled, connect, monkeypatch):
-    monkeypatch.setattr(transport, "ERROR_SECONDS", 0.2)
-    filled.fail(tags, lambda request, real: Drip(0.05)(request, lambda: Status(500)(request, real)))
+    monkeypatch.setattr(transport, "ERROR_BODY_SECONDS", 0.2)
+    filled.fail(tags, lambda request, real: SlowBody(0.05)(request, lambda: Status(500)(request, real)))
     with pytest.raises(ServerError):
         list(connect(filled).tags("app"))
 
@@ -264,7 +264,7 @@ def test_a_short_list_is_read_again(filled, connect):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_hundred_megabytes_of_names_are_refused_early(filled, connect, chunked):
-    endless = Endless(b'"' + b"a" * 65534 + b'",')
+    endless = EndlessBody(b'"' + b"a" * 65534 + b'",')
     fault = endless if chunked else Body(b'{"repositories":["' + b"a" * 20_000_000 + b'"]}')
     filled.fail(catalog, fault)
     client = connect(filled)
@@ -276,7 +276,7 @@ def test_a_hundred_megabytes_of_names_are_refused_early(filled, connect, chunked
 
 
 def test_a_bomb_of_two_gigabytes_is_cut_while_it_unpacks(filled, connect):
-    filled.fail(catalog, Bomb(2 << 30))
+    filled.fail(catalog, DecompressionBomb(2 << 30))
     client = connect(filled)
     client.ping()
     tracemalloc.start()
@@ -310,14 +310,14 @@ def test_errors_of_any_form_are_taken(filled, connect, answer):
 
 def test_the_body_of_an_error_is_not_shown(filled, connect):
     filled.fail(manifests, Status(422, code="<script>alert(1)</script>", body=None))
-    with pytest.raises(MalformedAnswer) as error:
+    with pytest.raises(MalformedResponse) as error:
         connect(filled).manifest("app", "1")
     assert "<" not in str(error.value)
 
 
 def test_a_body_that_cannot_be_unpacked_is_an_error(filled, connect):
     filled.fail(tags, Body(b"not gzip", {"Content-Encoding": "gzip"}))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(filled).tags("app"))
 
 
@@ -328,7 +328,7 @@ def test_no_list_is_an_empty_list(filled, connect, value):
 
 
 def test_a_call_that_may_take_long_may_be_silent_for_long(registry, connect, monkeypatch):
-    monkeypatch.setattr(connections, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "READ_TIMEOUT_SECONDS", 0.1)
 
     def late(request, real):
         time.sleep(0.6)
@@ -336,7 +336,7 @@ def test_a_call_that_may_take_long_may_be_silent_for_long(registry, connect, mon
 
     api = connect(registry).api("/api", scheme="none")
     registry.fail(anything, late)
-    assert api.get("/x", patience=5).status == 404
+    assert api.get("/x", head_seconds=5).status == 404
 
 
 def test_a_machine_without_file_handles_is_not_taken_for_a_registry_that_is_away(filled, connect):

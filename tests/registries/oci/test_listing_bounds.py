@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from demo.registry_server import Answer, Request, page
+from demo.registry_server import ServerRequest, ServerResponse, json_response
 from registries.oci import listing_bounds
 from registries.oci.client import DistributionClient
 from registries.oci.endpoint import Endpoint
 from registries.oci.errors import ListingTooLong, TooLarge
-from registries.oci.listing_bounds import Bounds, within
-from tests.fakes.registry import FakeRegistry, Real, tags
+from registries.oci.listing_bounds import ListingBounds, within_bounds
+from tests.fakes.registry import FakeRegistry, RealAnswer, tags
 
-MANY = Bounds(pages=10**9, bytes=10**15, seconds=10**9, names=10**9)
+MANY = ListingBounds(pages=10**9, bytes=10**15, seconds=10**9, names=10**9)
 
 
-def endless(request: Request, real: Real) -> Answer:
+def endless(request: ServerRequest, real: RealAnswer) -> ServerResponse:
     number = int((request.first("last") or "t0")[1:]) + 1
-    answer = page({"name": "a", "tags": [f"t{number}"]})
+    answer = json_response({"name": "a", "tags": [f"t{number}"]})
     answer.headers["Link"] = f'</v2/a/tags/list?last=t{number}>; rel="next"'
     return answer
 
@@ -46,7 +46,7 @@ def client() -> Iterator[DistributionClient]:
 def test_each_bound_ends_a_list_and_says_which(client: DistributionClient, bounds: dict[str, Any], words: str) -> None:
     found: list[str] = []
     with pytest.raises(ListingTooLong, match=words) as raised:
-        found.extend(within(Bounds(**(vars(MANY) | bounds)), client.tags("a")))
+        found.extend(within_bounds(ListingBounds(**(vars(MANY) | bounds)), client.tags("a")))
     assert "fixed list" in raised.value.remedy
 
 
@@ -58,7 +58,7 @@ def test_what_comes_before_the_bound_is_given(
     found: list[str] = []
 
     def gather() -> None:
-        for name in within(Bounds(**(vars(MANY) | bounds)), client.tags("a")):
+        for name in within_bounds(ListingBounds(**(vars(MANY) | bounds)), client.tags("a")):
             found.append(name)  # what came before the error counts
 
     with pytest.raises(ListingTooLong):
@@ -71,7 +71,7 @@ def test_time_between_the_requests_does_not_count(monkeypatch: pytest.MonkeyPatc
     now = [0.0]
     monkeypatch.setattr("registries.oci.listing_bounds.time.monotonic", lambda: now[0])
     found = []
-    for name in within(Bounds(**(vars(MANY) | {"seconds": 60.0})), iter("abcdef")):
+    for name in within_bounds(ListingBounds(**(vars(MANY) | {"seconds": 60.0})), iter("abcdef")):
         now[0] += 100  # what is done with the name
         found.append(name)
     assert found == list("abcdef")
@@ -79,13 +79,13 @@ def test_time_between_the_requests_does_not_count(monkeypatch: pytest.MonkeyPatc
 
 def test_answers_to_anything_else_count_for_no_list() -> None:
     listing_bounds.count_page(10**18)
-    assert list(within(Bounds(pages=0, bytes=0, seconds=60, names=3), iter("abc"))) == ["a", "b", "c"]
+    assert list(within_bounds(ListingBounds(pages=0, bytes=0, seconds=60, names=3), iter("abc"))) == ["a", "b", "c"]
 
 
 def test_one_answer_with_too_many_names_is_refused_before_it_is_read() -> None:
     names = b"[" + b'"a",' * 250_000 + b'"a"]'
     with FakeRegistry() as server:
-        server.fail(tags, lambda request, real: Answer(200, {}, b'{"tags":' + names + b"}"))
+        server.fail(tags, lambda request, real: ServerResponse(200, {}, b'{"tags":' + names + b"}"))
         endpoint = Endpoint(url=server.url, allow_plain_http=True, allowed_networks=("127.0.0.0/8",))
         with DistributionClient(endpoint) as other, pytest.raises(TooLarge, match="200000 names"):
             next(other.tags("a"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from demo.registry_server import error as refusal
-from demo.registry_server import page
-from registries.oci import MalformedAnswer, NotARegistry, NotFound, ServerError
+from demo.registry_server import error_response as refusal
+from demo.registry_server import json_response
+from registries.oci import MalformedResponse, NotARegistry, NotFound, ServerError
 from tests.fakes import images
 from tests.fakes.registry import Headers, Status, catalog, json_body, tags
 from tests.registries.oci.conftest import until_error
@@ -28,7 +28,7 @@ def paged(link, *, size=10, key="tags"):
 
     def answer(request, real):
         number = int(request.first("page") or 0)
-        held = page({key: NAMES[number * size : (number + 1) * size]})
+        held = json_response({key: NAMES[number * size : (number + 1) * size]})
         if (number + 1) * size < len(NAMES):
             held.headers["Link"] = link(number + 1)
         return held
@@ -55,10 +55,10 @@ def test_links_of_every_kind_lead_on(many, connect, link):
 def test_an_empty_page_in_between_is_not_the_end(many, connect):
     def answer(request, real):
         if request.first("step") is None:
-            held = page({"repositories": None})
+            held = json_response({"repositories": None})
             held.headers["Link"] = '</v2/_catalog?step=1&n=2>; rel="next"'
             return held
-        return page({"repositories": ["app"]})
+        return json_response({"repositories": ["app"]})
 
     many.fail(catalog, answer)
     assert list(connect(many).repositories()) == ["app"]
@@ -66,7 +66,7 @@ def test_an_empty_page_in_between_is_not_the_end(many, connect):
 
 def test_a_list_that_leads_back_ends_as_an_error(many, connect):
     many.fail(tags, paged(lambda number: f'</x?page={number % 2}>; rel="next"', size=5))
-    with pytest.raises(MalformedAnswer, match="does not end") as error:
+    with pytest.raises(MalformedResponse, match="does not end") as error:
         list(connect(many).tags("app"))
     assert error.value.remedy
 
@@ -74,17 +74,17 @@ def test_a_list_that_leads_back_ends_as_an_error(many, connect):
 def test_a_list_without_an_end_ends_as_an_error(many, connect):
     counter = iter(range(10**9))
     link = lambda request, real: Headers({"Link": f'<?next={next(counter)}>; rel="next"'})(  # noqa: E731
-        request, lambda: page({"tags": None})
+        request, lambda: json_response({"tags": None})
     )
     many.fail(tags, link)
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(many).tags("app"))
     assert len(many.requests(tags)) < 2000
 
 
 def test_a_link_without_a_query_is_no_end(many, connect):
     many.fail(tags, Headers({"Link": '</v2/app/tags/list/page2>; rel="next"'}))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(many).tags("app"))
 
 
@@ -135,14 +135,14 @@ def test_a_page_that_fails_leaves_what_was_read_and_says_so(registry, connect):
 @pytest.mark.parametrize("value", [{"tags": "abc"}, {"tags": [1]}, {"tags": {"a": 1}}, [], "x", {"tags": [["a"]]}])
 def test_a_list_of_something_else_is_an_error(many, connect, value):
     many.fail(tags, json_body(value))
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         list(connect(many).tags("app"))
 
 
 def test_names_that_no_request_can_hold_do_not_hide_the_others(many, connect):
     many.fail(catalog, json_body({"repositories": ["app", "../../x", "a\nb", "x" * 5000, "\ud800", "UPPER/Case", ""]}))
     found, error = until_error(connect(many).repositories())
-    assert isinstance(error, MalformedAnswer)
+    assert isinstance(error, MalformedResponse)
     assert "5 names" in error.reason
     assert found == ["app", "UPPER/Case"]
 

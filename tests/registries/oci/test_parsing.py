@@ -15,7 +15,7 @@ from registries.oci import (
     Digest,
     ImageManifest,
     Index,
-    MalformedAnswer,
+    MalformedResponse,
     Platform,
     RawManifest,
     Reference,
@@ -96,7 +96,7 @@ def manifest(**changes):
     ids=lambda content: repr(content)[:60],
 )
 def test_what_contradicts_itself_or_goes_too_far_is_refused(content):
-    with pytest.raises(MalformedAnswer) as error:
+    with pytest.raises(MalformedResponse) as error:
         parse(content)
     assert error.value.reason
     assert error.value.remedy
@@ -195,7 +195,7 @@ def test_times_are_read_or_left_out(value, read):
     ids=repr,
 )
 def test_a_config_that_nobody_can_use_is_refused(content):
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         parse_config(content if isinstance(content, bytes) else images.to_json(content))
 
 

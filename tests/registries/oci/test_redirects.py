@@ -16,7 +16,7 @@ from registries.oci import (
 )
 from tests.fakes import images
 from tests.fakes.certificates import Authority
-from tests.fakes.registry import Canary, Redirect, Status, anything, blobs, catalog, manifests, root, tags
+from tests.fakes.registry import DecoyServer, Redirect, Status, anything, blobs, catalog, manifests, root, tags
 
 LOGIN = {"username": "ann", "password": "password-of-ann"}
 
@@ -63,9 +63,9 @@ def test_no_redirect_carries_the_login_elsewhere(closed, canary, connect, route,
 def test_a_storage_that_sends_the_client_back_gets_no_login_either(closed, connect):
     client = connect(closed, **LOGIN)
     layer = layer_of(client)
-    with Canary() as other:
+    with DecoyServer() as other:
         other.fail(anything, Redirect(closed.url + "/v2/app/manifests/1"))
-        other.answer = super(Canary, other).answer
+        other.answer = super(DecoyServer, other).answer
         closed.fail(blobs, Redirect(other.url + "/x"))
         with pytest.raises(AccessDenied):
             client.blob_bytes("app", layer, limit=1000)
@@ -164,7 +164,7 @@ def test_no_redirect_leads_from_tls_to_plain_text(serve, canary, connect):
 )
 def test_no_redirect_leads_to_this_machine(serve, connect, host):
     registry = serve(host="127.0.0.2")
-    with Canary(host="::" if "[" in host else "127.0.0.1") as canary:
+    with DecoyServer(host="::" if "[" in host else "127.0.0.1") as canary:
         port = canary.host.rsplit(":", 1)[1]
         for route in (tags, manifests, blobs):
             registry.fail(route, Redirect(f"http://{host}:{port}/x"))

@@ -9,7 +9,7 @@ import pytest
 from registries.oci import CertificateError, RedirectRefused, TlsError, connections, parse_manifest
 from tests.fakes import images
 from tests.fakes.certificates import Authority, self_signed
-from tests.fakes.registry import Canary, Challenge, Redirect, blobs, root
+from tests.fakes.registry import Challenge, DecoyServer, Redirect, blobs, root
 
 LOGIN = {"username": "ann", "password": "x"}
 
@@ -129,7 +129,7 @@ def test_no_tls_on_the_port_is_recognised(registry, connect):
 def test_validation_off_is_for_this_registry_and_not_for_its_storage(secured, connect):
     client = connect(secured, verify=False)
     layer = parse_manifest(client.manifest("app", "1")).layers[0]
-    with Canary(tls=self_signed("127.0.0.1").context()) as storage:
+    with DecoyServer(tls=self_signed("127.0.0.1").context()) as storage:
         secured.fail(blobs, Redirect(storage.url + "/x"))
         with pytest.raises(CertificateError, match=storage.host):
             client.blob_bytes("app", layer, limit=100_000)
@@ -139,7 +139,7 @@ def test_validation_off_is_for_this_registry_and_not_for_its_storage(secured, co
 def test_the_bundle_is_for_the_storage_of_the_registry_too(secured, connect, authority):
     client = connect(secured, ca_bundle=authority.pem)
     layer = parse_manifest(client.manifest("app", "1")).layers[0]
-    with Canary(tls=authority.issue("127.0.0.1").context()) as storage:
+    with DecoyServer(tls=authority.issue("127.0.0.1").context()) as storage:
         storage._answer = (200, secured.store.blob("app", str(layer.digest)).source)
         secured.fail(blobs, Redirect(storage.url + "/x"))
         assert client.blob_bytes("app", layer, limit=100_000)

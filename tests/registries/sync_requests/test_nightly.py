@@ -36,7 +36,7 @@ def run_until(start: datetime, end: datetime, *, step: timedelta = timedelta(min
     asked: dict[int, list[datetime]] = {}
     now = start.astimezone(UTC)
     while now < end.astimezone(UTC):
-        nightly.due(now=now)
+        nightly.enqueue_due_syncs(now=now)
         for run in SyncRun.objects.filter(state=State.QUEUED):
             asked.setdefault(run.registry_id, []).append(now)
         SyncRun.objects.update(state=State.SUCCEEDED)
@@ -54,7 +54,7 @@ def test_every_registry_syncs_once_in_the_window_and_not_all_at_once() -> None:
     gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
     assert min(gaps) >= timedelta(minutes=5)  # twelve in 180 minutes
     assert {run.trigger for run in SyncRun.objects.all()} == {"nightly"}
-    assert {run.lane for run in SyncRun.objects.all()} == {30}
+    assert {run.priority for run in SyncRun.objects.all()} == {30}
 
 
 def test_the_time_of_a_registry_is_the_same_each_night() -> None:
@@ -98,7 +98,7 @@ def test_a_registry_that_is_being_removed_is_left_alone() -> None:
 def test_one_that_syncs_already_counts_as_synced() -> None:
     registry = factories.registry()
     SyncRun.objects.create(registry=registry)
-    nightly.due(now=at("2026-11-24T02:59"))
+    nightly.enqueue_due_syncs(now=at("2026-11-24T02:59"))
     assert SyncRun.objects.count() == 1
     registry.refresh_from_db()
     assert registry.nightly_on == date(2026, 11, 24)
@@ -106,7 +106,7 @@ def test_one_that_syncs_already_counts_as_synced() -> None:
 
 def test_the_next_sync_is_told() -> None:
     registry = factories.registry()
-    tonight, tomorrow = (nightly.moment(registry.pk, date(2026, 11, day)) for day in (24, 25))
+    tonight, tomorrow = (nightly.sync_time(registry.pk, date(2026, 11, day)) for day in (24, 25))
     assert nightly.next_sync(registry, now=at("2026-11-23T20:00")) == tonight
     assert nightly.next_sync(registry, now=tonight + timedelta(seconds=1)) == tonight + timedelta(seconds=1)  # late
     registry.nightly_on = date(2026, 11, 24)
@@ -117,9 +117,9 @@ def test_the_next_sync_is_told() -> None:
 
 def test_neighbours_are_spread_over_the_window() -> None:
     for count in (3, 10, 100):
-        places = sorted(nightly.offset(key) for key in range(1, count + 1))
+        places = sorted(nightly.offset_seconds(key) for key in range(1, count + 1))
         gaps = [later - sooner for sooner, later in itertools.pairwise(places)]
-        assert max(gaps) <= 3 * nightly.SECONDS / count
+        assert max(gaps) <= 3 * nightly.WINDOW_SECONDS / count
         assert len(set(places)) == count
 
 
@@ -133,7 +133,7 @@ def test_any_number_of_workers_may_tick_at_once() -> None:
         try:
             start.wait(10)
             for _ in range(3):
-                nightly.due(now=now)
+                nightly.enqueue_due_syncs(now=now)
         finally:
             connection.close()
 
@@ -154,15 +154,15 @@ def test_a_crash_between_claim_and_queue_loses_no_night(monkeypatch: pytest.Monk
     with monkeypatch.context() as broken:
         broken.setattr("registries.sync_requests.nightly.start_sync", explode)
         with pytest.raises(OSError):
-            nightly.due(now=at("2026-11-24T02:59"))
+            nightly.enqueue_due_syncs(now=at("2026-11-24T02:59"))
     registry.refresh_from_db()
     assert registry.nightly_on is None
-    nightly.due(now=at("2026-11-24T02:59"))
+    nightly.enqueue_due_syncs(now=at("2026-11-24T02:59"))
     assert SyncRun.objects.get().registry == registry
 
 
 def test_the_tick_runs_it_and_goes_on_where_another_of_its_functions_fails(settings: object) -> None:
-    assert "registries.sync_requests.nightly.due" in settings.JOB_TICKS  # type: ignore[attr-defined]
+    assert "registries.sync_requests.nightly.enqueue_due_syncs" in settings.JOB_TICKS  # type: ignore[attr-defined]
     settings.JOB_TICKS = ["no.such.function", "tests.registries.sync_requests.test_nightly.ticked"]  # type: ignore[attr-defined]
     TICKS.clear()
     tasks.tick()

@@ -18,7 +18,7 @@ from openpyxl import load_workbook
 from console.jobs.models import State
 from console.listing import Listing, Page
 from registries.models import PullUnit, Registry, SyncRun
-from registries.pull_limit import WINDOW, usage
+from registries.pull_limit import LIMIT_WINDOW, usage
 from registries.tables.listings import REGISTRIES, SYNCS
 from tests import factories
 from tests.people import person
@@ -192,11 +192,11 @@ def test_the_list_tells_the_same_usage_as_the_limit_itself(limit: int, units: in
     for number in range(units):
         taken = NOON - timedelta(minutes=50 - number)
         PullUnit.objects.create(registry=row, image_id=f"sha256:{number}", taken_at=taken)
-    PullUnit.objects.create(registry=row, image_id="sha256:old", taken_at=NOON - WINDOW)
+    PullUnit.objects.create(registry=row, image_id="sha256:old", taken_at=NOON - LIMIT_WINDOW)
     PullUnit.objects.create(registry=factories.registry(limit=1), image_id="sha256:other", taken_at=NOON)
     told = usage(row, now=NOON)
     assert (told.limit, told.used) == (limit, units)
-    expected = None if next_free is None else NOON - timedelta(minutes=50 - next_free) + WINDOW
+    expected = None if next_free is None else NOON - timedelta(minutes=50 - next_free) + LIMIT_WINDOW
     assert told.next_free == expected
 
 

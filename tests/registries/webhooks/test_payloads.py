@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
-from registries.webhooks.payloads import MOST_CHANGES, Change, changes
-from tests.people import person, signed_in
+from registries.webhooks.payloads import MAX_CHANGES, Change, parse_changes
+from tests.people import person, signed_in_client
 
 HARBOR = {
     "type": "PUSH_ARTIFACT",
@@ -68,13 +68,13 @@ ECR = {
     ],
 )
 def test_each_vendors_report_says_what_to_look_at(body: object, expected: list[Change] | None) -> None:
-    assert changes(body) == expected
+    assert parse_changes(body) == expected
 
 
 def test_a_push_by_digest_alone_asks_for_nothing() -> None:
     event = json.loads(json.dumps(HARBOR))
     event["event_data"]["resources"][0]["tag"] = "sha256:" + "a" * 64
-    assert changes(event) == []
+    assert parse_changes(event) == []
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_report_of_more_than_a_mebibyte_is_refused(registry: Registry, secret:
 
 
 def test_a_flood_of_changes_becomes_one_sync(registry: Registry, secret: str) -> None:
-    send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(MOST_CHANGES + 50)]}, secret=secret)
+    send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(MAX_CHANGES + 50)]}, secret=secret)
     assert (PushEvent.objects.count(), SyncRun.objects.count()) == (0, 1)
 
 
@@ -221,7 +221,7 @@ def test_any_value_at_any_place_of_a_report_is_no_error(registry: Registry, secr
 
 @given(place=st.sampled_from(PLACES), odd=JSON)
 def test_whatever_a_report_holds_it_is_read_to_usable_names_or_to_none(place: Any, odd: Any) -> None:
-    for change in changes(put(*place, odd)) or []:
+    for change in parse_changes(put(*place, odd)) or []:
         assert all(name and name.isprintable() for name in change.names)
         assert len(change.tag) <= 300
 
@@ -248,7 +248,7 @@ def test_what_stands_for_many_reports_is_shown_in_words(registry: Registry, secr
     for start in range(0, 600, 200):
         send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(start, start + 200)]}, secret=secret)
     PushEvent.objects.create(registry=registry, names=[], repository="", tag="")
-    html = signed_in().get(reverse("registries:push-events", args=[registry.pk])).content.decode()
+    html = signed_in_client().get(reverse("registries:push-events", args=[registry.pk])).content.decode()
     assert ">all</span>" in html
     assert ">the whole registry</span>" in html
     assert "*" not in html[html.index("<tbody>") : html.index("</tbody>")]

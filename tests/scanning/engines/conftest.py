@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from console.sandbox import run as sandbox_run
-from demo.database import build_demo_database
+from demo.database import build_demo_vulndb
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
-from scanning.engines.trivy.cache import LayerNote
+from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from tests.fakes import images
 
-BOTH = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
+BOTH_CATEGORIES = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSITIVE})
 GITHUB_TOKEN = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
 AWS_KEY_ID = "AKIA" + "IOSFODNN7EXAMPLQ"
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzKEY"
@@ -87,26 +87,26 @@ def diff_ids(image: ImageInput) -> list[str]:
     return [layer.diff_id for layer in image.layers]
 
 
-def never() -> None:
+def no_stop() -> None:
     """Nothing stops this work."""
 
 
-class Notes:
+class MemoryLayerCache:
     """Keeps notes of layers in memory, where the console has its database."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], LayerNote] = {}
+        self.kept: dict[tuple[str, str], CachedLayer] = {}
 
-    def knows(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
+    def cached(self, variant: str, diff_ids: Collection[str]) -> frozenset[str]:
         return frozenset(diff_id for diff_id in diff_ids if (variant, diff_id) in self.kept)
 
-    def recall(self, variant: str, diff_ids: Collection[str]) -> dict[str, LayerNote]:
-        return {diff_id: self.kept[variant, diff_id] for diff_id in self.knows(variant, diff_ids)}
+    def load(self, variant: str, diff_ids: Collection[str]) -> dict[str, CachedLayer]:
+        return {diff_id: self.kept[variant, diff_id] for diff_id in self.cached(variant, diff_ids)}
 
-    def keep(self, variant: str, notes: Mapping[str, LayerNote]) -> None:
+    def save(self, variant: str, notes: Mapping[str, CachedLayer]) -> None:
         self.kept |= {(variant, diff_id): note for diff_id, note in notes.items()}
 
-    def forget(self, variant: str, diff_ids: Collection[str]) -> None:
+    def discard(self, variant: str, diff_ids: Collection[str]) -> None:
         for diff_id in diff_ids:
             self.kept.pop((variant, diff_id), None)
 
@@ -115,10 +115,10 @@ def analyse(
     trivy: Trivy,
     image: ImageInput,
     scratch: Path,
-    categories: Iterable[RiskCategory] = BOTH,
+    categories: Iterable[RiskCategory] = BOTH_CATEGORIES,
     *,
     use_cache: bool = True,
-    check: Callable[[], None] = never,
+    check: Callable[[], None] = no_stop,
     timeout: float = 60,
 ) -> ImageReport:
     """Analyse ``image`` as the pipeline does: layers that are known are given without their path."""
@@ -127,7 +127,7 @@ def analyse(
     return session.analyse(without(image, known), scratch=scratch, check=check, timeout=timeout)
 
 
-def as_told(report: ImageReport) -> dict[str, object]:
+def normalised_report(report: ImageReport) -> dict[str, object]:
     """A report without the order of its members, and with what a package is matched again by."""
     told = dataclasses.asdict(report)
     told["packages"] = sorted((dataclasses.asdict(fact) for fact in report.packages), key=repr)
@@ -139,16 +139,16 @@ def as_told(report: ImageReport) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def demo_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_demo_database(tmp_path_factory.mktemp("database") / "db")
+    return build_demo_vulndb(tmp_path_factory.mktemp("database") / "db")
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
+def notes() -> MemoryLayerCache:
+    return MemoryLayerCache()
 
 
 @pytest.fixture
-def make_trivy(tmp_path: Path, demo_database: Path, notes: Notes) -> Callable[..., Trivy]:
+def make_trivy(tmp_path: Path, demo_database: Path, notes: MemoryLayerCache) -> Callable[..., Trivy]:
     """Makes engines that share their notes of layers; keywords replace what a real one is made with."""
 
     def make(**changes: object) -> Trivy:

@@ -18,13 +18,13 @@ from inventory.content import layer_proof
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import scanners, tasks
-from scanning.engines.base import Check, LayerReport
+from scanning.engines.base import LayerReport, StopCheck
 from scanning.engines.yara.engine import Yara
-from scanning.models import LayerEvidence, MalwareFinding, Scan
+from scanning.models import LayerResult, MalwareFinding, Scan
 from scanning.runs import quota
 from scanning.runs.launch import launch
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, blob
+from tests.fakes.registry import FakeRegistry, SlowBody, blob
 from tests.scanning.conftest import layer_files, scan, sync
 from tests.scanning.execution.test_pipeline import DEBIAN, EICAR, put
 
@@ -37,7 +37,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     paths: list[Path] = []
     engine = scanners.yara()
 
-    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:
         paths.append(path)
         return Yara.scan_layer(engine, path, check=check)
 
@@ -59,7 +59,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
     said = threading.Event()
     engine, changed = scanners.yara(), Scan.progress_changed
 
-    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:
         assert said.wait(120)
         return Yara.scan_layer(engine, path, check=check)
 
@@ -71,7 +71,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
 
     monkeypatch.setattr(engine, "scan_layer", scan_layer)
     monkeypatch.setattr(Scan, "progress_changed", progress_changed)
-    monkeypatch.setattr(runner, "STAGE_SECONDS", 0)
+    monkeypatch.setattr(runner, "STAGE_INTERVAL_SECONDS", 0)
     put(fake, DEBIAN)
     sync(registry)
     assert scan(Tag.objects.get()).state == State.SUCCEEDED
@@ -110,7 +110,7 @@ def test_tags_manifests_and_registries_that_hold_one_image_take_one_unit_of_quot
     for queued in result.queued:
         tasks.scan(queued.pk)
     assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
-    left = quota.read()
+    left = quota.read_quota()
     assert left is not None
     assert (left.used, left.left) == (1, 0)
     (shared,) = Image.objects.filter(tags__isnull=False).distinct()
@@ -130,8 +130,8 @@ def test_a_base_that_two_images_share_is_pulled_once(fake: FakeRegistry, registr
     sync(registry)
     first, second = (scan(tag) for tag in Tag.objects.order_by("name"))
     assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
-    assert LayerEvidence.objects.filter(engine="yara").count() == 3
-    assert LayerEvidence.objects.filter(engine="trivy").count() == 3
+    assert LayerResult.objects.filter(engine="yara").count() == 3
+    assert LayerResult.objects.filter(engine="trivy").count() == 3
 
 
 def test_a_layer_that_one_registry_has_given_is_read_once_and_another_shows_that_it_holds_it(
@@ -146,7 +146,7 @@ def test_a_layer_that_one_registry_has_given_is_read_once_and_another_shows_that
     first, second, third = (scan(tag) for tag in Tag.objects.order_by("name"))
     assert (first.layers_pulled, second.layers_pulled, second.layers_known) == (2, 1, 1)
     asked = other[0].requests(blob(base.digest), method="GET")
-    assert len(asked) == layer_proof.SAMPLES
+    assert len(asked) == layer_proof.SAMPLE_COUNT
     assert all("range" in request.headers for request in asked)
     assert (third.layers_pulled, third.layers_known, len(read)) == (1, 1, 4)
 
@@ -167,15 +167,15 @@ def test_other_rules_have_every_layer_read_again_once(
 def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
     fake: FakeRegistry, registry: Registry, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanning.execution.analyze.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
     slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers[1]
     sync(registry)
-    fake.fail(blob(slow.digest), Drip(pause=60.0), times=1)
+    fake.fail(blob(slow.digest), SlowBody(pause=60.0), times=1)
     first = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued[0]
     stuck = threading.Thread(target=lambda: (tasks.scan(first.pk), connection.close()))
     stuck.start()
     try:
-        while not LayerEvidence.objects.filter(engine="trivy").exists():
+        while not LayerResult.objects.filter(engine="trivy").exists():
             time.sleep(0.05)
         put(fake, DEBIAN, {"b": b"b"}, tag="b")
         sync(registry)
@@ -199,11 +199,11 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
     settings: Settings,
 ) -> None:
     settings.SCAN_STALL_SECONDS = float("inf")  # a slow registry lets go of everything; this one is not slow
-    monkeypatch.setattr("scanning.execution.analyze.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
     engine, waits, changed = scanners.yara(), threading.Event(), Scan.progress_changed
     reads = engine.scan_layer
 
-    def scan_layer(path: Path, *, check: Check) -> LayerReport:
+    def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:
         if not read:  # the shared layer, before anything is known of it
             assert waits.wait(100)
         return reads(path, check=check)
@@ -218,7 +218,7 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
     slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers
     put(fake, DEBIAN, tag="waits")
     sync(registry)
-    fake.fail(blob(slow[1].digest), Drip(pause=60.0), times=1)
+    fake.fail(blob(slow[1].digest), SlowBody(pause=60.0), times=1)
     first, second = (launch(tag_ids=[tag.pk], requested_by=None).queued[0] for tag in Tag.objects.order_by("name"))
     threads = [
         threading.Thread(target=lambda job=job: (tasks.scan(job.pk), connection.close())) for job in (first, second)
@@ -246,7 +246,7 @@ def test_two_workers_look_at_a_shared_layer_once(fake: FakeRegistry, registry: R
     base = put(fake, DEBIAN, {"a": b"a"}, tag="a").layers[0]
     put(fake, DEBIAN, {"b": b"b"}, tag="b")
     sync(registry)
-    fake.fail(blob(base.digest), Drip(pause=0.002), times=1)
+    fake.fail(blob(base.digest), SlowBody(pause=0.002), times=1)
     scans = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
 
     def worker(scan_id: int) -> None:

@@ -13,10 +13,10 @@ from django.test import override_settings
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import PullUnit, Registry
-from registries.pull_limit import WINDOW
+from registries.pull_limit import LIMIT_WINDOW
 from scanning import scanners, tasks
 from scanning.engines.base import EngineError
-from scanning.engines.sandbox.client import Caged
+from scanning.engines.sandbox.client import SandboxClient
 from scanning.models import (
     CategoryResult,
     ImagePackage,
@@ -27,8 +27,8 @@ from scanning.models import (
 )
 from scanning.runs.launch import launch
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, Flip, Status, Truncate, blob, blobs, manifests, rate_limited
-from tests.scanning.conftest import image_of, layer_files, scan, sync, work_off
+from tests.fakes.registry import FakeRegistry, FlippedBit, Status, Truncate, blob, blobs, manifests, rate_limited
+from tests.scanning.conftest import image_of, layer_files, run_until_final, scan, sync
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
 
@@ -98,7 +98,7 @@ def test_a_category_that_was_not_asked_for_stays_unknown(fake: FakeRegistry, reg
 def exception(tag: Tag) -> Image:
     """Scan ``tag`` to a scan exception and return its image; the store must be empty and both texts there."""
     (queued,) = launch(tag_ids=[tag.pk], requested_by=None).queued
-    ended = work_off(queued)
+    ended = run_until_final(queued)
     image = image_of(tag)
     assert ended.state == State.FAILED
     assert image.scan_state == Image.ScanState.FAILED
@@ -120,7 +120,7 @@ def test_a_truncated_blob_is_a_scan_exception(fake: FakeRegistry, registry: Regi
 def test_a_blob_with_a_wrong_digest_is_a_scan_exception(fake: FakeRegistry, registry: Registry) -> None:
     image = put(fake, DEBIAN)
     sync(registry)
-    fake.fail(blob(image.layers[0].digest), Flip(), times=100)
+    fake.fail(blob(image.layers[0].digest), FlippedBit(), times=100)
     assert "digest" in exception(only_tag()).scan_reason
 
 
@@ -161,7 +161,7 @@ def test_a_layer_that_breaks_what_looks_for_malware_fails_that_alone(
 ) -> None:
     put(fake, DEBIAN, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"})
     sync(registry)
-    monkeypatch.setattr(Caged, "_ready", lambda *_: broken())
+    monkeypatch.setattr(SandboxClient, "_ready", lambda *_: broken())
     image = exception(only_tag())
     assert "took it over" in image.scan_reason
     assert (image.malware, image.sensitive) == (None, 1)
@@ -206,7 +206,7 @@ def test_a_scan_whose_worker_died_is_done_by_the_next_one(fake: FakeRegistry, re
     from console.jobs.reaper import reap
 
     reap()
-    assert work_off(queued).state == State.SUCCEEDED
+    assert run_until_final(queued).state == State.SUCCEEDED
     assert queued.losses == 1
 
 
@@ -226,10 +226,10 @@ def test_scans_over_the_hourly_limit_wait_visibly_and_go_on_by_themselves(
     second, third = Scan.objects.filter(state=State.QUEUED)
     assert "hourly limit of fake" in second.reason
     first_unit = PullUnit.objects.get().taken_at
-    assert sorted([second.not_before, third.not_before]) == [first_unit + WINDOW, first_unit + 2 * WINDOW]
+    assert sorted([second.not_before, third.not_before]) == [first_unit + LIMIT_WINDOW, first_unit + 2 * LIMIT_WINDOW]
     for _ in range(2):
-        PullUnit.objects.update(taken_at=F("taken_at") - WINDOW)
-        Scan.objects.filter(state=State.QUEUED).update(not_before=F("not_before") - WINDOW)
+        PullUnit.objects.update(taken_at=F("taken_at") - LIMIT_WINDOW)
+        Scan.objects.filter(state=State.QUEUED).update(not_before=F("not_before") - LIMIT_WINDOW)
         tasks.scan(second.pk)
     assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
 
@@ -247,7 +247,7 @@ def test_a_config_that_claims_a_known_layer_for_another_does_not_hide_it(
     replace(lying, manifest=images.to_json(manifest)).put(fake, "team/app", "evil")
     sync(registry)
     (queued,) = launch(tag_ids=[Tag.objects.get(name="evil").pk], requested_by=None).queued
-    ended = work_off(queued)
+    ended = run_until_final(queued)
     assert ended.state == State.FAILED
     assert "Digest mismatch" in ended.reason
     assert not layer_files()
@@ -264,4 +264,4 @@ def test_a_registry_that_goes_on_asking_for_a_pause_gives_its_place_to_others(
     assert ended.not_before is not None
     assert ended.reason
     fake.heal()
-    assert work_off(ended).state == State.SUCCEEDED
+    assert run_until_final(ended).state == State.SUCCEEDED

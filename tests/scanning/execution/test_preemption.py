@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, eventually, real_worker
+from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, blob, silence
 from tests.scanning.execution.test_pipeline import DEBIAN
@@ -22,7 +22,7 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb as install_demo_database
 from scanning.runs.launch import launch
 install_demo_database()
 for name, url, limit in {registries!r}:
@@ -35,7 +35,7 @@ from inventory.models import Tag
 from scanning.runs.launch import launch
 for name in {names!r}:
     tags = Tag.objects.filter(repository__registry__name=name).values_list("pk", flat=True)
-    launch(tag_ids=tags, requested_by=None, lane=30, categories=["malware"])
+    launch(tag_ids=tags, requested_by=None, priority=30, categories=["malware"])
 """
 OF = (
     "SELECT scanning_scan.{} FROM scanning_scan JOIN registries_registry ON registry_id = registries_registry.id"
@@ -83,7 +83,7 @@ def all_done(worker: RealWorker, registry: str) -> bool:
 
 def cancelled(worker: RealWorker) -> None:
     worker.shell(CANCEL)
-    eventually(lambda: not {"queued", "running"} & set(states(worker, "silent")), what="the cancel")
+    wait_for(lambda: not {"queued", "running"} & set(states(worker, "silent")), what="the cancel")
 
 
 def test_a_registry_that_is_silent_or_over_its_limit_holds_up_no_other(
@@ -95,10 +95,10 @@ def test_a_registry_that_is_silent_or_over_its_limit_holds_up_no_other(
         names = [name for name, _url, _limit in registries]
         real_worker.shell(ADD.format(registries=registries) + QUEUE.format(names=names))
         real_worker.start()
-        eventually(lambda: all_done(real_worker, "quick"), what="the quick registry's scans")
+        wait_for(lambda: all_done(real_worker, "quick"), what="the quick registry's scans")
         # Their base was claimed by a scan of the silent one, which let it go before it timed out.
         assert real_worker.rows(OF.format("retried", "silent") + " AND retried") == []
-        eventually(lambda: states(real_worker, "limited").count("succeeded") == 1, what="the one that may")
+        wait_for(lambda: states(real_worker, "limited").count("succeeded") == 1, what="the one that may")
         assert reasons(real_worker, "limited") == {"Waiting for the hourly limit of limited."}
         cancelled(real_worker)
 
@@ -109,9 +109,9 @@ def test_a_registry_that_is_silent_and_had_all_places_gives_them_back_to_others(
     registries = [("silent", silent.url, None), ("quick", quick.url, None)]
     real_worker.shell(ADD.format(registries=registries) + QUEUE.format(names=["silent"]))
     real_worker.start()
-    eventually(lambda: states(real_worker, "silent").count("running") == 2, what="a silent scan in each place")
+    wait_for(lambda: states(real_worker, "silent").count("running") == 2, what="a silent scan in each place")
     real_worker.shell(QUEUE.format(names=["quick"]))
-    eventually(lambda: all_done(real_worker, "quick"), what="the quick registry's scans")
+    wait_for(lambda: all_done(real_worker, "quick"), what="the quick registry's scans")
     assert reasons(real_worker, "silent") == {GIVES_WAY}  # and none has timed out
     assert states(real_worker, "silent").count("running") <= 1
     cancelled(real_worker)

@@ -16,12 +16,12 @@ import pytest
 from django.utils import timezone
 
 from console.jobs.errors import Postponed
-from console.jobs.models import Lane
+from console.jobs.models import Priority
 from console.jobs.runner import JobRun
 from registries.models import Registry
-from scanning.execution.preemption import Stopping
-from scanning.layers import LayerStore, StoredFile
-from scanning.models import Scan, Stage
+from scanning.execution.preemption import PreemptionCheck
+from scanning.layers import LayerStore, StoredLayerFile
+from scanning.models import Scan, ScanStage
 from tests import factories
 from tests.scanning.layers.test_store import CONTENT, Blob, get, left
 from tests.scanning.test_lanes import HERE, queued
@@ -50,7 +50,7 @@ class Standing:
         yield io.BytesIO(self.blob.content)
 
 
-def pull(store: LayerStore, pulled: Standing) -> StoredFile:
+def pull(store: LayerStore, pulled: Standing) -> StoredLayerFile:
     with store.lease("scan-1-1", source="silent") as lease:
         return get(lease, pulled.blob, opened=pulled.open)
 
@@ -102,10 +102,10 @@ def test_claims_that_are_let_go_can_be_had_by_others_at_once(store: LayerStore) 
     with store.claims(["sha256:a", "sha256:b"]) as mine:
         with store.claims(["sha256:a"]) as theirs:
             assert "sha256:a" not in theirs
-        mine.let_go()
+        mine.release_claims()
         with store.claims(["sha256:a"]) as theirs:
             assert "sha256:a" in theirs
-            mine.let_go()
+            mine.release_claims()
             with store.claims(["sha256:a"]) as third:
                 assert "sha256:a" not in third
 
@@ -119,7 +119,7 @@ def run(settings: Any) -> JobRun[Scan]:
     return JobRun(scan)
 
 
-def wait_for_nothing(check: Stopping) -> None:
+def wait_for_nothing(check: PreemptionCheck) -> None:
     """Wait for a connection, as long as a stall takes."""
     ends = time.monotonic() + 0.3
     while time.monotonic() < ends:
@@ -129,8 +129,8 @@ def wait_for_nothing(check: Stopping) -> None:
 
 @pytest.mark.django_db
 def test_a_scan_whose_pull_stands_still_lets_go_what_it_has_claimed_and_goes_on(run: JobRun[Scan]) -> None:
-    check, gone = Stopping(run), list[bool]()
-    check.let_go = lambda: gone.append(True)
+    check, gone = PreemptionCheck(run), list[bool]()
+    check.release_claims = lambda: gone.append(True)
     wait_for_nothing(check)
     assert gone
     assert Registry.objects.get().slow_until > timezone.now()  # type: ignore[operator]
@@ -140,17 +140,17 @@ def test_a_scan_whose_pull_stands_still_lets_go_what_it_has_claimed_and_goes_on(
 def test_it_goes_back_into_the_queue_where_others_wait_for_its_place(run: JobRun[Scan]) -> None:
     queued(factories.registry())
     with pytest.raises(Postponed, match="Scans of other registries go first"):
-        wait_for_nothing(Stopping(run))
+        wait_for_nothing(PreemptionCheck(run))
 
 
 @pytest.mark.django_db
 def test_a_pull_that_flows_and_work_without_the_network_are_no_stall(run: JobRun[Scan]) -> None:
     queued(factories.registry())
-    check = Stopping(run)
+    check = PreemptionCheck(run)
     ends = time.monotonic() + 0.3
     while time.monotonic() < ends:
         check.on_network()
-        check.flowed()
+        check.note_progress()
         check()
     time.sleep(0.1)
     check()
@@ -160,15 +160,15 @@ def test_a_pull_that_flows_and_work_without_the_network_are_no_stall(run: JobRun
 @pytest.mark.django_db
 def test_a_pull_that_takes_long_leaves_its_place_to_a_registry_that_has_none(run: JobRun[Scan], settings: Any) -> None:
     settings.SCAN_STALL_SECONDS, settings.SCAN_SHARE_SECONDS = 60, 0.1
-    Scan.objects.filter(registry=run.job.registry).update(stage=Stage.PULLING)
-    Scan.objects.exclude(pk=run.job.pk).update(lane=Lane.MANUAL)  # not that one
-    check = Stopping(run)
+    Scan.objects.filter(registry=run.job.registry).update(stage=ScanStage.PULLING)
+    Scan.objects.exclude(pk=run.job.pk).update(priority=Priority.MANUAL)  # not that one
+    check = PreemptionCheck(run)
     wait_for_nothing(check)  # nobody waits
     queued(factories.registry())
     wait_for_nothing(check)  # it has looked a moment ago
-    run.is_followed = lambda: False  # the worker takes no more scans
-    wait_for_nothing(Stopping(run))
-    run.is_followed = lambda: True
+    run.has_successor = lambda: False  # the worker takes no more scans
+    wait_for_nothing(PreemptionCheck(run))
+    run.has_successor = lambda: True
     with pytest.raises(Postponed, match="take long"):
-        wait_for_nothing(Stopping(run))
+        wait_for_nothing(PreemptionCheck(run))
     assert not Registry.objects.exclude(slow_until=None).exists()  # that is another thing

@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, eventually, real_worker
+from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
-from tests.fakes.registry import Drip, FakeRegistry, blob
+from tests.fakes.registry import FakeRegistry, SlowBody, blob
 from tests.scanning.execution.test_pipeline import DEBIAN, EICAR
 
 __all__ = ["real_worker"]
@@ -22,7 +22,7 @@ from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb as install_demo_database
 from scanning.runs.launch import launch
 install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
@@ -37,7 +37,7 @@ def test_a_scan_whose_worker_is_killed_in_the_middle_of_a_pull_is_completed(real
         image = images.image(DEBIAN, {"srv/eicar.com": EICAR, "data": os.urandom(200_000)})
         image.put(fake, "team/app", "1.0")
         real_worker.shell(START.format(url=fake.url))
-        fake.fail(blob(image.layers[1].digest), Drip(pause=0.01), times=1)
+        fake.fail(blob(image.layers[1].digest), SlowBody(pause=0.01), times=1)
         real_worker.start()
         layers = real_worker.folder / "layers"
 
@@ -45,10 +45,10 @@ def test_a_scan_whose_worker_is_killed_in_the_middle_of_a_pull_is_completed(real
             rows = real_worker.rows(SCAN)
             return rows[0][0] == "running" and any(path.is_file() for path in layers.rglob("*"))
 
-        eventually(pulling, what="the pull")
+        wait_for(pulling, what="the pull")
         ((_state, _attempt, _losses, _stage, worker, _reason),) = real_worker.rows(SCAN)
         os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
-        eventually(lambda: real_worker.rows(SCAN)[0][0] not in {"queued", "running"}, what="the end of the scan")
+        wait_for(lambda: real_worker.rows(SCAN)[0][0] not in {"queued", "running"}, what="the end of the scan")
         assert real_worker.rows(SCAN)[0][:3] == ("succeeded", 2, 1), real_worker.rows(SCAN)
         assert real_worker.rows("SELECT path FROM scanning_malwarefinding") == [("srv/eicar.com",)]
         assert real_worker.rows("SELECT count(*) FROM scanning_packagevulnerability")[0][0] > 0

@@ -20,16 +20,16 @@ from registries.models import Registry
 from scanning import tasks
 from scanning.exposure import aggregate
 from scanning.exposure import tables as exposure_tables
-from scanning.findings.taxonomy import kinds
+from scanning.findings.taxonomy import risk_kinds
 from scanning.models import (
+    ExposureRecount,
     ImagePackage,
     Package,
-    PackageReach,
+    PackageExposure,
     PackageVariant,
     PackageVulnerability,
-    Recount,
     Vulnerability,
-    VulnerabilityReach,
+    VulnerabilityExposure,
 )
 from scanning.models.packages import SeverityRank
 from tests import factories
@@ -84,7 +84,7 @@ def test_an_image_counts_once_however_many_of_its_packages_have_it_and_each_of_i
     assert (found.images, found.tags, found.highest, found.fixable) == (2, 4, SeverityRank.CRITICAL, True)
     assert found.package_names == "org.apache.logging.log4j:log4j-core"
     assert found.fixed_versions == "org.apache.logging.log4j:log4j-core 2.15.0"
-    by_registry = VulnerabilityReach.objects.filter(vulnerability=found).order_by("registry__name")
+    by_registry = VulnerabilityExposure.objects.filter(vulnerability=found).order_by("registry__name")
     assert list(by_registry.values_list("registry__name", "images", "tags")) == [("here", 2, 3), ("there", 1, 1)]
     package = Package.objects.get(version="2.14.1")
     assert (package.images, package.tags, package.findings, package.highest) == (2, 4, 1, SeverityRank.CRITICAL)
@@ -100,37 +100,37 @@ def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
     aggregate.recount()
     found = Vulnerability.objects.get(name=LOG4SHELL)
     assert (found.images, found.tags) == (2, 3)
-    assert not VulnerabilityReach.objects.filter(registry__name="there").exists()
-    assert not PackageReach.objects.filter(registry__name="there").exists()
+    assert not VulnerabilityExposure.objects.filter(registry__name="there").exists()
+    assert not PackageExposure.objects.filter(registry__name="there").exists()
     expat = Vulnerability.objects.get(name="CVE-2024-45490")
     assert (expat.images, expat.package_names, expat.fixable) == (0, "", False)
 
 
 def test_a_count_is_due_after_each_change_and_once_only() -> None:
-    aggregate.due()
-    assert not Recount.objects.exists()  # nothing was ever scanned or synced
+    aggregate.tick()
+    assert not ExposureRecount.objects.exists()  # nothing was ever scanned or synced
     factories.tag(of=factories.image(**factories.scanned(critical=1)))
-    aggregate.due()
-    aggregate.due()
-    job = Recount.objects.get()
+    aggregate.tick()
+    aggregate.tick()
+    job = ExposureRecount.objects.get()
     assert job.not_before is None
     tasks.recount(job.pk)
     job.refresh_from_db()
     assert (job.state, job.images) == (State.SUCCEEDED, 1)
     assert aggregate.counted_at() == job.started_at
-    aggregate.due()
-    assert Recount.objects.count() == 1
+    aggregate.tick()
+    assert ExposureRecount.objects.count() == 1
     Image.objects.update(last_scanned_at=timezone.now() + timedelta(seconds=1))
-    aggregate.due()
-    again = Recount.objects.get(state=State.QUEUED)
+    aggregate.tick()
+    again = ExposureRecount.objects.get(state=State.QUEUED)
     assert again.not_before is not None
     assert job.ended_at is not None
-    assert again.not_before >= job.ended_at + aggregate.LEAST
+    assert again.not_before >= job.ended_at + aggregate.MIN_RECOUNT_PAUSE
 
 
 def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
     ended = timezone.now()
-    last = Recount(started_at=ended - timedelta(seconds=30), ended_at=ended)
+    last = ExposureRecount(started_at=ended - timedelta(seconds=30), ended_at=ended)
     assert aggregate._earliest(last) == ended + timedelta(minutes=10)
 
 
@@ -181,8 +181,8 @@ def test_behind_a_vulnerability_stand_its_packages_and_the_images_that_hold_them
 def test_the_images_behind_are_the_same_however_they_are_asked_for(
     operator: Client, fleet: list[Image], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exposure_tables, "FEW", 500 if way == "few" else 0)
-    monkeypatch.setattr(exposure_tables, "SHARE", 1000 if way == "many" else 0)
+    monkeypatch.setattr(exposure_tables, "FEW_IMAGES", 500 if way == "few" else 0)
+    monkeypatch.setattr(exposure_tables, "TAGS_PER_IMAGE_LOOKUP", 1000 if way == "many" else 0)
     Image.objects.filter(pk=fleet[1].pk).update(scan_state="failed")
     url = reverse("scanning:vulnerability", args=[LOG4SHELL])
     for query, names in (
@@ -200,7 +200,7 @@ def test_the_images_behind_are_the_same_however_they_are_asked_for(
             way == "many"
         )
     with within(Scope(frozenset({Registry.objects.get(name="here").pk}))):
-        assert {tag.name for tag in exposure_tables.AFFECTED.within_rows(Vulnerability.objects.get().pk)} == {
+        assert {tag.name for tag in exposure_tables.AFFECTED_IMAGES.within_rows(Vulnerability.objects.get().pk)} == {
             *("1.0", "1.1", "2.0")
         }
 
@@ -241,7 +241,7 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
     rows = list(load_workbook(BytesIO(file.content)).worksheets[0].iter_rows(values_only=True))
     assert rows[0] == ("Image repository address", "Digest", "Installed")
     assert [row[:2] for row in rows[1:]] == [(tag.address, tag.digest) for tag in chosen]
-    every = {"box": [column.name for column in exposure_tables.AFFECTED.columns], "save": "1"}
+    every = {"box": [column.name for column in exposure_tables.AFFECTED_IMAGES.columns], "save": "1"}
     for column_page, shown in (
         (columns, page),
         (
@@ -250,7 +250,9 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
         ),
     ):
         assert operator.post(column_page, every).headers["Location"] == shown
-        assert operator.get(shown).content.decode().count('<th scope="col"') >= len(exposure_tables.AFFECTED.columns)
+        assert operator.get(shown).content.decode().count('<th scope="col"') >= len(
+            exposure_tables.AFFECTED_IMAGES.columns
+        )
 
 
 def test_viewers_see_and_do_not_export(client: Client, fleet: list[Image]) -> None:
@@ -267,18 +269,18 @@ def test_without_findings_the_page_says_what_to_do(operator: Client) -> None:
 
 def test_kinds_of_risk_are_told_by_weaknesses_and_vector() -> None:
     open_door = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
-    assert kinds(cwes=["CWE-502", "CWE-400"], vector=open_door) == [
+    assert risk_kinds(cwes=["CWE-502", "CWE-400"], vector=open_door) == [
         "From the network",
         "Code execution",
         "Denial of service",
     ]
-    assert kinds(cwes=["CWE-787", "NVD-CWE-noinfo", "CWE-416"], vector="") == ["Memory corruption"]
+    assert risk_kinds(cwes=["CWE-787", "NVD-CWE-noinfo", "CWE-416"], vector="") == ["Memory corruption"]
 
 
 def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each package that an image makes up from a vulnerable source is one that has the vulnerability."""
-    monkeypatch.setattr(aggregate, "NAMES_KEPT", 3)
-    monkeypatch.setattr(aggregate, "FIXES_KEPT", 2)
+    monkeypatch.setattr(aggregate, "MAX_PACKAGE_NAMES", 3)
+    monkeypatch.setattr(aggregate, "MAX_FIXED_VERSIONS", 2)
     honest = [factories.image() for _n in range(2)]
     forged = factories.image()
     for image in (*honest, forged):
@@ -294,7 +296,7 @@ def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monke
     found = Vulnerability.objects.get(name="CVE-2026-1")
     assert found.package_names.splitlines() == ["aaa-0", "aaa-1", "zlib"]
     assert found.fixed_versions.splitlines() == ["aaa-0 1", "zlib 2"]
-    reached = VulnerabilityReach.objects.filter(vulnerability=found).values_list("package_names", flat=True)
+    reached = VulnerabilityExposure.objects.filter(vulnerability=found).values_list("package_names", flat=True)
     assert sorted(names.splitlines() for names in reached) == [["aaa-0", "aaa-1", "aaa-2"], ["zlib"], ["zlib"]]
 
 

@@ -25,7 +25,7 @@ from scanning.models import CategoryResult
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-COUNTS = [part.name for part in dataclasses.fields(summary.Counts)]
+COUNTS = [part.name for part in dataclasses.fields(summary.FindingCounts)]
 LONG = "pkg:golang/example.com/" + "x" * 700  # longer than its column
 
 
@@ -70,12 +70,12 @@ def test_what_is_counted_in_writing_is_what_is_there() -> None:
         now = timezone.now()
         CategoryResult.objects.create(image=image, category=category, outcome="done", ended_at=now, looked_at=now)
     counts = (
-        findings_store.record_packages(image=image, report=report()).counts
-        | findings_store.record_secrets(image=image, secrets=report().secrets)
-        | findings_store.record_malware(image=image, findings=malware())
+        findings_store.store_packages(image=image, report=report()).counts
+        | findings_store.store_secrets(image=image, secrets=report().secrets)
+        | findings_store.store_malware(image=image, findings=malware())
     )
     assert set(counts) == set(COUNTS)
-    summary.record_findings(image, summary.Counts(**counts))
+    summary.record_findings(image, summary.FindingCounts(**counts))
     written = Image.objects.values(*COUNTS, "highest").get()
     assert written["packages"] == 3
     assert (written["critical"], written["high"], written["low"], written["fixable"]) == (1, 1, 1, 2)

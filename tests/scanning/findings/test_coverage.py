@@ -12,8 +12,8 @@ from django.urls import reverse
 from inventory.models import Image, Tag
 from scanning import alerts, scanners
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
-from scanning.execution.analyze import Seen
-from scanning.execution.finish import Findings, Outcome, _judge_coverage
+from scanning.execution.analyze import ImageAnalysis
+from scanning.execution.finish import CategoryOutcome, ScanResults, _judge_coverage
 from scanning.findings import coverage, regression
 from scanning.models import CategoryResult
 from scanning.vulndb import install as vulndb_install
@@ -29,7 +29,7 @@ def image(name: str, **changes: dict[str, Any] | None) -> Image:
     """An image with a result of today for each category, but for ``changes``; None: the category was not asked."""
     made = factories.image(**factories.scanned())
     factories.tag(name, of=made)
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     assert facts is not None
     trivy = scanners.trivy().version()
     now: dict[str, dict[str, Any]] = {
@@ -45,11 +45,11 @@ def image(name: str, **changes: dict[str, Any] | None) -> Image:
 
 
 def named(word: str) -> set[str]:
-    return set(Tag.objects.filter(coverage.condition([word], image="image")).values_list("name", flat=True))
+    return set(Tag.objects.filter(coverage.coverage_condition([word], image="image")).values_list("name", flat=True))
 
 
 def test_each_way_of_not_knowing_narrows_the_list() -> None:
-    facts = vulndb_install.current()
+    facts = vulndb_install.current_facts()
     assert facts is not None
     image("whole")
     image("not-asked", malware=None)
@@ -58,7 +58,7 @@ def test_each_way_of_not_knowing_narrows_the_list() -> None:
     image("old-database", vulnerabilities={"database_updated_at": facts.built_at - timedelta(days=1)})
     image("old-rules", malware={"engine_version": "1.0+0123"})
     image("old-trivy", sensitive={"engine_version": "trivy 0.50.0, database none"})
-    image("fell", malware={"fell_from": 3})
+    image("fell", malware={"regressed_from": 3})
     factories.tag("never")
     assert named("done") == {"whole"}
     assert named("not-asked") == {"not-asked"}
@@ -67,13 +67,13 @@ def test_each_way_of_not_knowing_narrows_the_list() -> None:
     assert named("outdated") == {"old-database", "old-rules", "old-trivy"}
     assert named("fell") == {"fell"}
     assert named("new") == set()
-    told = {signal.name: signal.text for signal in alerts.coverage()}
+    told = {signal.name: signal.text for signal in alerts.coverage_alerts()}
     assert told == {"fell": "1 image", "failed": "1 image", "unsupported": "1 image", "outdated": "3 images"}
 
 
 def test_the_filter_stands_on_the_page_and_the_strip_leads_to_it(client: Client) -> None:
     image("fine")
-    image("fell", malware={"fell_from": 3})
+    image("fell", malware={"regressed_from": 3})
     client.force_login(person("viewer"))
     page = client.get(reverse("inventory:image-list")).content.decode()
     assert "?coverage=fell" in page
@@ -82,7 +82,7 @@ def test_the_filter_stands_on_the_page_and_the_strip_leads_to_it(client: Client)
 
 
 def test_the_drawer_says_that_findings_fell_to_zero_and_that_an_engine_was_older(client: Client) -> None:
-    made = image("x", malware={"fell_from": 3, "engine_version": "1.0+0123"})
+    made = image("x", malware={"regressed_from": 3, "engine_version": "1.0+0123"})
     client.force_login(person("viewer"))
     tab = client.get(reverse("scanning:malware", args=[made.tags.get().pk])).content.decode()
     assert 'data-coverage="fell"' in tab
@@ -95,14 +95,14 @@ def test_the_drawer_says_that_findings_fell_to_zero_and_that_an_engine_was_older
     [
         (1, 0, False, True),  # the same engine on the same image
         (1, 0, True, False),  # a new database takes an advisory back
-        (regression.MANY, 0, True, True),  # and not all of many
+        (regression.MANY_ADVISORIES, 0, True, True),  # and not all of many
         (5, 1, False, False),
         (0, 0, False, False),
         (5, None, False, False),  # not looked for
     ],
 )
 def test_a_fall_to_zero_needs_a_reason(number: int, left: int | None, changed: bool, expected: bool) -> None:
-    assert regression.unexplained(number, left, changed=changed) is expected
+    assert regression.is_regression(number, left, changed=changed) is expected
 
 
 def test_a_second_scan_without_findings_clears_the_warning() -> None:
@@ -110,18 +110,18 @@ def test_a_second_scan_without_findings_clears_the_warning() -> None:
     made.sensitive = 2
     version = CategoryResult.objects.get(category="sensitive").engine_version
     for expected in (2, 0):
-        before = regression.before(made)
+        before = regression.read_results(made)
         made.sensitive = 0
-        regression.note(before, made, {"sensitive": version})
-        assert CategoryResult.objects.get(category="sensitive").fell_from == expected
+        regression.store_regressions(before, made, {"sensitive": version})
+        assert CategoryResult.objects.get(category="sensitive").regressed_from == expected
 
 
-def judged(**values: Any) -> Outcome:
+def judged(**values: Any) -> CategoryOutcome:
     package = PackageFact("pkg:rpm/fedora/bash@5", "rpm", "bash", "5")
     defaults = {"os_name": "fedora 40", "os_end_of_life": False, "packages": (package,), "vulnerabilities": ()}
     report = ImageReport(**{**defaults, "matches": (), "secrets": (), **values})
-    outcome = Outcome()
-    _judge_coverage(Findings(outcomes={RiskCategory.VULNERABILITIES: outcome}, seen=Seen(report=report)))
+    outcome = CategoryOutcome()
+    _judge_coverage(ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, seen=ImageAnalysis(report=report)))
     return outcome
 
 

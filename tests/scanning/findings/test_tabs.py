@@ -201,7 +201,7 @@ def test_an_earlier_zero_is_dated_and_no_proof_after_a_scan_that_failed(viewer: 
 
 def test_a_fall_to_zero_that_nothing_explains_is_no_zero(viewer: Client) -> None:
     image = factories.image(**factories.scanned())
-    factories.result(image, "malware", CategoryResult.Outcome.DONE, fell_from=3)
+    factories.result(image, "malware", CategoryResult.Outcome.DONE, regressed_from=3)
     text = tab(viewer, "malware", factories.tag(of=image))
     assert "0 found" not in text
     assert "#shield" not in text

@@ -20,20 +20,20 @@ from django.utils import timezone
 from console.jobs.errors import JobFailure
 from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
-from console.models import FileChunk, FleetVersion, Machine, StoredFile
-from demo.database import build_demo_database
+from console.models import FileChunk, FleetVersion, Machine, SharedFile
+from demo.database import build_demo_vulndb
 from registries import credentials
 from scanning import health, scanners
 from scanning.engines.base import Readiness
 from scanning.engines.yara.ruleset import read_team
 from scanning.fleet import versions as fleet_versions
-from scanning.fleet.fetch_lock import RETRY_SECONDS, NotReadyError
+from scanning.fleet.fetch_lock import RETRY_DELAY_SECONDS, NotReadyError
 from scanning.fleet.settings import own_settings
 from scanning.rules import team as rules_team
 from scanning.views import scanners as views_scanners
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import install as vulndb_install
-from tests.people import signed_in
+from tests.people import signed_in_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vulnerability_database")]
 
@@ -47,7 +47,7 @@ def nothing() -> None:
 @pytest.fixture(autouse=True)
 def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin as a new process on a machine that has tried nothing yet."""
-    monkeypatch.setattr(fleet_versions, "_memory", fleet_versions._Memory())
+    monkeypatch.setattr(fleet_versions, "_process_state", fleet_versions._ProcessState())
     monkeypatch.setattr(rules_team, "_published", None)
     lock = settings.DATA_DIR / "run" / "fetch.lock"
     lock.unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def primary(**values: Any) -> FleetVersion:
 def publish(folder: Path) -> FleetVersion:
     """Publish a small database as another machine would."""
     folder.mkdir(exist_ok=True)
-    build_demo_database(folder)
+    build_demo_vulndb(folder)
     vulndb_archive.publish(folder, scratch=folder, version="demo", check=nothing)
     return FleetVersion.objects.get(name="database")
 
@@ -89,18 +89,18 @@ def other(name: str = "beta", *, ready: bool = True, seen: timedelta = timedelta
 
 @pytest.mark.skipif("settings.DATABASES['default']['ENGINE'] != 'django.db.backends.sqlite3'")
 def test_one_machine_on_sqlite_stores_nothing_and_asks_nothing(tmp_path: Path) -> None:
-    build_demo_database(tmp_path)
+    build_demo_vulndb(tmp_path)
     vulndb_install.install(tmp_path)
     with CaptureQueriesContext(connection) as queries:
-        assert fleet_versions.may_take()
+        assert fleet_versions.may_take_jobs()
         assert fleet_versions.is_current()
         fleet_versions.tick()
         assert fleet_versions.wrong_keys() == ""
         assert list(health.machines()) == []
     assert len(queries) == 0
-    assert not any(model.objects.exists() for model in (StoredFile, FileChunk, FleetVersion, Machine))
+    assert not any(model.objects.exists() for model in (SharedFile, FileChunk, FleetVersion, Machine))
     assert vulndb_install.shared_sha256() == ""
-    assert "Machines" not in signed_in().get(PAGE).text
+    assert "Machines" not in signed_in_client().get(PAGE).text
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
@@ -112,7 +112,7 @@ def test_a_machine_whose_database_is_away_takes_no_scans(
 
     monkeypatch.setattr(versions, "current", away)
     monkeypatch.setattr(fleet_versions, "connection", SimpleNamespace(close=nothing))
-    assert not fleet_versions.may_take()
+    assert not fleet_versions.may_take_jobs()
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_machine_whose_database_is_away_takes_no_scans(
 )
 def test_a_machine_with_other_settings_takes_no_scans(shared: None, values: dict[str, str], why: str) -> None:
     primary(**values)
-    assert not fleet_versions.may_take()
+    assert not fleet_versions.may_take_jobs()
     with pytest.raises(NotReadyError) as raised:
-        fleet_versions.bring(check=nothing)
+        fleet_versions.update_machine(check=nothing)
     assert "alpha" in raised.value.reason
     assert why in raised.value.reason
     assert "make_primary" in raised.value.remedy
@@ -137,7 +137,7 @@ def test_a_machine_with_other_settings_takes_no_scans(shared: None, values: dict
 def test_a_primary_machine_whose_trivy_does_not_work_stops_no_other(shared: None, tmp_path: Path) -> None:
     primary(trivy="")
     publish(tmp_path / "db")
-    assert fleet_versions.may_take()
+    assert fleet_versions.may_take_jobs()
 
 
 def test_keys_are_compared_without_being_told(shared: None) -> None:
@@ -162,30 +162,30 @@ def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
 ) -> None:
     wanted = publish(tmp_path / "db")
     FileChunk.objects.filter(file=wanted.file).delete()
-    with pytest.raises(vulndb_install.DatabaseError, match="a part of it is missing"):
-        fleet_versions.bring(check=nothing)
+    with pytest.raises(vulndb_install.VulndbError, match="a part of it is missing"):
+        fleet_versions.update_machine(check=nothing)
     with CaptureQueriesContext(connection) as queries, pytest.raises(NotReadyError, match="a part of it is missing"):
-        fleet_versions.bring(check=nothing)
+        fleet_versions.update_machine(check=nothing)
     assert not [query for query in queries if "filechunk" in query["sql"]]
-    assert not fleet_versions.may_take()
+    assert not fleet_versions.may_take_jobs()
     with monkeypatch.context() as later:
-        later.setattr(time, "time", lambda: time.time_ns() / 1e9 + RETRY_SECONDS + 1)
-        with pytest.raises(vulndb_install.DatabaseError):
-            fleet_versions.bring(check=nothing)
+        later.setattr(time, "time", lambda: time.time_ns() / 1e9 + RETRY_DELAY_SECONDS + 1)
+        with pytest.raises(vulndb_install.VulndbError):
+            fleet_versions.update_machine(check=nothing)
     assert publish(tmp_path / "db").sha256 == wanted.sha256
-    fleet_versions.bring(check=nothing)
+    fleet_versions.update_machine(check=nothing)
     assert vulndb_install.shared_sha256() == wanted.sha256
-    assert fleet_versions.may_take()
+    assert fleet_versions.may_take_jobs()
     assert Machine.objects.get().ready
 
 
 def test_a_database_that_no_scan_could_use_is_refused_and_the_one_in_use_stays(shared: None, tmp_path: Path) -> None:
-    before = vulndb_install.current()
+    before = vulndb_install.current_facts()
     (tmp_path / "bad.tar.gz").write_bytes(b"\x1f\x8b no archive")
     versions.publish("database", version="x", file=content.store(tmp_path / "bad.tar.gz", limit=1000))
-    with pytest.raises(vulndb_install.DatabaseError, match="could not be copied"):
-        fleet_versions.bring(check=nothing)
-    assert vulndb_install.current() == before
+    with pytest.raises(vulndb_install.VulndbError, match="could not be copied"):
+        fleet_versions.update_machine(check=nothing)
+    assert vulndb_install.current_facts() == before
 
 
 def test_the_same_database_is_the_same_file_wherever_it_is_packed(tmp_path: Path) -> None:
@@ -202,11 +202,11 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
     shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
 ) -> None:
     publish(tmp_path / "db")
-    fleet_versions.bring(check=nothing)
+    fleet_versions.update_machine(check=nothing)
     monkeypatch.setattr(scanners.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it."))
     if others:
         other()
-    assert fleet_versions.may_take() is not others
+    assert fleet_versions.may_take_jobs() is not others
     mine = Machine.objects.get(machine=machine_id())
     assert (mine.ready, mine.reason, mine.remedy) == ((False, "It is gone.", "Mend it.") if others else (True, "", ""))
 
@@ -250,7 +250,7 @@ def test_rules_are_published_when_they_change_and_not_read_otherwise(
     again = rules_team.publish_changes(first, check=nothing)
     assert again
     assert again.file_id == first.file_id, "the same rules are no other version"
-    assert StoredFile.objects.count() == 1
+    assert SharedFile.objects.count() == 1
     (folder / "a.yar").write_text("rule A { condition: true }")
     changed = rules_team.publish_changes(first, check=nothing)
     assert changed
@@ -297,7 +297,7 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
     )
     other("delta", ready=False, reason="Its keys are others.", seen=timedelta(minutes=10), versions=known)
     other("epsilon", seen=timedelta(days=2))
-    text = signed_in("viewer").get(PAGE).text
+    text = signed_in_client("viewer").get(PAGE).text
     assert wanted.sha256 in text
     for words in (
         "Takes scans",
@@ -310,7 +310,7 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
         assert words in text, words
     assert "epsilon" not in text
     assert "alpha, the primary machine" in text
-    assert "gamma takes no scans" in signed_in("viewer").get("/", follow=True).text, "the notice on other pages"
+    assert "gamma takes no scans" in signed_in_client("viewer").get("/", follow=True).text, "the notice on other pages"
     report.prune()
     assert set(Machine.objects.values_list("host", flat=True)) == {"other", "gamma", "delta"}
 
@@ -334,9 +334,9 @@ def test_the_foot_of_the_pages_tells_of_machines_that_take_no_scans(shared: None
 def test_a_failure_to_publish_leaves_all_machines_as_they_were(
     shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, wanted = vulndb_install.current(), publish(tmp_path / "db")
-    monkeypatch.setattr(vulndb_archive, "ARCHIVE_BYTES", 100)
+    before, wanted = vulndb_install.current_facts(), publish(tmp_path / "db")
+    monkeypatch.setattr(vulndb_archive, "MAX_ARCHIVE_BYTES", 100)
     with pytest.raises(JobFailure, match="could not be given to the other machines"):
         vulndb_install.install(tmp_path / "db")
-    assert vulndb_install.current() == before
+    assert vulndb_install.current_facts() == before
     assert FleetVersion.objects.get(name="database").sha256 == wanted.sha256

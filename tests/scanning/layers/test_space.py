@@ -16,7 +16,7 @@ from scanning.execution import finish as execution_finish
 from scanning.layers import LayerStore, space
 from scanning.models import CategoryResult
 from tests.fakes.registry import FakeRegistry
-from tests.scanning.conftest import layer_files, scan, sync, work_off
+from tests.scanning.conftest import layer_files, run_until_final, scan, sync
 from tests.scanning.execution.test_pipeline import DEBIAN, put
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("vulnerability_database")]
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> LayerStore:
     """A store of 100 MiB, in which nobody waits for long."""
-    monkeypatch.setattr(space, "EMPTY_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(space, "EMPTY_ROOM_WAIT_SECONDS", 0.1)
     store = LayerStore(Path(settings.DATA_DIR) / "layers", max_bytes=100 << 20, min_free_ratio=0)
     monkeypatch.setattr(scanners, "layer_store", lambda: store)
     return store
@@ -48,7 +48,7 @@ def test_a_scan_waits_in_the_queue_while_others_hold_the_room(
         assert not waiting.retried
         image = Image.objects.get()
         assert (image.scan_state, image.scan_reason) == ("queued", "Waiting for room in the layer store.")
-    assert work_off(waiting).state == State.SUCCEEDED
+    assert run_until_final(waiting).state == State.SUCCEEDED
     assert layer_files() == []
 
 
@@ -68,5 +68,5 @@ def test_a_scan_whose_results_the_database_does_not_take_is_done_again(
     monkeypatch.setattr("scanning.execution.pipeline.finish", finish_fails)
     first = scan(Tag.objects.get())
     assert (first.state, first.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
-    assert work_off(first).state == State.SUCCEEDED
+    assert run_until_final(first).state == State.SUCCEEDED
     assert CategoryResult.objects.filter(outcome="done").count() == 3

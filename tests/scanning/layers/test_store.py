@@ -27,7 +27,7 @@ from scanning.layers import (
     LayerLease,
     LayerStore,
     LayerTooLarge,
-    StoredFile,
+    StoredLayerFile,
     StoreFull,
     UnsupportedCompression,
 )
@@ -81,7 +81,7 @@ def get(
     check: Callable[[], None] = go_on,
     progress: Callable[[int], None] = lambda count: None,
     opened: Callable[[], AbstractContextManager[BinaryIO]] | None = None,
-) -> StoredFile:
+) -> StoredLayerFile:
     return lease.get(
         digest=digest(blob.content),
         size=len(blob.content) if size is None else size,
@@ -236,7 +236,7 @@ def test_a_store_filled_by_other_scans_is_waited_for(tmp_path: Path) -> None:
         assert caught.value.retry
     store = LayerStore(tmp_path, max_bytes=150_000, min_free_ratio=0, wait_seconds=30)
     waiting = threading.Event()
-    done: list[StoredFile] = []
+    done: list[StoredLayerFile] = []
 
     def late() -> None:
         with store.lease("scan-2-2") as lease:
@@ -334,8 +334,8 @@ def test_nobody_gives_way_to_a_scan_that_was_killed_while_it_waited_for_room(sto
 def test_a_registry_that_promises_much_and_sends_nothing_holds_no_room_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "CLAIM_BYTES", 10_000)
-    monkeypatch.setattr(store_module, "STEP", 10_000)
+    monkeypatch.setattr(store_module, "MAX_CLAIMED_ROOM_BYTES", 10_000)
+    monkeypatch.setattr(store_module, "ROOM_STEP_BYTES", 10_000)
     store = LayerStore(tmp_path, max_bytes=1_000_000, min_free_ratio=0, wait_seconds=0.3)
     asked, end = threading.Event(), threading.Event()
 
@@ -371,7 +371,7 @@ def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
         def look() -> None:
             said.append(lease.waits_for_room)
             if len(said) == 2:
-                other.give_back(held)
+                other.release_file(held)
 
         get(lease, Blob(os.urandom(50_000)), "", check=look)
         assert said[:2] == [True, True]

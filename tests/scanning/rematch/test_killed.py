@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, Server, eventually, postgres_server, real_worker
+from tests.console.jobs.conftest import RealWorker, RestartableServer, postgres_server, real_worker, wait_for
 
 __all__ = ["postgres_server", "real_worker"]
 
@@ -41,7 +41,7 @@ REMATCH = "SELECT state, attempt, losses, reason FROM scanning_rematch"
 def taken_back(worker: RealWorker) -> None:
     before = int(worker.shell(SCANNED).split()[-1])
     worker.start()
-    eventually(lambda: worker.rows(REMATCH)[0][0] not in {"queued", "running"}, seconds=200, what="the end")
+    wait_for(lambda: worker.rows(REMATCH)[0][0] not in {"queued", "running"}, seconds=200, what="the end")
     assert worker.rows(REMATCH) == [("succeeded", 2, 1, "")]
     assert not (worker.folder / "kill").exists()
     assert worker.stop() == 0
@@ -55,5 +55,5 @@ def test_a_rematch_whose_worker_is_killed_ends_as_if_nothing_had_been(real_worke
     taken_back(real_worker)
 
 
-def test_so_it_does_on_postgresql(real_worker: RealWorker, postgres_server: Server) -> None:
+def test_so_it_does_on_postgresql(real_worker: RealWorker, postgres_server: RestartableServer) -> None:
     taken_back(real_worker)

@@ -19,7 +19,7 @@ from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from demo.advisories import ADVISORIES
-from demo.database import build_demo_database
+from demo.database import build_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import alerts, scanners, tasks
@@ -28,7 +28,7 @@ from scanning.models import CategoryResult, PackageVariant, PackageVulnerability
 from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
-from tests.fakes.by_hand import by_hand, in_the_console
+from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
 from tests.people import person
 from tests.scanning.conftest import scan, sync
@@ -53,7 +53,7 @@ def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
 
 def install(folder: Path, day: int, advisories: Any = ADVISORIES) -> None:
     """Put a database in use that was built on ``day`` of November and knows ``advisories``."""
-    build_demo_database(folder, tuple(advisories))
+    build_demo_vulndb(folder, tuple(advisories))
     metadata = json.loads((folder / "metadata.json").read_bytes())
     metadata |= {"UpdatedAt": f"2026-11-{day:02}T00:00:00Z", "Demo": False}
     (folder / "metadata.json").write_text(json.dumps(metadata))
@@ -152,7 +152,7 @@ def test_what_is_no_vulnerability_any_more_goes(fake: FakeRegistry, registry: Re
         scan(tag)
     full = len(found()["matches"])
     install(tmp_path / "less", 2, OLD)
-    rematch_run.start()
+    rematch_run.start_rematch()
     job = work_off()
     left = found()
     assert job.gone_matches == full - len(left["matches"]) > 0
@@ -176,8 +176,8 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned(fake, registry, tmp_path)
-    monkeypatch.setattr(rematch_run, "CHUNK", 2)
-    job = rematch_run.start()
+    monkeypatch.setattr(rematch_run, "CHUNK_PACKAGES", 2)
+    job = rematch_run.start_rematch()
     assert job is not None
     marked: list[int] = []
 
@@ -200,7 +200,7 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
     after = found()
     PackageVulnerability.objects.update(severity=1)
     PackageVariant.objects.update(matched_with="")
-    rematch_run.start()
+    rematch_run.start_rematch()
     again = work_off()
     assert again.packages == PackageVariant.objects.count()
     assert found() == after
@@ -210,8 +210,8 @@ def test_a_cancel_ends_it_and_what_was_written_shows(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned(fake, registry, tmp_path)
-    monkeypatch.setattr(rematch_run, "CHUNK", 2)
-    job = rematch_run.start()
+    monkeypatch.setattr(rematch_run, "CHUNK_PACKAGES", 2)
+    job = rematch_run.start_rematch()
     assert job is not None
     looks: list[int] = []
 
@@ -232,14 +232,14 @@ def test_a_cancel_ends_it_and_what_was_written_shows(
     assert found()["counts"] == shown
     rematch_run.tick()
     assert not Rematch.objects.filter(state=State.QUEUED).exists(), "a cancelled one starts again by itself"
-    assert rematch_run.start() is not None
+    assert rematch_run.start_rematch() is not None
 
 
 def test_a_scan_that_ends_with_the_database_before_is_made_good(
     fake: FakeRegistry, registry: Registry, tmp_path: Path
 ) -> None:
     (tag, *_others) = scanned(fake, registry, tmp_path)
-    rematch_run.start()
+    rematch_run.start_rematch()
     work_off()
     after = found()
     held = PackageVariant.objects.filter(image_packages__image=tag.image)
@@ -255,10 +255,10 @@ def test_a_scan_that_ends_with_the_database_before_is_made_good(
 
 def test_what_is_unchanged_is_not_written(fake: FakeRegistry, registry: Registry, tmp_path: Path) -> None:
     scanned(fake, registry, tmp_path)
-    rematch_run.start()
+    rematch_run.start_rematch()
     work_off()
     PackageVariant.objects.update(matched_with="")
-    rematch_run.start()
+    rematch_run.start_rematch()
     with CaptureQueriesContext(connection) as seen:
         job = work_off()
     assert (job.state, job.new_matches, job.gone_matches, job.images) == (State.SUCCEEDED, 0, 0, 0)
@@ -273,19 +273,19 @@ def test_a_database_that_takes_everything_back_is_told(fake: FakeRegistry, regis
     most = Image.objects.order_by("-critical", "-high").first()
     assert most is not None
     number = most.vulnerabilities or 0
-    assert number >= regression.MANY
+    assert number >= regression.MANY_ADVISORIES
     elsewhere = [one for one in ADVISORIES if not {of.package for of in one.affected} & HELD]
     install(tmp_path / "empty", 2, elsewhere)
-    rematch_run.start()
+    rematch_run.start_rematch()
     work_off()
     fallen = CategoryResult.objects.get(image=most, category="vulnerabilities")
-    assert fallen.fell_from == number
-    assert "fell" in {signal.name for signal in alerts.coverage()}
+    assert fallen.regressed_from == number
+    assert "fell" in {signal.name for signal in alerts.coverage_alerts()}
     install(tmp_path / "again", 3)
-    rematch_run.start()
+    rematch_run.start_rematch()
     work_off()
     fallen.refresh_from_db()
-    assert fallen.fell_from == 0
+    assert fallen.regressed_from == 0
 
 
 @pytest.mark.parametrize("kind", [2, 3, 9, 10], ids=["root.io", "seal", "root.io on alpine", "rapidfort"])
@@ -293,17 +293,17 @@ def test_images_whose_makers_patch_packages_themselves_are_matched_as_theirs(
     fake: FakeRegistry, registry: Registry, tmp_path: Path, kind: int
 ) -> None:
     vulndb_install.install(systems.database(tmp_path / "old", day=1, less=True))
-    patched = images.image(*systems.generated(kind))
+    patched = images.image(*systems.generate_image(kind))
     patched.put(fake, "team/patched", "1.0")
     sync(registry)
     scan(Tag.objects.get(), "vulnerabilities")
-    before = in_the_console(patched.image_id)
+    before = stored_findings(patched.image_id)
     vulndb_install.install(systems.database(tmp_path / "new", day=2))
     rematch_run.tick()
     job = work_off()
     assert (job.state, job.reason) == (State.SUCCEEDED, "")
-    after = in_the_console(patched.image_id)
-    assert after == by_hand(patched)
+    after = stored_findings(patched.image_id)
+    assert after == trivy_findings(patched)
     assert after[1] > before[1]
 
 

@@ -13,14 +13,14 @@ from django.test import Client
 from django.urls import reverse
 
 from console.jobs import broker
-from console.jobs.models import Lane, State
+from console.jobs.models import Priority, State
 from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
 from scanning import tasks
-from scanning.models import JoinedScan, Scan, ScanRun, Scope
+from scanning.models import Scan, ScanRun, ScanScope, ScanSubscription
 from scanning.runs import start as runs_start
-from scanning.runs.cancel import Left
+from scanning.runs.cancel import CancelResult
 from scanning.runs.start import cancel_run, start_run
 from scanning.runs.tables import result_of
 from tests import factories
@@ -31,7 +31,7 @@ SKIPPED, PASSED_ON = "Already scanning", "Cancelled here; the scan goes on for a
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:
-    return start_run(scope=Scope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
+    return start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags], **values)
 
 
 def counted(run: ScanRun) -> tuple[int, int, dict[str, int], bool]:
@@ -48,12 +48,12 @@ def test_a_waiting_scan_goes_on_for_the_run_that_has_joined_it_and_for_what_that
         shared, categories=["sensitive"], trigger=ScanRun.Trigger.SCHEDULE, timeout=77, requested_by=person("operator")
     )
     scan.refresh_from_db()
-    assert (scan.run, scan.categories, scan.lane) == (first, ["sensitive", "malware"], Lane.MANUAL)
+    assert (scan.run, scan.categories, scan.priority) == (first, ["sensitive", "malware"], Priority.MANUAL)
     assert counted(second) == (0, 0, {SKIPPED: 1}, True)
-    assert cancel_run(first) == Left(cancelled=1, passed_on=1)
+    assert cancel_run(first) == CancelResult(cancelled=1, passed_on=1)
     scan.refresh_from_db()
     assert (scan.state, scan.run, scan.requested_by) == (State.QUEUED, second, second.requested_by)
-    assert (scan.categories, scan.lane, scan.timeout) == (["sensitive"], Lane.SCHEDULE, 77)
+    assert (scan.categories, scan.priority, scan.timeout) == (["sensitive"], Priority.SCHEDULE, 77)
     assert counted(first) == (1, 1, {PASSED_ON: 2}, True)
     assert (first.cancelled, result_of(first)) == (1, "cancelled")
     assert counted(second) == (1, 1, {}, False)
@@ -68,27 +68,27 @@ def test_a_running_scan_goes_on_as_it_is_until_no_run_wants_it() -> None:
     scan = first.scans.get()
     advance(scan, State.RUNNING)
     second, third = run_of(tag, categories=["malware"]), run_of(tag)
-    assert cancel_run(first) == Left(passed_on=1)
+    assert cancel_run(first) == CancelResult(passed_on=1)
     first.refresh_from_db()
     assert (first.is_over, result_of(first), first.images) == (True, "cancelled", 0)
-    assert cancel_run(second) == Left(passed_on=1)
+    assert cancel_run(second) == CancelResult(passed_on=1)
     scan.refresh_from_db()
     assert (scan.run, scan.cancel_requested_at, len(scan.categories)) == (third, None, 3)
-    assert cancel_run(third) == Left(cancelled=1)
+    assert cancel_run(third) == CancelResult(cancelled=1)
     scan.refresh_from_db()
     assert scan.cancel_requested_at is not None
     assert run_of(tag).skipped == {"Its scan is being cancelled; scan it again afterwards": 1}
-    assert not JoinedScan.objects.exists()
+    assert not ScanSubscription.objects.exists()
 
 
 def test_a_run_that_leaves_a_scan_of_another_takes_its_wishes_with_it() -> None:
     shared, own = factories.tag("shared"), factories.tag("own")
     first = run_of(shared, categories=["malware"], trigger=ScanRun.Trigger.SCHEDULE)
     second = run_of(shared, own, categories=["sensitive"])
-    assert cancel_run(second) == Left(cancelled=1)
+    assert cancel_run(second) == CancelResult(cancelled=1)
     scan = first.scans.get()
-    assert (scan.state, scan.categories, scan.lane) == (State.QUEUED, ["malware"], Lane.SCHEDULE)
-    assert cancel_run(first) == Left(cancelled=1)
+    assert (scan.state, scan.categories, scan.priority) == (State.QUEUED, ["malware"], Priority.SCHEDULE)
+    assert cancel_run(first) == CancelResult(cancelled=1)
     scan.refresh_from_db()
     assert scan.state == State.CANCELLED
 
@@ -96,21 +96,21 @@ def test_a_run_that_leaves_a_scan_of_another_takes_its_wishes_with_it() -> None:
 def test_a_scan_that_is_wanted_by_a_run_that_still_queues_is_counted_by_that_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runs_start, "BATCH", 1)
+    monkeypatch.setattr(runs_start, "BATCH_TAGS", 1)
     tags = [factories.tag(f"v{index}") for index in range(3)]
     first = run_of(tags[0])
-    second, real = start_run(scope=Scope.ALL), runs_start._queue_batch
+    second, real = start_run(scope=ScanScope.ALL), runs_start._queue_batch
 
     def meanwhile(job: Any, ids: list[int]) -> None:
         real(job, ids)
         if ids == [tags[0].pk]:
-            assert cancel_run(first) == Left(passed_on=1)
+            assert cancel_run(first) == CancelResult(passed_on=1)
 
     monkeypatch.setattr(runs_start, "_queue_batch", meanwhile)
     tasks.run(second.pk)
     assert counted(second) == (3, 3, {}, False)
     assert second.scans.count() == 3
-    assert cancel_run(second) == Left(cancelled=3)
+    assert cancel_run(second) == CancelResult(cancelled=3)
     assert counted(second) == (3, 3, {}, True)
 
 
@@ -122,8 +122,8 @@ def test_two_runs_that_join_each_other_and_are_cancelled_at_the_same_moment_leav
     for run, more in ((first, -1), (third, 1)):
         ScanRun.objects.filter(pk=run.pk).update(images=F("images") + more)
         run.refresh_from_db()
-    JoinedScan.objects.create(run=second, scan=third.scans.get())
-    left: list[Left] = []
+    ScanSubscription.objects.create(run=second, scan=third.scans.get())
+    left: list[CancelResult] = []
 
     failed: list[Exception] = []
 
@@ -151,7 +151,7 @@ def test_what_is_kept_of_joining_goes_when_the_scan_has_ended() -> None:
     first, _second = run_of(tag), run_of(tag)
     broker.request_cancel(first.scans.get())
     runs_start.tick()
-    assert not JoinedScan.objects.exists()
+    assert not ScanSubscription.objects.exists()
 
 
 @pytest.fixture

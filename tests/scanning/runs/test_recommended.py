@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from inventory.models import Manifest, Tag
 from scanning.runs import recommended
-from scanning.runs.recommended import Reason
+from scanning.runs.recommended import RecommendationReason
 from scanning.vulndb import install as vulndb_install
 from tests import factories
 
@@ -22,7 +22,7 @@ NOW = timezone.now()
 
 @pytest.fixture(autouse=True)
 def database_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vulndb_install, "current", lambda: SimpleNamespace(built_at=NOW))
+    monkeypatch.setattr(vulndb_install, "current_facts", lambda: SimpleNamespace(built_at=NOW))
 
 
 def reason(tag: Tag) -> str | None:
@@ -37,18 +37,18 @@ def scanned(age: timedelta = timedelta(hours=1), **values: object) -> Tag:
 
 
 def test_never_scanned() -> None:
-    assert reason(factories.tag()) == Reason.NEVER
+    assert reason(factories.tag()) == RecommendationReason.NEVER
     cancelled = factories.image(scan_state="cancelled")
-    assert reason(factories.tag(of=cancelled)) == Reason.NEVER
+    assert reason(factories.tag(of=cancelled)) == RecommendationReason.NEVER
 
 
 def test_last_scan_failed() -> None:
     failed = factories.image(scan_state="failed", last_scanned_at=NOW)
-    assert reason(factories.tag(of=failed)) == Reason.FAILED
+    assert reason(factories.tag(of=failed)) == RecommendationReason.FAILED
 
 
 def test_results_older_than_the_database_by_more_than_seven_days() -> None:
-    assert reason(scanned(timedelta(days=7, minutes=1))) == Reason.OUTDATED
+    assert reason(scanned(timedelta(days=7, minutes=1))) == RecommendationReason.OUTDATED
     assert reason(scanned(timedelta(days=6, hours=23))) is None
 
 
@@ -59,7 +59,7 @@ def test_results_matched_again_are_not_old() -> None:
 
 
 def test_without_a_database_nothing_is_older_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vulndb_install, "current", lambda: None)
+    monkeypatch.setattr(vulndb_install, "current_facts", lambda: None)
     assert reason(scanned(timedelta(days=100))) is None
 
 
@@ -69,7 +69,7 @@ def test_newest_tag_of_its_repository_that_points_elsewhere_since_its_scan() -> 
     newest = scanned(name="2", path="app", in_=registry, pushed_at=NOW, changed_at=after)
     older = scanned(name="1", path="app", in_=registry, pushed_at=before, changed_at=after)
     unchanged = scanned(name="3", path="other", in_=registry, pushed_at=NOW, changed_at=before)
-    assert reason(newest) == Reason.CHANGED
+    assert reason(newest) == RecommendationReason.CHANGED
     assert reason(older) is None
     assert reason(unchanged) is None
 
@@ -87,5 +87,10 @@ def test_each_is_counted_under_its_first_reason() -> None:
     scanned(timedelta(days=20))
     scanned()
     with CaptureQueriesContext(connection) as queries:
-        assert recommended.counts() == {Reason.NEVER: 1, Reason.FAILED: 1, Reason.OUTDATED: 1, Reason.CHANGED: 0}
+        assert recommended.counts() == {
+            RecommendationReason.NEVER: 1,
+            RecommendationReason.FAILED: 1,
+            RecommendationReason.OUTDATED: 1,
+            RecommendationReason.CHANGED: 0,
+        }
     assert len(queries) == 2  # one asks whether they are kept

@@ -20,7 +20,7 @@ from scanning import tasks
 from scanning.models import Scan
 from scanning.runs import refused_credentials
 from scanning.runs.launch import launch
-from tests.console.jobs.conftest import RealWorker, eventually, real_worker
+from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.quay import FakeQuay
 from tests.fakes.registry import FakeRegistry
@@ -86,8 +86,8 @@ def test_thirty_scans_and_thirty_again_send_a_wrong_password_twice_at_most(
     work_off()
     assert 1 <= wrong_logins(server) <= AT_MOST
     assert states() == {State.QUEUED: SCANS}
-    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING}
-    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING}
+    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING_REASON}
+    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING_REASON}
     queued.refresh_from_db()
     assert queued.connection == Registry.Connection.REFUSED
 
@@ -136,8 +136,8 @@ def test_scans_that_are_queued_while_it_lasts_say_at_once_why_they_wait(server: 
     Scan.objects.all().delete()
     Image.objects.update(scan_reason="")
     launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
-    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING}
-    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING}
+    assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING_REASON}
+    assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING_REASON}
 
 
 def test_scans_of_other_registries_go_on(server: FakeRegistry, queued: Registry) -> None:
@@ -159,10 +159,10 @@ def test_nobody_is_woken_for_scans_that_wait_for_other_credentials(server: FakeR
     Scan.objects.filter(pk=other.pk).update(registry=None)  # removed meanwhile
     OrmQ.objects.all().delete()
     Scan.objects.update(hinted_at=None)
-    reaper.hint_again(Scan)
+    reaper.resend_hints(Scan)
     assert [message.task["args"] for message in OrmQ.objects.all()] == [(other.pk,)]
     Registry.objects.update(refused_login="")
-    reaper.hint_again(Scan)
+    reaper.resend_hints(Scan)
     assert OrmQ.objects.count() == SCANS
 
 
@@ -174,7 +174,7 @@ def test_credentials_that_no_request_can_hold_end_a_scan_and_do_not_spin(
     assert scan is not None
     tasks.scan(scan.pk)
     scan.refresh_from_db()
-    assert "colon" in scan.reason or scan.reason == refused_credentials.WAITING
+    assert "colon" in scan.reason or scan.reason == refused_credentials.WAITING_REASON
     assert wrong_logins(server) == 0
 
 
@@ -202,7 +202,7 @@ PARTS, PART = 5, 1000
 MANY = PARTS * PART
 ADD = """
 from registries.models import Registry
-from demo.vulndb import install_demo_database
+from demo.vulndb import install_demo_vulndb as install_demo_database
 install_demo_database()
 registry = Registry(name="fake", address="{url}", username="ada")
 registry.set_password("wrong")
@@ -228,7 +228,7 @@ tags = Tag.objects.bulk_create(
         digest=manifest.digest, address=f"{{registry.host}}/team/app-{part}", size=9)
     for n, (manifest, image) in enumerate(zip(manifests, made))
 )
-launch(tag_ids=[tag.pk for tag in tags], requested_by=None, lane=30, categories=["malware"])
+launch(tag_ids=[tag.pk for tag in tags], requested_by=None, priority=30, categories=["malware"])
 """
 WAITING = "SELECT count(*) FROM scanning_scan WHERE state = 'queued' AND reason LIKE '%refused its credentials%'"
 BUSY = "SELECT count(*) FROM scanning_scan WHERE state = 'running'"
@@ -247,8 +247,8 @@ def test_five_thousand_scans_and_two_worker_processes_send_it_twice_at_most(
         for part in range(PARTS):
             real_worker.shell(QUEUE.format(part=part, count=PART))
         real_worker.start()
-        eventually(lambda: real_worker.rows(WAITING) == [(MANY,)], what="the scans that wait", seconds=300)
-        eventually(lambda: real_worker.rows(BUSY) == [(0,)], what="quiet")
+        wait_for(lambda: real_worker.rows(WAITING) == [(MANY,)], what="the scans that wait", seconds=300)
+        wait_for(lambda: real_worker.rows(BUSY) == [(0,)], what="quiet")
         asked = len(server.seen)
         assert 1 <= wrong_logins(server) <= AT_MOST
         real_worker.shell(

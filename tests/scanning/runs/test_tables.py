@@ -15,7 +15,7 @@ from console.jobs.models import State
 from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
-from scanning.models import Scan, ScanRun, Scope
+from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs import start as runs_start
 from scanning.runs.start import start_run
 from tests import factories
@@ -32,7 +32,7 @@ def operator(client: Client) -> None:
 
 
 def run_of(number: int = 2) -> ScanRun:
-    return start_run(scope=Scope.CHOSEN, tag_ids=[factories.tag().pk for _ in range(number)])
+    return start_run(scope=ScanScope.CHOSEN, tag_ids=[factories.tag().pk for _ in range(number)])
 
 
 def end(scan: Scan, to: State, **values: str) -> None:
@@ -65,7 +65,7 @@ def test_every_run_has_one_result() -> None:
     for state, images, failed, cancelled in itertools.product(State, (0, 2), (0, 1), (0, 1)):
         ended = now if state not in {State.QUEUED, State.RUNNING} else None
         ScanRun.objects.create(
-            scope=Scope.ALL, state=state, images=images, failed=failed, cancelled=cancelled, finished_at=ended
+            scope=ScanScope.ALL, state=state, images=images, failed=failed, cancelled=cancelled, finished_at=ended
         )
     for name, (_label, condition) in RUN_RESULTS.items():
         assert {run.pk for run in ScanRun.objects.filter(condition)} == {
@@ -75,8 +75,8 @@ def test_every_run_has_one_result() -> None:
 
 def test_a_run_that_queued_nothing_says_so_and_not_that_it_is_done(client: Client) -> None:
     busy = factories.tag("busy")
-    start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
-    run = start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
+    start_run(scope=ScanScope.CHOSEN, tag_ids=[busy.pk])
+    run = start_run(scope=ScanScope.CHOSEN, tag_ids=[busy.pk])
     assert run.skipped == {"Already scanning": 1}
     page = client.get(reverse("scanning:run", args=[run.pk])).content.decode()
     assert "Nothing queued" in page
@@ -137,8 +137,8 @@ def test_the_scans_of_a_run_have_columns_and_an_export_of_their_own(client: Clie
 
 def test_one_run_shows_its_scans_failures_by_reason_and_what_was_not_queued(client: Client) -> None:
     busy = factories.tag("busy")
-    start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk])
-    run = start_run(scope=Scope.CHOSEN, tag_ids=[busy.pk, factories.tag("a").pk, factories.tag("b").pk])
+    start_run(scope=ScanScope.CHOSEN, tag_ids=[busy.pk])
+    run = start_run(scope=ScanScope.CHOSEN, tag_ids=[busy.pk, factories.tag("a").pk, factories.tag("b").pk])
     failed = run.scans.first()
     end(failed, State.FAILED, reason="No route to the registry.", remedy="Look at the network.")
     url = reverse("scanning:run", args=[run.pk])
@@ -171,7 +171,7 @@ def test_a_run_is_cancelled_by_operators_only(client: Client) -> None:
 
 def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> None:
     factories.tag()
-    run = start_run(scope=Scope.ALL)
+    run = start_run(scope=ScanScope.ALL)
     client.post(reverse("scanning:cancel"), {"everything": "1"})
     run.refresh_from_db()
     assert (run.state, run.is_over) == (State.CANCELLED, True)
@@ -180,7 +180,7 @@ def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> No
 
 def test_the_exceptions_of_a_run_are_scanned_again_as_they_were(client: Client) -> None:
     run = start_run(
-        scope=Scope.CHOSEN,
+        scope=ScanScope.CHOSEN,
         tag_ids=Tag.objects.filter(pk__in=[factories.tag().pk, factories.tag().pk]),
         categories=["malware"],
         timeout=60,

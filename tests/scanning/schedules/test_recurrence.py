@@ -92,9 +92,9 @@ def test_a_time_range_is_open_from_its_begin_to_before_its_end() -> None:
 
 
 def test_a_run_may_be_started_late_until_its_range_or_its_day_is_over() -> None:
-    assert recurrence.closes(schedule("22:00", "05:00"), local("2026-01-05 22:00")) == local("2026-01-06 05:00")
-    assert recurrence.closes(schedule("14:00"), local("2026-01-05 14:00")) == local("2026-01-06 00:00")
-    assert recurrence.closes(schedule("23:50"), local("2026-01-05 23:50")) == local("2026-01-06 00:50")
+    assert recurrence.closes_at(schedule("22:00", "05:00"), local("2026-01-05 22:00")) == local("2026-01-06 05:00")
+    assert recurrence.closes_at(schedule("14:00"), local("2026-01-05 14:00")) == local("2026-01-06 00:00")
+    assert recurrence.closes_at(schedule("23:50"), local("2026-01-05 23:50")) == local("2026-01-06 00:50")
 
 
 @given(

@@ -14,7 +14,7 @@ from django_q.models import Schedule
 
 from console.models import AuditEvent, User
 from inventory.models import Tag
-from scanning.models import Firing, ScanSchedule, Scope
+from scanning.models import ScanSchedule, ScanScope, ScheduleRun
 from scanning.schedules import service as schedules
 from scanning.schedules import undo as schedules_undo
 from tests import factories
@@ -37,7 +37,7 @@ def weekly(tags: list[Tag]) -> ScanSchedule:
         at=time(22),
         until=time(4, 30),
         starts_on=date(2026, 1, 1),
-        scope=Scope.CHOSEN,
+        scope=ScanScope.CHOSEN,
         categories=["malware"],
         timeout=720,
     )
@@ -69,20 +69,20 @@ def test_a_deleted_schedule_comes_back_with_its_images_its_runs_and_its_due_time
     ines: Client, weekly: ScanSchedule, tags: list[Tag]
 ) -> None:
     missed = timezone.now() - timedelta(days=7)
-    Firing.objects.create(schedule=weekly, due_at=missed, outcome=Firing.Outcome.MISSED)
+    ScheduleRun.objects.create(schedule=weekly, due_at=missed, outcome=ScheduleRun.Outcome.MISSED)
     run, _is_new = schedules.run_now(weekly, requested_by=person("operator"))
     weekly.refresh_from_db()
     before = facts(weekly)
     offered = token(delete(ines, weekly))
     assert not ScanSchedule.objects.exists()
-    assert not Schedule.objects.filter(func=schedules.TASK).exists()
+    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
     assert "Undone." in ines.post("/undo/", {"token": offered}, follow=True).content.decode()
     again = ScanSchedule.objects.get()
     assert facts(again) == before
     assert list(again.chosen.order_by("pk")) == tags[:2]
     assert list(again.runs.all()) == [run]
-    assert list(again.firings.values_list("due_at", "outcome")) == [(missed, Firing.Outcome.MISSED)]
-    assert Schedule.objects.get(func=schedules.TASK).pk == again.queue_row
+    assert list(again.occurrences.values_list("due_at", "outcome")) == [(missed, ScheduleRun.Outcome.MISSED)]
+    assert Schedule.objects.get(func=schedules.FIRE_TASK).pk == again.queue_row
     assert AuditEvent.objects.filter(action="undo", target="schedule.delete").exists()
 
 
@@ -98,7 +98,7 @@ def test_a_name_that_was_given_away_meanwhile_is_told_and_nothing_is_made(ines: 
 def test_a_schedule_of_more_images_than_a_button_carries_offers_no_undo(
     ines: Client, weekly: ScanSchedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedules_undo, "CHOSEN_MOST", 1)
+    monkeypatch.setattr(schedules_undo, "MAX_CHOSEN_IMAGES", 1)
     response = delete(ines, weekly)
     assert "The schedule “Payments” is deleted." in response.content.decode()
     assert token(response) == ""
@@ -115,7 +115,7 @@ def test_a_schedule_that_was_switched_off_is_switched_on_again(ines: Client, wee
     weekly.refresh_from_db()
     assert weekly.is_on
     assert weekly.next_due_at is not None
-    assert Schedule.objects.get(func=schedules.TASK).pk == weekly.queue_row
+    assert Schedule.objects.get(func=schedules.FIRE_TASK).pk == weekly.queue_row
 
 
 def test_a_switched_off_schedule_that_is_gone_is_told(weekly: ScanSchedule) -> None:

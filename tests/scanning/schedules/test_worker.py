@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.console.jobs.conftest import RealWorker, eventually, real_worker
+from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.execution.test_pipeline import DEBIAN
@@ -31,7 +31,7 @@ Schedule.objects.filter(pk={broken}).update(args="(1,", func="no.such", repeats=
 Schedule.objects.filter(func="scanning.tasks.fire").delete()
 Schedule.objects.create(func="scanning.tasks.fire", args="(99,)", next_run=timezone.now())
 """
-FIRINGS = "SELECT outcome, run_id FROM scanning_firing"
+FIRINGS = "SELECT outcome, run_id FROM scanning_schedulerun"
 ROWS = "SELECT id, func, args, next_run FROM django_q_schedule WHERE func = 'scanning.tasks.fire'"
 
 
@@ -41,9 +41,9 @@ def test_a_schedule_is_fired_once_by_django_q2_and_its_images_are_scanned(real_w
         real_worker.shell(SYNC.format(url=fake.url))
         row = int(real_worker.shell(SCHEDULE.format(name="Now", seconds=1)))
         real_worker.start()
-        eventually(lambda: real_worker.rows(FIRINGS), what="the firing")
+        wait_for(lambda: real_worker.rows(FIRINGS), what="the firing")
         over = "SELECT images, succeeded FROM scanning_scanrun WHERE finished_at IS NOT NULL"
-        eventually(lambda: real_worker.rows(over), what="the end of the run")
+        wait_for(lambda: real_worker.rows(over), what="the end of the run")
         assert real_worker.rows(over) == [(1, 1)]
         ((outcome, _run),) = real_worker.rows(FIRINGS)
         assert outcome == "started"
@@ -61,7 +61,7 @@ def test_rows_that_somebody_has_deleted_or_broken_are_made_whole_and_schedules_f
     before = sorted(row[1:] for row in real_worker.rows(ROWS))
     real_worker.shell(TAMPER.format(broken=broken))
     real_worker.start()
-    eventually(lambda: sorted(row[1:] for row in real_worker.rows(ROWS)) == before, what="the mended rows")
+    wait_for(lambda: sorted(row[1:] for row in real_worker.rows(ROWS)) == before, what="the mended rows")
     assert "is mended" in real_worker.log()
     assert real_worker.rows(FIRINGS) == []
     assert real_worker.stop() == 0

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from demo.database import build_demo_database
-from demo.vulndb import install_demo_database
+from demo.database import build_demo_vulndb
+from demo.vulndb import install_demo_vulndb
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.proxy import Proxy
@@ -34,7 +34,7 @@ def data_folder(tmp_path: Path, settings: Any) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return build_demo_database(tmp_path / "source")
+    return build_demo_vulndb(tmp_path / "source")
 
 
 def newer(folder: Path, **changes: object) -> Path:
@@ -60,12 +60,12 @@ def left(data_folder: Path) -> set[str]:
 
 
 def test_before_the_first_update_there_is_none() -> None:
-    assert vulndb_install.current() is None
+    assert vulndb_install.current_facts() is None
 
 
 def test_a_folder_is_installed(source: Path, data_folder: Path) -> None:
     facts = vulndb_install.install(source)
-    assert facts == vulndb_install.current()
+    assert facts == vulndb_install.current_facts()
     assert facts.is_demo
     assert facts.folder.parent == data_folder
     assert vulndb_install.folder().resolve() == facts.folder
@@ -87,7 +87,7 @@ def test_the_database_before_stays_for_scans_under_way_and_older_ones_go(source:
     first, second, third = (vulndb_install.install(source) for _ in range(3))
     assert not first.folder.exists()
     assert second.folder.exists()
-    assert vulndb_install.current() == third
+    assert vulndb_install.current_facts() == third
 
 
 def test_what_an_update_that_was_killed_has_left_is_removed(source: Path, data_folder: Path) -> None:
@@ -102,9 +102,9 @@ def test_what_an_update_that_was_killed_has_left_is_removed(source: Path, data_f
 
 
 def test_the_demo_database_does_not_replace_another(source: Path) -> None:
-    assert install_demo_database().is_demo
+    assert install_demo_vulndb().is_demo
     real = vulndb_install.install(newer(source))
-    assert install_demo_database() == real
+    assert install_demo_vulndb() == real
 
 
 def cut(path: Path) -> None:
@@ -135,13 +135,13 @@ def test_a_broken_database_is_refused_and_the_old_one_kept(
     source: Path, tmp_path: Path, data_folder: Path, damage: Callable[[Path], object], reason: str
 ) -> None:
     before = vulndb_install.install(source)
-    broken = newer(build_demo_database(tmp_path / "broken"))
+    broken = newer(build_demo_vulndb(tmp_path / "broken"))
     damage(broken)
-    with pytest.raises(vulndb_install.DatabaseError) as caught:
+    with pytest.raises(vulndb_install.VulndbError) as caught:
         vulndb_install.install(broken)
     assert reason in caught.value.reason
     assert caught.value.remedy
-    assert vulndb_install.current() == before
+    assert vulndb_install.current_facts() == before
     assert left(data_folder) == {"current", "install.lock", "db-demo-20261101T000000Z"}
 
 
@@ -149,9 +149,9 @@ def test_a_database_that_trivy_cannot_read_is_refused(source: Path, tmp_path: Pa
     """Its pages are whole and its values look like JSON; only Trivy itself can tell."""
     path = source / "trivy.db"
     path.write_bytes(path.read_bytes().replace(b'{"FixedVersion":"3.0.1', b'{"FixedVersion":{3.0.1'))
-    with pytest.raises(vulndb_install.DatabaseError, match="not good"):
+    with pytest.raises(vulndb_install.VulndbError, match="not good"):
         vulndb_install.install(source)
-    assert vulndb_install.current() is None
+    assert vulndb_install.current_facts() is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_archive_of_a_database_is_refused(
             archive.add(source / "trivy.db", "trivy.db")
     else:
         (tmp_path / "file").write_bytes(content)
-    with pytest.raises(vulndb_install.DatabaseError) as caught:
+    with pytest.raises(vulndb_install.VulndbError) as caught:
         vulndb_install.install(tmp_path / "file")
     assert caught.value.remedy
 
@@ -179,7 +179,7 @@ def test_links_and_other_names_in_an_archive_are_not_followed(tmp_path: Path) ->
             member = tarfile.TarInfo(name)
             member.type, member.linkname = tarfile.SYMTYPE, target
             archive.addfile(member)
-    with pytest.raises(vulndb_install.DatabaseError):
+    with pytest.raises(vulndb_install.VulndbError):
         vulndb_install.install(tmp_path / "db.tar.gz")
     assert not (tmp_path / "data" / "outside").exists()
 
@@ -187,18 +187,18 @@ def test_links_and_other_names_in_an_archive_are_not_followed(tmp_path: Path) ->
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vulndb_install, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(vulndb_install, "MAX_VULNDB_BYTES", 10_000)
     (tmp_path / "db.tar.gz").write_bytes(packed(source))
-    with pytest.raises(vulndb_install.DatabaseError, match="larger"):
+    with pytest.raises(vulndb_install.VulndbError, match="larger"):
         vulndb_install.install(tmp_path / "db.tar.gz")
 
 
 def test_two_updates_at_once_are_told_apart(source: Path) -> None:
     def check() -> None:
-        with pytest.raises(vulndb_install.DatabaseError, match="under way"):
+        with pytest.raises(vulndb_install.VulndbError, match="under way"):
             vulndb_install.install(source)
 
-    assert vulndb_install.install(source, check=check) == vulndb_install.current()
+    assert vulndb_install.install(source, check=check) == vulndb_install.current_facts()
 
 
 def test_a_cancel_leaves_everything_as_it_was(source: Path, data_folder: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_cancel_leaves_everything_as_it_was(source: Path, data_folder: Path) -
 
     with pytest.raises(Cancelled):
         vulndb_install.install(source, check=check)
-    assert vulndb_install.current() is None
+    assert vulndb_install.current_facts() is None
     assert left(data_folder) == {"install.lock"}
 
 
@@ -242,13 +242,13 @@ def nothing() -> None:
 def test_the_database_is_downloaded_from_a_mirror(mirror: FakeRegistry, data_folder: Path) -> None:
     facts = vulndb_install.download(check=nothing)
     assert facts.version == "20261120T010203Z"
-    assert vulndb_install.current() == facts
+    assert vulndb_install.current_facts() == facts
     assert left(data_folder) == {"current", "install.lock", "db-20261120T010203Z"}
 
 
 def test_a_mirror_without_the_database_is_told_with_what_helps(mirror: FakeRegistry, settings: Any) -> None:
     settings.TRIVY_DATABASE_REPOSITORY = settings.TRIVY_DATABASE_REPOSITORY.replace("mirror/", "other/")
-    with pytest.raises(vulndb_install.DatabaseError) as caught:
+    with pytest.raises(vulndb_install.VulndbError) as caught:
         vulndb_install.download(check=nothing)
     assert "other/trivy-db" in caught.value.reason
     assert "TALLYMAN_TRIVY_DATABASE" in caught.value.remedy
@@ -258,9 +258,9 @@ def test_a_mirror_without_the_database_is_told_with_what_helps(mirror: FakeRegis
 def test_a_download_that_breaks_off_keeps_the_old_one(mirror: FakeRegistry, data_folder: Path) -> None:
     before = vulndb_install.download(check=nothing)
     mirror.fail(blobs, Truncate())
-    with pytest.raises(vulndb_install.DatabaseError):
+    with pytest.raises(vulndb_install.VulndbError):
         vulndb_install.download(check=nothing)
-    assert vulndb_install.current() == before
+    assert vulndb_install.current_facts() == before
     assert left(data_folder) == {"current", "install.lock", "db-20261120T010203Z"}
 
 
@@ -281,12 +281,12 @@ def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry,
     settings.ALLOWED_NETWORKS = ["127.0.0.1/32"]
     with FakeRegistry(host="127.0.0.2") as inside:
         mirror.fail(blobs, Redirect(f"{inside.url}/secret"))
-        with pytest.raises(vulndb_install.DatabaseError):
+        with pytest.raises(vulndb_install.VulndbError):
             vulndb_install.download(check=nothing)
         assert not inside.seen
     settings.ALLOWED_NETWORKS = []
     before = len(mirror.seen)
-    with pytest.raises(vulndb_install.DatabaseError, match="must not be reached from here"):
+    with pytest.raises(vulndb_install.VulndbError, match="must not be reached from here"):
         vulndb_install.download(check=nothing)
     assert len(mirror.seen) == before
 
@@ -294,13 +294,13 @@ def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry,
 def test_an_image_is_no_database(mirror: FakeRegistry, settings: Any) -> None:
     images.image({"a": b"1"}).put(mirror, "team/app", "2")
     settings.TRIVY_DATABASE_REPOSITORY = settings.TRIVY_DATABASE_REPOSITORY.replace("mirror/trivy-db", "team/app")
-    with pytest.raises(vulndb_install.DatabaseError, match="no vulnerability database"):
+    with pytest.raises(vulndb_install.VulndbError, match="no vulnerability database"):
         vulndb_install.download(check=nothing)
 
 
 def test_a_missing_trivy_is_told(mirror: FakeRegistry, settings: Any) -> None:
     settings.TRIVY = "/nonexistent/trivy"
-    with pytest.raises(vulndb_install.DatabaseError, match="TALLYMAN_TRIVY"):
+    with pytest.raises(vulndb_install.VulndbError, match="TALLYMAN_TRIVY"):
         vulndb_install.download(check=nothing)
 
 
@@ -313,7 +313,7 @@ def test_the_command_installs_from_a_file(source: Path) -> None:
     call_command("update_vulnerability_db", "--from", str(source), stdout=out)
     assert "2026-11-01" in out.getvalue()
     assert "the small one" in out.getvalue()
-    assert vulndb_install.current()
+    assert vulndb_install.current_facts()
 
 
 @pytest.mark.django_db

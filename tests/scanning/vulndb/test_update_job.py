@@ -10,7 +10,7 @@ import pytest
 
 from console.jobs.models import State
 from scanning import tasks
-from scanning.models import DatabaseUpdate
+from scanning.models import VulndbUpdate
 from scanning.vulndb import update_job
 from tests.fakes.registry import FakeRegistry
 
@@ -31,36 +31,36 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
 
 def test_it_is_queued_once_a_day_when_its_time_has_come() -> None:
     update_job.tick(now=at(3, 3, 59))
-    assert not DatabaseUpdate.objects.exists()
+    assert not VulndbUpdate.objects.exists()
     for hour in (4, 5, 23):
         update_job.tick(now=at(3, hour))
-    assert DatabaseUpdate.objects.count() == 1
+    assert VulndbUpdate.objects.count() == 1
     update_job.tick(now=at(4, 3))
     update_job.tick(now=at(5, 12))
-    assert [str(day) for day in DatabaseUpdate.objects.order_by("day").values_list("day", flat=True)] == [
+    assert [str(day) for day in VulndbUpdate.objects.order_by("day").values_list("day", flat=True)] == [
         "2026-11-03",
         "2026-11-05",
     ]
 
 
 def test_one_by_hand_does_not_stand_for_it() -> None:
-    DatabaseUpdate.objects.create()
+    VulndbUpdate.objects.create()
     update_job.tick(now=at(3, 4))
-    assert DatabaseUpdate.objects.filter(day__isnull=False).count() == 1
+    assert VulndbUpdate.objects.filter(day__isnull=False).count() == 1
 
 
 def test_it_can_be_turned_off(settings: Any) -> None:
     settings.TRIVY_DATABASE_AT = "off"
     update_job.tick(now=at(3, 12))
-    assert not DatabaseUpdate.objects.exists()
+    assert not VulndbUpdate.objects.exists()
 
 
 def test_without_a_network_it_says_what_helps(settings: Any, fake: FakeRegistry) -> None:
     settings.TRIVY_DATABASE_REPOSITORY = "127.0.0.1:9/trivy-db:2"
     update_job.tick(now=at(3, 4))
-    update = DatabaseUpdate.objects.get()
+    update = VulndbUpdate.objects.get()
     for _try in range(2):
-        DatabaseUpdate.objects.update(not_before=None)
+        VulndbUpdate.objects.update(not_before=None)
         tasks.update_database(update.pk)
     update.refresh_from_db()
     assert update.state == State.FAILED

@@ -20,8 +20,8 @@ from inventory.models import Tag
 from registries.models import Registry
 from scanning import scanners
 from scanning.engines.base import EngineError, Severity
-from scanning.engines.clamav.engine import ClamAv, fact
-from scanning.models import CategoryResult, LayerEvidence, MalwareFinding, SecretFinding
+from scanning.engines.clamav.engine import ClamAv, malware_fact
+from scanning.models import CategoryResult, LayerResult, MalwareFinding, SecretFinding
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import scan, sync
@@ -187,7 +187,7 @@ def test_a_cancel_stops_the_stream(clamd: str, tmp_path: Path) -> None:
 def test_the_name_of_a_signature_tells_family_and_kind(
     signature: str, family: str, kind: str, severity: Severity
 ) -> None:
-    found = fact(signature, path="a", size=1, sha256="")
+    found = malware_fact(signature, path="a", size=1, sha256="")
     assert (found.family, found.kind, found.severity) == (family, kind, severity)
 
 
@@ -208,7 +208,7 @@ def test_a_scan_asks_it_once_for_each_layer_where_it_is_configured(
     sync(registry)
     assert scan(Tag.objects.get(), "malware").state == State.SUCCEEDED
     assert list(MalwareFinding.objects.values_list("engine", "rule")) == [("clamav", "Unix.Trojan.Sample-1")]
-    assert LayerEvidence.objects.get(engine="clamav").engine_version == scanners.clamav().version()  # type: ignore[union-attr]
+    assert LayerResult.objects.get(engine="clamav").engine_version == scanners.clamav().version()  # type: ignore[union-attr]
     assert scan(Tag.objects.get(), "malware").layers_pulled == 0
 
 

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanning.engines.formats.decompress import CHUNK, plain
+from scanning.engines.formats.decompress import CHUNK_BYTES, decompressed
 from scanning.layers import CorruptLayer, LayerTooLarge, UnsupportedCompression
 
 SKIPPABLE = (0x184D2A53).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"hello"
@@ -32,7 +32,7 @@ def zstd(content: bytes) -> bytes:
 
 
 def unpack(data: bytes) -> bytes:
-    return b"".join(plain(io.BytesIO(data)))
+    return b"".join(decompressed(io.BytesIO(data)))
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_every_packing_gives_the_content_also_in_drips(packed: bytes) -> None:
             return chunk
 
     source = Whole(packed)
-    assert b"".join(plain(source)) == CONTENT
+    assert b"".join(decompressed(source)) == CONTENT
     assert source.ended  # so that a reader that judges the digest at the end has judged
-    assert b"".join(plain(Dripping(packed))) == CONTENT
+    assert b"".join(decompressed(Dripping(packed))) == CONTENT
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd])
@@ -81,7 +81,10 @@ def test_a_flipped_bit_and_rubbish_behind_are_damage(packed: bytes) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2 * CHUNK + 3), st.booleans()), max_size=4), st.sampled_from(["gzip", "zstd"]))
+@given(
+    st.lists(st.tuples(st.integers(0, 2 * CHUNK_BYTES + 3), st.booleans()), max_size=4),
+    st.sampled_from(["gzip", "zstd"]),
+)
 def test_lengths_around_the_chunk_lose_nothing(parts: list[tuple[int, bool]], how: str) -> None:
     contents = [
         (os.urandom(1000) * (length // 1000 + 1))[:length] if noise else bytes(length) for length, noise in parts
@@ -114,8 +117,8 @@ def test_a_bomb_comes_in_small_chunks(pack: object) -> None:
     packed = 3 * pack(bytes(20 << 20))  # type: ignore[operator]
     tracemalloc.start()
     try:
-        chunks = plain(io.BytesIO(packed))
-        assert max(map(len, chunks)) <= CHUNK + 64
+        chunks = decompressed(io.BytesIO(packed))
+        assert max(map(len, chunks)) <= CHUNK_BYTES + 64
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -141,4 +144,4 @@ def test_what_the_reader_raises_comes_through_as_it_is(packed: bytes) -> None:
             return super().read(min(600, size or 1))
 
     with pytest.raises(Stopped):
-        list(plain(Stopping(packed)))
+        list(decompressed(Stopping(packed)))

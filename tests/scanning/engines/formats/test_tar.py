@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanning.engines.formats.tar import BLOCK, EntryType, TarEntry, TarError, read, rooted, walk
+from scanning.engines.formats.tar import BLOCK_BYTES, EntryType, TarEntry, TarError, read, rooted, walk
 from scanning.engines.formats.tar_sparse import MAX_SEGMENTS
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
@@ -44,7 +44,7 @@ def archive(*files: tuple[str, bytes], format: int = tarfile.PAX_FORMAT) -> byte
 
 def header(name: bytes, *, kind: bytes = b"0", size: bytes = b"0" * 11 + b"\0", rest: bytes = b"") -> bytes:
     """Make a header by hand; ``rest`` stands at byte 257."""
-    block = bytearray(BLOCK)
+    block = bytearray(BLOCK_BYTES)
     block[: len(name)] = name
     block[100:108] = b"0000644\0"
     block[124:136] = size
@@ -65,7 +65,7 @@ def octal(number: int) -> bytes:
 
 
 def pad(content: bytes) -> bytes:
-    return content + bytes(-len(content) % BLOCK)
+    return content + bytes(-len(content) % BLOCK_BYTES)
 
 
 def pax(*records: tuple[bytes, bytes]) -> bytes:
@@ -78,7 +78,7 @@ def pax(*records: tuple[bytes, bytes]) -> bytes:
     return header(b"pax", kind=b"x", size=octal(len(body))) + pad(body)
 
 
-END = bytes(2 * BLOCK)
+END = bytes(2 * BLOCK_BYTES)
 
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=300).filter(
     lambda name: not name.endswith("/")
@@ -139,10 +139,10 @@ def test_no_mutated_archive_makes_it_crash_or_read_outside(
     for offset, content in edits:
         data[offset : offset + len(content)] = content
     if resign:  # so that the checksum does not hide what is behind it
-        for offset in range(0, len(data) - BLOCK + 1, BLOCK):
-            block = bytes(data[offset : offset + BLOCK])
+        for offset in range(0, len(data) - BLOCK_BYTES + 1, BLOCK_BYTES):
+            block = bytes(data[offset : offset + BLOCK_BYTES])
             if block.strip(b"\0"):
-                data[offset : offset + BLOCK] = sign(bytearray(block))
+                data[offset : offset + BLOCK_BYTES] = sign(bytearray(block))
     image = bytes(data[:cut])
     last = -1
     try:
@@ -205,7 +205,7 @@ def test_a_negative_size_in_base_256_is_refused() -> None:
 
 
 def test_a_wrong_checksum_ends_the_walk_with_the_place_named() -> None:
-    good = archive(("first", b"1"))[: 2 * BLOCK]
+    good = archive(("first", b"1"))[: 2 * BLOCK_BYTES]
     broken = bytearray(header(b"second"))
     broken[0] ^= 1
     entries: list[TarEntry] = []
@@ -214,7 +214,7 @@ def test_a_wrong_checksum_ends_the_walk_with_the_place_named() -> None:
     assert [entry.path for entry in walk(good)] == ["first"]
 
 
-@pytest.mark.parametrize("cut", [100, BLOCK + 10, 3 * BLOCK + 7])
+@pytest.mark.parametrize("cut", [100, BLOCK_BYTES + 10, 3 * BLOCK_BYTES + 7])
 def test_a_cut_archive_says_so(cut: int) -> None:
     data = archive(("a", b"a" * 100), ("b", b"b" * 1000))[:cut]
     with pytest.raises(TarError, match="cut off"):
@@ -222,12 +222,12 @@ def test_a_cut_archive_says_so(cut: int) -> None:
 
 
 def test_a_missing_end_mark_is_no_fault() -> None:
-    assert [entry.path for entry in walk(archive(("a", b"a"))[: 2 * BLOCK])] == ["a"]
+    assert [entry.path for entry in walk(archive(("a", b"a"))[: 2 * BLOCK_BYTES])] == ["a"]
 
 
 def test_one_zero_block_between_entries_hides_nothing_and_two_end_the_archive() -> None:
     a, b, c = header(b"a"), header(b"b"), header(b"c")
-    assert [entry.path for entry in walk(a + bytes(BLOCK) + b + END + c + END)] == ["a", "b"]
+    assert [entry.path for entry in walk(a + bytes(BLOCK_BYTES) + b + END + c + END)] == ["a", "b"]
 
 
 def sparse_pieces() -> tuple[bytes, bytes]:
@@ -245,7 +245,7 @@ def old_gnu_sparse(pieces: int = 2) -> bytes:
     blocks = header(b"sparse", kind=b"S", size=octal(len(body)), rest=bytes(rest))
     for index in range(4, pieces, 21):
         blocks += (b"".join(pairs[index : index + 21]).ljust(504, b"\0") + bytes([pieces > index + 21])).ljust(
-            BLOCK, b"\0"
+            BLOCK_BYTES, b"\0"
         )
     return blocks + pad(body)
 
@@ -346,16 +346,16 @@ def test_a_pax_header_without_its_file_is_damage() -> None:
 
 def test_a_header_of_the_whole_archive_moves_no_file() -> None:
     body = pax((b"path", b"evil"), (b"size", b"512"))
-    globally = bytearray(body[:BLOCK])
+    globally = bytearray(body[:BLOCK_BYTES])
     globally[156:157] = b"g"
-    data = sign(globally) + body[BLOCK:] + header(b"honest") + header(b"next") + END
+    data = sign(globally) + body[BLOCK_BYTES:] + header(b"honest") + header(b"next") + END
     assert [entry.path for entry in walk(data)] == ["honest", "next"]
 
 
 def test_extended_headers_without_end_end_the_walk_long_before_the_archive() -> None:
     few = pax((b"comment", b"x")) * 50
     assert [entry.path for entry in walk(few + header(b"file") + few + header(b"next") + END)] == ["file", "next"]
-    for many in (pax((b"comment", b"x")), bytes(BLOCK) + pax((b"comment", b"x"))):
+    for many in (pax((b"comment", b"x")), bytes(BLOCK_BYTES) + pax((b"comment", b"x"))):
         with pytest.raises(TarError, match="before one file") as caught:
             list(walk(many * 5000))
         assert caught.value.offset < 200 * len(many)
@@ -374,11 +374,11 @@ class Counting(bytes):
 
 def test_the_walk_reads_each_header_once_and_no_file() -> None:
     count = 20_000
-    body = bytes(BLOCK * 4)
+    body = bytes(BLOCK_BYTES * 4)
     data = Counting((header(b"some/folder/file", size=octal(len(body))) + body) * count + END)
     assert sum(1 for _ in walk(data)) == count
     assert data.reads <= count + 4
-    assert data.total <= (count + 4) * BLOCK
+    assert data.total <= (count + 4) * BLOCK_BYTES
 
 
 def test_any_number_of_entries_is_walked_in_an_mmap_with_flat_memory(tmp_path: Path) -> None:

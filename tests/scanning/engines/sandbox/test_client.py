@@ -13,15 +13,19 @@ from django.conf import settings
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError
 from scanning.engines.sandbox import client as module
-from scanning.engines.sandbox.client import Caged
+from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.console.jobs.conftest import ROOT
-from tests.scanning.taken_over import _before, assert_reads, attack, caged, go_on, ours, yara
+from tests.scanning.taken_over import _before, assert_reads, attack, caged, no_stop, own_processes, yara
 
 __all__ = ["_before", "caged", "yara"]
 
 needs_cage = pytest.mark.skipif(
-    not (sandbox_run.cage().network and sandbox_run.cage().files and sandbox_run.cage().calls),
+    not (
+        sandbox_run.sandbox_support().network
+        and sandbox_run.sandbox_support().files
+        and sandbox_run.sandbox_support().calls
+    ),
     reason="this system has no namespaces, no Landlock or no seccomp",
 )
 
@@ -111,7 +115,7 @@ def test_it_has_no_network_no_files_no_processes_and_writes_nothing(
         }
         script = attack(tmp_path, TRIES.replace("PLACES", repr(json.dumps(places))))
         before = script.read_bytes(), script.stat().st_mode
-        report = yara.scan_layer(script, check=go_on)
+        report = yara.scan_layer(script, check=no_stop)
         for listening in (listener, database):
             listening.settimeout(0.1)
             with pytest.raises(TimeoutError):
@@ -126,7 +130,7 @@ def test_it_has_no_network_no_files_no_processes_and_writes_nothing(
 @needs_cage
 def test_its_network_is_another_one_than_ours(yara: Yara, tmp_path: Path) -> None:
     assert_reads(yara, tmp_path)
-    _supervisor, program = ours()
+    _supervisor, program = own_processes()
     for kind in ("net", "user", "ipc"):
         assert os.readlink(f"/proc/{program}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
     assert Path(f"/proc/{program}/environ").read_bytes() == b""
@@ -149,13 +153,13 @@ def test_its_network_is_another_one_than_ours(yara: Yara, tmp_path: Path) -> Non
     ids=["crash", "end", "exception", "kills what forked it", "memory", "memory held", "stack"],
 )
 def test_a_layer_that_breaks_it_says_so_and_the_next_is_read(
-    yara: Yara, caged: Caged, tmp_path: Path, script: str, reason: str
+    yara: Yara, caged: SandboxClient, tmp_path: Path, script: str, reason: str
 ) -> None:
     assert_reads(yara, tmp_path)
     with pytest.raises(EngineError, match=reason) as raised:
-        yara.scan_layer(attack(tmp_path, script), check=go_on)
+        yara.scan_layer(attack(tmp_path, script), check=no_stop)
     assert raised.value.remedy
-    assert ours() == []
+    assert own_processes() == []
     assert_reads(yara, tmp_path)
 
 
@@ -174,17 +178,17 @@ def test_nonsense_ends_it_and_the_next_layer_is_read(yara: Yara, tmp_path: Path,
         "  return found\n except OSError: pass\n"
     )
     with pytest.raises(EngineError, match="cannot mean") as raised:
-        yara.scan_layer(attack(tmp_path, find + preamble + script), check=go_on)
+        yara.scan_layer(attack(tmp_path, find + preamble + script), check=no_stop)
     assert "who pushed" in raised.value.remedy
     assert_reads(yara, tmp_path)
 
 
 def test_one_that_answers_and_stays_is_ended(yara: Yara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "END_SECONDS", 0.5)
+    monkeypatch.setattr(module, "EXIT_TIMEOUT_SECONDS", 0.5)
     script = (
         "import socket, time\nfor n in range(1, 99):\n try: wire.send(socket.socket(fileno=n), {'done': [7, 7]})\n"
         " except OSError: pass\n else: time.sleep(900)\n"
     )
-    assert yara.scan_layer(attack(tmp_path, script), check=go_on).files == 7
-    assert ours() == []
+    assert yara.scan_layer(attack(tmp_path, script), check=no_stop).files == 7
+    assert own_processes() == []
     assert_reads(yara, tmp_path)

@@ -13,21 +13,21 @@ from pathlib import Path
 import pytest
 
 from scanning.engines.sandbox import client as module
-from scanning.engines.sandbox.client import Caged
+from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
-from tests.console.jobs.conftest import ROOT, eventually
+from tests.console.jobs.conftest import ROOT, wait_for
 from tests.scanning.layer import layer
 from tests.scanning.taken_over import (
-    GOOD,
+    GOOD_FILES,
     RULES,
     _before,
     assert_reads,
     attack,
     caged,
     descendants,
-    go_on,
     is_gone,
-    ours,
+    no_stop,
+    own_processes,
     yara,
 )
 
@@ -44,43 +44,43 @@ def test_a_cancel_ends_it_whatever_it_is_at(yara: Yara, tmp_path: Path, script: 
     began: list[float] = []
 
     def check() -> None:
-        if ours():
+        if own_processes():
             began.append(time.monotonic())
         if began and time.monotonic() - began[0] > 0.5:
             raise Stop
 
     with pytest.raises(Stop):
         yara.scan_layer(attack(tmp_path, script), check=check)
-    assert ours() == []
+    assert own_processes() == []
     assert_reads(yara, tmp_path)
 
 
-def test_a_walk_that_is_broken_off_leaves_nothing(caged: Caged, tmp_path: Path) -> None:
+def test_a_walk_that_is_broken_off_leaves_nothing(caged: SandboxClient, tmp_path: Path) -> None:
     files = layer(tmp_path, {f"file{number}": b"x" for number in range(5000)})
-    walk = caged.walk(files, check=go_on)
+    walk = caged.walk(files, check=no_stop)
     next(walk)
     walk.close()  # type: ignore[attr-defined]
-    assert ours() == []
-    assert len(list(caged.walk(files, check=go_on))) == 5000
+    assert own_processes() == []
+    assert len(list(caged.walk(files, check=no_stop))) == 5000
 
 
 def test_one_that_was_killed_while_it_had_nothing_to_do_is_started_anew(yara: Yara, tmp_path: Path) -> None:
     for victim in (0, 1):  # its supervisor, the program
         assert_reads(yara, tmp_path)
-        below = ours()
+        below = own_processes()
         os.kill(below[victim], signal.SIGKILL)
-        eventually(lambda: all(map(is_gone, below)))  # noqa: B023 (called at once)
+        wait_for(lambda: all(map(is_gone, below)))  # noqa: B023 (called at once)
         assert_reads(yara, tmp_path)
 
 
 def test_it_stays_for_the_next_layer_and_starts_nothing_before_the_first(yara: Yara, tmp_path: Path) -> None:
     yara.ready()
-    assert ours() == []
+    assert own_processes() == []
     assert_reads(yara, tmp_path)
-    first = ours()
+    first = own_processes()
     assert len(first) == 2
     assert_reads(yara, tmp_path)
-    assert ours() == first
+    assert own_processes() == first
 
 
 def test_two_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
         except BaseException as error:
             failed.append(error)
 
-    programs = [Caged(), Caged()]
+    programs = [SandboxClient(), SandboxClient()]
     yaras = [Yara(rules=RULES, caged=program) for program in programs]
     threads = [threading.Thread(target=work, args=[number]) for number in range(4)]  # two to each
     for thread in threads:
@@ -120,20 +120,20 @@ engine.scan_layer(Path({layer!r}), check=lambda: None)
 
 
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "at work"])
-def test_it_dies_with_its_worker(caged: Caged, tmp_path: Path, idle: bool) -> None:
-    path = layer(tmp_path, GOOD) if idle else attack(tmp_path, "while True: pass")
-    code = OWNER.format(root=str(ROOT), start=module._START, rules=str(RULES), layer=str(path))
+def test_it_dies_with_its_worker(caged: SandboxClient, tmp_path: Path, idle: bool) -> None:
+    path = layer(tmp_path, GOOD_FILES) if idle else attack(tmp_path, "while True: pass")
+    code = OWNER.format(root=str(ROOT), start=module._CHILD_SCRIPT, rules=str(RULES), layer=str(path))
     owner = subprocess.Popen([sys.executable, "-c", f"{code}\nprint('read', flush=True)\nimport time; time.sleep(900)"])
     processes = 2 if idle else 3
-    below = eventually(lambda: found if len(found := descendants(owner.pid)) >= processes else None)
+    below = wait_for(lambda: found if len(found := descendants(owner.pid)) >= processes else None)
     owner.kill()
     owner.wait()
-    eventually(lambda: all(map(is_gone, below)), seconds=10)
+    wait_for(lambda: all(map(is_gone, below)), seconds=10)
 
 
 def test_what_a_fork_inherits_is_not_used_nor_ended(yara: Yara, tmp_path: Path) -> None:
     assert_reads(yara, tmp_path)
-    before = ours()
+    before = own_processes()
     child = os.fork()
     if child == 0:
         code = 1
@@ -144,5 +144,5 @@ def test_what_a_fork_inherits_is_not_used_nor_ended(yara: Yara, tmp_path: Path) 
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    assert ours() == before
+    assert own_processes() == before
     assert_reads(yara, tmp_path)

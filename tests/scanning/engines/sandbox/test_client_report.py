@@ -15,15 +15,15 @@ from tests.people import person
 GRANTS = [*product([True, False], repeat=3)]
 
 
-def cage(network: bool, files: bool, calls: bool) -> sandbox_run.Cage:
-    return sandbox_run.Cage(
+def cage(network: bool, files: bool, calls: bool) -> sandbox_run.SandboxSupport:
+    return sandbox_run.SandboxSupport(
         network, files, calls, *("" if granted else "ENOSYS" for granted in (network, files, calls))
     )
 
 
 @pytest.mark.parametrize(("network", "files", "calls"), GRANTS)
 def test_what_is_not_granted_is_open_with_its_error_and_a_remedy(network: bool, files: bool, calls: bool) -> None:
-    checks = list(installation_checks._cage(cage(network, files, calls)))
+    checks = list(installation_checks._sandbox_checks(cage(network, files, calls)))
     assert [check.level == "ok" for check in checks] == [network, files, calls]
     for check in checks:
         if check.level != "ok":
@@ -36,7 +36,7 @@ def test_what_is_not_granted_is_open_with_its_error_and_a_remedy(network: bool, 
 def test_the_page_engines_names_what_holds_them(
     monkeypatch: pytest.MonkeyPatch, network: bool, files: bool, calls: bool
 ) -> None:
-    monkeypatch.setattr(sandbox_run, "cage", lambda: cage(network, files, calls))
+    monkeypatch.setattr(sandbox_run, "sandbox_support", lambda: cage(network, files, calls))
     viewer = Client()
     viewer.force_login(person())
     text = viewer.get(reverse("scanning:engines")).content.decode()
@@ -48,5 +48,5 @@ def test_the_page_engines_names_what_holds_them(
 
 @pytest.mark.parametrize("call", ["policy.shut_in()", "policy.try_to_confine()", "policy.try_to_deny()"])
 def test_what_the_system_refuses_is_found_out_by_trying(call: str) -> None:
-    assert sandbox_run._try(call.replace("()", "() and 0 or 38")) == "ENOSYS"
-    assert sandbox_run._try(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}
+    assert sandbox_run._try_policy(call.replace("()", "() and 0 or 38")) == "ENOSYS"
+    assert sandbox_run._try_policy(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scanning.engines.sandbox.protocol import PACKET, Malformed
-from scanning.engines.sandbox.responses import Answers
+from scanning.engines.sandbox.protocol import PACKET_BYTES, MalformedMessage
+from scanning.engines.sandbox.responses import ResponseReader
 
 ANSWERS = {
     "no JSON": b"{",
@@ -13,7 +13,7 @@ ANSWERS = {
     "another kind": b'{"ready":[]}',
     "two kinds": b'{"hits":[],"done":[0,0]}',
     "too deep": b"[" * 60_000,
-    "too long": b'{"skipped":["' + b"x" * PACKET + b'"]}',
+    "too long": b'{"skipped":["' + b"x" * PACKET_BYTES + b'"]}',
     "an endless number": b'{"done":[0,' + b"9" * 5000 + b"]}",
     "below zero": b'{"done":[0,-1]}',
     "no whole number": b'{"done":[0,1.0]}',
@@ -38,8 +38,12 @@ ANSWERS = {
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_an_answer_that_cannot_be_meant_is_refused(answer: bytes) -> None:
-    with pytest.raises(Malformed):
-        list(Answers(iter([answer, b'{"done":[0,0]}']).__next__).look({("tallyman/test_file.yar", "EICAR_Test_File")}))
+    with pytest.raises(MalformedMessage):
+        list(
+            ResponseReader(iter([answer, b'{"done":[0,0]}']).__next__).look(
+                {("tallyman/test_file.yar", "EICAR_Test_File")}
+            )
+        )
 
 
 WALKS = {
@@ -56,18 +60,18 @@ WALKS = {
 @pytest.mark.parametrize("answer", WALKS.values(), ids=WALKS.keys())
 def test_a_place_outside_of_the_layer_is_refused(answer: bytes) -> None:
     last = b'{"files":[["a",6,null]]}' if b"[5," in answer else b'{"files":[["a",6,0]]}'
-    with pytest.raises(Malformed):
-        list(Answers(iter([answer, last, b'{"done":[0]}']).__next__).walk(100))
+    with pytest.raises(MalformedMessage):
+        list(ResponseReader(iter([answer, last, b'{"done":[0]}']).__next__).walk(100))
 
 
 def test_pieces_without_end_are_refused() -> None:
     packet = b'{"segments":[' + b",".join([b"[0,0,0]"] * 6000) + b"]}"
-    with pytest.raises(Malformed):
-        list(Answers(lambda: packet).walk(100))
+    with pytest.raises(MalformedMessage):
+        list(ResponseReader(lambda: packet).walk(100))
 
 
 def test_findings_without_end_are_refused() -> None:
     hit = b'["a","b","c",1,"' + b"0" * 64 + b'"]'
     packet = b'{"hits":[' + b",".join([hit] * 500) + b"]}"
-    with pytest.raises(Malformed):
-        list(Answers(lambda: packet).look({("a", "b")}))
+    with pytest.raises(MalformedMessage):
+        list(ResponseReader(lambda: packet).look({("a", "b")}))

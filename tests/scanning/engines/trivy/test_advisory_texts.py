@@ -8,7 +8,7 @@ import pytest
 
 from scanning.engines.base import EngineError, Severity, VulnerabilityFact
 from scanning.engines.trivy import bbolt_writer
-from scanning.engines.trivy.advisory_texts import describe, vulnerability
+from scanning.engines.trivy.advisory_texts import parse_vulnerability, read_vulnerabilities
 
 NVD, GHSA = {"V3Score": 5.0, "V3Vector": "n"}, {"V3Score": 9.1, "V3Vector": "g"}
 
@@ -34,7 +34,7 @@ def database(folder: Path, **entries: bytes) -> Path:
 def test_the_score_is_that_of_the_source_of_the_severity_else_of_the_nvd(
     told: dict[str, Any], expected: tuple[float | None, str]
 ) -> None:
-    fact = vulnerability("CVE-2024-1", told)
+    fact = parse_vulnerability("CVE-2024-1", told)
     assert (fact.cvss_score, fact.cvss_vector) == expected
 
 
@@ -49,12 +49,12 @@ def test_the_score_is_that_of_the_source_of_the_severity_else_of_the_nvd(
     ],
 )
 def test_the_severity_is_the_same_whatever_package_has_it(told: dict[str, Any], expected: tuple[Severity, str]) -> None:
-    fact = vulnerability("CVE-2024-1", told)
+    fact = parse_vulnerability("CVE-2024-1", told)
     assert (fact.severity, fact.severity_source) == expected
 
 
 def test_dates_that_are_none_are_left_out() -> None:
-    fact = vulnerability("CVE-2024-1", {"PublishedDate": "yesterday", "LastModifiedDate": "0001-01-01T00:00:00Z"})
+    fact = parse_vulnerability("CVE-2024-1", {"PublishedDate": "yesterday", "LastModifiedDate": "0001-01-01T00:00:00Z"})
     assert (fact.published_at, fact.modified_at) == (None, None)
 
 
@@ -62,19 +62,19 @@ def test_entries_are_found_in_a_table_of_many_pages(tmp_path: Path) -> None:
     names = [f"CVE-2024-{number:05}" for number in range(3000)]
     entries = {name: json.dumps({"Title": f"of {name}", "Description": "d" * 300}).encode() for name in names}
     folder = database(tmp_path / "db", **entries)
-    facts = list(describe(folder, names))
+    facts = list(read_vulnerabilities(folder, names))
     assert [(fact.id, fact.title) for fact in facts] == [(name, f"of {name}") for name in names]
     missing = ["", "A", "CVE-2024-00000x", "CVE-2023-1", "ZZZ"]
-    assert list(describe(folder, missing)) == [VulnerabilityFact(id=name) for name in missing]
+    assert list(read_vulnerabilities(folder, missing)) == [VulnerabilityFact(id=name) for name in missing]
 
 
 def test_an_entry_that_cannot_be_read_has_its_name_alone(tmp_path: Path) -> None:
     folder = database(tmp_path / "db", a=b"{", b=b"[1]", c=b'{"Title": 7, "References": "x"}')
-    assert list(describe(folder, ["a", "b", "c", "a"])) == [VulnerabilityFact(id=name) for name in "abc"]
+    assert list(read_vulnerabilities(folder, ["a", "b", "c", "a"])) == [VulnerabilityFact(id=name) for name in "abc"]
 
 
 def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     folder = database(tmp_path / "db", a=b"{}")
     (folder / "trivy.db").write_bytes(b"nothing")
     with pytest.raises(EngineError, match="damaged"):
-        list(describe(folder, ["a"]))
+        list(read_vulnerabilities(folder, ["a"]))

@@ -16,26 +16,26 @@ import pytest
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput, ImageReport
 from scanning.engines.trivy import squash
-from scanning.engines.trivy.cached_matches import KnownPackages
+from scanning.engines.trivy.cached_matches import MatchCache
 from scanning.engines.trivy.engine import Trivy
-from scanning.engines.trivy.run import Told, Tool, Turn, alone, together
+from scanning.engines.trivy.run import AnalysisRequest, AnalysisResult, TrivySetup, analyze_batch, analyze_image
 from tests.scanning.engines.conftest import (
     ALPINE,
     APP,
     AWS_KEY_ID,
     AWS_SECRET,
     BASE,
-    BOTH,
+    BOTH_CATEGORIES,
     DEBIAN,
     GITHUB_TOKEN,
     SLACK_TOKEN,
-    Notes,
+    MemoryLayerCache,
     analyse,
     apk,
-    as_told,
     diff_ids,
     dpkg,
-    never,
+    no_stop,
+    normalised_report,
     npm_package,
     on_disk,
     python_package,
@@ -165,8 +165,8 @@ STACKS: list[list[str]] = [
 
 
 @pytest.fixture
-def tool(trivy: Trivy) -> Tool:
-    return trivy._tool(BOTH)
+def tool(trivy: Trivy) -> TrivySetup:
+    return trivy._tool(BOTH_CATEGORIES)
 
 
 @pytest.fixture
@@ -174,24 +174,26 @@ def build(tmp_path: Path) -> Callable[[Sequence[str]], ImageInput]:
     return lambda names: on_disk(tmp_path / "layers", *(LAYERS[name] for name in names))
 
 
-def look(tool: Tool, images: Sequence[ImageInput], scratch: Path) -> list[Told | None]:
-    turns = [Turn(image, {}, scratch, 60) for image in images]
-    return together(tool, turns, KnownPackages(), key=tool.matcher().key(scratch, never), scratch=scratch, check=never)
+def look(tool: TrivySetup, images: Sequence[ImageInput], scratch: Path) -> list[AnalysisResult | None]:
+    turns = [AnalysisRequest(image, {}, scratch, 60) for image in images]
+    return analyze_batch(
+        tool, turns, MatchCache(), key=tool.matcher().key(scratch, no_stop), scratch=scratch, check=no_stop
+    )
 
 
 def test_each_image_gets_what_it_would_get_alone(
-    tool: Tool, build: Callable[[Sequence[str]], ImageInput], scratch: Path
+    tool: TrivySetup, build: Callable[[Sequence[str]], ImageInput], scratch: Path
 ) -> None:
     images = [build(names) for names in STACKS]
     shared = look(tool, images, scratch)
     for names, image, told in zip(STACKS, images, shared, strict=True):
         if told is None:
             continue
-        own = alone(tool, Turn(image, {}, scratch, 60), check=never)
-        assert as_told(told.report) == as_told(own.report), names
-        assert told.learnt.keys() == own.learnt.keys()
-        assert {key: note.secrets for key, note in told.learnt.items()} == {
-            key: note.secrets for key, note in own.learnt.items()
+        own = analyze_image(tool, AnalysisRequest(image, {}, scratch, 60), check=no_stop)
+        assert normalised_report(told.report) == normalised_report(own.report), names
+        assert told.new_layers.keys() == own.new_layers.keys()
+        assert {key: note.secrets for key, note in told.new_layers.items()} == {
+            key: note.secrets for key, note in own.new_layers.items()
         }, names
     by_name = dict(zip(map(tuple, STACKS), shared, strict=True))
     assert sum(told is not None for told in shared) >= len(STACKS) - 8
@@ -201,7 +203,7 @@ def test_each_image_gets_what_it_would_get_alone(
 
 
 def test_any_stack_of_these_layers_gives_what_trivy_makes_of_it(
-    tool: Tool, build: Callable[[Sequence[str]], ImageInput], scratch: Path
+    tool: TrivySetup, build: Callable[[Sequence[str]], ImageInput], scratch: Path
 ) -> None:
     chance = random.Random(20261123)
     # With namesakes of two architectures it is chance which of them Trivy tells of.
@@ -213,16 +215,16 @@ def test_any_stack_of_these_layers_gives_what_trivy_makes_of_it(
     assert sum(told is not None for told in shared) >= 12
     for stack, image, told in zip(stacks, images, shared, strict=True):
         if told and told.report:
-            own = alone(tool, Turn(image, {}, scratch, 60), check=never).report
+            own = analyze_image(tool, AnalysisRequest(image, {}, scratch, 60), check=no_stop).report
             assert own
-            assert as_told(told.report) == as_told(own), stack
+            assert normalised_report(told.report) == normalised_report(own), stack
 
 
 def runs_of(make_trivy: Callable[..., Trivy]) -> tuple[Trivy, list[str]]:
     """An engine, and the runs it makes: "read" where it is given layers, else "match"."""
     runs: list[str] = []
 
-    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.FinishedProcess:
         if "image" in argv:
             blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
             runs.append("read" if any(blob.stat().st_nlink > 1 for blob in blobs) else "match")
@@ -240,11 +242,11 @@ def at_once(
     def one(number: int) -> ImageReport:
         own = scratch / str(number)
         own.mkdir(exist_ok=True)
-        session = trivy.session(categories=BOTH, owner=owners[number] if owners else "")
-        with session.coming():
+        session = trivy.session(categories=BOTH_CATEGORIES, owner=owners[number] if owners else "")
+        with session.announce():
             all_here.wait(60)
             known = session.known(diff_ids(images[number]))
-            return session.analyse(without(images[number], known), scratch=own, check=never, timeout=60)
+            return session.analyse(without(images[number], known), scratch=own, check=no_stop, timeout=60)
 
     with ThreadPoolExecutor(len(images)) as pool:
         return list(pool.map(one, range(len(images))))
@@ -261,10 +263,10 @@ def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_nee
     first = at_once(trivy, images, scratch)
     assert len(runs) <= 4, runs  # one to learn how Trivy names records, one to read, one to match; one more by chance
     for report, image in zip(first, images, strict=True):
-        alone_ = make_trivy(memory=Notes())
-        assert as_told(report) == as_told(analyse(alone_, image, scratch))
+        alone_ = make_trivy(memory=MemoryLayerCache())
+        assert normalised_report(report) == normalised_report(analyse(alone_, image, scratch))
     runs.clear()
-    assert list(map(as_told, at_once(trivy, images, scratch))) == list(map(as_told, first))
+    assert list(map(normalised_report, at_once(trivy, images, scratch))) == list(map(normalised_report, first))
     mixed = on_disk(tmp_path / "layers", BASE, tops[0], tops[5])
     assert analyse(trivy, mixed, scratch).secrets
     assert runs == []
@@ -273,7 +275,7 @@ def test_images_that_come_at_once_share_runs_and_those_whose_parts_are_known_nee
 def test_an_image_whose_parts_are_known_waits_for_none_of_those_that_come(
     make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanning.engines.trivy.batch.LINGER_SECONDS", 1000.0)
+    monkeypatch.setattr("scanning.engines.trivy.batch.BATCH_WAIT_SECONDS", 1000.0)
     trivy = make_trivy()
     analyse(trivy, image, scratch)
     first = analyse(trivy, image, scratch)  # its packages are known from here on
@@ -282,11 +284,11 @@ def test_an_image_whose_parts_are_known_waits_for_none_of_those_that_come(
     def check() -> None:
         assert time.monotonic() < ends, "it waits"
 
-    another, session = trivy.session(categories=BOTH), trivy.session(categories=BOTH)
-    with another.coming(), session.coming():
+    another, session = trivy.session(categories=BOTH_CATEGORIES), trivy.session(categories=BOTH_CATEGORIES)
+    with another.announce(), session.announce():
         known = session.known(diff_ids(image))
         again = session.analyse(without(image, known), scratch=scratch, check=check, timeout=60)
-    assert as_told(again) == as_told(first)
+    assert normalised_report(again) == normalised_report(first)
 
 
 def test_whether_a_system_gets_notices_is_asked_anew_after_a_while(
@@ -294,12 +296,12 @@ def test_whether_a_system_gets_notices_is_asked_anew_after_a_while(
 ) -> None:
     trivy, runs = runs_of(make_trivy)
     first = analyse(trivy, image, scratch)
-    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
     runs.clear()
-    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
     assert runs == []
-    monkeypatch.setattr("scanning.engines.trivy.cached_matches.STALE_SECONDS", -1.0)
-    assert as_told(analyse(trivy, image, scratch)) == as_told(first)
+    monkeypatch.setattr("scanning.engines.trivy.cached_matches.SYSTEM_STALE_SECONDS", -1.0)
+    assert normalised_report(analyse(trivy, image, scratch)) == normalised_report(first)
     assert runs
 
 
@@ -314,11 +316,11 @@ def test_a_layer_that_breaks_trivy_fails_its_own_image_alone(
 
     def one(image: ImageInput, own: Path) -> ImageReport | EngineError:
         own.mkdir()
-        session = trivy.session(categories=BOTH)
-        with session.coming():
+        session = trivy.session(categories=BOTH_CATEGORIES)
+        with session.announce():
             all_here.wait(60)
             try:
-                return session.analyse(image, scratch=own, check=never, timeout=60)
+                return session.analyse(image, scratch=own, check=no_stop, timeout=60)
             except EngineError as error:
                 return error
 
@@ -336,15 +338,17 @@ def test_layers_alone_are_read_and_remembered(
     make_trivy: Callable[..., Trivy], image: ImageInput, scratch: Path
 ) -> None:
     trivy = make_trivy()
-    session = trivy.session(categories=BOTH)
-    session.read(image.layers[1:], scratch=scratch, check=never, timeout=60)
+    session = trivy.session(categories=BOTH_CATEGORIES)
+    session.read(image.layers[1:], scratch=scratch, check=no_stop, timeout=60)
     assert session.known(diff_ids(image)) == {image.layers[1].diff_id}
     report = analyse(trivy, image, scratch)
-    assert as_told(report) == as_told(analyse(make_trivy(memory=Notes()), image, scratch))
+    assert normalised_report(report) == normalised_report(
+        analyse(make_trivy(memory=MemoryLayerCache()), image, scratch)
+    )
 
 
 def test_what_the_cache_says_is_checked_before_it_is_believed(
-    make_trivy: Callable[..., Trivy], notes: Notes, image: ImageInput, scratch: Path
+    make_trivy: Callable[..., Trivy], notes: MemoryLayerCache, image: ImageInput, scratch: Path
 ) -> None:
     """A record of another layer under the name of this one would be findings of another image."""
     trivy = make_trivy()
@@ -356,9 +360,9 @@ def test_what_the_cache_says_is_checked_before_it_is_believed(
 
 
 def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = squash._Parsed()
+    parsed = squash._ParsedRecordCache()
     base, large = b'{"DiffID": "sha256:1"}', b'{"x": "' + b"x" * 600 + b'"}'
-    monkeypatch.setattr(squash, "KEPT_BYTES", 1000)
+    monkeypatch.setattr(squash, "PARSED_CACHE_BYTES", 1000)
     assert parsed.of(base) == {"DiffID": "sha256:1"}
     assert parsed.of(bytes(bytearray(base))) is parsed.of(base)
     assert parsed.of(large) is not parsed.of(large), "one that takes more than half of the room is not kept"
@@ -374,7 +378,7 @@ def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pyte
 def test_images_of_two_owners_share_no_run(make_trivy: Callable[..., Trivy], tmp_path: Path, scratch: Path) -> None:
     read: list[set[str]] = []  # the layers that are given to each run
 
-    def run(argv: Sequence[object], **options: Any) -> sandbox_run.Finished:
+    def run(argv: Sequence[object], **options: Any) -> sandbox_run.FinishedProcess:
         if "image" in argv:
             blobs = (options["cwd"] / "layout" / "blobs" / "sha256").iterdir()
             read.append({f"sha256:{blob.name}" for blob in blobs if blob.stat().st_nlink > 1})

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scanning.engines.base import Check
-from scanning.engines.trivy.batcher import Gathering, Nobody
-from tests.scanning.engines.conftest import never
+from scanning.engines.base import StopCheck
+from scanning.engines.trivy.batcher import Batcher, NoWaiters
+from tests.scanning.engines.conftest import no_stop
 
 
 class Doubling:
@@ -22,13 +22,13 @@ class Doubling:
         self.began, self.go_on = threading.Semaphore(0), threading.Event()
         self.broken_off = threading.Event()
 
-    def __call__(self, numbers: Sequence[int], check: Check) -> list[int]:
+    def __call__(self, numbers: Sequence[int], check: StopCheck) -> list[int]:
         self.batches.append(list(numbers))
         self.began.release()
         while not self.go_on.wait(0.01):
             try:
                 check()
-            except Nobody:
+            except NoWaiters:
                 self.broken_off.set()
                 raise
         if 13 in numbers:
@@ -42,11 +42,11 @@ class Stop(Exception):
 
 def test_who_comes_during_the_work_is_served_with_all_others_that_have_come() -> None:
     work = Doubling()
-    gathering = Gathering(work, most=10, linger=0)
+    gathering = Batcher(work, max_items=10, wait_seconds=0)
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(gathering.ask, 1, check=never)
+        first = pool.submit(gathering.ask, 1, check=no_stop)
         assert work.began.acquire(timeout=60)
-        others = [pool.submit(gathering.ask, number, check=never) for number in (2, 3, 4)]
+        others = [pool.submit(gathering.ask, number, check=no_stop) for number in (2, 3, 4)]
         while len(gathering._waiting) < 3:
             time.sleep(0.01)
         work.go_on.set()
@@ -56,11 +56,11 @@ def test_who_comes_during_the_work_is_served_with_all_others_that_have_come() ->
 
 def test_a_batch_is_bounded() -> None:
     work = Doubling()
-    gathering = Gathering(work, most=2, linger=0)
+    gathering = Batcher(work, max_items=2, wait_seconds=0)
     with ThreadPoolExecutor(6) as pool:
-        asked = [pool.submit(gathering.ask, 0, check=never)]
+        asked = [pool.submit(gathering.ask, 0, check=no_stop)]
         assert work.began.acquire(timeout=60)
-        asked += [pool.submit(gathering.ask, number, check=never) for number in range(1, 6)]
+        asked += [pool.submit(gathering.ask, number, check=no_stop) for number in range(1, 6)]
         while len(gathering._waiting) < 5:
             time.sleep(0.01)
         work.go_on.set()
@@ -70,11 +70,11 @@ def test_a_batch_is_bounded() -> None:
 
 def test_a_batch_is_of_one_key_and_those_of_others_are_served_after_it() -> None:
     work = Doubling()
-    gathering = Gathering(work, most=10, linger=0, key=lambda number: number % 2)
+    gathering = Batcher(work, max_items=10, wait_seconds=0, key=lambda number: number % 2)
     with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(gathering.ask, 1, check=never)
+        first = pool.submit(gathering.ask, 1, check=no_stop)
         assert work.began.acquire(timeout=60)
-        others = [pool.submit(gathering.ask, number, check=never) for number in (2, 3, 4, 5)]
+        others = [pool.submit(gathering.ask, number, check=no_stop) for number in (2, 3, 4, 5)]
         while len(gathering._waiting) < 4:
             time.sleep(0.01)
         work.go_on.set()
@@ -85,14 +85,14 @@ def test_a_batch_is_of_one_key_and_those_of_others_are_served_after_it() -> None
 def test_it_waits_for_those_who_are_known_to_come() -> None:
     work = Doubling()
     work.go_on.set()
-    gathering = Gathering(work, most=10, linger=60)
+    gathering = Batcher(work, max_items=10, wait_seconds=60)
     all_come = threading.Barrier(3)
 
     def come(number: int) -> int:
-        with gathering.coming():
+        with gathering.announce():
             all_come.wait(60)
             time.sleep(0.05 * number)
-            return gathering.ask(number, check=never)
+            return gathering.ask(number, check=no_stop)
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(come, (0, 1, 2))) == [0, 2, 4]
@@ -101,17 +101,17 @@ def test_it_waits_for_those_who_are_known_to_come() -> None:
 
 def test_one_who_must_stop_leaves_at_once_and_the_others_get_theirs() -> None:
     work, stop = Doubling(), threading.Event()
-    gathering = Gathering(work, most=10, linger=0)
+    gathering = Batcher(work, max_items=10, wait_seconds=0)
 
     def check() -> None:
         if stop.is_set():
             raise Stop
 
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(gathering.ask, 1, check=never)
+        first = pool.submit(gathering.ask, 1, check=no_stop)
         assert work.began.acquire(timeout=60)
         leaving = pool.submit(gathering.ask, 2, check=check)
-        staying = pool.submit(gathering.ask, 3, check=never)
+        staying = pool.submit(gathering.ask, 3, check=no_stop)
         while len(gathering._waiting) < 2:
             time.sleep(0.01)
         stop.set()
@@ -124,7 +124,7 @@ def test_one_who_must_stop_leaves_at_once_and_the_others_get_theirs() -> None:
 
 def test_work_for_which_nobody_waits_any_more_is_broken_off() -> None:
     work = Doubling()
-    gathering = Gathering(work, most=10, linger=0)
+    gathering = Batcher(work, max_items=10, wait_seconds=0)
 
     def check() -> None:
         raise Stop
@@ -133,13 +133,13 @@ def test_work_for_which_nobody_waits_any_more_is_broken_off() -> None:
         gathering.ask(1, check=check)
     assert work.broken_off.wait(60)
     work.go_on.set()
-    assert gathering.ask(2, check=never) == 4
+    assert gathering.ask(2, check=no_stop) == 4
 
 
 def test_a_failure_reaches_all_whom_it_concerns_and_the_next_are_served() -> None:
     work = Doubling()
     work.go_on.set()
-    gathering = Gathering(work, most=10, linger=0)
+    gathering = Batcher(work, max_items=10, wait_seconds=0)
     with pytest.raises(ValueError, match="thirteen"):
-        gathering.ask(13, check=never)
-    assert gathering.ask(1, check=never) == 2
+        gathering.ask(13, check=no_stop)
+    assert gathering.ask(1, check=no_stop) == 2

@@ -45,11 +45,11 @@ def test_many_keys_need_branch_pages_over_branch_pages(tmp_path: Path) -> None:
     assert contents(path) == tree
     with path.open("rb") as file:
         assert list(contents(path)[b"numbers"]) == sorted(tree[b"numbers"])
-        assert read_meta(path).pages * bbolt_writer.PAGE_SIZE == file.seek(0, io.SEEK_END)
+        assert read_meta(path).pages * bbolt_writer.PAGE_BYTES == file.seek(0, io.SEEK_END)
 
 
 def test_a_value_larger_than_a_page_runs_over_into_the_next(tmp_path: Path) -> None:
-    tree = {b"large": {b"a": b"x" * 50_000, b"b": b"small", b"c": b"y" * bbolt_writer.PAGE_SIZE}}
+    tree = {b"large": {b"a": b"x" * 50_000, b"b": b"small", b"c": b"y" * bbolt_writer.PAGE_BYTES}}
     assert contents(written(tmp_path, tree)) == tree
 
 
@@ -80,7 +80,7 @@ def test_a_file_with_one_good_meta_page_is_read(whole: Path) -> None:
     data = bytearray(whole.read_bytes())
     for page in (0, 1):
         damaged = data.copy()
-        damaged[page * bbolt_writer.PAGE_SIZE + 20] ^= 1
+        damaged[page * bbolt_writer.PAGE_BYTES + 20] ^= 1
         whole.write_bytes(damaged)
         assert len(contents(whole)[b"numbers"]) == 2000
 

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from scanning.engines.trivy.cache import LayerNote, make_cache, make_java_index, read_cache, without_files
+from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, make_java_index, read_cache, without_files
 
 RECORD = b'{"SchemaVersion":2,"DiffID":"sha256:aa"}'
 
 
 def test_what_is_written_for_a_run_is_read_back(tmp_path: Path) -> None:
-    make_cache(tmp_path / "cache", notes=[LayerNote("sha256:1", RECORD)], database=None, java_index=tmp_path)
+    make_cache_folder(tmp_path / "cache", notes=[CachedLayer("sha256:1", RECORD)], database=None, java_index=tmp_path)
     assert read_cache(tmp_path / "cache") == {"sha256:aa": ("sha256:1", RECORD)}
 
 
 def test_a_cache_without_notes_is_left_to_trivy_to_make(tmp_path: Path) -> None:
-    make_cache(tmp_path / "cache", notes=[], database=tmp_path / "database", java_index=tmp_path)
+    make_cache_folder(tmp_path / "cache", notes=[], database=tmp_path / "database", java_index=tmp_path)
     assert list((tmp_path / "cache" / "fanal").iterdir()) == []
     assert (tmp_path / "cache" / "db").readlink() == tmp_path / "database"
     assert read_cache(tmp_path / "cache") == {}
@@ -32,7 +32,7 @@ def test_a_cache_that_cannot_be_read_tells_nothing(tmp_path: Path, content: byte
 
 @pytest.mark.parametrize("record", [b"nonsense", b"[]", b"{}", b"[" * 100_000])
 def test_records_that_are_none_tell_nothing(tmp_path: Path, record: bytes) -> None:
-    make_cache(tmp_path / "cache", notes=[LayerNote("k", record)], database=None, java_index=tmp_path)
+    make_cache_folder(tmp_path / "cache", notes=[CachedLayer("k", record)], database=None, java_index=tmp_path)
     assert read_cache(tmp_path / "cache") == {}
 
 

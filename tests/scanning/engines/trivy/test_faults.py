@@ -11,15 +11,15 @@ import pytest
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput
-from scanning.engines.trivy.command import environment
+from scanning.engines.trivy.command import trivy_environment
 from scanning.engines.trivy.engine import LayersMissing, Trivy
 from tests.fakes import images
 from tests.scanning.engines.conftest import (
     APP,
     BASE,
-    BOTH,
+    BOTH_CATEGORIES,
     analyse,
-    never,
+    no_stop,
     on_disk,
     stored,
     without,
@@ -96,12 +96,12 @@ def test_the_engine_gets_nothing_of_our_environment_and_a_home_of_its_own(
     monkeypatch.setenv("TALLYMAN_SECRET_KEY", "do not tell")
     seen = said(fake_trivy(SAYING.format("env; pwd")), image, scratch)
     names = {line.split("=")[0] for line in seen.splitlines() if "=" in line}
-    assert names <= {*environment(scratch), "PWD", "SHLVL", "_"}
+    assert names <= {*trivy_environment(scratch), "PWD", "SHLVL", "_"}
     assert f"HOME={scratch}/trivy/own" in seen
     assert "127.0.0.1:9" in seen
 
 
-@pytest.mark.skipif(not sandbox_run.cage().files, reason="this kernel has no Landlock")
+@pytest.mark.skipif(not sandbox_run.sandbox_support().files, reason="this kernel has no Landlock")
 def test_the_engine_writes_to_no_layer_and_reads_no_key(
     fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path
 ) -> None:
@@ -159,7 +159,7 @@ def test_trivy_asks_nobody(make_trivy: Callable[..., Trivy], image: ImageInput, 
     """Its flags forbid the network: the proxy that stands in for the rest of the world hears nothing."""
     calls: list[Sequence[str | Path]] = []
 
-    def spy(argv: Sequence[str | Path], **options: Any) -> sandbox_run.Finished:
+    def spy(argv: Sequence[str | Path], **options: Any) -> sandbox_run.FinishedProcess:
         calls.append(argv)
         return sandbox_run.run(argv, **options)
 
@@ -210,7 +210,7 @@ def test_a_layer_that_is_no_tar_is_an_error_or_an_empty_layer_but_no_crash(
 
 def test_a_layer_that_is_not_given_and_not_known_is_asked_for(trivy: Trivy, image: ImageInput, scratch: Path) -> None:
     missing = image.layers[1].diff_id
-    session = trivy.session(categories=BOTH)
+    session = trivy.session(categories=BOTH_CATEGORIES)
     with pytest.raises(LayersMissing) as caught:
-        session.analyse(without(image, {missing}), scratch=scratch, check=never, timeout=60)
+        session.analyse(without(image, {missing}), scratch=scratch, check=no_stop, timeout=60)
     assert caught.value.diff_ids == {missing}

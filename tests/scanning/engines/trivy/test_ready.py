@@ -13,7 +13,7 @@ from tests.scanning.engines.conftest import (
     AWS_KEY_ID,
     AWS_SECRET,
     BASE,
-    Notes,
+    MemoryLayerCache,
     analyse,
     on_disk,
 )
@@ -112,7 +112,7 @@ def test_a_database_of_another_kind_is_told(
     assert reason in make_trivy(database=tmp_path / "db").ready().reason
 
 
-def test_raw_secrets_are_kept_nowhere(trivy: Trivy, notes: Notes, tmp_path: Path, scratch: Path) -> None:
+def test_raw_secrets_are_kept_nowhere(trivy: Trivy, notes: MemoryLayerCache, tmp_path: Path, scratch: Path) -> None:
     text = f"AWS_ACCESS_KEY_ID={AWS_KEY_ID}\nAWS_SECRET_ACCESS_KEY={AWS_SECRET}\n"
     report = analyse(trivy, on_disk(tmp_path / "layers", {**BASE, "app/.env": text}), scratch)
     assert {fact.rule for fact in report.secrets} == {"aws-access-key-id", "aws-secret-access-key"}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanning.engines.base import EngineError, Severity
-from scanning.engines.trivy.report import Report, read_report
+from scanning.engines.trivy.report import TrivyReport, read_report
 
 PACKAGE: dict[str, Any] = {
     "Name": "libssl3",
@@ -25,7 +25,7 @@ FOUND: dict[str, Any] = {
 }
 
 
-def report(*results: dict[str, Any], **top: Any) -> Report:
+def report(*results: dict[str, Any], **top: Any) -> TrivyReport:
     return read_report(json.dumps({"SchemaVersion": 2, "Results": list(results), **top}).encode())
 
 
@@ -34,8 +34,8 @@ def result(**members: Any) -> dict[str, Any]:
 
 
 def test_a_report_of_nothing_is_empty() -> None:
-    assert read_report(b'{"SchemaVersion": 2}') == Report()
-    assert report(Metadata=None) == Report()
+    assert read_report(b'{"SchemaVersion": 2}') == TrivyReport()
+    assert report(Metadata=None) == TrivyReport()
 
 
 def test_versions_are_written_as_the_package_manager_does() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scanning.engines.base import ImageInput, RiskCategory, SecretFact, Severity
 from scanning.engines.trivy.engine import Trivy
-from scanning.engines.trivy.secrets import FoundSecret, show
+from scanning.engines.trivy.secrets import FoundSecret, mask_secrets
 from tests.scanning.engines.conftest import (
     AWS_KEY_ID,
     AWS_SECRET,
@@ -21,7 +21,7 @@ from tests.scanning.engines.conftest import (
     PRIVATE_KEY_LINES,
     SLACK_TOKEN,
     analyse,
-    never,
+    no_stop,
     on_disk,
 )
 
@@ -151,7 +151,7 @@ def test_the_raw_value_is_shown_by_four_and_two_characters_at_most(
     secret = reported(content, start, start + len(token))
     layer = on_disk(tmp_path_factory.mktemp("layer"), {"f": content}).layers[0].path
     assert layer
-    shown = show([secret], layer, key=KEY, check=never)[secret.key]
+    shown = mask_secrets([secret], layer, key=KEY, check=no_stop)[secret.key]
     hidden = token if len(token) < 12 else token[4:-2]
     assert hidden not in shown.masked.replace(before.strip(), "").replace(after.strip(), "")
     assert "\n" not in shown.masked
@@ -177,7 +177,7 @@ def test_a_report_that_does_not_fit_its_file_is_masked_as_trivy_did(
     secret = FoundSecret("rule", "", "", Severity.LOW, "f", *lines, offset, match, last, "sha256:0")
     layer = on_disk(tmp_path_factory.mktemp("layer"), {"f": content}).layers[0].path
     assert layer
-    shown = show([secret], layer, key=KEY, check=never)[secret.key]
+    shown = mask_secrets([secret], layer, key=KEY, check=no_stop)[secret.key]
     assert len(shown.fingerprint) == 64
     assert shown.masked.isprintable()
 
@@ -189,7 +189,7 @@ def test_a_secret_that_is_not_located_hides_behind_trivys_mask_on_the_lines_of_o
     match = f"a={'*' * 40} b={'*' * 20} end"
     located = FoundSecret("github-pat", "", "", Severity.HIGH, "f", 1, 1, 2, match, "", "sha256:0")
     lost = FoundSecret("aws-access-key-id", "", "", Severity.HIGH, "f", 1, 1, None, match, "", "sha256:0")
-    shown = show([located, lost], layer, key=KEY, check=never)
+    shown = mask_secrets([located, lost], layer, key=KEY, check=no_stop)
     assert {each.masked for each in shown.values()} == {"a=************ b=************ end"}
     assert shown[located.key].fingerprint == fingerprint(GITHUB_TOKEN)
     assert shown[lost.key].fingerprint != fingerprint(AWS_KEY_ID)
@@ -199,4 +199,4 @@ def test_a_file_that_is_not_in_the_layer_is_no_error(tmp_path: Path) -> None:
     layer = on_disk(tmp_path, {"g": "nothing"}).layers[0].path
     assert layer
     secret = FoundSecret("rule", "", "", Severity.LOW, "f", 1, 1, 4, "key=********", "", "sha256:0")
-    assert show([secret], layer, key=KEY, check=never)[secret.key].masked == "key=************"
+    assert mask_secrets([secret], layer, key=KEY, check=no_stop)[secret.key].masked == "key=************"

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 import scanning
 from scanning.engines.base import LayerReport, Severity
 from scanning.engines.formats import archives
-from scanning.engines.notes import MAX_LINES, Notes, shown
-from scanning.engines.sandbox.client import Caged
+from scanning.engines.notes import MAX_NOTE_LINES, Notes, printable_path
+from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara import scan as yara_scan
 from scanning.engines.yara.engine import Yara
 from scanning.engines.yara.ruleset import compile_rules, read_sources
@@ -136,14 +136,14 @@ def test_the_good_files_of_an_archive_with_a_bad_one_are_looked_at(yara: Yara, t
 
 
 def test_a_zip_of_folders_without_number_is_read_to_a_bound() -> None:
-    notes, bounds = archives.Notes(), archives.Bounds(entries=50)
+    notes, bounds = archives.Notes(), archives.UnpackLimits(entries=50)
     content = zipped({f"{number}/": b"" for number in range(1000)})
     assert list(archives.members(content, "z", bounds, notes)) == []
     assert notes.lines() == ("1 file in archives that hold more than is unpacked of one layer: z",)
 
 
 def test_the_files_of_all_archives_of_a_layer_are_counted() -> None:
-    notes, bounds = archives.Notes(), archives.Bounds(files=5)
+    notes, bounds = archives.Notes(), archives.UnpackLimits(files=5)
     content = zipped({f"{number}": b"x" for number in range(10)})
     assert len(list(archives.members(content, "a", bounds, notes))) == 5
     assert len(list(archives.members(content, "b", bounds, notes))) == 0
@@ -172,7 +172,7 @@ def test_no_mutated_archive_makes_the_reader_fail(which: int, edits: list[tuple[
         data[offset : offset + len(content)] = content
     notes = archives.Notes()
     for view in (bytes(data[:cut]), memoryview(data)[:cut]):
-        found = list(archives.members(view, "a", archives.Bounds(), notes))
+        found = list(archives.members(view, "a", archives.UnpackLimits(), notes))
         assert all(path.startswith("a!/") for path, _ in found)
 
 
@@ -216,14 +216,14 @@ def test_a_file_over_the_bound_is_counted_as_not_looked_at(tmp_path: Path) -> No
 def test_a_file_larger_than_a_piece_is_seen_whole_with_its_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(yara_scan, "PIECE", 64 << 10)
-    monkeypatch.setattr(yara_scan, "OVERLAP", 4 << 10)
+    monkeypatch.setattr(yara_scan, "PIECE_BYTES", 64 << 10)
+    monkeypatch.setattr(yara_scan, "OVERLAP_BYTES", 4 << 10)
     rules = compile_rules(read_sources(RULES, None), version="")
     traces = "".join(("LOLNO", "GTFO ", "KILL", "ATTK ", "GETLOCAL", "IP")).encode()
     for offset in (100_000, (64 << 10) - 10, 299_990):  # within a piece, across two, at the end
         content = bytearray(b"\x7fELF" + bytes(300_000 + len(traces)))
         content[offset : offset + len(traces)] = traces
-        seen = yara_scan.Look(yara_x.Rules.deserialize_from(io.BytesIO(rules.compiled)), 1 << 30)
+        seen = yara_scan.YaraLayerScan(yara_x.Rules.deserialize_from(io.BytesIO(rules.compiled)), 1 << 30)
         with layer(tmp_path, {"bot": bytes(content)}).open("rb") as file:
             seen.layer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         assert [hit.rule for hit in seen.hits] == ["Botnet_Gafgyt"]
@@ -239,7 +239,7 @@ def test_memory_stays_flat_over_a_large_layer(tmp_path: Path) -> None:
             file.write(info.tobuf())
             file.seek(300 << 20, os.SEEK_CUR)
         file.write(bytes(1024))
-    report = Yara(rules=RULES, caged=Caged(memory_bytes=300 << 20)).scan_layer(path, check=go_on)
+    report = Yara(rules=RULES, sandbox=SandboxClient(memory_bytes=300 << 20)).scan_layer(path, check=go_on)
     assert report.bytes == 900 << 20
 
 
@@ -256,14 +256,14 @@ def test_memory_stays_flat_over_a_large_layer(tmp_path: Path) -> None:
     ],
 )
 def test_paths_are_shown_as_text_and_never_two_the_same(path: str, text: str) -> None:
-    assert shown(path) == text
+    assert printable_path(path) == text
     text.encode()
 
 
 def test_a_long_path_is_cut_in_its_middle() -> None:
     path = "a" * 3000 + "/end.txt"
-    assert len(shown(path)) == 1000
-    assert shown(path).endswith("/end.txt")
+    assert len(printable_path(path)) == 1000
+    assert printable_path(path).endswith("/end.txt")
 
 
 def test_what_is_said_of_files_is_text_whatever_they_are_called(yara: Yara, tmp_path: Path) -> None:
@@ -278,8 +278,8 @@ def test_reasons_made_up_without_end_are_a_bounded_list() -> None:
         notes.add(f"for reason {number}", "path")
         notes.add("for reason 3", "path")
     lines = notes.lines()
-    assert len(lines) == MAX_LINES
-    assert lines[-1] == f"{1000 - MAX_LINES + 1} more for other reasons"
+    assert len(lines) == MAX_NOTE_LINES
+    assert lines[-1] == f"{1000 - MAX_NOTE_LINES + 1} more for other reasons"
     assert "1001 files for reason 3, e.g. path" in lines
 
 

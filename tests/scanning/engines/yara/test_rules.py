@@ -16,7 +16,7 @@ import tests.scanning
 from scanning import scanners
 from scanning.engines.base import EngineError, LayerReport
 from scanning.engines.yara.engine import Yara
-from scanning.engines.yara.ruleset import VARIABLES, own_sha256, read_sources
+from scanning.engines.yara.ruleset import EXTERNAL_VARIABLES, project_rules_sha256, read_sources
 from tests.scanning.layer import layer
 from tests.scanning.malware_samples import SAMPLES
 
@@ -40,7 +40,7 @@ def look(yara: Yara, tmp_path: Path, files: dict[str, bytes]) -> LayerReport:
 
 def compiler() -> yara_x.Compiler:
     compiler = yara_x.Compiler(includes_enabled=False)
-    for variable in VARIABLES:
+    for variable in EXTERNAL_VARIABLES:
         compiler.define_global(variable, "")
     for file in sorted(RULES.glob("*.yar")):
         compiler.new_namespace(file.name)
@@ -141,7 +141,9 @@ def test_no_rule_fires_on_a_text_that_explains_what_it_looks_for(yara: Yara, tmp
 
 
 def test_rules_of_the_project_that_somebody_has_changed_are_refused(tmp_path: Path) -> None:
-    assert own_sha256(read_sources(RULES, None)) == scanners.RULES_SHA256, "write the first into scanning/scanners.py"
+    assert project_rules_sha256(read_sources(RULES, None)) == scanners.RULES_SHA256, (
+        "write the first into scanning/scanners.py"
+    )
     folder = tmp_path / "rules"
     shutil.copytree(RULES, folder)
     assert Yara(rules=folder, expected_sha256=scanners.RULES_SHA256).ready().ready
