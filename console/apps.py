@@ -6,6 +6,12 @@ class ConsoleConfig(AppConfig):
     name = "console"
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        """Register what this app adds; imported here, since it needs all models."""
+        from console import registration
+
+        registration.register()
+
 
 class SupportConfig(AdminConfig):
     """Django admin with a site of our own."""

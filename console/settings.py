@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -162,142 +161,6 @@ SCAN_WORKERS: int = env.int("TALLYMAN_SCAN_WORKERS", 2)
 SCANS_PER_WORKER: int = env.int("TALLYMAN_SCANS_PER_WORKER", 5)
 QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 
-# kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
-# ``places`` so many processes of this machine are at work at once, each on ``at_once`` jobs: mostly they wait. A
-# cluster has processes for all places of its kinds and one more, so that no kind can take those of another. In the
-# cluster ``quick`` that one is for what lasts a moment (ticks, firings of schedules, canaries); of a kind that is
-# ``manual_first`` it takes the jobs that a person waits for, while all places are taken.
-# ``gate`` says before each job whether this machine may take it.
-JOB_KINDS: dict[str, dict[str, Any]] = {
-    "sync": {
-        "model": "registries.SyncRun",
-        "task": "inventory.tasks.sync",
-        "cluster": "quick",
-        "places": QUICK_WORKERS,
-        "at_once": 3,
-    },
-    "discovery": {
-        "model": "registries.CloudDiscovery",
-        "task": "registries.tasks.discover",
-        "cluster": "quick",
-        "places": 1,
-        "at_once": 3,
-    },
-    "removal": {"model": "registries.Removal", "task": "inventory.tasks.remove", "cluster": "quick", "places": 1},
-    "scan": {
-        "model": "scanning.Scan",
-        "task": "scanning.tasks.scan",
-        "cluster": "scan",
-        "places": SCAN_WORKERS,
-        "at_once": SCANS_PER_WORKER,
-        "manual_first": True,
-        "gate": "scanning.fleet.versions.may_take_jobs",
-    },
-    "event": {
-        "model": "registries.PushEvent",
-        "task": "scanning.tasks.push_event",
-        "cluster": "quick",
-        "places": 1,
-        "at_once": 4,
-    },
-    "run": {"model": "scanning.ScanRun", "task": "scanning.tasks.run", "cluster": "quick", "places": 1, "at_once": 2},
-    "rematch": {
-        "model": "scanning.Rematch",
-        "task": "scanning.tasks.rematch",
-        "cluster": "quick",
-        "places": 1,
-        "gate": "scanning.fleet.versions.may_take_jobs",
-    },
-    "database": {
-        "model": "scanning.VulndbUpdate",
-        "task": "scanning.tasks.update_database",
-        "cluster": "quick",
-        "places": 1,
-    },
-    "recount": {"model": "scanning.ExposureRecount", "task": "scanning.tasks.recount", "cluster": "quick", "places": 1},
-    "export": {
-        "model": "console.Export",
-        "task": "console.exports.tasks.export",
-        "cluster": "quick",
-        "places": QUICK_WORKERS,
-        "at_once": 2,
-    },
-    "canary": {"model": "console.HealthProbe", "task": "console.jobs.tasks.health_probe", "cluster": "quick"},
-    "scan-canary": {
-        "model": "console.ScanHealthProbe",
-        "task": "console.jobs.tasks.scan_health_probe",
-        "cluster": "scan",
-    },
-}
-
-# cluster → functions that it calls once before it starts its workers, which have then what those have made.
-JOB_PREPARATIONS: dict[str, list[str]] = {"scan": ["scanning.scanners.prepare"]}
-
-# Functions that say before a worker starts, and in each of its rounds, why it must not work on this machine ("": may).
-WORKER_CHECKS: list[str] = ["console.db.schema.find_problem", "scanning.fleet.versions.wrong_keys"]
-
-# What all machines must have alike, name → function that returns it: compared without being told, see machines.keys.
-MACHINE_KEYS: dict[str, str] = {
-    "secret_key": "console.machines.keys.secret_key",  # nosec B105  # the name of a function
-    "credential_keys": "registries.credentials.read_keys",
-    "fingerprint_key": "scanning.scanners.fingerprint_key",
-}
-
-# Functions that every tick (once a minute, on any worker) calls: see console.jobs.tasks.tick.
-JOB_TICKS: list[str] = [
-    "console.audit.trail.expire_old_events",
-    "console.exports.files.prune",
-    "scanning.fleet.versions.tick",
-    "registries.cloud_accounts.discovery.enqueue_due_discoveries",
-    "registries.sync_requests.nightly.enqueue_due_syncs",
-    "scanning.vulndb.update_job.tick",
-    "scanning.runs.refused_credentials.tick",
-    "scanning.rematch.run.tick",
-    "scanning.runs.start.tick",
-    "scanning.schedules.service.tick",
-    "scanning.exposure.aggregate.tick",
-    "inventory.dashboard.trend.write_snapshots",
-    "console.db.cached_counts.refresh_stale",
-]
-
-# --- lists -------------------------------------------------------------------------------------------------------
-# name of a list → its declaration, and the page it is shown on; from it exports are made in the background. A list
-# without a page is part of the page of one thing.
-LISTINGS: dict[str, dict[str, str]] = {
-    "images": {"declared": "inventory.tables.IMAGES", "page": "inventory:image-list"},
-    "registries": {"declared": "registries.tables.listings.REGISTRIES", "page": "registries:registry-list"},
-    "syncs": {"declared": "registries.tables.listings.SYNCS", "page": "registries:sync-list"},
-    "runs": {"declared": "scanning.runs.tables.RUNS", "page": "scanning:run-list"},
-    "scans": {"declared": "scanning.runs.tables.SCANS", "page": ""},
-    "schedules": {"declared": "scanning.schedules.tables.SCHEDULES", "page": "scanning:schedule-list"},
-    "vulnerabilities": {"declared": "scanning.findings.tables.VULNERABILITIES", "page": ""},
-    "malware": {"declared": "scanning.findings.tables.MALWARE", "page": ""},
-    "sensitive": {"declared": "scanning.findings.tables.SENSITIVE", "page": ""},
-    "packages": {"declared": "scanning.findings.tables.PACKAGES", "page": ""},
-    "reach": {"declared": "scanning.exposure.tables.VULNERABILITIES", "page": "scanning:vulnerability-list"},
-    "reach-packages": {"declared": "scanning.exposure.tables.PACKAGES", "page": "scanning:package-list"},
-    "affected": {"declared": "scanning.exposure.tables.AFFECTED_IMAGES", "page": ""},
-    "holders": {"declared": "scanning.exposure.tables.IMAGES_WITH_PACKAGE", "page": ""},
-    "audit": {"declared": "console.pages.audit_table.AUDIT", "page": "console:audit-list"},
-    "exports": {"declared": "console.exports.tables.EXPORTS", "page": "console:export-list"},
-}
-
-# Pages whose rows open in the drawer, which then keeps their address: see console.listing.detail_panel.
-LISTS_WITH_DRAWER = (
-    "inventory:image-list",
-    "registries:registry-list",
-    "scanning:vulnerability",
-    "scanning:package",
-)
-
-# What a toast may offer to take back: see console.feedback.undo.
-UNDO: dict[str, str] = {
-    "view.remove": "console.listing.saved_views.restore",
-    "columns.change": "console.listing.column_picker.restore",
-    "schedule.delete": "scanning.schedules.undo.restore",
-    "schedule.off": "scanning.schedules.undo.switch_on",
-}
-
 # --- people ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "console.User"
 LOGIN_URL = "console:sign-in"
@@ -346,52 +209,11 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Tallyman"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 seconds that clocks may differ
 
-# Which registries somebody who is limited may see: a function from a person to ids and names. See console.visibility.
-REGISTRIES_OF = "registries.visibility.registries_of"
-
 # Days that events of the audit trail are kept; 0 keeps them for ever.
 AUDIT_DAYS: int = env.int("TALLYMAN_AUDIT_DAYS", 365)
 
-# Functions that tell how the console is, for the foot of the sidebar and for notices: see console.server.health.
-HEALTH: list[str] = [
-    "scanning.health.vulnerability_database",
-    "scanning.health.malware_rules",
-    "scanning.health.antivirus",
-    "console.server.health.workers",
-    "scanning.health.machines",
-]
-
-# Functions that look at what is not safe yet, for the page Security: see console.server.installation_checks.
-SECURITY: list[str] = [
-    "console.server.installation_checks.transport",
-    "console.server.installation_checks.people",
-    "console.server.installation_checks.keys",
-    "registries.installation_checks.checks",
-    "scanning.installation_checks.checks",
-    "console.server.installation_checks.machine",
-    "console.server.installation_checks.trail",
-    "console.server.installation_checks.framework",
-]
-
-# Figures of pages that may take long: name → what counts them. Those that took so many seconds are kept for a while,
-# see console.db.cached_counts.
-KEPT: dict[str, str] = {
-    "overview": "inventory.dashboard.figures.count_overview",
-    "coverage": "scanning.alerts.count_incomplete_images",
-    "recommended": "scanning.runs.recommended.count",
-    "cost-all": "scanning.runs.estimate.count_all",
-    "cost-recommended": "scanning.runs.estimate.count_recommended",
-}
+# Counts of pages that took so many seconds are kept for a while: see console.db.cached_counts.
 KEPT_FROM_SECONDS = 0.02
-
-# Indexes for searches on PostgreSQL, of each app: see console.db.trigram_indexes.
-SEARCHED = ["console.db.trigram_indexes.INDEXES", "inventory.search_indexes.INDEXES", "scanning.search_indexes.INDEXES"]
-
-# Functions that tell what stands out about the images, for the strip below the
-# figures: see inventory.dashboard.figures.alerts.
-SIGNALS: list[str] = ["scanning.alerts.rematch_alerts", "scanning.alerts.coverage_alerts"]
-# What narrows Repository images to how well they were looked at: (word, label) → condition, see inventory.filters.
-COVERAGE = "scanning.findings.coverage"
 
 # --- security of the pages ---------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -458,8 +280,6 @@ OUTBOUND_PROXY: str = env.str("TALLYMAN_PROXY", "")
 NO_PROXY: list[str] = env.list("TALLYMAN_NO_PROXY", [])
 # A file of certificates (PEM) of authorities of one's own, trusted beside the public ones by all connections.
 CA_BUNDLE: str = env.str("TALLYMAN_CA_BUNDLE", "")
-# What stands in for requests.Session wherever the console asks a server that is no registry.
-OUTBOUND = "registries.outbound.OutboundSession"
 
 # --- scanning ----------------------------------------------------------------------------------------------------
 # An executable to use in place of the pinned one; its version and SHA-256 are shown on the page.
@@ -498,11 +318,7 @@ LOGGING = {
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
-from console.jobs.configuration import JobTimes, q_cluster_settings, worker_count  # noqa: E402
+from console.jobs.configuration import JobTimes, q_cluster_settings  # noqa: E402
 
 JOB_TIMES = JobTimes()
-Q_CLUSTER = q_cluster_settings(
-    redis_url=REDIS_URL,
-    quick_workers=worker_count(JOB_KINDS, "quick"),
-    scan_workers=worker_count(JOB_KINDS, "scan"),
-)
+Q_CLUSTER = q_cluster_settings(redis_url=REDIS_URL)

@@ -11,16 +11,16 @@ A model names by ``in_scope`` which of its rows belong to a scope, and takes :cl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F
-from django.utils.module_loading import import_string
+
+from console.extension_points import SingleExtensionPoint
 
 M = TypeVar("M", bound=models.Model, covariant=True)
 
@@ -47,6 +47,9 @@ class Scope:
         ids = ",".join(map(str, sorted(self.registries)))
         return hashlib.sha256(f"registries:{ids}".encode()).hexdigest()
 
+
+RegistriesOf = Callable[[Person], dict[int, str]]  # the registries that a person is limited to: id → name
+REGISTRIES_OF: SingleExtensionPoint[RegistriesOf] = SingleExtensionPoint("limit of people to registries")
 
 EVERYTHING = ""  # the key of no limit
 _current: ContextVar[Scope | None] = ContextVar("scope", default=None)
@@ -80,8 +83,7 @@ def registries_of(user: Person) -> dict[int, str] | None:
     """Return the registries that ``user`` is limited to, id → name; None where there is no limit."""
     if not user.is_limited:
         return None
-    found: dict[int, str] = import_string(settings.REGISTRIES_OF)(user)
-    return found
+    return REGISTRIES_OF.get()(user)
 
 
 @contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from django import forms
-from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console.extension_points import SingleExtensionPoint
 from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -48,14 +50,31 @@ FIXABLE_CONDITIONS = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
 FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
 
 
+class CoverageCondition(Protocol):
+    """Returns where the field ``image`` names an image that any of ``words`` is true of."""
+
+    def __call__(self, words: Iterable[str], *, image: str) -> Q: ...
+
+
+@dataclass(frozen=True)
+class CoverageChoices:
+    """How well images were looked at: the words, with their labels, and what they mean."""
+
+    choices: Callable[[], list[tuple[str, Promise]]]
+    condition: CoverageCondition
+
+
+COVERAGE: SingleExtensionPoint[CoverageChoices] = SingleExtensionPoint("coverage of images")
+
+
 class CoverageFilter(AnyOf):
-    """Images that were looked at in any of the ways that the module ``settings.COVERAGE`` tells apart."""
+    """Images that were looked at in any of the ways that are registered."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=lambda: import_module(settings.COVERAGE).coverage_choices(), **kwargs)
+        super().__init__(choices=lambda: COVERAGE.get().choices(), **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        return qs.filter(import_module(settings.COVERAGE).coverage_condition(value, image="image")) if value else qs
+        return qs.filter(COVERAGE.get().condition(value, image="image")) if value else qs
 
 
 class ImageFilters(ListingFilterSet):

@@ -7,13 +7,13 @@ from collections import defaultdict
 from django.db.models import Q
 
 from console.models import User
-from console.visibility import Scope
+from console.visibility import Person, Scope
 from registries.models import Registry
 
 
-def registries_of(user: User) -> dict[int, str]:
+def registries_of(user: Person) -> dict[int, str]:
     """Return the registries of the teams of ``user``: id → name, by name."""
-    found = Registry._base_manager.filter(teams__members=user).order_by("name", "pk")
+    found = Registry._base_manager.filter(teams__members=user.pk).order_by("name", "pk")
     return dict(found.values_list("pk", "name"))
 
 

@@ -1,4 +1,4 @@
-"""What scanning adds to the health of the console; ``settings.HEALTH`` names these functions."""
+"""What scanning adds to the health of the console; scanning.registration adds these functions."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
                 type(rows[0])._base_manager.bulk_create(rows)
 
     flush.emit_post_migrate_signal = write_back
+
+
+@pytest.fixture
+def overrides() -> Iterator[ExitStack]:
+    """Where a test enters ``overridden()`` of tables that the apps fill (console.extension_points), until its end."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture(autouse=True)

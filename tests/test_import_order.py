@@ -15,9 +15,10 @@ APPS = ("console", "registries", "inventory", "scanning")  # each may import tho
 # before it in its line. So no two import each other.
 LINES = {
     "console": (
-        *("exhaustion", "release", "secret_keys", "i18n", "sandbox", "audit", "visibility", "accounts", "db", "jobs"),
-        *("machines", "feedback", "listing", "exports", "server", "middleware", "settings", "models", "pages"),
-        *("templatetags", "support", "admin", "apps", "wsgi", "urls", "management", "migrations"),
+        *("exhaustion", "secret_keys", "extension_points", "i18n", "sandbox", "audit", "visibility", "accounts"),
+        *("db", "jobs", "machines", "feedback", "listing", "exports", "server", "middleware", "settings", "models"),
+        *("pages", "templatetags", "support", "admin", "registration", "apps", "wsgi", "urls", "management"),
+        "migrations",
     ),
     "registries": (
         *("addresses", "credentials", "oci", "connectors", "models", "visibility", "login_guard", "pull_limit"),
@@ -33,17 +34,17 @@ LINES = {
             "tables",
         ),
         *("webhooks", "cloud_accounts", "connection_test", "templatetags", "tasks", "views", "installation_checks"),
-        *("admin", "apps", "urls", "management", "migrations"),
+        *("admin", "registration", "apps", "urls", "management", "migrations"),
     ),
     "inventory": (
         *("search_indexes", "models", "build_history", "summary", "content", "dashboard", "filters", "image_detail"),
-        *("tables", "templatetags", "sync", "removal", "tasks", "views", "admin", "apps", "urls", "management"),
-        "migrations",
+        *("tables", "templatetags", "sync", "removal", "tasks", "views", "admin", "registration", "apps", "urls"),
+        *("management", "migrations"),
     ),
     "scanning": (
         *("search_indexes", "engines", "models", "layers", "rules", "vulndb", "scanners", "fleet", "findings"),
         *("rematch", "exposure", "alerts", "runs", "schedules", "execution", "health", "installation_checks"),
-        *("templatetags", "tasks", "views", "admin", "apps", "urls", "management", "migrations"),
+        *("templatetags", "tasks", "views", "admin", "registration", "apps", "urls", "management", "migrations"),
     ),
 }
 DJANGO = ("django", "django_q", "django_htmx", "django_filters")

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from console.listing.registration import get_listing
+from console.listing.registration import LISTINGS
 from console.models import Export, User
 from console.visibility import ScopedManager
 from registries.models import SyncRun
@@ -105,9 +104,7 @@ def world() -> ScopeWorld:
 
 
 def client_of(user: User) -> Client:
-    user.columns = {
-        name: [column.name for column in get_listing(name).columns] for name, each in settings.LISTINGS.items() if each
-    }
+    user.columns = {name: [column.name for column in each.listing.columns] for name, each in LISTINGS.items()}
     user.save()
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
@@ -190,21 +187,17 @@ def test_no_page_names_or_counts_what_is_hidden(role: str, query: str, world: Sc
 
 def test_no_sort_or_search_tells_of_what_is_hidden(world: ScopeWorld) -> None:
     client = client_of(world.limited("viewer"))
-    for each in settings.LISTINGS.values():
-        if not each["page"] or each["page"] == "console:audit-list":
+    for each in LISTINGS.values():
+        if not each.page or each.page == "console:audit-list":
             continue
-        url = reverse(each["page"])
-        for column in get_listing(_name(each)).columns:
+        url = reverse(each.page)
+        for column in each.listing.columns:
             if column.sort:
                 for sort in (column.name, f"-{column.name}"):
                     answer = client.get(url, {"sort": sort})
                     assert (answer.status_code, leaks(answer)) == (200, []), sort
         found = client.get(url, {"q": HIDDEN_NAME}).context["page"]
         assert found.total.number == 0, url
-
-
-def _name(each: dict[str, str]) -> str:
-    return next(name for name, other in settings.LISTINGS.items() if other is each)
 
 
 def facts(world: ScopeWorld) -> list[Any]:

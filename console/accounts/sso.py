@@ -25,11 +25,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.crypto import get_random_string
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
+from console.accounts import outbound
 from console.accounts.models import Team, User
 from console.audit import trail
 
@@ -148,7 +148,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_requests_session(self) -> Any:
         """Return what asks the provider."""
-        return import_string(settings.OUTBOUND)()
+        return outbound.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """Who has a role may come in, the first time too."""

@@ -1,25 +1,30 @@
 """Figures that take long to count: pages show those of a short while ago, and the workers count them anew.
 
-``settings.KEPT`` names what is counted. Where counting is quick it is done each time, and nothing is kept. People who
+The apps register what is counted. Where counting is quick it is done each time, and nothing is kept. People who
 are limited to the same registries have figures of their own, counted when one of them asks.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from console.db.models import CachedCount
+from console.extension_points import ExtensionPoint
 from console.visibility import current
 
 RECOUNT_FACTOR = 50  # what took a second is counted anew after so many
 MIN_RECOUNT_INTERVAL = timedelta(seconds=60)  # between two countings
 REFRESH_WHILE_READ_WITHIN = timedelta(hours=1)  # what no page has asked for in this time is not counted anew
+
+
+Count = Callable[[], dict[str, int]]
+CACHED_COUNTS: ExtensionPoint[Count] = ExtensionPoint("count")
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,13 @@ class CountResult:
     at: datetime | None = None
 
 
+def register(name: str, count: Count) -> None:
+    """Let pages read what ``recount`` returns under ``name``. It is kept for a while if counting takes long."""
+    CACHED_COUNTS.register(name, count)
+
+
 def read(name: str) -> CountResult:
-    """Return the figures that ``settings.KEPT`` has under ``name``.
+    """Return the figures that are registered under ``name``.
 
     They are counted here where they are quick to count, and where no worker has done it for twice as long as it should.
     """
@@ -58,7 +68,7 @@ def _scoped_name(name: str) -> str:
 
 def _count(name: str, row: CachedCount | None) -> CountResult:
     at, began = timezone.now(), time.monotonic()
-    values: dict[str, int] = import_string(settings.KEPT[name.partition(" ")[0]])()
+    values = CACHED_COUNTS[name.partition(" ")[0]]()
     seconds = time.monotonic() - began
     if seconds >= settings.KEPT_FROM_SECONDS:
         new = {"values": values, "at": at, "seconds": seconds}
@@ -75,7 +85,7 @@ def refresh_stale() -> None:
     for row in CachedCount.objects.filter(requested_at__gte=now - REFRESH_WHILE_READ_WITHIN).exclude(
         name__contains=" "
     ):
-        if row.name not in settings.KEPT:
+        if row.name not in CACHED_COUNTS:
             row.delete()
         elif row.at + _recount_interval(row) <= now:
             _count(row.name, row)

@@ -8,7 +8,7 @@ from django.db import models
 class CachedCount(models.Model):
     """Figures that took long to count, as :mod:`console.db.cached_counts` keeps them for the pages."""
 
-    name = models.CharField(max_length=60, unique=True)  # key of settings.KEPT
+    name = models.CharField(max_length=60, unique=True)  # of a registered count
     values = models.JSONField()
     at = models.DateTimeField()  # when counting began
     seconds = models.FloatField()  # seconds

@@ -3,7 +3,7 @@
 They need the extension pg_trgm, which the owner of a database may add where its package is installed. Without it the
 searches find the same by reading all rows. SQLite reads all rows too: 10,000 take it some milliseconds.
 
-``settings.SEARCHED`` names the indexes of all apps; the first migration of each makes its own.
+Each app registers its indexes; the first migration of each makes its own.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils.module_loading import import_string
+
+from console.extension_points import ExtensionPoint
 
 # As Django compares for icontains, and for the beginning of a network address; another expression would not use them.
 INDEXES = {
@@ -25,9 +25,18 @@ INDEXES = {
 }
 
 
+SEARCH_INDEXES: ExtensionPoint[str] = ExtensionPoint("index")
+
+
+def register(indexes: Mapping[str, str]) -> None:
+    """Let ``manage.py index_search`` make ``indexes`` too: what comes after CREATE INDEX, by name."""
+    for name, on in indexes.items():
+        SEARCH_INDEXES.register(name, on)
+
+
 def all_indexes() -> dict[str, str]:
     """Return the indexes of all apps: what comes after CREATE INDEX, by name."""
-    return {name: on for path in settings.SEARCHED for name, on in import_string(path).items()}
+    return dict(SEARCH_INDEXES)
 
 
 def create_indexes(indexes: Mapping[str, str], database: BaseDatabaseWrapper = connection) -> str:

@@ -27,7 +27,7 @@ class Export(Job):
         CSV = "csv", _("CSV")
 
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="exports")
-    listing = models.CharField(max_length=40)  # key of settings.LISTINGS
+    listing = models.CharField(max_length=40)  # name of a registered list
     within = models.BigIntegerField(null=True, blank=True)  # what the list is narrowed to: see Listing.within
     view = models.TextField(blank=True)  # query of the view: filters and order
     ids = models.JSONField(default=list, blank=True)  # of the rows chosen; empty for all that match

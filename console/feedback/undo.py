@@ -5,34 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.accounts.models import User
 from console.accounts.permissions import signed_in_user
 from console.audit import trail
+from console.extension_points import ExtensionPoint
 from console.feedback import toasts
 
 SIGNING_SALT = "console.feedback.undo"
 TOKEN_SECONDS = 120  # a token is good for; the toast stands for ten seconds and longer while it is pointed at
 
 
+Undo = Callable[[User, dict[str, Any]], object]
+UNDO_ACTIONS: ExtensionPoint[Undo] = ExtensionPoint("action to undo")
+
+
 class UndoRefusedError(Exception):
     """What was done cannot be taken back any more; says why, for a person."""
 
 
-def offer_undo(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
-    """Tell what was done, with a button that calls ``settings.UNDO[action](user, values)``. ``values`` are JSON.
+def register(action: str, undo: Undo) -> None:
+    """Have ``undo(user, values)`` take back what :func:`offer_undo` calls ``action``.
 
-    What is called asks for the permission that the deed needs, and raises RefusedError where it cannot be taken back.
+    It asks for the permission that the deed needs, and raises RefusedError where that cannot be taken back.
+    """
+    UNDO_ACTIONS.register(action, undo)
+
+
+def offer_undo(request: HttpRequest, text: str, *, action: str, values: dict[str, Any]) -> None:
+    """Tell what was done, with a button that calls what is registered for ``action``. ``values`` are JSON.
 
     The button carries all that is needed, signed and for this person alone; nothing is kept here.
     """
@@ -52,7 +61,7 @@ def undo(request: HttpRequest) -> HttpResponse:
         token = signing.loads(request.POST.get("token", ""), salt=SIGNING_SALT, max_age=TOKEN_SECONDS)
         if token["user"] != user.pk:
             raise signing.BadSignature
-        act: Callable[[User, dict[str, Any]], object] = import_string(settings.UNDO[token["action"]])
+        act = UNDO_ACTIONS[token["action"]]
     except (signing.BadSignature, KeyError, TypeError):
         messages.error(request, _("That can no longer be undone."))
         return redirect(back if safe else reverse("console:home"))

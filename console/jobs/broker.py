@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.brokers import get_broker
 from django_q.cluster import Cluster
+from django_q.conf import Conf
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from console.jobs import heartbeat
+from console.extension_points import path_of
+from console.jobs import heartbeat, kinds
 from console.jobs.models import Job, State
 from console.jobs.slots import job_capacity
 from console.jobs.state import advance
@@ -65,7 +66,8 @@ def max_hints(kind: str, *, default: int) -> int:
     In the cluster ``quick`` the hints of all kinds stand in one line, and whoever is woken takes one job after the
     other: as many hints as there are hands will do, and the line stays short.
     """
-    if settings.JOB_KINDS[kind]["cluster"] == "quick" and "places" in settings.JOB_KINDS[kind]:
+    found = kinds.get(kind)
+    if found.cluster == "quick" and found.slots is not None:
         return job_capacity(kind)
     return default
 
@@ -83,9 +85,9 @@ def queue_size(cluster: str) -> int:
 
 def _send(job: Job) -> bool:
     """Give the broker one message. A broker that is down costs time, never the job: the reaper hints again."""
-    kind = settings.JOB_KINDS[job.kind]
+    kind = kinds.get(job.kind)
     try:
-        async_task(kind["task"], int(job.pk), cluster=kind["cluster"], task_name=f"{job.kind}-{job.pk}", save=False)
+        async_task(path_of(kind.run), int(job.pk), cluster=kind.cluster, task_name=f"{job.kind}-{job.pk}", save=False)
     except Exception as error:
         if transaction.get_connection().in_atomic_block:
             raise  # the transaction may be broken: hiding that would lose more than a hint
@@ -97,23 +99,25 @@ def _send(job: Job) -> bool:
 def run_cluster() -> None:
     """Run the django-q2 cluster that ``Q_CLUSTER_NAME`` names until SIGTERM. Every process in it dies with its parent.
 
-    django-q2 leaves workers behind when their parent is killed; here the kernel ends them. What the tasks import is
-    imported before the workers are forked: once, and in memory that they share. So is what settings.JOB_PREPARATIONS
-    names.
+    django-q2 leaves workers behind when their parent is killed; here the kernel ends them. What its kinds of jobs
+    prepare is prepared before the workers are forked: once, and in memory that they share.
     """
     die_with_parent_after_fork()
     name = os.environ.get(heartbeat.CLUSTER_VARIABLE, "")
-    for kind in settings.JOB_KINDS.values():
-        if kind["cluster"] == name:
-            import_string(kind["task"])
-    for preparation in settings.JOB_PREPARATIONS.get(name, ()):
-        try:
-            import_string(preparation)()
-        except Exception:
-            log.exception("%s failed; the workers do it where they need it", preparation)
+    Conf.WORKERS = kinds.worker_count(name)  # django-q2 has read the settings before any kind was registered
+    for kind in kinds.kinds():
+        if kind.cluster == name and kind.prepare is not None:
+            _prepare(kind.prepare)
     connection.close()  # no worker may inherit it
     cluster = Cluster()
     cluster.start()
+
+
+def _prepare(prepare: Callable[[], None]) -> None:
+    try:
+        prepare()
+    except Exception:
+        log.exception("%s failed; the workers do it where they need it", path_of(prepare))
 
 
 def request_cancel(job: Job) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -11,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 TASK_TIMEOUT_SECONDS = (
     5400  # seconds; our own deadlines end work before, also that of a job which was taken late beside others
 )
+QUEUE_LIMIT = 1  # messages that a cluster fetches ahead of its workers; 0 would mean no limit
+LEAST_WORKERS = 2  # of a cluster: one for a kind that has slots, and one that no slot can take
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,20 @@ def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
     return timeout * (1 + ceil((queue_limit + 1) / workers)) + 60
 
 
-def worker_count(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
-    """Return how many workers ``cluster`` has: one for each place of its kinds, and one that no place can take.
+def q_cluster_settings(*, redis_url: str) -> dict[str, Any]:
+    """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and ``scan``, so neither starves.
 
-    Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on
-    while its last jobs end. Where one is kept for manual jobs, it is that one which takes the place meanwhile.
+    How many workers each has follows from the kinds of jobs, which are registered later: run_cluster() sets it.
     """
-    found = [kind for kind in kinds.values() if kind["cluster"] == cluster and "places" in kind]
-    twice = [kind for kind in found if kind.get("at_once", 1) > 1 and not kind.get("manual_first")]
-    return sum(int(kind["places"]) for kind in (*found, *twice)) + 1
 
-
-def q_cluster_settings(*, redis_url: str, quick_workers: int, scan_workers: int) -> dict[str, Any]:
-    """Return ``Q_CLUSTER``: ``quick`` (all kinds but scans, and the tick) and ``scan``, so neither starves."""
-
-    def one(name: str, workers: int) -> dict[str, Any]:
+    def one(name: str) -> dict[str, Any]:
         return {
             "name": name,
-            "workers": workers,
-            "queue_limit": 1,
+            "workers": LEAST_WORKERS,
+            "queue_limit": QUEUE_LIMIT,
             "bulk": 1,
             "timeout": TASK_TIMEOUT_SECONDS,
-            "retry": retry_seconds(timeout=TASK_TIMEOUT_SECONDS, queue_limit=1, workers=workers),
+            "retry": retry_seconds(timeout=TASK_TIMEOUT_SECONDS, queue_limit=QUEUE_LIMIT, workers=LEAST_WORKERS),
             "max_attempts": 1,
             "ack_failures": True,
             "catch_up": False,
@@ -72,8 +65,8 @@ def q_cluster_settings(*, redis_url: str, quick_workers: int, scan_workers: int)
             "label": "Queue",
         }
 
-    quick = one("quick", quick_workers)
-    quick["ALT_CLUSTERS"] = {"scan": one("scan", scan_workers)}
+    quick = one("quick")
+    quick["ALT_CLUSTERS"] = {"scan": one("scan")}
     broker: dict[str, Any] = {"redis": _with_socket_timeouts(redis_url)} if redis_url else {"orm": "default"}
     return quick | broker
 

@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from console.jobs import heartbeat as jobs_heartbeat
+from console.jobs import kinds
 from console.jobs.models import Job, State
 from console.jobs.state import from_now
 
@@ -30,7 +31,7 @@ class Lease:
         self._also = also
         # In the cluster ``quick`` a process is free for canaries at all times: so a queue that is stuck there shows,
         # however long one of its jobs lasts.
-        self._reports_alive = settings.JOB_KINDS[job.kind]["cluster"] != "quick"
+        self._reports_alive = kinds.get(job.kind).cluster != "quick"
         self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
         self._renewed_at = time.monotonic()
         self._end = threading.Event()

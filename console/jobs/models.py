@@ -42,7 +42,7 @@ class Priority(models.IntegerChoices):
 class Job(models.Model):
     """One piece of work. All times are the database's clock in UTC; leases are judged by that clock alone."""
 
-    kind: ClassVar[str]  # key of settings.JOB_KINDS
+    kind: ClassVar[str]  # its name, and the key of its JobKind
     max_losses: ClassVar[int] = 2  # so many lost workers make the job fail
     first_stage: ClassVar[str] = ""  # what each attempt begins with
 

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from django.apps import apps
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from console.jobs import broker
+from console.jobs import broker, kinds
 from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
@@ -73,21 +71,9 @@ def _database_was_down() -> bool:
     return float(seconds) < settings.JOB_TIMES.lease
 
 
-def run_ticks() -> None:
-    """Call what ``settings.JOB_TICKS`` names. A function that fails is logged, and the others are called."""
-    for path in settings.JOB_TICKS:
-        try:
-            import_string(path)()
-        except Exception:
-            log.exception("%s failed in this tick", path)
-
-
 def job_models() -> Iterator[type[Job]]:
     """Return the model of each kind of job."""
-    for kind in settings.JOB_KINDS.values():
-        model = apps.get_model(kind["model"])
-        assert issubclass(model, Job)  # noqa: S101 (narrows the type)
-        yield model
+    return (kind.model for kind in kinds.kinds())
 
 
 def recover_expired(model: type[Job]) -> None:
@@ -142,7 +128,7 @@ def resend_hints(model: type[Job]) -> None:
     if not jobs:
         return
     try:
-        room = REAP_BATCH_JOBS - broker.queue_size(settings.JOB_KINDS[model.kind]["cluster"])
+        room = REAP_BATCH_JOBS - broker.queue_size(kinds.get(model.kind).cluster)
     except Exception as error:
         log.warning("The broker does not answer: %s", type(error).__name__)
         return

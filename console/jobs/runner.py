@@ -19,11 +19,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from console.exhaustion import exhausted_by
-from console.jobs import broker, heartbeat
+from console.jobs import broker, heartbeat, kinds
 from console.jobs.errors import (
     Cancelled,
     Draining,
@@ -91,7 +90,7 @@ def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], 
 
 def _run_jobs(model: type[J], handler: Callable[[JobRun[J]], None], *, job_slot: Slot, ends: float) -> int:
     """Do jobs until there are none to take or the time is over; return how many."""
-    threads = settings.JOB_KINDS[model.kind].get("at_once", 1) if settings.JOB_TIMES.chain else 1
+    threads = kinds.get(model.kind).at_once if settings.JOB_TIMES.chain else 1
     if threads > 1:
         return _run_in_threads(model, handler, job_slot=job_slot, threads=threads, ends=ends)
     count = 0
@@ -150,16 +149,16 @@ def _claim(model: type[J], *, urgent: bool) -> J | None:
 
 def _may_claim(model: type[J]) -> bool:
     """Whether this machine may take jobs of this kind now. Asked before each, since that may change at any time."""
-    gate = settings.JOB_KINDS[model.kind].get("gate")
-    return gate is None or bool(import_string(gate)())
+    gate = kinds.get(model.kind).gate
+    return gate is None or gate()
 
 
 def _has_slots(model: type[J]) -> bool:
-    return "places" in settings.JOB_KINDS[model.kind]
+    return kinds.get(model.kind).slots is not None
 
 
 def _is_manual_first(model: type[J]) -> bool:
-    return bool(settings.JOB_KINDS[model.kind].get("manual_first"))
+    return kinds.get(model.kind).manual_first
 
 
 def _run_in_threads(
@@ -218,7 +217,7 @@ def _hint_next(model: type[J]) -> None:
     """Wake a worker for the next job where no hint is under way: one without a place may have used it up in vain."""
     try:
         # In the cluster ``scan`` each hint that waits is one for a scan; in ``quick`` it may be for another kind.
-        cluster = settings.JOB_KINDS[model.kind]["cluster"]
+        cluster = kinds.get(model.kind).cluster
         if heartbeat.is_draining() or (_is_manual_first(model) and broker.queue_size(cluster)):
             return
         if job := model.next_to_claim(eligible(model), priority=None):

@@ -1,6 +1,6 @@
 """Places for jobs on this machine: how many processes may be at work on a kind of job.
 
-The processes of a cluster are one more than the places of its kinds (settings.JOB_KINDS), so a kind that is slow, or of
+The processes of a cluster are one more than the places of its kinds (console.jobs.kinds), so a kind that is slow, or of
 which thousands wait, leaves the others theirs. A place is a file lock, which the system gives back however its holder
 ends.
 """
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
+
+from console.jobs import kinds
 
 LOCAL_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
 
@@ -38,7 +40,7 @@ class Slot:
 @contextmanager
 def job_slot(kind: str) -> Iterator[Slot]:
     """Hold a free place for a job of ``kind``; what it gives is false where all are taken."""
-    count = settings.JOB_KINDS[kind].get("places")
+    count = kinds.get(kind).slots
     if count is None:
         yield Slot(None, acquired=True)
         return
@@ -69,5 +71,5 @@ def machine_slot(name: str, count: int) -> Iterator[Slot]:
 
 def job_capacity(kind: str) -> int:
     """Return how many jobs of ``kind`` may be at work on this machine at a time."""
-    found = settings.JOB_KINDS[kind]
-    return int(found.get("places", 1) * found.get("at_once", 1))
+    found = kinds.get(kind)
+    return (1 if found.slots is None else found.slots) * found.at_once

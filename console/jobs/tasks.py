@@ -6,9 +6,10 @@ import logging
 
 from console.jobs import heartbeat
 from console.jobs.models import HealthProbe, ScanHealthProbe
-from console.jobs.reaper import reap, run_ticks
+from console.jobs.reaper import reap
 from console.jobs.runner import JobRun, run_queued_jobs
 from console.jobs.slots import machine_slot
+from console.jobs.ticks import run_ticks
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def scan_health_probe(job_id: int) -> None:
 
 
 def tick() -> None:
-    """Recover what was lost, then do what ``settings.JOB_TICKS`` names; carried by the one schedule row ``tick``.
+    """Recover what was lost, then call what the apps have registered; carried by the one schedule row ``tick``.
 
     Any number of ticks may run at once, so each of those functions must be harmless when called again. One that fails
     is logged, and the others run. On this machine there is one at a time, so that ticks that last take no more than one

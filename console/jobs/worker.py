@@ -21,24 +21,20 @@ from typing import IO
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
 
 from console.jobs import broker, heartbeat
 from console.jobs.configuration import JobTimes
 from console.jobs.errors import is_database_error
 from console.jobs.models import HealthProbe, Job, ScanHealthProbe, State
-from console.jobs.reaper import note_database_failure, reap, run_ticks
+from console.jobs.reaper import note_database_failure, reap
+from console.jobs.ticks import run_ticks
+from console.jobs.worker_checks import find_problem
 
 log = logging.getLogger(__name__)
 
 PROBE_MODELS: dict[str, type[Job]] = {"quick": HealthProbe, "scan": ScanHealthProbe}
 MAX_FAILED_STARTS = 3  # starts of one cluster in a row that showed no life
 WATCH_INTERVAL_SECONDS = 0.2
-
-
-def find_problem() -> str:
-    """Return why this machine must not work any job, and what to do; "" where it may."""
-    return next((problem for path in settings.WORKER_CHECKS if (problem := str(import_string(path)()))), "")
 
 
 class WatchedCluster:

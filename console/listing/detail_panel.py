@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.cache import patch_vary_headers
 
+from console.listing.registration import has_drawer
 from console.listing.views import is_partial
 
 LIST_PARAMETER = "list"  # of an address: path and query of the list below the drawer
@@ -44,7 +44,7 @@ def _underlying_list(request: HttpRequest) -> tuple[str, str, ResolverMatch] | N
     except (Resolver404, ValueError):
         return None
     local = not parts.scheme and not parts.netloc
-    return (parts.path, parts.query, match) if local and match.view_name in settings.LISTS_WITH_DRAWER else None
+    return (parts.path, parts.query, match) if local and has_drawer(match.view_name) else None
 
 
 def _with_list(

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 from django.conf import settings
-from django.utils.module_loading import import_string
+
+from console.extension_points import ExtensionPoint
 
 CHECK_TEXT = b"tallyman: the same key on each machine"
 
 
+Key = Callable[[], str | bytes | list[str]]
+MACHINE_KEYS: ExtensionPoint[Key] = ExtensionPoint("key of machines")
+
+
+def register(name: str, key: Key) -> None:
+    """Have all machines be compared by what ``key`` returns, which must be alike."""
+    MACHINE_KEYS.register(name, key)
+
+
 def check_values() -> dict[str, str]:
-    """Return for each key of ``settings.MACHINE_KEYS``, by its name, 32 hex digits that nothing but that key makes."""
-    return {name: _value(import_string(path)()) for name, path in settings.MACHINE_KEYS.items()}
+    """Return for each registered key, by its name, 32 hex digits that nothing but that key makes."""
+    return {name: _value(key()) for name, key in MACHINE_KEYS.items()}
 
 
 def secret_key() -> str:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
@@ -16,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 from console.audit import trail
 from console.audit.models import AuditEvent
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
-from console.listing.registration import get_listing
+from console.listing.registration import LISTINGS, get_listing
 
 PERIOD_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
 ADDRESS_PATTERN = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with
@@ -94,7 +93,7 @@ def format_value(value: object) -> str:
 
 def target(event: AuditEvent) -> str | None:
     """Return what an event was about, a list by its title; None where it was nothing."""
-    if event.action.startswith("export") and event.target in settings.LISTINGS:
+    if event.action.startswith("export") and event.target in LISTINGS:
         return str(get_listing(event.target).title)
     return event.target or None
 

@@ -1,23 +1,22 @@
 """How the console is: facts for the foot of the sidebar, and notices that every page must show.
 
-``settings.HEALTH`` names the functions that tell, so that an app further right can add its own. Each takes nothing,
-returns facts, and is asked on every page: it must be quick.
+The apps register the functions that tell. Each takes nothing, returns facts, and is asked on every page: it must be
+quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
+from console.extension_points import ExtensionPoint, path_of
 from console.jobs.models import HealthProbe, ScanHealthProbe, State
 
 PROBE_MODELS = (HealthProbe, ScanHealthProbe)
@@ -48,9 +47,18 @@ class Fact:
     notice: Notice | None = None
 
 
+HealthCheck = Callable[[], Iterable[Fact]]
+HEALTH_CHECKS: ExtensionPoint[HealthCheck] = ExtensionPoint("health check")
+
+
+def register(check: HealthCheck, *, order: int) -> None:
+    """Show what ``check`` tells on every page, below that of a lower ``order``."""
+    HEALTH_CHECKS.register(path_of(check), check, order=order)
+
+
 def facts() -> list[Fact]:
-    """Return the facts of all functions that ``settings.HEALTH`` names, in that order."""
-    return [fact for path in settings.HEALTH for fact in import_string(path)()]
+    """Return the facts of all registered functions, in their order."""
+    return [fact for check in HEALTH_CHECKS.values() for fact in check()]
 
 
 def workers() -> Iterable[Fact]:

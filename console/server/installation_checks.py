@@ -1,7 +1,6 @@
 """What of this installation is not safe yet, with how to mend it: the page "Security".
 
-``settings.SECURITY`` names the functions that look, so that an app further right can add its own. Each takes nothing
-and returns checks; none asks the network.
+The apps register the functions that look. Each takes nothing and returns checks; none asks the network.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,13 +20,13 @@ from django.conf import settings
 from django.core import checks
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.accounts import sso
 from console.accounts.models import User
 from console.audit.models import AuditEvent
+from console.extension_points import ExtensionPoint, path_of
 from console.server import reverse_proxies
 
 Text = str | Promise
@@ -49,9 +48,18 @@ class InstallationCheck:
     label: Text = ""
 
 
+SecurityCheck = Callable[[], Iterable[InstallationCheck]]
+SECURITY_CHECKS: ExtensionPoint[SecurityCheck] = ExtensionPoint("security check")
+
+
+def register(check: SecurityCheck, *, order: int) -> None:
+    """Show what ``check`` finds on the page Security, below that of a lower ``order``."""
+    SECURITY_CHECKS.register(path_of(check), check, order=order)
+
+
 def run_all() -> list[InstallationCheck]:
-    """Return the checks of all functions that ``settings.SECURITY`` names."""
-    return [check for path in settings.SECURITY for check in import_string(path)()]
+    """Return the checks of all registered functions, in their order."""
+    return [found for check in SECURITY_CHECKS.values() for found in check()]
 
 
 def transport() -> Iterator[InstallationCheck]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from django.conf import settings
 from django.db.models import Count, Exists, Max, OuterRef, Q, Sum
 from django.utils.functional import Promise
-from django.utils.module_loading import import_string
 
 from console.db import cached_counts
+from console.extension_points import ExtensionPoint, path_of
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -120,9 +120,18 @@ class Alert:
     href: str
 
 
+SignalSource = Callable[[], Iterable[Alert]]
+SIGNALS: ExtensionPoint[SignalSource] = ExtensionPoint("source of signals")
+
+
+def register(source: SignalSource, *, order: int) -> None:
+    """Show what ``source`` returns in the strip below the figures, behind that of a lower ``order``."""
+    SIGNALS.register(path_of(source), source, order=order)
+
+
 def alerts() -> list[Alert]:
-    """Return what stands out, by all functions that ``settings.SIGNALS`` names, in that order."""
-    return [signal for path in settings.SIGNALS for signal in import_string(path)()]
+    """Return what stands out, by all registered functions, in their order."""
+    return [signal for source in SIGNALS.values() for signal in source()]
 
 
 def _shares(counts: dict[str, int]) -> list[SeverityShare]:

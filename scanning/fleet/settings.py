@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from console.machines import keys
 from console.machines.identity import machine_id
 from console.machines.models import FleetVersion
-from console.release import VERSION
+from console.machines.release import VERSION
 from scanning import scanners
 from scanning.engines.base import EngineError
 from scanning.engines.yara.ruleset import engine_version

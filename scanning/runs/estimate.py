@@ -97,8 +97,8 @@ def estimate_scan(
 ) -> ScanEstimate:
     """Return what a scan of ``tags`` for ``categories`` takes; a constant number of queries.
 
-    ``cached_as`` is the name in ``settings.KEPT`` of the figures of these tags, where they have one: of many tags they
-    are those of a short while ago. What is left of limits and of the quota is always that of now.
+    ``cached_as`` is the name of the cached count of these tags, where they have one: of many tags the figures are those
+    of a short while ago. What is left of limits and of the quota is always that of now.
     """
     now = now or timezone.now()
     scan_type = _scan_type(categories)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin
 from django.http import QueryDict
 from django.urls import reverse
 
 from console.listing import Listing
-from console.listing.registration import get_listing
+from console.listing.registration import LISTINGS, get_listing
 from tests.pages import addresses
 
 SEARCH_WORDS = {
@@ -71,7 +70,7 @@ SEARCHED_IN_ADMIN = {"Tag": "ledger", "ImagePackage": "openssl", "Scan": "app", 
 
 def page_queries(*, last: dict[str, int]) -> Iterator[tuple[str, str]]:
     """Yield name and address of each way; ``last`` are the rows of long lists, by name."""
-    pages = {row["page"]: name for name, row in settings.LISTINGS.items() if row["page"]} | PART_PARAMETERS
+    pages = {row.page: name for name, row in LISTINGS.items() if row.page} | PART_PARAMETERS
     for name, path in addresses():
         if name.startswith(("console:sign-", "console:sso")):
             continue

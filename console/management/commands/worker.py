@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from console.jobs.worker import Worker, find_problem
+from console.jobs.worker import Worker
+from console.jobs.worker_checks import find_problem
 
 
 class Command(BaseCommand):

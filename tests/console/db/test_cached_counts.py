@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console.db import cached_counts
+from console.db.cached_counts import CACHED_COUNTS
 from console.models import CachedCount
 from tests import factories
 from tests.people import person
@@ -25,10 +27,10 @@ def count() -> dict[str, int]:
 
 
 @pytest.fixture(autouse=True)
-def _figures(settings: Any) -> None:
+def _figures(overrides: ExitStack) -> None:
     global counted
     counted = 0
-    settings.KEPT = {**settings.KEPT, "test": "tests.console.db.test_cached_counts.count"}
+    overrides.enter_context(CACHED_COUNTS.overridden({**CACHED_COUNTS, "test": count}))
 
 
 @pytest.fixture
@@ -110,6 +112,6 @@ def test_the_page_of_images_says_when_its_figures_were_counted(client: Client) -
     assert "counted <time" in later
 
 
-def test_every_figure_that_pages_ask_for_can_be_counted(settings: Any) -> None:
-    for name in settings.KEPT:
+def test_every_figure_that_pages_ask_for_can_be_counted() -> None:
+    for name in CACHED_COUNTS:
         assert all(isinstance(value, int) for value in cached_counts.recount(name).values.values()), name

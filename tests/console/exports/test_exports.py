@@ -22,7 +22,7 @@ from openpyxl import load_workbook
 
 from console.exports import files, make
 from console.exports.enqueue import MAX_UNFINISHED_EXPORTS, request_export
-from console.jobs import reaper
+from console.jobs import ticks
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
 from console.listing import workbook
@@ -196,13 +196,13 @@ def test_files_go_when_they_expire_and_files_of_nobody_too(client: Client, few: 
     assert path.stat().st_mode & 0o077 == 0
     orphan = files.exports_folder() / "99999-1.xlsx"
     orphan.write_bytes(b"x")
-    reaper.run_ticks()
+    ticks.run_ticks()
     assert path.exists()
     assert orphan.exists(), "it may be one that is being finished"
     os.utime(orphan, (time.time() - 2 * files.ORPHAN_FILE_SECONDS,) * 2)
     Export.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert client.get(reverse("console:export-file", args=[export.pk])).status_code == 302, "it has expired"
-    reaper.run_ticks()
+    ticks.run_ticks()
     assert not path.exists()
     assert not orphan.exists()
     assert not Export.objects.exists()

@@ -18,10 +18,7 @@ JOB_TIMES = JobTimes(
     settle=20,
 )
 SCAN_STALL_SECONDS = 1.0
-JOB_KINDS["database"]["task"] = "tests.console.jobs.tasks.steered"  # noqa: F405
-JOB_KINDS["database"]["cluster"] = "scan"  # noqa: F405
-del JOB_KINDS["database"]["places"]  # noqa: F405  # any process of that cluster takes them
-JOB_KINDS["rematch"]["task"] = "tests.scanning.steered.rematch"  # noqa: F405
+INSTALLED_APPS += ["tests.console.jobs.apps.SteeredJobsConfig"]  # noqa: F405
 
 if os.environ.get("TALLYMAN_TEST_BROKEN_CLUSTER") and os.environ.get("Q_CLUSTER_NAME"):
     raise SystemExit("this cluster does not start")

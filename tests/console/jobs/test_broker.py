@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 
-from console.jobs import broker
+from console.jobs import broker, kinds
 from console.jobs.configuration import TASK_TIMEOUT_SECONDS, JobTimes, q_cluster_settings, retry_seconds
+from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Priority, State
 from console.jobs.reaper import reap
 from console.jobs.runner import BUSY_CLAIM_EXTENSION_SECONDS
@@ -140,16 +144,44 @@ def test_a_move_that_makes_no_sense_is_a_mistake_of_the_caller(to: State) -> Non
         advance(HealthProbe.objects.create(), to)
 
 
-@pytest.mark.parametrize(("scan", "quick"), [(1, 1), (2, 2), (8, 3)])
-def test_the_configuration_keeps_clear_of_the_defects_of_django_q2(scan: int, quick: int) -> None:
-    configured = q_cluster_settings(redis_url="", quick_workers=quick, scan_workers=scan)
+def test_the_configuration_keeps_clear_of_the_defects_of_django_q2() -> None:
+    configured = q_cluster_settings(redis_url="")
     for one in (configured, configured["ALT_CLUSTERS"]["scan"]):
         assert one["queue_limit"] == 1, "0 would mean no limit"
         assert one["catch_up"] is False
         assert one["max_attempts"] == 1
         assert one["retry"] > one["timeout"] * 2
         assert (one["timeout"] + 3) % one["guard_cycle"] == 0, "its timer would step over zero"
+        needed = retry_seconds(timeout=TASK_TIMEOUT_SECONDS, queue_limit=1, workers=kinds.worker_count(one["name"]))
+        assert one["retry"] == needed
     assert retry_seconds(timeout=4200, queue_limit=1, workers=2) == 8460
+
+
+def test_a_cluster_has_the_workers_of_its_kinds_and_prepares_what_they_share(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        done.append("one that fails")
+        raise OSError("the disk is full")
+
+    table = {
+        "canary": replace(JOB_KINDS["canary"], slots=4, at_once=2, prepare=lambda: done.append("another cluster")),
+        "scan": replace(JOB_KINDS["scan"], slots=5, prepare=fail),
+        "scan-canary": replace(JOB_KINDS["scan-canary"], prepare=lambda: done.append("the next")),
+    }
+    monkeypatch.setattr(broker, "die_with_parent_after_fork", lambda: None)
+    monkeypatch.setattr(
+        broker, "Cluster", lambda: SimpleNamespace(start=lambda: done.append(f"{Conf.WORKERS} workers"))
+    )
+    monkeypatch.setattr(Conf, "WORKERS", 1)
+    monkeypatch.setenv("Q_CLUSTER_NAME", "scan")
+    with JOB_KINDS.overridden(table):
+        broker.run_cluster()
+        assert kinds.worker_count("quick") == 9
+    assert done == ["one that fails", "the next", "6 workers"]
+    assert "fail failed; the workers do it where they need it" in caplog.text
 
 
 def test_the_longest_scan_has_its_time_also_where_it_was_taken_last_beside_others() -> None:
@@ -159,6 +191,6 @@ def test_the_longest_scan_has_its_time_also_where_it_was_taken_last_beside_other
 
 def test_a_silent_redis_does_not_hold_up_the_pages() -> None:
     for url in ("redis://queue:6379/0", "rediss://queue/0?ssl_cert_reqs=required"):
-        configured = q_cluster_settings(redis_url=url, quick_workers=1, scan_workers=1)["redis"]
+        configured = q_cluster_settings(redis_url=url)["redis"]
         assert configured.startswith(url)
         assert "socket_timeout=5" in configured

@@ -8,12 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from console.jobs import broker, reaper
+from console.jobs import broker, kinds, reaper
 from console.jobs.broker import request_cancel
 from console.jobs.configuration import JobTimes
 from console.jobs.models import State
@@ -180,7 +179,7 @@ def test_old_canaries_and_events_go() -> None:
 
 def test_each_kind_of_job_names_a_model_and_a_known_cluster() -> None:
     for model in reaper.job_models():
-        assert settings.JOB_KINDS[model.kind]["cluster"] in {"quick", "scan"}
+        assert kinds.get(model.kind).cluster in {"quick", "scan"}
 
 
 def test_a_job_that_cannot_be_taken_back_keeps_no_other_of_its_kind_from_it(

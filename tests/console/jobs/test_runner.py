@@ -6,6 +6,8 @@ import contextlib
 import errno
 import threading
 import time
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +23,7 @@ from console.jobs import runner as work_module
 from console.jobs.broker import request_cancel
 from console.jobs.configuration import JobTimes
 from console.jobs.errors import JobFailure, LeaseLost
+from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, run_queued_jobs, scratch_root
 from console.jobs.state import advance
@@ -496,9 +499,15 @@ def test_two_workers_never_take_the_same_job() -> None:
     assert work_module.eligible(HealthProbe).count() == 0
 
 
+def one_place() -> AbstractContextManager[None]:
+    return JOB_KINDS.overridden({**JOB_KINDS, "canary": replace(JOB_KINDS["canary"], slots=1)})
+
+
 @pytest.mark.parametrize(("chain", "taken"), [(60, 3), (0, 1)])
-def test_who_has_a_place_goes_on_with_the_next_job_for_a_while(settings: Settings, chain: float, taken: int) -> None:
-    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1}}
+def test_who_has_a_place_goes_on_with_the_next_job_for_a_while(
+    settings: Settings, overrides: ExitStack, chain: float, taken: int
+) -> None:
+    overrides.enter_context(one_place())
     settings.JOB_TIMES = JobTimes(poll=0.02, chain=chain)
     jobs = [queued(priority=Priority.SCHEDULE).pk for _ in range(3)]
     order: list[int] = []
@@ -506,8 +515,10 @@ def test_who_has_a_place_goes_on_with_the_next_job_for_a_while(settings: Setting
     assert order == jobs[:taken]
 
 
-def test_a_chain_of_jobs_ends_when_the_worker_drains(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1}}
+def test_a_chain_of_jobs_ends_when_the_worker_drains(
+    settings: Settings, overrides: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides.enter_context(one_place())
     settings.JOB_TIMES = JobTimes(poll=0.02, chain=60)
     jobs = [queued().pk for _ in range(3)]
     order: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
-from console.jobs import broker
+from console.jobs import broker, kinds
 from console.jobs import tasks as job_tasks
-from console.jobs.configuration import JobTimes, worker_count
+from console.jobs.configuration import JobTimes
+from console.jobs.kinds import JOB_KINDS
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Priority, State
 from console.jobs.reaper import reap
@@ -27,24 +29,23 @@ from console.models import HealthProbe, ScanHealthProbe
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def one_kind(settings: Settings, **more: Any) -> None:
+def one_kind(overrides: ExitStack, **more: Any) -> None:
     """Let canaries be a kind of the cluster ``quick`` with one place."""
-    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | {"places": 1, **more}}
+    kind = replace(JOB_KINDS["canary"], slots=1, **more)
+    overrides.enter_context(JOB_KINDS.overridden({**JOB_KINDS, "canary": kind}))
 
 
 def test_there_is_a_process_for_each_place_and_one_that_no_kind_can_take() -> None:
-    quick = [kind for kind in project.JOB_KINDS.values() if kind["cluster"] == "quick"]
-    lasting = [kind for kind in quick if "canary" not in kind["task"]]
-    assert all("places" in kind for kind in lasting), "a kind without places takes whatever process is free"
-    taken = sum(kind["places"] * (2 if kind.get("at_once", 1) > 1 else 1) for kind in lasting)
-    assert worker_count(project.JOB_KINDS, "quick") == taken + 1
-    assert project.Q_CLUSTER["workers"] == taken + 1
-    assert project.Q_CLUSTER["ALT_CLUSTERS"]["scan"]["workers"] == project.SCAN_WORKERS + 1
+    lasting = [kind for kind in kinds.kinds() if kind.cluster == "quick" and kind.model is not HealthProbe]
+    assert all(kind.slots for kind in lasting), "a kind without places takes whatever process is free"
+    taken = sum((kind.slots or 0) * (2 if kind.at_once > 1 else 1) for kind in lasting)
+    assert kinds.worker_count("quick") == taken + 1
+    assert kinds.worker_count("scan") == project.SCAN_WORKERS + 1
 
 
 @pytest.mark.parametrize("priority", [Priority.MANUAL, Priority.SCHEDULE])
-def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings, priority: Priority) -> None:
-    one_kind(settings)
+def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(overrides: ExitStack, priority: Priority) -> None:
+    one_kind(overrides)
     job = HealthProbe.objects.create(priority=priority)
     with job_slot("canary") as held:
         assert held
@@ -57,9 +58,9 @@ def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings,
 
 
 def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    overrides: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_kind(settings)
+    one_kind(overrides)
     monkeypatch.setattr("console.jobs.runner.GATE_CLOSED_PAUSE_SECONDS", 0.0)
     asked: list[bool] = []
     monkeypatch.setattr("console.jobs.runner._may_claim", lambda _model: bool(asked.append(True)))
@@ -71,8 +72,8 @@ def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
     assert (asked, OrmQ.objects.count()) == ([True], 1)
 
 
-def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings) -> None:
-    one_kind(settings)
+def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings, overrides: ExitStack) -> None:
+    one_kind(overrides)
     settings.JOB_TIMES = JobTimes(poll=0.02, chain=60)
     soon = HealthProbe.objects.create(not_before=timezone.now() + timedelta(seconds=1.5))
     late = HealthProbe.objects.create(not_before=timezone.now() + timedelta(seconds=3600))
@@ -82,8 +83,8 @@ def test_a_hint_that_comes_before_its_time_waits_for_the_job(settings: Settings)
     assert (soon.state, late.state) == (State.SUCCEEDED, State.QUEUED)
 
 
-def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(settings: Settings) -> None:
-    one_kind(settings)
+def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(overrides: ExitStack) -> None:
+    one_kind(overrides)
     first, second = HealthProbe.objects.create(), HealthProbe.objects.create()
     broker.hint(ScanHealthProbe.objects.create())
     OrmQ.objects.update(key=project.Q_CLUSTER["name"])  # as if it were one for this cluster
@@ -91,8 +92,8 @@ def test_a_worker_that_ends_wakes_another_though_hints_of_other_kinds_wait(setti
     assert [message.task["args"] for message in OrmQ.objects.order_by("pk")][1:] == [(second.pk,)]
 
 
-def test_thousands_of_jobs_of_a_kind_send_no_more_hints_than_there_are_hands(settings: Settings) -> None:
-    one_kind(settings, at_once=3)
+def test_thousands_of_jobs_of_a_kind_send_no_more_hints_than_there_are_hands(overrides: ExitStack) -> None:
+    one_kind(overrides, at_once=3)
     jobs = HealthProbe.objects.bulk_create([HealthProbe() for _ in range(700)])
     broker.enqueue_many(jobs)
     assert OrmQ.objects.count() == 3
@@ -137,7 +138,7 @@ def test_a_kind_that_cannot_be_looked_after_keeps_no_other_from_it(
 
     monkeypatch.setattr("console.jobs.reaper.recover_expired", recover)
     reap()
-    assert set(looked_after) == set(project.JOB_KINDS) - {"sync"}
+    assert set(looked_after) == set(JOB_KINDS) - {"sync"}
     assert "of the kind sync" in caplog.text
 
 

@@ -6,12 +6,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from django.utils import timezone
 
 from console.jobs import heartbeat, thread_pool
 from console.jobs.configuration import JobTimes
+from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, run_queued_jobs
 from console.jobs.slots import job_slot
@@ -28,10 +31,10 @@ class Outside(BaseException):
 
 
 @pytest.fixture
-def at_once(settings: Settings) -> None:
+def at_once(settings: Settings, overrides: ExitStack) -> None:
     """Three canaries at once in a worker with a place."""
-    kind = {"cluster": "scan", "places": 1, "at_once": 3, "manual_first": True}
-    settings.JOB_KINDS = settings.JOB_KINDS | {"canary": settings.JOB_KINDS["canary"] | kind}
+    kind = replace(JOB_KINDS["canary"], cluster="scan", slots=1, at_once=3, manual_first=True)
+    overrides.enter_context(JOB_KINDS.overridden({**JOB_KINDS, "canary": kind}))
     settings.JOB_TIMES = JobTimes(poll=0.02, chain=60)
 
 

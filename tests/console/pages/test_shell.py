@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -80,8 +81,8 @@ def demo() -> list[Fact]:
     return [Fact("fault", "Vulnerability database", "demo", notice=Notice("fault", "Demo database", "It is small."))]
 
 
-def test_an_app_further_right_adds_facts_and_notices_by_a_setting(settings: Any) -> None:
-    settings.HEALTH = [f"{__name__}.demo"]
+def test_an_app_further_right_adds_facts_and_notices(overrides: ExitStack) -> None:
+    overrides.enter_context(health.HEALTH_CHECKS.overridden({"demo": demo}))
     client = Client()
     client.force_login(person())
     html = client.get("/registries/").content.decode()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django_q.models import OrmQ
 
 from console.jobs import reaper
+from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from inventory.tasks import sync as work_on_sync
@@ -43,8 +45,8 @@ def server(request: pytest.FixtureRequest) -> FakeRegistry:
 
 
 @pytest.fixture(autouse=True)
-def _a_place_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings.JOB_KINDS["scan"], "places", THREADS)
+def _a_place_for_each_thread(overrides: ExitStack) -> None:
+    overrides.enter_context(JOB_KINDS.overridden({**JOB_KINDS, "scan": replace(JOB_KINDS["scan"], slots=THREADS)}))
 
 
 @pytest.fixture

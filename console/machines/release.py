@@ -5,4 +5,4 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-VERSION: str = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["version"]
+VERSION: str = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]

@@ -1,0 +1,36 @@
+"""What the registries add to the tables of the console."""
+
+from __future__ import annotations
+
+from console import visibility
+from console.accounts import outbound as sign_in_outbound
+from console.jobs import kinds, ticks
+from console.jobs.kinds import JobKind
+from console.listing import registration
+from console.machines import keys
+from console.server import installation_checks
+from registries import credentials, outbound, tasks
+from registries import installation_checks as registry_checks
+from registries import visibility as registry_visibility
+from registries.cloud_accounts import discovery
+from registries.models import CloudDiscovery
+from registries.sync_requests import nightly
+from registries.tables.listings import REGISTRIES, SYNCS
+
+
+def register() -> None:
+    """Fill the tables; called once, by ``RegistriesConfig.ready()``."""
+    kinds.register(JobKind(model=CloudDiscovery, run=tasks.discover, cluster="quick", slots=1, at_once=3))
+
+    ticks.register(discovery.enqueue_due_discoveries)
+    ticks.register(nightly.enqueue_due_syncs)
+
+    keys.register("credential_keys", credentials.read_keys)
+
+    registration.register(REGISTRIES, page="registries:registry-list", drawer_page="registries:registry-list")
+    registration.register(SYNCS, page="registries:sync-list")
+
+    visibility.REGISTRIES_OF.register(registry_visibility.registries_of)
+    sign_in_outbound.OUTBOUND_SESSION.register(outbound.OutboundSession)
+
+    installation_checks.register(registry_checks.checks, order=40)

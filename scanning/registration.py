@@ -1,0 +1,108 @@
+"""What scanning adds to the tables of the console and of the inventory."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from console.db import cached_counts, trigram_indexes
+from console.feedback import undo
+from console.jobs import kinds, ticks, worker_checks
+from console.jobs.kinds import JobKind
+from console.listing import registration
+from console.machines import keys
+from console.server import health as console_health
+from console.server import installation_checks
+from inventory import filters as image_filters
+from inventory.dashboard import figures
+from registries.models import PushEvent
+from scanning import alerts, health, scanners, search_indexes, tasks
+from scanning import installation_checks as scanning_checks
+from scanning.exposure import aggregate
+from scanning.exposure import tables as exposure_tables
+from scanning.findings import coverage
+from scanning.findings import tables as finding_tables
+from scanning.fleet import versions
+from scanning.models import ExposureRecount, Rematch, Scan, ScanRun, VulndbUpdate
+from scanning.rematch import run as rematch_run
+from scanning.runs import estimate, recommended, refused_credentials, start
+from scanning.runs.tables import RUNS, SCANS
+from scanning.schedules import service as schedules
+from scanning.schedules import undo as schedule_undo
+from scanning.schedules.tables import SCHEDULES
+from scanning.vulndb import update_job
+
+
+def register() -> None:
+    """Fill the tables; called once, by ``ScanningConfig.ready()``."""
+    _register_work()
+    _register_lists()
+    _register_checks()
+
+
+def _register_work() -> None:
+    kinds.register(
+        JobKind(
+            model=Scan,
+            run=tasks.scan,
+            cluster="scan",
+            slots=settings.SCAN_WORKERS,
+            at_once=settings.SCANS_PER_WORKER,
+            manual_first=True,
+            gate=versions.may_take_jobs,
+            prepare=scanners.prepare,
+        )
+    )
+    kinds.register(JobKind(model=PushEvent, run=tasks.push_event, cluster="quick", slots=1, at_once=4))
+    kinds.register(JobKind(model=ScanRun, run=tasks.run, cluster="quick", slots=1, at_once=2))
+    kinds.register(JobKind(model=Rematch, run=tasks.rematch, cluster="quick", slots=1, gate=versions.may_take_jobs))
+    kinds.register(JobKind(model=VulndbUpdate, run=tasks.update_database, cluster="quick", slots=1))
+    kinds.register(JobKind(model=ExposureRecount, run=tasks.recount, cluster="quick", slots=1))
+
+    ticks.register(versions.tick)
+    ticks.register(update_job.tick)
+    ticks.register(refused_credentials.tick)
+    ticks.register(rematch_run.tick)
+    ticks.register(start.tick)
+    ticks.register(schedules.tick)
+    ticks.register(aggregate.tick)
+
+    worker_checks.register(versions.wrong_keys)
+    keys.register("fingerprint_key", scanners.fingerprint_key)
+
+
+def _register_lists() -> None:
+    registration.register(RUNS, page="scanning:run-list")
+    registration.register(SCANS)
+    registration.register(SCHEDULES, page="scanning:schedule-list")
+    registration.register(finding_tables.VULNERABILITIES)
+    registration.register(finding_tables.MALWARE)
+    registration.register(finding_tables.SENSITIVE)
+    registration.register(finding_tables.PACKAGES)
+    registration.register(exposure_tables.VULNERABILITIES, page="scanning:vulnerability-list")
+    registration.register(exposure_tables.PACKAGES, page="scanning:package-list")
+    registration.register(exposure_tables.AFFECTED_IMAGES, drawer_page="scanning:vulnerability")
+    registration.register(exposure_tables.IMAGES_WITH_PACKAGE, drawer_page="scanning:package")
+    trigram_indexes.register(search_indexes.INDEXES)
+
+    image_filters.COVERAGE.register(
+        image_filters.CoverageChoices(choices=coverage.coverage_choices, condition=coverage.coverage_condition)
+    )
+    figures.register(alerts.rematch_alerts, order=10)
+    figures.register(alerts.coverage_alerts, order=20)
+
+    cached_counts.register("coverage", alerts.count_incomplete_images)
+    cached_counts.register("recommended", recommended.count)
+    cached_counts.register("cost-all", estimate.count_all)
+    cached_counts.register("cost-recommended", estimate.count_recommended)
+
+    undo.register("schedule.delete", schedule_undo.restore)
+    undo.register("schedule.off", schedule_undo.switch_on)
+
+
+def _register_checks() -> None:
+    console_health.register(health.vulnerability_database, order=10)
+    console_health.register(health.malware_rules, order=20)
+    console_health.register(health.antivirus, order=30)
+    console_health.register(health.machines, order=50)
+
+    installation_checks.register(scanning_checks.checks, order=50)
