@@ -56,7 +56,7 @@ def test_stages_that_last_a_moment_are_not_written_and_one_that_lasts_is_though_
             run.progress(stage)
             job.refresh_from_db()
             seen.append(job.stage)
-        run._catch_up()
+        run._flush_stage()
         job.refresh_from_db()
         seen.append(job.stage)
 

@@ -366,7 +366,7 @@ def test_a_lease_that_ran_out_while_the_database_was_away_is_no_loss(
     def no_answer(_lease: lease.Lease) -> None:
         raise OperationalError("no answer")
 
-    monkeypatch.setattr(lease.Lease, "_look", no_answer)
+    monkeypatch.setattr(lease.Lease, "_poll", no_answer)
     run_queued_jobs(HealthProbe, job.pk, until)
     job.refresh_from_db()
     assert (job.state, job.losses, job.attempt) == (State.QUEUED, 0, 1)

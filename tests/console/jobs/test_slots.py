@@ -122,7 +122,7 @@ def test_a_job_that_lasts_is_no_sign_of_life_of_a_cluster_whose_queue_may_be_stu
     for model in (HealthProbe, ScanHealthProbe):
         job = model.objects.create(state=State.RUNNING, attempt=1)
         monkeypatch.setattr("console.jobs.heartbeat.report_alive", lambda kind=model.kind: shown.append(kind))
-        Lease(job, 1)._look()
+        Lease(job, 1)._poll()
     assert shown == ["scan-canary"]  # there all processes may be taken by scans for long
 
 

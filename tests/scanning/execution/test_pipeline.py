@@ -161,7 +161,7 @@ def test_a_layer_that_breaks_what_looks_for_malware_fails_that_alone(
 ) -> None:
     put(fake, DEBIAN, {"app/config.env": b"GITHUB_TOKEN=" + TOKEN + b"\n"})
     sync(registry)
-    monkeypatch.setattr(SandboxClient, "_ready", lambda *_: broken())
+    monkeypatch.setattr(SandboxClient, "_ready_process", lambda *_: broken())
     image = exception(only_tag())
     assert "took it over" in image.scan_reason
     assert (image.malware, image.sensitive) == (None, 1)

@@ -139,7 +139,7 @@ def test_what_a_fork_inherits_is_not_used_nor_ended(yara: Yara, tmp_path: Path) 
         code = 1
         try:
             assert_reads(yara, tmp_path)
-            yara._caged._kill()
+            yara._sandbox._kill()
             code = 0
         finally:
             os._exit(code)
