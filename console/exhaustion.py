@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 from enum import Enum
 
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from console.i18n.explained import Message, MessageText
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 FILE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -21,26 +20,27 @@ class Exhausted(Enum):
     FILES = "files"
 
     @property
-    def reason(self) -> Promise:
+    def reason(self) -> Message:
         """Why the work could not be done."""
         return _REASONS[self]
 
     @property
-    def remedy(self) -> Promise:
+    def remedy(self) -> Message:
         """What whoever runs the console can do."""
         return _REMEDIES[self]
 
 
-_REASONS = {
-    Exhausted.DISK: _("There is no space left on a disk of the console."),
-    Exhausted.FILES: _("The console has too many files and connections open."),
-}
-_REMEDIES = {
-    Exhausted.DISK: _("Free space where the data folder and the database lie, or move them to a larger disk."),
-    Exhausted.FILES: _(
-        "Raise the number of open files that the service may have (LimitNOFILE of systemd, ulimit -n), and restart it."
-    ),
-}
+NO_SPACE = MessageText("exhausted.no-space", "There is no space left on a disk of the console.")
+FREE_SPACE = MessageText(
+    "exhausted.free-space", "Free space where the data folder and the database lie, or move them to a larger disk."
+)
+NO_FILES = MessageText("exhausted.no-files", "The console has too many files and connections open.")
+RAISE_OPEN_FILES = MessageText(
+    "exhausted.raise-open-files",
+    "Raise the number of open files that the service may have (LimitNOFILE of systemd, ulimit -n), and restart it.",
+)
+_REASONS = {Exhausted.DISK: NO_SPACE(), Exhausted.FILES: NO_FILES()}
+_REMEDIES = {Exhausted.DISK: FREE_SPACE(), Exhausted.FILES: RAISE_OPEN_FILES()}
 
 
 def exhausted_by(error: BaseException | None) -> Exhausted | None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from console import exhaustion
 from console.audit import trail
 from console.db import cached_counts, schema, trigram_indexes
 from console.exports import files as export_files
+from console.exports import messages as exports_messages
 from console.exports import tasks as export_tasks
 from console.exports.tables import EXPORTS
 from console.feedback import undo
+from console.i18n.messages import register as register_messages
 from console.jobs import kinds, tasks, ticks, worker_checks
+from console.jobs import messages as jobs_messages
 from console.jobs.kinds import JobKind
 from console.listing import column_picker, registration, saved_views
 from console.machines import keys
+from console.machines import messages as machines_messages
 from console.models import Export, HealthProbe, ScanHealthProbe
 from console.pages.audit_table import AUDIT
+from console.sandbox import messages as sandbox_messages
 from console.server import health, installation_checks
 
 
 def register() -> None:
     """Fill the tables; called once, by ``ConsoleConfig.ready()``."""
+    register_messages(exports_messages, jobs_messages, machines_messages, sandbox_messages, exhaustion)
     kinds.register(
         JobKind(model=Export, run=export_tasks.export, cluster="quick", slots=settings.QUICK_WORKERS, at_once=2)
     )

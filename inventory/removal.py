@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.utils.translation import gettext as _
-
 from console.db.clock import database_now
 from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES
 from console.jobs.runner import JobRun
+from inventory import messages
 from inventory.models import Repository, Tag
 from inventory.sync.prune import delete_registry_content, delete_repositories, prune
 from registries.models import Removal, SyncRun
@@ -26,9 +25,7 @@ def remove_registry(run: JobRun[Removal]) -> None:
         for sync in syncs:
             request_cancel(sync)
         if syncs.all().exists():  # a queued one has ended already
-            run.postpone(
-                until=database_now() + SYNC_STOP_PAUSE, reason=_("Waits for the sync of this registry to stop.")
-            )
+            run.postpone(until=database_now() + SYNC_STOP_PAUSE, reason=messages.WAITS_FOR_SYNC())
         total = Tag.objects.filter(registry=registry).count()
         gone = 0
         while keys := list(
@@ -36,9 +33,9 @@ def remove_registry(run: JobRun[Removal]) -> None:
         ):
             run.check()
             gone += delete_repositories(keys)
-            run.progress(_("Removing images"), gone, max(total, gone))
-        run.progress(_("Tidying up"))
+            run.progress(messages.REMOVING_IMAGES(), gone, max(total, gone))
+        run.progress(messages.TIDYING_UP())
         delete_registry_content(registry.pk, check=run.check)
         registry.delete()
-    run.progress(_("Tidying up"))
+    run.progress(messages.TIDYING_UP())
     prune(check=run.check)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from console.i18n.explained import NOTHING, Message
 from inventory.models import Image
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
@@ -37,9 +38,9 @@ def record_state(
     *,
     image_id: int,
     state: Image.ScanState,
-    reason: str = "",
-    remedy: str = "",
-    stage: str = "",
+    reason: Message = NOTHING,
+    remedy: Message = NOTHING,
+    stage: str = NOTHING,
     percent: int | None = None,
     started_at: datetime | None = None,
     ended_at: datetime | None = None,
@@ -56,11 +57,11 @@ def record_state(
         values["scan_started_at"] = started_at
     values |= {} if registry_id is None else {"scanned_from": registry_id}
     Image.objects.filter(pk=image_id).update(
-        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage[:60], scan_percent=percent, **values
+        scan_state=state, scan_reason=reason, scan_remedy=remedy, scan_stage=stage, scan_percent=percent, **values
     )
 
 
-def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: str = "") -> None:
+def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: Message = NOTHING) -> None:
     """Write for many images where their scans stand, and why they wait."""
     Image.objects.filter(pk__in=list(image_ids)).update(
         scan_state=state,
@@ -72,7 +73,7 @@ def record_states(*, image_ids: Iterable[int], state: Image.ScanState, reason: s
     )
 
 
-def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: str) -> None:
+def record_waiting(scans: Iterable[tuple[int, int | None]], *, reason: Message) -> None:
     """Write why queued scans wait, each given by the ids of its image and of the registry that it pulls from.
 
     An image that shows a scan through another registry keeps the reason of that: not all who see it see both.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
+from registries import messages
 from registries.connectors.aws import AccessKey, AwsApi
 from registries.connectors.base import Connector, TagRef
 from registries.connectors.distribution import DistributionConnector
@@ -191,8 +191,8 @@ def operator_ca_bundle() -> str:
         return Path(settings.CA_BUNDLE).read_text(encoding="ascii") if settings.CA_BUNDLE else ""
     except (OSError, UnicodeDecodeError):
         raise CertificateError(
-            _("The file that TALLYMAN_CA_BUNDLE names cannot be read."),
-            _("Correct the setting, or the rights of the file, then start the console again."),
+            messages.CA_BUNDLE_UNREADABLE(),
+            messages.CORRECT_CA_BUNDLE(),
         ) from None
 
 
@@ -236,9 +236,8 @@ def _connector(registry: Registry, client: DistributionClient, guard: LoginGuard
             )
         case _:
             raise RegistryError(
-                _("Registries of the type %(type)s cannot be listed by this version.")
-                % {"type": registry.get_type_display()},
-                _("Add it as type OCI if its catalog is open, or with a fixed list of repositories."),
+                messages.TYPE_NOT_LISTABLE(type=registry.get_type_display()),
+                messages.ADD_AS_OCI(),
             )
 
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
-from django.utils.translation import gettext_noop as _
 
 from console import secret_keys
+from console.i18n.explained import ExplainedError
+from registries import messages
 
 
-class SecretUnreadableError(RuntimeError):
+class SecretUnreadableError(ExplainedError):
     """A stored secret was encrypted with a key that is no longer in the key file."""
 
-    reason = _("The stored password cannot be read with the keys in the data folder.")
-    remedy = _("Restore keys/credential_keys from the backup, or edit the registry and type the password again.")
+    def __init__(self) -> None:
+        super().__init__(messages.SECRET_UNREADABLE(), messages.RESTORE_KEYS())
 
 
 def key_file() -> Path:
@@ -71,4 +72,4 @@ def decrypt(token: str) -> str:
     try:
         return cipher().decrypt(token.encode()).decode()
     except InvalidToken as error:
-        raise SecretUnreadableError(SecretUnreadableError.reason) from error
+        raise SecretUnreadableError from error

@@ -17,8 +17,8 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
+from registries import messages
 from registries.credentials import SecretUnreadableError
 from registries.models import CloudAccount, Registry
 from registries.models.registry import CREDENTIAL_FIELDS, IS_REFUSED
@@ -39,8 +39,8 @@ _thread_locks_guard = threading.Lock()
 def already_refused() -> CredentialsRefused:
     """The error for credentials that are not sent because they were refused before."""
     return CredentialsRefused(
-        _("The registry refused these credentials, so they are not tried again: that could lock the account."),
-        _("Edit the registry and type the password again, or test the connection."),
+        messages.CREDENTIALS_KNOWN_REFUSED(),
+        messages.TYPE_PASSWORD_AGAIN(),
     )
 
 
@@ -173,8 +173,8 @@ class StoredLoginGuard:
             return  # being removed
         if row.current_login != self._registry.current_login and not self._encrypted_anew(row):
             raise CredentialsChanged(
-                _("The credentials of the registry were changed while they were in use."),
-                _("Nothing to do: the work goes on with the new ones."),
+                messages.CREDENTIALS_CHANGED(),
+                messages.GOES_ON_WITH_NEW(),
             )
         if row.credentials_refused:
             self._proven_until, self._registry.refused_login = 0.0, row.refused_login

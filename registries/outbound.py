@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import requests
 from django.conf import settings
-from django.utils.translation import gettext as _
 
+from registries import messages
 from registries.clients import server_endpoint
 from registries.models import Registry
 from registries.oci.endpoint import Origin
@@ -88,7 +88,7 @@ class OutboundSession:
 
         def check() -> None:
             if time.monotonic() > end:
-                raise TimedOut(_("The server does not answer in time."), _("Check that it can be reached from here."))
+                raise TimedOut(messages.SERVER_TOO_SLOW(), messages.CHECK_REACHABLE())
 
         try:
             # What the issuer names (keys, tokens, user info) may lie inside only if the issuer does.

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.i18n.explained import sentences
 from console.i18n.lists import listed
 from console.i18n.messages import tell
 from console.machines import report
@@ -64,9 +65,9 @@ def malware_rules() -> Iterable[Fact]:
     label = _("Malware rules")
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
-    why = f"{readiness.reason} {readiness.remedy}"
+    why = tell(sentences(readiness.reason, readiness.remedy))
     notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines_link())
-    return [Fact("fault", label, _("not usable"), readiness.reason, notice)]
+    return [Fact("fault", label, _("not usable"), tell(readiness.reason), notice)]
 
 
 def machines() -> Iterable[Fact]:
@@ -87,7 +88,7 @@ def machines() -> Iterable[Fact]:
         return [Fact("fault", label, value, _("Not seen for a while: %(hosts)s.") % {"hosts": away})]
     first = idle[0]
     title = _("%(host)s takes no scans") % {"host": first.host}
-    why = f"{tell(first.reason)} {tell(first.remedy)}"
+    why = tell(sentences(first.reason, first.remedy))
     return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines_link()))]
 
 
@@ -135,9 +136,8 @@ def antivirus() -> Iterable[Fact]:
     readiness = _clamd_status.ready(engine)
     if readiness is None:
         return [Fact("fault", "ClamAV", _("does not answer"), _("It has not said anything yet."))]
-    why, remedy = tell(readiness.reason), tell(readiness.remedy)
+    why, text = tell(readiness.reason), tell(sentences(readiness.reason, readiness.remedy))
     if not readiness.ready:
-        text = f"{why} {remedy}"
         notice = Notice("fault", _("Viruses and trojans cannot be looked for"), text, **_engines_link())
         return [Fact("fault", "ClamAV", _("not ready"), why, notice)]
     if readiness.reason:
@@ -147,7 +147,7 @@ def antivirus() -> Iterable[Fact]:
                 "ClamAV",
                 _("old"),
                 why,
-                Notice("fault", _("The signatures of ClamAV are old"), f"{why} {remedy}", **_engines_link()),
+                Notice("fault", _("The signatures of ClamAV are old"), text, **_engines_link()),
             )
         ]
     return [Fact("ok", "ClamAV", _("ready"), readiness.version)]

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from console.db import cached_counts, trigram_indexes
 from console.feedback import undo
+from console.i18n.messages import register as register_messages
 from console.jobs import kinds, ticks, worker_checks
 from console.jobs.kinds import JobKind
 from console.listing import registration
@@ -17,23 +18,55 @@ from inventory.dashboard import figures
 from registries.models import PushEvent
 from scanning import alerts, health, scanners, search_indexes, tasks
 from scanning import installation_checks as scanning_checks
+from scanning.engines import messages as engines_messages
+from scanning.engines.clamav import messages as engines_clamav_messages
+from scanning.engines.formats import messages as engines_formats_messages
+from scanning.engines.sandbox import messages as engines_sandbox_messages
+from scanning.engines.trivy import messages as engines_trivy_messages
+from scanning.engines.yara import messages as engines_yara_messages
+from scanning.execution import messages as execution_messages
 from scanning.exposure import aggregate
 from scanning.exposure import tables as exposure_tables
 from scanning.findings import coverage
 from scanning.findings import tables as finding_tables
+from scanning.fleet import messages as fleet_messages
 from scanning.fleet import versions
+from scanning.layers import messages as layers_messages
 from scanning.models import ExposureRecount, Rematch, Scan, ScanRun, VulndbUpdate
+from scanning.models import messages as models_messages
+from scanning.rematch import messages as rematch_messages
 from scanning.rematch import run as rematch_run
+from scanning.rules import messages as rules_messages
 from scanning.runs import estimate, recommended, refused_credentials, start
+from scanning.runs import messages as runs_messages
 from scanning.runs.tables import RUNS, SCANS
+from scanning.schedules import messages as schedules_messages
 from scanning.schedules import service as schedules
 from scanning.schedules import undo as schedule_undo
 from scanning.schedules.tables import SCHEDULES
+from scanning.vulndb import messages as vulndb_messages
 from scanning.vulndb import update_job
 
 
 def register() -> None:
     """Fill the tables; called once, by ``ScanningConfig.ready()``."""
+    register_messages(
+        engines_clamav_messages,
+        engines_formats_messages,
+        engines_messages,
+        engines_sandbox_messages,
+        engines_trivy_messages,
+        engines_yara_messages,
+        execution_messages,
+        fleet_messages,
+        layers_messages,
+        models_messages,
+        rematch_messages,
+        rules_messages,
+        runs_messages,
+        schedules_messages,
+        vulndb_messages,
+    )
     _register_work()
     _register_lists()
     _register_checks()

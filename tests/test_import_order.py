@@ -15,13 +15,23 @@ APPS = ("console", "registries", "inventory", "scanning")  # each may import tho
 # before it in its line. So no two import each other.
 LINES = {
     "console": (
-        *("exhaustion", "secret_keys", "extension_points", "i18n", "sandbox", "audit", "visibility", "accounts"),
+        *("i18n", "exhaustion", "secret_keys", "extension_points", "sandbox", "audit", "visibility", "accounts"),
         *("db", "jobs", "machines", "feedback", "listing", "exports", "server", "middleware", "settings", "models"),
         *("pages", "templatetags", "support", "admin", "registration", "apps", "wsgi", "urls", "management"),
         "migrations",
     ),
     "registries": (
-        *("addresses", "credentials", "oci", "connectors", "models", "visibility", "login_guard", "pull_limit"),
+        *(
+            "messages",
+            "addresses",
+            "credentials",
+            "oci",
+            "connectors",
+            "models",
+            "visibility",
+            "login_guard",
+            "pull_limit",
+        ),
         *(
             "removal",
             "sync_requests",
@@ -37,9 +47,9 @@ LINES = {
         *("admin", "registration", "apps", "urls", "management", "migrations"),
     ),
     "inventory": (
-        *("search_indexes", "models", "build_history", "summary", "content", "dashboard", "filters", "image_detail"),
-        *("tables", "templatetags", "sync", "removal", "tasks", "views", "admin", "registration", "apps", "urls"),
-        *("management", "migrations"),
+        *("messages", "search_indexes", "models", "build_history", "summary", "content", "dashboard", "filters"),
+        *("image_detail", "tables", "templatetags", "sync", "removal", "tasks", "views", "admin", "registration"),
+        *("apps", "urls", "management", "migrations"),
     ),
     "scanning": (
         *("search_indexes", "engines", "models", "layers", "rules", "vulndb", "scanners", "fleet", "findings"),

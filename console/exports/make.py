@@ -12,10 +12,9 @@ from typing import IO, Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _
 
 from console import visibility
-from console.exports import files
+from console.exports import files, messages
 from console.exports.models import Export
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
@@ -38,7 +37,7 @@ def make_export(run: JobRun[Export]) -> None:
     with ExitStack() as stack:
         stack.enter_context(visibility.within(visibility.of(export.requested_by)))
         if visibility.key() != export.visibility_key:
-            raise JobFailure(_("What you may see has changed since you asked for this."), _("Export it again."))
+            raise JobFailure(messages.VISIBLE_CHANGED(), messages.EXPORT_AGAIN())
         stack.enter_context(translation.override(export.language))
         stack.enter_context(timezone.override(_zone(export.time_zone)))
         run.progress("counting")
@@ -121,7 +120,7 @@ def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
     try:
         listing = get_listing(export.listing)
     except KeyError as error:
-        raise JobFailure(_("There is no such list any more."), _("Export another one.")) from error
+        raise JobFailure(messages.NO_SUCH_LIST(), messages.EXPORT_ANOTHER()) from error
     view = QueryDict(export.view)
     chosen = QueryDict(mutable=True)
     if export.ids:
@@ -132,15 +131,14 @@ def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
         rows = listing.selected(view=view, chosen=chosen, within=export.within)
     except SelectionError as error:
         raise JobFailure(
-            _("The filters of this export do not fit the list any more. %(why)s") % {"why": error},
-            _("Open the list, filter it anew, and export again."),
+            messages.FILTERS_DO_NOT_FIT(why=error),
+            messages.FILTER_ANEW(),
         ) from error
     keys = ordered_keys(listing, rows, sort=view.get("sort"))
     if export.format == Export.Format.XLSX and len(keys) >= workbook.MAX_SHEET_ROWS:
         raise JobFailure(
-            _("%(n)s rows match, and a sheet of Excel holds %(limit)s.")
-            % {"n": f"{len(keys):,}", "limit": f"{workbook.MAX_SHEET_ROWS - 1:,}"},
-            _("Export as CSV, which has no bound, or narrow the filters."),
+            messages.TOO_MANY_ROWS(n=f"{len(keys):,}", limit=f"{workbook.MAX_SHEET_ROWS - 1:,}"),
+            messages.EXPORT_AS_CSV(),
         )
     return listing, keys
 

@@ -1,1 +1,1 @@
-"""Words for people: stored messages, lists of words, and the extraction of texts to translate."""
+"""Words for people: stored messages, lists of words, and the columns that keep messages."""

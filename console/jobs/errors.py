@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, TypeGuard
 
 from django.db import InterfaceError, OperationalError
 
+from console.i18n.explained import ExplainedError, Message
 
-class JobFailure(Exception):
-    """The work cannot be done. ``reason`` and ``remedy`` are for a person; ``retry`` asks for one second try later."""
 
-    def __init__(self, reason: str, remedy: str, *, retry: bool = False) -> None:
-        super().__init__(reason)
-        self.reason, self.remedy, self.retry = reason, remedy, retry
+class JobFailure(ExplainedError):
+    """The work cannot be done. ``retry`` asks for one second try later."""
 
 
 class Interrupted(Exception):
@@ -35,21 +32,9 @@ class LeaseLost(Interrupted):
 class Postponed(Interrupted):
     """The work goes on later: not before ``until``, because of ``reason``."""
 
-    def __init__(self, until: datetime, reason: str) -> None:
+    def __init__(self, until: datetime, reason: Message) -> None:
         super().__init__(reason)
         self.until, self.reason = until, reason
-
-
-class Explained(Protocol):
-    """An exception of any layer that says why and what to do (RegistryError, EngineError, JobFailure)."""
-
-    reason: str
-    remedy: str
-
-
-def is_explained(error: BaseException) -> TypeGuard[Explained]:
-    """Whether ``error`` carries a reason and a remedy for a person (``reason`` alone is no sign: URLError has one)."""
-    return isinstance(getattr(error, "reason", None), str) and isinstance(getattr(error, "remedy", None), str)
 
 
 def is_database_error(error: BaseException) -> bool:

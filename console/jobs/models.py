@@ -16,6 +16,8 @@ from typing import ClassVar, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.fields import MessageField
+
 
 class State(models.TextChoices):
     """Where a job stands."""
@@ -66,12 +68,12 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     cancel_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    stage = models.CharField(max_length=60, blank=True, editable=False)
+    stage = MessageField(blank=True, editable=False)
     progress_done = models.BigIntegerField(default=0, editable=False)
     progress_total = models.BigIntegerField(null=True, blank=True, editable=False)
 
-    reason = models.TextField(blank=True, editable=False)  # why it failed or waits, for a person
-    remedy = models.TextField(blank=True, editable=False)  # what that person can do
+    reason = MessageField(blank=True, editable=False)  # why it failed or waits, for a person
+    remedy = MessageField(blank=True, editable=False)  # what that person can do
 
     class Meta:
         abstract = True
@@ -124,7 +126,7 @@ class JobEvent(models.Model):
     to_state = models.CharField(max_length=10)
     attempt = models.PositiveIntegerField()
     worker = models.CharField(max_length=120, blank=True)
-    reason = models.TextField(blank=True)
+    reason = MessageField(blank=True)
 
     class Meta:
         ordering = ["-id"]

@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
-from console.jobs import broker, kinds
+from console.i18n.explained import NOTHING
+from console.jobs import broker, kinds, messages
 from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
@@ -93,16 +93,13 @@ def recover_expired(model: type[Job]) -> None:
 
 def _recover_job(job: Job, expired: Q) -> None:
     if job.cancel_requested_at is not None:
-        to, reason, remedy = State.CANCELLED, "", ""
+        to, reason, remedy = State.CANCELLED, NOTHING, NOTHING
     elif job.losses + 1 >= job.max_losses:
         to = State.FAILED
-        reason = _("The worker was lost %(count)s times while it did this.") % {"count": job.losses + 1}
-        remedy = _(
-            "Look into the log of the worker and the kernel: often the machine has run out of memory."
-            " Then start it again."
-        )
+        reason = messages.WORKER_LOST_REPEATEDLY(count=job.losses + 1)
+        remedy = messages.LOOK_FOR_LACK_OF_MEMORY()
     else:
-        to, reason, remedy = State.QUEUED, _("The worker was lost; the work starts again."), ""
+        to, reason, remedy = State.QUEUED, messages.WORKER_LOST(), NOTHING
     lost_fields = {"losses": F("losses") + 1}
     still = expired & Q(cancel_requested_at=None) if to is State.QUEUED else expired
     if advance(

@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
 from console.exhaustion import exhausted_by
-from console.jobs import broker, heartbeat, kinds
+from console.i18n.explained import NOTHING, ExplainedError, Message
+from console.jobs import broker, heartbeat, kinds, messages
 from console.jobs.errors import (
     Cancelled,
     Draining,
@@ -31,7 +31,6 @@ from console.jobs.errors import (
     LeaseLost,
     Postponed,
     is_database_error,
-    is_explained,
 )
 from console.jobs.lease import Lease
 from console.jobs.models import Job, Priority, State
@@ -256,7 +255,7 @@ def _release(run: JobRun[J]) -> None:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
         return
     try:
-        run._end(State.QUEUED, reason=_("The database did not answer; the work starts again."))
+        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_ANSWER())
     except LeaseLost:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
     except (OperationalError, InterfaceError):
@@ -265,8 +264,8 @@ def _release(run: JobRun[J]) -> None:
 
 def _abort_failure() -> JobFailure:
     return JobFailure(
-        _("The work was broken off from outside, perhaps because it ran for more than an hour."),
-        _("Start it again. If it happens again, look into the log of the worker."),
+        messages.BROKEN_OFF(),
+        messages.START_AGAIN(),
     )
 
 
@@ -288,23 +287,21 @@ def _handle_error(run: JobRun[J], error: Exception) -> None:
     if run.ended:
         log.error("%s had ended when this was raised", run.job, exc_info=error)
         return
-    exhausted = None if is_explained(error) else exhausted_by(error)
+    exhausted = None if isinstance(error, ExplainedError) else exhausted_by(error)
     if exhausted is not None:
         log.warning("%s, attempt %s: %s", run.job, run.attempt, exhausted.value, exc_info=error)
-        error = JobFailure(str(exhausted.reason), str(exhausted.remedy), retry=True)
+        error = JobFailure(exhausted.reason, exhausted.remedy, retry=True)
     if is_database_error(error) and run.job.database_errors < MAX_DATABASE_RETRIES:
         _requeue_after_database_error(run, error)
-    elif not is_explained(error):
+    elif not isinstance(error, ExplainedError):
         number = secrets.token_hex(4)
         log.error("Error %s in %s, attempt %s", number, run.job, run.attempt, exc_info=error)
         run._end(
             State.FAILED,
-            reason=_("An error that the console does not know stopped the work (error %(number)s in the log).")
-            % {"number": number},
-            remedy=_("Start it again. If it fails again, report the log lines of error %(number)s.")
-            % {"number": number},
+            reason=messages.UNKNOWN_ERROR(number=number),
+            remedy=messages.REPORT_ERROR(number=number),
         )
-    elif getattr(error, "retry", False) and not run.job.retried:
+    elif error.retry and not run.job.retried:
         run._end(
             State.QUEUED,
             reason=error.reason,
@@ -324,7 +321,7 @@ def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
     first, longest = DATABASE_RETRY_DELAY_SECONDS
     run._end(
         State.QUEUED,
-        reason=_("The database did not answer; the work starts again."),
+        reason=messages.DATABASE_DID_NOT_ANSWER(),
         fields={"not_before": from_now(min(first * 2 ** (count - 1), longest)), "database_errors": count},
     )
 
@@ -341,7 +338,7 @@ class JobRun(Generic[J]):
         self.waiting: LendThread = nullcontext  # a block within which nothing is done but wait for other jobs
         self.has_successor: Callable[[], bool] = lambda: True  # whether its place is taken again as soon as it ends
         self._abort_failure: JobFailure | None = None
-        self._deadline: tuple[float, str, str] | None = None
+        self._deadline: tuple[float, Message, Message] | None = None
         self._written_at = time.monotonic() if job.stage else 0.0
         self._unwritten: dict[str, Any] = {}
         self._writing = threading.Lock()  # of all of it; the lease's thread writes, too
@@ -363,7 +360,7 @@ class JobRun(Generic[J]):
         """Let ``check()`` raise, for what the process itself was told to end."""
         self._abort_failure = _abort_failure()
 
-    def set_deadline(self, seconds: float, *, reason: str, remedy: str) -> None:
+    def set_deadline(self, seconds: float, *, reason: Message, remedy: Message) -> None:
         """Let ``check()`` raise ``JobFailure(reason, remedy)`` from ``seconds`` on, counted from now."""
         self._deadline = (time.monotonic() + seconds, reason, remedy)
 
@@ -374,7 +371,7 @@ class JobRun(Generic[J]):
         state. Raises LeaseLost where this attempt no longer counts.
         """
         with self._writing:
-            self._unwritten |= {"stage": stage[:60], "progress_done": done, "progress_total": total, **counters}
+            self._unwritten |= {"stage": stage, "progress_done": done, "progress_total": total, **counters}
             pause = PROGRESS_INTERVAL_SECONDS if stage == self.job.stage else STAGE_INTERVAL_SECONDS
             if time.monotonic() - self._written_at >= pause:
                 self._write_progress()
@@ -416,8 +413,8 @@ class JobRun(Generic[J]):
         self,
         *,
         to: State = State.SUCCEEDED,
-        reason: str = "",
-        remedy: str = "",
+        reason: Message = NOTHING,
+        remedy: Message = NOTHING,
         write: Callable[[], None] | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
@@ -428,7 +425,7 @@ class JobRun(Generic[J]):
         """
         self._end(to, reason=reason, remedy=remedy, write=write, fields=fields)
 
-    def postpone(self, *, until: datetime, reason: str) -> NoReturn:
+    def postpone(self, *, until: datetime, reason: Message) -> NoReturn:
         """Put the job back in the queue until ``until`` by the database's clock, with ``reason`` while it waits."""
         raise Postponed(until, reason)
 
@@ -441,8 +438,8 @@ class JobRun(Generic[J]):
         self,
         to: State,
         *,
-        reason: str = "",
-        remedy: str = "",
+        reason: Message = NOTHING,
+        remedy: Message = NOTHING,
         write: Callable[[], None] | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
@@ -455,7 +452,7 @@ class JobRun(Generic[J]):
             self._write_end(to, reason, remedy, write, fields or {})
 
     def _write_end(
-        self, to: State, reason: str, remedy: str, write: Callable[[], None] | None, fields: Mapping[str, Any]
+        self, to: State, reason: Message, remedy: Message, write: Callable[[], None] | None, fields: Mapping[str, Any]
     ) -> None:
         give_up = time.monotonic() + settings.JOB_TIMES.settle
         dropped = set() if to is not State.QUEUED else {"stage", "progress_done", "progress_total"}
@@ -476,7 +473,7 @@ class JobRun(Generic[J]):
                     where=Q(cancel_requested_at=None) if to is State.QUEUED else None,
                 )
                 if not moved and to is State.QUEUED and self.cancel_requested():  # a moment ago
-                    to, reason, remedy, values = State.CANCELLED, "", "", self._unwritten
+                    to, reason, remedy, values = State.CANCELLED, NOTHING, NOTHING, self._unwritten
                     continue
                 if not moved and not (tries > 1 and self._has_arrived_at(to)):
                     self.lease.mark_lost()

@@ -13,6 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from console.db.locks import write_lock
+from console.i18n.explained import NOTHING, Message
 from console.jobs.models import FINAL_STATES, Job, JobEvent, State
 
 J = TypeVar("J", bound=Job)
@@ -35,8 +36,8 @@ def advance(
     *,
     expect: State | None = None,
     attempt: int | None = None,
-    reason: str = "",
-    remedy: str = "",
+    reason: Message = NOTHING,
+    remedy: Message = NOTHING,
     also: Callable[[], None] | None = None,
     fields: Mapping[str, Any] | None = None,
     where: Q | None = None,

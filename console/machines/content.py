@@ -14,6 +14,7 @@ from pathlib import Path
 from django.db.models.functions import Now
 
 from console.jobs.state import from_now
+from console.machines import messages
 from console.machines.models import FileChunk, SharedFile
 
 CHUNK_BYTES = 1024**2  # what one statement carries
@@ -31,7 +32,7 @@ def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -
     Raises ContentError where it has more than ``limit`` bytes, OSError, and whatever ``check`` raises.
     """
     if path.stat().st_size > limit:
-        raise ContentError(f"it has more than {limit >> 20} MiB")
+        raise ContentError(messages.TOO_LARGE(size=limit >> 20))
     file = SharedFile.objects.create(delete_after=from_now(UNFINISHED_FILE_SECONDS))
     digest, size, number = hashlib.sha256(), 0, 0
     with path.open("rb") as source:
@@ -39,7 +40,7 @@ def store(path: Path, *, limit: int, check: Callable[[], None] = lambda: None) -
             check()
             size += len(content)
             if size > limit:
-                raise ContentError(f"it has more than {limit >> 20} MiB")
+                raise ContentError(messages.TOO_LARGE(size=limit >> 20))
             digest.update(content)
             FileChunk.objects.create(file=file, number=number, content=content)
             number += 1
@@ -73,23 +74,23 @@ def stream(file: SharedFile, *, check: Callable[[], None] = lambda: None) -> Ite
         check()
         found = FileChunk.objects.filter(file=file.pk, number=number).values_list("content", flat=True).first()
         if found is None:
-            raise ContentError("a part of it is missing")
+            raise ContentError(messages.PART_MISSING())
         content = bytes(found)
         digest.update(content)
         size += len(content)
         if size > file.size:
-            raise ContentError("it is larger than it should be")
+            raise ContentError(messages.LARGER_THAN_IT_SHOULD_BE())
         if size == file.size and digest.hexdigest() != file.sha256:
-            raise ContentError("its SHA-256 is not the right one")
+            raise ContentError(messages.WRONG_DIGEST())
         yield content
     if size != file.size or not file.sha256:
-        raise ContentError("a part of it is missing")
+        raise ContentError(messages.PART_MISSING())
 
 
 def fetch(file: SharedFile, target: Path, *, limit: int, check: Callable[[], None] = lambda: None) -> None:
     """Write the content to the new file ``target``. Raises ContentError, OSError, and whatever ``check`` raises."""
     if file.size > limit:
-        raise ContentError(f"it has more than {limit >> 20} MiB")
+        raise ContentError(messages.TOO_LARGE(size=limit >> 20))
     with target.open("xb") as out:
         for content in stream(file, check=check):
             out.write(content)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from console.i18n.fields import MessageField
+
 
 class Machine(models.Model):
     """A machine that works jobs or serves pages, as it has last reported itself."""
@@ -14,8 +16,8 @@ class Machine(models.Model):
     serves = models.BooleanField(default=False)  # whether it runs the web server
     last_seen = models.DateTimeField()
     ready = models.BooleanField(default=False)  # to take scans
-    reason = models.TextField(blank=True)  # why it is not, for a person
-    remedy = models.TextField(blank=True)
+    reason = MessageField(blank=True)  # why it is not, for a person
+    remedy = MessageField(blank=True)
     versions = models.JSONField(default=dict)  # of what scans there: see scanning.fleet.versions
 
     class Meta:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from console.i18n.explained import NOTHING, Message
 from console.machines.identity import host, machine_id
 from console.machines.models import Machine
 
@@ -19,7 +20,7 @@ FORGOTTEN_AFTER = timedelta(
 )  # a machine that was not seen for so long is no machine of this installation any more
 
 
-def report(*, ready: bool, reason: str = "", remedy: str = "", versions: Mapping[str, Any]) -> None:
+def report(*, ready: bool, reason: Message = NOTHING, remedy: Message = NOTHING, versions: Mapping[str, Any]) -> None:
     """Write down how this machine is."""
     fields: dict[str, Any] = {
         "host": host(),

@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.sandbox import messages
+
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
 # names that the standard library has, too.
@@ -235,16 +237,16 @@ class _SupervisedProcess:
                     self._selector.unregister(key.fileobj)
                     if key.fileobj is self._control and self._reported("exited", "failed") is None:
                         self._kill_group()  # it would hold its output open
-                        raise ProcessFailed("Its supervisor was killed.", stderr_tail=self._tail())
+                        raise ProcessFailed(messages.SUPERVISOR_KILLED(), stderr_tail=self._tail())
             now = time.monotonic()
             if now - checked_at < POLL_SECONDS:
                 continue
             checked_at = now
             check()
             if now >= ends:
-                raise ProcessTimeout(f"It ran for more than {timeout:g} seconds.", stderr_tail=self._tail())
+                raise ProcessTimeout(messages.RAN_TOO_LONG(timeout=f"{timeout:g}"), stderr_tail=self._tail())
             if self._memory_bytes is not None and descendant_memory_bytes(self._supervisor.pid) > self._memory_bytes:
-                message = f"It took more than {self._memory_bytes // 1024**2} MiB of memory."
+                message = messages.TOO_MUCH_MEMORY(value=self._memory_bytes // 1024**2)
                 raise ProcessOutOfMemory(message, stderr_tail=self._tail())
         return self._finished()
 
@@ -268,7 +270,7 @@ class _SupervisedProcess:
         number = self._reported("failed")
         if number is not None:
             name = errno.errorcode.get(number, str(number))
-            raise ProcessNotStarted(f"It could not be started: {os.strerror(number)} ({name}).")
+            raise ProcessNotStarted(messages.NOT_STARTED(value=os.strerror(number), name=name))
         code = self._reported("exited")
         assert code is not None  # noqa: S101 (else wait() has raised)
         self._spool.seek(0)
@@ -295,7 +297,7 @@ class _SupervisedProcess:
     def _read_stdout(self, chunk: bytes) -> None:
         self._stdout_size += len(chunk)
         if self._stdout_size > self._stdout_limit:
-            message = f"It wrote more than {self._stdout_limit} bytes."
+            message = messages.WROTE_TOO_MUCH(stdout_limit=self._stdout_limit)
             raise ProcessOutputTooLarge(message, stderr_tail=self._tail())
         self._spool.write(chunk)
 

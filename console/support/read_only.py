@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from console.i18n.fields import MessageField
+from console.i18n.messages import tell
 from console.support.large_tables import BoundedPaginator, search_rows
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
@@ -57,6 +59,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             field = self.model._meta.get_field(name) if isinstance(name, str) else None
         except FieldDoesNotExist:
             field = None
+        if isinstance(field, MessageField):
+            return _formatted_column(field, tell)
         if isinstance(field, models.ForeignKey) and field.related_model in self.admin_site._registry:
             return _formatted_column(field, _link_to if link else _shorten_digests)
         return (
@@ -81,7 +85,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return None if obj is None else self.view_on_site(obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        columns = [field.name for field in self.model._meta.concrete_fields if not is_hidden(field)]
+        shown = [field for field in self.model._meta.concrete_fields if not is_hidden(field)]
+        columns = [
+            _formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown
+        ]
         return [*columns, *(["see_also"] if self.related else [])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
@@ -119,14 +126,14 @@ def _link_to(row: models.Model) -> SafeString:
 
 @cache  # a column is known to Django by its identity
 def _formatted_column(
-    field: models.Field[Any, Any], format_value: Callable[[Any], str]
+    field: models.Field[Any, Any], show: Callable[[Any], str]
 ) -> Callable[[models.Model], str | None]:
-    """Return a column of a list that shows ``field`` as ``format_value`` does."""
+    """Return a column of a list that shows ``field`` as ``show`` does."""
 
     @admin.display(description=field.verbose_name, ordering=field.name, empty_value="-")
     def column(row: models.Model) -> str | None:
         value = getattr(row, field.name)
-        return None if value in (None, "") else format_value(value)
+        return None if value in (None, "") else show(value)
 
     column.__name__ = field.name
     return column

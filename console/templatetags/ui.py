@@ -181,7 +181,7 @@ def binary_size(size: int | None) -> str:
 @register.filter
 def told(text: object) -> str:
     """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
-    return tell(str(text or ""))
+    return tell(text if isinstance(text, str) else str(text or ""))
 
 
 @register.filter

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from console.i18n.explained import stored
 from console.jobs.models import Priority, State
 from demo.inventory import names, syncs
 from demo.inventory.catalogue import PackageCatalogue, StoredPackage
@@ -22,6 +23,8 @@ from demo.inventory.tables import FastSqlite, reset_sequences
 from inventory.models import Image, Snapshot
 from registries.models import Registry
 from scanning.engines.base import RiskCategory
+from scanning.engines.yara import messages as yara_messages
+from scanning.execution import messages as scan_messages
 from scanning.exposure import aggregate
 from scanning.findings import coverage
 from scanning.models import ExposureRecount
@@ -39,18 +42,15 @@ STATE_WEIGHTS = (  # of images: state, weight
 ENGINES_UPGRADED_AGO = timedelta(
     days=24
 )  # so long ago the engines were renewed; what was scanned before is out of date
-FAILURES = (  # as the console itself tells them
-    ("Timed out after 30 min.", "Raise the timeout in Scanning settings, or scan again when the registry is faster."),
-    (
-        "The registry answered with something that is no image manifest.",
-        "Sync the registry; if that does not help, push the image again.",
-    ),
-    (
-        "The tag this scan was to pull is no longer in the inventory.",
-        "Sync the registry and scan the image again by another of its tags.",
-    ),
+FAILURES = tuple(  # as the console itself tells them
+    (stored(reason), stored(remedy))
+    for reason, remedy in (
+        (scan_messages.TIMED_OUT(minutes=30), scan_messages.RAISE_TIMEOUT()),
+        (scan_messages.NO_MANIFEST(), scan_messages.SYNC_OR_PUSH()),
+        (scan_messages.TAG_GONE(), scan_messages.SCAN_OTHER_TAG()),
+    )
 )
-PARTIAL_REASON = "1 file in archives nested deeper than 5: app/vendor.zip!/inner.zip"
+PARTIAL_REASON = stored(yara_messages.NESTED_TOO_DEEP(depth=5).message(1, "app/vendor.zip!/inner.zip"))
 SECRETS = (
     ("aws-access-key-id", "AWS", "AWS Access Key ID", 5, "AWS_ACCESS_KEY_ID=AKIA**************EX"),
     ("private-key", "AsymmetricPrivateKey", "Asymmetric Private Key", 4, "-----BEGIN RSA PRIVATE KEY-----****"),

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count
 
+from console.i18n.explained import NOTHING
 from console.jobs.models import State
 from registries.models import Registry, SyncRun
+from registries.oci import messages
 
 
 def add_syncs(registry: Registry, *, last: datetime, rng: random.Random) -> None:
@@ -30,8 +32,8 @@ def add_syncs(registry: Registry, *, last: datetime, rng: random.Random) -> None
             tags=tags,
             tags_new=new,
             complete=not failed,
-            reason="The registry did not answer in time." if failed else "",
-            remedy="Look whether it is up; the next sync goes on by itself." if failed else "",
+            reason=messages.NO_ANSWER_IN_TIME() if failed else NOTHING,
+            remedy=messages.CHECK_FIREWALLS_AND_PROXIES() if failed else NOTHING,
         )
         runs.append((run, began - timedelta(seconds=5)))
         tags -= new

@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from console.i18n.explained import NOTHING, Message
 from inventory import summary
 from inventory.content.image_config import record_configs
 from inventory.models import Image, Layer, Manifest, ManifestLayer, PlatformManifest, Tag
@@ -63,8 +64,8 @@ class ManifestFact:
     layers: tuple[LayerFact, ...] = ()
     platforms: tuple[PlatformFact, ...] = ()  # of an index
     default: ManifestFact | None = None  # of an index: the image of its default platform
-    reason: str = ""  # of what is unreadable
-    remedy: str = ""
+    reason: Message = NOTHING  # of what is unreadable
+    remedy: Message = NOTHING
 
 
 def existing_manifests(digests: Iterable[str], *, registry_id: int) -> dict[str, Manifest]:

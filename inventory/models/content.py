@@ -10,6 +10,8 @@ from django.db.models.functions import Cast, Coalesce, Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.explained import NOTHING, Message
+from console.i18n.fields import MessageField
 from console.visibility import Scope, ScopedManager, sees
 from inventory.models.listing import tagged
 
@@ -229,10 +231,10 @@ class Image(models.Model):
     scan_state = models.CharField(
         max_length=12, choices=ScanState.choices, default=ScanState.NOT_SCANNED, db_index=True
     )
-    scan_reason = models.TextField(blank=True)
-    scan_remedy = models.TextField(blank=True)
+    scan_reason = MessageField(blank=True)
+    scan_remedy = MessageField(blank=True)
     scanned_from = models.BigIntegerField(null=True, blank=True)  # id of the registry that reason and remedy tell of
-    scan_stage = models.CharField(max_length=60, blank=True)
+    scan_stage = MessageField(blank=True)
     scan_percent = models.PositiveSmallIntegerField(null=True, blank=True)
     scan_started_at = models.DateTimeField(null=True, blank=True)  # of the scan that runs now
     last_scanned_at = models.DateTimeField(null=True, blank=True, db_index=True)
@@ -318,14 +320,14 @@ class Image(models.Model):
         return self.registry_id is None
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Message:
         """``scan_reason``, unless it tells of a registry that is hidden from whoever asks."""
-        return self.scan_reason if sees(self.scanned_from) else ""
+        return self.scan_reason if sees(self.scanned_from) else NOTHING
 
     @property
-    def remedy(self) -> str:
+    def remedy(self) -> Message:
         """``scan_remedy``, likewise."""
-        return self.scan_remedy if sees(self.scanned_from) else ""
+        return self.scan_remedy if sees(self.scanned_from) else NOTHING
 
     @property
     def platform(self) -> str:

@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from django.utils.translation import gettext as _
-
+from console.i18n.explained import Message
 from inventory.models import Repository
+from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool
 from inventory.sync.names import NameHashes
 from inventory.sync.problems import SyncProblems
@@ -177,10 +177,10 @@ class RegistryLister:
                 yield name
         except ListingTooLong as error:
             self.complete = False
-            self._record_skipped(_("The list of repositories"), error)
+            self._record_skipped(messages.LIST_OF_REPOSITORIES(), error)
             return
         except InvalidNames as error:
-            self._record_skipped(_("The list of repositories"), error)
+            self._record_skipped(messages.LIST_OF_REPOSITORIES(), error)
         except RegistryError as error:
             self.cut_off = error
             return
@@ -272,7 +272,7 @@ class RegistryLister:
     def _record_skipped(self, what: str, error: RegistryError) -> None:
         """Note names that cannot be had by any means. The rest of their list is whole."""
         self.stats.errors += 1
-        self.problems.add(text(what, 100), error)
+        self.problems.add(what if isinstance(what, Message) else text(what, 100), error)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -306,6 +306,6 @@ def _storable(name: str) -> bool:
 
 def _unstorable() -> RegistryError:
     return MalformedResponse(
-        _("The name is longer than %(limit)d characters or holds control characters.") % {"limit": MAX_NAME_CHARACTERS},
-        _("Rename it in the registry."),
+        messages.NAME_UNSTORABLE(limit=MAX_NAME_CHARACTERS),
+        messages.RENAME_IT(),
     )

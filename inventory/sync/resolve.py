@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from django.utils.translation import gettext as _
-
 from inventory.content.image_config import mask_config, read_config, record_configs
 from inventory.content.store import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
+from inventory.sync import messages
 from registries.clients import RegistryClient
 from registries.oci.classify import choose_platform, classify, index_images
 from registries.oci.errors import MalformedResponse, NotFound, RegistryError
@@ -57,8 +56,8 @@ class _ManifestFetch:
         self.remaining -= 1
         if self.remaining < 0 or depth > MAX_DEPTH:
             raise MalformedResponse(
-                _("The image is an index of indexes that leads nowhere."),
-                _("Push the image again with a current tool."),
+                messages.INDEX_LEADS_NOWHERE(),
+                messages.PUSH_WITH_CURRENT_TOOL(),
             )
         raw = self.client.manifest(self.repository, digest)
         parsed = parse_manifest(raw)
@@ -98,9 +97,8 @@ class _ManifestFetch:
             )
         if missing:
             raise NotFound(
-                _("The registry holds none of the images of this index, not even that for %(platform)s.")
-                % {"platform": missing},
-                _("Push the image again, with all of its platforms."),
+                messages.INDEX_WITHOUT_IMAGES(platform=missing),
+                messages.PUSH_WITH_ALL_PLATFORMS(),
                 what="manifest",
             )
         return _other(raw, index.artifact_type or index.media_type)
@@ -109,8 +107,8 @@ class _ManifestFetch:
 def _image(raw: RawManifest, manifest: ImageManifest) -> ManifestFact:
     if len(manifest.layers) > MAX_LAYERS:
         raise MalformedResponse(
-            _("The image has %(count)d layers; no container runtime can start it.") % {"count": len(manifest.layers)},
-            _("Push the image again with a current tool."),
+            messages.TOO_MANY_LAYERS(count=len(manifest.layers)),
+            messages.PUSH_WITH_CURRENT_TOOL(),
         )
     contents = [*manifest.layers, *([manifest.config] if manifest.config else [])]
     return ManifestFact(

@@ -15,14 +15,15 @@ from typing import NoReturn
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.db.clock import database_now, to_database_time
+from console.i18n.explained import NOTHING, Message, sentences
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
 from inventory.content.store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Image, Manifest, Repository, Tag
+from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool
 from inventory.sync.lister import LOCAL_ERRORS, RegistryLister, TagListing, TagLookup, batches
 from inventory.sync.prune import delete_repositories, delete_unlisted_tags, prune
@@ -65,7 +66,7 @@ def sync_registry(run: JobRun[SyncRun]) -> None:
             FetchPool(threads=THREADS_PER_REGISTRY, check=check) as pool,
             open_client(registry, check=pool.raise_if_stopped) as client,
         ):
-            run.progress(_("Connecting"))
+            run.progress(messages.CONNECTING())
             _prove_credentials(registry, pool, client)
             _Sync(run, pool, client).do()
     except CredentialsRefused as error:
@@ -87,8 +88,8 @@ class _YieldingCheck:
         spent = (database_now() - run.job.created_at).total_seconds()
         run.set_deadline(
             MAX_SYNC_SECONDS - spent,
-            reason=_("The sync did not end within %(n)d hours.") % {"n": MAX_SYNC_SECONDS // 3600},
-            remedy=_("What was read is kept. Enter the repositories that matter as a fixed list, and sync again."),
+            reason=messages.TOOK_TOO_LONG(n=MAX_SYNC_SECONDS // 3600),
+            remedy=messages.ENTER_FIXED_LIST(),
         )
 
     def __call__(self) -> None:
@@ -99,12 +100,12 @@ class _YieldingCheck:
             return
         self._next_check_at = time.monotonic() + YIELD_CHECK_SECONDS
         if self._run.job.should_yield():
-            reason = _("This sync takes long. Syncs of other registries go first; it goes on in a moment.")
+            reason = messages.OTHERS_GO_FIRST()
             self._run.postpone(until=database_now() + YIELD_PAUSE, reason=reason)
 
 
 def _yield_slot(run: JobRun[SyncRun]) -> NoReturn:
-    run.postpone(until=database_now(), reason=_("The registry is large; the sync goes on in a moment."))
+    run.postpone(until=database_now(), reason=messages.GOES_ON())
 
 
 def sync_repository(run: JobRun[PushEvent], client: RegistryClient, name: str) -> None:
@@ -146,7 +147,7 @@ class _Sync:
             self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
             ended = any(isinstance(each, TagListing) for each in batch)
             if time.monotonic() > self.yield_at or (ended and not self.run.has_successor()):
-                self._show(_("Making way for others"))
+                self._show(messages.MAKING_WAY())
                 _yield_slot(self.run)
         self._stop_if_broken()
         self._finish()
@@ -177,9 +178,7 @@ class _Sync:
                 continue  # another sync has just let go of something that this one takes up
             self.stats += stats
             return
-        raise JobFailure(
-            _("Other syncs changed the same rows again and again."), _("Start this sync again when they have ended.")
-        )
+        raise JobFailure(messages.ROWS_KEPT_CHANGING(), messages.START_AGAIN())
 
     def _existing(self, observed: Iterable[ObservedTag]) -> dict[str, Manifest]:
         return existing_manifests((tag.digest for tag in observed), registry_id=self.registry.pk)
@@ -273,8 +272,8 @@ class _Sync:
         self.stats.errors += 1
         self.lister.problems.note(
             listing.repository.name,
-            _("The registry suddenly lists none of its tags, and yet holds them."),
-            _("Look at the registry's own page and logs."),
+            messages.SUDDENLY_NO_TAGS(),
+            messages.LOOK_AT_REGISTRY(),
         )
         return True
 
@@ -282,18 +281,15 @@ class _Sync:
         error = self.lister.broken or self.lister.cut_off
         if error is None:
             return
-        self._show(_("Broken off"))
+        self._show(messages.BROKEN_OFF())
         if isinstance(error, CredentialsRefused | RateLimited):
             raise error
-        reason = _("The sync broke off after %(count)d repositories: %(reason)s") % {
-            "count": len(self.lister.listed),
-            "reason": error.reason,
-        }
-        remedy = _("What was read is kept, and nothing was removed for what was not.")
-        raise JobFailure(reason, f"{error.remedy} {remedy}", retry=error.retry) from error
+        reason = messages.BROKE_OFF(count=len(self.lister.listed), reason=error.reason)
+        remedy = messages.READ_IS_KEPT()
+        raise JobFailure(reason, sentences(error.remedy, remedy), retry=error.retry) from error
 
     def _finish(self) -> None:
-        self._show(_("Tidying up"))
+        self._show(messages.TIDYING_UP())
         if self.forget_unlisted:
             gone = Repository.objects.filter(registry=self.registry, name__in=self.lister.unlisted)
             self.stats.tags_gone += delete_repositories(list(gone.values_list("pk", flat=True)))
@@ -301,13 +297,13 @@ class _Sync:
         # Where the sync had breaks, some were counted twice.
         self.stats.repositories = len(self.lister.listed)
         self.stats.tags = Tag.objects.filter(registry=self.registry).count()
-        self._show(_("Tidying up"), complete=self.lister.complete)
+        self._show(messages.TIDYING_UP(), complete=self.lister.complete)
         self.run.finish(reason=self.lister.problems.reason, remedy=self.lister.problems.remedy)
 
-    def _show(self, stage: str = "", **more: object) -> None:
+    def _show(self, stage: Message = NOTHING, **more: object) -> None:
         done = self.lister.tags_done
         total = self.expected if self.expected > done else None
-        self.run.progress(stage or _("Reading tags"), done, total, **asdict(self.stats), **more)
+        self.run.progress(stage or messages.READING_TAGS(), done, total, **asdict(self.stats), **more)
 
 
 class _OneRepository(_Sync):

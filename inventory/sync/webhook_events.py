@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
@@ -18,6 +17,7 @@ from console.jobs.runner import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
 from inventory.content.store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
+from inventory.sync import messages
 from inventory.sync.names import NameHashes
 from inventory.sync.prune import delete_unlisted_tags
 from inventory.sync.resolve import fetch_manifest
@@ -70,8 +70,8 @@ def process_event(run: JobRun[PushEvent]) -> EventResult:
     seconds = REPOSITORY_DEADLINE_SECONDS if everything else TAG_DEADLINE_SECONDS
     run.set_deadline(
         seconds,
-        reason=_("The registry took longer than %(n)d seconds for what it had reported.") % {"n": seconds},
-        remedy=_("Nothing to do: the next sync looks at everything. If that is too late, sync the registry."),
+        reason=messages.PUSH_TOOK_TOO_LONG(n=seconds),
+        remedy=messages.NEXT_SYNC_LOOKS(),
     )
     try:
         with open_client(registry, check=run.check) as client:
@@ -92,7 +92,7 @@ def _start_registry_sync(run: JobRun[PushEvent]) -> None:
     if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already_active:
         active = SyncRun.objects.filter(registry=registry, state__in=(State.QUEUED, State.RUNNING))
         if active.exclude(state=State.QUEUED, attempt=0).exists():
-            reason = _("A sync of this registry is at work. The next one looks for what was pushed since it began.")
+            reason = messages.SYNC_AT_WORK()
             run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)
 
 
@@ -164,9 +164,8 @@ def _resolve_tag(event: PushEvent, client: RegistryClient) -> list[Tag]:
     if requested is not None and not requested & set(names):
         return []  # pushed to a repository that nobody wants to see here
     raise JobFailure(
-        _("The registry does not hold %(name)s:%(tag)s, which it had reported as pushed.")
-        % {"name": names[0], "tag": tag},
-        _("Nothing to do if it was deleted since; else sync the registry."),
+        messages.PUSHED_TAG_MISSING(name=names[0], tag=tag),
+        messages.SYNC_UNLESS_DELETED(),
         retry=True,  # a listing may lag behind its event by some seconds
     )
 
@@ -198,9 +197,7 @@ def _store(event: PushEvent, client: RegistryClient, *, name: str, digest: str) 
         if stats.tags_new + stats.tags_changed:
             return list(stored)
         return list(stored.filter(_appeared(since))) if since else []
-    raise JobFailure(
-        _("A sync changed the same rows again and again."), _("Nothing to do: that sync sees the push too."), retry=True
-    )
+    raise JobFailure(messages.SYNC_CHANGED_ROWS(), messages.SYNC_SEES_PUSH(), retry=True)
 
 
 def _configs(

@@ -11,6 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from console.i18n.explained import Message
 from inventory.dashboard.trend import TrendLine
 from inventory.models import Image, Tag
 
@@ -36,8 +37,8 @@ def address_parts(address: str) -> AddressParts:
 class FailureReason(NamedTuple):
     """Why the scan of an image failed; ``earlier`` where what is shown was found by a scan before it."""
 
-    reason: str
-    remedy: str
+    reason: Message
+    remedy: Message
     earlier: bool
 
 

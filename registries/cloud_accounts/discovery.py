@@ -8,7 +8,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.accounts.permissions import signed_in_user
 from console.audit import trail
@@ -17,6 +16,7 @@ from console.jobs.broker import enqueue
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.models import User
+from registries.cloud_accounts import messages
 from registries.cloud_accounts.tencent import list_cloud_registries, reconcile
 from registries.credentials import SecretUnreadableError
 from registries.login_guard import record_refusal
@@ -76,15 +76,13 @@ def discover(run: JobRun[CloudDiscovery]) -> None:
     """
     account = run.job.account
     if account.credentials_refused:
-        raise JobFailure(
-            _("Tencent Cloud refused this key, so it is not tried again."), _("Edit it and type the SecretKey again.")
-        )
+        raise JobFailure(messages.KEY_REFUSED(), messages.TYPE_SECRET_KEY_AGAIN())
     run.set_deadline(
         DISCOVERY_SECONDS,
-        reason=_("Tencent Cloud took longer than %(n)d seconds to list the registries.") % {"n": DISCOVERY_SECONDS},
-        remedy=_("Try again later. If it happens again, check the API endpoint and the proxy."),
+        reason=messages.LISTING_TOO_SLOW(n=DISCOVERY_SECONDS),
+        remedy=messages.TRY_LATER_OR_CHECK_PROXY(),
     )
-    run.progress(_("Listing registries"))
+    run.progress(messages.LISTING_REGISTRIES())
     try:
         found = list_cloud_registries(account, check=run.check)
     except CredentialsRefused as error:

@@ -11,10 +11,11 @@ from itertools import count, islice
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import NOTHING, Message, sentences
 from registries import addresses
 from registries.clients import open_cloud_api
+from registries.cloud_accounts import messages
 from registries.connectors.regions import CCR_HOSTS
 from registries.connectors.tencent import list_instances
 from registries.connectors.tencent_api import SITE_URLS, TencentApi
@@ -53,7 +54,7 @@ class CloudListing:
     endpoint: str = ""
     registries: list[CloudRegistry] = field(default_factory=list)
     complete_lists: set[tuple[str, str]] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Message] = field(default_factory=list)
 
 
 def list_cloud_registries(account: CloudAccount, *, check: Callable[[], None] = lambda: None) -> CloudListing:
@@ -75,7 +76,7 @@ def list_cloud_registries(account: CloudAccount, *, check: Callable[[], None] = 
             except CredentialsRefused:
                 raise
             except RegistryError as error:
-                found.notes.append(f"CCR, {region}: {error.reason} {error.remedy}")
+                found.notes.append(messages.REGION_FAILED(region=region, why=sentences(error.reason, error.remedy)))
             else:
                 found.complete_lists.add(("ccr", region))
     return found
@@ -110,32 +111,30 @@ def reconcile(account: CloudAccount, found: CloudListing) -> list[Registry]:
     for cloud_registry in found.registries:
         row = existing.get(cloud_registry.key) or added_manually.get(f"https://{cloud_registry.host}")
         if row is None and cloud_registry.key in account.made:
-            notes.append(_("“%(name)s” was removed here, so it is not added again.") % {"name": cloud_registry.name})
+            notes.append(messages.WAS_REMOVED_HERE(name=cloud_registry.name))
         elif (
             row is None
             and cloud_registry.type == Registry.Type.CCR
             and f"https://{cloud_registry.host}" in listed_manually
         ):
             parameters = {"name": cloud_registry.name, "host": cloud_registry.host}
-            notes.append(
-                _("“%(name)s” is listed by the registry of all of %(host)s that was added by hand.") % parameters
-            )
+            notes.append(messages.LISTED_BY_HAND(**parameters))
         elif row is None and cloud_registry.status:
-            notes.append(f"“{cloud_registry.name}”: {not_running(cloud_registry.status).reason}")
+            notes.append(messages.OF_REGISTRY(name=cloud_registry.name, what=not_running(cloud_registry.status).reason))
         elif row is None:
             try:
                 made.append(_create_registry(account, cloud_registry, endpoint=found.endpoint))
                 ours.add(cloud_registry.key)
             except addresses.AddressError as error:
-                notes.append(f"“{cloud_registry.name}”: {error}")
+                notes.append(messages.OF_REGISTRY(name=cloud_registry.name, what=error))
         elif row.cloud_account_id not in {None, account.pk}:
-            notes.append(_("“%(name)s” is kept in step by another key.") % {"name": row.name})
+            notes.append(messages.KEPT_BY_OTHER_KEY(name=row.name))
         else:
             ours.add(cloud_registry.key)
             try:
                 notes += _update(account, row, cloud_registry, endpoint=found.endpoint)
             except addresses.AddressError as error:
-                notes.append(f"“{row.name}”: {error}")
+                notes.append(messages.OF_REGISTRY(name=row.name, what=error))
     listed = {cloud_registry.key for cloud_registry in found.registries}
     for row in account.registries.exclude(cloud_state=GONE_STATE):
         lists = {(row.type, ""), (row.type, row.region)}
@@ -164,8 +163,8 @@ def update_credentials(account: CloudAccount, *, was: str) -> None:
 
 def delete_account(account: CloudAccount) -> None:
     """Delete ``account``. Its registries stay with all that was found in them, without the credentials it gave them."""
-    reason = _("The Tencent Cloud key that this registry belonged to was removed.")
-    remedy = _("Edit the registry and enter a key, or add the key again; or delete the registry.")
+    reason = messages.KEY_WAS_REMOVED()
+    remedy = messages.ENTER_A_KEY()
     with transaction.atomic():
         for row in account.registries.filter(username=account.secret_id):
             Registry.objects.filter(pk=row.pk).update(
@@ -202,7 +201,7 @@ def _create_registry(account: CloudAccount, cloud_registry: CloudRegistry, *, en
     raise AssertionError
 
 
-def _update(account: CloudAccount, row: Registry, cloud_registry: CloudRegistry, *, endpoint: str) -> list[str]:
+def _update(account: CloudAccount, row: Registry, cloud_registry: CloudRegistry, *, endpoint: str) -> list[Message]:
     """Bring ``row`` in step with ``cloud_registry``; return what a person should know of it. Raises AddressError."""
     notes, address = [], _address(cloud_registry)
     changed: dict[str, object] = {
@@ -216,7 +215,7 @@ def _update(account: CloudAccount, row: Registry, cloud_registry: CloudRegistry,
         changed["endpoint"] = endpoint
     if row.cloud_address not in {"", address}:
         parameters = {"name": row.name, "old": row.cloud_address, "new": address}
-        notes.append(_("“%(name)s” has moved from %(old)s to %(new)s; its name here stays.") % parameters)
+        notes.append(messages.HAS_MOVED(**parameters))
         if row.address == row.cloud_address:
             changed["address"] = address
     changed["cloud_address"] = address
@@ -225,9 +224,9 @@ def _update(account: CloudAccount, row: Registry, cloud_registry: CloudRegistry,
     if cloud_registry.status:
         error = not_running(cloud_registry.status)
         _mark(row, cloud_registry.status, error.reason, error.remedy)
-        notes.append(f"“{row.name}”: {error.reason}")
+        notes.append(messages.OF_REGISTRY(name=row.name, what=error.reason))
     elif row.cloud_state:
-        _mark(row, "", "", "")
+        _mark(row, "", NOTHING, NOTHING)
     return notes
 
 
@@ -239,17 +238,17 @@ def _address(cloud_registry: CloudRegistry) -> str:
     )
 
 
-def _mark(row: Registry, state: str, reason: str, remedy: str) -> None:
+def _mark(row: Registry, state: str, reason: Message, remedy: Message) -> None:
     """Write what is amiss with ``row`` at the cloud, "" for nothing more."""
     Registry.objects.filter(pk=row.pk).update(cloud_state=state[:60])
     row.record_connection(state=FAILED if state else UNKNOWN, reason=reason, remedy=remedy)
 
 
-def _gone(row: Registry) -> tuple[str, str]:
-    what = _("namespace") if row.type == Registry.Type.CCR else _("instance")
+def _gone(row: Registry) -> tuple[Message, Message]:
+    what = messages.NAMESPACE() if row.type == Registry.Type.CCR else messages.INSTANCE()
     return (
-        _("The %(what)s is no longer listed at Tencent Cloud.") % {"what": what},
-        _("If it was deleted there, delete the registry here. Its images and findings stay until then."),
+        messages.NO_LONGER_LISTED(what=what),
+        messages.DELETE_REGISTRY(),
     )
 
 

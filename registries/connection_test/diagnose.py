@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from django.utils import timezone
-from django.utils.formats import date_format
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.i18n.explained import NOTHING, Message, listing
 from registries.clients import RegistryClient, endpoint_of, open_client
+from registries.connection_test import messages
 from registries.credentials import SecretUnreadableError
 from registries.login_guard import StoredLoginGuard
 from registries.models import Registry
@@ -79,8 +78,8 @@ class ConnectionStep:
     result: StepResult = StepResult.PASSED
     seconds: float | None = None
     detail: str = ""
-    reason: str = ""
-    remedy: str = ""
+    reason: Message = NOTHING
+    remedy: Message = NOTHING
     refused: bool = False  # the credentials were: they must not be tried again unasked
     token_service: str = ""  # host that the registry wants the password sent to, which a person may allow
 
@@ -133,15 +132,17 @@ def _examine(registry: Registry, check: Callable[[], None]) -> Iterator[Connecti
         endpoint = endpoint_of(registry)
         if registry.network == Registry.Network.VPC:
             for stage in (ConnectionStage.DNS, ConnectionStage.TCP, ConnectionStage.TLS):
-                yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("The internal address is asked of the API."))
+                yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.INTERNAL_ADDRESS())
         else:
             yield from _network_steps(endpoint, here, check)
         here.at(ConnectionStage.API)
         with open_client(registry, check=check, manual=True) as client:
             client.ping()
-            yield here.passed(_("The API reports %(version)s.") % {"version": client.about} if client.about else "")
+            yield here.passed(messages.API_REPORTS_VERSION(version=client.about) if client.about else "")
             anonymous = not (registry.username or registry.has_password)
-            yield ConnectionStep(ConnectionStage.CREDENTIALS, detail=_("None are needed.") if anonymous else "")
+            yield ConnectionStep(
+                ConnectionStage.CREDENTIALS, detail=messages.NO_CREDENTIALS_NEEDED() if anonymous else ""
+            )
             yield from _content_steps(client, here)
     except SecretUnreadableError as error:
         yield ConnectionStep(ConnectionStage.CREDENTIALS, StepResult.FAILED, reason=error.reason, remedy=error.remedy)
@@ -169,7 +170,10 @@ class _Progress:
         if self.stage is ConnectionStage.TCP and isinstance(error, Unreachable):
             # One text, and no time, for closed and filtered ports: nobody maps the network with this.
             return ConnectionStep(
-                self.stage, StepResult.FAILED, reason=_("Nothing answers there."), remedy=str(UNREACHABLE_REMEDY)
+                self.stage,
+                StepResult.FAILED,
+                reason=messages.NOTHING_ANSWERS(),
+                remedy=messages.CHECK_PORT_AND_FIREWALL(),
             )
         refused = isinstance(error, CredentialsRefused)
         elsewhere = error.host if isinstance(error, TokenServiceElsewhere) else ""
@@ -184,42 +188,35 @@ class _Progress:
         )
 
 
-UNREACHABLE_REMEDY = gettext_lazy(
-    "Check the port and that the registry runs. A firewall in between, or a list of allowed addresses at the provider,"
-    " may keep this machine out: the operation guide says what must be open."
-)
-
-
 def _network_steps(endpoint: Endpoint, here: _Progress, check: Callable[[], None]) -> Iterator[ConnectionStep]:
     """Yield the steps from the name to the certificate."""
     if endpoint.proxy_for(endpoint.origin):
         for stage in (ConnectionStage.DNS, ConnectionStage.TCP, ConnectionStage.TLS):
-            yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("Left to the proxy."))
+            yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.LEFT_TO_PROXY())
         return
     with Probe(endpoint, check=check) as probe:
         addresses = probe.resolve()
-        more = _(" and %(n)d more") % {"n": len(addresses) - 3} if len(addresses) > 3 else ""
-        yield here.passed(f"{probe.origin.host} → {', '.join(addresses[:3])}{more}")
+        more = messages.AND_MORE(n=len(addresses) - 3) if len(addresses) > 3 else ""
+        yield here.passed(messages.RESOLVED(host=probe.origin.host, addresses=", ".join(addresses[:3]), more=more))
         here.at(ConnectionStage.TCP)
         address = probe.connect()
-        yield here.passed(_("%(address)s, port %(port)d is open") % {"address": address, "port": probe.origin.port})
+        yield here.passed(messages.PORT_OPEN(address=address, port=probe.origin.port))
         here.at(ConnectionStage.TLS)
         if probe.origin.scheme == "http":
-            yield ConnectionStep(ConnectionStage.TLS, StepResult.SKIPPED, detail=_("The address is without TLS."))
+            yield ConnectionStep(ConnectionStage.TLS, StepResult.SKIPPED, detail=messages.WITHOUT_TLS())
             return
         shown = probe.handshake()
-        facts = [shown.protocol.replace("TLSv", "TLS ")]
+        facts: list[str] = [shown.protocol.replace("TLSv", "TLS ")]
         if shown.expires:
-            until = date_format(timezone.localtime(shown.expires), _("j M Y"))
-            facts.append(_("certificate valid until %(date)s") % {"date": until})
+            facts.append(messages.CERTIFICATE_VALID(date=shown.expires.date()))
         if shown.issuer:
-            facts.append(_("issued by %(name)s") % {"name": shown.issuer})
+            facts.append(messages.ISSUED_BY(name=shown.issuer))
         if endpoint.verify:
-            yield here.passed(", ".join(facts))
+            yield here.passed(listing(facts))
         else:
-            facts.append(_("not validated"))
+            facts.append(messages.NOT_VALIDATED())
             yield ConnectionStep(
-                ConnectionStage.TLS, StepResult.SKIPPED, time.monotonic() - here.since, detail=", ".join(facts)
+                ConnectionStage.TLS, StepResult.SKIPPED, time.monotonic() - here.since, detail=listing(facts)
             )
 
 
@@ -229,9 +226,9 @@ def _content_steps(client: RegistryClient, here: _Progress) -> Iterator[Connecti
     candidates = _candidates(client)
     first = next(candidates, None)
     if first is None:
-        yield here.passed(_("No images yet."))
+        yield here.passed(messages.NO_IMAGES_YET())
         for stage in (ConnectionStage.MANIFEST, ConnectionStage.BLOB):
-            yield ConnectionStep(stage, StepResult.SKIPPED, detail=_("There is no image to try."))
+            yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.NO_IMAGE_TO_TRY())
         return
     yield here.passed(f"{first[0]}:{first[1]}")
     here.at(ConnectionStage.MANIFEST)
@@ -241,8 +238,8 @@ def _content_steps(client: RegistryClient, here: _Progress) -> Iterator[Connecti
         if blobs:
             break
     else:
-        yield here.passed(_("What was tried is no image."))
-        yield ConnectionStep(ConnectionStage.BLOB, StepResult.SKIPPED, detail=_("There is no image to try."))
+        yield here.passed(messages.TRIED_IS_NO_IMAGE())
+        yield ConnectionStep(ConnectionStage.BLOB, StepResult.SKIPPED, detail=messages.NO_IMAGE_TO_TRY())
         return
     yield here.passed(f"{repository}:{tag}, {digest[:19]}")
     here.at(ConnectionStage.BLOB)

@@ -14,9 +14,10 @@ from datetime import timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import Message
 from console.models import User
+from registries.connection_test import messages
 from registries.connection_test.diagnose import ConnectionStage, ConnectionStep, StepResult, diagnose
 from registries.models import ConnectionTest, Registry
 from registries.models.connection_test import LOST_AFTER, MAX_TEST_DURATION, TEST_RETENTION
@@ -32,7 +33,11 @@ _slots = threading.BoundedSemaphore(MAX_CONCURRENT_TESTS)
 
 
 class TooManyTestsError(Exception):
-    """A test that may not start now; the message says why, for a person."""
+    """A test that may not start now; ``reason`` says why, for a person."""
+
+    def __init__(self, reason: Message) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def start_connection_test(*, registry: Registry, user: User, saved: bool) -> ConnectionTest:
@@ -48,18 +53,14 @@ def start_connection_test(*, registry: Registry, user: User, saved: bool) -> Con
             ConnectionTest.objects.filter(user=user, started_at__gt=now - timedelta(minutes=1)).count()
             >= MAX_TESTS_PER_MINUTE
         ):
-            raise TooManyTestsError(
-                _("%(n)d tests in a minute are enough. Try again in a moment.") % {"n": MAX_TESTS_PER_MINUTE}
-            )
+            raise TooManyTestsError(messages.ENOUGH_TESTS_IN_A_MINUTE(n=MAX_TESTS_PER_MINUTE))
         under_way = ConnectionTest.objects.filter(
             user=user, ended_at=None, started_at__gt=now - MAX_TEST_DURATION - LOST_AFTER
         )
         if under_way.count() >= MAX_TESTS_PER_USER:
-            raise TooManyTestsError(
-                _("%(n)d of your tests are running. Try again when one has ended.") % {"n": MAX_TESTS_PER_USER}
-            )
+            raise TooManyTestsError(messages.ENOUGH_OF_YOUR_TESTS(n=MAX_TESTS_PER_USER))
         if not _slots.acquire(blocking=False):
-            raise TooManyTestsError(_("Several tests are running. Try again when they have ended."))
+            raise TooManyTestsError(messages.ENOUGH_TESTS())
         _slots.release()  # taken by the thread, which there is only if all this is committed
         known = registry if registry.pk else None
         test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
@@ -74,7 +75,7 @@ def steps_of(test: ConnectionTest) -> list[ConnectionStep]:
         for each in test.steps
     ]
     if test.lost:
-        steps.append(_aborted_step(steps, _("The test was broken off: the console was restarted."), _("Test again.")))
+        steps.append(_aborted_step(steps, messages.TEST_BROKEN_OFF(), messages.TEST_AGAIN()))
     return steps
 
 
@@ -90,8 +91,8 @@ def _diagnose_into_row(test: ConnectionTest, registry: Registry) -> None:
     def check() -> None:
         if time.monotonic() > deadline:
             raise TimedOut(
-                _("This took longer than %(n)d seconds.") % {"n": MAX_TEST_DURATION.total_seconds()},
-                _("The registry may be overloaded, or limit the rate of requests. Test again later."),
+                messages.TOOK_TOO_LONG(n=int(MAX_TEST_DURATION.total_seconds())),
+                messages.TEST_AGAIN_LATER(),
             )
 
     steps: list[ConnectionStep] = []
@@ -104,8 +105,8 @@ def _diagnose_into_row(test: ConnectionTest, registry: Registry) -> None:
         diagnose(registry, check=check, report=report, record=test.saved)
     except Exception:  # an error of ours must not leave the page waiting
         log.exception("Connection test %s", test.pk)
-        reason = _("An error that the console does not know stopped the test.")
-        steps.append(_aborted_step(steps, reason, _("The log of the console has the cause.")))
+        reason = messages.UNKNOWN_ERROR()
+        steps.append(_aborted_step(steps, reason, messages.LOG_HAS_CAUSE()))
     finally:
         try:
             ended = {"steps": [asdict(each) for each in steps], "ended_at": timezone.now()}
@@ -114,7 +115,7 @@ def _diagnose_into_row(test: ConnectionTest, registry: Registry) -> None:
             connection.close()
 
 
-def _aborted_step(steps: list[ConnectionStep], reason: str, remedy: str) -> ConnectionStep:
+def _aborted_step(steps: list[ConnectionStep], reason: Message, remedy: Message) -> ConnectionStep:
     """Return the failed step that ends ``steps`` before their time."""
     done = {step.stage for step in steps}
     stage = next((stage for stage in ConnectionStage if stage not in done), ConnectionStage.BLOB)

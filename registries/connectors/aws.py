@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.aws_errors import SessionEnded, explain, malformed_response
 from registries.oci.errors import AccessDenied, AddressInvalid, CredentialsRefused, MalformedResponse, NotFound
 from registries.oci.login_guard import LoginGuard, NoGuard, sending
@@ -115,15 +114,13 @@ class AwsApi:
                 return
             if token == before:
                 raise MalformedResponse(
-                    _("The list of AWS leads to the page that was just read."),
-                    _("Try again later, or check the endpoint."),
+                    messages.LIST_IN_CIRCLES(),
+                    messages.TRY_LATER_OR_CHECK_ENDPOINT(),
                 )
 
     def _service(self) -> tuple[AccessKey, _Service]:
         if not (self._key.id and self._key.secret):
-            raise CredentialsRefused(
-                _("No access key is stored for this registry."), _("Enter an access key ID and its secret access key.")
-            )
+            raise CredentialsRefused(messages.NO_ACCESS_KEY(), messages.ENTER_ACCESS_KEY())
         with self._lock:
             if self._ecr is None or time.monotonic() > self._ecr[0].until:
                 key = self._assume_role() if self._role else self._key
@@ -166,8 +163,8 @@ class AwsApi:
                 )
         except (BotoCoreError, ValueError):
             raise AddressInvalid(
-                _("AWS has no container registry in the region “%(region)s”.") % {"region": self._region[:60]},
-                _("Correct the address or the region, or enter the API endpoint."),
+                messages.NO_ECR_IN_REGION(region=self._region[:60]),
+                messages.CORRECT_REGION_OR_ENDPOINT(),
             ) from None
         return _Service(client, self._transport_to(client.meta.endpoint_url), key)
 

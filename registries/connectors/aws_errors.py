@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
@@ -51,18 +50,16 @@ def explain(error: ClientError, *, key: str, in_role: bool) -> RegistryError:
     service = "sts" if error.operation_name == "AssumeRole" else "ecr"
     right = f"{service}:{error.operation_name}"
     if code in _EXPIRED and in_role:
-        return SessionEnded(
-            _("AWS says at once that the credentials of the role have expired."), _("Check the clock of this machine.")
-        )
+        return SessionEnded(messages.ROLE_EXPIRED_AT_ONCE(), messages.CHECK_CLOCK())
     if any(sign in words for sign in _CLOCK_SKEW_PHRASES) or code in {"RequestTimeTooSkewed", "RequestExpired"}:
         return RegistryError(
-            _("The clock of this machine and that of AWS differ by more than five minutes."),
-            _("Set the clock, best by NTP, and try again."),
+            messages.AWS_CLOCKS_DIFFER(),
+            messages.SET_CLOCK(),
         )
     if "scoped to a valid region" in words:
         return AddressInvalid(
-            _("The API endpoint belongs to another region than the registry."),
-            _("Correct the region, or enter the endpoint of the region in the registry's address."),
+            messages.ENDPOINT_OF_OTHER_REGION(),
+            messages.CORRECT_REGION(),
         )
     if code in _REFUSED or code in _EXPIRED:
         return _refused(temporary=key.startswith("ASIA") and not in_role)
@@ -70,59 +67,56 @@ def explain(error: ClientError, *, key: str, in_role: bool) -> RegistryError:
         return _denied(right, words)
     if code in _THROTTLED or status == 429:
         return RateLimited(
-            _("AWS limits the rate of calls to %(right)s.") % {"right": right},
-            _("It is asked again later by itself. A quota of the account can be raised at AWS."),
+            messages.AWS_RATE_LIMITED(right=right),
+            messages.RAISE_AWS_QUOTA(),
             retry_at=datetime.now(UTC) + timedelta(minutes=1),
         )
     if code == "RepositoryNotFoundException":
         return NotFound(
-            _("AWS does not know this repository."),
-            _("It may have been deleted. The next sync notices that by itself."),
+            messages.AWS_REPOSITORY_UNKNOWN(),
+            messages.REPOSITORY_MAY_BE_DELETED(),
             what="repository",
         )
     if status >= 500 or code in {"ServerException", "InternalFailure", "ServiceUnavailable"}:
         return ServerError(
-            _("The API of AWS failed at %(right)s (%(code)s).") % {"right": right, "code": code or status},
-            _("Look at the AWS Health Dashboard, and try again later."),
+            messages.AWS_FAILED(right=right, code=code or status),
+            messages.LOOK_AT_HEALTH_DASHBOARD(),
         )
     return RegistryError(
-        _("AWS refuses %(right)s (%(code)s).") % {"right": right, "code": code or status},
-        _("Check address, region and API endpoint of this registry."),
+        messages.AWS_REFUSES(right=right, code=code or status),
+        messages.CHECK_ADDRESS_REGION_ENDPOINT(),
     )
 
 
 def _refused(*, temporary: bool) -> CredentialsRefused:
     if temporary:
         return CredentialsRefused(
-            _("This is a temporary access key, and AWS takes none without its session token."),
-            _("Enter the access key of an IAM user, which begins with AKIA, and the role, if it needs one."),
+            messages.TEMPORARY_ACCESS_KEY(),
+            messages.ENTER_KEY_OF_USER(),
         )
     return CredentialsRefused(
-        _("AWS refuses the access key ID or the secret access key."),
-        _("Correct them in the registry's settings. The key may also be inactive or deleted, or of another partition."),
+        messages.ACCESS_KEY_REFUSED(),
+        messages.CORRECT_ACCESS_KEY(),
     )
 
 
 def _denied(right: str, words: str) -> AccessDenied:
     if right == "sts:AssumeRole":
         return AccessDenied(
-            _("The key may not take on the role."),
-            _("Allow sts:AssumeRole on it to the key's user, and name that user in the role's trust policy."),
+            messages.MAY_NOT_TAKE_ROLE(),
+            messages.ALLOW_ASSUME_ROLE(),
         )
     if "explicit deny" in words:
         return AccessDenied(
-            _("A policy of AWS expressly denies the right %(right)s.") % {"right": right},
-            _("Look for the deny in the policies of the user or role, of the organization and of the VPC endpoint."),
+            messages.AWS_POLICY_DENIES(right=right),
+            messages.LOOK_FOR_DENY(),
         )
     return AccessDenied(
-        _("The key lacks the right %(right)s.") % {"right": right},
-        _("Allow %(right)s to its user or role in IAM; for the registry of another account, there too.")
-        % {"right": right},
+        messages.KEY_LACKS_RIGHT(right=right),
+        messages.ALLOW_IN_IAM(right=right),
     )
 
 
 def malformed_response() -> MalformedResponse:
     """The error for what boto3 cannot read, or what holds nothing that was asked for."""
-    return MalformedResponse(
-        _("The answer is none that the API of AWS gives."), _("Check the API endpoint, and the proxy before it.")
-    )
+    return MalformedResponse(messages.NO_ANSWER_OF_AWS(), messages.CHECK_ENDPOINT_AND_PROXY())

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import OCI
 from registries.oci.client import DistributionClient
@@ -66,9 +65,8 @@ def parse_repository_list(text: str, *, host: str) -> Mapping[str, tuple[str, ..
         name, colon, pattern = entry.partition(":")
         if "@" in entry or not is_repository(name) or (colon and not pattern) or "/" in pattern:
             raise AddressInvalid(
-                _("Line %(number)d of the repositories, “%(line)s”, names no repository of this registry.")
-                % {"number": number, "line": line.strip()[:100]},
-                _("Write one a line as name, name:tag or name:pattern, such as team/app:1.*"),
+                messages.LINE_NAMES_NO_REPOSITORY(number=number, line=line.strip()[:100]),
+                messages.WRITE_ONE_A_LINE(),
             )
         if not colon:
             whole.add(name)

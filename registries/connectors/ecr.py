@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.aws import AwsApi
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import AWS
@@ -82,12 +81,7 @@ class EcrLoginProvider(IssuedLoginProvider):
     """The logins for pulling: one at a time, replaced half an hour before its end or when it is refused."""
 
     def __init__(self, aws: AwsApi) -> None:
-        super().__init__(
-            remedy=_(
-                "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that "
-                "the repository's own policy does not deny them."
-            )
-        )
+        super().__init__(remedy=messages.ALLOW_PULL_IN_IAM())
         self._aws = aws
 
     def _issue(self) -> tuple[str, str, float]:
@@ -99,9 +93,7 @@ class EcrLoginProvider(IssuedLoginProvider):
         except (LookupError, TypeError, AttributeError, binascii.Error, UnicodeError):
             username = password = ""  # nosec B105  # none
         if not (username and password and password.isprintable()):
-            raise MalformedResponse(
-                _("The API of AWS has handed out no login for the registry."), _("Check the API endpoint.")
-            )
+            raise MalformedResponse(messages.AWS_GAVE_NO_LOGIN(), messages.CHECK_ENDPOINT())
         remaining = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
         # A stand-in of AWS may give an end that is long past: then it holds until the registry refuses it.
         life = max(remaining - LOGIN_MARGIN_SECONDS, remaining / 2) if remaining > 0 else float("inf")
@@ -126,16 +118,15 @@ def ecr_location(host: str, *, region: str, custom_endpoint: bool) -> EcrLocatio
     found = ECR_HOST_PATTERN.fullmatch(host)
     if found is None and not custom_endpoint:
         raise AddressInvalid(
-            _("The address is not that of a private registry of AWS."),
-            _("It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com. Public repositories go by type OCI."),
+            messages.NO_ADDRESS_OF_ECR(),
+            messages.LOOKS_LIKE_ECR(),
         )
     if found is None:
         return EcrLocation("", region or FALLBACK_REGION)
     if region and region != found["region"]:
         raise AddressInvalid(
-            _("The address lies in the region %(there)s, and the region chosen is %(chosen)s.")
-            % {"there": found["region"], "chosen": region},
-            _("Leave the region to the address, or correct the address."),
+            messages.REGIONS_DIFFER(there=found["region"], chosen=region),
+            messages.LEAVE_REGION(),
         )
     return EcrLocation(found["account"], found["region"], bool(found["fips"]), bool(found["dual"]))
 
@@ -143,9 +134,7 @@ def ecr_location(host: str, *, region: str, custom_endpoint: bool) -> EcrLocatio
 def check_role(role: str) -> str:
     """Return ``role``, "" for none. Raises AddressInvalid where it is no ARN of a role."""
     if role and not ROLE_ARN_PATTERN.fullmatch(role):
-        raise AddressInvalid(
-            _("The role is not the ARN of one."), _("It looks like arn:aws:iam::123456789012:role/tallyman.")
-        )
+        raise AddressInvalid(messages.NO_ROLE_ARN(), messages.LOOKS_LIKE_ARN())
     return role
 
 

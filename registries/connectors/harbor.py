@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
+from console.i18n.explained import Message
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import HARBOR
 from registries.connectors.distribution import DistributionConnector
@@ -81,8 +81,8 @@ class HarborConnector(ABC):
         self.about = name or found.upper()
         if found != self.version:
             raise WrongVersion(
-                _("This is Harbor %(found)s.") % {"found": self.about},
-                _("Choose the version %(version)s.") % {"version": found.upper()},
+                messages.HARBOR_OF_OTHER_VERSION(found=self.about),
+                messages.CHOOSE_VERSION(version=found.upper()),
                 version=found,
             )
         self.client.ping()
@@ -118,15 +118,15 @@ def detect_version(client: DistributionClient) -> tuple[str, str]:
     if about.keys() & {"harbor_version", "auth_mode"}:
         return "v1", strict_json.text(about.get("harbor_version"), 60)
     raise NotARegistry(
-        _("No Harbor answers at this address."),
-        _("Check type and port. Harbor lives at the root of its host: leave out what follows the host in the browser."),
+        messages.NO_HARBOR(),
+        messages.CHECK_TYPE_AND_PORT(),
     )
 
 
 def _get_object(api: JsonApi, path: str) -> Row:
     """The object at ``path``, or an empty one where something else answers. Raises ServerError."""
     try:
-        return api.get(path).item(_("its version"))
+        return api.get(path).item(messages.ITS_VERSION())
     except (NotFound, NotARegistry, MalformedResponse, AccessDenied):
         return {}
 
@@ -146,8 +146,8 @@ def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[l
             rows = response.items(subject)
             if rows and rows == before:
                 raise MalformedResponse(
-                    _("The registry gives the same page of %(what)s again and again.") % {"what": subject},
-                    _("Check the proxy before the registry: it must pass on the query."),
+                    messages.SAME_PAGE_AGAIN(what=subject),
+                    messages.PROXY_MUST_PASS_QUERY(),
                 )
             yield rows
             total = total_count(response)
@@ -158,8 +158,8 @@ def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[l
             if (given >= total or empty >= MAX_EMPTY_PAGES) if total >= 0 else len(rows) < PAGE_SIZE:
                 return
     raise ServerError(
-        _("The registry's list kept shrinking while it was read: %(what)s.") % {"what": subject},
-        _("It may be cleaning up. Sync again when that is done."),
+        messages.LIST_KEPT_SHRINKING(what=subject),
+        messages.SYNC_AFTER_CLEANING(),
     )
 
 
@@ -174,18 +174,16 @@ def require_text(row: Row, key: str, subject: str) -> str:
 def incomplete_row(key: str, subject: str) -> MalformedResponse:
     """The error for a row of a list that lacks what every row has."""
     return MalformedResponse(
-        _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
-        _("Check type and version of this registry."),
+        messages.KEY_NOT_PROPER(key=key, what=subject),
+        messages.CHECK_TYPE_AND_VERSION(),
     )
 
 
-def projects_denied(projects: Iterable[str], remedy: str) -> AccessDenied:
+def projects_denied(projects: Iterable[str], remedy: Message) -> AccessDenied:
     """The error for projects whose repositories the account may not list, all others having been listed."""
     names = sorted(projects)
     named = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return AccessDenied(
-        _("The account may not list the repositories of these projects: %(projects)s.") % {"projects": named}, remedy
-    )
+    return AccessDenied(messages.PROJECTS_NOT_LISTABLE(projects=named), remedy)
 
 
 def total_count(response: ApiResponse) -> int:

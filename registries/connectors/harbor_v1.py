@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 from urllib.parse import quote
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import HarborConnector, Row, incomplete_row, projects_denied, require_text
 from registries.oci import strict_json
@@ -34,15 +33,15 @@ class HarborV1Connector(HarborConnector):
         status = self._account_status()
         if status == 500:  # Harbor 1 stumbles over its own robots here
             self._api_error = AccessDenied(
-                _("This is a robot account, and the robots of Harbor 1 can pull but not list."),
-                _("Enter a user in its place, or type the repositories as a list."),
+                messages.ROBOT_CANNOT_LIST(),
+                messages.ENTER_USER_OR_LIST(),
             )
         elif status == 200:
             self._api_error = None
         else:
             self._api_error = AccessDenied(
-                _("Harbor's API does not take these credentials, though its token service does."),
-                _("Use a user with a password of Harbor's own or of LDAP, or type the repositories as a list."),
+                messages.HARBOR_REFUSES_CREDENTIALS(),
+                messages.USE_HARBOR_USER(),
             )
 
     def _account_status(self) -> int:
@@ -57,7 +56,7 @@ class HarborV1Connector(HarborConnector):
         if self._api_error is not None:
             raise self._api_error
         denied = set()
-        subject = _("the list of projects")
+        subject = messages.LIST_OF_PROJECTS()
         for projects in self.pages("/projects", subject):
             for project in projects:
                 try:
@@ -69,13 +68,13 @@ class HarborV1Connector(HarborConnector):
         if self.api.has_login and self._account_status() == 401:
             raise self.api.refuse()  # changed meanwhile: what was listed last was anybody's view
         if denied:
-            raise projects_denied(denied, _("Make the user a member of these projects."))
+            raise projects_denied(denied, messages.MAKE_USER_MEMBER())
 
     def _names(self, project: Row) -> Iterator[str]:
-        subject = _("the list of repositories")
+        subject = messages.LIST_OF_REPOSITORIES()
         number = project.get("project_id")
         if not isinstance(number, int):
-            raise incomplete_row("project_id", _("the list of projects"))
+            raise incomplete_row("project_id", messages.LIST_OF_PROJECTS())
         for rows in self.pages("/repositories", subject, project_id=number, sort="creation_time"):
             yield from (require_text(row, "name", subject) for row in rows)
 
@@ -102,7 +101,7 @@ class HarborV1Connector(HarborConnector):
         if response.status == 500:  # one broken tag spoils the list
             return None
         try:
-            return response.items(_("the list of tags"))
+            return response.items(messages.LIST_OF_TAGS())
         except NotFound:
             return None
         except AccessDenied:
@@ -116,7 +115,7 @@ def _ref(row: Row) -> TagRef:
     whole = bool(row.get("architecture"))  # of schema 1 the size is that of the manifest alone
     pushed = row.get("push_time") if "push_time" in row else row.get("created")  # before 1.9 there is no push time
     return TagRef(
-        name=require_text(row, "name", _("the list of tags")),
+        name=require_text(row, "name", messages.LIST_OF_TAGS()),
         digest=str(Digest.parse(digest)) if digest else None,
         size=size if whole and isinstance(size, int) and 0 < size < 1 << 50 else None,
         pushed_at=strict_json.parse_time(pushed),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from django.utils.translation import gettext as _
-
+from console.i18n.explained import NOTHING
+from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import PAGE_SIZE, HarborConnector, Row, projects_denied, require_text, total_count
 from registries.oci import media_types, strict_json
@@ -43,12 +43,12 @@ class HarborV2Connector(HarborConnector):
         """Raises AccessDenied where the API takes for anybody whom the token service has let in."""
         if not self._is_logged_in():
             raise AccessDenied(
-                _("Harbor's API does not take these credentials, though its token service does."),
-                _("Use a robot account, or a user with the password (after single sign-on: the CLI secret)."),
+                messages.HARBOR_REFUSES_CREDENTIALS(),
+                messages.USE_ROBOT_OR_CLI_SECRET(),
             )
 
     def _is_logged_in(self) -> bool:
-        about = self.api.get("/systeminfo").item(_("its system information"))
+        about = self.api.get("/systeminfo").item(messages.ITS_SYSTEM_INFORMATION())
         return any(about.get(key) for key in _LOGGED_IN_KEYS)
 
     def repositories(self) -> Iterator[str]:
@@ -69,12 +69,12 @@ class HarborV2Connector(HarborConnector):
             raise self.api.refuse()  # changed meanwhile: what was listed last was anybody's view
 
     def _projects(self) -> Iterator[str]:
-        subject = _("the list of projects")
+        subject = messages.LIST_OF_PROJECTS()
         for rows in self.pages("/projects", subject, sort="creation_time"):
             yield from (require_text(row, "name", subject) for row in rows)
 
     def _names(self, path: str) -> Iterator[str]:
-        subject = _("the list of repositories")
+        subject = messages.LIST_OF_REPOSITORIES()
         for rows in self.pages(path, subject, sort="creation_time"):
             yield from (require_text(row, "name", subject) for row in rows)
 
@@ -91,7 +91,7 @@ class HarborV2Connector(HarborConnector):
         if hidden := (denied - shown) & set(self._projects()):
             raise projects_denied(
                 hidden,
-                _("Give the robot account “List Repository” and “List Artifact” there, or type the repositories."),
+                messages.GIVE_ROBOT_LIST_RIGHTS(),
             )
 
     def tags(self, repository: str) -> Iterator[TagRef]:
@@ -117,7 +117,7 @@ class HarborV2Connector(HarborConnector):
         Several pages of them could not be trusted: a tag that moves takes an artifact out of the list, and another one
         slips past the page that is read next. So all artifacts are listed then, oldest first.
         """
-        subject = _("the list of artifacts")
+        subject = messages.LIST_OF_ARTIFACTS()
         path, first = self._first_page(project, name)
         rows, total = first.items(subject), total_count(first)
         if len(rows) >= total if total >= 0 else len(rows) < PAGE_SIZE:
@@ -141,13 +141,13 @@ class HarborV2Connector(HarborConnector):
             if response.status != 404:
                 break
         if response.status == 404:
-            raise NotFound(_("Harbor's API does not know this repository."), "", what="repository")
+            raise NotFound(messages.HARBOR_REPOSITORY_UNKNOWN(), NOTHING, what="repository")
         return path, response
 
 
 def _refs(artifact: Row) -> Iterator[TagRef]:
     """The tags of ``artifact``, none where it is no image by what the listing tells."""
-    subject = _("the list of artifacts")
+    subject = messages.LIST_OF_ARTIFACTS()
     if not _may_be_image(artifact):
         return
     for tag in objects(artifact.get("tags"), subject):

@@ -15,8 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import JFROG
 from registries.connectors.distribution import DistributionConnector
@@ -135,7 +134,7 @@ class JfrogConnector:
 
     def _image_repositories(self, root: str, package: str) -> list[_Repository] | None:
         """Return the repositories of one package type; None where the API does not lie at ``root``."""
-        subject = _("its repositories")
+        subject = messages.ITS_REPOSITORIES()
         try:
             response = self._api(root).get("/repositories", {"packageType": package})
             if response.status == 401 and self._login:
@@ -195,8 +194,8 @@ class JfrogConnector:
         key, slash, image = (layout.single_key, "/", repository) if layout.single_key else repository.partition("/")
         if not slash:
             raise NotFound(
-                _("“%(name)s” names no image of a repository.") % {"name": repository[:100]},
-                _("Write the key of the repository in front, such as docker-local/team/app."),
+                messages.NO_IMAGE_OF_REPOSITORY(name=repository[:100]),
+                messages.WRITE_KEY_IN_FRONT(),
                 what="repository",
             )
         return _Location(self._registry(layout, key), key, image)
@@ -307,8 +306,8 @@ def _raise_if_locked(message: str) -> None:
     """Raise AccountLocked where a refusal says that nobody gets in with this account for now."""
     if _PAUSED_MESSAGE in message or _LOCKED_PATTERN.search(message):
         raise AccountLocked(
-            _("Artifactory has locked this account, because logins with it have failed."),
-            _("Find out who signs in with a wrong password, and have an administrator unlock the account."),
+            messages.ARTIFACTORY_LOCKED_ACCOUNT(),
+            messages.FIND_WHO_AND_UNLOCK(),
             retry_at=datetime.now(UTC) + _LOGIN_PAUSE if _PAUSED_MESSAGE in message else None,
         )
 
@@ -316,11 +315,11 @@ def _raise_if_locked(message: str) -> None:
 def _keys_denied(keys: list[str]) -> AccessDenied:
     if not keys:
         return AccessDenied(
-            _("The account sees no repository of Docker or OCI images."),
-            _("Give it the permission to read them, or use another account."),
+            messages.SEES_NO_REPOSITORY(),
+            messages.GIVE_PERMISSION_OR_OTHER_ACCOUNT(),
         )
     named = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")
     return AccessDenied(
-        _("The account may not list the images of these repositories: %(keys)s.") % {"keys": named},
-        _("Give it the permission to read them, or enter the images as a list."),
+        messages.IMAGES_NOT_LISTABLE(keys=named),
+        messages.GIVE_PERMISSION_OR_LIST(),
     )

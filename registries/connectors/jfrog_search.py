@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.oci import strict_json
 from registries.oci.api import JsonApi, objects
 from registries.oci.errors import CredentialsRefused, RegistryError, TooLarge, Unreachable
@@ -67,7 +66,7 @@ class ManifestSearch:
             return None
         criteria = json.dumps({**where, "$or": [{"name": name} for name in MANIFEST_FILES]})
         query = f'items.find({criteria}).include("repo","path","name","modified","sha256")'
-        subject = _("the search")
+        subject = messages.THE_SEARCH()
         try:
             response = self._api.post(
                 "/search/aql",

@@ -6,13 +6,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
+from console.i18n.explained import Message
+
 MIN_RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
 
 
 class IssuedLoginProvider(ABC):
     """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.auth."""
 
-    def __init__(self, *, remedy: str) -> None:
+    def __init__(self, *, remedy: Message) -> None:
         self.remedy = remedy
         self._lock = threading.Lock()
         self._login: tuple[str, str] | None = None

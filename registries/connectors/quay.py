@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import quote
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import QUAY
 from registries.connectors.distribution import DistributionConnector
@@ -76,10 +75,8 @@ class QuayConnector:
         if response.status in {401, 403}:
             return None
         if response.status == 404:
-            raise NotARegistry(
-                _("No Quay answers at this address."), _("Check the type, and the address: https://host[:port].")
-            )
-        subject = _("the user of the token")
+            raise NotARegistry(messages.NO_QUAY(), messages.CHECK_TYPE_AND_ADDRESS())
+        subject = messages.USER_OF_TOKEN()
         user = response.item(subject)
         self._api.accept()
         names = [_text(user, "username", subject)]
@@ -93,8 +90,8 @@ class QuayConnector:
             return
         if self._anonymous:
             raise AccessDenied(
-                _("Quay lists nothing to those who are not signed in."),
-                _("Enter a robot account or an OAuth token, or the repositories as a list."),
+                messages.QUAY_NEEDS_SIGN_IN(),
+                messages.ENTER_ROBOT_OR_TOKEN(),
             )
         self._ensure_proven()
         if self._namespaces is None:
@@ -106,7 +103,7 @@ class QuayConnector:
             raise self._api.refuse()  # revoked meanwhile: what was listed last was anybody's view
 
     def _names(self, namespace: str) -> Iterator[str]:
-        subject = _("the list of repositories")
+        subject = messages.LIST_OF_REPOSITORIES()
         params: Params = {"namespace": namespace, "repo_kind": "image"}
         requested = {""}
         following = ""
@@ -150,7 +147,7 @@ class QuayConnector:
 
     def _pages(self, repository: str) -> Iterator[list[Row]]:
         """Yield the tags in force, page by page; nothing for a repository that is gone."""
-        subject = _("the tags of %(repository)s") % {"repository": repository}
+        subject = messages.TAGS_OF_REPOSITORY(repository=repository)
         before: list[Row] = []
         for number in range(1, MAX_PAGES):
             params: Params = {"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": number}
@@ -159,8 +156,8 @@ class QuayConnector:
                 return
             if response.status == 403 and self._by_token:
                 raise AccessDenied(
-                    _("The OAuth token may not read %(what)s.") % {"what": subject},
-                    _("It needs the scope repo:read, and a user who may read this repository."),
+                    messages.TOKEN_MAY_NOT_READ(what=subject),
+                    messages.NEEDS_SCOPE(),
                 )
             body = response.item(subject)
             rows = objects(body.get("tags"), subject)
@@ -198,7 +195,7 @@ class RateLimiter:
 def _ref(row: Row) -> TagRef:
     digest, size, since = row.get("manifest_digest"), row.get("size"), row.get("start_ts")
     return TagRef(
-        name=_text(row, "name", _("the list of tags")),
+        name=_text(row, "name", messages.LIST_OF_TAGS()),
         digest=str(Digest.parse(digest)) if digest else None,
         size=size if _is_count(size) and not row.get("is_manifest_list") else None,
         pushed_at=datetime.fromtimestamp(since, UTC) if _is_count(since, below=1 << 35) else None,
@@ -219,14 +216,14 @@ def _text(row: Row, key: str, subject: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
         raise MalformedResponse(
-            _("Something in %(what)s has no proper “%(key)s”.") % {"key": key, "what": subject},
-            _("Check the type of this registry."),
+            messages.KEY_NOT_PROPER(key=key, what=subject),
+            messages.CHECK_TYPE(),
         )
     return value
 
 
 def _endless_list() -> MalformedResponse:
     return MalformedResponse(
-        _("Quay's list does not end: it leads to a page that was read already."),
-        _("Enter the repositories as a list, or a robot account in place of the token."),
+        messages.QUAY_LIST_WITHOUT_END(),
+        messages.ENTER_LIST_OR_ROBOT(),
     )

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import TCR
 from registries.connectors.logins import IssuedLoginProvider
@@ -80,10 +79,8 @@ def find_instance(api: TencentApi, *, id: str, host: str) -> TcrInstance:
         if not id and each.is_running and host in _custom_domains(api, each):
             return each
     raise NotFound(
-        _("The instance is no longer listed at Tencent Cloud.")
-        if id
-        else _("No instance of this account has the address %(host)s.") % {"host": host},
-        _("Look in the Tencent Cloud console whether it was deleted, and whether the key belongs to its account."),
+        messages.INSTANCE_NOT_LISTED() if id else messages.NO_INSTANCE_OF_ADDRESS(host=host),
+        messages.LOOK_WHETHER_DELETED(),
     )
 
 
@@ -155,8 +152,7 @@ class TcrConnector:
                 closed.append((name, error))
         if closed:
             raise InvalidNames(
-                _("The key may not list these namespaces: %(names)s. All others were read.")
-                % {"names": ", ".join(name for name, _error in closed[:10])},
+                messages.NAMESPACES_NOT_LISTABLE(names=", ".join(name for name, _error in closed[:10])),
                 closed[0][1].remedy,
             )
 
@@ -203,17 +199,10 @@ class TcrConnector:
 
     def _blocked_error(self, error: Unreachable | AccessDenied) -> Unreachable | AccessDenied:
         if self._vpc:
-            remedy = _(
-                "Check in the Tencent Cloud console that the instance has an access link to the VPC of this machine."
-            )
+            remedy = messages.CHECK_VPC_LINK()
         else:
-            remedy = _(
-                "Put this machine's public address on the instance's allowlist for public access in the Tencent Cloud"
-                " console, or choose VPC as the network type."
-            )
-        reason = _("The API works, but the registry itself lets nobody in from here: %(reason)s") % {
-            "reason": error.reason
-        }
+            remedy = messages.PUT_ON_ALLOWLIST()
+        reason = messages.REGISTRY_LETS_NOBODY_IN(reason=error.reason)
         if isinstance(error, AccessDenied):
             return AccessDenied(reason, remedy)
         return (TimedOut if isinstance(error, TimedOut) else Unreachable)(reason, remedy, host=error.host)
@@ -226,7 +215,7 @@ class TcrLoginProvider(IssuedLoginProvider):
     """
 
     def __init__(self, api: TencentApi, instance: Callable[[], TcrInstance]) -> None:
-        super().__init__(remedy=_("Allow tcr:PullRepository* on this instance to the key's user in CAM."))
+        super().__init__(remedy=messages.ALLOW_PULL_IN_CAM())
         self._api, self._instance = api, instance
 
     def _issue(self) -> tuple[str, str, float]:
@@ -236,7 +225,7 @@ class TcrLoginProvider(IssuedLoginProvider):
         )
         username, token = response.get("Username"), response.get("Token")
         if not (isinstance(username, str) and isinstance(token, str) and username and token and token.isprintable()):
-            raise MalformedResponse(_("Tencent Cloud has handed out no login for the registry."), _("Try again later."))
+            raise MalformedResponse(messages.TENCENT_GAVE_NO_LOGIN(), messages.TRY_LATER())
         return username, token, _token_lifetime(response.get("ExpTime")) - TOKEN_MARGIN_SECONDS
 
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.tencent_errors import explain
 from registries.oci import media_types, strict_json
 from registries.oci.errors import (
@@ -196,21 +195,18 @@ class _SdkTransport:
         )
         if answer.status >= 500:
             raise ServerError(
-                _("The API of Tencent Cloud failed (HTTP %(status)d).") % {"status": answer.status},
-                _("Try again later. If it goes on, look at the status page of Tencent Cloud."),
+                messages.TENCENT_FAILED_WITH_STATUS(status=answer.status),
+                messages.TRY_LATER_OR_STATUS_PAGE(),
             )
         if answer.status != 200 or answer.is_web_page:
             raise NotARegistry(
-                _("%(host)s does not answer as the API of Tencent Cloud does (HTTP %(status)d).")
-                % {"host": home, "status": answer.status},
-                _("Check the API endpoint, and the proxy before it."),
+                messages.NO_TENCENT_API(host=home, status=answer.status),
+                messages.CHECK_ENDPOINT_AND_PROXY(),
             )
         # The SDK looks for an error only where the type is exactly application/json: so it is looked for here.
-        response = strict_json.load_object(answer.content, "answer of the API").get("Response")
+        response = strict_json.load_object(answer.content, messages.ANSWER_OF_API()).get("Response")
         if not isinstance(response, dict):
-            raise MalformedResponse(
-                _("The answer is none that the API of Tencent Cloud gives."), _("Check the API endpoint.")
-            )
+            raise MalformedResponse(messages.NO_ANSWER_OF_TENCENT(), messages.CHECK_ENDPOINT())
         error = response.get("Error")
         if error is not None:
             raise TencentCloudSDKException(str(error.get("Code", "")) if isinstance(error, dict) else "")

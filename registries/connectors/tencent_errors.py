@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django.utils.translation import gettext as _
-
+from console.i18n.explained import Message
+from registries.connectors import messages
 from registries.oci.errors import (
     AccessDenied,
     AddressInvalid,
@@ -36,59 +36,59 @@ def explain(code: str, *, action: str, region: str) -> RegistryError:
     right = f"tcr:{action}"
     if family == "RequestLimitExceeded":
         return RateLimited(
-            _("Tencent Cloud limits the rate of calls to %(right)s.") % {"right": right},
-            _("It is asked again later by itself."),
+            messages.TENCENT_RATE_LIMITED(right=right),
+            messages.ASKED_AGAIN_LATER(),
             retry_at=datetime.now(UTC) + timedelta(minutes=1),
         )
     if last in _DENIED:
         return AccessDenied(
-            _("The key lacks the right %(right)s.") % {"right": right},
-            _("Allow %(right)s to its user in CAM, for this instance.") % {"right": right},
+            messages.KEY_LACKS_RIGHT(right=right),
+            messages.ALLOW_IN_CAM(right=right),
         )
     if last in _NOT_OPENED:
         return PersonalEditionClosed(
-            _("The personal edition is not open in %(region)s.") % {"region": region},
-            _("Open it in the Tencent Cloud console and set its password, or choose another region."),
+            messages.PERSONAL_EDITION_NOT_OPEN(region=region),
+            messages.OPEN_PERSONAL_EDITION(),
         )
     if code == "AuthFailure.SignatureExpire":
         return RegistryError(
-            _("The clock of this machine and that of Tencent Cloud differ by more than five minutes."),
-            _("Set the clock, best by NTP, and try again."),
+            messages.TENCENT_CLOCKS_DIFFER(),
+            messages.SET_CLOCK(),
         )
     if family in {"AuthFailure", "InvalidCredential"}:
         return CredentialsRefused(
-            _("Tencent Cloud refuses the SecretId or the SecretKey."),
-            _("Correct them. The key may also be disabled or deleted; a docker login is no API key."),
+            messages.SECRET_REFUSED(),
+            messages.CORRECT_SECRET(),
         )
     if last == "ErrorInstanceNotRunning":
-        return not_running(_("isolated or paused"))
+        return not_running(messages.ISOLATED_OR_PAUSED())
     if last == "UnsupportedRegion":
         return AddressInvalid(
-            _("Tencent Cloud has no container registry in the region “%(region)s”.") % {"region": region[:60]},
-            _("Choose the region of the instance."),
+            messages.NO_TCR_IN_REGION(region=region[:60]),
+            messages.CHOOSE_REGION(),
         )
     if family == "ResourceNotFound" or last == "ErrNotExist":
         return NotFound(
-            _("Tencent Cloud does not know what was asked for by %(right)s.") % {"right": right},
-            _("It may have been deleted, or lie in another region."),
+            messages.TENCENT_UNKNOWN(right=right),
+            messages.DELETED_OR_OTHER_REGION(),
             what="repository",
         )
     if family in {"InternalError", "FailedOperation"}:
         return ServerError(
-            _("Tencent Cloud failed at %(right)s (%(code)s).") % {"right": right, "code": code},
-            _("Try again later. If it goes on, give this code to the support of Tencent Cloud."),
+            messages.TENCENT_FAILED(right=right, code=code),
+            messages.TRY_LATER_OR_SUPPORT(),
             retry=code in _TRANSIENT,
         )
     return MalformedResponse(
-        _("Tencent Cloud refuses %(right)s (%(code)s).") % {"right": right, "code": code or _("no code")},
-        _("Check region and API endpoint. The code stands in the API documentation of Tencent Cloud."),
+        messages.TENCENT_REFUSES(right=right, code=code or messages.NO_CODE()),
+        messages.CHECK_REGION_AND_ENDPOINT(),
     )
 
 
 def not_running(status: str) -> RegistryError:
     """Return the error for an instance whose ``status``, as its vendor words it, is not that of a running one."""
     return ServerError(
-        _("The instance does not run: Tencent Cloud says “%(status)s”.") % {"status": status[:60]},
-        _("Look at it in the Tencent Cloud console: an isolated one has expired and can be renewed for some days."),
+        messages.INSTANCE_NOT_RUNNING(status=status if isinstance(status, Message) else status[:60]),
+        messages.LOOK_AT_INSTANCE(),
         retry=False,
     )

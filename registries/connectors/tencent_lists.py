@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.tencent_api import TencentApi
 from registries.oci.errors import MalformedResponse
 from registries.oci.strict_json import parse_time
@@ -94,8 +93,8 @@ def read_list(fetch: FetchRows, *, name: str, first: int, by_row: bool) -> Itera
             return
     if len(hashes) < total:
         raise MalformedResponse(
-            _("Tencent Cloud counts %(total)d entries and lists %(seen)d.") % {"total": total, "seen": len(hashes)},
-            _("The next sync tries again. If it goes on, the key may see a part of them only."),
+            messages.COUNTS_DIFFER(total=total, hashes=len(hashes)),
+            messages.NEXT_SYNC_TRIES_AGAIN(),
         )
 
 
@@ -134,8 +133,6 @@ def _plausible_time(time: datetime | None) -> datetime | None:
 def _rows(part: dict[str, Any], rows: str, total: str) -> tuple[Rows, int]:
     found = part.get(rows) or []
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise MalformedResponse(
-            _("A list of Tencent Cloud holds something of another form."), _("Check the API endpoint.")
-        )
+        raise MalformedResponse(messages.LIST_OF_ANOTHER_FORM(), messages.CHECK_ENDPOINT())
     counted = part.get(total)
     return found, counted if isinstance(counted, int) and not isinstance(counted, bool) else len(found)

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
 
-from django.utils.translation import gettext as _
-
+from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import CCR
 from registries.connectors.tencent_api import TencentApi
@@ -99,8 +98,8 @@ def list_namespaces(api: TencentApi, *, region: str) -> Iterator[str]:
 
 def _raise_no_password(endpoint: Endpoint) -> NoReturn:
     raise AccessDenied(
-        _("The registry password is missing: the personal edition is pulled with a password of its own."),
-        _("Edit the registry: enter the account ID (UIN) and the password that was set when it was opened."),
+        messages.REGISTRY_PASSWORD_MISSING(),
+        messages.ENTER_UIN_AND_PASSWORD(),
     )
 
 

@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.i18n.explained import sentences
 from console.i18n.messages import tell
 from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
@@ -246,7 +247,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             if len(parse_repository_list(text, host=host)) > MAX_REPOSITORIES:
                 self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": MAX_REPOSITORIES})
         except AddressInvalid as error:
-            self.add_error("repositories", f"{tell(error.reason)} {tell(error.remedy)}")
+            self.add_error("repositories", tell(sentences(error.reason, error.remedy)))
         cleaned["repositories"] = text
 
     def _post_clean(self) -> None:

@@ -9,6 +9,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.explained import NOTHING, Message
+from console.i18n.fields import MessageField, MessagesField
 from console.visibility import Scope, ScopedManager
 from registries import credentials
 from registries.models.registry import Registry
@@ -30,13 +32,13 @@ class CloudAccount(models.Model):
     state = models.CharField(
         max_length=10, choices=Registry.Connection.choices, default=Registry.Connection.UNKNOWN, editable=False
     )
-    reason = models.TextField(blank=True, editable=False)
-    remedy = models.TextField(blank=True, editable=False)
+    reason = MessageField(blank=True, editable=False)
+    remedy = MessageField(blank=True, editable=False)
     checked_at = models.DateTimeField(null=True, blank=True, editable=False)
     login = models.CharField(max_length=64, blank=True, editable=False)  # which credentials ``state`` was said of
     instances = models.PositiveIntegerField(default=0, editable=False)  # of TCR, listed last
     namespaces = models.PositiveIntegerField(default=0, editable=False)  # of CCR, listed last
-    notes = models.JSONField(default=list, editable=False)  # sentences on what was found and not taken as it is
+    notes = MessagesField(default=list, editable=False)  # messages on what was found and not taken as it is
     made = models.JSONField(default=list, editable=False)  # keys of all registries ever made: none is made twice
 
     created_at = models.DateTimeField(auto_now_add=True)
@@ -82,7 +84,7 @@ class CloudAccount(models.Model):
         """Whether exactly the credentials stored now were refused: they are not tried again unasked."""
         return self.state == Registry.Connection.REFUSED and self.login == self.current_login
 
-    def record(self, *, state: str, reason: str = "", remedy: str = "", **found: object) -> None:
+    def record(self, *, state: str, reason: Message = NOTHING, remedy: Message = NOTHING, **found: object) -> None:
         """Keep what the last discovery has shown; ``found`` are further columns. Touches no other field."""
         values = {"state": state, "reason": reason, "remedy": remedy, "checked_at": timezone.now(), **found}
         values["login"] = self.current_login

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from console.i18n.fields import MessagesField
 from console.visibility import Scope, ScopedManager
 
 TEST_RETENTION = timedelta(days=1)  # rows are kept so long
@@ -24,7 +25,7 @@ class ConnectionTest(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     registry = models.ForeignKey("registries.Registry", null=True, on_delete=models.CASCADE, related_name="tests")
     saved = models.BooleanField()  # whether what was tested is what is stored
-    steps = models.JSONField(default=list)
+    steps = MessagesField(default=list)
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
     ended_at = models.DateTimeField(null=True)
 

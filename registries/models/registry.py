@@ -11,6 +11,8 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.explained import NOTHING, Message
+from console.i18n.fields import MessageField
 from console.visibility import Scope, ScopedManager
 from registries import credentials
 
@@ -86,8 +88,8 @@ class Registry(models.Model):
     deleting_at = models.DateTimeField(null=True, blank=True, editable=False)  # set: it is being removed
 
     connection = models.CharField(max_length=10, choices=Connection.choices, default=Connection.UNKNOWN, editable=False)
-    connection_reason = models.TextField(blank=True, editable=False)
-    connection_remedy = models.TextField(blank=True, editable=False)
+    connection_reason = MessageField(blank=True, editable=False)
+    connection_remedy = MessageField(blank=True, editable=False)
     connection_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Which credentials were refused, "" for none: they are sent by nothing but a test that a person starts.
     refused_login = models.CharField(max_length=64, blank=True, editable=False)
@@ -176,7 +178,9 @@ class Registry(models.Model):
         they pass."""
         return bool(self.refused_login) and self.refused_login == self.current_login
 
-    def record_connection(self, *, state: str, reason: str = "", remedy: str = "", proven: bool | None = None) -> None:
+    def record_connection(
+        self, *, state: str, reason: Message = NOTHING, remedy: Message = NOTHING, proven: bool | None = None
+    ) -> None:
         """Keep what the last attempt to talk to this registry has shown, if it has the same credentials still.
 
         A refusal holds until the credentials have ``proven`` right (None: where CONNECTED is recorded) or are changed:

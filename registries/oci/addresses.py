@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from registries.oci import messages
 from registries.oci.errors import AddressInvalid
 
 Address = IPv4Address | IPv6Address
@@ -53,8 +54,8 @@ class AddressGuard:
             self._allowed = tuple(ipaddress.ip_network(network.strip(), strict=False) for network in allowed)
         except ValueError as error:
             raise AddressInvalid(
-                "The list of allowed networks holds something that is no network.",
-                "Write each as address/length, such as 10.0.0.0/8.",
+                messages.ALLOWED_NETWORKS_INVALID(),
+                messages.WRITE_AS_NETWORKS(),
             ) from error
         self._home_is_public: bool | None = None  # not known yet
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
-from registries.oci import strict_json
+from registries.oci import messages, strict_json
 from registries.oci.errors import CredentialsRefused, MalformedResponse, RedirectRefused, RegistryError
 from registries.oci.responses import RegistryResponse, not_a_registry, response_error
 from registries.oci.transport import Transport
@@ -50,7 +50,7 @@ class ApiResponse:
     def error_text(self, key: str) -> str:
         """The text under ``key`` in the object of an error, or in the first of its ``errors``; "" where none is."""
         try:
-            body: Any = strict_json.load(self._response.content, "error")
+            body: Any = strict_json.load(self._response.content, messages.ERROR_BODY())
             found = body["errors"][0] if "errors" in body else body
             return strict_json.text(found[key], 1000)
         except (MalformedResponse, LookupError, TypeError):
@@ -66,7 +66,7 @@ class ApiResponse:
             raise self.error(subject)
         if self.is_web_page:
             raise not_a_registry(self._response)
-        return strict_json.load(self._response.content, "answer")
+        return strict_json.load(self._response.content, messages.ANSWER())
 
     def item(self, subject: str) -> dict[str, Any]:
         """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""
@@ -150,8 +150,8 @@ class JsonApi:
         if response.origin != self._transport.home:
             response.close()
             raise RedirectRefused(
-                f"The address redirects to {response.origin}, where no password is sent.",
-                "If that is the registry, enter its address.",
+                messages.PASSWORD_REDIRECTED(origin=response.origin),
+                messages.ENTER_ITS_ADDRESS(),
             )
         return ApiResponse(response, self.has_login)
 
@@ -167,6 +167,6 @@ def objects(value: object, subject: str) -> list[dict[str, Any]]:
 
 def _unexpected(subject: str) -> MalformedResponse:
     return MalformedResponse(
-        f"The registry answered something of another form when asked for {subject}.",
-        "Check type and version of this registry.",
+        messages.ANSWER_OF_ANOTHER_FORM(subject=subject),
+        messages.CHECK_TYPE_AND_VERSION(),
     )

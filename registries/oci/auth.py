@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
-from registries.oci import strict_json
+from console.i18n.explained import Message
+from registries.oci import messages, strict_json
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
     AccessDenied,
@@ -52,7 +53,7 @@ class _Token:
 class LoginProvider(Protocol):
     """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
 
-    remedy: str  # which rights pulling needs, for who lacks one
+    remedy: Message  # which rights pulling needs, for who lacks one
 
     def login(self) -> tuple[str, str]:
         """Return a user name and a password that are good now. Raises RegistryError."""
@@ -261,8 +262,8 @@ class RegistryAuthenticator:
             self._prove("basic", self._basic(), offered)
         else:
             raise AccessDenied(
-                "The registry asks for a kind of sign-in that is not known here.",
-                "Make an account or token that signs in by Basic or Bearer, as docker login does.",
+                messages.SIGN_IN_UNKNOWN(),
+                messages.USE_BASIC_OR_BEARER(),
             )
 
     def _prove(self, method: AuthMethod, authorization: str, offered: dict[str, Challenge]) -> None:
@@ -309,19 +310,16 @@ class RegistryAuthenticator:
             url = urljoin(self._root, realm) if realm else ""
             origin = Origin.of(url)
         except (AddressInvalid, ValueError):
-            raise MalformedResponse(
-                "The registry names a token service that is no web address.", _REALM_REMEDY
-            ) from None
+            raise MalformedResponse(messages.TOKEN_SERVICE_NO_ADDRESS(), _REALM_REMEDY) from None
         if origin.scheme != home.scheme == "https":
             if origin.host != home.host or origin.port not in {80, home.port}:  # else it stands behind a proxy for TLS
-                raise RedirectRefused("The registry names a token service without TLS.", _REALM_REMEDY)
+                raise RedirectRefused(messages.TOKEN_SERVICE_WITHOUT_TLS(), _REALM_REMEDY)
             url = urlunsplit(urlsplit(url)._replace(scheme="https", netloc=str(home).partition("://")[2]))
         known = {home.host, _KNOWN_TOKEN_HOSTS.get(home.host), *self._endpoint.token_hosts}
         if self._has_login and origin.host not in known:
             raise TokenServiceElsewhere(
-                f"The registry wants the password sent to another host, {origin.host}.",
-                "If that is its token service, enter it as “Token service” of this registry; else somebody may be after"
-                " the password.",
+                messages.TOKEN_SERVICE_ELSEWHERE(host=origin.host),
+                messages.ENTER_TOKEN_SERVICE(),
                 host=origin.host,
             )
         return url
@@ -351,8 +349,8 @@ class RegistryAuthenticator:
         if response.status == 400 and scope.startswith("registry:"):
             return self._request_token("")  # Quay refuses the catalog's scope and lists with a token that has none
         if response.status >= 500:
-            raise ServerError(f"The token service failed (HTTP {response.status}).", "Look at the registry's own logs.")
-        raise MalformedResponse(f"The token service answered HTTP {response.status}.", _REALM_REMEDY)
+            raise ServerError(messages.TOKEN_SERVICE_FAILED(status=response.status), messages.LOOK_AT_REGISTRY_LOGS())
+        raise MalformedResponse(messages.TOKEN_SERVICE_STATUS(status=response.status), _REALM_REMEDY)
 
     def _get_token_response(self, url: str) -> RegistryResponse:
         headers = {"Accept": "application/json"} | ({"Authorization": self._basic()} if self._has_login else {})
@@ -371,8 +369,8 @@ class RegistryAuthenticator:
             response = self._transport.fetch("GET", self._root, headers=headers, limit=1024 * 1024)
         if response.origin != self._transport.home and (response.status == 401 or self._is_known):
             raise RedirectRefused(
-                f"The address redirects to {response.origin}, where no password is sent.",
-                "If that is the registry, enter its address.",
+                messages.PASSWORD_REDIRECTED(origin=response.origin),
+                messages.ENTER_ITS_ADDRESS(),
             )
         return response
 
@@ -381,9 +379,7 @@ class RegistryAuthenticator:
         if self._logins is not None:
             username, password = self._logins.login()
         if ":" in username:
-            raise CredentialsRefused(
-                "The user name holds a colon.", "Basic sign-in allows none: correct the user name."
-            )
+            raise CredentialsRefused(messages.USERNAME_HAS_COLON(), messages.CORRECT_USERNAME())
         login = f"{username}:{password}".encode()
         return f"Basic {base64.b64encode(login).decode()}"
 
@@ -399,16 +395,16 @@ class RegistryAuthenticator:
         if self._logins is None:
             return self.refuse()
         return AccessDenied(
-            "The registry does not take the login that the cloud's API has handed out for it.",
-            "Check that address, region and account belong together, and that both clocks are right.",
+            messages.CLOUD_LOGIN_REFUSED(),
+            messages.CHECK_CLOUD_ACCOUNT(),
         )
 
     def refuse(self) -> CredentialsRefused:
         """Remember that the credentials are wrong: a second try could lock the account (Harbor, Quay)."""
         self._refusals[:] = [
             CredentialsRefused(
-                "The registry refuses the user name or the password.",
-                "Correct them in the registry's settings. Robot accounts and tokens may also have expired.",
+                messages.CREDENTIALS_REFUSED(),
+                messages.CORRECT_CREDENTIALS(),
             )
         ]
         self._guard.refused(self._refusals[0])
@@ -418,14 +414,13 @@ class RegistryAuthenticator:
 def tokens_refused() -> TokensRefused:
     """The error for a registry that refuses what its token service has given for a right password."""
     return TokensRefused(
-        "The registry does not take its token service's tokens.",
-        "Check that the clocks of both agree, and that the registry trusts the token service's certificate and issuer."
-        " The credentials are not at fault; the next sync tries again.",
+        messages.TOKENS_REFUSED(),
+        messages.CHECK_CLOCKS_AND_TRUST(),
     )
 
 
 def _parse_token(content: bytes) -> _Token:
-    body: dict[str, Any] = strict_json.load_object(content, "answer of the token service")
+    body: dict[str, Any] = strict_json.load_object(content, messages.TOKEN_ANSWER())
     value = next((body[key] for key in ("token", "access_token") if body.get(key)), None)
     if (
         not isinstance(value, str)
@@ -433,7 +428,7 @@ def _parse_token(content: bytes) -> _Token:
         or not value.isascii()
         or not value.isprintable()
     ):
-        raise MalformedResponse("The token service gave no token.", _REALM_REMEDY)
+        raise MalformedResponse(messages.NO_TOKEN(), _REALM_REMEDY)
     life = body.get("expires_in")
     seconds: float = DEFAULT_TOKEN_SECONDS
     if isinstance(life, (int, float)) and not isinstance(life, bool) and life > 0:
@@ -441,4 +436,4 @@ def _parse_token(content: bytes) -> _Token:
     return _Token(value, time.monotonic() + seconds - max(30.0, seconds / 10))
 
 
-_REALM_REMEDY = "Check the registry's own settings of its address and token service (external URL)."
+_REALM_REMEDY = messages.CHECK_EXTERNAL_URL()

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from console.i18n.explained import Message
+from registries.oci import messages
 from registries.oci.errors import DigestMismatch, MalformedResponse, TimedOut, Truncated, Unreachable
 from registries.oci.manifests import Descriptor
 from registries.oci.responses import RegistryResponse
@@ -74,16 +76,16 @@ class BlobReader(io.RawIOBase):
                 data = self._response.read(CHUNK_BYTES, decode=self._decode)
                 if data or not self._short:
                     break
-                raise Unreachable("The blob ended early.", "Try again.")
+                raise Unreachable(messages.BLOB_ENDED_EARLY(), messages.TRY_AGAIN())
             except Unreachable as broken:
                 self._resume(broken)
         self._received += len(data)
         self._hash.update(data)
         limit = self._blob.size if self._blob.size_known else MAX_UNSIZED_BYTES
         if self._received > limit:
-            raise self._mismatch(f"has more than the {limit} bytes that its manifest states")
+            raise self._mismatch(messages.BLOB_LONGER(digest=self._short_digest, limit=limit))
         if not data and not self._blob.digest.names(self._hash):
-            raise self._mismatch("is not what its digest says")
+            raise self._mismatch(messages.BLOB_DIGEST_MISMATCH(digest=self._short_digest))
         return data
 
     @property
@@ -97,21 +99,21 @@ class BlobReader(io.RawIOBase):
             self._response = None
         if self._resumes > MAX_RESUMES or not broken.retry:
             raise Truncated(
-                f"The connection broke again and again while {self._name} was read.",
-                "Check the network and the proxies between here and the registry; then try again.",
+                messages.BLOB_KEPT_BREAKING(name=self._name),
+                messages.CHECK_NETWORK_AND_PROXIES(),
             ) from broken
 
     def _skip_to_missing(self, response: RegistryResponse) -> None:
         """Come to the first byte that is missing."""
         if response.status == 416:
             if self._short:
-                raise Unreachable("The registry does not give the rest of the blob.", "Try again.")
+                raise Unreachable(messages.REST_OF_BLOB_MISSING(), messages.TRY_AGAIN())
             return
         start = 0
         if response.status == 206:
             found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != self._received:
-                raise MalformedResponse(f"The registry gives another part of {self._name} than asked for.", _PROXY)
+                raise MalformedResponse(messages.ANOTHER_PART_OF_BLOB(name=self._name), _PROXY)
             start = self._received
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() and len(length) < 20 else None
@@ -119,7 +121,9 @@ class BlobReader(io.RawIOBase):
         # Bytes that a store labels gzip are the blob itself; those that a proxy has compressed must be unpacked first.
         self._decode = bool(response.headers.get("Content-Encoding")) and not fits
         if total is not None and not fits and not self._decode:
-            raise self._mismatch(f"has {total} bytes where its manifest states {self._blob.size}")
+            raise self._mismatch(
+                messages.BLOB_SIZE_MISMATCH(digest=self._short_digest, total=total, size=self._blob.size)
+            )
         self._skip(response, self._received - start)
 
     def _skip(self, response: RegistryResponse, count: int) -> None:
@@ -128,21 +132,22 @@ class BlobReader(io.RawIOBase):
         while count:
             data = response.read(min(CHUNK_BYTES, count), decode=self._decode)
             if not data:
-                raise Unreachable("The blob ended early.", "Try again.")
+                raise Unreachable(messages.BLOB_ENDED_EARLY(), messages.TRY_AGAIN())
             again.update(data)
             count -= len(data)
             if not count and again.digest() != self._hash.digest():
-                raise self._mismatch("changed while it was read")
+                raise self._mismatch(messages.BLOB_CHANGED(digest=self._short_digest))
 
     @property
-    def _name(self) -> str:
-        return f"the blob {self._blob.digest.algorithm}:{self._blob.digest.encoded[:12]}…"
+    def _name(self) -> Message:
+        return messages.BLOB(digest=self._short_digest)
 
-    def _mismatch(self, what: str) -> DigestMismatch:
-        return DigestMismatch(
-            f"{self._name[0].upper()}{self._name[1:]} {what}.",
-            "It is damaged in the registry or on the way. If this goes on, push the image again.",
-        )
+    @property
+    def _short_digest(self) -> str:
+        return f"{self._blob.digest.algorithm}:{self._blob.digest.encoded[:12]}…"
+
+    def _mismatch(self, reason: Message) -> DigestMismatch:
+        return DigestMismatch(reason, messages.DAMAGED_ON_THE_WAY())
 
 
-_PROXY = "Check the proxies and the storage behind the registry."
+_PROXY = messages.CHECK_PROXIES_AND_STORAGE()

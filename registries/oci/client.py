@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
-from registries.oci import media_types, strict_json
+from console.i18n.explained import Message
+from registries.oci import media_types, messages, strict_json
 from registries.oci.api import JsonApi, Scheme
 from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
@@ -140,9 +141,9 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         try:
             yield from self._names("_catalog", "repositories", "registry:catalog:*", head_seconds=CATALOG_SECONDS)
         except NotFound:
-            raise NotFound("The registry has no catalog.", _FIXED_LIST_REMEDY) from None
+            raise NotFound(messages.NO_CATALOG(), _FIXED_LIST_REMEDY) from None
         except AccessDenied as denied:
-            raise AccessDenied(f"The registry's catalog is closed. {denied.reason}", _FIXED_LIST_REMEDY) from None
+            raise AccessDenied(messages.CATALOG_CLOSED(reason=denied.reason), _FIXED_LIST_REMEDY) from None
 
     def tags(self, repository: str) -> Iterator[str]:
         """Yield the tags of a repository; none for one that is gone (the registry says NAME_UNKNOWN)."""
@@ -185,7 +186,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             response = self._get(path, scope=_pull_scope(name), headers={"Range": f"bytes={start}-"} if start else {})
             if response.status in {200, 206, 416}:
                 return response
-            raise self._failure(response, "blob", f"{descriptor.digest} of {repository}")
+            raise self._failure(response, "blob", messages.BLOB_OF(digest=descriptor.digest, repository=repository))
 
         return io.BufferedReader(BlobReader(descriptor, fetch), 256 * 1024)
 
@@ -198,7 +199,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             if response.status in {200, 416}:
                 return None  # it ignores Range, or holds a shorter blob
             if response.status != 206:
-                raise self._failure(response, "blob", f"{descriptor.digest} of {repository}")
+                raise self._failure(response, "blob", messages.BLOB_OF(digest=descriptor.digest, repository=repository))
             found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             part = b""
             while len(part) <= length and (more := response.read(length + 1 - len(part))):
@@ -211,8 +212,8 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         """Return a small blob whole and verified. One that does not fit its digest is asked for once more."""
         if descriptor.size > limit:
             raise TooLarge(
-                f"A blob of {descriptor.size} bytes is larger than any honest one of its kind.",
-                "Push the image again with a current tool.",
+                messages.BLOB_TOO_LARGE(size=descriptor.size),
+                messages.PUSH_WITH_CURRENT_TOOL(),
             )
         with contextlib.suppress(DigestMismatch), self.blob(repository, descriptor) as reader:
             return _read_bounded(reader, limit)
@@ -227,9 +228,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         if response.is_web_page:
             raise not_a_registry(response)
         if len(response.content) > MAX_MANIFEST_BYTES and declared not in media_types.SCHEMA1S:
-            raise TooLarge(
-                "The manifest is larger than 4 MiB.", "No honest manifest is that large: look at who pushed it."
-            )
+            raise TooLarge(messages.MANIFEST_TOO_LARGE(), messages.LOOK_WHO_PUSHED())
         media_type = sniff_media_type(declared, response.content)
         return RawManifest(_digest(reference, response, media_type), media_type, response.content)
 
@@ -268,14 +267,14 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
                 break
             if not following or following in requested or total > MAX_NAMES or empty > MAX_EMPTY_PAGES:
                 raise MalformedResponse(
-                    "The registry's list does not end: it leads to a page that was read already.",
-                    "Enter the repositories as a fixed list, and tell the registry's makers.",
+                    messages.LIST_WITHOUT_END(),
+                    messages.ENTER_LIST_AND_REPORT(),
                 )
             query = following
         if invalid:
             raise InvalidNames(
-                f"The registry lists {invalid} names that no request can hold; the others were read.",
-                "Rename these repositories or tags in the registry.",
+                messages.NAMES_UNFIT(invalid=invalid),
+                messages.RENAME_REPOSITORIES_OR_TAGS(),
             )
 
     def _get(
@@ -320,7 +319,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
     def _failure(self, response: RegistryResponse, what: ContentKind, subject: str) -> RegistryError:
         error = response_error(response, what, subject, self._auth.has_login)
         if isinstance(error, AccessDenied):
-            error.remedy = self._auth.remedy or error.remedy
+            error.remedy = Message(self._auth.remedy) or error.remedy
         return error
 
     def _name(self, repository: str) -> str:
@@ -332,15 +331,13 @@ def _page(response: RegistryResponse, key: str) -> list[str]:
         raise not_a_registry(response)
     if response.content.count(b",") > MAX_PAGE_NAMES:  # in memory they would take many times the space of the answer
         raise TooLarge(
-            f"The registry lists more than {MAX_PAGE_NAMES} names in one answer.",
-            "No honest answer is that large. Check what answers at this address.",
+            messages.TOO_MANY_NAMES(page_names=MAX_PAGE_NAMES),
+            messages.CHECK_WHAT_ANSWERS(),
         )
-    body: Any = strict_json.load(response.content, "list")
+    body: Any = strict_json.load(response.content, messages.LIST())
     names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise MalformedResponse(
-            "The registry's list holds something that is no name.", "Check the type of this registry."
-        )
+        raise MalformedResponse(messages.NO_NAME_IN_LIST(), messages.CHECK_TYPE())
     return names
 
 
@@ -359,8 +356,8 @@ def _digest(reference: str | Digest, response: RegistryResponse, media_type: str
         found = Digest.of(schema1_payload(response.content), algorithm)
     if expected and found != expected:
         raise DigestMismatch(
-            "The manifest is not what its digest says.",
-            "It is damaged in the registry or on the way. If this goes on, push the image again.",
+            messages.MANIFEST_DIGEST_MISMATCH(),
+            messages.DAMAGED_ON_THE_WAY(),
         )
     return found
 
@@ -368,7 +365,7 @@ def _digest(reference: str | Digest, response: RegistryResponse, media_type: str
 def _read_bounded(reader: BinaryIO, limit: int) -> bytes:
     content = reader.read(limit + 1)
     if len(content) > limit:
-        raise TooLarge("A blob is larger than any honest one of its kind.", "Push the image again with a current tool.")
+        raise TooLarge(messages.BLOB_LARGER_THAN_ITS_KIND(), messages.PUSH_WITH_CURRENT_TOOL())
     return content
 
 
@@ -376,6 +373,4 @@ def _pull_scope(name: str) -> str:
     return f"repository:{name}:pull"
 
 
-_FIXED_LIST_REMEDY = (
-    "Enter the repositories of this registry as a fixed list, or use an account that may read the catalog."
-)
+_FIXED_LIST_REMEDY = messages.ENTER_FIXED_LIST()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from registries.oci import strict_json
+from registries.oci import messages, strict_json
 from registries.oci.errors import MalformedResponse
 from registries.oci.references import Digest
 
@@ -41,7 +41,7 @@ class ImageConfig:
 
 def parse_config(content: bytes) -> ImageConfig:
     """Return what a config blob says; absent or odd facts are left out. Raises MalformedAnswer for broken ones."""
-    body = strict_json.load_object(content, "image's config")
+    body = strict_json.load_object(content, messages.CONFIG())
     rootfs, settings = body.get("rootfs"), body.get("config")
     return ImageConfig(
         os=strict_json.text(body.get("os"), 40),
@@ -70,7 +70,5 @@ def _list(holder: object, key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list) or len(value) > MAX_HISTORY_STEPS:
-        raise MalformedResponse(
-            f"The image's config holds {key} of an impossible form.", "Push the image again with a current tool."
-        )
+        raise MalformedResponse(messages.CONFIG_MALFORMED(key=key), messages.PUSH_WITH_CURRENT_TOOL())
     return value

@@ -25,6 +25,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import create_urllib3_context, parse_url
 
+from registries.oci import messages
 from registries.oci.addresses import AddressGuard
 from registries.oci.errors import (
     AddressForbidden,
@@ -87,8 +88,8 @@ _current: ContextVar[CallContext] = ContextVar("call")
 def timed_out() -> TimedOut:
     """The error for a peer that does not answer in time."""
     return TimedOut(
-        "The registry does not answer in time.",
-        "Check that it is up and that no firewall or proxy holds the connection; then try again.",
+        messages.NO_ANSWER_IN_TIME(),
+        messages.CHECK_FIREWALLS_AND_PROXIES(),
     )
 
 
@@ -193,8 +194,8 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate will do, too
         except (ssl.SSLError, ValueError):
             raise CertificateError(
-                "The certificate bundle of this registry holds no readable certificate.",
-                "Paste it in PEM form, with its BEGIN CERTIFICATE and END CERTIFICATE lines.",
+                messages.BUNDLE_UNREADABLE(),
+                messages.PASTE_PEM(),
             ) from None
     return context
 
@@ -221,14 +222,12 @@ def resolve_host(host: str, port: int) -> list[tuple[Any, ...]]:
     except socket.gaierror as error:
         _require_open_files()
         raise NameNotResolved(
-            f"The host name {host} is not known.",
-            "Check its spelling, and that the name servers of this machine know it.",
+            messages.HOST_UNKNOWN(host=host),
+            messages.CHECK_SPELLING_AND_NAME_SERVERS(),
             retry=error.errno == socket.EAI_AGAIN,
         ) from None
     except (UnicodeError, OverflowError):
-        raise AddressInvalid(
-            "The address holds a host name that cannot exist.", "Write it as https://host[:port][/prefix]."
-        ) from None
+        raise AddressInvalid(messages.HOST_IMPOSSIBLE(), messages.WRITE_AS_URL()) from None
 
 
 def _require_open_files() -> None:
@@ -251,9 +250,8 @@ def record_home(guard: AddressGuard, home: str, port: int, found: list[tuple[Any
 def forbidden_address(host: str) -> AddressForbidden:
     """The error for a name that leads to where nothing may go."""
     return AddressForbidden(
-        f"The host {host} leads to an address that must not be reached from here.",
-        "Loopback, link-local and metadata addresses are closed, as are private ones a public registry points to. "
-        "If a registry really lives there, an administrator can add its network to TALLYMAN_ALLOWED_NETWORKS.",
+        messages.HOST_FORBIDDEN(host=host),
+        messages.ALLOW_NETWORK(),
     )
 
 
@@ -286,17 +284,15 @@ def connect(host: str, port: int, *, by_proxy: bool) -> socket.socket:
 
 def _unreachable(host: str, port: int, failure: OSError | None) -> Unreachable:
     if isinstance(failure, ConnectionRefusedError):
-        return ConnectionRefused(
-            f"Nothing answers at {host}, port {port}.", "Check the port and that the registry is running.", host=host
-        )
+        return ConnectionRefused(messages.NOTHING_LISTENS(host=host, port=port), messages.CHECK_PORT(), host=host)
     if isinstance(failure, TimeoutError) or (failure and failure.errno == errno.ETIMEDOUT):
         return TimedOut(
-            f"No connection to {host}, port {port}, could be made in time.",
-            "A firewall may be in between, or the registry lets in listed addresses only: add this machine's there.",
+            messages.CONNECT_TIMED_OUT(host=host, port=port),
+            messages.CHECK_FIREWALL_OR_ALLOWLIST(),
             host=host,
         )
     return Unreachable(
-        f"The host {host} cannot be reached from here.",
-        "Check the routes and firewalls between here and the registry.",
+        messages.HOST_UNREACHABLE(host=host),
+        messages.CHECK_ROUTES(),
         host=host,
     )

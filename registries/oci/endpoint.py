@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from registries.oci import messages
 from registries.oci.errors import AddressInvalid, PlainHttpForbidden
 
 _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com", "registry.hub.docker.com"})
@@ -81,9 +82,7 @@ class Endpoint:
         """The origin of the API. Raises AddressInvalid, PlainHttpForbidden."""
         origin = Origin.of(self.url if "://" in self.url else f"https://{self.url}")
         if origin.scheme == "http" and not self.allow_plain_http:
-            raise PlainHttpForbidden(
-                f"The address {origin} is without TLS.", "Use https, or allow plain HTTP for this registry."
-            )
+            raise PlainHttpForbidden(messages.ADDRESS_WITHOUT_TLS(origin=origin), messages.USE_HTTPS())
         return Origin("https", _DOCKER_HUB_API, 443) if origin.host in _DOCKER_HUB else origin
 
     @property
@@ -114,8 +113,8 @@ def _matches(host: str, entry: str) -> bool:
 def _invalid(url: str) -> AddressInvalid:
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme not in {"", "http", "https"}:
-        return AddressInvalid("The address is neither https nor http.", "Write it as https://host[:port][/prefix].")
+        return AddressInvalid(messages.ADDRESS_NO_HTTP(), messages.WRITE_AS_URL())
     return AddressInvalid(
-        "The address is not one of a server.",
-        "Write it as https://host[:port][/prefix], without a user name in it.",
+        messages.ADDRESS_NO_SERVER(),
+        messages.WRITE_AS_URL_WITHOUT_USER(),
     )

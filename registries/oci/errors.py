@@ -6,18 +6,13 @@ No message holds a body, a password, a token or the query of an address.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Literal
+
+from console.i18n.explained import ExplainedError, Message
 
 
-class RegistryError(Exception):
+class RegistryError(ExplainedError):
     """A registry did not give what was asked of it. ``retry`` says whether it may work later without any change."""
-
-    retries: ClassVar[bool] = False
-
-    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
-        self.retry = self.retries if retry is None else retry
 
 
 class AddressInvalid(RegistryError):
@@ -41,7 +36,7 @@ class Unreachable(RegistryError):
 
     retries = True
 
-    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None, host: str = "") -> None:
+    def __init__(self, reason: Message, remedy: Message, *, retry: bool | None = None, host: str = "") -> None:
         super().__init__(reason, remedy, retry=retry)
         self.host = host.strip("[]").rstrip(".").lower()
 
@@ -69,7 +64,7 @@ class NotARegistry(RegistryError):
 class WrongVersion(NotARegistry):
     """The registry is of the expected make and of another version; ``version`` is the one to choose."""
 
-    def __init__(self, reason: str, remedy: str, *, version: str) -> None:
+    def __init__(self, reason: Message, remedy: Message, *, version: str) -> None:
         super().__init__(reason, remedy)
         self.version = version
 
@@ -102,7 +97,7 @@ class NotFound(RegistryError):
     """The registry says that a repository, a manifest or a blob is not there."""
 
     def __init__(
-        self, reason: str, remedy: str, *, what: Literal["repository", "manifest", "blob", "page"] = "page"
+        self, reason: Message, remedy: Message, *, what: Literal["repository", "manifest", "blob", "page"] = "page"
     ) -> None:
         super().__init__(reason, remedy)
         self.what = what
@@ -113,7 +108,7 @@ class RateLimited(RegistryError):
 
     retries = True
 
-    def __init__(self, reason: str, remedy: str, *, retry_at: datetime | None = None) -> None:
+    def __init__(self, reason: Message, remedy: Message, *, retry_at: datetime | None = None) -> None:
         super().__init__(reason, remedy)
         self.retry_at = retry_at
 
@@ -135,7 +130,7 @@ class RedirectRefused(RegistryError):
 class TokenServiceElsewhere(RedirectRefused):
     """The registry names a token service at another ``host``, which nobody has allowed to be sent the password."""
 
-    def __init__(self, reason: str, remedy: str, *, host: str) -> None:
+    def __init__(self, reason: Message, remedy: Message, *, host: str) -> None:
         super().__init__(reason, remedy)
         self.host = host
 

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 import urllib3
 
+from registries.oci import messages
 from registries.oci.connections import timed_out
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
@@ -38,9 +39,8 @@ def _translate(error: BaseException, origin: Origin) -> RegistryError:
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
             return RegistryError(  # no word about the registry, which was not reached
-                "The console has too many files and connections open.",
-                "Raise the number of open files that the service may have (LimitNOFILE of systemd, ulimit -n), and"
-                " restart it.",
+                messages.TOO_MANY_OPEN_FILES(),
+                messages.RAISE_OPEN_FILES(),
                 retry=True,
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -51,18 +51,12 @@ def _translate(error: BaseException, origin: Origin) -> RegistryError:
         if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)):
             return timed_out()
         if isinstance(cause, urllib3.exceptions.DecodeError):
-            return MalformedResponse(f"{origin} sends a body that cannot be unpacked.", "Check the proxy before it.")
+            return MalformedResponse(messages.BODY_CANNOT_BE_UNPACKED(origin=origin), messages.CHECK_PROXY())
         if isinstance(cause, (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL)):
-            return AddressInvalid(
-                "The address or the credentials hold characters that no request can.", "Correct them."
-            )
+            return AddressInvalid(messages.UNFIT_CHARACTERS(), messages.CORRECT_THEM())
         if isinstance(cause, urllib3.exceptions.ProxyError):
-            return Unreachable(
-                "The proxy did not connect.", "Check TALLYMAN_PROXY and that the proxy may reach the registry."
-            )
-    return Unreachable(
-        f"The connection to {origin} broke.", "Check the network between here and the registry; then try again."
-    )
+            return Unreachable(messages.PROXY_DID_NOT_CONNECT(), messages.CHECK_TALLYMAN_PROXY())
+    return Unreachable(messages.CONNECTION_BROKE(origin=origin), messages.CHECK_NETWORK())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -79,24 +73,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _certificate(error: ssl.SSLCertVerificationError, origin: Origin) -> CertificateError:
     # codes of X509_verify_cert, OpenSSL x509_vfy.h
-    trust = "Add the authority's certificate to this registry's bundle, or turn off “Validate remote certificates”."
+    trust = messages.ADD_AUTHORITY()
     reason, remedy = {
-        9: ("is not valid yet", "Check the clocks of the registry and of this machine."),
-        10: ("has expired", "Renew the registry's certificate."),
-        18: ("is signed by itself", trust),
-        19: ("is signed by an authority that is not known here", trust),
-        20: ("is signed by an authority that is not known here", trust),
-        21: ("is signed by an authority that is not known here", trust),
-        62: ("is for another host name", "Use a name that the certificate holds, or have it issued for this one."),
-        64: ("is for another address", "Use a name that the certificate holds, or have it issued for this address."),
-    }.get(error.verify_code, ("is not to be trusted", trust))
-    return CertificateError(f"The certificate of {origin} {reason}.", remedy)
+        9: (messages.CERTIFICATE_NOT_YET_VALID(), messages.CHECK_CLOCKS()),
+        10: (messages.CERTIFICATE_EXPIRED(), messages.RENEW_CERTIFICATE()),
+        18: (messages.CERTIFICATE_SELF_SIGNED(), trust),
+        19: (messages.CERTIFICATE_OF_UNKNOWN_AUTHORITY(), trust),
+        20: (messages.CERTIFICATE_OF_UNKNOWN_AUTHORITY(), trust),
+        21: (messages.CERTIFICATE_OF_UNKNOWN_AUTHORITY(), trust),
+        62: (messages.CERTIFICATE_OF_OTHER_HOST(), messages.USE_NAME_OF_CERTIFICATE()),
+        64: (messages.CERTIFICATE_OF_OTHER_ADDRESS(), messages.USE_ADDRESS_OF_CERTIFICATE()),
+    }.get(error.verify_code, (messages.CERTIFICATE_UNTRUSTED(), trust))
+    return CertificateError(messages.CERTIFICATE_INVALID(origin=origin, reason=reason), remedy)
 
 
 def _tls(error: ssl.SSLError, origin: Origin) -> TlsError:
     if error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}:
         return TlsError(
-            f"{origin} does not speak TLS on this port.",
-            "Check the port. If the registry has no TLS at all, use an http address and allow plain HTTP for it.",
+            messages.NO_TLS_ON_PORT(origin=origin),
+            messages.CHECK_PORT_OR_ALLOW_HTTP(),
         )
-    return TlsError(f"The TLS handshake with {origin} failed.", "Check which versions of TLS the registry offers.")
+    return TlsError(messages.TLS_HANDSHAKE_FAILED(origin=origin), messages.CHECK_TLS_VERSIONS())

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
+from registries.oci import messages
 from registries.oci.errors import ListingTooLong
 
 T = TypeVar("T")
@@ -42,13 +43,13 @@ class _Reading:
         most = self.bounds
         pages, seconds, names, size = f"{most.pages:,}", f"{most.seconds:,.0f}", f"{most.names:,}", most.bytes // 2**20
         if self.pages > most.pages:
-            raise ListingTooLong(f"The list goes on after {pages} pages; the rest is not read.", _REMEDY)
+            raise ListingTooLong(messages.TOO_MANY_PAGES(pages=pages), _REMEDY)
         if self.bytes > most.bytes:
-            raise ListingTooLong(f"The list goes on after {size} MiB; the rest is not read.", _REMEDY)
+            raise ListingTooLong(messages.LIST_TOO_LARGE(size=size), _REMEDY)
         if self.seconds > most.seconds:
-            raise ListingTooLong(f"The list goes on after {seconds} seconds; the rest is not read.", _REMEDY)
+            raise ListingTooLong(messages.LIST_TOO_SLOW(seconds=seconds), _REMEDY)
         if self.names > most.names:
-            raise ListingTooLong(f"The list goes on after {names} names; the rest is not read.", _REMEDY)
+            raise ListingTooLong(messages.LIST_TOO_LONG(names=names), _REMEDY)
 
 
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
@@ -83,7 +84,4 @@ def count_page(size: int) -> None:
         reading.check()
 
 
-_REMEDY = (
-    "Delete what is not needed there, or enter the repositories and tags that matter as a fixed list. If nobody has"
-    " made that many, look at the registry itself."
-)
+_REMEDY = messages.SHORTEN_LIST()

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registries.oci import media_types, strict_json
+from console.i18n.explained import Message
+from registries.oci import media_types, messages, strict_json
 from registries.oci.configs import HistoryStep, ImageConfig
 from registries.oci.errors import MalformedResponse
 from registries.oci.references import Digest
@@ -103,12 +104,12 @@ Manifest = ImageManifest | Index | OtherManifest
 
 def parse_manifest(raw: RawManifest) -> Manifest:
     """Return what ``raw`` says. Raises MalformedAnswer for what contradicts itself (CVE-2021-41190) or goes too far."""
-    body = strict_json.load_object(raw.content, "manifest")
+    body = strict_json.load_object(raw.content, messages.MANIFEST())
     media_type = _media_type(raw.media_type, body)
     if "manifests" in body and ("layers" in body or "config" in body):
-        raise _malformed("is an image and an index at once")
+        raise _malformed(messages.IMAGE_AND_INDEX())
     if "fsLayers" in body and not body.keys().isdisjoint(("config", "layers", "manifests")):
-        raise _malformed("is of the old and of a newer form at once")
+        raise _malformed(messages.OLD_AND_NEW_FORM())
     artifact_type = strict_json.text(body.get("artifactType"), 255)
     subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
     annotations = strict_json.text_map(body.get("annotations"))
@@ -128,7 +129,7 @@ def sniff_media_type(declared: str, content: bytes) -> str:
     if declared not in media_types.GENERIC:
         return declared
     try:
-        return _media_type(declared, strict_json.load_object(content, "manifest"))
+        return _media_type(declared, strict_json.load_object(content, messages.MANIFEST()))
     except MalformedResponse:
         return declared
 
@@ -151,7 +152,7 @@ def _media_type(declared: str, body: dict[str, Any]) -> str:
     stated = strict_json.text(body.get("mediaType"), 255)
     if declared not in media_types.GENERIC:
         if stated and stated != declared and not {stated, declared} <= media_types.SCHEMA1S:
-            raise _malformed("states another media type than the registry")
+            raise _malformed(messages.OTHER_MEDIA_TYPE())
         return declared
     if stated:
         return stated
@@ -165,16 +166,16 @@ def _media_type(declared: str, body: dict[str, Any]) -> str:
 def _descriptors(value: object) -> tuple[Descriptor, ...]:
     entries = [] if value is None else value
     if not isinstance(entries, list) or len(entries) > MAX_DESCRIPTORS:
-        raise _malformed("has no proper list of contents, or one that is too long")
+        raise _malformed(messages.NO_PROPER_CONTENTS())
     return tuple(_descriptor(entry) for entry in entries)
 
 
 def _descriptor(value: object) -> Descriptor:
     if not isinstance(value, dict):
-        raise _malformed("lacks a descriptor")
+        raise _malformed(messages.DESCRIPTOR_MISSING())
     size = value.get("size")
     if type(size) is not int or not 0 <= size <= MAX_DESCRIPTOR_BYTES:  # bool is an int
-        raise _malformed("states an impossible size")
+        raise _malformed(messages.SIZE_IMPOSSIBLE())
     urls = value.get("urls")
     return Descriptor(
         strict_json.text(value.get("mediaType"), 255),
@@ -205,9 +206,9 @@ def _inline(value: object) -> bytes | None:
 def _schema1(media_type: str, body: dict[str, Any]) -> ImageManifest:
     layers, history = body.get("fsLayers"), body.get("history")
     if not isinstance(layers, list) or not isinstance(history, list) or len(layers) != len(history):
-        raise _malformed("is of the old form and lacks its layers")
+        raise _malformed(messages.OLD_FORM_WITHOUT_LAYERS())
     if len(layers) > MAX_DESCRIPTORS:
-        raise _malformed("has too many layers")
+        raise _malformed(messages.TOO_MANY_LAYERS())
     steps = [_compatibility(entry) for entry in reversed(history)]  # both lists are newest first
     descriptors = [
         Descriptor(media_types.DOCKER_LAYER, Digest.parse(_get(entry, "blobSum")), 0, size_known=False)
@@ -232,8 +233,8 @@ def _schema1(media_type: str, body: dict[str, Any]) -> ImageManifest:
 def _compatibility(entry: object) -> dict[str, Any]:
     value = _get(entry, "v1Compatibility")
     if not isinstance(value, str):
-        raise _malformed("is of the old form and lacks its history")
-    return strict_json.load_object(value.encode("utf-8", "replace"), "history of the manifest")
+        raise _malformed(messages.OLD_FORM_WITHOUT_HISTORY())
+    return strict_json.load_object(value.encode("utf-8", "replace"), messages.HISTORY())
 
 
 def _step(step: dict[str, Any]) -> HistoryStep:
@@ -257,5 +258,5 @@ def _base64url(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _malformed(what: str) -> MalformedResponse:
-    return MalformedResponse(f"The manifest {what}.", "Push the image again with a current tool.")
+def _malformed(what: Message) -> MalformedResponse:
+    return MalformedResponse(messages.MANIFEST_MALFORMED(what=what), messages.PUSH_WITH_CURRENT_TOOL())

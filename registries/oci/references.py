@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from registries.oci import messages
 from registries.oci.errors import AddressInvalid, MalformedResponse
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Digest:
             if len(encoded) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(encoded):
                 return cls(algorithm, encoded)
         raise MalformedResponse(
-            "The registry names content by a digest that is neither sha256 nor sha512 in its proper form.",
-            "Push the image again with a current tool.",
+            messages.DIGEST_MALFORMED(),
+            messages.PUSH_WITH_CURRENT_TOOL(),
         )
 
     @classmethod
@@ -81,8 +82,8 @@ class Reference:
         name, colon, tag = name.partition(":")
         if (host and not _HOST.fullmatch(host)) or (colon and not _TAG.fullmatch(tag)) or not is_repository(name):
             raise AddressInvalid(
-                f"“{text[:200]}” is not the name of a repository or an image.",
-                "Write it as name, name:tag or name@sha256:…",
+                messages.NO_NAME_OF_IMAGE(value=text[:200]),
+                messages.WRITE_AS_REFERENCE(),
             )
         return cls(host, name, tag, Digest.parse(digest) if at else None)
 
@@ -109,7 +110,7 @@ def is_tag(name: str) -> bool:
 def repository_path(name: str) -> str:
     """``name`` for a path below ``/v2/``. Raises MalformedAnswer where it would lead to another path."""
     if not is_repository(name):
-        raise MalformedResponse("The registry lists a repository whose name no request can hold.", _RENAME)
+        raise MalformedResponse(messages.REPOSITORY_NAME_UNFIT(), _RENAME)
     return quote(name, safe="/")
 
 
@@ -117,8 +118,8 @@ def reference_path(reference: str | Digest) -> str:
     """A tag or a digest for a path. Raises MalformedAnswer where it would lead to another path."""
     text = str(reference)
     if not is_tag(text):
-        raise MalformedResponse("The registry lists a tag whose name no request can hold.", _RENAME)
+        raise MalformedResponse(messages.TAG_NAME_UNFIT(), _RENAME)
     return quote(text, safe=":")
 
 
-_RENAME = "Rename it in the registry."
+_RENAME = messages.RENAME_IT()

@@ -10,7 +10,7 @@ from typing import Literal
 
 import requests
 
-from registries.oci import strict_json
+from registries.oci import messages, strict_json
 from registries.oci.connections import CallContext
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (
@@ -55,7 +55,7 @@ class RegistryResponse:
     def error_code(self) -> str:
         """The code of a distribution error, e.g. ``NAME_UNKNOWN``; "" where the body is none."""
         try:
-            errors = strict_json.load_object(self.content, "error").get("errors")
+            errors = strict_json.load_object(self.content, messages.ERROR_BODY()).get("errors")
             code = errors[0]["code"] if isinstance(errors, list) else ""
         except (MalformedResponse, LookupError, TypeError):
             return ""
@@ -79,29 +79,29 @@ def access_denied(has_login: bool) -> AccessDenied:
     """The error for a lack of rights. Registries say the same of what is not there."""
     if has_login:
         return AccessDenied(
-            "The account may not read this, or it is not there.",
-            "Give the account the right to list and pull, or check the name.",
+            messages.MAY_NOT_READ_OR_MISSING(),
+            messages.GIVE_RIGHT_OR_CHECK_NAME(),
         )
-    return AccessDenied("The registry asks for a sign-in.", "Enter a user name and a password that may list and pull.")
+    return AccessDenied(messages.SIGN_IN_REQUIRED(), messages.ENTER_CREDENTIALS())
 
 
 def require_registry(response: RegistryResponse) -> None:
     """Raise unless ``response`` is what a registry says at its root to those whom it lets in."""
     if response.status == 403:
         raise AccessDenied(
-            "The registry forbids the access.",
-            "It may let in listed addresses only, or the account lacks a right. Look at the registry's access rules.",
+            messages.ACCESS_FORBIDDEN(),
+            messages.CHECK_ACCESS_RULES(),
         )
     if response.status >= 500:
-        raise ServerError(f"The registry failed (HTTP {response.status}).", "Look at the registry's own logs.")
+        raise ServerError(messages.FAILED(status=response.status), messages.LOOK_AT_REGISTRY_LOGS())
     if any(words in response.content[:2000] for words in _PLAIN_ON_TLS):
-        raise AddressInvalid("This port speaks TLS.", "Write the address with https.")
+        raise AddressInvalid(messages.PORT_SPEAKS_TLS(), messages.WRITE_WITH_HTTPS())
     body = response.content.strip(_BLANK)
     is_answer = body[:1] in (b"", b"{", b"[", b"n", b'"', b"t") or response.speaks_distribution
     if response.status != 200 or response.is_web_page or not is_answer:
         raise NotARegistry(
-            f"No registry answers at this address (HTTP {response.status}).",
-            "Check type, port and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
+            messages.NOT_A_REGISTRY(status=response.status),
+            messages.CHECK_ADDRESS_OR_SIGN_IN_PAGE(),
         )
 
 
@@ -116,31 +116,31 @@ def response_error(response: RegistryResponse, what: ContentKind, subject: str, 
         return access_denied(has_login)
     if status == 403 and b"Xray" in response.content:
         return PolicyBlocked(
-            f"A policy of JFrog Xray blocks the download of {subject}.",
-            "Exempt this account or the repository from the policy, or have the image allowed in Xray.",
+            messages.XRAY_BLOCKS(subject=subject),
+            messages.EXEMPT_FROM_XRAY(),
         )
     if status == 403:
         return AccessDenied(
-            f"The registry does not let this account read {subject}{note}.",
-            "Give the account the right to list and pull there. A policy of the registry may also block it.",
+            messages.MAY_NOT_READ(subject=subject, note=note),
+            messages.GIVE_RIGHT_OR_CHECK_POLICY(),
         )
     if status in {404, 405, 410, 501}:
         return NotFound(
-            f"The registry does not hold {subject}{note}.",
+            messages.DOES_NOT_HOLD(subject=subject, note=note),
             _NOT_FOUND_REMEDIES.get(what, _NOT_FOUND_REMEDIES["page"]),
             what=what,
         )
     if status == 412:
         return PolicyBlocked(
-            f"A policy of the registry blocks the pull of {subject}{note}.",
-            "Exempt this account from the project's rules on vulnerabilities or signatures.",
+            messages.POLICY_BLOCKS(subject=subject, note=note),
+            messages.EXEMPT_FROM_PROJECT_RULES(),
         )
     if status >= 500:
         return ServerError(
-            f"The registry failed to give {subject} (HTTP {status}{note}).", "Look at the registry's own logs."
+            messages.FAILED_TO_GIVE(subject=subject, status=status, note=note), messages.LOOK_AT_REGISTRY_LOGS()
         )
     return MalformedResponse(
-        f"The registry answered HTTP {status}{note} when asked for {subject}.", "Check the type of this registry."
+        messages.UNEXPECTED_STATUS(status=status, note=note, subject=subject), messages.CHECK_TYPE()
     )
 
 
@@ -148,8 +148,8 @@ def storage_denied(response: RegistryResponse) -> AccessDenied:
     """The error for a redirect target that does not give what the registry has promised."""
     response.close()
     return AccessDenied(
-        f"{response.origin}, where the registry keeps its content, refuses the download (HTTP {response.status}).",
-        "Check the registry's storage settings, and that this machine may read from that storage.",
+        messages.STORAGE_REFUSES(origin=response.origin, status=response.status),
+        messages.CHECK_STORAGE_SETTINGS(),
     )
 
 
@@ -157,16 +157,16 @@ def not_a_registry(response: RegistryResponse) -> NotARegistry:
     with contextlib.suppress(RegistryError):
         require_registry(response)
     return NotARegistry(
-        "A web page came where the registry should have answered.",
-        "Check type and path prefix of the address. A sign-in page of a proxy may stand before the registry.",
+        messages.WEB_PAGE(),
+        messages.CHECK_TYPE_OR_SIGN_IN_PAGE(),
     )
 
 
 # what Go's server and nginx say to plain HTTP on their TLS ports
 _PLAIN_ON_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
 _NOT_FOUND_REMEDIES = {
-    "repository": "It may have been deleted. The next sync notices that by itself.",
-    "manifest": "It may have been deleted or replaced since it was listed: sync the registry and try again.",
-    "blob": "The image is incomplete in the registry, or a base layer lives elsewhere (Windows): push the image again.",
-    "page": "Check the address and its path prefix.",
+    "repository": messages.REPOSITORY_GONE(),
+    "manifest": messages.MANIFEST_GONE(),
+    "blob": messages.BLOB_GONE(),
+    "page": messages.PAGE_GONE(),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from registries.oci import messages
 from registries.oci.errors import MalformedResponse
 
 MAX_TEXT_CHARACTERS = 65_536  # characters of one text that are kept
@@ -88,6 +89,6 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
 
 def _broken(what: str) -> MalformedResponse:
     return MalformedResponse(
-        f"The {what} is not JSON of the expected form.",
-        "Look at what the address answers in a browser; a proxy or a sign-in page may stand before the registry.",
+        messages.NOT_JSON(what=what),
+        messages.LOOK_IN_BROWSER(),
     )

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from registries.oci import listing_bounds
+from registries.oci import listing_bounds, messages
 from registries.oci.addresses import AddressGuard, is_forbidden_name, is_global
 from registries.oci.connections import (
     CONNECT_TIMEOUT_SECONDS,
@@ -170,21 +170,21 @@ class Transport:
             origin, before = Origin.of(url), origin
             if before.scheme == "https" and origin.scheme != "https":
                 raise RedirectRefused(
-                    f"{before} redirects to an address without TLS.",
-                    "Correct the registry's own address (external URL) or the storage it redirects to.",
+                    messages.REDIRECT_WITHOUT_TLS(before=before),
+                    messages.CORRECT_EXTERNAL_URL(),
                 )
             if content is not None and origin != first:
                 raise RedirectRefused(
-                    f"{first} redirects a query to {origin}.", "If that is the registry, enter its address."
+                    messages.REDIRECTED_QUERY(first=first, origin=origin), messages.ENTER_ITS_ADDRESS()
                 )
             if origin != first and self._is_private_registry(origin):
                 raise RedirectRefused(
-                    f"{first} redirects to {origin}, which is another registry of this console.",
-                    "Have the registry deliver its content itself, or from a storage of its own.",
+                    messages.REDIRECT_TO_OTHER_REGISTRY(first=first, origin=origin),
+                    messages.DELIVER_ITSELF(),
                 )
             if url == previous:
                 break
-        raise RedirectRefused(f"{first} redirects in circles.", "Check the address, and the proxy before the registry.")
+        raise RedirectRefused(messages.REDIRECT_CIRCLE(first=first), messages.CHECK_ADDRESS_AND_PROXY())
 
     def _exchange(
         self,
@@ -287,8 +287,8 @@ def _read_start(response: RegistryResponse, limit: int) -> None:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
-        f"The registry's answer is larger than {limit // 2**20 or 1} MiB.",
-        "No honest answer is that large. Check what answers at this address.",
+        messages.ANSWER_TOO_LARGE(value=limit // 2**20 or 1),
+        messages.CHECK_WHAT_ANSWERS(),
     )
 
 
@@ -297,9 +297,7 @@ def _resolve(url: str, location: str) -> str:
         target = urljoin(url, location).partition("#")[0]
         Origin.of(target)
     except (ValueError, AddressInvalid):
-        raise RedirectRefused(
-            "The registry redirects to something that is no web address.", "Check the proxy before the registry."
-        ) from None
+        raise RedirectRefused(messages.REDIRECT_TO_NO_ADDRESS(), messages.CHECK_PROXY_BEFORE_REGISTRY()) from None
     return target
 
 
@@ -329,17 +327,17 @@ def _date(value: str) -> datetime | None:
 def _overload_error(response: RegistryResponse, pause: float | None) -> RegistryError:
     if response.status == 429 and _LOCKED_MESSAGE in response.content:
         return AccountLocked(
-            "The registry has locked this account for a while, because logins with it have failed.",
-            "The password was not looked at. Find out who signs in with a wrong one, then try again.",
+            messages.ACCOUNT_LOCKED(),
+            messages.FIND_WHO_SIGNS_IN(),
             retry_at=datetime.now(UTC) + timedelta(seconds=max(pause or 0.0, ACCOUNT_LOCKED_SECONDS)),
         )
     if response.status == 429:
         return RateLimited(
-            "The registry limits the rate of requests.",
-            "It is asked again later by itself. An account of its own, or a lower limit, helps where this goes on.",
+            messages.RATE_LIMITED(),
+            messages.ASKED_AGAIN_LATER(),
             retry_at=datetime.now(UTC) + timedelta(seconds=max(MIN_PAUSE_SECONDS, pause if pause is not None else 60)),
         )
     return ServerError(
-        f"{response.origin} failed again and again (HTTP {response.status}).",
-        "Look at the registry's own logs, and at the load balancer before it.",
+        messages.FAILED_REPEATEDLY(origin=response.origin, status=response.status),
+        messages.LOOK_AT_LOGS_AND_BALANCER(),
     )

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.permissions import administrator_required, operator_required, signed_in_user
 from console.audit import trail
 from console.db.primary_keys import parse_key
+from console.i18n.explained import Message
+from registries.connection_test import messages as connection_test_messages
 from registries.connection_test.diagnose import STAGE_LABELS, ConnectionStage, ConnectionStep, StepResult
 from registries.connection_test.live import TooManyTestsError, start_connection_test, steps_of
 from registries.forms.registry import RegistryForm
@@ -27,7 +28,7 @@ def registry_test(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         test = start_connection_test(registry=registry, user=signed_in_user(request), saved=True)
     except TooManyTestsError as error:
-        return _too_many_tests(request, str(error))
+        return _too_many_tests(request, error.reason)
     trail.record(request, "registry.test", registry)
     return _show(request, test)
 
@@ -50,7 +51,7 @@ def form_test(request: HttpRequest) -> HttpResponse:
             registry=registry, user=signed_in_user(request), saved=stored is not None and not changed
         )
     except TooManyTestsError as error:
-        return _too_many_tests(request, str(error))
+        return _too_many_tests(request, error.reason)
     trail.record(request, "registry.test", registry.name, {"type": registry.type, "address": registry.address})
     return _show(request, test)
 
@@ -84,7 +85,9 @@ def pending_steps(steps: list[ConnectionStep], *, ended: bool) -> list[tuple[str
     return [(label, not ended and number == 0) for number, label in enumerate(labels)]
 
 
-def _too_many_tests(request: HttpRequest, why: str) -> HttpResponse:
-    step = ConnectionStep(ConnectionStage.DNS, StepResult.FAILED, reason=why, remedy=_("No request was made."))
+def _too_many_tests(request: HttpRequest, why: Message) -> HttpResponse:
+    step = ConnectionStep(
+        ConnectionStage.DNS, StepResult.FAILED, reason=why, remedy=connection_test_messages.NO_REQUEST()
+    )
     name = "_test" if request.headers.get("HX-Request") else "test"
     return render(request, f"registries/{name}.html", {"steps": [], "not_now": step}, status=429)

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from console.i18n.explained import NOTHING, ExplainedError, Message
+
 
 class RiskCategory(enum.StrEnum):
     """What a scan looks for."""
@@ -31,12 +33,8 @@ class Severity(enum.IntEnum):
     CRITICAL = 5
 
 
-class EngineError(Exception):
-    """An engine could not do its work. ``reason`` and ``remedy`` are for a person; ``retry`` says it may pass."""
-
-    def __init__(self, reason: str, remedy: str, *, retry: bool = False) -> None:
-        super().__init__(reason)
-        self.reason, self.remedy, self.retry = reason, remedy, retry
+class EngineError(ExplainedError):
+    """An engine could not do its work."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class Readiness:
 
     ready: bool
     version: str = ""
-    reason: str = ""
-    remedy: str = ""
+    reason: Message = NOTHING
+    remedy: Message = NOTHING
     facts: tuple[tuple[str, str], ...] = ()  # (label, value) for the page, e.g. ("SHA-256", "1f88…")
     database_updated_at: datetime | None = None  # vulnerability database: when its makers built it
     database_is_demo: bool = False  # the small database that the project makes itself
@@ -160,7 +158,7 @@ class LayerReport:
     findings: tuple[MalwareFact, ...]
     files: int  # regular files looked at
     bytes: int
-    skipped: tuple[str, ...] = ()  # what was not looked at and why, e.g. "2 files over 512 MiB"
+    skipped: tuple[Message, ...] = ()  # what was not looked at and why, e.g. "2 files over 512 MiB"
 
 
 @dataclass(frozen=True)

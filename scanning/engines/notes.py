@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from console.i18n.explained import Message, Note
+from scanning.engines import messages
+
 MAX_PATH_CHARACTERS = 1000  # characters of a path
 MAX_NOTE_LINES = 50
 MAX_EXAMPLES_PER_REASON = 3  # paths that are named for one reason
@@ -14,13 +17,13 @@ MAX_EXAMPLES_PER_REASON = 3  # paths that are named for one reason
 class Notes:
     """What was not looked at and why, counted, each with the first paths for examples."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    counts: Counter[Note] = field(default_factory=Counter)
+    examples: dict[Note, list[str]] = field(default_factory=dict)
     others: int = 0
 
-    def add(self, why: str, path: str) -> None:
-        """Note that ``path`` was not (wholly) looked at; ``why`` goes on after "1 file" or "12 files"."""
-        why = printable_path(why)
+    def add(self, why: Note, path: str) -> None:
+        """Note that ``path`` was not (wholly) looked at."""
+        why = Note(why.text, tuple((name, _fit(value)) for name, value in why.values))
         if why not in self.counts and len(self.counts) >= MAX_NOTE_LINES - 1:
             self.others += 1
             return
@@ -31,14 +34,14 @@ class Notes:
         if room and len(examples) < MAX_EXAMPLES_PER_REASON and path not in examples:
             examples.append(path)
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[Message, ...]:
         """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""
-        lines = [
-            f"1 file {why}: {paths}" if count == 1 else f"{count} files {why}, e.g. {paths}"
-            for why, count in self.counts.items()
-            for paths in [", ".join(self.examples[why])]
-        ]
-        return (*lines, *([f"{self.others} more for other reasons"] if self.others else []))
+        lines = [why.message(count, ", ".join(self.examples[why])) for why, count in self.counts.items()]
+        return (*lines, *([messages.OTHER_REASONS(count=self.others)] if self.others else []))
+
+
+def _fit(value: object) -> object:
+    return printable_path(value) if isinstance(value, str) and not isinstance(value, Message) else value
 
 
 def printable_path(path: str) -> str:

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypedDict, TypeVar
 
-from django.utils.translation import gettext_lazy
-
+from console.i18n.explained import Message
 from console.jobs.runner import JobRun
 from inventory.content import layer_proof
 from registries.clients import RegistryClient
@@ -29,6 +28,7 @@ from scanning import scanners
 from scanning.engines.base import EngineError, ImageInput, ImageReport, LayerReport, MalwareEngine, StoredLayer
 from scanning.engines.trivy.engine import LayersMissing, TrivySession
 from scanning.engines.trivy.run import config_of
+from scanning.execution import messages
 from scanning.execution.preemption import PreemptionCheck
 from scanning.layers import CorruptLayer, DiffIdMismatch, LayerLease, StoredLayerFile, results
 from scanning.layers.claims import Claims
@@ -39,8 +39,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_CONCURRENT_PULLS = 3  # layers of one image at once
-_ENCRYPTED_LAYER = gettext_lazy("A layer is encrypted and could not be looked at.")
-_FOREIGN_LAYER = gettext_lazy("A layer lies outside of the registry and was not looked at.")
+_ENCRYPTED_LAYER = messages.LAYER_ENCRYPTED()
+_FOREIGN_LAYER = messages.LAYER_ELSEWHERE()
 PULL_WAIT_SECONDS = 2.0  # without a further layer, before Trivy looks at those that are here
 POLL_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
 READ_CHUNK_BYTES = 256 * 1024
@@ -74,7 +74,7 @@ class ImageAnalysis:
     bytes_pulled: int = 0
     layers_pulled: int = 0
     layers_known: int = 0
-    unscanned_reasons: list[str] = field(default_factory=list)  # why layers could not be looked at, for a person
+    unscanned_reasons: list[Message] = field(default_factory=list)  # why layers could not be looked at, for a person
     # Whether the registry holds all layers of the manifest, and they are those that its config names.
     proven: bool = False
 
@@ -136,7 +136,7 @@ class ImageAnalyzer:
         descriptors = source.manifest.layers
         claims = source.diff_ids if source.diff_ids is not None else [""] * len(descriptors)
         if len(claims) != len(descriptors):
-            raise CorruptLayer("the image's config names more or fewer layers than its manifest")
+            raise CorruptLayer(messages.LAYER_COUNTS_DIFFER())
         self._all = [_Layer(*pair) for pair in zip(descriptors, claims, strict=True)]
         self._unscanned = {layer.digest: _ENCRYPTED_LAYER for layer in self._all if layer.is_encrypted}  # and why
         self._files: dict[str, StoredLayerFile] = {}  # by digest of the blob: what this scan has on disk
@@ -173,7 +173,7 @@ class ImageAnalyzer:
             bytes_pulled=sum(self._pulled.values()),
             layers_pulled=len(self._pulled),
             layers_known=len({layer.digest for layer in self._layers()} - self._pulled.keys()),
-            unscanned_reasons=[str(why) for why in dict.fromkeys(self._unscanned.values())],
+            unscanned_reasons=list(dict.fromkeys(self._unscanned.values())),
             # Else it has raised. In the oldest form no config says of which layers an image is: it has none to share.
             proven=bool(self._all) and not self._unscanned and self._source.diff_ids is not None,
         )

@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from console.i18n.explained import NOTHING, PARTS, SENTENCES, Message, parts, sentences
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory import summary
@@ -18,6 +17,7 @@ from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.formats.package_databases import Damage
 from scanning.engines.notes import printable_path
 from scanning.engines.trivy.match import matched_with
+from scanning.execution import messages
 from scanning.execution.analyze import ImageAnalysis
 from scanning.findings import regression
 from scanning.findings import store as findings_store
@@ -28,16 +28,12 @@ from scanning.vulndb.releases import unsupported_message
 
 UNREADABLE_FILES_SHOWN = 5  # files
 DAMAGE_REASONS = {  # of package databases
-    Damage.EMPTY: gettext_lazy("The package database %(path)s is empty: the packages of %(system)s are not known."),
-    Damage.CUT_OFF: gettext_lazy("The package database %(path)s is cut off: packages of %(system)s may be missing."),
-    Damage.UNREADABLE: gettext_lazy("The package database %(path)s is damaged: packages of %(system)s may be missing."),
-    Damage.NO_FILE: gettext_lazy(
-        "The package database %(path)s is a link or a folder, not a file: the packages of %(system)s are not known."
-    ),
-    Damage.MISSING: gettext_lazy("The package database is missing: the packages of %(system)s are not known."),
-    Damage.NO_PACKAGES: gettext_lazy(
-        "No packages could be read from the package database %(path)s: those of %(system)s are not known."
-    ),
+    Damage.EMPTY: messages.DATABASE_EMPTY,
+    Damage.CUT_OFF: messages.DATABASE_CUT_OFF,
+    Damage.UNREADABLE: messages.DATABASE_DAMAGED,
+    Damage.NO_FILE: messages.DATABASE_NO_FILE,
+    Damage.MISSING: messages.DATABASE_MISSING,
+    Damage.NO_PACKAGES: messages.DATABASE_WITHOUT_PACKAGES,
 }
 
 
@@ -46,23 +42,23 @@ class CategoryOutcome:
     """What became of one category."""
 
     outcome: CategoryResult.Outcome = CategoryResult.Outcome.DONE
-    reason: str = ""
-    remedy: str = ""
+    reason: Message = NOTHING
+    remedy: Message = NOTHING
     engine_version: str = ""
     database_updated_at: datetime | None = None
 
-    def fail(self, reason: str, remedy: str) -> None:
+    def fail(self, reason: Message, remedy: Message) -> None:
         """Note that this category gave no result."""
         self.outcome, self.reason, self.remedy = CategoryResult.Outcome.FAILED, reason, remedy
 
-    def mark_partial(self, reason: str, remedy: str) -> None:
+    def mark_partial(self, reason: Message, remedy: Message) -> None:
         """Note that this category saw a part only."""
         if self.outcome is CategoryResult.Outcome.FAILED:
             return
         self.outcome = CategoryResult.Outcome.PARTIAL
-        between = " " if self.reason.endswith(".") else "; "
-        self.reason = between.join(filter(None, (self.reason, reason)))
-        self.remedy = " ".join(filter(None, (self.remedy, remedy)))
+        between = SENTENCES if self.reason.endswith(".") else PARTS
+        self.reason = between.join((self.reason, reason))
+        self.remedy = sentences(self.remedy, remedy)
 
 
 @dataclass
@@ -84,12 +80,10 @@ def finish(run: JobRun[Scan], findings: ScanResults) -> None:
     run.job.looked = True
     run.job.proven = None if run.job.image.is_shared or not findings.analysis.proven else run.job.image
     failed = [outcome for outcome in findings.outcomes.values() if outcome.outcome is CategoryResult.Outcome.FAILED]
-    reasons = list(dict.fromkeys(outcome.reason for outcome in failed))
-    remedies = list(dict.fromkeys(outcome.remedy for outcome in failed))
     run.finish(
         to=State.FAILED if failed else State.SUCCEEDED,
-        reason=" ".join(reasons),
-        remedy=" ".join(remedies),
+        reason=sentences(*(outcome.reason for outcome in failed)),
+        remedy=sentences(*(outcome.remedy for outcome in failed)),
         write=lambda: _store(run.job, findings),
         fields={name: getattr(findings.analysis, name) for name in ("bytes_pulled", "layers_pulled", "layers_known")},
     )
@@ -101,13 +95,11 @@ def _judge_coverage(findings: ScanResults) -> None:
     analysis = findings.analysis
     for outcome in findings.outcomes.values():
         for reason in analysis.unscanned_reasons:
-            outcome.mark_partial(reason, _("What the layer holds is not known; look at it where it comes from."))
+            outcome.mark_partial(reason, messages.LAYER_UNKNOWN())
     malware = findings.outcomes.get(RiskCategory.MALWARE)
     skipped = list(dict.fromkeys(what for _diff_id, report in analysis.malware for what in report.skipped))
     if malware and skipped:
-        malware.mark_partial(
-            "; ".join(skipped), _("What is named here was not looked at; look at it by hand where it matters.")
-        )
+        malware.mark_partial(parts(*skipped), messages.LOOK_AT_SKIPPED())
     matched = findings.outcomes.get(RiskCategory.VULNERABILITIES)
     if analysis.report is not None and matched is not None:
         _judge_packages(analysis.report, matched)
@@ -119,45 +111,39 @@ def _judge_packages(report: ImageReport, matched: CategoryOutcome) -> None:
         return
     if report.damage:
         matched.mark_partial(
-            DAMAGE_REASONS[Damage(report.damage)] % {"path": f"/{report.damaged_database}", "system": report.os_name},
-            _("Build the image without removing or changing its package database, or scan it before that is done."),
+            DAMAGE_REASONS[Damage(report.damage)](path=f"/{report.damaged_database}", system=report.os_name),
+            messages.KEEP_PACKAGE_DATABASE(),
         )
     if report.os_unknown:
         matched.mark_partial(
-            _("The image has packages of an operating system, and no file that says of which: they are not matched."),
-            _("Keep /etc/os-release, and the release file of the system, in the image."),
+            messages.SYSTEM_UNKNOWN(),
+            messages.KEEP_OS_RELEASE(),
         )
     if report.unread:
-        named = [f"/{printable_path(path)}" for path in report.unread[:UNREADABLE_FILES_SHOWN]]
+        named: list[str] = [f"/{printable_path(path)}" for path in report.unread[:UNREADABLE_FILES_SHOWN]]
         if more := len(report.unread) - len(named):
-            named.append(_("and %(n)d more") % {"n": more})
+            named.append(messages.AND_MORE(n=more))
         matched.mark_partial(
-            _("Trivy could not read the packages in %(path)s.") % {"path": ", ".join(named)},
-            _("See whether these files are damaged, then build the image again."),
+            messages.PACKAGES_UNREADABLE(path=tuple(named)),
+            messages.CHECK_PACKAGE_FILES(),
         )
     if matched.outcome is not CategoryResult.Outcome.DONE:
         return
     if not report.os_name and not report.packages:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
-        matched.reason = _("No operating system and no packages were recognised in this image.")
-        matched.remedy = _(
-            "Nothing to do for an image of a single binary; else check that its package database is kept."
-        )
+        matched.reason = messages.NO_PACKAGES()
+        matched.remedy = messages.CHECK_SINGLE_BINARY()
     elif report.os_name and not report.os_listed:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
-        matched.reason = _("Unsupported operating system: nobody publishes advisories for %(system)s.") % {
-            "system": report.os_name
-        }
-        matched.remedy = _("Rebuild the image on a system whose makers publish security notices.")
+        matched.reason = messages.SYSTEM_WITHOUT_ADVISORIES(system=report.os_name)
+        matched.remedy = messages.REBUILD_ON_KNOWN_SYSTEM()
     elif report.os_name and not report.release_listed:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
         matched.reason, matched.remedy = unsupported_message(report.os_name)
     elif report.os_end_of_life:
         matched.outcome = CategoryResult.Outcome.UNSUPPORTED
-        matched.reason = _("%(system)s gets no more security notices from its makers.") % {"system": report.os_name}
-        matched.remedy = _(
-            "Rebuild the image on a supported release: newer vulnerabilities are not listed for this one."
-        )
+        matched.reason = messages.SYSTEM_END_OF_LIFE(system=report.os_name)
+        matched.remedy = messages.REBUILD_ON_SUPPORTED()
 
 
 def _store(scan: Scan, findings: ScanResults) -> None:

@@ -9,9 +9,9 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.db.clock import database_now, to_database_time
+from console.i18n.explained import Message, sentences
 from console.jobs.errors import JobFailure
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
@@ -27,6 +27,7 @@ from registries.oci import ImageManifest, parse_manifest
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
 from scanning import scanners
 from scanning.engines.base import RiskCategory
+from scanning.execution import messages
 from scanning.execution.analyze import ImageAnalysis, ImageAnalyzer, ImageSource
 from scanning.execution.finish import CategoryOutcome, ScanResults, finish
 from scanning.execution.preemption import PreemptionCheck
@@ -51,8 +52,8 @@ def scan_image(run: JobRun[Scan]) -> None:
     scan = run.job
     run.set_deadline(
         scan.timeout,
-        reason=_("Timed out after %(minutes)s min.") % {"minutes": max(1, scan.timeout // 60)},
-        remedy=_("Raise the timeout in Scanning settings, or scan again when the registry is faster."),
+        reason=messages.TIMED_OUT(minutes=max(1, scan.timeout // 60)),
+        remedy=messages.RAISE_TIMEOUT(),
     )
     findings = ScanResults(outcomes={RiskCategory(category): CategoryOutcome() for category in scan.categories})
     if ready := _ready_categories(findings):
@@ -76,7 +77,7 @@ def scan_image(run: JobRun[Scan]) -> None:
         except StoreFull as error:  # no fault of the registry
             if not error.waits:
                 raise
-            run.postpone(until=database_now() + STORE_FULL_PAUSE, reason=_("Waiting for room in the layer store."))
+            run.postpone(until=database_now() + STORE_FULL_PAUSE, reason=messages.WAITING_FOR_ROOM())
         except (RegistryError, LayerError, JobFailure) as error:
             if isinstance(error, Unreachable) and scan.registry:
                 scan.registry.mark_slow()
@@ -90,9 +91,8 @@ def _require_all_layers(scan: Scan, findings: ScanResults) -> None:
     """Raise where less was seen of a shared image than when it was proven: that is no result for those who share it."""
     if scan.image.is_shared and not findings.analysis.proven:
         raise JobFailure(
-            " ".join(findings.analysis.unscanned_reasons)
-            or _("The registry no longer gives all layers of this image."),
-            _("Push the image again, with all of its layers."),
+            sentences(*findings.analysis.unscanned_reasons) or messages.LAYERS_MISSING(),
+            messages.PUSH_ALL_LAYERS(),
         )
 
 
@@ -123,8 +123,8 @@ def _analyze(run: JobRun[Scan], categories: set[RiskCategory], findings: ScanRes
     registry, tag = scan.registry, scan.tag
     if registry is None or tag is None:
         raise JobFailure(
-            _("The tag this scan was to pull is no longer in the inventory."),
-            _("Sync the registry and scan the image again by another of its tags."),
+            messages.TAG_GONE(),
+            messages.SCAN_OTHER_TAG(),
         )
     if registry.credentials_refused:
         raise login_guard.already_refused()
@@ -169,13 +169,13 @@ def _take_pull_unit(run: JobRun[Scan], registry: Registry) -> None:
         registry_id=registry.pk, image_id=run.job.image.image_id, waiting=_count_waiting(registry, run.job.priority)
     )
     if until is not None:
-        reason = _("Waiting for the hourly limit of %(registry)s.") % {"registry": registry}
+        reason = messages.WAITING_FOR_HOURLY_LIMIT(registry=registry)
         _reschedule_queued(registry, reason)
         fail_over_while_waiting(run, until=until)
         run.postpone(until=until, reason=reason)
 
 
-def _reschedule_queued(registry: Registry, reason: str) -> None:
+def _reschedule_queued(registry: Registry, reason: Message) -> None:
     """Have all other queued scans of ``registry`` wait too, so that not each takes a worker to find that out.
 
     The next of them get times of their own, one for each unit that becomes free; the others the time of the last.
@@ -210,13 +210,13 @@ def _open_image(client: RegistryClient, *, repository: str, digest: str, image: 
     parsed = parse_manifest(raw)
     if not isinstance(parsed, ImageManifest):
         raise JobFailure(
-            _("The registry answered with something that is no image manifest."),
-            _("Sync the registry; if that does not help, push the image again."),
+            messages.NO_MANIFEST(),
+            messages.SYNC_OR_PUSH(),
         )
     if str(parsed.config.digest if parsed.config else raw.digest) != image.image_id:
         raise JobFailure(
-            _("The manifest names another image than it did when the registry was synced."),
-            _("Sync the registry and scan the image again."),
+            messages.ANOTHER_IMAGE(),
+            messages.SYNC_AND_SCAN(),
         )
     if parsed.config and not image.config_known:
         resolve.record_config(image, client.blob_bytes(repository, parsed.config, limit=MAX_CONFIG_BYTES))

@@ -14,10 +14,11 @@ from datetime import timedelta
 from typing import NoReturn
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from console.db.clock import database_now
+from console.i18n.explained import Message
 from console.jobs.runner import JobRun
+from scanning.execution import messages
 from scanning.models import Scan
 
 NETWORK_GAP_SECONDS = 2.0  # connections that are waited for ask several times a second
@@ -80,18 +81,16 @@ class PreemptionCheck:
         registry.mark_slow()
         self.release_claims()
         if Scan.slow_scans_block_others():
-            self._yield_slot(
-                _("%(registry)s does not answer. Scans of other registries go first.") % {"registry": registry}
-            )
+            self._yield_slot(messages.REGISTRY_DOES_NOT_ANSWER(registry=registry))
 
     def _yield_to_others(self) -> None:
         """Leave the place to a registry that has fewer, where one waits."""
         self._shares_at = time.monotonic() + SHARE_POLL_SECONDS
         registry = self._run.job.registry
         if registry is not None and self._run.has_successor() and self._run.job.should_yield():
-            reason = _("Pulls from %(registry)s take long. Scans of other registries go first.")
-            self._yield_slot(reason % {"registry": registry})
+            reason = messages.PULLS_TAKE_LONG(registry=registry)
+            self._yield_slot(reason)
 
-    def _yield_slot(self, reason: str) -> NoReturn:
+    def _yield_slot(self, reason: Message) -> NoReturn:
         pause = timedelta(seconds=settings.JOB_TIMES.retry)
         self._run.postpone(until=database_now() + pause, reason=reason)

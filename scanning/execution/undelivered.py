@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from console.db.clock import database_now
 from console.jobs.errors import JobFailure
@@ -18,6 +17,7 @@ from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.oci.errors import RegistryError
+from scanning.execution import messages
 from scanning.layers import LayerError
 from scanning.models import CategoryResult, Scan, ScanSubscription, image_coverage
 
@@ -36,7 +36,7 @@ def fail_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure)
     with transaction.atomic():
         if not _switch_registry(run, error):
             return
-    run.postpone(until=database_now(), reason=_("Another registry that holds this image is asked."))
+    run.postpone(until=database_now(), reason=messages.ANOTHER_REGISTRY_ASKED())
 
 
 def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
@@ -50,7 +50,7 @@ def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
     with transaction.atomic():
         if not _switch_registry(run, None):
             return
-    run.postpone(until=database_now() + FAILOVER_PAUSE, reason=_("Another registry that holds this image is asked."))
+    run.postpone(until=database_now() + FAILOVER_PAUSE, reason=messages.ANOTHER_REGISTRY_ASKED())
 
 
 def _switch_registry(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:

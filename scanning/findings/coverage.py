@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.explained import NOTHING, Message
 from console.visibility import current, sees
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image
@@ -36,8 +37,8 @@ class Coverage:
 
     outcome: str
     busy: bool
-    reason: str = ""
-    remedy: str = ""
+    reason: Message = NOTHING
+    remedy: Message = NOTHING
     engine_version: str = ""
     database_updated_at: datetime | None = None
     demo: bool = False  # matched with the small database that the project makes itself
@@ -69,8 +70,8 @@ def coverage_of(image: Image, category: str) -> Coverage:
     return Coverage(
         outcome=result.outcome,
         busy=busy,
-        reason=result.reason if readable else "",
-        remedy=result.remedy if readable else "",
+        reason=result.reason if readable else NOTHING,
+        remedy=result.remedy if readable else NOTHING,
         engine_version=result.engine_version,
         database_updated_at=result.database_updated_at,
         demo=facts is not None and facts.is_demo and facts.built_at == result.database_updated_at,

@@ -9,6 +9,7 @@ from django import forms
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.search import tells
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
 from console.visibility import current
@@ -173,4 +174,4 @@ class ScanFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
-        return Q(address__icontains=word) | Q(reason__icontains=word)
+        return Q(address__icontains=word) | tells("reason", word)

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import Message, stored
 from console.jobs.errors import JobFailure
+from scanning.fleet import messages
 
 LOCK_WAIT_SECONDS = 120.0  # for another process of this machine
 RETRY_DELAY_SECONDS = 60.0  # after a failure, unless something else is wanted by then
@@ -26,9 +27,7 @@ class NotReadyError(JobFailure):
 
 def copying_error() -> NotReadyError:
     """Return why a machine takes no scans while it fetches something."""
-    return NotReadyError(
-        _("The vulnerability database and the rules are being copied to this machine."), _("Wait a moment."), retry=True
-    )
+    return NotReadyError(messages.BEING_COPIED(), messages.WAIT_A_MOMENT(), retry=True)
 
 
 class FetchFailure:
@@ -43,11 +42,16 @@ class FetchFailure:
             failure = json.loads(os.pread(self._descriptor, MAX_FAILURE_BYTES, 0))
             recent = 0 <= time.time() - failure["at"] < RETRY_DELAY_SECONDS
             if recent and failure["lacks"] == missing:
-                raise NotReadyError(failure["reason"], failure["remedy"])
+                raise NotReadyError(Message.from_stored(failure["reason"]), Message.from_stored(failure["remedy"]))
 
     def note(self, missing: str, error: JobFailure) -> None:
         """Have the others know of this failure to fetch what is lacking."""
-        failure = {"lacks": missing, "at": time.time(), "reason": error.reason, "remedy": error.remedy}
+        failure = {
+            "lacks": missing,
+            "at": time.time(),
+            "reason": stored(error.reason),
+            "remedy": stored(error.remedy),
+        }
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(failure).encode()[:MAX_FAILURE_BYTES], 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from console.machines import keys
 from console.machines.identity import machine_id
@@ -14,6 +13,7 @@ from console.machines.release import VERSION
 from scanning import scanners
 from scanning.engines.base import EngineError
 from scanning.engines.yara.ruleset import engine_version
+from scanning.fleet import messages
 from scanning.fleet.fetch_lock import NotReadyError
 
 SETTING_LABELS = {  # of settings → as on the page Engines
@@ -51,19 +51,14 @@ def check_settings(primary: FleetVersion | None) -> None:
         raise keys_error(wrong, primary)
     mine = own_settings()
     differs = [
-        _("%(what)s %(here)s (there: %(there)s)")
-        % {"what": name, "here": mine[key] or _("missing"), "there": primary.values[key]}
+        messages.DIFFERENCE(what=name, here=mine[key] or messages.MISSING(), there=primary.values[key])
         for key, name in SETTING_LABELS.items()
         if primary.values.get(key) and primary.values[key] != mine[key]
     ]
     if differs:
         raise NotReadyError(
-            _("This machine would find something else in images than %(host)s, the primary machine: %(differs)s.")
-            % {"host": primary.host, "differs": ", ".join(differs)},
-            _(
-                "Install the same version with the same settings on both. If those of this machine are the right ones,"
-                " run here: manage.py make_primary."
-            ),
+            messages.DIFFERS_FROM_PRIMARY(host=primary.host, differs=tuple(differs)),
+            messages.INSTALL_THE_SAME(),
         )
 
 
@@ -76,11 +71,6 @@ def differing_keys(primary: FleetVersion) -> list[str]:
 def keys_error(wrong: list[str], primary: FleetVersion) -> NotReadyError:
     """Return what to say where the keys of these names differ."""
     return NotReadyError(
-        _("The keys of this machine are not those of %(host)s, the primary machine: %(names)s.")
-        % {"host": primary.host, "names": ", ".join(wrong)},
-        _(
-            "Stop the worker here, copy the folder “keys” from the data folder of %(host)s into %(folder)s, and start"
-            " it again."
-        )
-        % {"host": primary.host, "folder": settings.DATA_DIR},
+        messages.KEYS_DIFFER(host=primary.host, names=", ".join(wrong)),
+        messages.COPY_KEYS(host=primary.host, folder=settings.DATA_DIR),
     )

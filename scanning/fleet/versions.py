@@ -16,14 +16,15 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import NOTHING
 from console.jobs import heartbeat
 from console.jobs.errors import Draining, JobFailure
 from console.machines import content, report, versions
 from console.machines.identity import has_shared_database, machine_id
 from console.machines.models import FleetVersion
 from scanning import scanners
+from scanning.fleet import messages
 from scanning.fleet.fetch_lock import NotReadyError, copying_error, hold_fetch_lock
 from scanning.fleet.settings import check_settings, differing_keys, keys_error, own_settings
 from scanning.rules import team as rules_team
@@ -106,8 +107,8 @@ def update_machine(*, check: Callable[[], None]) -> None:
             raise
         except OSError as error:
             raise NotReadyError(
-                _("The data folder of this machine cannot be written: %(reason)s.") % {"reason": error.strerror},
-                _("Check that %(folder)s has space and is writable.") % {"folder": settings.DATA_DIR},
+                messages.FOLDER_NOT_WRITABLE(reason=error.strerror),
+                messages.CHECK_FOLDER(folder=settings.DATA_DIR),
             ) from error
     _report()
 
@@ -203,9 +204,8 @@ def _bounded(check: Callable[[], None]) -> Callable[[], None]:
         check()
         if time.monotonic() > ends:
             raise NotReadyError(
-                _("Copying the vulnerability database to this machine took more than %(n)s minutes.")
-                % {"n": int(FETCH_TIMEOUT_SECONDS // 60)},
-                _("Check the connection between this machine and PostgreSQL."),
+                messages.COPY_TOO_SLOW(n=int(FETCH_TIMEOUT_SECONDS // 60)),
+                messages.CHECK_CONNECTION(),
             )
 
     return bounded
@@ -246,7 +246,7 @@ def _report(error: JobFailure | None = None) -> None:
     }
     report.report(
         ready=error is None,
-        reason=error.reason if error else "",
-        remedy=error.remedy if error else "",
+        reason=error.reason if error else NOTHING,
+        remedy=error.remedy if error else NOTHING,
         versions=known,
     )

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from scanning.engines.base import StopCheck
 from scanning.engines.formats.layer_errors import StoreFull
+from scanning.layers import messages
 from scanning.layers.locks import acquire, locked
 
 ROOM_WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
@@ -25,8 +26,8 @@ EMPTY_ROOM_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of 
 POLL_SECONDS = 0.2
 WAITING_FILE = "waiting"  # file in the folder of a lease that waits for room
 YIELD_MESSAGE = (
-    "The layer store is full, and an older scan needs what this one holds.",
-    "Nothing to do: it begins again when there is room.",
+    messages.STORE_NEEDED_BY_OLDER_SCAN(),
+    messages.BEGINS_WHEN_ROOM(),
 )
 BOOKKEEPING_FILES = frozenset(("lock", WAITING_FILE))  # files in the folder of a lease that are no keys of layers
 
@@ -70,8 +71,8 @@ class StoreSpace:
 
     def _never_fits(self) -> StoreFull:
         return StoreFull(
-            f"The layers of this image need more than the {gib(self.max_bytes)} that the layer store may hold.",
-            "Raise TALLYMAN_LAYER_STORE_BYTES, where the disk has the room, and scan again.",
+            messages.IMAGE_TOO_LARGE(value=gib(self.max_bytes)),
+            messages.RAISE_STORE_BYTES(),
             retry=False,
         )
 
@@ -99,17 +100,16 @@ class StoreSpace:
             return self._never_fits()
         if mine + others + more > self.max_bytes:
             return StoreFull(
-                f"The layer store is full: other scans hold {gib(others)} of {gib(self.max_bytes)}.",
-                "Wait for them to end, scan fewer images at a time, or raise TALLYMAN_LAYER_STORE_BYTES.",
+                messages.STORE_FULL(value=gib(others), value2=gib(self.max_bytes)),
+                messages.WAIT_OR_RAISE_STORE_BYTES(),
                 waits=True,
             )
         disk = os.statvfs(self.root)
         free = disk.f_bavail * disk.f_frsize - unwritten
         if free - more < self.min_free_ratio * disk.f_blocks * disk.f_frsize:
             return StoreFull(
-                f"There is no space on the disk of the layer store: {gib(free)} free, {gib(size)} needed, "
-                f"and {self.min_free_ratio:.0%} of it must stay free.",
-                f"Make room on the disk that holds {self.root}, and scan again.",
+                messages.DISK_TOO_FULL(value=gib(free), value2=gib(size), min_free_ratio=f"{self.min_free_ratio:.0%}"),
+                messages.MAKE_ROOM_ON_DISK(root=self.root),
                 retry=others > 0,
                 waits=others > 0,
             )
@@ -125,8 +125,8 @@ def as_store_full(root: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StoreFull(
-            "There is no space left on the disk of the layer store.",
-            f"Make room on the disk that holds {root}, and scan again.",
+            messages.DISK_FULL(),
+            messages.MAKE_ROOM_ON_DISK(root=root),
         ) from error
 
 

@@ -32,6 +32,7 @@ from typing import BinaryIO
 from scanning.engines.base import StopCheck
 from scanning.engines.formats.decompress import decompressed
 from scanning.engines.formats.layer_errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
+from scanning.layers import messages
 from scanning.layers.claims import Claims, claim_layers
 from scanning.layers.locks import POLL_SECONDS, acquire, locked
 from scanning.layers.space import (
@@ -290,9 +291,9 @@ class LayerLease:
 
     def _bound(self, written: int, read: int) -> None:
         if written > self._store.max_layer_bytes:
-            raise LayerTooLarge(f"it is larger than {gib(self._store.max_layer_bytes)}")
+            raise LayerTooLarge(messages.LARGER_THAN(size=gib(self._store.max_layer_bytes)))
         if written > RATIO_FREE_BYTES and written > MAX_COMPRESSION_RATIO * max(read, 1):
-            raise LayerTooLarge(f"it unpacks to more than {MAX_COMPRESSION_RATIO} times its packed size")
+            raise LayerTooLarge(messages.UNPACKS_TO_TOO_MUCH(ratio=MAX_COMPRESSION_RATIO))
 
 
 class _CountedBlob:
@@ -307,7 +308,7 @@ class _CountedBlob:
         chunk = self._blob.read(size)
         self.count += len(chunk)
         if self._size is not None and self.count > self._size:
-            raise CorruptLayer(f"it is longer than the {self._size} bytes that the manifest says")
+            raise CorruptLayer(messages.LONGER_THAN_MANIFEST_SAYS(size=self._size))
         if chunk:
             self._progress(self.count)
         return chunk
@@ -339,8 +340,8 @@ def _algorithm(diff_id: str) -> str:
 def _file_name(digest: str) -> str:
     if not DIGEST_PATTERN.fullmatch(digest):
         raise LayerError(
-            f"A layer has the digest {digest[:150]!r}, which is none that the layer store knows.",
-            "Build the image again with sha256 digests and push it.",
+            messages.DIGEST_UNKNOWN(value=f"{digest[:150]!r}"),
+            messages.BUILD_WITH_SHA256(),
         )
     return digest.replace(":", "-")
 

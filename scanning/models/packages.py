@@ -15,6 +15,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.fields import MessageField
 from console.visibility import Scope, ScopedManager
 from scanning.models.exposure import PackageExposure, VariantExposure, VulnerabilityExposure
 
@@ -86,7 +87,7 @@ class PackageVariant(models.Model):
     matched_with = models.CharField(max_length=100, blank=True, db_index=True, editable=False)  # an older one is less
     # The database that it could not be matched with, and why: see scanning.rematch.run.
     failed_with = models.CharField(max_length=100, blank=True, editable=False)
-    failure = models.TextField(blank=True, editable=False)
+    failure = MessageField(blank=True, editable=False)
 
     objects = ScopedManager["PackageVariant"]()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.fields import MessageField, MessagesField
 from console.visibility import Scope, ScopedManager
 from inventory.models.listing import tagged
 from scanning.models.scan import Scan
@@ -22,8 +23,8 @@ class CategoryResult(models.Model):
     image = models.ForeignKey("inventory.Image", on_delete=models.CASCADE, related_name="category_results")
     category = models.CharField(max_length=20)  # value of RiskCategory
     outcome = models.CharField(max_length=12, choices=Outcome.choices)
-    reason = models.TextField(blank=True)
-    remedy = models.TextField(blank=True)
+    reason = MessageField(blank=True)
+    remedy = MessageField(blank=True)
     engine_version = models.CharField(max_length=200, blank=True)
     database_updated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField()
@@ -34,7 +35,7 @@ class CategoryResult(models.Model):
     scan = models.ForeignKey(Scan, null=True, on_delete=models.SET_NULL, related_name="+")
     # What was said before a rematch could not match packages of the image, to be said again when one can: outcome,
     # reason, remedy and ended_at. A scan that has ended since leaves nothing to restore.
-    before_failure = models.JSONField(null=True, blank=True, editable=False)
+    before_failure = MessagesField(null=True, blank=True, editable=False)
 
     objects = ScopedManager["CategoryResult"]()
 
@@ -62,7 +63,7 @@ class LayerResult(models.Model):
     findings = models.JSONField(default=list)
     files = models.PositiveIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
-    skipped = models.JSONField(default=list)
+    skipped = MessagesField(default=list)
     record = models.BinaryField(null=True)
     seen_at = models.DateTimeField(auto_now=True)
 

@@ -8,6 +8,7 @@ from django.db.models import Count, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from console.i18n.fields import MessagesField
 from console.jobs.models import FINAL_STATES, Job, State
 from console.visibility import Scope as Seen
 from console.visibility import ScopedManager, current, within
@@ -79,7 +80,7 @@ class ScanRun(Job):
     timeout = models.PositiveIntegerField(default=1800)  # seconds for one image
     tags = models.PositiveIntegerField(default=0)  # tags that get results
     images = models.PositiveIntegerField(default=0)  # scans queued, one an image ID
-    skipped = models.JSONField(default=dict, blank=True)  # reason → number of tags for which no scan was started
+    skipped = MessagesField(default=dict, blank=True)  # reason → number of tags for which no scan was started
     # Ids of the registries that whoever started it saw, where that were not all: no others are scanned.
     registries = models.JSONField(null=True, blank=True, editable=False)
     cursor = models.BigIntegerField(default=0, editable=False)  # the last tag looked at, where queueing goes on
@@ -87,7 +88,7 @@ class ScanRun(Job):
     succeeded = models.PositiveIntegerField(default=0)  # counts of ended scans, written when the run is over
     failed = models.PositiveIntegerField(default=0)
     cancelled = models.PositiveIntegerField(default=0)
-    failures = models.JSONField(default=list, blank=True)  # [{reason, remedy, scans}], the most common first
+    failures = MessagesField(default=list, blank=True)  # [{reason, remedy, scans}], the most common first
 
     objects = ScopedManager.from_queryset(ScanRunQuerySet)()
 

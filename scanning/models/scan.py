@@ -12,10 +12,9 @@ from django.db import models
 from django.db.models import Case, Count, Exists, ExpressionWrapper, F, Min, OuterRef, Subquery, When
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from console.db.compiled_queries import CompiledQuery
+from console.i18n.explained import Message, sentences
 from console.jobs.models import FINAL_STATES, Job, Priority, State
 from console.visibility import Scope, ScopedManager, within
 from inventory import summary
@@ -23,6 +22,7 @@ from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED, IS_SLOW
+from scanning.models import messages
 from scanning.models.run import ACTIVE, ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
@@ -39,11 +39,25 @@ IMAGE_STATES = {
 class ScanStage(models.TextChoices):
     """What a running scan does."""
 
-    WAITING = "waiting", _("waiting for another scan of the same layers")
-    PULLING = "pulling", _("pulling")
-    ROOM = "room", _("waiting for room in the layer store")
-    ANALYSING = "analysing", _("analysing")
-    READING = "reading", _("looking for viruses and trojans")  # all else has been looked for
+    WAITING = "waiting"
+    PULLING = "pulling"
+    ROOM = "room"
+    ANALYSING = "analysing"
+    READING = "reading"  # all else has been looked for
+
+
+STAGES = {  # in words
+    ScanStage.WAITING: messages.WAITING,
+    ScanStage.PULLING: messages.PULLING,
+    ScanStage.ROOM: messages.WAITING_FOR_ROOM,
+    ScanStage.ANALYSING: messages.ANALYSING,
+    ScanStage.READING: messages.READING,
+}
+
+
+def stage_message(stage: str) -> Message:
+    """Return a stage in words; one that is not known is its own."""
+    return STAGES[ScanStage(stage)]() if stage in ScanStage.values else Message(stage)
 
 
 def slow_scan_limit() -> int:
@@ -299,13 +313,11 @@ class Scan(Job):
         return min(100, self.progress_done * 100 // self.progress_total)
 
     @property
-    def stage_text(self) -> str:
+    def stage_text(self) -> Message:
         """What the scan does now, for a person: "pulling 12 of 340 MiB"; "" where it does not run."""
-        label = str(ScanStage(self.stage).label) if self.stage in ScanStage.values else self.stage
         if self.stage != ScanStage.PULLING or not self.progress_total:
-            return label
-        figures = {"done": self.progress_done // 2**20, "total": -(-self.progress_total // 2**20)}
-        return gettext("pulling %(done)d of %(total)d MiB") % figures
+            return stage_message(self.stage)
+        return messages.PULLING_SOME(done=self.progress_done // 2**20, total=-(-self.progress_total // 2**20))
 
 
 def restore_state(image_id: int) -> None:
@@ -325,8 +337,8 @@ def restore_state(image_id: int) -> None:
     summary.record_state(
         image_id=image_id,
         state=Image.ScanState.FAILED if all_told else Image.ScanState.SCANNED,
-        reason=" ".join(dict.fromkeys(reason for reason, _remedy in told)),
-        remedy=" ".join(dict.fromkeys(remedy for _reason, remedy in told)),
+        reason=sentences(*(reason for reason, _remedy in told)),
+        remedy=sentences(*(remedy for _reason, remedy in told)),
         registry_id=registry_id,
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from console.i18n.explained import Message
 from scanning.engines.base import EngineError, MatchFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy.match import Matcher
 
@@ -27,7 +28,7 @@ class MatchFailure:
     """Variants (ids) of one system that could not be matched, and why."""
 
     system: str
-    reason: str
+    reason: Message
     variants: tuple[int, ...]
 
 
@@ -59,7 +60,7 @@ def match_part(
     part: SystemPart,
     *,
     known: Collection[str],
-    hopeless: MutableMapping[str, str],
+    hopeless: MutableMapping[str, Message],
     scratch: Path,
     check: StopCheck,
 ) -> SystemPart:

@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.i18n.explained import Message
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Priority, State
@@ -176,7 +177,7 @@ def _is_current(matcher: Matcher) -> bool:
 def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> Iterator[Iterator[SystemPart]]:
     """Give the parts of what is out of date, each matched; some are matched while others are written."""
     stopped = threading.Event()
-    hopeless: dict[str, str] = {}  # systems of which too much has failed, with the reason
+    hopeless: dict[str, Message] = {}  # systems of which too much has failed, with the reason
 
     def check() -> None:
         if stopped.is_set():

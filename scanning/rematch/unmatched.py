@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import NOTHING, Message, parts, sentences
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.database import VulndbFacts
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, image_coverage
+from scanning.rematch import messages
 from scanning.rematch.match_parts import MatchFailure
 
 BATCH_ROWS = 200  # images, or variants of which something is noted
@@ -26,35 +28,39 @@ def mark_variants(failures: Iterable[MatchFailure], *, matched_with: str) -> Non
             rows.update(failed_with=matched_with, failure=failure.reason)
 
 
-def describe_failures(failures: Sequence[MatchFailure]) -> tuple[str, str]:
+def describe_failures(failures: Sequence[MatchFailure]) -> tuple[Message, Message]:
     """Return reason and remedy of a rematch that could not match these."""
     numbers: dict[str, int] = {}
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Message] = {}
     for failure in failures:
         numbers[failure.system] = numbers.get(failure.system, 0) + len(failure.variants)
         reasons.setdefault(failure.system, failure.reason)
     texts = [
-        _("%(n)s packages of %(subject)s could not be matched: %(reason)s")
-        % {"n": numbers[system], "subject": system_name(system), "reason": _as_sentence(reasons[system])}
+        messages.PACKAGES_NOT_MATCHED(
+            n=numbers[system], subject=system_name(system), reason=_as_sentence(reasons[system])
+        )
         for system in list(numbers)[:MAX_NAMED]
     ]
     if len(numbers) > MAX_NAMED:
-        texts.append(_("%(n)s more systems failed.") % {"n": len(numbers) - MAX_NAMED})
-    remedy = _("All others are matched. These are tried again within the hour, and with each new database.")
-    return " ".join(texts), remedy
+        texts.append(messages.MORE_SYSTEMS_FAILED(n=len(numbers) - MAX_NAMED))
+    remedy = messages.OTHERS_ARE_MATCHED()
+    return sentences(*texts), remedy
 
 
-def _as_sentence(reason: str) -> str:
+def _as_sentence(reason: Message) -> Message:
     """Return a reason as a sentence; what Trivy says last has no full stop."""
-    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
+    return reason if reason.endswith((".", "!", "?")) else messages.CLOSED(reason=reason)
 
 
 def system_name(system: str) -> str:
     """Return the system of variants for a person: "alpine 3.22.1"."""
     if not system:
-        return _("programming languages")
+        return messages.PROGRAMMING_LANGUAGES()
     described = json.loads(system).get("OS") or {}
-    return " ".join(str(described[part]) for part in ("Family", "Name") if described.get(part)) or _("unknown system")
+    return (
+        " ".join(str(described[part]) for part in ("Family", "Name") if described.get(part))
+        or messages.UNKNOWN_SYSTEM()
+    )
 
 
 def mark_images(database: VulndbFacts) -> None:
@@ -65,7 +71,7 @@ def mark_images(database: VulndbFacts) -> None:
     for batch in _batches(results.filter(image__in=holders).values_list("pk", flat=True)):
         rows = list(CategoryResult.objects.filter(pk__in=batch))
         texts = _failure_reasons([row.image_id for row in rows], database)
-        changed = [row for row in rows if _mark_partial(row, texts.get(row.image_id, ""))]
+        changed = [row for row in rows if _mark_partial(row, texts.get(row.image_id, NOTHING))]
         with transaction.atomic():
             CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
             image_coverage.write_coverage(row.image_id for row in changed)
@@ -86,9 +92,9 @@ def _batches(keys: Iterable[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _failure_reasons(images: Sequence[int], database: VulndbFacts) -> dict[int, str]:
+def _failure_reasons(images: Sequence[int], database: VulndbFacts) -> dict[int, Message]:
     """Return by image why its vulnerabilities are not those of this database."""
-    held: dict[int, list[tuple[str, str]]] = {}
+    held: dict[int, list[tuple[str, Message]]] = {}
     rows = ImagePackage.objects.filter(image__in=images).exclude(variant__failed_with="").order_by("image_id", "pk")
     for image, name, version, failure in rows.values_list(
         *("image_id", "package__name", "package__version", "variant__failure")
@@ -97,33 +103,31 @@ def _failure_reasons(images: Sequence[int], database: VulndbFacts) -> dict[int, 
     found = {}
     for image, failed in held.items():
         names = list(dict.fromkeys(name for name, _failure in failed))
-        found[image] = _(
-            "%(n)s packages could not be matched with the vulnerability database of %(built)s (%(names)s): %(reason)s"
-        ) % {
-            "n": len(names),
-            "built": f"{database.built_at:%Y-%m-%d}",
-            "names": ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else ""),
-            "reason": _as_sentence(failed[0][1]),
-        }
+        found[image] = messages.NOT_MATCHED_WITH(
+            n=len(names),
+            built=f"{database.built_at:%Y-%m-%d}",
+            names=", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else ""),
+            reason=_as_sentence(failed[0][1]),
+        )
     return found
 
 
-def _mark_partial(row: CategoryResult, reason: str) -> bool:
+def _mark_partial(row: CategoryResult, reason: Message) -> bool:
     """Say on ``row`` that packages could not be matched; return whether that changed it. Not saved."""
     if not reason:
         return False
-    before = _result_before(row) or {
+    before: dict[str, Any] = _result_before(row) or {
         "outcome": row.outcome,
         "reason": row.reason,
         "remedy": row.remedy,
         "ended_at": row.ended_at.isoformat(),
     }
-    remedy = _("They are tried again within the hour. Until then the vulnerabilities are those of the database before.")
+    remedy = messages.TRIED_AGAIN()
     done = before["outcome"] == CategoryResult.Outcome.DONE
     values = {
         "outcome": CategoryResult.Outcome.PARTIAL.value if done else before["outcome"],
-        "reason": "; ".join(filter(None, (before["reason"], reason))),
-        "remedy": " ".join(filter(None, (before["remedy"], remedy))),
+        "reason": parts(before["reason"], reason),
+        "remedy": sentences(before["remedy"], remedy),
         "before_failure": before,
     }
     differs = any(getattr(row, name) != value for name, value in values.items())
@@ -132,12 +136,13 @@ def _mark_partial(row: CategoryResult, reason: str) -> bool:
     return differs
 
 
-def _result_before(row: CategoryResult) -> dict[str, str] | None:
+def _result_before(row: CategoryResult) -> dict[str, Any] | None:
     """Return what ``row`` said before, unless a scan has ended since."""
-    before: dict[str, str] | None = row.before_failure
+    before: dict[str, Any] | None = row.before_failure
     return before if before and before["ended_at"] == row.ended_at.isoformat() else None
 
 
 def _restore(row: CategoryResult) -> None:
     if before := _result_before(row):
-        row.outcome, row.reason, row.remedy = before["outcome"], before["reason"], before["remedy"]
+        row.outcome = before["outcome"]
+        row.reason, row.remedy = before["reason"], before["remedy"]

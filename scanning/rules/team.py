@@ -18,7 +18,6 @@ import threading
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from console.jobs.errors import JobFailure
 from console.machines import content, versions
@@ -33,6 +32,7 @@ from scanning.engines.yara.ruleset import (
     files_of,
     read_team,
 )
+from scanning.rules import messages
 
 RULES_VERSION_NAME = "rules"  # name of their version, which is the number of their files
 MAX_RULE_FILES = 100_000
@@ -93,9 +93,8 @@ def publish_changes(before: FleetVersion | None, *, check: StopCheck) -> FleetVe
                 before = versions.publish(RULES_VERSION_NAME, version=str(len(sources)), file=file)
     except (content.ContentError, OSError) as error:
         raise RulesError(
-            _("The team's rules could not be given to the other machines: %(reason)s.")
-            % {"reason": _error_reason(error)},
-            _("Check that the data folder and PostgreSQL have space."),
+            messages.NOT_PUBLISHED(reason=_error_reason(error)),
+            messages.CHECK_FOLDER_AND_POSTGRESQL(),
         ) from error
     with _lock:
         _published = signature, before.sha256
@@ -114,8 +113,8 @@ def install_shared(file: SharedFile, *, check: StopCheck) -> None:
     except (content.ContentError, tarfile.TarError, OSError) as error:
         shutil.rmtree(incoming, ignore_errors=True)
         raise RulesError(
-            _("The team's rules could not be copied to this machine: %(reason)s.") % {"reason": _error_reason(error)},
-            _("Check that the data folder has space and is writable."),
+            messages.NOT_COPIED_HERE(reason=_error_reason(error)),
+            messages.CHECK_SPACE(),
         ) from error
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
@@ -164,14 +163,14 @@ def _unpack(archive: Path, target: Path) -> None:
         for number, member in enumerate(members):
             path = PurePosixPath(member.name)
             if number >= MAX_RULE_FILES or not member.isfile() or path.is_absolute() or ".." in path.parts:
-                raise tarfile.TarError("it holds what is no file of rules")
+                raise tarfile.TarError(messages.NO_FILE_OF_RULES())
             if not path.name.endswith(RULE_FILE_SUFFIXES):
-                raise tarfile.TarError("it holds what is no file of rules")
+                raise tarfile.TarError(messages.NO_FILE_OF_RULES())
             found = members.extractfile(member)
             file = target / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(found.read() if found else b"")
 
 
-def _error_reason(error: Exception) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+def _error_reason(error: Exception) -> object:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error

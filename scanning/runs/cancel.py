@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
 from console.jobs.models import Priority, State
 from console.jobs.state import cancel_queued
@@ -16,9 +15,10 @@ from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSubscription
 from scanning.models.run import ACTIVE
+from scanning.runs import messages
 from scanning.runs.enqueue import ALREADY_SCANNING
 
-PASSED_ON_REASON = _("Cancelled here; the scan goes on for another run")
+PASSED_ON_REASON = messages.CANCELLED_HERE()
 BATCH_SCANS = 200  # scans a transaction
 MAX_PASSES = 10  # at what has missed a cancel
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
+from console.i18n.explained import NOTHING, Message
 from console.jobs import broker
 from console.jobs.models import Priority, State
 from inventory import summary
@@ -19,12 +19,12 @@ from registries.models.registry import IS_REFUSED
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSubscription
 from scanning.models.run import ACTIVE
-from scanning.runs import quota, refused_credentials
+from scanning.runs import messages, quota, refused_credentials
 
 PROMPT_IMAGES = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
-ALREADY_SCANNING = _("Already scanning")
-BEING_CANCELLED = _("Its scan is being cancelled; scan it again afterwards")
-OTHER_CATEGORIES = _("Being scanned for other risk categories; scan it again afterwards")
+ALREADY_SCANNING = messages.ALREADY_SCANNING()
+BEING_CANCELLED = messages.BEING_CANCELLED()
+OTHER_CATEGORIES = messages.SCANNING_OTHER_CATEGORIES()
 BATCH_TAGS = 200  # tags a transaction; keeps the database's write lock short
 
 
@@ -34,7 +34,7 @@ class SkippedTag:
 
     tag_id: int
     address: str
-    why: str
+    why: Message
 
 
 @dataclass
@@ -84,7 +84,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
         changed: dict[int, Scan] = {}
         for tag in tags:
             if tag.image is None or tag.image_id is None or tag.manifest.kind == Manifest.Kind.UNREADABLE:
-                why = _("The image behind this tag could not be read; sync its registry first")
+                why = messages.IMAGE_UNREADABLE()
             elif tag.image_id in ours:
                 done.tags += 1
                 continue
@@ -97,7 +97,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
                 if why is ALREADY_SCANNING:
                     subscribed[scan.pk] += 1
             elif limit is not None and room is not None and used >= room and tag.image.image_id not in counted:
-                why = _("The quota of %(n)s scans in this month is used up") % {"n": f"{limit.limit:,}"}
+                why = messages.QUOTA_USED_UP(n=f"{limit.limit:,}")
             elif (
                 made := _create(
                     run,
@@ -105,7 +105,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
                     tag.image,
                     counted,
                     before=run.images + len(done.scans),
-                    reason=refused_credentials.WAITING_REASON if tag.registry_id in refusing else "",
+                    reason=refused_credentials.WAITING_REASON if tag.registry_id in refusing else NOTHING,
                 )
             ) is None:
                 why = ALREADY_SCANNING
@@ -123,7 +123,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
     return done
 
 
-def _skip_reason(run: ScanRun, scan: Scan) -> str:
+def _skip_reason(run: ScanRun, scan: Scan) -> Message:
     """Return why ``run`` starts no scan of its own beside ``scan``; for ALREADY it takes that one's results."""
     if scan.cancel_requested_at is not None:
         return BEING_CANCELLED
@@ -166,11 +166,13 @@ def _extend_scan(run: ScanRun, scan: Scan, *, before: int) -> bool:
     Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values)
     scan.categories = wanted
     if priority != scan.priority:
-        summary.record_waiting([(scan.image_id, scan.registry_id)], reason="")
+        summary.record_waiting([(scan.image_id, scan.registry_id)], reason=NOTHING)
     return True
 
 
-def _create(run: ScanRun, tag: Tag, image: Image, counted: Collection[str], *, before: int, reason: str) -> Scan | None:
+def _create(
+    run: ScanRun, tag: Tag, image: Image, counted: Collection[str], *, before: int, reason: Message
+) -> Scan | None:
     """Save a scan of ``image``, which is behind ``tag``, with so many ``before`` it; None where another was first.
 
     ``counted`` are the image IDs of which the run has a scan already: copies of them take no unit of the quota.

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from console.i18n.messages import tell
 from console.jobs.models import State
-from scanning.models import Scan, ScanRun, ScanStage
+from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
+from scanning.models.scan import stage_message
 
-STAGE_LABELS = dict(ScanStage.choices)
 SAME_START_WINDOW = timedelta(
     seconds=60
 )  # scans queued within this time of the oldest active one count as started with it
@@ -114,7 +114,7 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started:
     total, active = sum(by_state.values()), sum(by_state[state] for state in ACTIVE)
     left = remaining(now=now, started=started, ended=total - active, total=total, held=waits["number"] + queueing)
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    stages_shown = [(tell(str(STAGE_LABELS.get(stage, stage))), n) for stage, n in stages.annotate(n=Count("pk"))]
+    stages_shown = [(tell(stage_message(stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
     return ScanProgress(
         total=total,
         ended=total - active,

@@ -8,18 +8,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext_noop as _  # kept in English: see console.i18n.messages
 
+from console.i18n.explained import NOTHING, Message
 from console.jobs.models import State
 from inventory import summary
 from registries.login_guard import clear_outdated_refusals
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.models import Scan
+from scanning.runs import messages
 
-WAITING_REASON = _(
-    "The registry refused its credentials: the scan waits until they are changed, or a connection test has passed."
-)
+WAITING_REASON = messages.CREDENTIALS_REFUSED()
 BATCH_SCANS = 500
 
 
@@ -28,7 +27,7 @@ def mark_waiting(registry: Registry) -> None:
     _write(Scan.objects.filter(registry=registry).exclude(reason=WAITING_REASON), WAITING_REASON)
 
 
-def postpone_queued(registry: Registry, *, until: datetime, reason: str) -> None:
+def postpone_queued(registry: Registry, *, until: datetime, reason: Message) -> None:
     """Have all queued scans of ``registry`` wait: it has locked the account, and each would only prolong that."""
     ready = Q(not_before=None) | Q(not_before__lt=until)
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
@@ -42,10 +41,10 @@ def tick() -> None:
     clear_outdated_refusals()
     refused = Registry.objects.filter(IS_REFUSED)
     _write(Scan.objects.filter(registry__in=refused).exclude(reason=WAITING_REASON), WAITING_REASON)
-    _write(Scan.objects.filter(reason=WAITING_REASON).exclude(registry__in=refused), "")
+    _write(Scan.objects.filter(reason=WAITING_REASON).exclude(registry__in=refused), NOTHING)
 
 
-def _write(scans: QuerySet[Scan], reason: str) -> None:
+def _write(scans: QuerySet[Scan], reason: Message) -> None:
     """Write ``reason`` to those of ``scans`` that are queued, some at a time."""
     line = scans.filter(state=State.QUEUED).order_by("pk")
     while batch := list(line.values_list("pk", "image_id", "registry_id")[:BATCH_SCANS]):

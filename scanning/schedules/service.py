@@ -13,10 +13,10 @@ from itertools import takewhile
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
 
 from console.audit import trail
 from console.db.clock import database_now
+from console.i18n.explained import NOTHING, Message
 from console.jobs import broker
 from console.jobs.models import Priority, State
 from console.models import User
@@ -26,7 +26,7 @@ from inventory.models import Tag
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
 from scanning.models.selection import add_tags
 from scanning.runs.start import start_run
-from scanning.schedules import recurrence
+from scanning.schedules import messages, recurrence
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +121,12 @@ def postpone_outside_range(*, now: datetime | None = None) -> None:
         opens = recurrence.next_opening(schedule, now)
         early = Q(not_before=None) | Q(not_before__lt=opens)
         scans = Scan.objects.filter(early, priority=Priority.SCHEDULE, run__in=unfinished.filter(schedule=schedule))
-        _postpone(scans, until=opens, reason=_("Waiting for the time range of %(name)s.") % {"name": schedule.name})
+        _postpone(scans, until=opens, reason=messages.WAITING_FOR_TIME_RANGE(name=schedule.name))
 
 
 def release_postponed(schedule: ScanSchedule) -> None:
     """Let scans that wait for the time range of ``schedule`` wait no more."""
-    _postpone(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason="")
+    _postpone(Scan.objects.filter(run__schedule=schedule, not_before__isnull=False), until=None, reason=NOTHING)
 
 
 def _unfinished_runs(schedule: ScanSchedule) -> QuerySet[ScanRun]:
@@ -202,7 +202,7 @@ def _repair(schedule_id: int, now: datetime) -> None:
         _write_queue_row(schedule)
 
 
-def _postpone(scans: QuerySet[Scan], *, until: datetime | None, reason: str) -> None:
+def _postpone(scans: QuerySet[Scan], *, until: datetime | None, reason: Message) -> None:
     last = 0
     while True:
         with transaction.atomic():

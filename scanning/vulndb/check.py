@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput, RiskCategory, StopCheck, StoredLayer
@@ -17,6 +16,7 @@ from scanning.engines.trivy.binary import sha256
 from scanning.engines.trivy.cache import NullLayerCache
 from scanning.engines.trivy.database import check_contents, check_file
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.vulndb import messages
 
 CHECK_TIMEOUT_SECONDS = 300.0
 
@@ -66,6 +66,4 @@ def _look_up(database: Path, root: Path, check: StopCheck) -> None:
         session = trivy.session(categories={RiskCategory.VULNERABILITIES})
         report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_TIMEOUT_SECONDS)
         if not report.packages:
-            raise EngineError(
-                _("Trivy did not see the package it was tried with."), _("Use the version that is pinned.")
-            )
+            raise EngineError(messages.PACKAGE_NOT_SEEN(), messages.USE_PINNED_VERSION())

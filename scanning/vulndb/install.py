@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import NOTHING, Message
 from console.jobs.errors import JobFailure
 from console.machines.identity import has_shared_database
 from console.machines.models import SharedFile
@@ -33,6 +33,7 @@ from registries.oci.errors import NotFound, RegistryError
 from scanning.engines.base import EngineError, StopCheck
 from scanning.engines.trivy.database import VulndbFacts, read_facts
 from scanning.vulndb import archive as vulndb_archive
+from scanning.vulndb import messages
 from scanning.vulndb.check import check_vulndb, make_trivy
 
 VULNDB_FILES = ("trivy.db", "metadata.json")
@@ -71,14 +72,14 @@ def install(source: Path, *, check: StopCheck = lambda: None) -> VulndbFacts:
             _copy_source(source, incoming, check)
         except FileNotFoundError as error:
             raise VulndbError(
-                _("There is no file %(path)s.") % {"path": error.filename},
-                _("Name a folder with trivy.db and metadata.json, or the tar.gz that holds both."),
+                messages.NO_SUCH_FILE(path=error.filename),
+                messages.NAME_FOLDER_OR_ARCHIVE(),
             ) from error
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise VulndbError(
-                _("The vulnerability database could not be copied: %(reason)s.") % {"reason": reason},
-                _("Check that the file is whole, and that the data folder has space and is writable."),
+                messages.NOT_COPIED(reason=reason),
+                messages.CHECK_FILE_AND_SPACE(),
             ) from error
         return _put_in_use(incoming, check)
 
@@ -94,13 +95,10 @@ def install_shared(file: SharedFile, *, check: StopCheck) -> VulndbFacts:
             _copy_source(incoming / "db.tar.gz", incoming, check)
             (incoming / "db.tar.gz").unlink()
         except (vulndb_archive.ContentError, tarfile.TarError, zlib.error, EOFError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise VulndbError(
-                _("The vulnerability database could not be copied to this machine: %(reason)s.") % {"reason": reason},
-                _(
-                    "Check that the data folder has space and is writable. If it has, update the vulnerability database"
-                    " once more."
-                ),
+                messages.NOT_COPIED_HERE(reason=reason),
+                messages.CHECK_SPACE_AND_UPDATE(),
             ) from error
         facts = _checked(incoming, check)
         vulndb_archive.write_digest(incoming, file.sha256)
@@ -132,7 +130,7 @@ def download(*, check: StopCheck) -> VulndbFacts:
     def go_on() -> None:
         check()
         if time.monotonic() > ends:
-            raise _download_failed(repository, _("It took more than an hour."))
+            raise _download_failed(repository, messages.TOOK_TOO_LONG())
 
     _executable()  # nothing can be done with a database that nothing can read
     with tempfile.TemporaryDirectory(dir=_root(), prefix="download-") as scratch:
@@ -142,7 +140,7 @@ def download(*, check: StopCheck) -> VulndbFacts:
         except RegistryError as error:
             raise _download_failed(repository, error.reason, retry=error.retry) from error
         except tarfile.TarError as error:
-            raise _download_failed(repository, str(error)) from error
+            raise _download_failed(repository, Message(str(error))) from error
         return install(archive, check=check)
 
 
@@ -153,7 +151,7 @@ def _fetch(reference: Reference, target: Path, check: StopCheck) -> None:
         manifest = parse_manifest(client.manifest(reference.repository, reference.digest or tag))
         layers = manifest.layers if isinstance(manifest, ImageManifest) else ()
         if len(layers) != 1 or layers[0].media_type != VULNDB_MEDIA_TYPE:
-            raise NotFound(_("What is there is no vulnerability database."), "")
+            raise NotFound(messages.NO_DATABASE_THERE(), NOTHING)
         with client.blob(reference.repository, layers[0]) as content:
             _copy(content, target, check)
 
@@ -171,14 +169,10 @@ def _executable() -> Path:
         raise VulndbError(error.reason, error.remedy) from error
 
 
-def _download_failed(repository: str, reason: str, *, retry: bool = True) -> VulndbError:
+def _download_failed(repository: str, reason: Message, *, retry: bool = True) -> VulndbError:
     return VulndbError(
-        _("The vulnerability database could not be downloaded from %(repository)s: %(reason)s")
-        % {"repository": repository, "reason": reason},
-        _(
-            "Check that this machine reaches that registry, or name a mirror in TALLYMAN_TRIVY_DATABASE, or bring the "
-            "database as a file: manage.py update_vulnerability_db --from FILE."
-        ),
+        messages.DOWNLOAD_FAILED(repository=repository, reason=reason),
+        messages.CHECK_REACHABLE_OR_MIRROR(),
         retry=retry,
     )
 
@@ -192,8 +186,8 @@ def _incoming_folder() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise VulndbError(
-                _("Another update of the vulnerability database is under way."),
-                _("Wait until it has ended."),
+                messages.ANOTHER_UPDATE(),
+                messages.WAIT_UNTIL_ENDED(),
                 retry=True,
             ) from error
         yesterday = time.time() - 24 * 3600
@@ -250,10 +244,10 @@ def _publish(database: Path, scratch: Path, facts: VulndbFacts, check: StopCheck
     try:
         return vulndb_archive.publish(database, scratch=scratch, version=facts.version, check=check)
     except (vulndb_archive.ContentError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise VulndbError(
-            _("The vulnerability database could not be given to the other machines: %(reason)s.") % {"reason": reason},
-            _("Check that the data folder and PostgreSQL have space, then update it again."),
+            messages.NOT_PUBLISHED(reason=reason),
+            messages.CHECK_FOLDER_AND_POSTGRESQL(),
         ) from error
 
 
@@ -264,9 +258,8 @@ def _checked(incoming: Path, check: StopCheck) -> VulndbFacts:
         check_vulndb(incoming, scratch=_root(), check=check)
     except EngineError as error:
         raise VulndbError(
-            _("The new vulnerability database is not good: %(reason)s The old one stays in use.")
-            % {"reason": error.reason},
-            _("Take it from its source again. If it is refused again, the source is damaged."),
+            messages.NEW_IS_NOT_GOOD(reason=error.reason),
+            messages.TAKE_AGAIN(),
         ) from error
     return facts
 

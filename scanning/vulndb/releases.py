@@ -6,21 +6,22 @@ from pathlib import Path
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 
+from console.i18n.explained import NOTHING, Message
 from inventory.models import Image
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.releases import is_named_listed
 from scanning.models import CategoryResult, image_coverage
+from scanning.vulndb import messages
 
 BATCH_IMAGES = 500  # images
 
 
-def unsupported_message(os_name: str) -> tuple[str, str]:
+def unsupported_message(os_name: str) -> tuple[Message, Message]:
     """Return reason and remedy for an image of a system that the database has no advisories for."""
-    reason = _("Unsupported operating system: the vulnerability database has no advisories for %(system)s.")
-    remedy = _("Update the vulnerability database; if that does not help, rebuild the image on a supported release.")
-    return reason % {"system": os_name}, remedy
+    reason = messages.SYSTEM_NOT_LISTED(system=os_name)
+    remedy = messages.UPDATE_OR_REBUILD()
+    return reason, remedy
 
 
 def update_unsupported(folder: Path) -> None:
@@ -34,12 +35,14 @@ def update_unsupported(folder: Path) -> None:
         reason, remedy = unsupported_message(os_name)
         own, outcomes = results.filter(image__os_name=os_name), CategoryResult.Outcome
         if is_named_listed(folder, os_name):
-            _change(own.filter(outcome=outcomes.UNSUPPORTED, reason=reason), outcomes.DONE, "", "")
+            _change(own.filter(outcome=outcomes.UNSUPPORTED, reason=reason), outcomes.DONE, NOTHING, NOTHING)
         else:
             _change(own.filter(outcome=outcomes.DONE), outcomes.UNSUPPORTED, reason, remedy)
 
 
-def _change(results: QuerySet[CategoryResult], outcome: CategoryResult.Outcome, reason: str, remedy: str) -> None:
+def _change(
+    results: QuerySet[CategoryResult], outcome: CategoryResult.Outcome, reason: Message, remedy: Message
+) -> None:
     while found := list(results.values_list("pk", "image_id")[:BATCH_IMAGES]):
         with transaction.atomic():
             CategoryResult.objects.filter(pk__in=[pk for pk, _image in found]).update(

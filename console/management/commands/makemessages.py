@@ -9,33 +9,17 @@ from typing import Any
 from django.conf import settings
 from django.core.management.commands import makemessages
 
-from console.i18n import extraction
-
 CREATION_DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
 
 
-class BuildFile(makemessages.BuildFile):
-    """A source file; of one that cannot mark its texts the sentences are given to gettext."""
-
-    @property
-    def is_templatized(self) -> bool:
-        """Whether gettext reads something made of the file in place of the file."""
-        return not self.path.endswith(".py") or extraction.belongs(Path(self.path))
-
-    def preprocess(self) -> None:
-        """Write what gettext reads."""
-        path = Path(self.path)
-        if not extraction.belongs(path):
-            super().preprocess()
-            return
-        found = extraction.sentences(path.read_text("utf-8"))
-        Path(self.work_path).write_text("".join(f"_({text!r})\n" for text in found), "utf-8")
+# Of console.i18n.explained: the first argument is a code.
+KEYWORDS = ("--keyword=MessageText:2", "--keyword=JoinText:2", "--keyword=PluralText:2,3")
 
 
 class Command(makemessages.Command):
     """Django's command with our choices: all languages, files without lines, no guesses, no dates."""
 
-    build_file_class = BuildFile
+    xgettext_options = [*makemessages.Command.xgettext_options, *KEYWORDS]
     msgmerge_options = [*makemessages.Command.msgmerge_options, "--no-fuzzy-matching"]
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from scanning.engines.base import EngineError, StopCheck
+from scanning.engines.clamav import messages
 from scanning.engines.formats.tar import Data
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -60,8 +61,8 @@ class Clamd:
         found = VERSION_PATTERN.fullmatch(response)
         if not found:
             raise EngineError(
-                f"What answers at {self._address} is no clamd: {response[:80]!r}.",
-                "Name the socket or the port of clamd in TALLYMAN_CLAMD.",
+                messages.NO_CLAMD(address=self._address, value=f"{response[:80]!r}"),
+                messages.NAME_CLAMD(),
             )
         try:
             built = datetime.strptime(found["built"] or "", "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
@@ -91,7 +92,7 @@ class Clamd:
         self.close()
         if SIZE_LIMIT_MESSAGE in response:
             raise FileTooLarge
-        raise EngineError(f"ClamAV failed at a file: {response[:200]}", "Look into the log of clamd.")
+        raise EngineError(messages.FAILED_AT_FILE(value=response[:200]), messages.LOOK_INTO_LOG())
 
     def _request(self, command: bytes) -> str:
         self._send(command)
@@ -152,9 +153,8 @@ class Clamd:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "no answer"
             raise EngineError(
-                f"ClamAV cannot be reached at {self._address}: {why}.",
-                "Start clamd, see that this process may use its socket or port, or leave TALLYMAN_CLAMD empty to scan"
-                " without ClamAV.",
+                messages.UNREACHABLE(address=self._address, why=why),
+                messages.START_CLAMD(),
                 retry=True,
             ) from error
         connection.settimeout(RESPONSE_TIMEOUT_SECONDS)
@@ -163,7 +163,7 @@ class Clamd:
 
 def _no_response(address: str) -> EngineError:
     return EngineError(
-        f"ClamAV at {address} broke off or did not answer.",
-        "Look into the log of clamd: it may be short of memory, or be loading its signatures. Then scan again.",
+        messages.BROKE_OFF(address=address),
+        messages.LOOK_INTO_LOG_AND_SCAN(),
         retry=True,
     )

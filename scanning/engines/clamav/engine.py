@@ -11,7 +11,10 @@ import mmap
 from datetime import UTC, datetime
 from pathlib import Path
 
+from console.i18n.explained import NOTHING
+from scanning.engines import messages as engine_messages
 from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity, StopCheck
+from scanning.engines.clamav import messages
 from scanning.engines.clamav.clamd import Clamd, ClamdVersion, FileTooLarge
 from scanning.engines.formats.tar import Data
 from scanning.engines.notes import Notes
@@ -68,9 +71,9 @@ class ClamAv:
             facts.append(("Signatures", "the team's own alone: clamd names no version of the public ones"))
         else:
             built = (
-                f"{reported.built_at:%Y-%m-%d %H:%M} UTC ({days} days ago)"
+                engine_messages.DATABASE_BUILT(at=f"{reported.built_at:%Y-%m-%d %H:%M}", days=days)
                 if reported.built_at
-                else "at an unknown time"
+                else engine_messages.UNKNOWN_TIME()
             )
             facts += [("Signatures", str(reported.signatures)), ("Signatures built", built)]
         facts.append(
@@ -80,8 +83,8 @@ class ClamAv:
         return Readiness(
             ready=True,
             version=self._version,
-            reason=f"The signatures are {days} days old: what was found since is not recognised." if old else "",
-            remedy="Have freshclam update them every day." if old else "",
+            reason=messages.SIGNATURES_OLD(days=days) if old else NOTHING,
+            remedy=messages.UPDATE_DAILY() if old else NOTHING,
             facts=tuple(facts),
         )
 
@@ -117,10 +120,10 @@ class _LayerScan:
         data, touched = None, 0
         for found in sandbox.walk(path, check=self._check):
             if isinstance(found, str):
-                self.notes.add("of this layer is damaged, and what follows was not looked at", found)
+                self.notes.add(messages.LAYER_DAMAGED(), found)
                 continue
             if found.size > self._max_file_bytes:
-                self.notes.add(f"over {self._mebibytes:.0f} MiB, not given to ClamAV", found.path)
+                self.notes.add(messages.TOO_LARGE(mebibytes=f"{self._mebibytes:.0f}"), found.path)
                 continue
             if data is None:
                 with path.open("rb") as file:
@@ -138,12 +141,12 @@ class _LayerScan:
         try:
             signature = self._clamd.scan(content, check=self._check)
         except FileTooLarge:
-            self.notes.add("larger than clamd takes (StreamMaxLength)", path)
+            self.notes.add(messages.STREAM_TOO_LARGE(), path)
             return
         if not signature:
             return
         if len(self.findings) >= MAX_LAYER_FINDINGS:
-            self.notes.add(f"recognised beyond the first {MAX_LAYER_FINDINGS}, not listed", path)
+            self.notes.add(messages.TOO_MANY_FINDINGS(max_findings=MAX_LAYER_FINDINGS), path)
             return
         digest = hashlib.sha256(content).hexdigest()
         self.findings.append(malware_fact(signature, path=path, size=len(content), sha256=digest))
@@ -170,7 +173,7 @@ def malware_fact(signature: str, *, path: str, size: int, sha256: str) -> Malwar
         family=(parts[2] if len(parts) > 2 else parts[-1]).partition("-")[0],
         kind="virus" if any(word in name.lower() for word in VIRUS_NAME_PARTS) else "trojan",
         severity=Severity.MEDIUM if name.startswith(HEURISTIC_PREFIXES) else Severity.HIGH,
-        description=f"ClamAV knows this file as {signature}.",
+        description=messages.KNOWS_FILE(signature=signature),
         reference="",
         path=path,
         size=size,

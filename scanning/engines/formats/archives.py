@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from scanning.engines.formats import containers, streams, tar, zip
+from console.i18n.explained import Message
+from scanning.engines.formats import containers, messages, streams, tar, zip
 from scanning.engines.formats.detect import (
     READABLE_FORMATS,
     UNSURE_FORMATS,
@@ -58,13 +59,13 @@ def members(
         try:
             yield from _open(each, memoryview(data)[each.offset :] if each.offset else data, path, bounds, notes)
         except Exception as error:  # whatever the readers of these formats raise at bytes made to break them
-            notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
+            notes.add(messages.CANNOT_UNPACK(value=_short_message(error)), path)
 
 
 def _open(recognised: DetectedArchive, data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Iterator[Item]:
     found = recognised.format
     if found not in READABLE_FORMATS:
-        notes.add(f"packed with {found}, which is not looked into", path)
+        notes.add(messages.UNKNOWN_PACKING(found=found), path)
     elif found == "zip":
         yield from _zip(data, path, bounds, notes)
     elif found == "tar":
@@ -90,7 +91,7 @@ def _stream(
         if (recognised.format in UNSURE_FORMATS and unsure) or (not recognised.sure and not content):
             bounds.files += 1
             return
-        notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
+        notes.add(messages.CANNOT_UNPACK(value=_short_message(error)), path)
     if not content:
         return
     inner = detect_archives(content)
@@ -111,10 +112,10 @@ def _collect(
         for chunk in chunks:
             content += chunk
             if len(content) > 8 << 20 and len(content) > bounds.ratio * packed:
-                notes.add(f"that unpack to more than {bounds.ratio} times their packed size", path)
+                notes.add(messages.EXPANDS_TOO_MUCH(ratio=bounds.ratio), path)
                 break
             if len(content) > limit:
-                notes.add(f"in archives of which only the first {limit >> 20} MiB were looked at", path)
+                notes.add(messages.ARCHIVE_READ_IN_PART(value=limit >> 20), path)
                 del content[limit:]
                 break
     except Exception as error:  # whatever the readers of these formats raise at bytes made to break them
@@ -126,7 +127,7 @@ def _collect(
 
 def _is_limit_reached(path: str, bounds: UnpackLimits, notes: Notes) -> bool:
     if bounds.exceeded:
-        notes.add("in archives that hold more than is unpacked of one layer", path)
+        notes.add(messages.ARCHIVES_HOLD_TOO_MUCH(), path)
     return bounds.exceeded
 
 
@@ -172,7 +173,7 @@ def _tar(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Itera
             continue
         inner = f"{path}!/{entry.path}"
         if entry.segments is not None and entry.size > bounds.member_bytes:
-            notes.add(f"with holes and over {bounds.member_bytes >> 20} MiB", inner)
+            notes.add(messages.SPARSE_AND_LARGE(value=bounds.member_bytes >> 20), inner)
             continue
         bounds.files -= 1
         if entry.segments is not None:
@@ -187,22 +188,22 @@ def _zip(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Itera
     covered = zip.CoveredRanges()
     directories = zip.find_directories(data)
     if any(directory.hidden for directory in directories):
-        notes.add("that cannot be unpacked (the zip archive has too many end records)", path)
+        notes.add(messages.ZIP_TOO_MANY_ENDS(), path)
     if any(directory.is_spanned for directory in directories):
-        notes.add("that are one piece of a zip archive of several, which is not looked into without the others", path)
+        notes.add(messages.ZIP_OF_SEVERAL(), path)
     elif not directories and not zip.is_empty(data):
-        notes.add("whose zip directory is missing: only the files that their own headers name were looked at", path)
+        notes.add(messages.ZIP_WITHOUT_DIRECTORY(), path)
     for directory in directories:
         for listed in zip.directory_entries(data, directory):
             bounds.entries -= 1
             if _is_limit_reached(path, bounds, notes):
                 return
             if listed is None:
-                notes.add("that cannot be unpacked (the directory of the zip archive is cut off)", path)
+                notes.add(messages.ZIP_DIRECTORY_CUT_OFF(), path)
                 continue
             header, before = listed
             if not before and not directory.is_spanned and (header.packed or header.size):
-                notes.add("named in the directory of a zip archive and missing in it", _named(path, header))
+                notes.add(messages.ZIP_MEMBER_MISSING(), _named(path, header))
             for local in before:
                 yield from _zip_listed(data, header, local, path, bounds, notes, covered)
         covered.add(directory.start, directory.start + directory.size)
@@ -291,7 +292,7 @@ class _ZipMember:
             return
         self.good |= bool(content) and (error is None or sure)
         if error is not None:
-            notes.add(f"that cannot be unpacked ({_short_message(error)})", path)
+            notes.add(messages.CANNOT_UNPACK(value=_short_message(error)), path)
         if content:
             yield path, content
 
@@ -348,11 +349,11 @@ class _ZipMember:
                 yield path, content
                 return
         if header.flags & zip.ENCRYPTED_FLAG and (sure or header.method in (ZIP_STORED, ZIP_DEFLATED, 99)):
-            notes.add("in archives encrypted with a password", path)
+            notes.add(messages.ENCRYPTED(), path)
         elif sure:
-            notes.add("in zip archives packed with an unusual method", path)
+            notes.add(messages.ZIP_UNUSUAL_METHOD(), path)
 
 
 def _short_message(error: Exception) -> str:
     text = getattr(error, "what", "") or str(error) or type(error).__name__
-    return text if len(text) <= 80 else text[:79] + "…"
+    return text if isinstance(text, Message) or len(text) <= 80 else text[:79] + "…"

@@ -13,6 +13,7 @@ import zstandard
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
+from scanning.engines.formats import messages
 from scanning.engines.formats.layer_errors import CorruptLayer, LayerTooLarge, UnsupportedCompression
 
 CHUNK_BYTES = 1 << 20
@@ -94,16 +95,16 @@ def _gunzip(source: Readable) -> Generator[bytes, None, None]:
             try:
                 content = member.decompress(data, CHUNK_BYTES)  # with no data: what it still holds back
             except IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
-                raise CorruptLayer(f"its gzip stream is damaged ({error})") from error
+                raise CorruptLayer(messages.GZIP_DAMAGED(error=error)) from error
             if ended and not content and not member.eof:
-                raise CorruptLayer("its gzip stream is cut off")
+                raise CorruptLayer(messages.GZIP_CUT_OFF())
             data = member.unused_data if member.eof else member.unconsumed_tail
             if content:
                 yield content
         while len(data := data.lstrip(b"\0")) < len(GZIP_MAGIC) and (more := source.read(CHUNK_BYTES)):
             data += more
         if data and not data.startswith(GZIP_MAGIC):
-            raise CorruptLayer("something that is no gzip follows its gzip stream")
+            raise CorruptLayer(messages.GZIP_FOLLOWED())
 
 
 def _unzstd(source: _Prefixed) -> Generator[bytes, None, None]:
@@ -119,7 +120,7 @@ def _unzstd(source: _Prefixed) -> Generator[bytes, None, None]:
                     held = held[-len(_END_MARK) :]
     except zstandard.ZstdError as error:
         if "too much memory" in str(error):
-            raise LayerTooLarge(f"its zstd window is larger than {ZSTD_WINDOW_BYTES >> 20} MiB") from error
-        raise CorruptLayer(f"its zstd stream is damaged ({error})") from error
+            raise LayerTooLarge(messages.ZSTD_WINDOW_TOO_LARGE(size=ZSTD_WINDOW_BYTES >> 20)) from error
+        raise CorruptLayer(messages.ZSTD_DAMAGED(error=error)) from error
     if held != _END_MARK:
-        raise CorruptLayer("its zstd stream is cut off")
+        raise CorruptLayer(messages.ZSTD_CUT_OFF())

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from console.i18n.explained import ExplainedError, Message
+from scanning.engines.formats import messages
 
-class LayerError(Exception):
+
+class LayerError(ExplainedError):
     """A layer could not be brought into the store."""
-
-    retry = False
-
-    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
-        if retry is not None:
-            self.retry = retry
 
 
 class UnsupportedCompression(LayerError):
@@ -20,19 +15,19 @@ class UnsupportedCompression(LayerError):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"A layer is {found}; layers are gzip, zstd or not compressed.",
-            "Push the image again with gzip or zstd layers, then scan again.",
+            messages.LAYER_UNSUPPORTED(found=found),
+            messages.PUSH_WITH_GZIP_OR_ZSTD(),
         )
 
 
 class LayerTooLarge(LayerError):
     """The layer unpacks to more than is allowed: in all, or for its packed size."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: Message) -> None:
         self.what = what
         super().__init__(
-            f"A layer was not unpacked: {what}.",
-            "Look at who built this image and why: layers like this are made to exhaust what unpacks them.",
+            messages.LAYER_TOO_LARGE(what=what),
+            messages.LOOK_WHO_BUILT(),
         )
 
 
@@ -41,27 +36,27 @@ class DiffIdMismatch(LayerError):
 
     def __init__(self, expected: str, found: str) -> None:
         super().__init__(
-            f"Digest mismatch: an uncompressed layer is {found}, the image's config says {expected}.",
-            "Build the image again and push it: its config and its layers do not belong together.",
+            messages.DIFF_ID_MISMATCH(found=found, expected=expected),
+            messages.BUILD_AND_PUSH_AGAIN(),
         )
 
 
 class CorruptLayer(LayerError):
     """The compressed stream is damaged, although the blob is the one the manifest names."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: Message) -> None:
         self.what = what
         super().__init__(
-            f"A layer cannot be unpacked: {what}.",
-            "Build the image again and push it: the layer was already damaged when it was pushed.",
+            messages.LAYER_CORRUPT(what=what),
+            messages.LAYER_WAS_DAMAGED(),
         )
 
 
 class StoreFull(LayerError):
     """There is no room for the layer. ``waits`` says that other scans hold room which they will give back."""
 
-    retry = True
+    retries = True
 
-    def __init__(self, reason: str, remedy: str, *, retry: bool | None = None, waits: bool = False) -> None:
+    def __init__(self, reason: Message, remedy: Message, *, retry: bool | None = None, waits: bool = False) -> None:
         super().__init__(reason, remedy, retry=retry)
         self.waits = waits

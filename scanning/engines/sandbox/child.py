@@ -103,7 +103,7 @@ def _respond(answers: _ResponseWriter, request: dict[str, object], data: mmap.mm
         for hit in scan.hits:
             answers.add("hits", astuple(hit))
         for line in scan.notes.lines():
-            answers.add("skipped", line)
+            answers.add("skipped", line.to_stored())
         for count in (scan.files, scan.bytes):
             answers.add("done", count)
     answers.send()

@@ -24,9 +24,10 @@ import isal
 import yara_x
 import zstandard
 
+from console.i18n.explained import Message
 from console.sandbox.resident import ResidentProcess
 from scanning.engines.base import EngineError, StopCheck
-from scanning.engines.sandbox import protocol
+from scanning.engines.sandbox import messages, protocol
 from scanning.engines.sandbox.responses import Hit, LayerFile, ResponseReader
 from scanning.engines.yara.ruleset import RuleSet
 
@@ -44,7 +45,7 @@ _CHILD_SCRIPT = """
 import sys
 from types import ModuleType
 root, sys.path[:0] = sys.argv[1], sys.argv[2:]
-for name in ("console", "console.sandbox", "scanning"):
+for name in ("console", "console.i18n", "console.sandbox", "scanning"):
     sys.modules[name] = module = ModuleType(name)
     module.__path__ = [root + "/" + name.replace(".", "/")]
 from scanning.engines.sandbox.child import main
@@ -59,7 +60,7 @@ class YaraLayerResult:
     hits: list[Hit] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Message, ...] = ()
 
 
 class SandboxClient:
@@ -113,8 +114,8 @@ class SandboxClient:
                 self._kill()
                 log.warning("The process that reads layers gave an answer that is none: %s", error)
                 raise EngineError(
-                    "The process that looks for viruses and trojans gave an answer that it cannot mean.",
-                    "The layer may have been made to take it over: find out who pushed the image before you run it.",
+                    messages.IMPOSSIBLE_ANSWER(),
+                    messages.FIND_WHO_PUSHED(),
                 ) from error
             except BaseException:
                 self._kill()
@@ -160,7 +161,7 @@ class SandboxClient:
             *(Path(sys.base_prefix, name) for name in ("lib", "lib64")),
             *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")),
             *map(Path, packages),
-            *(PROJECT_ROOT / "scanning", PROJECT_ROOT / "console" / "sandbox"),
+            *(PROJECT_ROOT / "scanning", PROJECT_ROOT / "console" / "i18n", PROJECT_ROOT / "console" / "sandbox"),
         ]
         argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _CHILD_SCRIPT, str(PROJECT_ROOT), *packages]
         return ResidentProcess(argv, memory_bytes=self._memory_bytes, reads=reads)
@@ -214,22 +215,21 @@ class SandboxClient:
 
     def _too_large(self) -> EngineError:
         return EngineError(
-            f"The look for viruses and trojans took more than {self._memory_bytes // 1024**2} MiB of memory.",
-            "The image holds something that cannot be read in that memory; look at its largest archives.",
+            messages.TOO_MUCH_MEMORY(value=self._memory_bytes // 1024**2),
+            messages.LOOK_AT_LARGEST_ARCHIVES(),
         )
 
     def _broken(self, code: int | None) -> EngineError:
         tail = self._resident.tail() if self._resident else ""
         if "MemoryError" in tail or "memory allocation of" in tail:
             return self._too_large()
-        reason = "The process that looks for viruses and trojans ended before it had answered."
+        reason = messages.ENDED_EARLY()
         if code is not None and code < 0:
             number = -code
-            reason = f"The process that looks for viruses and trojans was ended by signal {number}."
+            reason = messages.ENDED_BY_SIGNAL(number=number)
         return EngineError(
             reason,
-            "Scan again. If it happens with this image alone, it may have been made to break what reads it: find out"
-            " who pushed it. Else look for lack of memory.",
+            messages.SCAN_AGAIN_OR_FIND_WHO_PUSHED(),
             retry=code is None or code == -9,
         )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from console.i18n.explained import Message
 from scanning.engines.formats.tar_sparse import MAX_SEGMENTS, Segment
 from scanning.engines.notes import MAX_NOTE_LINES, MAX_PATH_CHARACTERS
 from scanning.engines.sandbox.protocol import MalformedMessage, unpack
@@ -13,7 +14,9 @@ from scanning.engines.yara.scan import MAX_LAYER_FINDINGS, Hit
 
 __all__ = ["Hit", "LayerFile", "ResponseReader"]
 
-MAX_LINE_CHARACTERS = MAX_PATH_CHARACTERS + 500
+MAX_LINE_CHARACTERS = (
+    5 * MAX_PATH_CHARACTERS
+)  # a message with the path in its words and among its values, each escaped twice
 SIZE_LIMIT_BYTES = 1 << 63
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 
@@ -34,7 +37,7 @@ class ResponseReader:
     def __init__(self, receive: Callable[[], bytes]) -> None:
         self._receive = receive
         self.files = self.bytes = 0
-        self.skipped: list[str] = []
+        self.skipped: list[Message] = []
 
     @classmethod
     def none(cls) -> ResponseReader:
@@ -50,7 +53,7 @@ class ResponseReader:
                 _expect(count <= MAX_LAYER_FINDINGS)
                 yield from (_hit(row, rules) for row in rows)
             elif kind == "skipped":
-                self.skipped += [_text(line, MAX_LINE_CHARACTERS) for line in rows]
+                self.skipped += [_note(line) for line in rows]
                 _expect(len(self.skipped) <= MAX_NOTE_LINES)
             else:
                 _expect(kind == "done" and len(rows) == 2)
@@ -97,6 +100,23 @@ def _text(value: object, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         raise MalformedMessage("no text")
     return value
+
+
+def _note(value: object) -> Message:
+    note = Message.from_stored(_text(value, MAX_LINE_CHARACTERS))
+    _check(note)
+    return note
+
+
+def _check(value: object) -> None:
+    """Raise Malformed unless this is a message, or a value of one, that a page can show."""
+    if isinstance(value, Message):
+        for text in (str(value), value.code, *value.values):
+            _text(text, MAX_LINE_CHARACTERS)
+        for each in value.values.values():
+            _check(each)
+    else:
+        _expect(isinstance(value, int | float) or (isinstance(value, str) and value.isprintable()))
 
 
 def _number(value: object, limit: int) -> int:

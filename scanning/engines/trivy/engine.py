@@ -13,7 +13,9 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from scanning.engines import messages as engine_messages
 from scanning.engines.base import EngineError, ImageInput, ImageReport, Readiness, RiskCategory, StopCheck, StoredLayer
+from scanning.engines.trivy import messages
 from scanning.engines.trivy.batch import ImageBatcher
 from scanning.engines.trivy.binary import PINNED_SHA256, Binary
 from scanning.engines.trivy.cache import LayerCache, make_java_index
@@ -92,9 +94,7 @@ class Trivy:
         try:
             return str(json.loads(finished.stdout)["Version"])
         except (ValueError, KeyError, TypeError) as error:
-            raise EngineError(
-                f"{path} does not tell its version as Trivy does.", "Set TALLYMAN_TRIVY to an executable of Trivy."
-            ) from error
+            raise EngineError(messages.VERSION_UNKNOWN(path=path), messages.SET_EXECUTABLE()) from error
 
     def ready(self, categories: Collection[RiskCategory] = frozenset(SCANNER_NAMES)) -> Readiness:
         """Return whether ``categories`` can be looked for, with what is known of executable and database.
@@ -161,7 +161,8 @@ class Trivy:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                f"{self._home} cannot be made: {error.strerror}.", "Check the rights on the data folder."
+                messages.FOLDER_NOT_MADE(home=self._home, strerror=error.strerror),
+                messages.CHECK_RIGHTS_ON_DATA_FOLDER(),
             ) from error
 
 
@@ -221,13 +222,13 @@ class TrivySession:
 
 def _database_facts(database: VulndbFacts) -> Iterator[tuple[str, str]]:
     age = database.age_days()
-    yield "Database built", f"{database.built_at:%Y-%m-%d %H:%M} UTC ({age} days ago)"
+    yield "Database built", engine_messages.DATABASE_BUILT(at=f"{database.built_at:%Y-%m-%d %H:%M}", days=age)
     yield "Database size", f"{database.size / 1024**2:.1f} MiB"
-    yield "Java archives", "recognised by their own manifest; no index of archives"
+    yield "Java archives", messages.JAVA_WITHOUT_INDEX()
     if database.is_demo:
-        yield "Warning", "This is the small database that the project makes itself, not the public one."
+        yield "Warning", messages.SMALL_DATABASE()
     elif age > VULNDB_OLD_DAYS:
-        yield "Warning", f"The database is more than {VULNDB_OLD_DAYS} days old. Update it."
+        yield "Warning", messages.DATABASE_OLD(old_database_days=VULNDB_OLD_DAYS)
 
 
 def _never_stop() -> None:

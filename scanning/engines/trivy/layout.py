@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from scanning.engines.base import EngineError, ImageInput, StopCheck
+from scanning.engines.trivy import messages
 
 CONFIG_MEDIA_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -58,18 +59,14 @@ def _check_config(image: ImageInput) -> None:
     try:
         named = json.loads(image.config)["rootfs"]["diff_ids"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise EngineError(
-            "The image's config cannot be read.", "Push the image again; if that does not help, build it again."
-        ) from error
+        raise EngineError(messages.CONFIG_UNREADABLE(), messages.PUSH_OR_BUILD_AGAIN()) from error
     if named != [layer.diff_id for layer in image.layers]:
-        raise EngineError(
-            "The image's config names other layers than its manifest.", "The image is damaged: build and push it again."
-        )
+        raise EngineError(messages.CONFIG_NAMES_OTHER_LAYERS(), messages.BUILD_AND_PUSH_AGAIN())
     for diff_id in named:
         if not DIFF_ID_PATTERN.fullmatch(diff_id):
             raise EngineError(
-                f"A layer is named by {diff_id[:20]!r}, and Trivy reads SHA-256 alone.",
-                "Build the image with a tool that names layers by SHA-256.",
+                messages.LAYER_NOT_SHA256(value=f"{diff_id[:20]!r}"),
+                messages.BUILD_WITH_SHA256(),
             )
 
 

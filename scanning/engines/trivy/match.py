@@ -26,6 +26,7 @@ from scanning.engines.base import (
     StoredLayer,
     VulnerabilityFact,
 )
+from scanning.engines.trivy import messages
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, read_cache
 from scanning.engines.trivy.command import TRIVY_FLAGS, Runner, failure_error, run_trivy, scanners_option
@@ -124,8 +125,8 @@ class Matcher:
                 self._key = cache[EMPTY_LAYER_DIFF_ID][0]
             except KeyError as error:
                 raise EngineError(
-                    "Trivy does not keep what it knows of layers as this console expects.",
-                    "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+                    messages.CACHE_UNEXPECTED(),
+                    messages.USE_PINNED_VERSION(),
                 ) from error
         return self._key
 
@@ -172,8 +173,8 @@ class Matcher:
             return finished.stdout, {} if notes else read_cache(work / "cache")
         except OSError as error:
             raise EngineError(
-                f"The packages could not be laid out for Trivy: {error.strerror}.",
-                "Check the free space and the rights of the data folder.",
+                messages.PACKAGES_NOT_LAID_OUT(strerror=error.strerror),
+                messages.CHECK_SPACE_AND_RIGHTS(),
                 retry=True,
             ) from error
         finally:
@@ -285,8 +286,8 @@ def _read(out: bytes, packages: Collection[int]) -> Iterator[tuple[int, MatchFac
             yield number, read_match(value)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
-            "Trivy wrote matches that cannot be read.",
-            "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+            messages.MATCHES_UNREADABLE(),
+            messages.USE_PINNED_VERSION(),
         ) from error
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scanning.engines.base import EngineError, MatchFact, PackageFact, StopCheck, VulnerabilityFact
-from scanning.engines.trivy import bbolt_writer
+from scanning.engines.trivy import bbolt_writer, messages
 from scanning.engines.trivy.command import ReportTooLarge
 from scanning.engines.trivy.database import VULNDB_SCHEMA
 from scanning.engines.trivy.match import Matcher
@@ -31,8 +31,8 @@ def make_empty_database(folder: Path) -> Path:
         (folder / "metadata.json").write_text(json.dumps(metadata))
     except OSError as error:
         raise EngineError(
-            f"The packages could not be laid out for Trivy: {error.strerror}.",
-            "Check the free space and the rights of the data folder.",
+            messages.PACKAGES_NOT_LAID_OUT(strerror=error.strerror),
+            messages.CHECK_SPACE_AND_RIGHTS(),
             retry=True,
         ) from error
     return folder
@@ -69,8 +69,8 @@ def match(
                 matches.setdefault((package.identity, fact.vulnerability), told)
             if len(matches) > MAX_IMAGE_VULNERABILITIES:
                 raise EngineError(
-                    f"The image has more than {MAX_IMAGE_VULNERABILITIES:,} vulnerabilities.",
-                    "The image holds more findings than can be kept; split it up.",
+                    messages.TOO_MANY_VULNERABILITIES(most=f"{MAX_IMAGE_VULNERABILITIES:,}"),
+                    messages.SPLIT_IMAGE(),
                 )
     return tuple(matches.values()), tuple(known.values())
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from scanning.engines.base import EngineError
-from scanning.engines.trivy import bbolt
+from scanning.engines.trivy import bbolt, messages
 from scanning.engines.trivy.database import INSTALL_REMEDY
 
 
@@ -74,7 +74,7 @@ def tables(folder: Path) -> frozenset[str]:
         status = path.stat()
         return _tables(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except (OSError, bbolt.BboltError) as error:
-        raise EngineError(f"The vulnerability database is damaged: {error}.", INSTALL_REMEDY) from error
+        raise EngineError(messages.DATABASE_DAMAGED(error=error), INSTALL_REMEDY) from error
 
 
 @lru_cache(maxsize=4)

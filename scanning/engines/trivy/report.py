@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from scanning.engines.base import EngineError, MatchFact, PackageFact, Severity
+from scanning.engines.trivy import messages
 from scanning.engines.trivy.secrets import FoundSecret
 
 REPORT_SCHEMA = 2
@@ -72,8 +73,8 @@ def read_report(text: bytes) -> TrivyReport:
         top = json.loads(text, object_hook=reader.reduce)
         if not isinstance(top, dict) or top.get("SchemaVersion") != REPORT_SCHEMA:
             raise EngineError(
-                "Trivy wrote a report of a form that this console does not know.",
-                "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY.",
+                messages.REPORT_UNKNOWN(),
+                messages.USE_PINNED_VERSION(),
             )
         metadata = top.get("Metadata") or {}
         system = metadata.get("OS") or {}
@@ -86,8 +87,8 @@ def read_report(text: bytes) -> TrivyReport:
         reader.report.system = {name: member for name, member in system.items() if name != "EOSL"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
-            "Trivy wrote a report that cannot be read.",
-            "Scan the image again. If it happens again, look for a defect of this version of Trivy.",
+            messages.REPORT_UNREADABLE(),
+            messages.SCAN_AGAIN_OR_FIND_DEFECT(),
             retry=True,
         ) from error
     return reader.report

@@ -22,7 +22,7 @@ from scanning.engines.base import (
     VulnerabilityFact,
 )
 from scanning.engines.formats import package_databases
-from scanning.engines.trivy import match_in_parts
+from scanning.engines.trivy import match_in_parts, messages
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer, MaskedSecret, make_cache_folder, read_cache, without_files
 from scanning.engines.trivy.cached_matches import MatchCache
@@ -56,9 +56,7 @@ class LayersMissing(EngineError):
     """Layers that were believed to be known are not. Pull them and analyse again."""
 
     def __init__(self, diff_ids: Collection[str]) -> None:
-        super().__init__(
-            "What Trivy had told of a layer is lost.", "Scan again: the layers will be pulled.", retry=True
-        )
+        super().__init__(messages.LAYER_FACTS_LOST(), messages.SCAN_AGAIN_TO_PULL(), retry=True)
         self.diff_ids = frozenset(diff_ids)
 
 
@@ -142,8 +140,8 @@ def _analyze_in_parts(tool: TrivySetup, turn: AnalysisRequest, *, check: StopChe
     assert told.report is not None  # noqa: S101 (asked for)
     if told.report.system is None:
         raise ReportTooLarge(
-            f"Trivy wrote a report of more than {MAX_REPORT_BYTES // 1024**2} MiB.",
-            "The image holds more findings than can be kept; split it up.",
+            messages.REPORT_TOO_LARGE(value=MAX_REPORT_BYTES // 1024**2),
+            messages.SPLIT_IMAGE(),
         )
     matches, vulnerabilities = match_in_parts.match(
         tool.matcher(), told.report.packages, system=told.report.system, scratch=turn.scratch, check=check
@@ -345,8 +343,8 @@ def _work_folder(scratch: Path) -> Iterator[Path]:
         yield work
     except OSError as error:
         raise EngineError(
-            f"The image's layers could not be read or laid out: {error.strerror}.",
-            "Check the free space and the rights of the data folder, then scan again.",
+            messages.LAYERS_NOT_LAID_OUT(strerror=error.strerror),
+            messages.CHECK_SPACE_AND_SCAN(),
             retry=True,
         ) from error
     finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from console.i18n.explained import NOTHING
 from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, StopCheck
 from scanning.engines.notes import Notes
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.sandbox.pool import SandboxPool
+from scanning.engines.yara import messages
 from scanning.engines.yara.ruleset import (
     RuleSet,
     check_project_rules,
@@ -71,8 +73,8 @@ class Yara:
             *((("Rules folder", str(self._edited)),) if self._edited else ()),
             *(("Error in a rule", problem) for problem in rules.problems),
         ]
-        reason = f"Rules with errors are not applied: {'; '.join(rules.problems)}." if rules.problems else ""
-        remedy = f"Correct them in {self._edited}; the next scan takes them up." if rules.problems else ""
+        reason = messages.RULES_WITH_ERRORS(value="; ".join(rules.problems)) if rules.problems else NOTHING
+        remedy = messages.CORRECT_RULES(edited=self._edited) if rules.problems else NOTHING
         return Readiness(ready=True, version=rules.version, reason=reason, remedy=remedy, facts=tuple(facts))
 
     def scan_layer(self, path: Path, *, check: StopCheck) -> LayerReport:
@@ -84,7 +86,7 @@ class Yara:
         rules = self._rules()
         notes = Notes()
         for problem in rules.problems:
-            notes.add("of the team's rules with an error, not applied", problem)
+            notes.add(messages.RULE_WITH_ERROR(), problem)
         seen = self._sandbox.look(path, rules=rules, max_file_bytes=self._max_file_bytes, check=check)
         findings = tuple(
             MalwareFact(

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import yara_x
 
 from scanning.engines.base import EngineError, Severity
+from scanning.engines.yara import messages
 
 MAX_TEAM_BYTES = 64 << 20  # of all the team's files
 PROBLEM_SUFFIX = ".problem"  # stands for a file that could not be read where it lies: see scanning.rules.team
@@ -103,8 +104,8 @@ def check_project_rules(sources: Iterable[RuleFile], *, expected: str) -> None:
     """Raise EngineError unless the project's own files have the SHA-256 ``expected`` (``project_rules_sha256``)."""
     if (found := project_rules_sha256(sources)) != expected:
         raise EngineError(
-            f"The project's own rules are not those of this version: their SHA-256 is {found}, not {expected}.",
-            "Find out who changed them, and install Tallyman again. Rules of the team have a folder of their own.",
+            messages.RULES_CHANGED(found=found, expected=expected),
+            messages.FIND_WHO_CHANGED_RULES(),
         )
 
 
@@ -138,15 +139,13 @@ def compile_rules(sources: Iterable[RuleFile], *, version: str) -> RuleSet:
     for source in sources:
         found = [source.problem] if source.problem else _add(compiler, source)
         if found and source.ours:
-            raise EngineError(
-                f"The project's own rules are damaged: {found[0]}.", "Install Tallyman again: its files were changed."
-            )
+            raise EngineError(messages.RULES_DAMAGED(value=found[0]), messages.INSTALL_AGAIN())
         problems += found
         private[source.ours] += 0 if found else len(PRIVATE_RULE_PATTERN.findall(source.content))
     rules = compiler.build()
     ours = [rule.namespace.startswith("tallyman/") for rule in rules]
     if not any(ours):
-        raise EngineError("There are no rules to look for malware with.", "Install Tallyman again: files are missing.")
+        raise EngineError(messages.NO_RULES(), messages.INSTALL_MISSING_FILES())
     team = len(ours) - sum(ours) - private[False]
     compiled = io.BytesIO()
     rules.serialize_into(compiled)

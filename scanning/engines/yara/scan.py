@@ -20,6 +20,7 @@ from scanning.engines.formats import tar
 from scanning.engines.formats.archives import UnpackLimits, members
 from scanning.engines.formats.detect import DetectedArchive, detect_archives
 from scanning.engines.notes import Notes, printable_path
+from scanning.engines.yara import messages
 
 PIECE_BYTES = 64 << 20
 OVERLAP_BYTES = 1 << 20
@@ -65,18 +66,18 @@ class YaraLayerScan:
             for entry in tar.walk(data):
                 if entry.is_file and entry.size:
                     if entry.size > self._max_file_bytes:
-                        self.notes.add(f"over {self._max_file_bytes / (1 << 30):.1f} GiB", entry.path)
+                        self.notes.add(messages.TOO_LARGE(value=f"{self._max_file_bytes / (1 << 30):.1f}"), entry.path)
                     elif entry.segments is None:
                         self._file(entry.path, view[entry.offset : entry.offset + entry.size])
                     elif entry.size <= PIECE_BYTES:
                         self._file(entry.path, tar.read(data, entry))
                     else:  # of mostly nothing: what is there, without the holes
-                        self.notes.add(f"with holes and over {PIECE_BYTES >> 20} MiB, read in parts", entry.path)
+                        self.notes.add(messages.SPARSE_READ_IN_PARTS(value=PIECE_BYTES >> 20), entry.path)
                         for segment in entry.segments:
                             self._file(entry.path, view[segment.offset : segment.offset + segment.size])
                 self._release(tar.BLOCK_BYTES)
         except tar.TarError as error:
-            self.notes.add("of this layer is damaged, and what follows was not looked at", str(error))
+            self.notes.add(messages.LAYER_DAMAGED(), str(error))
 
     def _file(self, path: str, content: tar.Data, depth: int = 0) -> None:
         """Look at one file, and at the files in it if it is an archive."""
@@ -90,9 +91,9 @@ class YaraLayerScan:
                 for rule in self._scanner.scan(piece).matching_rules:
                     hits[rule.namespace, rule.identifier] = None
             except yara_x.TimeoutError:
-                self.notes.add(f"given up after {PIECE_TIMEOUT_SECONDS} s", path)
+                self.notes.add(messages.GIVEN_UP(timeout=PIECE_TIMEOUT_SECONDS), path)
             except yara_x.ScanError as error:
-                self.notes.add(f"that YARA-X failed at ({error})", path)
+                self.notes.add(messages.FAILED_AT_FILE(error=error), path)
             self._release(len(piece))
         if hits:
             self._found(path, content, list(hits))
@@ -112,7 +113,7 @@ class YaraLayerScan:
         if depth >= self._bounds.depth:
             if all(each.format == "zlib" for each in found):  # which two bytes tell, and nothing unpacks by itself
                 return
-            self.notes.add(f"in archives nested deeper than {depth}", path)
+            self.notes.add(messages.NESTED_TOO_DEEP(depth=depth), path)
             return
         for inner, member in members(content, path, self._bounds, self.notes, found):
             if member:
@@ -125,7 +126,7 @@ class YaraLayerScan:
             self._release(PIECE_BYTES)
         for namespace, rule in rules:
             if len(self.hits) >= MAX_LAYER_FINDINGS:
-                self.notes.add(f"recognised beyond the first {MAX_LAYER_FINDINGS}, not listed", path)
+                self.notes.add(messages.TOO_MANY_FINDINGS(max_findings=MAX_LAYER_FINDINGS), path)
                 return
             self.hits.append(Hit(namespace, rule, printable_path(path), len(content), digest.hexdigest()))
 

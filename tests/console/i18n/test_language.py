@@ -1,4 +1,4 @@
-"""The language of the pages: chosen by a person, else by the browser; and what is kept is told in it."""
+"""The language of the pages: chosen by a person, else by the browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone, translation
 
-from console.i18n.messages import tell
 from console.templatetags import ui
 from tests.people import person
 
@@ -99,35 +98,3 @@ def test_numbers_and_times_are_written_as_the_language_does() -> None:
         assert ui.relative(now + timedelta(hours=3), now) == "3 小时后"
         assert ui.relative(now - timedelta(days=20), now) == "11月3日"
     assert ui.relative(now - timedelta(days=20), now) == "3 Nov"
-
-
-@pytest.mark.parametrize(
-    ("kept", "told"),
-    [
-        ("Already scanning", "已在扫描"),
-        ("pulling 3 of 17 MiB", "已拉取 3 MiB，共 17 MiB"),
-        ("The host name registry.example is not known.", "无法解析主机名 registry.example。"),
-        ("The certificate of https://r.example has expired.", "https://r.example 的证书已过期。"),
-        (
-            "Nothing answers at r.example, port 80. Check the port and that the registry is running.",
-            "r.example 的端口 80 没有应答。请检查端口，以及镜像仓库是否在运行。",
-        ),
-        (
-            "The sync broke off after 4 repositories: The token service gave no token.",
-            "同步在读取 4 个仓库后中断：令牌服务没有给出令牌。",
-        ),
-        ("3 repositories or tags could not be read.", "有 3 个仓库或标签无法读取。"),
-        ("1 repository or tag could not be read.", "有 1 个仓库或标签无法读取。"),
-        ("Of this nothing is known", "Of this nothing is known"),
-        ("", ""),
-    ],
-)
-def test_what_was_kept_in_english_is_told_in_chinese(kept: str, told: str) -> None:
-    assert tell(kept) == kept
-    with translation.override("zh-hans"):
-        assert tell(kept) == told
-
-
-def test_a_name_is_not_taken_for_a_text() -> None:
-    with translation.override("zh-hans"):
-        assert tell("Waiting for the hourly limit of Images.") == "等待 Images 的每小时限额。"

@@ -76,11 +76,15 @@ def trace():
     if libc.ptrace(16, os.getppid(), 0, 0) != 0:
         raise PermissionError
 attempt("trace what has forked it", trace)
+from console.i18n.explained import MessageText, NoteText
+NOTE = NoteText(
+    MessageText("test.one", "1 file {name} = {answer}: {path}"), MessageText("test.many", "{count} files {path}")
+)
 look.files = len(got)
 got["environment"] = str(dict(os.environ))
 for name, answer in got.items():
     if answer not in {"PermissionError", "OSError"}:
-        look.notes.add(f"{name} = {answer}", "")
+        look.notes.add(NOTE(name=name, answer=answer), "")
 """
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from scanning.engines.sandbox.protocol import PACKET_BYTES, MalformedMessage
 from scanning.engines.sandbox.responses import ResponseReader
+
+
+def note(text: str, values: dict[str, object]) -> bytes:
+    """Return a packet with a note of what was not looked at."""
+    return json.dumps({"skipped": [json.dumps([text, "yara.given-up", values])]}).encode()
+
 
 ANSWERS = {
     "no JSON": b"{",
@@ -33,7 +41,21 @@ ANSWERS = {
     + b'"]]}',
     "many lines": b'{"skipped":[' + b",".join([b'"x"'] * 51) + b"]}",
     "files, which nobody asked for": b'{"files":[["a",1,0]]}',
+    "a message with half a character": note("\ud800", {}),
+    "a message with a zero among its values": note("a", {"path": "\0"}),
+    "a message in a message": note("a", {"path": {"message": ["a\n", "b", {}]}}),
+    "a message with a list": note("a", {"path": ["a"] * 3}),
 }
+
+
+def test_a_note_of_the_program_is_a_message() -> None:
+    answers = ResponseReader(
+        iter([note("1 file given up after 3 s: a", {"path": "a", "timeout": 3}), b'{"done":[1,2]}']).__next__
+    )
+    assert list(answers.look(())) == []
+    assert [(told, told.code, told.values) for told in answers.skipped] == [
+        ("1 file given up after 3 s: a", "yara.given-up", {"path": "a", "timeout": 3})
+    ]
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())

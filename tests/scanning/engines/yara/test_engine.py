@@ -25,6 +25,7 @@ from scanning.engines.base import LayerReport, Severity
 from scanning.engines.formats import archives
 from scanning.engines.notes import MAX_NOTE_LINES, Notes, printable_path
 from scanning.engines.sandbox.client import SandboxClient
+from scanning.engines.yara import messages
 from scanning.engines.yara import scan as yara_scan
 from scanning.engines.yara.engine import Yara
 from scanning.engines.yara.ruleset import compile_rules, read_sources
@@ -275,12 +276,12 @@ def test_what_is_said_of_files_is_text_whatever_they_are_called(yara: Yara, tmp_
 def test_reasons_made_up_without_end_are_a_bounded_list() -> None:
     notes = Notes()
     for number in range(1000):
-        notes.add(f"for reason {number}", "path")
-        notes.add("for reason 3", "path")
+        notes.add(messages.GIVEN_UP(timeout=number), "path")
+        notes.add(messages.GIVEN_UP(timeout=3), "path")
     lines = notes.lines()
     assert len(lines) == MAX_NOTE_LINES
     assert lines[-1] == f"{1000 - MAX_NOTE_LINES + 1} more for other reasons"
-    assert "1001 files for reason 3, e.g. path" in lines
+    assert "1001 files given up after 3 s, e.g. path" in lines
 
 
 TEAM_RULE = 'rule Ours { meta: score = 75 condition: filename == "bad.bin" and extension == ".bin" }'

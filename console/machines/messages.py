@@ -1,0 +1,10 @@
+"""What is told to people of content that machines give each other: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+TOO_LARGE = MessageText("content.too-large", "it has more than {size} MiB")
+PART_MISSING = MessageText("content.part-missing", "a part of it is missing")
+LARGER_THAN_IT_SHOULD_BE = MessageText("content.larger-than-it-should-be", "it is larger than it should be")
+WRONG_DIGEST = MessageText("content.wrong-digest", "its SHA-256 is not the right one")

@@ -1,0 +1,10 @@
+"""What is told to people by this package: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+# --- removal
+WAITS_FOR_SYNC = MessageText("inventory.waits-for-sync", "Waits for the sync of this registry to stop.")
+REMOVING_IMAGES = MessageText("inventory.removing-images", "Removing images")
+TIDYING_UP = MessageText("inventory.tidying-up", "Tidying up")

@@ -1,0 +1,345 @@
+"""What is told to people by this package: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+# --- aws
+LIST_IN_CIRCLES = MessageText("connector.list-in-circles", "The list of AWS leads to the page that was just read.")
+TRY_LATER_OR_CHECK_ENDPOINT = MessageText(
+    "connector.try-later-or-check-endpoint", "Try again later, or check the endpoint."
+)
+NO_ACCESS_KEY = MessageText("connector.no-access-key", "No access key is stored for this registry.")
+ENTER_ACCESS_KEY = MessageText("connector.enter-access-key", "Enter an access key ID and its secret access key.")
+NO_ECR_IN_REGION = MessageText(
+    "connector.no-ecr-in-region", "AWS has no container registry in the region “%(region)s”."
+)
+CORRECT_REGION_OR_ENDPOINT = MessageText(
+    "connector.correct-region-or-endpoint", "Correct the address or the region, or enter the API endpoint."
+)
+
+# --- aws_errors
+ROLE_EXPIRED_AT_ONCE = MessageText(
+    "connector.role-expired-at-once", "AWS says at once that the credentials of the role have expired."
+)
+CHECK_CLOCK = MessageText("connector.check-clock", "Check the clock of this machine.")
+AWS_CLOCKS_DIFFER = MessageText(
+    "connector.aws-clocks-differ", "The clock of this machine and that of AWS differ by more than five minutes."
+)
+SET_CLOCK = MessageText("connector.set-clock", "Set the clock, best by NTP, and try again.")
+ENDPOINT_OF_OTHER_REGION = MessageText(
+    "connector.endpoint-of-other-region", "The API endpoint belongs to another region than the registry."
+)
+CORRECT_REGION = MessageText(
+    "connector.correct-region", "Correct the region, or enter the endpoint of the region in the registry's address."
+)
+AWS_RATE_LIMITED = MessageText("connector.aws-rate-limited", "AWS limits the rate of calls to %(right)s.")
+RAISE_AWS_QUOTA = MessageText(
+    "connector.raise-aws-quota", "It is asked again later by itself. A quota of the account can be raised at AWS."
+)
+AWS_REPOSITORY_UNKNOWN = MessageText("connector.aws-repository-unknown", "AWS does not know this repository.")
+REPOSITORY_MAY_BE_DELETED = MessageText(
+    "connector.repository-may-be-deleted", "It may have been deleted. The next sync notices that by itself."
+)
+AWS_FAILED = MessageText("connector.aws-failed", "The API of AWS failed at %(right)s (%(code)s).")
+LOOK_AT_HEALTH_DASHBOARD = MessageText(
+    "connector.look-at-health-dashboard", "Look at the AWS Health Dashboard, and try again later."
+)
+AWS_REFUSES = MessageText("connector.aws-refuses", "AWS refuses %(right)s (%(code)s).")
+CHECK_ADDRESS_REGION_ENDPOINT = MessageText(
+    "connector.check-address-region-endpoint", "Check address, region and API endpoint of this registry."
+)
+TEMPORARY_ACCESS_KEY = MessageText(
+    "connector.temporary-access-key", "This is a temporary access key, and AWS takes none without its session token."
+)
+ENTER_KEY_OF_USER = MessageText(
+    "connector.enter-key-of-user",
+    "Enter the access key of an IAM user, which begins with AKIA, and the role, if it needs one.",
+)
+ACCESS_KEY_REFUSED = MessageText(
+    "connector.access-key-refused", "AWS refuses the access key ID or the secret access key."
+)
+CORRECT_ACCESS_KEY = MessageText(
+    "connector.correct-access-key",
+    "Correct them in the registry's settings. The key may also be inactive or deleted, or of another partition.",
+)
+MAY_NOT_TAKE_ROLE = MessageText("connector.may-not-take-role", "The key may not take on the role.")
+ALLOW_ASSUME_ROLE = MessageText(
+    "connector.allow-assume-role",
+    "Allow sts:AssumeRole on it to the key's user, and name that user in the role's trust policy.",
+)
+AWS_POLICY_DENIES = MessageText("connector.aws-policy-denies", "A policy of AWS expressly denies the right %(right)s.")
+LOOK_FOR_DENY = MessageText(
+    "connector.look-for-deny",
+    "Look for the deny in the policies of the user or role, of the organization and of the VPC endpoint.",
+)
+KEY_LACKS_RIGHT = MessageText("connector.key-lacks-right", "The key lacks the right %(right)s.")
+ALLOW_IN_IAM = MessageText(
+    "connector.allow-in-iam",
+    "Allow %(right)s to its user or role in IAM; for the registry of another account, there too.",
+)
+NO_ANSWER_OF_AWS = MessageText("connector.no-answer-of-aws", "The answer is none that the API of AWS gives.")
+CHECK_ENDPOINT_AND_PROXY = MessageText(
+    "connector.check-endpoint-and-proxy", "Check the API endpoint, and the proxy before it."
+)
+
+# --- distribution
+LINE_NAMES_NO_REPOSITORY = MessageText(
+    "connector.line-names-no-repository",
+    "Line %(number)d of the repositories, “%(line)s”, names no repository of this registry.",
+)
+WRITE_ONE_A_LINE = MessageText(
+    "connector.write-one-a-line", "Write one a line as name, name:tag or name:pattern, such as team/app:1.*"
+)
+
+# --- ecr
+ALLOW_PULL_IN_IAM = MessageText(
+    "connector.allow-pull-in-iam",
+    "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer to the key's user or role in IAM, and see that the "
+    "repository's own policy does not deny them.",
+)
+AWS_GAVE_NO_LOGIN = MessageText(
+    "connector.aws-gave-no-login", "The API of AWS has handed out no login for the registry."
+)
+CHECK_ENDPOINT = MessageText("connector.check-endpoint", "Check the API endpoint.")
+NO_ADDRESS_OF_ECR = MessageText("connector.no-address-of-ecr", "The address is not that of a private registry of AWS.")
+LOOKS_LIKE_ECR = MessageText(
+    "connector.looks-like-ecr",
+    "It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com. Public repositories go by type OCI.",
+)
+REGIONS_DIFFER = MessageText(
+    "connector.regions-differ", "The address lies in the region %(there)s, and the region chosen is %(chosen)s."
+)
+LEAVE_REGION = MessageText("connector.leave-region", "Leave the region to the address, or correct the address.")
+NO_ROLE_ARN = MessageText("connector.no-role-arn", "The role is not the ARN of one.")
+LOOKS_LIKE_ARN = MessageText("connector.looks-like-arn", "It looks like arn:aws:iam::123456789012:role/tallyman.")
+
+# --- harbor
+HARBOR_OF_OTHER_VERSION = MessageText("connector.harbor-of-other-version", "This is Harbor %(found)s.")
+CHOOSE_VERSION = MessageText("connector.choose-version", "Choose the version %(version)s.")
+NO_HARBOR = MessageText("connector.no-harbor", "No Harbor answers at this address.")
+CHECK_TYPE_AND_PORT = MessageText(
+    "connector.check-type-and-port",
+    "Check type and port. Harbor lives at the root of its host: leave out what follows the host in the browser.",
+)
+ITS_VERSION = MessageText("connector.its-version", "its version")
+SAME_PAGE_AGAIN = MessageText(
+    "connector.same-page-again", "The registry gives the same page of %(what)s again and again."
+)
+PROXY_MUST_PASS_QUERY = MessageText(
+    "connector.proxy-must-pass-query", "Check the proxy before the registry: it must pass on the query."
+)
+LIST_KEPT_SHRINKING = MessageText(
+    "connector.list-kept-shrinking", "The registry's list kept shrinking while it was read: %(what)s."
+)
+SYNC_AFTER_CLEANING = MessageText(
+    "connector.sync-after-cleaning", "It may be cleaning up. Sync again when that is done."
+)
+KEY_NOT_PROPER = MessageText("connector.key-not-proper", "Something in %(what)s has no proper “%(key)s”.")
+CHECK_TYPE_AND_VERSION = MessageText("connector.check-type-and-version", "Check type and version of this registry.")
+PROJECTS_NOT_LISTABLE = MessageText(
+    "connector.projects-not-listable", "The account may not list the repositories of these projects: %(projects)s."
+)
+
+# --- harbor_v1
+ROBOT_CANNOT_LIST = MessageText(
+    "connector.robot-cannot-list", "This is a robot account, and the robots of Harbor 1 can pull but not list."
+)
+ENTER_USER_OR_LIST = MessageText(
+    "connector.enter-user-or-list", "Enter a user in its place, or type the repositories as a list."
+)
+HARBOR_REFUSES_CREDENTIALS = MessageText(
+    "connector.harbor-refuses-credentials",
+    "Harbor's API does not take these credentials, though its token service does.",
+)
+USE_HARBOR_USER = MessageText(
+    "connector.use-harbor-user",
+    "Use a user with a password of Harbor's own or of LDAP, or type the repositories as a list.",
+)
+LIST_OF_PROJECTS = MessageText("connector.list-of-projects", "the list of projects")
+MAKE_USER_MEMBER = MessageText("connector.make-user-member", "Make the user a member of these projects.")
+LIST_OF_REPOSITORIES = MessageText("connector.list-of-repositories", "the list of repositories")
+LIST_OF_TAGS = MessageText("connector.list-of-tags", "the list of tags")
+
+# --- harbor_v2
+USE_ROBOT_OR_CLI_SECRET = MessageText(
+    "connector.use-robot-or-cli-secret",
+    "Use a robot account, or a user with the password (after single sign-on: the CLI secret).",
+)
+ITS_SYSTEM_INFORMATION = MessageText("connector.its-system-information", "its system information")
+GIVE_ROBOT_LIST_RIGHTS = MessageText(
+    "connector.give-robot-list-rights",
+    "Give the robot account “List Repository” and “List Artifact” there, or type the repositories.",
+)
+LIST_OF_ARTIFACTS = MessageText("connector.list-of-artifacts", "the list of artifacts")
+HARBOR_REPOSITORY_UNKNOWN = MessageText(
+    "connector.harbor-repository-unknown", "Harbor's API does not know this repository."
+)
+
+# --- jfrog
+ITS_REPOSITORIES = MessageText("connector.its-repositories", "its repositories")
+NO_IMAGE_OF_REPOSITORY = MessageText("connector.no-image-of-repository", "“%(name)s” names no image of a repository.")
+WRITE_KEY_IN_FRONT = MessageText(
+    "connector.write-key-in-front", "Write the key of the repository in front, such as docker-local/team/app."
+)
+ARTIFACTORY_LOCKED_ACCOUNT = MessageText(
+    "connector.artifactory-locked-account", "Artifactory has locked this account, because logins with it have failed."
+)
+FIND_WHO_AND_UNLOCK = MessageText(
+    "connector.find-who-and-unlock",
+    "Find out who signs in with a wrong password, and have an administrator unlock the account.",
+)
+SEES_NO_REPOSITORY = MessageText(
+    "connector.sees-no-repository", "The account sees no repository of Docker or OCI images."
+)
+GIVE_PERMISSION_OR_OTHER_ACCOUNT = MessageText(
+    "connector.give-permission-or-other-account", "Give it the permission to read them, or use another account."
+)
+IMAGES_NOT_LISTABLE = MessageText(
+    "connector.images-not-listable", "The account may not list the images of these repositories: %(keys)s."
+)
+GIVE_PERMISSION_OR_LIST = MessageText(
+    "connector.give-permission-or-list", "Give it the permission to read them, or enter the images as a list."
+)
+
+# --- jfrog_search
+THE_SEARCH = MessageText("connector.the-search", "the search")
+
+# --- quay
+NO_QUAY = MessageText("connector.no-quay", "No Quay answers at this address.")
+CHECK_TYPE_AND_ADDRESS = MessageText(
+    "connector.check-type-and-address", "Check the type, and the address: https://host[:port]."
+)
+USER_OF_TOKEN = MessageText("connector.user-of-token", "the user of the token")
+QUAY_NEEDS_SIGN_IN = MessageText("connector.quay-needs-sign-in", "Quay lists nothing to those who are not signed in.")
+ENTER_ROBOT_OR_TOKEN = MessageText(
+    "connector.enter-robot-or-token", "Enter a robot account or an OAuth token, or the repositories as a list."
+)
+TAGS_OF_REPOSITORY = MessageText("connector.tags-of-repository", "the tags of %(repository)s")
+TOKEN_MAY_NOT_READ = MessageText("connector.token-may-not-read", "The OAuth token may not read %(what)s.")
+NEEDS_SCOPE = MessageText(
+    "connector.needs-scope", "It needs the scope repo:read, and a user who may read this repository."
+)
+CHECK_TYPE = MessageText("connector.check-type", "Check the type of this registry.")
+QUAY_LIST_WITHOUT_END = MessageText(
+    "connector.quay-list-without-end", "Quay's list does not end: it leads to a page that was read already."
+)
+ENTER_LIST_OR_ROBOT = MessageText(
+    "connector.enter-list-or-robot", "Enter the repositories as a list, or a robot account in place of the token."
+)
+
+# --- tencent
+INSTANCE_NOT_LISTED = MessageText("connector.instance-not-listed", "The instance is no longer listed at Tencent Cloud.")
+NO_INSTANCE_OF_ADDRESS = MessageText(
+    "connector.no-instance-of-address", "No instance of this account has the address %(host)s."
+)
+LOOK_WHETHER_DELETED = MessageText(
+    "connector.look-whether-deleted",
+    "Look in the Tencent Cloud console whether it was deleted, and whether the key belongs to its account.",
+)
+NAMESPACES_NOT_LISTABLE = MessageText(
+    "connector.namespaces-not-listable", "The key may not list these namespaces: %(names)s. All others were read."
+)
+CHECK_VPC_LINK = MessageText(
+    "connector.check-vpc-link",
+    "Check in the Tencent Cloud console that the instance has an access link to the VPC of this machine.",
+)
+PUT_ON_ALLOWLIST = MessageText(
+    "connector.put-on-allowlist",
+    "Put this machine's public address on the instance's allowlist for public access in the Tencent Cloud console, "
+    "or choose VPC as the network type.",
+)
+REGISTRY_LETS_NOBODY_IN = MessageText(
+    "connector.registry-lets-nobody-in", "The API works, but the registry itself lets nobody in from here: %(reason)s"
+)
+ALLOW_PULL_IN_CAM = MessageText(
+    "connector.allow-pull-in-cam", "Allow tcr:PullRepository* on this instance to the key's user in CAM."
+)
+TENCENT_GAVE_NO_LOGIN = MessageText(
+    "connector.tencent-gave-no-login", "Tencent Cloud has handed out no login for the registry."
+)
+TRY_LATER = MessageText("connector.try-later", "Try again later.")
+
+# --- tencent_api
+TENCENT_FAILED_WITH_STATUS = MessageText(
+    "connector.tencent-failed-with-status", "The API of Tencent Cloud failed (HTTP %(status)d)."
+)
+TRY_LATER_OR_STATUS_PAGE = MessageText(
+    "connector.try-later-or-status-page", "Try again later. If it goes on, look at the status page of Tencent Cloud."
+)
+NO_TENCENT_API = MessageText(
+    "connector.no-tencent-api", "%(host)s does not answer as the API of Tencent Cloud does (HTTP %(status)d)."
+)
+NO_ANSWER_OF_TENCENT = MessageText(
+    "connector.no-answer-of-tencent", "The answer is none that the API of Tencent Cloud gives."
+)
+
+# --- tencent_errors
+TENCENT_RATE_LIMITED = MessageText(
+    "connector.tencent-rate-limited", "Tencent Cloud limits the rate of calls to %(right)s."
+)
+ASKED_AGAIN_LATER = MessageText("connector.asked-again-later", "It is asked again later by itself.")
+ALLOW_IN_CAM = MessageText("connector.allow-in-cam", "Allow %(right)s to its user in CAM, for this instance.")
+PERSONAL_EDITION_NOT_OPEN = MessageText(
+    "connector.personal-edition-not-open", "The personal edition is not open in %(region)s."
+)
+OPEN_PERSONAL_EDITION = MessageText(
+    "connector.open-personal-edition",
+    "Open it in the Tencent Cloud console and set its password, or choose another region.",
+)
+TENCENT_CLOCKS_DIFFER = MessageText(
+    "connector.tencent-clocks-differ",
+    "The clock of this machine and that of Tencent Cloud differ by more than five minutes.",
+)
+SECRET_REFUSED = MessageText("connector.secret-refused", "Tencent Cloud refuses the SecretId or the SecretKey.")
+CORRECT_SECRET = MessageText(
+    "connector.correct-secret", "Correct them. The key may also be disabled or deleted; a docker login is no API key."
+)
+ISOLATED_OR_PAUSED = MessageText("connector.isolated-or-paused", "isolated or paused")
+NO_TCR_IN_REGION = MessageText(
+    "connector.no-tcr-in-region", "Tencent Cloud has no container registry in the region “%(region)s”."
+)
+CHOOSE_REGION = MessageText("connector.choose-region", "Choose the region of the instance.")
+TENCENT_UNKNOWN = MessageText(
+    "connector.tencent-unknown", "Tencent Cloud does not know what was asked for by %(right)s."
+)
+DELETED_OR_OTHER_REGION = MessageText(
+    "connector.deleted-or-other-region", "It may have been deleted, or lie in another region."
+)
+TENCENT_FAILED = MessageText("connector.tencent-failed", "Tencent Cloud failed at %(right)s (%(code)s).")
+TRY_LATER_OR_SUPPORT = MessageText(
+    "connector.try-later-or-support", "Try again later. If it goes on, give this code to the support of Tencent Cloud."
+)
+TENCENT_REFUSES = MessageText("connector.tencent-refuses", "Tencent Cloud refuses %(right)s (%(code)s).")
+NO_CODE = MessageText("connector.no-code", "no code")
+CHECK_REGION_AND_ENDPOINT = MessageText(
+    "connector.check-region-and-endpoint",
+    "Check region and API endpoint. The code stands in the API documentation of Tencent Cloud.",
+)
+INSTANCE_NOT_RUNNING = MessageText(
+    "connector.instance-not-running", "The instance does not run: Tencent Cloud says “%(status)s”."
+)
+LOOK_AT_INSTANCE = MessageText(
+    "connector.look-at-instance",
+    "Look at it in the Tencent Cloud console: an isolated one has expired and can be renewed for some days.",
+)
+
+# --- tencent_lists
+COUNTS_DIFFER = MessageText("connector.counts-differ", "Tencent Cloud counts %(total)d entries and lists %(seen)d.")
+NEXT_SYNC_TRIES_AGAIN = MessageText(
+    "connector.next-sync-tries-again", "The next sync tries again. If it goes on, the key may see a part of them only."
+)
+LIST_OF_ANOTHER_FORM = MessageText(
+    "connector.list-of-another-form", "A list of Tencent Cloud holds something of another form."
+)
+
+# --- tencent_personal
+REGISTRY_PASSWORD_MISSING = MessageText(
+    "connector.registry-password-missing",
+    "The registry password is missing: the personal edition is pulled with a password of its own.",
+)
+ENTER_UIN_AND_PASSWORD = MessageText(
+    "connector.enter-uin-and-password",
+    "Edit the registry: enter the account ID (UIN) and the password that was set when it was opened.",
+)
+ANSWER_OF_API = MessageText("connector.answer-of-api", "answer of the API")

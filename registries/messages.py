@@ -1,0 +1,45 @@
+"""What is told to people by this package: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+# --- clients
+CA_BUNDLE_UNREADABLE = MessageText(
+    "registries.ca-bundle-unreadable", "The file that TALLYMAN_CA_BUNDLE names cannot be read."
+)
+CORRECT_CA_BUNDLE = MessageText(
+    "registries.correct-ca-bundle", "Correct the setting, or the rights of the file, then start the console again."
+)
+TYPE_NOT_LISTABLE = MessageText(
+    "registries.type-not-listable", "Registries of the type %(type)s cannot be listed by this version."
+)
+ADD_AS_OCI = MessageText(
+    "registries.add-as-oci", "Add it as type OCI if its catalog is open, or with a fixed list of repositories."
+)
+
+# --- credentials
+SECRET_UNREADABLE = MessageText(
+    "registries.secret-unreadable", "The stored password cannot be read with the keys in the data folder."
+)
+RESTORE_KEYS = MessageText(
+    "registries.restore-keys",
+    "Restore keys/credential_keys from the backup, or edit the registry and type the password again.",
+)
+
+# --- login_guard
+CREDENTIALS_KNOWN_REFUSED = MessageText(
+    "registries.credentials-known-refused",
+    "The registry refused these credentials, so they are not tried again: that could lock the account.",
+)
+TYPE_PASSWORD_AGAIN = MessageText(
+    "registries.type-password-again", "Edit the registry and type the password again, or test the connection."
+)
+CREDENTIALS_CHANGED = MessageText(
+    "registries.credentials-changed", "The credentials of the registry were changed while they were in use."
+)
+GOES_ON_WITH_NEW = MessageText("registries.goes-on-with-new", "Nothing to do: the work goes on with the new ones.")
+
+# --- outbound
+SERVER_TOO_SLOW = MessageText("registries.server-too-slow", "The server does not answer in time.")
+CHECK_REACHABLE = MessageText("registries.check-reachable", "Check that it can be reached from here.")

@@ -1,0 +1,9 @@
+"""What is told to people by all engines: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+OTHER_REASONS = MessageText("engine.other-reasons", "{count} more for other reasons")
+DATABASE_BUILT = MessageText("engine.database-built", "{at} UTC ({days} days ago)")
+UNKNOWN_TIME = MessageText("engine.unknown-time", "at an unknown time")

@@ -1,0 +1,12 @@
+"""What is told to people by the models of scanning: see console.i18n.explained."""
+
+from __future__ import annotations
+
+from console.i18n.explained import MessageText
+
+WAITING = MessageText("stage.waiting", "waiting for another scan of the same layers")
+PULLING = MessageText("stage.pulling", "pulling")
+PULLING_SOME = MessageText("stage.pulling-some", "pulling %(done)d of %(total)d MiB")
+WAITING_FOR_ROOM = MessageText("stage.waiting-for-room", "waiting for room in the layer store")
+ANALYSING = MessageText("stage.analysing", "analysing")
+READING = MessageText("stage.reading", "looking for viruses and trojans")
