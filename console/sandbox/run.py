@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.sandbox import messages
+from console.sandbox import messages, policy
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
@@ -89,9 +89,8 @@ class SandboxSupport:
 @functools.cache
 def sandbox_support() -> SandboxSupport:
     """Return what this system allows, found out once by trying it in processes that end at once."""
-    network, files, calls = (
-        _try_policy(f"policy.{call}()") for call in ("unshare_namespaces", "probe_landlock", "probe_seccomp")
-    )
+    parts = (policy.unshare_namespaces, policy.probe_landlock, policy.probe_seccomp)
+    network, files, calls = (_try_policy(f"policy.{part.__name__}()") for part in parts)
     return SandboxSupport(not network, not files, not calls, network, files, calls)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from itertools import product
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from console.sandbox import policy
 from console.sandbox import run as sandbox_run
 from scanning import installation_checks
 from tests.people import person
@@ -46,7 +50,18 @@ def test_the_page_engines_names_what_holds_them(
     assert f"<dd>{granted}{'; not granted here: ' if missing else ''}{missing}</dd>" in text
 
 
-@pytest.mark.parametrize("call", ["policy.unshare_namespaces()", "policy.probe_landlock()", "policy.probe_seccomp()"])
-def test_what_the_system_refuses_is_found_out_by_trying(call: str) -> None:
+@pytest.mark.parametrize("part", [policy.unshare_namespaces, policy.probe_landlock, policy.probe_seccomp])
+def test_what_the_system_refuses_is_found_out_by_trying(part: Callable[[], int]) -> None:
+    call = f"policy.{part.__name__}()"
     assert sandbox_run._try_policy(call.replace("()", "() and 0 or 38")) == "ENOSYS"
     assert sandbox_run._try_policy(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}
+
+
+@pytest.mark.parametrize(
+    ("part", "granted"),
+    [(policy.unshare_namespaces, "network"), (policy.probe_landlock, "files"), (policy.probe_seccomp, "calls")],
+)
+def test_what_the_system_grants_is_used(part: Callable[[], int], granted: str) -> None:
+    code = f"import sys; from console.sandbox import policy; sys.exit(policy.{part.__name__}())"
+    alone = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert getattr(sandbox_run.sandbox_support(), granted) == (alone.returncode == 0)
