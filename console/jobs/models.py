@@ -33,10 +33,10 @@ FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 class Priority(models.IntegerChoices):
     """Which queued job of a kind is taken first: the lower number."""
 
-    MANUAL = 10, _("By hand")
-    BULK = 15, _("By hand, behind the first of a large start")
-    EVENT = 20, _("By push event")
-    SCHEDULE = 30, _("By schedule")
+    MANUAL = 10, _("Manual")
+    BULK = 15, _("Manual, after the first images of a large run")
+    EVENT = 20, _("Push event")
+    SCHEDULE = 30, _("Scheduled")
 
 
 class Job(models.Model):

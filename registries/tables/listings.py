@@ -298,7 +298,7 @@ SYNCS = Listing[SyncRun](
         ),
         Column(
             name="created",
-            label=gettext_lazy("Asked for"),
+            label=gettext_lazy("Requested"),
             value=lambda run: run.created_at,
             sort=("created_at",),
             needs=Needs(fields=("created_at",)),
@@ -328,7 +328,7 @@ SYNCS = Listing[SyncRun](
         ),
         Column(
             name="took",
-            label=gettext_lazy("Took, seconds"),
+            label=gettext_lazy("Duration, seconds"),
             value=_seconds,
             sort=(F("ended_at") - F("started_at"),),
             needs=Needs(fields=("started_at", "ended_at")),
@@ -347,7 +347,7 @@ SYNCS = Listing[SyncRun](
         _number("tags", gettext_lazy("Images"), slot="fact"),
         _number("tags_new", gettext_lazy("New"), slot="fact"),
         _number("tags_changed", gettext_lazy("Changed")),
-        _number("tags_gone", gettext_lazy("Gone"), slot="fact"),
+        _number("tags_gone", gettext_lazy("Removed"), slot="fact"),
         _number("not_images", gettext_lazy("Not images"), default=False),
         _number("errors", gettext_lazy("Unreadable"), default=False),
         Column(

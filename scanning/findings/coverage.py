@@ -25,7 +25,7 @@ COVERAGE_LABELS: dict[str, Promise] = {  # word in the address → on screen
     "partial": _("A risk category partly scanned"),
     "unsupported": _("Unsupported operating system"),
     "outdated": _("Older engine or database"),
-    "fell": _("Findings fell to zero"),
+    "fell": _("Findings dropped to zero"),
     "new": _("New since the database changed"),
 }
 
