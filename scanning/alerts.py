@@ -59,7 +59,7 @@ def coverage_alerts() -> Iterable[Alert]:
         "failed": _("A risk category failed"),
         "partial": _("A risk category partly scanned"),
         "unsupported": _("Unsupported operating system"),
-        "outdated": _("Older engine or database"),
+        "outdated": _("Older scanner or database"),
     }
     for word, number in cached_counts.read("coverage").values.items():
         if number:

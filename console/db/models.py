@@ -15,7 +15,7 @@ class CachedCount(models.Model):
     requested_at = models.DateTimeField()  # about when a page last wanted them
 
     class Meta:
-        verbose_name_plural = "kept figures"
+        verbose_name_plural = "cached counts"
 
     def __str__(self) -> str:
         return self.name

@@ -141,7 +141,7 @@ class HealthProbe(Job):
 
     class Meta(Job.Meta):
         abstract = False
-        verbose_name_plural = "canaries"
+        verbose_name_plural = "health probes"
 
     def __str__(self) -> str:
         return f"canary {self.pk}"
@@ -154,7 +154,7 @@ class ScanHealthProbe(Job):
 
     class Meta(Job.Meta):
         abstract = False
-        verbose_name_plural = "scan canaries"
+        verbose_name_plural = "scan health probes"
 
     def __str__(self) -> str:
         return f"scan canary {self.pk}"

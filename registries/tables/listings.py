@@ -153,7 +153,7 @@ REGISTRIES = Listing[Registry](
         ),
         Column(
             name="images",
-            label=gettext_lazy("Images"),
+            label=gettext_lazy("Tags"),
             value=lambda row: getattr(row, "images", None),
             sort=("images",),
             needs=Needs(annotate={"images": IMAGE_COUNT}),
@@ -344,7 +344,7 @@ SYNCS = Listing[SyncRun](
             needs=Needs(fields=("trigger", "requested_by__username")),
         ),
         _number("repositories", gettext_lazy("Repositories")),
-        _number("tags", gettext_lazy("Images"), slot="fact"),
+        _number("tags", gettext_lazy("Tags"), slot="fact"),
         _number("tags_new", gettext_lazy("New"), slot="fact"),
         _number("tags_changed", gettext_lazy("Changed")),
         _number("tags_gone", gettext_lazy("Removed"), slot="fact"),

@@ -295,8 +295,8 @@ def _of_package(pk: int) -> QuerySet[Tag]:
 AFFECTED_IMAGES = Listing[Tag](
     name="affected",
     title=_("Affected images"),
-    noun=_("images"),
-    singular=_("image"),
+    noun=_("tags"),
+    singular=_("tag"),
     queryset=Tag.objects.none,
     within=_of_vulnerability,
     filterset=ImageFilters,

@@ -231,7 +231,7 @@ RUNS = Listing[ScanRun](
         Column(
             name="tags",
             live=True,
-            label=gettext_lazy("Images"),
+            label=gettext_lazy("Tags"),
             value=lambda run: run.tags,
             sort=(Seen("tags"),),
             needs=Needs(fields=("tags",)),
