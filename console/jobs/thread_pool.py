@@ -54,6 +54,7 @@ class _ThreadPool:
     ) -> None:
         self._claim, self._thread_count, self._may_continue = claim, threads, may_continue
         self._lock = threading.Lock()
+        self._job_ended = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._busy = self._waiting = 0
         self._is_shut_down = False
@@ -98,9 +99,10 @@ class _ThreadPool:
         try:
             while self._may_continue(self._busy > 0) and not self._is_shut_down and not self._is_surplus():
                 if (job := self._next()) is None:
-                    if not self._busy:
-                        return
-                    time.sleep(IDLE_POLL_SECONDS)
+                    with self._job_ended:
+                        if not self._busy:
+                            return
+                        self._job_ended.wait(IDLE_POLL_SECONDS)
                     continue
                 self.start_thread()  # there may be more
                 try:
@@ -109,6 +111,7 @@ class _ThreadPool:
                     with self._lock:
                         self._busy -= 1
                         self.done += 1
+                        self._job_ended.notify_all()
         except Exception:
             log.exception("A job could not be taken or left")
         finally:

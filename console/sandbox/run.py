@@ -87,7 +87,9 @@ class SandboxSupport:
 @functools.cache
 def sandbox_support() -> SandboxSupport:
     """Return what this system allows, found out once by trying it in processes that end at once."""
-    network, files, calls = (_try_policy(f"policy.{call}()") for call in ("shut_in", "try_to_confine", "try_to_deny"))
+    network, files, calls = (
+        _try_policy(f"policy.{call}()") for call in ("unshare_namespaces", "probe_landlock", "probe_seccomp")
+    )
     return SandboxSupport(not network, not files, not calls, network, files, calls)
 
 

@@ -445,8 +445,8 @@ class _Maker:
         from inventory.dashboard import figures as dashboard_figures
         from inventory.dashboard import trend
 
-        trend.tick(now=self.now)
-        figures = dashboard_figures.read(now=True)
+        trend.write_snapshots(now=self.now)
+        figures = dashboard_figures.read_overview(now=True)
         last = Snapshot.objects.order_by("-day").first()
         if last is None:
             return

@@ -104,7 +104,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
         tasks.sync(synced.pk)
     Registry.objects.filter(name="limited").update(limit=5)
     for number in range(5):
-        pull_limit.take(registry_id=registries[2].pk, image_id=f"sha256:{number:064}")
+        pull_limit.take_unit(registry_id=registries[2].pk, image_id=f"sha256:{number:064}")
     tags = {tag.name: tag for tag in Tag.objects.all()}
     for name, tag in tags.items():
         if name.startswith("manifest-"):

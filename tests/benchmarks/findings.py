@@ -64,8 +64,8 @@ def measure(count: int) -> None:
         with CaptureQueriesContext(connection) as seen:
             began, used = time.monotonic(), time.process_time()
             with transaction.atomic():
-                changes = findings_store.record_packages(image=image, report=report)
-                summary.record_findings(image, summary.Counts(**changes.counts), os_name=report.os_name)
+                changes = findings_store.store_packages(image=image, report=report)
+                summary.record_findings(image, summary.FindingCounts(**changes.counts), os_name=report.os_name)
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
         written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)

@@ -54,7 +54,7 @@ class ScanOrders:
         self.databases = [
             systems.database(folder / f"database-{day}", day=day, less=day % 2 == 1, base=base) for day in range(1, 9)
         ]
-        self.images = [made.image(*systems.generated(number, seed=seed)) for number in range(images)]
+        self.images = [made.image(*systems.generate_image(number, seed=seed)) for number in range(images)]
         self.servers = [FakeRegistry(), FakeRegistry()]
         for server in self.servers:
             server.__enter__()
@@ -118,7 +118,7 @@ class ScanOrders:
         from scanning.models import Rematch
         from scanning.rematch import run as rematch
 
-        rematch.start()
+        rematch.start_rematch()
         (job,) = Rematch.objects.filter(state=State.QUEUED)
         tasks.rematch(job.pk)
         job.refresh_from_db()

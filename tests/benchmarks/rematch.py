@@ -151,7 +151,7 @@ class Benchmark:
             for variant in range(VERSION_VARIANTS):
                 report = self.look(self.pool.layer(release, variant, *everything))
                 image = factories.image()
-                findings_store.record_packages(image=image, report=report)
+                findings_store.store_packages(image=image, report=report)
                 rows_of = ImagePackage.objects.filter(image=image)
                 names_of = ("package__type", "package__name", "variant_id", "package_id")
                 held[release, variant] = {
@@ -210,7 +210,7 @@ class Benchmark:
         from scanning import tasks
         from scanning.rematch import run as rematch
 
-        job = rematch.start()
+        job = rematch.start_rematch()
         assert job is not None
         rows = WrittenRows()
         began, used = time.monotonic(), _cpu_seconds()

@@ -17,7 +17,7 @@ PARTS_BEFORE_KILL = 2  # that are matched and written before the kill
 
 def rematch(rematch_id: int) -> None:
     """Match two packages at a time; with a file ``kill`` in the data folder the first worker dies while it writes."""
-    real, mark = rematching.record.mark_matched, Path(settings.DATA_DIR, "kill")
+    real, mark = rematching.findings_store.mark_matched, Path(settings.DATA_DIR, "kill")
     parts = 0
 
     def mark_matched(packages: Iterable[int], *, matched_with: str) -> None:
@@ -29,8 +29,8 @@ def rematch(rematch_id: int) -> None:
         real(packages, matched_with=matched_with)
 
     chunk, rematching.CHUNK_PACKAGES = rematching.CHUNK_PACKAGES, 2
-    rematching.record.mark_matched = mark_matched
+    rematching.findings_store.mark_matched = mark_matched
     try:
         tasks.rematch(rematch_id)
     finally:
-        rematching.CHUNK_PACKAGES, rematching.record.mark_matched = chunk, real
+        rematching.CHUNK_PACKAGES, rematching.findings_store.mark_matched = chunk, real

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, eligible, run_queued_jobs
-from console.jobs.slots import place
+from console.jobs.slots import job_slot
 from inventory.models import Image
 from registries.models import PullUnit, Registry
 from scanning import tasks
@@ -231,7 +231,7 @@ def test_nobody_reads_the_whole_queue_to_find_the_next() -> None:
 def all_places() -> Iterator[None]:
     with ExitStack() as stack:
         for _ in range(settings.SCAN_WORKERS):
-            assert stack.enter_context(place("scan"))
+            assert stack.enter_context(job_slot("scan"))
         yield
 
 

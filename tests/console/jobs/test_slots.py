@@ -21,7 +21,7 @@ from console.jobs.lease import Lease
 from console.jobs.models import Job, Priority, State
 from console.jobs.reaper import reap
 from console.jobs.runner import run_queued_jobs
-from console.jobs.slots import machine_slot, place
+from console.jobs.slots import job_slot, machine_slot
 from console.models import HealthProbe, ScanHealthProbe
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def test_there_is_a_process_for_each_place_and_one_that_no_kind_can_take() -> No
 def test_who_finds_no_place_leaves_at_once_and_sends_no_hint(settings: Settings, priority: Priority) -> None:
     one_kind(settings)
     job = HealthProbe.objects.create(priority=priority)
-    with place("canary") as held:
+    with job_slot("canary") as held:
         assert held
         run_queued_jobs(HealthProbe, job.pk, lambda run: pytest.fail("there is no place"))
     job.refresh_from_db()
@@ -64,7 +64,7 @@ def test_a_gate_that_takes_long_holds_one_process_for_each_place_and_no_more(
     asked: list[bool] = []
     monkeypatch.setattr("console.jobs.runner._may_claim", lambda _model: bool(asked.append(True)))
     job = HealthProbe.objects.create()
-    with place("canary"):
+    with job_slot("canary"):
         run_queued_jobs(HealthProbe, job.pk, lambda run: None)
     assert (asked, OrmQ.objects.count()) == ([], 0), "the one with the place asks, and passes the hint on"
     run_queued_jobs(HealthProbe, job.pk, lambda run: pytest.fail("the gate is closed"))

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from console.jobs import heartbeat
+from console.jobs import heartbeat, thread_pool
 from console.jobs.configuration import JobTimes
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, run_queued_jobs
-from console.jobs.slots import place
+from console.jobs.slots import job_slot
 from console.jobs.thread_pool import LendThread, run_jobs
 from console.models import HealthProbe
 from tests.console.jobs.conftest import wait_for
@@ -79,7 +79,7 @@ def test_who_takes_no_more_beside_a_job_that_takes_long_gives_the_place_to_anoth
     first = queued(priority=Priority.SCHEDULE)
 
     def another_has_it() -> bool:
-        with place("canary") as other:
+        with job_slot("canary") as other:
             return bool(other)
 
     def handler(run: JobRun[HealthProbe]) -> None:
@@ -195,3 +195,17 @@ def test_nobody_is_left_behind_when_there_is_nothing_to_do() -> None:
         return None
 
     assert run_jobs(nothing, threads=4, may_continue=lambda busy: True, abort=lambda: None) == 0
+
+
+def test_a_thread_that_waits_for_jobs_wakes_with_the_end_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_pool, "IDLE_POLL_SECONDS", 600.0)  # longer than a test may take
+    looked = threading.Event()
+    jobs = iter([lambda: looked.wait(60)])
+
+    def claim(_lend: LendThread) -> Callable[[], object] | None:
+        job = next(jobs, None)
+        if job is None:
+            looked.set()  # the second thread has found nothing, while the job of the first goes on
+        return job
+
+    assert run_jobs(claim, threads=2, may_continue=lambda _busy: True, abort=lambda: None) == 1

@@ -187,9 +187,9 @@ def test_a_rematch_that_is_broken_off_goes_on_where_it_was(
         marked.extend([len(packages)])
         real(packages, matched_with=matched_with)
 
-    real = rematch_run.record.mark_matched
+    real = rematch_run.findings_store.mark_matched
     with monkeypatch.context() as broken:
-        broken.setattr(rematch_run.record, "mark_matched", mark)
+        broken.setattr(rematch_run.findings_store, "mark_matched", mark)
         tasks.rematch(job.pk)
     done = PackageVariant.objects.filter(matched_with__startswith="20261102").count()
     assert 0 < done < PackageVariant.objects.count()

@@ -16,9 +16,9 @@ from scanning.engines.sandbox import client as module
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.console.jobs.conftest import ROOT
-from tests.scanning.taken_over import _before, assert_reads, attack, caged, no_stop, own_processes, yara
+from tests.scanning.taken_over import _before, assert_reads, attack, no_stop, own_processes, sandbox, yara
 
-__all__ = ["_before", "caged", "yara"]
+__all__ = ["_before", "sandbox", "yara"]
 
 needs_cage = pytest.mark.skipif(
     not (
@@ -153,7 +153,7 @@ def test_its_network_is_another_one_than_ours(yara: Yara, tmp_path: Path) -> Non
     ids=["crash", "end", "exception", "kills what forked it", "memory", "memory held", "stack"],
 )
 def test_a_layer_that_breaks_it_says_so_and_the_next_is_read(
-    yara: Yara, caged: SandboxClient, tmp_path: Path, script: str, reason: str
+    yara: Yara, sandbox: SandboxClient, tmp_path: Path, script: str, reason: str
 ) -> None:
     assert_reads(yara, tmp_path)
     with pytest.raises(EngineError, match=reason) as raised:

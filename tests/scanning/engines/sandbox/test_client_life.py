@@ -23,15 +23,15 @@ from tests.scanning.taken_over import (
     _before,
     assert_reads,
     attack,
-    caged,
     descendants,
     is_gone,
     no_stop,
     own_processes,
+    sandbox,
     yara,
 )
 
-__all__ = ["_before", "caged", "yara"]
+__all__ = ["_before", "sandbox", "yara"]
 
 
 class Stop(Exception):
@@ -55,13 +55,13 @@ def test_a_cancel_ends_it_whatever_it_is_at(yara: Yara, tmp_path: Path, script: 
     assert_reads(yara, tmp_path)
 
 
-def test_a_walk_that_is_broken_off_leaves_nothing(caged: SandboxClient, tmp_path: Path) -> None:
+def test_a_walk_that_is_broken_off_leaves_nothing(sandbox: SandboxClient, tmp_path: Path) -> None:
     files = layer(tmp_path, {f"file{number}": b"x" for number in range(5000)})
-    walk = caged.walk(files, check=no_stop)
+    walk = sandbox.walk(files, check=no_stop)
     next(walk)
     walk.close()  # type: ignore[attr-defined]
     assert own_processes() == []
-    assert len(list(caged.walk(files, check=no_stop))) == 5000
+    assert len(list(sandbox.walk(files, check=no_stop))) == 5000
 
 
 def test_one_that_was_killed_while_it_had_nothing_to_do_is_started_anew(yara: Yara, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
             failed.append(error)
 
     programs = [SandboxClient(), SandboxClient()]
-    yaras = [Yara(rules=RULES, caged=program) for program in programs]
+    yaras = [Yara(rules=RULES, sandbox=program) for program in programs]
     threads = [threading.Thread(target=work, args=[number]) for number in range(4)]  # two to each
     for thread in threads:
         thread.start()
@@ -111,16 +111,16 @@ OWNER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from scanning.engines.sandbox import client as caged
-caged._START = {start!r}
+from scanning.engines.sandbox import client as sandbox
+sandbox._START = {start!r}
 from scanning.engines.yara.engine import Yara
-engine = Yara(rules=Path({rules!r}), caged=caged.Caged())  # named: the program ends with it
+engine = Yara(rules=Path({rules!r}), sandbox=sandbox.Caged())  # named: the program ends with it
 engine.scan_layer(Path({layer!r}), check=lambda: None)
 """
 
 
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "at work"])
-def test_it_dies_with_its_worker(caged: SandboxClient, tmp_path: Path, idle: bool) -> None:
+def test_it_dies_with_its_worker(sandbox: SandboxClient, tmp_path: Path, idle: bool) -> None:
     path = layer(tmp_path, GOOD_FILES) if idle else attack(tmp_path, "while True: pass")
     code = OWNER.format(root=str(ROOT), start=module._CHILD_SCRIPT, rules=str(RULES), layer=str(path))
     owner = subprocess.Popen([sys.executable, "-c", f"{code}\nprint('read', flush=True)\nimport time; time.sleep(900)"])

@@ -46,7 +46,7 @@ def test_the_page_engines_names_what_holds_them(
     assert f"<dd>{granted}{'; not available here: ' if missing else ''}{missing}</dd>" in text
 
 
-@pytest.mark.parametrize("call", ["policy.shut_in()", "policy.try_to_confine()", "policy.try_to_deny()"])
+@pytest.mark.parametrize("call", ["policy.unshare_namespaces()", "policy.probe_landlock()", "policy.probe_seccomp()"])
 def test_what_the_system_refuses_is_found_out_by_trying(call: str) -> None:
     assert sandbox_run._try_policy(call.replace("()", "() and 0 or 38")) == "ENOSYS"
     assert sandbox_run._try_policy(call) in {"", "EPERM", "ENOSYS", "EOPNOTSUPP", "EINVAL"}
