@@ -79,7 +79,7 @@ class ConsoleUserForm(UserChangeForm):  # type: ignore[type-arg]
     """Django's own, which asks in words what somebody sees."""
 
     limited = forms.TypedChoiceField(
-        label=_("Sees"),
+        label=_("Visible registries"),
         choices=(("False", _("All registries")), ("True", _("Only the registries of the teams below"))),
         coerce=lambda value: value == "True",
         required=False,
@@ -92,7 +92,7 @@ class ConsoleUserForm(UserChangeForm):  # type: ignore[type-arg]
         if "limited" not in self.fields:
             return found
         if found.get("teams") and not found.get("limited"):
-            self.add_error("limited", _("Whoever is in a team sees only its registries. Choose that, or take no team."))
+            self.add_error("limited", _("Members of a team see only its registries. Choose that, or select no team."))
         powerful = found.get("role") == User.Role.ADMINISTRATOR or found.get("is_staff") or found.get("is_superuser")
         if found.get("limited") and powerful:
             self.add_error("limited", _("Administrators and support staff see all registries and cannot be limited."))
@@ -129,8 +129,8 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
             {
                 "fields": ("limited", "teams"),
                 "description": _(
-                    "Whoever is limited sees only these registries and what belongs to them: repositories, images,"
-                    " findings, scans, figures and exports. In no team that is nothing."
+                    "A limited person sees only these registries and what belongs to them: repositories, images, "
+                    "findings, scans, counts and exports. Without a team, that is nothing."
                 ),
             },
         ),

@@ -47,7 +47,7 @@ SEVERITY_CONDITIONS = {
 }
 SEVERITY_CHOICES = [(name, Image.Severity[name.upper()].label) for name in SEVERITY_CONDITIONS]
 FIXABLE_CONDITIONS = {"yes": Q(image__fixable__gt=0), "no": Q(image__fixable=0)}
-FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has none that are fixable"))]
+FIXABLE_CHOICES = [("yes", _("Has fixable vulnerabilities")), ("no", _("Has no fixable vulnerabilities"))]
 
 
 class CoverageCondition(Protocol):

@@ -43,7 +43,9 @@ def normalise(text: str, *, allowed_networks: Collection[str], plain_http_hosts:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise AddressError(_("This is no address. It looks like https://registry.example.com:5000.")) from error
+        raise AddressError(
+            _("This is not an address. An address looks like https://registry.example.com:5000.")
+        ) from error
     scheme = parts.scheme.lower()
     if scheme not in {"https", "http"}:
         raise AddressError(_("The address must begin with https://."))
@@ -74,7 +76,9 @@ def _prefix(path: str) -> str:
     if path == "/v2" or path.endswith("/v2"):
         raise AddressError(_("Leave out /v2; the console adds it."))
     if not PREFIX_PATTERN.fullmatch(path) or "/.." in path:
-        raise AddressError(_("The part after the host may have letters, digits, dots, dashes, underscores, slashes."))
+        raise AddressError(
+            _("The part after the host can contain letters, digits, dots, dashes, underscores and slashes.")
+        )
     return path
 
 
@@ -127,6 +131,7 @@ def _require_allowed(address: Address, allowed_networks: Collection[str]) -> Non
     own = real.is_loopback or real.is_link_local or real.is_unspecified or real.is_multicast
     if own or (real.is_reserved and real.version == 4) or str(real) in METADATA_ADDRESSES:
         raise AddressError(
-            _("%(host)s leads to this machine or to a service of its network, not to a registry. ") % {"host": real}
-            + _("Where it is meant, have it added to TALLYMAN_ALLOWED_NETWORKS.")
+            _("%(host)s is an address of this machine or of a service of its network, not of a registry. ")
+            % {"host": real}
+            + _("If this is intended, ask an administrator of the machine to add it to TALLYMAN_ALLOWED_NETWORKS.")
         )

@@ -48,18 +48,19 @@ class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
         queryset=Registry.objects.none(),
         required=False,
         label=_("Registries"),
-        help_text=_("What its people see. A registry that is added later belongs to no team."),
+        help_text=_("The registries that its members see. A registry that is added later belongs to no team."),
         widget=DualListWidget(_("Registries"), is_stacked=False),
     )
     members = forms.ModelMultipleChoiceField(
         queryset=User.objects.none(),
         required=False,
-        label=_("People"),
+        label=_("Members"),
         help_text=_(
-            "Whoever becomes a member is limited from then on, also after having left: only the page of a person lifts"
-            " that. Administrators and support staff see everything and are not offered here."
+            "A person who becomes a member is limited from then on, even after leaving the team: only the "
+            "person's own page removes the limit. Administrators and support staff see everything and are not "
+            "listed here."
         ),
-        widget=DualListWidget(_("People"), is_stacked=False),
+        widget=DualListWidget(_("Members"), is_stacked=False),
     )
 
     class Meta:
@@ -67,8 +68,8 @@ class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name", "groups")
         help_texts = {
             "groups": _(
-                "One a line. Whoever signs in by single sign-on and is in one of these groups becomes a member, and"
-                " leaves with the group."
+                "One per line. A person who signs in by single sign-on and is in one of these groups becomes a "
+                "member, until removed from the group."
             )
         }
 
@@ -99,7 +100,7 @@ class TeamAdmin(AuditedAdmin):
     def registry_names(self, team: Team) -> str:
         return ", ".join(registry.name for registry in team.registries.all()) or "–"
 
-    @admin.display(description=_("People"))
+    @admin.display(description=_("Members"))
     def people(self, team: Team) -> int:
         return len(team.members.all())
 

@@ -24,7 +24,7 @@ def checks() -> Iterator[InstallationCheck]:
         yield InstallationCheck(
             "fault",
             _("Certificates of registries are not verified"),
-            _("Whoever is in between can read the credentials of: %(names)s.") % {"names": ", ".join(unverified)},
+            _("Anyone on the network path can read the credentials of: %(names)s.") % {"names": ", ".join(unverified)},
             _("Paste the certificate of your own authority into the form, and switch the verification on again."),
         )
     plain = list(rows.filter(address__startswith="http://").order_by("name").values_list("name", flat=True)[:10])
@@ -41,9 +41,9 @@ def checks() -> Iterator[InstallationCheck]:
     if wide:
         yield InstallationCheck(
             "advice",
-            _("Large closed networks are opened to registries"),
+            _("Large private networks are allowed for registries"),
             _("TALLYMAN_ALLOWED_NETWORKS names %(networks)s.") % {"networks": ", ".join(wide)},
-            _("Name the addresses of the registries alone, such as 127.0.0.5/32."),
+            _("Name only the addresses of the registries, such as 127.0.0.5/32."),
         )
     key = cipher()
     lost = [str(row) for _model, _column, row, token in stored_tokens() if not can_decrypt(key, token)]
@@ -51,7 +51,7 @@ def checks() -> Iterator[InstallationCheck]:
         yield InstallationCheck(
             "fault",
             _("Stored credentials cannot be read"),
-            _("No key fits for: %(names)s.") % {"names": ", ".join(lost[:10])},
+            _("No key can decrypt those of: %(names)s.") % {"names": ", ".join(lost[:10])},
             _("Restore keys/credential_keys from the backup, or type these passwords again."),
         )
     else:

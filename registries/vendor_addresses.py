@@ -43,7 +43,9 @@ def clean_address(address: str, *, type: str, elsewhere: bool = False) -> str:
             raise AddressError(_("This is the public gallery of AWS. Add it as type OCI, with a list of repositories."))
         raise AddressError(_("It looks like 123456789012.dkr.ecr.eu-central-1.amazonaws.com."))
     if type == Registry.Type.CCR and not elsewhere and _ccr_label(host) is None:
-        raise AddressError(_("It is ccr.ccs.tencentyun.com, or that of a region, such as hkccr.ccs.tencentyun.com."))
+        raise AddressError(
+            _("It is ccr.ccs.tencentyun.com, or the host of a region, such as hkccr.ccs.tencentyun.com.")
+        )
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

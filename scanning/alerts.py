@@ -27,7 +27,7 @@ def rematch_alerts() -> Iterable[Alert]:
     if running:
         share = running.percent
         done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")
-        yield Alert("rematch", "wait", _("Matching with the new database"), done, reverse("scanning:engines"))
+        yield Alert("rematch", "wait", _("Re-matching with the new database"), done, reverse("scanning:engines"))
     last = rematch_run.last_ended_rematch()
     if last and last.new_matches and (current() is None or rematch_run.visible_new_matches(last).exists()):
         text = _("since the vulnerability database changed")
@@ -55,11 +55,11 @@ def count_incomplete_images() -> dict[str, int]:
 def coverage_alerts() -> Iterable[Alert]:
     """Tell of how many images something is not known that looks like a zero otherwise."""
     texts = {
-        "fell": _("Findings fell to zero"),
+        "fell": _("Findings dropped to zero"),
         "failed": _("A risk category failed"),
         "partial": _("A risk category partly scanned"),
         "unsupported": _("Unsupported operating system"),
-        "outdated": _("Older engine or database"),
+        "outdated": _("Older scanner or database"),
     }
     for word, number in cached_counts.read("coverage").values.items():
         if number:

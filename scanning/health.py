@@ -38,7 +38,7 @@ def vulnerability_database() -> Iterable[Fact]:
         notice = Notice("fault", _("There is no vulnerability database"), text, **_engines_link())
         return [Fact("fault", label, _("none"), notice=notice)]
     if facts.is_demo:
-        text = _("It knows a few vulnerabilities of the sample images; other images look safer than they are.")
+        text = _("It contains a few vulnerabilities of the sample images; other images look safer than they are.")
         notice = Notice("", _("The demo vulnerability database is in use"), text)
         return [Fact("ok", label, _("demo"), notice=notice)]
     days = facts.age_days()
@@ -50,13 +50,13 @@ def vulnerability_database() -> Iterable[Fact]:
     title = ngettext(
         "The vulnerability database is %(n)d day old", "The vulnerability database is %(n)d days old", days
     ) % {"n": days}
-    text = _("What was published since is not found until an administrator updates it.")
+    text = _("Vulnerabilities published since then are not found until an administrator updates it.")
     notice = Notice("fault", title, text, **_engines_link())
     return [Fact("fault", label, age, built, notice)]
 
 
 def _engines_link() -> dict[str, str]:
-    return {"url": reverse("scanning:engines"), "link": _("Engines")}
+    return {"url": reverse("scanning:engines"), "link": _("Scanners")}
 
 
 def malware_rules() -> Iterable[Fact]:
@@ -66,7 +66,7 @@ def malware_rules() -> Iterable[Fact]:
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
     why = tell(sentences(readiness.reason, readiness.remedy))
-    notice = Notice("fault", _("Viruses and trojans cannot be looked for"), why, **_engines_link())
+    notice = Notice("fault", _("Scanning for viruses and trojans is not possible"), why, **_engines_link())
     return [Fact("fault", label, _("not usable"), tell(readiness.reason), notice)]
 
 
@@ -82,12 +82,12 @@ def machines() -> Iterable[Fact]:
         return []
     label, value = _("Machines"), _("%(n)d of %(all)d") % {"n": len(present) - len(idle), "all": len(rows)}
     if len(present) == len(rows) and not idle:
-        return [Fact("ok", label, value, _("All take scans."))]
+        return [Fact("ok", label, value, _("All accept scans."))]
     if not idle:
         away = listed([row.host for row in rows if row.last_seen < since])
-        return [Fact("fault", label, value, _("Not seen for a while: %(hosts)s.") % {"hosts": away})]
+        return [Fact("fault", label, value, _("No report for a while: %(hosts)s.") % {"hosts": away})]
     first = idle[0]
-    title = _("%(host)s takes no scans") % {"host": first.host}
+    title = _("%(host)s accepts no scans") % {"host": first.host}
     why = tell(sentences(first.reason, first.remedy))
     return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines_link()))]
 
@@ -135,10 +135,10 @@ def antivirus() -> Iterable[Fact]:
         return []
     readiness = _clamd_status.ready(engine)
     if readiness is None:
-        return [Fact("fault", "ClamAV", _("does not answer"), _("It has not said anything yet."))]
+        return [Fact("fault", "ClamAV", _("does not respond"), _("No response yet."))]
     why, text = tell(readiness.reason), tell(sentences(readiness.reason, readiness.remedy))
     if not readiness.ready:
-        notice = Notice("fault", _("Viruses and trojans cannot be looked for"), text, **_engines_link())
+        notice = Notice("fault", _("Scanning for viruses and trojans is not possible"), text, **_engines_link())
         return [Fact("fault", "ClamAV", _("not ready"), why, notice)]
     if readiness.reason:
         return [

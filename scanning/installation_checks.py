@@ -20,19 +20,19 @@ def checks() -> Iterator[InstallationCheck]:
     if settings.TRIVY:
         yield InstallationCheck(
             "advice",
-            _("Trivy is another one than the locked one"),
-            _("TALLYMAN_TRIVY names it, so its bytes are compared with nothing."),
-            _("Remove the setting to use the locked one, or keep its SHA-256 from the page Engines."),
+            _("Trivy is not the pinned one"),
+            _("TALLYMAN_TRIVY names it, so its checksum is not checked."),
+            _("Remove the setting to use the pinned one, or note its SHA-256 from the page Scanners."),
         )
     elif readiness.ready or "SHA-256" not in str(readiness.reason):
-        yield InstallationCheck("ok", _("Trivy is the locked one, byte for byte"))
+        yield InstallationCheck("ok", _("Trivy is the pinned one, byte for byte"))
     else:
         yield InstallationCheck("fault", _("Trivy was changed"), tell(readiness.reason), readiness.remedy)
     if settings.TRIVY_DATABASE_PLAIN_HTTP:
         yield InstallationCheck(
             "fault",
             _("The vulnerability database is downloaded without TLS"),
-            _("Whoever is in between can hide vulnerabilities."),
+            _("Anyone on the network path can hide vulnerabilities."),
             _("Remove TALLYMAN_TRIVY_DATABASE_PLAIN_HTTP."),
         )
 
@@ -41,44 +41,44 @@ def _sandbox_checks(cage: sandbox_run.SandboxSupport) -> Iterator[InstallationCh
     """What the system grants to hold what reads images: Trivy, and the process that reads layers for the others."""
     if cage.network:
         text = _("Trivy and YARA-X have no network, and no access to other processes of the console.")
-        yield InstallationCheck("ok", _("Engines run in a namespace of their own"), text)
+        yield InstallationCheck("ok", _("Scanners run in their own namespace"), text)
     else:
         yield InstallationCheck(
             "fault",
-            _("Engines are not cut off from the network"),
+            _("Scanners are not isolated from the network"),
             _(
-                "This system grants no network namespace (%(why)s). Engines are offline by their own switches alone:"
-                " whoever takes one over may find a way."
+                "This system provides no network namespace (%(why)s). Scanners are offline only by their own "
+                "settings: an attacker who controls one may reach the network."
             )
             % {"why": cage.why},
             _("Allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_…)."),
         )
     if cage.files:
-        text = _("Trivy reads the image and its database alone, YARA-X the layer it is given; they change neither.")
-        yield InstallationCheck("ok", _("Engines see none of the console's files"), text)
+        text = _("Trivy can read only the image and its database, YARA-X only its layer; they can change neither.")
+        yield InstallationCheck("ok", _("Scanners cannot read the console's files"), text)
     else:
         yield InstallationCheck(
             "fault",
-            _("Engines could read the console's files"),
+            _("Scanners could read the console's files"),
             _(
-                "This kernel grants no Landlock (%(why)s). Engines run as the user of the console, who may read its"
-                " keys."
+                "This kernel provides no Landlock (%(why)s). Scanners run as the user of the console, who can "
+                "read its keys."
             )
             % {"why": cage.files_error},
             _("Use Linux 5.13 or newer with “landlock” among its security modules (/sys/kernel/security/lsm)."),
         )
     if cage.calls:
         text = _(
-            "Services of this machine that listen at a file, such as PostgreSQL or Docker, cannot be asked by them."
+            "They cannot reach services of this machine that listen on a Unix socket, such as PostgreSQL or Docker."
         )
-        yield InstallationCheck("ok", _("Engines are refused the system calls they do not need"), text)
+        yield InstallationCheck("ok", _("Scanners are refused the system calls they do not need"), text)
     else:
         yield InstallationCheck(
             "advice",
-            _("Engines may make any system call"),
+            _("Scanners can make any system call"),
             _(
-                "This system grants no filter of calls (%(why)s). Services that listen at a file, such as PostgreSQL or"
-                " Docker, can be asked by engines as the user of the console."
+                "This system provides no system call filter (%(why)s). Scanners can reach services that listen on"
+                " a Unix socket, such as PostgreSQL or Docker, as the user of the console."
             )
             % {"why": cage.calls_error},
             _("Use an x86_64 or aarch64 kernel with seccomp (CONFIG_SECCOMP_FILTER), and a container that allows it."),

@@ -75,7 +75,7 @@ class EnableSecondFactorForm(ReauthenticationForm):
     """Also asks for a code of the app that is being set up."""
 
     code = forms.CharField(
-        label=gettext_lazy("Code of the app"),
+        label=gettext_lazy("Code from the app"),
         max_length=12,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
@@ -88,7 +88,7 @@ class EnableSecondFactorForm(ReauthenticationForm):
         """Refuse a code that the app cannot have shown."""
         code = str(self.cleaned_data["code"])
         if not mfa.code_matches(self.secret, code):
-            raise forms.ValidationError(_("This is not what the app shows now. Look at the clock of the device."))
+            raise forms.ValidationError(_("This code does not match. Check the clock of the device."))
         return code
 
 

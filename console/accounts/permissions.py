@@ -40,9 +40,11 @@ def _role_required(may: Callable[[User], bool], message: Callable[[], str]) -> C
 
 def operator_required(view: View[P]) -> View[P]:
     """Let only those through who may scan, sync and export; all others get the page 403, and the trail an event."""
-    return _role_required(lambda user: user.may_operate, lambda: _("This is for operators and administrators."))(view)
+    return _role_required(lambda user: user.may_operate, lambda: _("Only operators and administrators can do this."))(
+        view
+    )
 
 
 def administrator_required(view: View[P]) -> View[P]:
     """Let only administrators through; all others get the page 403, and the trail an event."""
-    return _role_required(lambda user: user.may_administer, lambda: _("This is for administrators."))(view)
+    return _role_required(lambda user: user.may_administer, lambda: _("Only administrators can do this."))(view)

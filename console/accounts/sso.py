@@ -175,8 +175,8 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             raise ImmediateHttpResponse(
                 refused_page(
                     request,
-                    _("Your account gives you no role here."),
-                    _("Ask an administrator of the console to name one of your groups in its settings."),
+                    _("Your account has no role in this console."),
+                    _("Ask an administrator of the console to add one of your groups to its settings."),
                 )
             )
         facts = ("role", "is_staff", "is_superuser")
@@ -198,7 +198,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             refused_page(
                 request,
                 _("The sign-in service did not confirm who you are."),
-                _("Try again. If it goes on, the audit trail tells administrators why."),
+                _("Try again. If it keeps happening, administrators find the cause in the audit trail."),
             )
         )
 

@@ -59,13 +59,13 @@ def export(
     except enqueue.TooManyExports:
         messages.error(
             request,
-            _("%(n)d exports of yours are under way. Wait for one of them, or cancel it.")
+            _("You have %(n)d unfinished exports. Wait for one of them, or cancel it.")
             % {"n": enqueue.MAX_UNFINISHED_EXPORTS},
         )
         return redirect("console:export-list")
     trail.record(request, "export", target or listing.name, detail | {"background": many})
     if many:
-        messages.info(request, _("These are many rows: the file is being written in the background, and appears here."))
+        messages.info(request, _("The export is large: the file is written in the background and is listed here."))
         return redirect("console:export-list")
     file = BytesIO()
     with statement_timeout.allow_export_time():

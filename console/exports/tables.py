@@ -93,7 +93,7 @@ EXPORTS = Listing[Export](
         ),
         Column(
             name="asked",
-            label=gettext_lazy("Asked for"),
+            label=gettext_lazy("Requested"),
             value=lambda export: export.created_at,
             sort=("created_at",),
             needs=Needs(fields=("created_at",)),

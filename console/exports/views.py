@@ -89,8 +89,8 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
             messages.error(
                 request,
                 _(
-                    "The file is on another machine, and was made while that was the only one, or has more than 1 GiB."
-                    " Export it again, with narrower filters if it is that large."
+                    "The file is on another machine: it was written while that was the only machine, or is larger"
+                    " than 1 GiB. Export the list again, with narrower filters if the file is that large."
                 ),
             )
         else:

@@ -35,10 +35,10 @@ FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 class Priority(models.IntegerChoices):
     """Which queued job of a kind is taken first: the lower number."""
 
-    MANUAL = 10, _("By hand")
-    BULK = 15, _("By hand, behind the first of a large start")
-    EVENT = 20, _("By push event")
-    SCHEDULE = 30, _("By schedule")
+    MANUAL = 10, _("Manual")
+    BULK = 15, _("Manual, after the first images of a large run")
+    EVENT = 20, _("Push event")
+    SCHEDULE = 30, _("Scheduled")
 
 
 class Job(models.Model):
@@ -143,7 +143,7 @@ class HealthProbe(Job):
 
     class Meta(Job.Meta):
         abstract = False
-        verbose_name_plural = "canaries"
+        verbose_name_plural = "health probes"
 
     def __str__(self) -> str:
         return f"canary {self.pk}"
@@ -156,7 +156,7 @@ class ScanHealthProbe(Job):
 
     class Meta(Job.Meta):
         abstract = False
-        verbose_name_plural = "scan canaries"
+        verbose_name_plural = "scan health probes"
 
     def __str__(self) -> str:
         return f"scan canary {self.pk}"

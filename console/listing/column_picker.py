@@ -84,7 +84,7 @@ def _save_choice(request: HttpRequest, listing: Listing[Any], names: list[str] |
         view.save(update_fields=["columns"])
     else:
         save_columns(user, listing.name, names)
-    text = _("The columns are the standard ones again.") if names is None else _("Your columns are kept.")
+    text = _("The columns are reset to the default.") if names is None else _("Your columns are saved.")
     undo.offer_undo(request, text, action="columns.change", values=before)
     query = request.META["QUERY_STRING"]
     return redirect(f"{back}{query and '?'}{query}")

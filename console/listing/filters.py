@@ -125,7 +125,7 @@ def read_filters(
                 form_field.clean([value] if many else value)
             except ValidationError:
                 notices.append(
-                    _("“%(value)s” is no value of %(name)s and was ignored.")
+                    _("“%(value)s” is not a value of %(name)s and was ignored.")
                     % {"value": value[:60], "name": form_field.label}
                 )
             else:

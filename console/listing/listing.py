@@ -58,8 +58,8 @@ class Listing(Generic[Row]):
 
     name: str
     title: Text
-    noun: Text  # plural, as in "2,318 of 12,480 images"
-    singular: Text  # as in "1 image"
+    noun: Text  # plural, as in "2,318 of 12,480 tags"
+    singular: Text  # as in "1 tag"
     queryset: Callable[[], QuerySet[Row]]
     columns: tuple[Column[Row], ...]
     filterset: type[filtering.ListingFilterSet]

@@ -94,7 +94,9 @@ class Page(Generic[Row]):
         self.filters, self.notices = filtering.read_filters(listing.filterset, params, all_rows)
         self.filters.form.auto_id = f"{target}-%s"
         if views is not None and key not in {"", saved_views.NO_VIEW_KEY} and self.view is None:
-            self.notices.append(_("The view “%(name)s” is gone, or is not shared with you.") % {"name": key[:60]})
+            self.notices.append(
+                _("The view “%(name)s” no longer exists, or is not shared with you.") % {"name": key[:60]}
+            )
         self.sort = self._read_sort(params.get("sort", ""))
         self.size = self._read_number(params, "size", listing.page_size, allowed=listing.page_sizes)
         self.number = self._read_number(params, "page", 1)
@@ -132,7 +134,7 @@ class Page(Generic[Row]):
         number = int(text) if text.isdecimal() and len(text) < 9 else 0
         if number < 1 or (allowed and number not in allowed):
             self.notices.append(
-                _("“%(value)s” is no value of %(name)s and was ignored.") % {"value": text[:60], "name": name}
+                _("“%(value)s” is not a value of %(name)s and was ignored.") % {"value": text[:60], "name": name}
             )
             return default
         return number

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                 ('remedy', models.TextField(blank=True, editable=False)),
             ],
             options={
-                'verbose_name_plural': 'canaries',
+                'verbose_name_plural': 'health probes',
                 'abstract': False,
             },
         ),
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
                 ('remedy', models.TextField(blank=True, editable=False)),
             ],
             options={
-                'verbose_name_plural': 'scan canaries',
+                'verbose_name_plural': 'scan health probes',
                 'abstract': False,
             },
         ),
@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),

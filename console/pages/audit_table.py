@@ -154,7 +154,7 @@ AUDIT = Listing[AuditEvent](
         ),
         Column(
             name="change",
-            label=gettext_lazy("Facts"),
+            label=gettext_lazy("Details"),
             value=summary,
             needs=Needs(fields=("before", "after", "detail")),
             template="console/audit/change.html",

@@ -20,7 +20,7 @@ def security(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if request.POST.get("do") == "key.backup":
             trail.record(request, "key.backup", detail={"fingerprint": checks.fingerprint()})
-            messages.success(request, _("Noted. A new key will ask for a new backup."))
+            messages.success(request, _("The backup is confirmed. Confirm it again after each new key."))
         return redirect("console:security")
     found = checks.run_all()
     by_level = {level: [check for check in found if check.level == level] for level in ("fault", "advice", "ok")}

@@ -35,12 +35,12 @@ SECTIONS: tuple[tuple[Promise, tuple[NavigationItem, ...]], ...] = (
             NavigationItem(_("Repository images"), "inventory:image-list", "images", key="i"),
             NavigationItem(_("Vulnerabilities"), "scanning:vulnerability-list", "bug", key="v"),
             NavigationItem(_("Packages"), "scanning:package-list", "package", key="p"),
-            NavigationItem(_("Image repository management"), "registries:registry-list", "registry", key="r"),
-            NavigationItem(_("Scheduled scan settings"), "scanning:schedule-list", "calendar", key="s"),
+            NavigationItem(_("Registries"), "registries:registry-list", "registry", key="r"),
+            NavigationItem(_("Schedules"), "scanning:schedule-list", "calendar", key="s"),
         ),
     ),
     (
-        _("Work"),
+        _("Activity"),
         (
             NavigationItem(_("Scan runs"), "scanning:run-list", "scan"),
             NavigationItem(_("Jobs"), "console:job-list", "jobs", key="j"),
@@ -48,11 +48,11 @@ SECTIONS: tuple[tuple[Promise, tuple[NavigationItem, ...]], ...] = (
         ),
     ),
     (
-        _("Console"),
+        _("Administration"),
         (
-            NavigationItem(_("Engines"), "scanning:engines", "shield", key="e"),
+            NavigationItem(_("Scanners"), "scanning:engines", "shield", key="e"),
             NavigationItem(_("Audit trail"), "console:audit-list", "audit", key="a", administrators=True),
-            NavigationItem(_("Security"), "console:security", "lock", administrators=True),
+            NavigationItem(_("Installation check"), "console:security", "lock", administrators=True),
             NavigationItem(_("Users"), "admin:console_user_changelist", "users", permission="console.view_user"),
             NavigationItem(_("Teams"), "admin:console_team_changelist", "eye", permission="console.view_team"),
         ),

@@ -69,10 +69,10 @@ def workers() -> Iterable[Fact]:
     if alive == len(PROBE_MODELS):
         return [Fact("ok", _("Workers"), _("running"))]
     if not any(ends):
-        return [Fact("fault", _("Workers"), _("not seen yet"), _("No worker has reported so far."))]
+        return [Fact("fault", _("Workers"), _("not reported yet"), _("No worker has reported so far."))]
     notice = Notice(
         "fault",
         _("No worker is running"),
-        _("Syncs and scans wait in the queue until one does. Start the workers, or look into their log."),
+        _("Syncs and scans wait in the queue until a worker runs. Start the workers, or check their log."),
     )
     return [Fact("fault", _("Workers"), _("%(n)d of 2") % {"n": alive}, notice=None if alive else notice)]

@@ -66,41 +66,43 @@ def transport() -> Iterator[InstallationCheck]:
     """How people reach the console."""
     if settings.HTTPS:
         yield InstallationCheck(
-            "ok", _("The console is reached by HTTPS"), _("Cookies are bound to it, and browsers are told so.")
+            "ok",
+            _("The console is reached by HTTPS"),
+            _("Cookies are sent only over HTTPS, and browsers are instructed to use it (HSTS)."),
         )
     elif urlsplit(settings.URL).hostname in {"127.0.0.1", "localhost", "::1"}:
         yield InstallationCheck(
             "advice",
             _("The console is reached without TLS"),
-            _("That is safe on this machine alone: TALLYMAN_URL names a loopback address."),
+            _("This is safe only for use on this machine: TALLYMAN_URL names a loopback address."),
             _("Before others use it, put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
         )
     else:
         yield InstallationCheck(
             "fault",
             _("The console is reached without TLS"),
-            _("Passwords and sessions can be read and taken over by whoever sees the traffic."),
+            _("Anyone who sees the traffic can read passwords and take over sessions."),
             _("Put a reverse proxy with TLS in front and set TALLYMAN_URL to its https address."),
         )
     if any(network.prefixlen == 0 for network in reverse_proxies.parse_networks(settings.TRUSTED_PROXIES)[0]):
         yield InstallationCheck(
             "fault",
-            _("Anybody is believed to be a proxy"),
-            _("Whoever asks can write any address into the audit trail and get around the locks of the sign-in."),
+            _("Every address is trusted as a proxy"),
+            _("Any client can write any address into the audit trail and avoid the sign-in lockout."),
             _("Name only the addresses of your proxies in TALLYMAN_TRUSTED_PROXIES."),
         )
     if settings.DEBUG:
         yield InstallationCheck(
             "fault",
             _("Debugging is on"),
-            _("Error pages show code, settings and values to whoever meets them."),
+            _("Error pages show code, settings and values to everyone."),
             _("Remove TALLYMAN_DEBUG and start the console again."),
         )
     if "*" in settings.ALLOWED_HOSTS:
         yield InstallationCheck(
             "fault",
             _("Any host name is accepted"),
-            _("Links in pages can be made to lead elsewhere by a forged Host header."),
+            _("A forged Host header can make links lead elsewhere."),
             _("Name the hosts in TALLYMAN_HOSTS."),
         )
 
@@ -127,7 +129,7 @@ def people() -> Iterator[InstallationCheck]:
             _("Administrators without second factor"),
             ngettext("%(names)s signs in by password alone.", "%(names)s sign in by password alone.", len(without_totp))
             % {"names": ", ".join(without_totp[:10])},
-            _("Each switches it on under the name at the top right, Your account."),
+            _("Each of them switches it on at the top right, under the name: Your account."),
         )
     else:
         yield InstallationCheck("ok", _("All administrators with a password have a second factor"))
@@ -138,7 +140,7 @@ def people() -> Iterator[InstallationCheck]:
     if idle:
         yield InstallationCheck(
             "advice",
-            _("Accounts that nobody uses"),
+            _("Unused accounts"),
             _("Not signed in for 90 days: %(names)s.") % {"names": ", ".join(idle[:10])},
             _("Deactivate them in Users."),
         )
@@ -148,7 +150,7 @@ def people() -> Iterator[InstallationCheck]:
             "fault",
             _("Passwords with a weak hash"),
             _("Accounts: %(names)s.") % {"names": ", ".join(sorted(fast)[:10])},
-            _("Have them set a new password; it is hashed with Argon2."),
+            _("Ask them to set a new password; it is hashed with Argon2."),
         )
     if sso.is_enabled():
         yield from _single_sign_on()
@@ -162,15 +164,15 @@ def _single_sign_on() -> Iterator[InstallationCheck]:
     if not settings.OIDC_ISSUER.startswith("https://"):
         yield InstallationCheck(
             "fault",
-            _("The sign-in service is asked without TLS"),
-            _("Whoever is in between can say who somebody is."),
+            _("The sign-in service is contacted without TLS"),
+            _("Anyone on the network path can impersonate users."),
             _("Use its https address in TALLYMAN_OIDC_ISSUER."),
         )
     for role in ("administrator", "operator"):
         if sso.ANY_GROUP in settings.OIDC_GROUPS[role]:
             yield InstallationCheck(
                 "fault",
-                _("Everybody whom the sign-in service knows is %(role)s") % {"role": role},
+                _("Every account of the sign-in service is %(role)s") % {"role": role},
                 _("The setting names “*”."),
                 _("Name groups in TALLYMAN_OIDC_%(role)sS.") % {"role": role.upper()},
             )
@@ -183,7 +185,7 @@ def keys() -> Iterator[InstallationCheck]:
     if loose:
         yield InstallationCheck(
             "fault",
-            _("Others of this machine can read the data folder"),
+            _("Other users of this machine can read the data folder"),
             _("Too open: %(names)s.") % {"names": ", ".join(loose)},
             _("Run: chmod -R go-rwx %(folder)s") % {"folder": settings.DATA_DIR},
         )
@@ -193,15 +195,15 @@ def keys() -> Iterator[InstallationCheck]:
     if last is None or last.detail.get("fingerprint") != fingerprint():
         yield InstallationCheck(
             "fault",
-            _("No backup of the keys is known"),
+            _("The backup of the keys is not confirmed"),
             _("Without them stored registry passwords cannot be read again, whatever else is restored."),
-            _("Copy %(folder)s to a safe place, apart from backups of the database; then say so here.")
+            _("Copy %(folder)s to a safe place, apart from backups of the database; then confirm it here.")
             % {"folder": folder},
             do="key.backup",
             label=_("The keys are backed up"),
         )
     else:
-        text = _("Said by %(name)s; a new key asks again.") % {"name": last.actor_name or "–"}
+        text = _("Confirmed by %(name)s. A new key must be confirmed again.") % {"name": last.actor_name or "–"}
         yield InstallationCheck("ok", _("The keys are backed up"), text)
 
 
@@ -226,7 +228,7 @@ def machine() -> Iterator[InstallationCheck]:
         yield InstallationCheck(
             "advice",
             _("The console runs as root"),
-            _("What breaks out of it owns the machine."),
+            _("A process that escapes the console has full control of the machine."),
             _("Run it as a user of its own; the README has the service file."),
         )
     else:
@@ -239,14 +241,14 @@ def machine() -> Iterator[InstallationCheck]:
                 "advice",
                 _("The connection to the database is not verified"),
                 _("sslmode is “%(mode)s”.") % {"mode": mode or "prefer"},
-                _("Add ?sslmode=verify-full&sslrootcert=… to DATABASE_URL, unless the network is yours alone."),
+                _("Add ?sslmode=verify-full&sslrootcert=… to DATABASE_URL, unless nobody else uses the network."),
             )
     redis = urlsplit(settings.REDIS_URL)
     if settings.REDIS_URL and (redis.scheme != "rediss" or not redis.password):
         yield InstallationCheck(
             "advice",
             _("Redis is without TLS or without password"),
-            _("Whoever can write to it can wake work, though not say what it does."),
+            _("Anyone who can write to Redis can wake workers, but not choose what they do."),
             _("Use rediss:// with a password in REDIS_URL."),
         )
     if parse_qs(redis.query).get("ssl_cert_reqs") == ["none"]:
@@ -264,7 +266,7 @@ def trail() -> Iterator[InstallationCheck]:
         yield InstallationCheck(
             "advice",
             _("The audit trail is short"),
-            _("Events go after %(n)s days; break-ins are often found later.") % {"n": settings.AUDIT_DAYS},
+            _("Events are removed after %(n)s days; intrusions are often found later.") % {"n": settings.AUDIT_DAYS},
             _("Set TALLYMAN_AUDIT_DAYS to 365 or more."),
         )
     else:

@@ -8,13 +8,13 @@ from registries.connectors import regions
 from registries.connectors.base import Declaration, Wording
 
 REPOSITORIES_WORDING = Wording(
-    help=_("One a line: name, name:tag or name:pattern with * and ?. Empty: all that the account may list."),
+    help=_("One per line: name, name:tag or name:pattern with * and ?. Empty: all that the account can list."),
     placeholder="team/app",
 )
 SECRET_ID_WORDING = Wording(
     label=_("SecretId"), help=_("API key of Tencent Cloud, not the docker login."), placeholder="AKID…"
 )
-REGION_WORDING = Wording(help=_("Automatic: as the address says."))
+REGION_WORDING = Wording(help=_("Automatic: from the address."))
 SECRET_KEY_WORDING = Wording(label=_("SecretKey"))
 
 HARBOR = Declaration(
@@ -66,10 +66,10 @@ JFROG = Declaration(
             ),
             placeholder="https://acme.jfrog.io",
         ),
-        "username": Wording(help=_("Empty where an access token stands alone.")),
+        "username": Wording(help=_("Leave empty if the access token needs no user name.")),
         "password": Wording(label=_("Access token or password"), help=_("Access token, identity token or API key.")),
         "repositories": Wording(
-            help=_("One a line, with the repository key in front. Empty: all Docker and OCI repositories."),
+            help=_("One per line, starting with the repository key. Empty: all Docker and OCI repositories."),
             placeholder="docker-local/team/app",
         ),
     },
@@ -91,11 +91,11 @@ AWS = Declaration(
         "username": Wording(label=_("Access key ID"), placeholder="AKIA…"),
         "password": Wording(label=_("Secret access key")),
         "role": Wording(
-            help=_("Taken on with the key, as for the registry of another account."),
+            help=_("Assumed with the key, for example for the registry of another account."),
             placeholder="arn:aws:iam::123456789012:role/tallyman",
         ),
         "endpoint": Wording(
-            help=_("For a VPC endpoint or a stand-in of AWS. Empty: the public one of the region."),
+            help=_("For a VPC endpoint or a service compatible with AWS. Empty: the region's public endpoint."),
             placeholder="https://api.ecr.eu-central-1.amazonaws.com",
         ),
     },
@@ -110,7 +110,7 @@ TCR = Declaration(
     required=frozenset({"address", "username", "password"}),
     wording={
         "network": Wording(help=_("VPC pulls through the internal endpoint of the instance.")),
-        "region": Wording(help=_("Automatic: as the API says.")),
+        "region": Wording(help=_("Automatic: from the API.")),
         "address": Wording(
             help=_("Domain of the instance, also one of your own."), placeholder="https://acme.tencentcloudcr.com"
         ),
@@ -137,7 +137,7 @@ CCR = Declaration(
         "pull_username": Wording(label=_("Registry user"), help=_("The account ID (UIN)."), placeholder="100012345678"),
         "pull_password": Wording(
             label=_("Registry password"),
-            help=_("Set when the personal edition was opened. Without it images are listed, and cannot be scanned."),
+            help=_("Set when the personal edition was opened. Without it, images are listed but cannot be scanned."),
         ),
         "endpoint": TCR.wording["endpoint"],
     },
@@ -148,11 +148,9 @@ OCI = Declaration(
     fields=("address", "username", "password", "token_service", "repositories"),
     wording={
         "address": Wording(placeholder="https://registry.example.com"),
-        "username": Wording(help=_("Empty where the registry lets everybody read.")),
+        "username": Wording(help=_("Leave empty if the registry allows anonymous reading.")),
         "repositories": Wording(
-            help=_(
-                "One a line: name, name:tag or name:pattern with * and ?. Empty: the registry is asked for its catalog."
-            ),
+            help=_("One per line: name, name:tag or name:pattern with * and ?. Empty: all of the registry's catalog."),
             placeholder="team/app",
         ),
     },

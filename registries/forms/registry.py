@@ -66,7 +66,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         coerce=int,
         empty_value=None,
         required=False,
-        help_text=gettext_lazy("What exceeds it waits in the queue."),
+        help_text=gettext_lazy("Scans above the limit wait in the queue."),
     )
 
     class Meta:
@@ -87,13 +87,13 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             "repositories": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
         }
         help_texts = {
-            "name": gettext_lazy("How the console calls it. Each name is used once, upper or lower case."),
+            "name": gettext_lazy("Name shown in this console. Must be unique; case is ignored."),
             "address": gettext_lazy("https://host[:port][/prefix]"),
             "token_service": gettext_lazy(
                 "Host that issues the tokens of the registry, if it is another one. It receives the password too. The"
                 " connection test names it."
             ),
-            "ca_bundle": gettext_lazy("In PEM, for a registry with certificates of your own authority."),
+            "ca_bundle": gettext_lazy("In PEM format, for a registry with certificates of your own authority."),
         }
         error_messages = {"name": {"required": gettext_lazy("Give it a name.")}}
 
@@ -161,7 +161,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_token_service(self) -> str:
         typed = str(self.cleaned_data["token_service"]).strip().lower().rstrip(".")
         if typed and not HOST_PATTERN.fullmatch(typed):
-            raise forms.ValidationError(_("Enter the name of a host alone, such as git.example.com."))
+            raise forms.ValidationError(_("Enter only the name of a host, such as git.example.com."))
         return typed
 
     def clean_role(self) -> str:
@@ -189,7 +189,9 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         if len(text) > MAX_PEM_CHARACTERS:
             raise forms.ValidationError(_("This is too long for a bundle. Paste only the certificates needed."))
         if "PRIVATE KEY-----" in text:
-            raise forms.ValidationError(_("This holds a private key. Paste certificates only, and guard that key."))
+            raise forms.ValidationError(
+                _("This contains a private key. Paste certificates only, and keep that key secret.")
+            )
         try:
             x509.load_pem_x509_certificates(text.encode())
         except ValueError as error:
@@ -231,9 +233,9 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         region_from_address = vendor_addresses.region_of(cleaned["address"], type=kind)
         chosen = cleaned.get("region", "")
         if kind == Registry.Type.AWS and region_from_address and chosen and region_from_address != chosen:
-            self.add_error("region", _("The address lies in %(region)s.") % {"region": region_from_address})
+            self.add_error("region", _("The address is in %(region)s.") % {"region": region_from_address})
         elif kind == Registry.Type.AWS and not region_from_address and not chosen and "region" not in self.errors:
-            self.add_error("region", _("This address does not say its region. Choose it."))
+            self.add_error("region", _("The address does not contain a region. Choose one."))
         elif region_from_address and not chosen:
             cleaned["region"] = region_from_address
 
@@ -245,7 +247,9 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         host = str(cleaned.get("address", "")).partition("://")[2].partition("/")[0]
         try:
             if len(parse_repository_list(text, host=host)) > MAX_REPOSITORIES:
-                self.add_error("repositories", _("At most %(n)d repositories fit here.") % {"n": MAX_REPOSITORIES})
+                self.add_error(
+                    "repositories", _("At most %(n)d repositories are allowed here.") % {"n": MAX_REPOSITORIES}
+                )
         except AddressInvalid as error:
             self.add_error("repositories", tell(sentences(error.reason, error.remedy)))
         cleaned["repositories"] = text
@@ -289,7 +293,7 @@ def secret_exposure_reason(was: Registry, cleaned: Mapping[str, Any], *, type: s
     host = cleaned.get("token_service", "")
     elsewhere = elsewhere or (host and host != was.token_service)
     if elsewhere or cleaned.get("endpoint", "") != was.endpoint or type != was.type:
-        return _("It would be sent elsewhere than before.")
+        return _("It would be sent to another address than before.")
     if (was.verify_tls and not verify) or (
         verify and cleaned.get("ca_bundle") and cleaned["ca_bundle"] != was.ca_bundle
     ):
@@ -308,7 +312,7 @@ def _address(typed: str) -> str:
 
 def _single_line(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise forms.ValidationError(_("This has a line break or another character that no request can hold."))
+        raise forms.ValidationError(_("This contains a line break or another character that no request can contain."))
     return text
 
 

@@ -46,10 +46,10 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
             ),
         }
         help_texts = {
-            "name": gettext_lazy("How the console calls this key."),
+            "name": gettext_lazy("Name shown in this console. Must be unique; case is ignored."),
             "secret_id": gettext_lazy("API key of Tencent Cloud, not the docker login."),
             "endpoint": gettext_lazy("Empty: the public one, of the mainland or the international site."),
-            "regions": gettext_lazy("One a line. Instances of TCR are found in all regions by themselves."),
+            "regions": gettext_lazy("One per line. Instances of TCR are found automatically in all regions."),
             "pull_username": gettext_lazy("The account ID (UIN)."),
         }
 
@@ -62,7 +62,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["pull_password"].help_text = (
             stored_note
             if self.instance.has_pull_password
-            else gettext_lazy("Without it images of the personal edition are listed, and cannot be scanned.")
+            else gettext_lazy("Without it, images of the personal edition are listed but cannot be scanned.")
         )
 
         for field in self.fields.values():
@@ -112,7 +112,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
             if cleaned.get("secret_id", self.was_secret_id) != self.was_secret_id:
                 self.add_error("secret_key", _("Another SecretId has another SecretKey. Type it."))
             elif cleaned.get("endpoint", self.was_endpoint) != self.was_endpoint:
-                self.add_error("secret_key", _("The endpoint leads elsewhere now. Type the SecretKey again."))
+                self.add_error("secret_key", _("The endpoint has changed. Type the SecretKey again."))
         return cleaned
 
     def save(self, commit: bool = True) -> CloudAccount:

@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -161,7 +161,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                 ('progress_total', models.BigIntegerField(blank=True, editable=False, null=True)),
                 ('reason', models.TextField(blank=True, editable=False)),
                 ('remedy', models.TextField(blank=True, editable=False)),
-                ('trigger', models.CharField(choices=[('manual', 'By hand'), ('nightly', 'Nightly'), ('event', 'Push event')], default='manual', max_length=10)),
+                ('trigger', models.CharField(choices=[('manual', 'Manual'), ('nightly', 'Nightly'), ('event', 'Push event')], default='manual', max_length=10)),
                 ('forget_unlisted', models.BooleanField(default=False)),
                 ('repositories', models.PositiveIntegerField(default=0)),
                 ('tags', models.PositiveIntegerField(default=0)),
@@ -209,7 +209,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -229,7 +229,7 @@ class Migration(migrations.Migration):
                 ('progress_total', models.BigIntegerField(blank=True, editable=False, null=True)),
                 ('reason', models.TextField(blank=True, editable=False)),
                 ('remedy', models.TextField(blank=True, editable=False)),
-                ('trigger', models.CharField(choices=[('manual', 'By hand'), ('nightly', 'Nightly'), ('event', 'Push event')], default='manual', max_length=10)),
+                ('trigger', models.CharField(choices=[('manual', 'Manual'), ('nightly', 'Nightly'), ('event', 'Push event')], default='manual', max_length=10)),
                 ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='discoveries', to='registries.cloudaccount')),
                 ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
@@ -246,7 +246,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),

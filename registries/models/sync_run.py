@@ -25,7 +25,7 @@ class SyncRun(Job):
     kind = "sync"
 
     class Trigger(models.TextChoices):
-        MANUAL = "manual", _("By hand")
+        MANUAL = "manual", _("Manual")
         NIGHTLY = "nightly", _("Nightly")
         EVENT = "event", _("Push event")
 

@@ -153,7 +153,7 @@ REGISTRIES = Listing[Registry](
         ),
         Column(
             name="images",
-            label=gettext_lazy("Images"),
+            label=gettext_lazy("Tags"),
             value=lambda row: getattr(row, "images", None),
             sort=("images",),
             needs=Needs(annotate={"images": IMAGE_COUNT}),
@@ -298,7 +298,7 @@ SYNCS = Listing[SyncRun](
         ),
         Column(
             name="created",
-            label=gettext_lazy("Asked for"),
+            label=gettext_lazy("Requested"),
             value=lambda run: run.created_at,
             sort=("created_at",),
             needs=Needs(fields=("created_at",)),
@@ -328,7 +328,7 @@ SYNCS = Listing[SyncRun](
         ),
         Column(
             name="took",
-            label=gettext_lazy("Took, seconds"),
+            label=gettext_lazy("Duration, seconds"),
             value=_seconds,
             sort=(F("ended_at") - F("started_at"),),
             needs=Needs(fields=("started_at", "ended_at")),
@@ -344,10 +344,10 @@ SYNCS = Listing[SyncRun](
             needs=Needs(fields=("trigger", "requested_by__username")),
         ),
         _number("repositories", gettext_lazy("Repositories")),
-        _number("tags", gettext_lazy("Images"), slot="fact"),
+        _number("tags", gettext_lazy("Tags"), slot="fact"),
         _number("tags_new", gettext_lazy("New"), slot="fact"),
         _number("tags_changed", gettext_lazy("Changed")),
-        _number("tags_gone", gettext_lazy("Gone"), slot="fact"),
+        _number("tags_gone", gettext_lazy("Removed"), slot="fact"),
         _number("not_images", gettext_lazy("Not images"), default=False),
         _number("errors", gettext_lazy("Unreadable"), default=False),
         Column(

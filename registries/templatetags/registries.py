@@ -66,10 +66,13 @@ def left(run: SyncRun) -> str:
 def span_left(seconds: int) -> str:
     """Return so many seconds as remaining time."""
     if seconds < MINUTE_SECONDS:
-        return _("less than a minute left")
+        return _("less than a minute remaining")
     if seconds < HOUR_SECONDS:
-        return _("%(n)d min left") % {"n": -(-seconds // MINUTE_SECONDS)}
-    return _("%(n)d h %(m)d min left") % {"n": seconds // HOUR_SECONDS, "m": seconds % HOUR_SECONDS // MINUTE_SECONDS}
+        return _("%(n)d min remaining") % {"n": -(-seconds // MINUTE_SECONDS)}
+    return _("%(n)d h %(m)d min remaining") % {
+        "n": seconds // HOUR_SECONDS,
+        "m": seconds % HOUR_SECONDS // MINUTE_SECONDS,
+    }
 
 
 @register.filter

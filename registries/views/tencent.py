@@ -57,7 +57,9 @@ def _edit(request: HttpRequest, account: CloudAccount) -> HttpResponse:
         secrets = {name: "changed" for name in ("secret_key", "pull_password") if name in form.changed_data}
         trail.record(request, action, saved, before=before, after=_facts(saved) | secrets)
         request_discoveries([saved], requested_by=request)
-        messages.success(request, _("“%(name)s” was saved. Its registries are looked for.") % {"name": saved.name})
+        messages.success(
+            request, _("“%(name)s” was saved. Its registries are being discovered.") % {"name": saved.name}
+        )
         return redirect(LIST_URL_NAME)
     context = {"form": form, "account": account, "title": title}
     return render(request, "registries/tencent_account_form.html", context, status=422 if form.errors else 200)
@@ -101,9 +103,9 @@ def account_restore(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _discover(request: HttpRequest, account: CloudAccount) -> HttpResponse:
     if request_discoveries([account], requested_by=request):
-        messages.success(request, _("The registries of “%(name)s” are looked for.") % {"name": account.name})
+        messages.success(request, _("The registries of “%(name)s” are being discovered.") % {"name": account.name})
     else:
-        messages.info(request, _("The registries of “%(name)s” are being looked for already.") % {"name": account.name})
+        messages.info(request, _("The registries of “%(name)s” are already being discovered.") % {"name": account.name})
     return redirect(LIST_URL_NAME)
 
 

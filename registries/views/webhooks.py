@@ -90,7 +90,7 @@ def _change(request: HttpRequest, registry: Registry) -> HttpResponse:
         case "off" if address is not None:
             address.delete()
             trail.record(request, "push-address.off", registry)
-            messages.success(request, _("Push events are off. Reports that still come are refused."))
+            messages.success(request, _("Push events are off. Reports that still arrive are refused."))
     return redirect("registries:push-events", registry.pk)
 
 

@@ -22,7 +22,7 @@ from scanning.models import ImagePackage, Package, PackageVariant, PackageVulner
 FEW_IMAGES = 500  # images
 TAGS_PER_IMAGE_LOOKUP = 35  # looking up the tags of an image takes about as long as passing over so many tags
 DEFAULT_IMAGE_COLUMNS = ("address", "version", "registry", "last_scanned", "status")  # of the columns of images
-RISK_GROUP, EXPOSURE_GROUP, ORIGIN_GROUP = _("Risk"), _("Where it is"), _("Origin")
+RISK_GROUP, EXPOSURE_GROUP, ORIGIN_GROUP = _("Risk"), _("Exposure"), _("Origin")
 
 
 def _number_column(
@@ -131,7 +131,7 @@ VULNERABILITIES = Listing[Vulnerability](
         _time_column("first_seen", _("First seen")),
         Column(
             name="kinds",
-            label=_("Kind of risk"),
+            label=_("Type of risk"),
             value=lambda row: listed(risk_kinds(cwes=row.cwes, vector=row.cvss_vector)),
             needs=Needs(fields=("cwes", "cvss_vector")),
             template="scanning/cells/kinds.html",
@@ -226,7 +226,7 @@ PACKAGES = Listing[Package](
         ),
         Column(
             name="source",
-            label=_("Built from"),
+            label=_("Source package"),
             value=lambda row: " ".join(filter(None, (row.source_name, row.source_version))),
             sort=("source_name",),
             needs=Needs(fields=("source_name", "source_version")),
@@ -295,8 +295,8 @@ def _of_package(pk: int) -> QuerySet[Tag]:
 AFFECTED_IMAGES = Listing[Tag](
     name="affected",
     title=_("Affected images"),
-    noun=_("images"),
-    singular=_("image"),
+    noun=_("tags"),
+    singular=_("tag"),
     queryset=Tag.objects.none,
     within=_of_vulnerability,
     filterset=ImageFilters,

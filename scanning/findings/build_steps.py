@@ -162,7 +162,7 @@ class StepPage:
                 good.appendlist("holds", value)
             else:
                 values = {"value": value[:60], "name": StepForm.base_fields["holds"].label}
-                self.notices.append(_("“%(value)s” is no value of %(name)s and was ignored.") % values)
+                self.notices.append(_("“%(value)s” is not a value of %(name)s and was ignored.") % values)
         return good
 
     def _read_sort(self, text: str) -> str:

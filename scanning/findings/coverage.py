@@ -25,8 +25,8 @@ COVERAGE_LABELS: dict[str, Promise] = {  # word in the address → on screen
     "failed": _("A risk category failed"),
     "partial": _("A risk category partly scanned"),
     "unsupported": _("Unsupported operating system"),
-    "outdated": _("Older engine or database"),
-    "fell": _("Findings fell to zero"),
+    "outdated": _("Older scanner or database"),
+    "fell": _("Findings dropped to zero"),
     "new": _("New since the database changed"),
 }
 

@@ -17,7 +17,7 @@ from scanning.findings.taxonomy import PACKAGE_TYPES
 from scanning.models import ImagePackage, MalwareFinding, PackageVulnerability, Scan, ScanRun, SecretFinding
 from scanning.models.packages import SeverityRank
 
-VULNERABLE_CHOICES = [("yes", _("Has vulnerabilities")), ("no", _("Has none that are known"))]
+VULNERABLE_CHOICES = [("yes", _("Has vulnerabilities")), ("no", _("Has no known vulnerabilities"))]
 SEVERITY_CHOICES = [(rank.name.lower(), rank.label) for rank in sorted(SeverityRank, reverse=True)]
 
 
@@ -113,7 +113,7 @@ class PackageFilters(ListingFilterSet):
 IS_STOPPED = Q(cancel_requested_at__isnull=False)  # by a person, after all its scans were queued
 _IS_ENDED = Q(finished_at__isnull=False, state=State.SUCCEEDED)
 RUN_RESULTS = {  # word in the address → what it says on screen, and which runs are meant
-    "running": (_("Going on"), Q(finished_at=None)),
+    "running": (_("In progress"), Q(finished_at=None)),
     "done": (_("Done"), _IS_ENDED & ~IS_STOPPED & Q(images__gt=0, failed=0, cancelled=0)),
     "nothing": (_("Nothing queued"), _IS_ENDED & ~IS_STOPPED & Q(images=0, failed=0, cancelled=0)),
     "exceptions": (_("Scan exceptions"), _IS_ENDED & ~IS_STOPPED & Q(failed__gt=0, cancelled=0)),

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ('unmatched', models.PositiveIntegerField(default=0)),
             ],
             options={
-                'verbose_name_plural': 'rematches',
+                'verbose_name_plural': 're-matches',
                 'ordering': ['-id'],
                 'abstract': False,
             },
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
                 ('seen_at', models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name_plural': 'layer evidence',
+                'verbose_name_plural': 'layer results',
                 'constraints': [models.UniqueConstraint(fields=('diff_id', 'engine', 'engine_version'), name='layerevidence_unique')],
             },
         ),
@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
                 ('holders', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='scanning.registryset')),
             ],
             options={
-                'verbose_name_plural': 'package shared',
+                'verbose_name_plural': 'package overlaps',
             },
         ),
         migrations.CreateModel(
@@ -230,7 +230,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -291,7 +291,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', editable=False, max_length=10)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'By hand'), (15, 'By hand, behind the first of a large start'), (20, 'By push event'), (30, 'By schedule')], default=10)),
+                ('priority', models.PositiveSmallIntegerField(choices=[(10, 'Manual'), (15, 'Manual, after the first images of a large run'), (20, 'Push event'), (30, 'Scheduled')], default=10)),
                 ('attempt', models.PositiveIntegerField(default=0, editable=False)),
                 ('losses', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('database_errors', models.PositiveSmallIntegerField(default=0, editable=False)),
@@ -311,7 +311,7 @@ class Migration(migrations.Migration):
                 ('progress_total', models.BigIntegerField(blank=True, editable=False, null=True)),
                 ('reason', models.TextField(blank=True, editable=False)),
                 ('remedy', models.TextField(blank=True, editable=False)),
-                ('trigger', models.CharField(choices=[('manual', 'By hand'), ('event', 'Push event'), ('schedule', 'By schedule')], default='manual', max_length=10)),
+                ('trigger', models.CharField(choices=[('manual', 'Manual'), ('event', 'Push event'), ('schedule', 'Scheduled')], default='manual', max_length=10)),
                 ('scope', models.CharField(choices=[('recommended', 'Recommended images'), ('all', 'All images'), ('chosen', 'Specified images')], max_length=12)),
                 ('categories', models.JSONField(default=list)),
                 ('timeout', models.PositiveIntegerField(default=1800)),
@@ -380,7 +380,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('due_at', models.DateTimeField()),
-                ('outcome', models.CharField(choices=[('started', 'Started'), ('overlap', 'Skipped: the run before was still going on'), ('missed', 'Missed: the console was down')], max_length=10)),
+                ('outcome', models.CharField(choices=[('started', 'Started'), ('overlap', 'Skipped: the previous run was still in progress'), ('missed', 'Missed: the console was down')], max_length=10)),
                 ('at', models.DateTimeField(auto_now_add=True)),
                 ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='scanning.scanrun')),
                 ('schedule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='occurrences', to='scanning.scanschedule')),
@@ -426,7 +426,7 @@ class Migration(migrations.Migration):
                 ('variant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='reaches', to='scanning.packagevariant')),
             ],
             options={
-                'verbose_name_plural': 'variant reaches',
+                'verbose_name_plural': 'variant exposures',
             },
         ),
         migrations.CreateModel(
@@ -492,7 +492,7 @@ class Migration(migrations.Migration):
                 ('vulnerability', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='reaches', to='scanning.vulnerability')),
             ],
             options={
-                'verbose_name_plural': 'vulnerability reaches',
+                'verbose_name_plural': 'vulnerability exposures',
             },
         ),
         migrations.CreateModel(
@@ -504,7 +504,7 @@ class Migration(migrations.Migration):
                 ('vulnerability', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='scanning.vulnerability')),
             ],
             options={
-                'verbose_name_plural': 'vulnerability shared',
+                'verbose_name_plural': 'vulnerability overlaps',
             },
         ),
         migrations.CreateModel(
@@ -539,7 +539,7 @@ class Migration(migrations.Migration):
                 ('registry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='registries.registry')),
             ],
             options={
-                'verbose_name_plural': 'package reaches',
+                'verbose_name_plural': 'package exposures',
                 'constraints': [models.UniqueConstraint(fields=('package', 'registry'), name='packagereach_unique')],
             },
         ),

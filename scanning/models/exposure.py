@@ -20,7 +20,7 @@ class PackageExposure(models.Model):
     objects = ScopedManager["PackageExposure"]()
 
     class Meta:
-        verbose_name_plural = "package reaches"
+        verbose_name_plural = "package exposures"
         constraints = [models.UniqueConstraint(fields=["package", "registry"], name="packagereach_unique")]
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class VariantExposure(models.Model):
     objects = ScopedManager["VariantExposure"]()
 
     class Meta:
-        verbose_name_plural = "variant reaches"
+        verbose_name_plural = "variant exposures"
         constraints = [models.UniqueConstraint(fields=["variant", "registry"], name="variantreach_unique")]
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class VulnerabilityExposure(models.Model):
     objects = ScopedManager["VulnerabilityExposure"]()
 
     class Meta:
-        verbose_name_plural = "vulnerability reaches"
+        verbose_name_plural = "vulnerability exposures"
         constraints = [models.UniqueConstraint(fields=["vulnerability", "registry"], name="vulnerabilityreach_unique")]
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class PackageOverlap(models.Model):
     images = models.PositiveIntegerField()
 
     class Meta:
-        verbose_name_plural = "package shared"
+        verbose_name_plural = "package overlaps"
         constraints = [models.UniqueConstraint(fields=["package", "holders"], name="packageshared_unique")]
 
     def __str__(self) -> str:
@@ -131,7 +131,7 @@ class VulnerabilityOverlap(models.Model):
     images = models.PositiveIntegerField()
 
     class Meta:
-        verbose_name_plural = "vulnerability shared"
+        verbose_name_plural = "vulnerability overlaps"
         constraints = [models.UniqueConstraint(fields=["vulnerability", "holders"], name="vulnerabilityshared_unique")]
 
     def __str__(self) -> str:

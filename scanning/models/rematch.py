@@ -23,7 +23,7 @@ class Rematch(Job):
     class Meta(Job.Meta):
         abstract = False
         ordering = ["-id"]
-        verbose_name_plural = "rematches"
+        verbose_name_plural = "re-matches"
 
     def __str__(self) -> str:
         return f"rematch {self.pk}"

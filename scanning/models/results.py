@@ -68,7 +68,7 @@ class LayerResult(models.Model):
     seen_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        verbose_name_plural = "layer evidence"
+        verbose_name_plural = "layer results"
         constraints = [
             models.UniqueConstraint(fields=["diff_id", "engine", "engine_version"], name="layerevidence_unique")
         ]

@@ -63,9 +63,9 @@ class ScanRun(Job):
     kind = "run"
 
     class Trigger(models.TextChoices):
-        MANUAL = "manual", _("By hand")
+        MANUAL = "manual", _("Manual")
         EVENT = "event", _("Push event")
-        SCHEDULE = "schedule", _("By schedule")
+        SCHEDULE = "schedule", _("Scheduled")
 
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.MANUAL)
     schedule = models.ForeignKey(

@@ -59,7 +59,7 @@ class ScheduleRun(models.Model):
 
     class Outcome(models.TextChoices):
         STARTED = "started", _("Started")
-        OVERLAP = "overlap", _("Skipped: the run before was still going on")
+        OVERLAP = "overlap", _("Skipped: the previous run was still in progress")
         MISSED = "missed", _("Missed: the console was down")
 
     schedule = models.ForeignKey(ScanSchedule, on_delete=models.CASCADE, related_name="occurrences")

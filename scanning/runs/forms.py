@@ -33,9 +33,9 @@ class ScanForm(forms.Form):
     timeout = forms.IntegerField(
         min_value=1,
         max_value=MAX_TIMEOUT_MINUTES,
-        error_messages={"required": _("Say after how many minutes a scan is given up.")},
+        error_messages={"required": _("Enter the timeout in minutes.")},
     )
-    scope = forms.ChoiceField(choices=ScanScope.choices, error_messages={"required": _("Say which images are meant.")})
+    scope = forms.ChoiceField(choices=ScanScope.choices, error_messages={"required": _("Choose which images to scan.")})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         first = {
@@ -103,7 +103,7 @@ class ScheduleForm(ScanForm):
     def clean_name(self) -> str:
         name: str = " ".join(self.cleaned_data["name"].split())
         if ScanSchedule.objects.filter(name__iexact=name).exclude(pk=self.schedule.pk).exists():
-            raise forms.ValidationError(_("There is a schedule of this name already."))
+            raise forms.ValidationError(_("Another schedule has this name."))
         return name
 
     def clean_starts_on(self) -> date:
@@ -117,9 +117,9 @@ class ScheduleForm(ScanForm):
         if not values.get("ranged"):
             values["until"] = None
         elif values.get("until") is None and "until" not in self.errors:
-            self.add_error("until", _("Say when the time range ends."))
+            self.add_error("until", _("Enter the end of the time range."))
         elif values.get("at") is not None and values.get("until") is not None and self._range() < MIN_TIME_RANGE:
-            self.add_error("until", _("Leave at least 15 minutes; a range may go over midnight."))
+            self.add_error("until", _("The range must be at least 15 minutes; it may cross midnight."))
         return values
 
     def _range(self) -> timedelta:
@@ -145,5 +145,7 @@ class QuotaForm(forms.Form):
         required=False,
         min_value=0,
         max_value=10_000_000,
-        help_text=_("Leave it empty for no quota. Scans beyond it are not queued; what waits or has started counts."),
+        help_text=_(
+            "Leave it empty for no quota. Scans above the quota are not queued; queued and started scans count."
+        ),
     )

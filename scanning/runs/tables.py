@@ -231,7 +231,7 @@ RUNS = Listing[ScanRun](
         Column(
             name="tags",
             live=True,
-            label=gettext_lazy("Images"),
+            label=gettext_lazy("Tags"),
             value=lambda run: run.tags,
             sort=(Seen("tags"),),
             needs=Needs(fields=("tags",)),
@@ -279,7 +279,7 @@ RUNS = Listing[ScanRun](
         Column(
             name="took",
             live=True,
-            label=gettext_lazy("Took, seconds"),
+            label=gettext_lazy("Duration, seconds"),
             value=_run_duration,
             sort=(F("finished_at") - F("created_at"),),
             needs=Needs(fields=("created_at", "finished_at")),
@@ -349,7 +349,7 @@ SCANS = Listing[Scan](
         Column(
             name="took",
             live=True,
-            label=gettext_lazy("Took, seconds"),
+            label=gettext_lazy("Duration, seconds"),
             value=_scan_duration,
             sort=(F("ended_at") - F("started_at"),),
             needs=Needs(fields=("started_at", "ended_at")),

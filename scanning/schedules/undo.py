@@ -72,7 +72,7 @@ def switch_on(user: User, values: dict[str, Any]) -> None:
     _ask(user)
     found = ScanSchedule.objects.filter(pk=values["pk"]).first()
     if found is None:
-        raise undo.UndoRefusedError(_("The schedule is gone."))
+        raise undo.UndoRefusedError(_("The schedule no longer exists."))
     found.is_on = True
     schedules_service.save(found)
 

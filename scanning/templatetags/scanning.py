@@ -23,10 +23,10 @@ register = template.Library()
 MAX_LINKS_SHOWN = 8
 SYSTEM_PACKAGE_TYPES = {"deb", "apk", "rpm"}
 UNFIXED_REASONS = {
-    "will_not_fix": gettext_lazy("The makers have said that they will not fix it for this release."),
-    "end_of_life": gettext_lazy("This release of the operating system gets no fixes any more."),
-    "fix_deferred": gettext_lazy("The makers have put the fix off."),
-    "under_investigation": gettext_lazy("The makers are still looking into it."),
+    "will_not_fix": gettext_lazy("The vendor will not fix it for this release."),
+    "end_of_life": gettext_lazy("This release of the operating system no longer receives fixes."),
+    "fix_deferred": gettext_lazy("The vendor has deferred the fix."),
+    "under_investigation": gettext_lazy("The vendor is investigating."),
 }
 
 
@@ -129,10 +129,12 @@ def fix_suggestion(finding: Any) -> str:
     names = {"package": package.name, "version": finding.fixed_version}
     if not finding.fixed_version:
         why = UNFIXED_REASONS.get(finding.status, gettext_lazy("There is no fixed version yet."))
-        advice = _("Remove %(package)s if the image does not need it, or see that the flaw cannot be reached.")
+        advice = _(
+            "Remove %(package)s if the image does not need it, or make sure that the vulnerability cannot be exploited."
+        )
         return f"{why} {advice % names}"
     if package.type not in SYSTEM_PACKAGE_TYPES:
-        return _("Raise %(package)s to %(version)s or later where the build declares it, then rebuild.") % names
+        return _("Upgrade %(package)s to %(version)s or later where the build declares it, then rebuild.") % names
     if layer and layer.is_base:
         return _("Rebuild on a newer release of the base image, one that has %(package)s %(version)s or later.") % names
     return _("Rebuild without the build cache, so that %(package)s %(version)s or later is installed.") % names

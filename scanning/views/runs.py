@@ -104,14 +104,14 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel what is left of a run."""
     found = get_object_or_404(ScanRun, pk=pk)
     if found.is_over:
-        messages.info(request, _("This run is over already."))
+        messages.info(request, _("This run has already finished."))
         return redirect("scanning:run", pk=pk)
     left = runs_start.cancel_run(found)
     trail.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
     told = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", left.cancelled)
     text = told % {"n": f"{left.cancelled:,}"}
     if left.passed_on:
-        told = ngettext("%(n)s goes on for another run", "%(n)s go on for other runs", left.passed_on)
+        told = ngettext("%(n)s continues for another run", "%(n)s continue for other runs", left.passed_on)
         text += ", " + told % {"n": f"{left.passed_on:,}"}
     messages.success(request, text)
     return redirect("scanning:run", pk=pk)

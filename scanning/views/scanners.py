@@ -122,7 +122,7 @@ def _engine_context(title: str, looks_for: str, readiness: Readiness | None) -> 
     facts = readiness.facts if readiness else ()
     runs = [(_("Runs"), _shared_runs(), False)] if title == "Trivy" else []
     held = (
-        [(_("Cage"), _sandbox_facts(sandbox_run.sandbox_support(), clamd=title == "ClamAV"), False)]
+        [(_("Sandbox"), _sandbox_facts(sandbox_run.sandbox_support(), clamd=title == "ClamAV"), False)]
         if readiness
         else []
     )
@@ -163,14 +163,16 @@ def _shared_runs() -> str:
 
 def _sandbox_facts(cage: sandbox_run.SandboxSupport, *, clamd: bool) -> str:
     """Return what holds an engine on this machine. clamd is a service of its own: what is held is what reads for it."""
-    parts = {_("no network"): cage.network, _("no files but its own"): cage.files, _("few system calls"): cage.calls}
+    parts = {_("no network"): cage.network, _("only its own files"): cage.files, _("few system calls"): cage.calls}
     granted = [part for part, is_granted in parts.items() if is_granted]
     missing = [part for part, is_granted in parts.items() if not is_granted]
     text = listed(granted) if granted else _("none")
     if missing:
-        text = _("%(granted)s; not granted here: %(missing)s") % {"granted": text, "missing": listed(missing)}
+        text = _("%(granted)s; not available here: %(missing)s") % {"granted": text, "missing": listed(missing)}
     return (
-        _("around what reads layers: %(text)s. clamd itself runs as it was set up.") % {"text": text} if clamd else text
+        _("for the process that reads layers: %(text)s. clamd runs outside the sandbox.") % {"text": text}
+        if clamd
+        else text
     )
 
 

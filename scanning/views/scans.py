@@ -64,7 +64,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
     if count:
         text = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
         if wanted:
-            text += "; " + ngettext("%(n)s runs wanted it", "%(n)s runs wanted them", count) % {"n": wanted}
+            text += "; " + ngettext("%(n)s runs share it", "%(n)s runs share them", count) % {"n": wanted}
         messages.success(request, text)
     else:
         messages.warning(request, _("None of the selected is being scanned."))

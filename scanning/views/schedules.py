@@ -98,7 +98,7 @@ def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(ScanSchedule, pk=pk)
     run, is_new = schedules_service.run_now(found, requested_by=signed_in_user(request))
     if not is_new:
-        messages.info(request, _("A run of this schedule still goes on. It is shown here."))
+        messages.info(request, _("A run of this schedule is still in progress. It is shown here."))
         return redirect("scanning:run", pk=run.pk)
     trail.record(request, "scan.start", run, {"run": run.pk, "schedule": found.name})
     report_start(request, run)

@@ -103,7 +103,7 @@ def _may_start(form: ScanForm, selection: Selection) -> bool:
     empty = {
         ScanScope.CHOSEN: _("Choose at least one image: mark it on the left and move it right."),
         ScanScope.ALL: _("There are no images yet. Sync a registry first."),
-        ScanScope.RECOMMENDED: _("No image is recommended now: all results are there and fresh."),
+        ScanScope.RECOMMENDED: _("No image is recommended now: all results are up to date."),
     }
     scope = ScanScope(form.cleaned_data["scope"])
     form.add_error("scope", empty[scope if Tag.objects.exists() else ScanScope.ALL])

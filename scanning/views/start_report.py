@@ -28,7 +28,7 @@ def report_start(request: HttpRequest, run: ScanRun, *, skipped: Sequence[Skippe
         return
     text = ngettext("%(n)s scan queued", "%(n)s scans queued", run.images) % {"n": f"{run.images:,}"}
     if run.tags > run.images:
-        text += " " + _("for %(n)s images") % {"n": f"{run.tags:,}"}
+        text += " " + _("for %(n)s tags") % {"n": f"{run.tags:,}"}
     if run.skipped:
         why = "; ".join(map(tell, run.skipped))
         text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({why})"

@@ -291,7 +291,7 @@ def test_an_empty_list_says_why_and_what_to_do(page: Page, administrator: User, 
     factories.tag("v1", of=factories.image(), path="team/app")
     page.goto("/images/?q=nothing-like-it")
     page.get_by_role("link", name="Clear filters").click()
-    expect(page.get_by_text("1 image", exact=True)).to_be_visible()
+    expect(page.get_by_text("1 tag", exact=True)).to_be_visible()
     administrator.role = "viewer"
     administrator.save()
     assert page.request.get("/audit/").status == 403

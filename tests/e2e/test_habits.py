@@ -210,9 +210,9 @@ def test_every_page_has_an_icon_and_mistakes_are_told_in_the_style_of_the_consol
     administrator.role = "viewer"
     administrator.save()
     for path, status, title in (
-        ("/nothing/", 404, "There is nothing here"),
-        ("/audit/", 403, "This is not for your role"),
-        ("/scans/runs/", 500, "The console made a mistake"),
+        ("/nothing/", 404, "Page not found"),
+        ("/audit/", 403, "Your role does not allow this"),
+        ("/scans/runs/", 500, "Something went wrong"),
     ):
         answer = page.request.get(path)
         assert answer.status == status

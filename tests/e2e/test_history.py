@@ -147,11 +147,11 @@ def test_rows_that_come_after_a_drawer_was_opened_stay_below_it(page: Page, tags
     page.locator("a[data-drawer]").nth(4).dispatch_event("click")  # at once: soon the rows are in outline
     expect(page.locator("#drawer-title")).to_contain_text("app-04:v04")
     held[0].continue_()
-    expect(page.locator(".total")).to_have_text("10 of 50 images")
+    expect(page.locator(".total")).to_have_text("10 of 50 tags")
     expect(page).to_have_url(f"/images/{tags[4].pk}/?list=/images/%3Fq%3Dapp-0")
     page.keyboard.press("Escape")
     expect(page).to_have_url("/images/?q=app-0")
-    expect(page.locator(".total")).to_have_text("10 of 50 images")
+    expect(page.locator(".total")).to_have_text("10 of 50 tags")
 
 
 def test_the_size_that_is_chosen_already_is_no_step_of_history(page: Page, tags: list[Tag]) -> None:

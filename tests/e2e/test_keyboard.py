@@ -97,7 +97,7 @@ def test_an_image_is_found_and_its_findings_are_read(page: Page, tags: list[Tag]
     page.goto("/images/")
     page.keyboard.press("/")
     page.keyboard.type("basket")
-    expect(page.locator(".total")).to_have_text("1 of 31 images")
+    expect(page.locator(".total")).to_have_text("1 of 31 tags")
     tab_to(page, "shop/ basket…")
     page.keyboard.press("Enter")
     drawer = page.locator("#drawer")
@@ -124,7 +124,7 @@ def test_images_are_filtered_selected_scanned_and_cancelled(page: Page, tags: li
     page.keyboard.press("Enter")
     expect(page.get_by_role("checkbox", name="Not scanned")).to_be_focused()
     page.keyboard.press("Space")
-    expect(page.locator(".total")).to_have_text("30 of 31 images")
+    expect(page.locator(".total")).to_have_text("30 of 31 tags")
     page.keyboard.press("Escape")
     tab_to(page, f"Select {tags[1]}")
     page.keyboard.press("Space")
@@ -152,7 +152,7 @@ def test_the_list_is_exported(page: Page, tags: list[Tag]) -> None:
 
 def test_a_schedule_is_made_and_what_is_told_can_be_undone(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/")
-    tab_to(page, "Scheduled scan settings")
+    tab_to(page, "Schedules")
     page.keyboard.press("Enter")
     tab_to(page, "Add schedule")
     page.keyboard.press("Enter")

@@ -95,7 +95,7 @@ def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSch
     ScheduleRun.objects.create(schedule=nightly, due_at=now - timedelta(days=1), outcome=ScheduleRun.Outcome.OVERLAP)
     page.goto("/scans/schedules/")
     page.locator("#list tbody").get_by_role("link", name="Nightly").click()
-    expect(page.locator(".told")).to_contain_text("Skipped: the run before was still going on")
+    expect(page.locator(".told")).to_contain_text("Skipped: the previous run was still in progress")
     page.get_by_role("button", name="Run now").click()
     expect(page.locator(".toast")).to_contain_text("The scan has started")
     run = ScanRun.objects.get()

@@ -65,7 +65,7 @@ def test_keys_search_help_and_go(page: Page, administrator: User) -> None:
 def test_single_keys_can_be_turned_off(page: Page, administrator: User) -> None:
     page.goto("/registries/")
     page.keyboard.press("?")
-    page.get_by_role("switch", name="Single keys work").uncheck()
+    page.get_by_role("switch", name="Single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.reload()
     page.keyboard.press("?")
@@ -118,7 +118,7 @@ def test_the_sidebar_is_a_menu_on_a_phone(page: Page, administrator: User) -> No
     page.goto("/registries/add/")
     expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
     page.get_by_role("button", name="Menu").click()
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Image repository management").click()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Registries").click()
     expect(page).to_have_url("/registries/")
 
 

@@ -24,7 +24,7 @@ def test_a_key_is_added_and_its_registries_appear(page: Page, administrator: Use
         page.get_by_label("SecretKey").fill(SECRET_KEY)
         page.get_by_label("API endpoint").fill(server.url)
         page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.get_by_text("Looking for registries")).to_be_visible()
+        expect(page.get_by_text("Discovering registries")).to_be_visible()
         tasks.discover(CloudDiscovery.objects.get().pk)
     page.reload()
     expect(page.get_by_text("1 TCR instance")).to_be_visible()

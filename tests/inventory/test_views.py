@@ -44,7 +44,7 @@ def test_without_images_the_page_says_what_to_do_first(viewer: Client) -> None:
     text = viewer.get(reverse("inventory:image-list")).content.decode()
     assert "No images yet" in text
     text = viewer.get(reverse("inventory:image-list"), {"q": "nothing"}).content.decode()
-    assert "No images match" in text
+    assert "No tags match" in text
     assert "Clear filters" in text
 
 
@@ -224,7 +224,7 @@ def tab_urls(tag: Tag) -> list[str]:
     [
         ("administrator", 0, "Add an image repository; its images appear", "registries:registry-add"),
         ("operator", 0, "Registries are added by administrators.", None),
-        ("operator", 1, "Sync assets lists what the registries hold", "registries:registry-list"),
+        ("operator", 1, "Sync assets lists the content of the registries", "registries:registry-list"),
     ],
 )
 def test_without_images_the_page_says_what_this_person_can_do_next(

@@ -134,7 +134,7 @@ def pair(make: Make) -> tuple[Machine, Machine]:
 
 
 def not_ready(machine: Machine) -> tuple[str, str]:
-    """Return why the machine takes no scans and what to do, once it has said so."""
+    """Return why the machine accepts no scans and what to do, once it has said so."""
 
     def said() -> tuple[str, str] | None:
         row = machine.row()

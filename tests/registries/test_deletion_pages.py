@@ -56,8 +56,8 @@ def test_what_goes_with_a_registry_is_counted_before(lab: Registry) -> None:
     factories.tag("1", of=own, path="team/b", in_=lab)
     factories.tag("1", of=shared, in_=other)
     html = signed_in_client("administrator").get(reverse("registries:registry-delete", args=[lab.pk])).content.decode()
-    assert "3 images in 2 repositories" in html
-    assert "the findings of 1 distinct image that no other registry holds (of 2)" in html
+    assert "3 tags in 2 repositories" in html
+    assert "the findings of 1 image that no other registry contains (of 2)" in html
 
 
 def test_deleting_names_the_registry_above_and_speaks_of_a_password_only_where_there_is_one(lab: Registry) -> None:

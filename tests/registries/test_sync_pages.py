@@ -63,7 +63,7 @@ def test_the_list_polls_only_while_a_sync_runs(lab: Registry) -> None:
     run = SyncRun.objects.create(registry=lab, state=State.RUNNING, repositories=3, tags=41, progress_done=1)
     assert "data-poll" in client.get(LIST).content.decode()
     moving = poll(client, lab)
-    assert "41 images in 3 repositories" in moving
+    assert "41 tags in 3 repositories" in moving
     assert f'id="sync-{lab.pk}"' in moving
     SyncRun.objects.filter(pk=run.pk).update(state=State.FAILED, ended_at=timezone.now(), reason="It said no.")
     lab.record_sync(run)

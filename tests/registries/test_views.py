@@ -217,7 +217,7 @@ def test_choosing_a_type_shows_its_fields_and_keeps_what_was_typed(kind: str) ->
 @pytest.mark.parametrize("kind", DECLARATIONS)
 def test_the_guide_of_each_type_says_what_must_be_open_and_which_rights_suffice(kind: str) -> None:
     html = signed_in_client("viewer").get(reverse("registries:guide"), {"type": kind}).content.decode()
-    for heading in ("Reachable from here", "Account with the least rights", "Good to know"):
+    for heading in ("Network access needed", "Minimum permissions", "Good to know"):
         assert heading in html
 
 
@@ -244,8 +244,8 @@ def test_a_slow_registry_is_marked_with_the_reason_and_until_when_in_the_list_an
         text = client.get(path).text
         assert "Slow until <time" in text
         assert f">{until}</time>" in text
-        assert "A pull stood still; scans of other registries go first." in text
-    assert "A pull from it stood still or timed out" in client.get(page).text
+        assert "A pull stalled; scans of other registries go first." in text
+    assert "A pull from it stalled or timed out" in client.get(page).text
     Registry.objects.update(slow_until=timezone.now() - timedelta(seconds=1))
     for path in (LIST, page):
         assert "Slow until" not in client.get(path).text

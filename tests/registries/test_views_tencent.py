@@ -163,7 +163,7 @@ def test_removing_a_key_says_what_stays_and_does_it(account: CloudAccount) -> No
         account.name
         in signed_in_client().get(reverse("registries:registry-detail", args=[registry.pk])).content.decode()
     )
-    assert "1 registry was found by it" in signed_in_client().get(url("delete", account.pk)).content.decode()
+    assert "This key found 1 registry" in signed_in_client().get(url("delete", account.pk)).content.decode()
     signed_in_client().post(url("delete", account.pk))
     registry.refresh_from_db()
     assert (registry.cloud_account, registry.username, registry.connection) == (None, "", Registry.Connection.FAILED)

@@ -1,4 +1,4 @@
-"""The page "Engines": version, hash, readiness with a remedy, and updates of the database."""
+"""The page "Scanners": version, hash, readiness with a remedy, and updates of the database."""
 
 from __future__ import annotations
 

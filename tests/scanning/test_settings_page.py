@@ -209,7 +209,7 @@ def test_where_there_are_no_images_the_page_does_not_say_that_all_results_are_fr
         client.post(PAGE, {"scope": "recommended", "categories": ALL, "timeout": "30"}).text,
     ):
         assert "There are no images yet. Sync a registry first." in html
-        assert "all results are there and fresh" not in html
+        assert "all results are up to date" not in html
 
 
 def test_viewers_see_neither_settings_nor_lists(client: Client) -> None:

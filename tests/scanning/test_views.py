@@ -76,7 +76,7 @@ def test_tags_of_one_image_are_scanned_once_and_what_is_scanning_is_skipped(oper
     busy = factories.tag("busy")
     queued(busy)
     response = operator.post(reverse(SCAN), {"ids": [tag.pk for tag in (*tags, busy)]}, headers=HTMX)
-    assert said(response) == "2 scans queued for 3 images, 1 skipped (Already scanning)"
+    assert said(response) == "2 scans queued for 3 tags, 1 skipped (Already scanning)"
     run = f"/scans/runs/{ScanRun.objects.get().pk}/"
     assert links(response) == {"Scan run": run, str(busy): f"/images/{busy.pk}/"}
 

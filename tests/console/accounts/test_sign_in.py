@@ -132,7 +132,7 @@ def test_what_is_not_there_gets_a_page_in_the_console_s_style() -> None:
     client.force_login(person())
     answer = client.get("/nothing/")
     assert answer.status_code == 404
-    assert "There is nothing here" in answer.content.decode()
+    assert "Page not found" in answer.content.decode()
 
 
 def test_a_mistake_gets_a_page_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_a_mistake_gets_a_page_without_a_trace(monkeypatch: pytest.MonkeyPatch) 
     client.force_login(person())
     answer = client.get("/registries/")
     assert answer.status_code == 500
-    assert "The console made a mistake" in answer.content.decode()
+    assert "Something went wrong" in answer.content.decode()
     assert "planted cause" not in answer.content.decode()
 
 

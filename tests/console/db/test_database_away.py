@@ -39,7 +39,7 @@ for line in sys.stdin:
     close_old_connections()  # the test client leaves this out
     answer = client.get("/images/")
     page = answer.content.decode()
-    said = "does not answer" if "The database does not answer" in page else ""
+    said = "does not respond" if "The database does not respond" in page else ""
     print(answer.status_code, "Traceback" in page, said, flush=True)
 """
 
@@ -66,7 +66,7 @@ def test_pages_say_503_while_postgresql_is_away_and_are_back_with_it(
 
         assert asked() == "200 False "
         postgres_server.stop(signal.SIGQUIT)  # an immediate shutdown
-        assert [asked(), asked()] == ["503 False does not answer"] * 2
+        assert [asked(), asked()] == ["503 False does not respond"] * 2
         postgres_server.start()
         assert asked() == "200 False "
         web.stdin.close()

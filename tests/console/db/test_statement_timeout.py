@@ -73,7 +73,7 @@ def test_a_page_whose_statement_takes_too_long_says_so_and_the_next_is_served(en
     told = json.loads(done.stdout)
     status, page, part = told.pop("page")
     assert (status, part) == (503, 503)
-    assert "This takes too long" in page
+    assert "This request took too long" in page
     assert "stopped after 2 s" in page
     assert "Narrow the list by a filter" in page
     assert "Traceback" not in page

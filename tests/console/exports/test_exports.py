@@ -122,7 +122,7 @@ def test_nobody_asks_for_more_than_five_at_a_time(client: Client, operator: User
     response = client.post(reverse(EXPORT), {"all": "1"})
     assert response.url == reverse("console:export-list")
     assert Export.objects.count() == MAX_UNFINISHED_EXPORTS
-    assert "under way" in str(next(iter(get_messages(response.wsgi_request))))
+    assert "unfinished" in str(next(iter(get_messages(response.wsgi_request))))
 
 
 def test_a_file_is_given_to_its_owner_and_to_administrators_alone(client: Client, few: None, work: Work) -> None:

@@ -28,7 +28,7 @@ def test_the_list_is_shown_as_its_own_address_would_with_the_page_in_its_drawer(
     assert '<dialog class="drawer modal" id="drawer" aria-label="Details" open data-list="/images/?q=app">' in text
     assert 'id="drawer-title"' in text
     assert '<a class="btn square quiet" href="/images/?q=app" data-close' in text
-    assert "<b>1</b> of 2 images" in text
+    assert "<b>1</b> of 2 tags" in text
     assert reverse("scanning:packages", args=[seen.pk]) in text
     assert "list%3D" not in text
     assert 'href="/images/?q=app&amp;sort=version"' in text  # links of the list lead to the list

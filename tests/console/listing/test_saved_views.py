@@ -140,7 +140,7 @@ def test_a_view_is_seen_by_others_where_it_is_shared_and_changed_by_nobody_else(
     address = saved(client, default="1")
     view = SavedView.objects.get()
     viewer = other_client(username="vera")
-    assert "is gone, or is not shared" in viewer.get(address).content.decode()
+    assert "no longer exists, or is not shared" in viewer.get(address).content.decode()
     assert "Critical ones" not in viewer.get("/images/?view=all").content.decode()
     client.post(f"/views/{view.pk}/change/", {"share": "1"})
     text = viewer.get(address).content.decode()

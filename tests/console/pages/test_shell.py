@@ -61,7 +61,7 @@ def canary(model: type[HealthProbe] | type[ScanHealthProbe], seconds: int) -> No
 
 
 def test_workers_are_told_by_what_they_finish() -> None:
-    assert next(iter(health.workers())).value == "not seen yet"
+    assert next(iter(health.workers())).value == "not reported yet"
     canary(HealthProbe, 10)
     canary(ScanHealthProbe, 10)
     assert next(iter(health.workers())).level == "ok"

@@ -1,4 +1,4 @@
-"""The page "Security": what is not safe yet is told, and what is mended goes from it."""
+"""The page "Installation check": it shows what needs attention, and no longer what has been repaired."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_page_says_each_thing_with_how_to_mend_it() -> None:
     answer = client.get("/security/").content.decode()
     for check in installation_checks.run_all():
         assert check.level == "ok" or check.remedy or str(check.title).startswith("Django")
-    assert "No backup of the keys is known" in answer
+    assert "The backup of the keys is not confirmed" in answer
 
 
 def test_the_backup_of_the_keys_is_asked_for_until_somebody_says_it_is_made_and_again_for_a_new_key(

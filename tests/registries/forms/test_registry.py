@@ -108,7 +108,7 @@ def test_a_password_needs_a_username() -> None:
 def test_a_stored_password_does_not_follow_to_another_host(address: str) -> None:
     registry = stored()
     form = filled(registry, username="robot", address=address)
-    assert form.errors == {"password": ["It would be sent elsewhere than before. Type “Password” again."]}
+    assert form.errors == {"password": ["It would be sent to another address than before. Type “Password” again."]}
     assert filled(registry, username="robot", address=address, password="new").is_valid()
 
 
@@ -233,11 +233,11 @@ def test_another_endpoint_wants_both_secrets_again() -> None:
 def test_the_region_comes_from_the_address_and_must_fit_it() -> None:
     assert typed("aws").save().region == "eu-central-1"
     assert typed("aws", name="two", region="eu-central-1").is_valid()
-    assert typed("aws", name="two", region="us-east-1").errors["region"] == ["The address lies in eu-central-1."]
+    assert typed("aws", name="two", region="us-east-1").errors["region"] == ["The address is in eu-central-1."]
     assert typed("ccr", name="two").save().region == "ap-hongkong"
     stand_in = {"address": "https://localhost.example:4566", "endpoint": "https://localhost.example:4566"}
     assert typed("aws", name="three", **stand_in).errors["region"] == [
-        "This address does not say its region. Choose it."
+        "The address does not contain a region. Choose one."
     ]
     assert typed("aws", name="three", **stand_in, region="us-gov-west-1").is_valid()
 

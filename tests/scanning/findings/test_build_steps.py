@@ -65,7 +65,7 @@ def test_filters_are_chips_in_the_address_and_what_cannot_be_is_left_out_with_a_
     response = signed_in_client("viewer").get(url, query, headers=PART)
     text = response.content.decode()
     assert response["HX-Replace-Url"].endswith("?tab=history&q=run&holds=layer")
-    assert "“nonsense” is no value of Contents and was ignored." in text
+    assert "“nonsense” is not a value of Contents and was ignored." in text
     assert "The list cannot be sorted by “-nonsense”." in text
     assert [chip.url for chip in response.context["page"].chips] == ["?holds=layer", "?q=run"]
     assert "<b>1</b> of 5 steps" in text

@@ -300,17 +300,17 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
     text = signed_in_client("viewer").get(PAGE).text
     assert wanted.sha256 in text
     for words in (
-        "Takes scans",
-        "Takes no scans",
+        "Accepts scans",
+        "Accepts no scans",
         "Its disk is full. Free",
         "Its keys are others.",
-        "Not seen for a while",
+        "No report for a while",
         "Different",
     ):
         assert words in text, words
     assert "epsilon" not in text
     assert "alpha, the primary machine" in text
-    assert "gamma takes no scans" in signed_in_client("viewer").get("/", follow=True).text, "the notice on other pages"
+    assert "gamma accepts no scans" in signed_in_client("viewer").get("/", follow=True).text, "the notice on other pages"
     report.prune()
     assert set(Machine.objects.values_list("host", flat=True)) == {"other", "gamma", "delta"}
 
@@ -324,11 +324,11 @@ def test_the_foot_of_the_pages_tells_of_machines_that_take_no_scans(shared: None
     assert (fact.level, fact.value, fact.notice) == ("ok", "2 of 2", None)
     Machine.objects.filter(machine="two").update(last_seen=timezone.now() - timedelta(minutes=10))
     (fact,) = health.machines()
-    assert (fact.level, fact.value, fact.detail) == ("fault", "1 of 2", "Not seen for a while: two.")
+    assert (fact.level, fact.value, fact.detail) == ("fault", "1 of 2", "No report for a while: two.")
     Machine.objects.filter(machine="one").update(ready=False, reason="Why.", remedy="Do.")
     (fact,) = health.machines()
     assert fact.notice
-    assert (fact.value, fact.notice.title, fact.notice.text) == ("0 of 2", "one takes no scans", "Why. Do.")
+    assert (fact.value, fact.notice.title, fact.notice.text) == ("0 of 2", "one accepts no scans", "Why. Do.")
 
 
 def test_a_failure_to_publish_leaves_all_machines_as_they_were(

@@ -170,12 +170,12 @@ def test_the_answer_to_a_cancelled_run_says_what_goes_on_and_that_to_a_cancelled
     tag, other = factories.tag(), factories.tag()
     first, second, third = run_of(tag, other), run_of(tag), run_of(tag)
     response = operator.post(reverse("scanning:run-cancel", args=[first.pk]))
-    assert told(response) == "1 scan is being cancelled, 1 goes on for another run"
+    assert told(response) == "1 scan is being cancelled, 1 continues for another run"
     assert AuditEvent.objects.get(action="run.cancel").detail == {"scans": 1, "passed_on": 1}
     page = operator.get(reverse("scanning:run", args=[first.pk])).content.decode()
     assert PASSED_ON in page
     response = operator.post(reverse("scanning:cancel"), {"ids": [tag.pk]})
-    assert told(response) == "1 scan is being cancelled; 2 runs wanted it"
+    assert told(response) == "1 scan is being cancelled; 2 runs share it"
     assert [row.counts()["cancelled"] for row in ScanRun.objects.order_by("pk")] == [1, 1, 0]
     assert {run.is_over for run in ScanRun.objects.all()} == {True}
     assert ScanRun.objects.get(pk=third.pk).skipped == {SKIPPED: 1}

@@ -1,4 +1,4 @@
-"""The pages Security and Engines say of the cage what is so, also where the system grants only a part of it."""
+"""The pages Security and Scanners show what the sandbox provides, also where the system grants only a part of it."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_the_page_engines_names_what_holds_them(
     viewer = Client()
     viewer.force_login(person())
     text = viewer.get(reverse("scanning:engines")).content.decode()
-    parts = {"no network": network, "no files but its own": files, "few system calls": calls}
+    parts = {"no network": network, "only its own files": files, "few system calls": calls}
     granted = ", ".join(part for part, is_granted in parts.items() if is_granted) or "none"
     missing = ", ".join(part for part, is_granted in parts.items() if not is_granted)
-    assert f"<dd>{granted}{'; not granted here: ' if missing else ''}{missing}</dd>" in text
+    assert f"<dd>{granted}{'; not available here: ' if missing else ''}{missing}</dd>" in text
 
 
 @pytest.mark.parametrize("part", [policy.unshare_namespaces, policy.probe_landlock, policy.probe_seccomp])
