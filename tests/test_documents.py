@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.pages import navigation
-from console.release import VERSION
+from console.machines.release import VERSION
 from tests.test_import_order import APPS, LINES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -86,9 +86,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         shown = [field for field in self.model._meta.concrete_fields if not is_hidden(field)]
-        columns = [
-            _formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown
-        ]
+        columns = [_formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown]
         return [*columns, *(["see_also"] if self.related else [])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
