@@ -37,12 +37,13 @@ test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=
 	@$(MAKE) --no-print-directory check
 	@# Many tests wait rather than work, hence more WORKERS than processors. Hundreds of processes are started: without
 	@# bytecode each would compile the project.
-	@# Browsers and workers share the machine: what fails is asked once more, alone, so that a moment's load fails nothing.
+	@# Browsers and workers share the machine: what fails is run once more, alone, so that a moment's load fails nothing.
+	@# What passes then is printed as a flake.
 	@# A run that did not come to its end (any code but 1) stays failed.
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal || { \
 		[ $$? -eq 1 ] || exit 2; \
 		echo "Failed with others beside; once more, alone:" >&2; \
-		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 10; }
+		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -p tests.flakes --last-failed --last-failed-no-failures none --maxfail 10; }
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light and dark (tests/e2e/screenshots)

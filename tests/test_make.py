@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,13 @@ def clone(tmp_path: Path) -> Path:
 
 
 def write_program(path: Path, content: str) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(content)
     path.chmod(0o755)
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST"))}
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -67,6 +68,50 @@ def test_a_machine_without_a_fitting_python_is_told_what_to_install(clone: Path)
     answer = make(clone, "install", "PYTHON=")
     assert answer.returncode != 0
     assert "sudo apt-get install -y python3 python3-venv" in answer.stderr
+
+
+SUITE = """
+from pathlib import Path
+
+def test_flaky():
+    here = Path("been-here")
+    was_here = here.exists()
+    here.touch()
+    assert was_here
+
+def test_broken():
+    assert not Path("broken").exists()
+
+def test_sound():
+    pass
+"""
+
+
+def test_what_fails_and_passes_when_run_again_is_named_and_counted_as_a_flake(clone: Path) -> None:
+    for program in ("ruff", "mypy"):
+        write_program(clone / ".venv" / "bin" / program, "#!/bin/sh\n")
+    pytest_here = f"env PYTHONPATH={ROOT} {sys.executable} -m pytest -p no:django -p no:playwright"
+    write_program(clone / ".venv" / "bin" / "pytest", f'#!/bin/sh\nexec {pytest_here} "$@"\n')
+    write_program(clone / ".ci" / "install-test-programs", "#!/bin/sh\n")
+    (clone / "requirements-dev.lock").write_text("")
+    (clone / "pytest.ini").write_text("[pytest]\n")
+    (clone / "test_suite.py").write_text(SUITE)
+    answer = make(clone, "test", "PYTHON=./python", "WORKERS=1")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "flakes: 1 failed at first and passed when run again" in answer.stdout
+    assert [line for line in answer.stdout.splitlines() if line.startswith("FLAKE")] == [
+        "FLAKE test_suite.py::test_flaky"
+    ]
+    (clone / "been-here").unlink()
+    (clone / "broken").touch()
+    answer = make(clone, "test", "PYTHON=./python", "WORKERS=1")
+    assert answer.returncode == 2
+    assert "FLAKE test_suite.py::test_flaky\n" in answer.stdout
+    assert "FLAKE test_suite.py::test_broken" not in answer.stdout
+    (clone / "broken").unlink()
+    answer = make(clone, "test", "PYTHON=./python", "WORKERS=1")
+    assert answer.returncode == 0
+    assert "FLAKE" not in answer.stdout
 
 
 def test_who_may_not_install_programs_is_told_the_one_command(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ AT, DUE = "02:30", datetime(2027, 3, 28, 1, 0, tzinfo=UTC)  # that day has no 02
 SCHEDULE = """
 from datetime import date, time
 from django.utils import timezone
+from console.machines import keys
 from scanning.schedules import service as schedule
 from scanning.models import ScanSchedule
 from console.db.clock import to_database_time as by_database, database_now
@@ -31,6 +33,7 @@ one = ScanSchedule(name="Nightly", at=time.fromisoformat("{at}"), starts_on=date
 one.categories = ["malware"]
 schedule.save(one)
 enqueue(Job.objects.create(source="wait"))
+keys.check_values()  # makes them
 assert one.next_due_at.isoformat()[:19] == "{due}", one.next_due_at
 """
 # The library refuses clock_nanosleep(), by which Python sleeps; select() waits as long.
@@ -69,11 +72,14 @@ def test_due_times_run_once_and_leases_hold_whatever_the_clocks_of_the_workers_s
         folder.mkdir()
         own = {"TALLYMAN_DATA": str(folder), "TALLYMAN_TIME_ZONE": BERLIN, "PYTHONPATH": str(tmp_path)}
         workers.append(RealWorker(folder, real_worker.environment | own | faked(shift + hours * 3600)))
-    early, _late = workers
+    early, late = workers
     early.shell(SCHEDULE.format(at=AT, due=DUE.isoformat()[:19]))
+    shutil.copytree(early.folder / "keys", late.folder / "keys")  # as an operator does
     try:
         for worker in workers:
             worker.start()
+        for worker in workers:
+            worker.wait_until_up()
         early.wait(1, "running")
         firings = "SELECT due_at, outcome FROM scanning_schedulerun"
         wait_for(lambda: early.rows(firings), what="the firing")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import OperationalError
+from django.db.models import Count
 
 from console.jobs.configuration import JobTimes
 from console.jobs.models import Priority, State
@@ -23,7 +24,7 @@ from scanning import tasks
 from scanning.models import Scan, ScanRun
 from scanning.runs.launch import launch
 from tests.fakes import images
-from tests.fakes.registry import FakeRegistry, manifests, silence
+from tests.fakes.registry import FakeRegistry, Status, manifests, silence, tags
 from tests.scanning.conftest import sync
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +110,23 @@ def test_a_reported_deletion_is_looked_up_and_not_believed(fake: FakeRegistry, r
     fake.store.remove_tag("team/app", "1.0")
     report(registry, "team/app")
     assert Tag.objects.get().name == "2.0"
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["no tags", "no such repository"])
+def test_one_empty_listing_never_removes_fifty_tags_at_once(
+    fake: FakeRegistry, registry: Registry, is_gone: bool
+) -> None:
+    image = images.image({"app": b"1"})
+    for repository, number in (("team/many", 50), ("team/few", 49)):
+        for name in range(number):
+            image.put(fake, repository, f"v{name}")
+    sync(registry)
+    listed = Status(404, code="NAME_UNKNOWN") if is_gone else Status(200, body=b'{"tags": []}')
+    fake.fail(tags, listed, times=100)
+    for repository in ("team/many", "team/few"):
+        assert report(registry, repository).state == State.SUCCEEDED
+    counts = Repository.objects.annotate(number=Count("tags")).values_list("name", "number")
+    assert dict(counts) == {"team/many": 50, "team/few": 0}
 
 
 def test_what_was_deleted_since_says_so(fake: FakeRegistry, registry: Registry) -> None:

@@ -121,6 +121,16 @@ class RealWorker:
                 stderr=log,
             )
 
+    def wait_until_up(self) -> None:
+        """Wait until the worker has started its clusters; fail with what it has said where it ends."""
+
+        def is_up() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
+            return "The worker is up" in self.log()
+
+        wait_for(is_up, what="the worker")
+
     def log(self) -> str:
         """Return what the worker has said."""
         return (self.folder / "worker.log").read_text(errors="replace")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.db.models import F
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from console.jobs.models import State
 from inventory.models import Image, Tag
@@ -21,9 +24,12 @@ from scanning.models import (
     CategoryResult,
     ImagePackage,
     MalwareFinding,
+    Package,
+    PackageVariant,
     PackageVulnerability,
     Scan,
     SecretFinding,
+    Vulnerability,
 )
 from scanning.runs.launch import launch
 from tests.fakes import images
@@ -82,9 +88,16 @@ def test_an_unchanged_rescan_writes_no_finding_rows_and_pulls_no_layer(fake: Fak
     sync(registry)
     scan(only_tag())
     before = [list(model.objects.order_by("pk").values()) for model in FINDINGS]
-    again = scan(only_tag())
+    assert all(before), "there is something to write of each kind"
+    with CaptureQueriesContext(connection) as statements:
+        again = scan(only_tag())
     assert (again.state, again.layers_pulled, again.layers_known) == (State.SUCCEEDED, 0, 2)
     assert [list(model.objects.order_by("pk").values()) for model in FINDINGS] == before
+    tables = {model._meta.db_table for model in (*FINDINGS, Package, PackageVariant, Vulnerability)}
+    writes = [re.match(r'(?:INSERT.* INTO|UPDATE|DELETE FROM) "(\w+)"', each["sql"]) for each in statements]
+    written = [write[1] for write in writes if write]
+    assert "scanning_scan" in written, "they are counted"
+    assert [table for table in written if table in tables] == []
 
 
 def test_a_category_that_was_not_asked_for_stays_unknown(fake: FakeRegistry, registry: Registry) -> None:

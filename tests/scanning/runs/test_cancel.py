@@ -19,6 +19,7 @@ from console.models import AuditEvent
 from inventory.models import Tag
 from scanning import tasks
 from scanning.models import Scan, ScanRun, ScanScope, ScanSubscription
+from scanning.runs import enqueue
 from scanning.runs import start as runs_start
 from scanning.runs.cancel import CancelResult
 from scanning.runs.start import cancel_run, start_run
@@ -60,6 +61,48 @@ def test_a_waiting_scan_goes_on_for_the_run_that_has_joined_it_and_for_what_that
     assert (advance(scan, State.RUNNING), advance(scan, State.SUCCEEDED)) == (True, True)
     assert counted(second) == (1, 1, {}, True)
     assert (second.succeeded, result_of(second)) == (1, "done")
+
+
+def test_a_scan_that_goes_on_keeps_its_place_among_those_of_the_runs_that_are_left() -> None:
+    """A manual run of many images scans the first of them before those of others, and the rest behind."""
+    tags = [factories.tag(f"v{index}") for index in range(enqueue.PROMPT_IMAGES + 1)]
+    first, last = tags[0], tags[-1]
+    start_run(scope=ScanScope.ALL, categories=["malware"])
+    large = ScanRun.objects.latest("pk")
+    tasks.run(large.pk)
+    scans = {tag: Scan.objects.get(image=tag.image) for tag in (first, last)}
+    assert {tag.name: scan.priority for tag, scan in scans.items()} == {
+        first.name: Priority.MANUAL,
+        last.name: Priority.BULK,
+    }
+    for trigger in (ScanRun.Trigger.SCHEDULE, ScanRun.Trigger.EVENT, ScanRun.Trigger.MANUAL):
+        run_of(first, last, trigger=trigger)
+
+    def lanes() -> list[int]:
+        for scan in scans.values():
+            scan.refresh_from_db()
+        return [scan.priority for scan in scans.values()]
+
+    by_schedule, by_event, by_hand = ScanRun.objects.order_by("pk")[1:]
+    assert lanes() == [Priority.MANUAL, Priority.MANUAL], "the small run by hand has pulled the other one forward"
+    assert cancel_run(large).passed_on == 2
+    assert lanes() == [Priority.MANUAL, Priority.MANUAL], "it is wanted by hand still"
+    assert cancel_run(by_hand).passed_on == 0
+    assert lanes() == [Priority.EVENT, Priority.EVENT], "the earliest of those that are left"
+    assert cancel_run(by_event).passed_on == 0
+    assert lanes() == [Priority.SCHEDULE, Priority.SCHEDULE]
+    assert by_schedule.scans.filter(state=State.QUEUED).count() == 2
+
+
+def test_a_scan_behind_the_first_of_two_large_runs_stays_there_when_one_is_cancelled() -> None:
+    own = [[factories.tag(f"{name}{index}") for index in range(enqueue.PROMPT_IMAGES)] for name in "ab"]
+    shared = factories.tag("shared")
+    first, second = (run_of(*tags, shared) for tags in own)
+    scan = Scan.objects.get(image=shared.image)
+    assert (scan.run, scan.priority) == (first, Priority.BULK)
+    assert cancel_run(first) == CancelResult(cancelled=enqueue.PROMPT_IMAGES, passed_on=1)
+    scan.refresh_from_db()
+    assert (scan.run, scan.priority) == (second, Priority.BULK)
 
 
 def test_a_running_scan_goes_on_as_it_is_until_no_run_wants_it() -> None:
