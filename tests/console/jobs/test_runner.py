@@ -17,6 +17,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from pytest_django import Settings
 
+from console.i18n.explained import ExplainedError, Message
 from console.jobs import heartbeat as jobs_heartbeat
 from console.jobs import lease
 from console.jobs import runner as work_module
@@ -102,16 +103,17 @@ def test_a_failure_shows_its_reason_and_remedy() -> None:
 
 
 def test_an_error_of_another_layer_with_reason_and_remedy_is_shown_as_it_is() -> None:
-    class RegistryError(Exception):
-        reason, remedy = "The registry is closed.", "Open it."
+    class ClosedError(ExplainedError):
+        """As RegistryError, EngineError and LayerError are."""
 
     def fail(run: JobRun[HealthProbe]) -> None:
-        raise RegistryError
+        raise ClosedError(Message("The registry is closed.", "test.closed"), Message("Open it."))
 
     job = queued()
     run_queued_jobs(HealthProbe, job.pk, fail)
     job.refresh_from_db()
     assert (job.state, job.reason, job.remedy) == (State.FAILED, "The registry is closed.", "Open it.")
+    assert job.reason.code == JobEvent.objects.order_by("pk").last().reason.code == "test.closed"  # type: ignore[union-attr]
 
 
 def test_an_unknown_error_names_the_log_line_and_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
