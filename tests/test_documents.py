@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console.pages import navigation
 from console.machines.release import VERSION
+from console.pages import navigation
 from tests.test_import_order import APPS, LINES
 
 ROOT = Path(__file__).resolve().parent.parent
