@@ -60,6 +60,7 @@ class StatementTimeoutMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page for a cancelled statement with status 503; None for every other exception."""
         if not is_cancelled(exception):
             return None
         log.warning("A statement of %s was cancelled, since it took too long", request.path)

@@ -21,11 +21,13 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def total(self) -> Total:
+        """How many rows there are, as far as they are counted."""
         rows = self.object_list
         return count_rows(rows) if isinstance(rows, QuerySet) else Total(len(rows))
 
     @cached_property
     def count(self) -> int:
+        """The counted rows, a lower bound if ``total`` says that there are more."""
         return self.total.number
 
 

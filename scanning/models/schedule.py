@@ -58,6 +58,8 @@ class ScheduleRun(models.Model):
     """A due time of a schedule and what became of it. One row a due time: a second firing finds it and does nothing."""
 
     class Outcome(models.TextChoices):
+        """What became of a due time."""
+
         STARTED = "started", _("Started")
         OVERLAP = "overlap", _("Skipped: the previous run was still in progress")
         MISSED = "missed", _("Missed: the console was down")

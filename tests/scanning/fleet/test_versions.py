@@ -310,7 +310,9 @@ def test_the_page_shows_each_machine_with_its_versions(shared: None, tmp_path: P
         assert words in text, words
     assert "epsilon" not in text
     assert "alpha, the primary machine" in text
-    assert "gamma accepts no scans" in signed_in_client("viewer").get("/", follow=True).text, "the notice on other pages"
+    assert "gamma accepts no scans" in signed_in_client("viewer").get("/", follow=True).text, (
+        "the notice on other pages"
+    )
     report.prune()
     assert set(Machine.objects.values_list("host", flat=True)) == {"other", "gamma", "delta"}
 
