@@ -165,7 +165,7 @@ QUICK_WORKERS: int = env.int("TALLYMAN_QUICK_WORKERS", 2)
 # kind of job → its model, the task that django-q2 wakes, and the cluster of workers that runs it. Of a kind with
 # ``places`` so many processes of this machine are at work at once, each on ``at_once`` jobs: mostly they wait. A
 # cluster has processes for all places of its kinds and one more, so that no kind can take those of another. In the
-# cluster ``quick`` that one is for what lasts a moment (ticks, firings of schedules, canaries); of a kind that is
+# cluster ``quick`` that one is for what lasts a moment (ticks, runs of schedules, health probes); of a kind that is
 # ``manual_first`` it takes the jobs that a person waits for, while all places are taken.
 # ``gate`` says before each job whether this machine may take it.
 JOB_KINDS: dict[str, dict[str, Any]] = {

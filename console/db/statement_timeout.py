@@ -37,7 +37,7 @@ def enable() -> None:
 
 @contextmanager
 def allow_export_time() -> Iterator[None]:
-    """Let statements take EXPORT_SECONDS where they are bounded."""
+    """Let statements take EXPORT_STATEMENT_SECONDS if they are limited."""
     if not _is_enabled or connection.vendor != "postgresql":
         yield
         return

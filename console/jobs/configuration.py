@@ -42,7 +42,7 @@ def retry_seconds(*, timeout: int, queue_limit: int, workers: int) -> int:
 def worker_count(kinds: Mapping[str, Mapping[str, Any]], cluster: str) -> int:
     """Return how many workers ``cluster`` has: one for each place of its kinds, and one that no place can take.
 
-    Of a kind of which a worker does several at once there are twice as many as places: a worker hands its place on
+    Of a kind of which a worker does several at once there are twice as many as slots: a worker passes its slot on
     while its last jobs end. Where one is kept for manual jobs, it is that one which takes the place meanwhile.
     """
     found = [kind for kind in kinds.values() if kind["cluster"] == cluster and "places" in kind]

@@ -28,8 +28,8 @@ class Lease:
 
     def __init__(self, job: Job, attempt: int, *, also: Callable[[], None] = lambda: None) -> None:
         self._also = also
-        # In the cluster ``quick`` a process is free for canaries at all times: so a queue that is stuck there shows,
-        # however long one of its jobs lasts.
+        # In the cluster ``quick`` a process is free for health probes at all times: so a queue that is stuck there is
+        # noticed, however long one of its jobs lasts.
         self._reports_alive = settings.JOB_KINDS[job.kind]["cluster"] != "quick"
         self._rows = type(job)._base_manager.filter(pk=job.pk, attempt=attempt, state=State.RUNNING)
         self._renewed_at = time.monotonic()

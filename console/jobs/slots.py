@@ -1,7 +1,7 @@
 """Places for jobs on this machine: how many processes may be at work on a kind of job.
 
 The processes of a cluster are one more than the places of its kinds (settings.JOB_KINDS), so a kind that is slow, or of
-which thousands wait, leaves the others theirs. A place is a file lock, which the system gives back however its holder
+which thousands wait, leaves the others theirs. A slot is a file lock, which the system releases however its holder
 ends.
 """
 

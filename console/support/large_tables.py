@@ -35,8 +35,8 @@ def search_rows(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> Quer
     """Return those of ``rows`` where one of ``fields`` fits all of ``term``.
 
     A field is "=name" (the whole of it), a name (any part of it), or a name with a lookup. One of another table
-    ("package__name__startswith") is looked up there first, for at most OF_A_TABLE rows of it: a database that joins
-    both reads the larger one whole.
+    ("package__name__startswith") is looked up there first, for at most MAX_RELATED_ROWS rows of it: a database that
+    joins both reads the larger one whole.
     """
     fits = NO_ROWS
     for field in fields:

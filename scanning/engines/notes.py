@@ -32,7 +32,7 @@ class Notes:
             examples.append(path)
 
     def lines(self) -> tuple[str, ...]:
-        """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""
+        """Return a line for each reason, at most MAX_NOTE_LINES: a layer may be made to cause reasons without end."""
         lines = [
             f"1 file {why}: {paths}" if count == 1 else f"{count} files {why}, e.g. {paths}"
             for why, count in self.counts.items()
