@@ -43,11 +43,13 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     subject = "admin"
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        """Remember the stored values before the form changes the row; ``save_related`` records the difference."""
         stored = self.model._default_manager.filter(pk=form.instance.pk).first() if change else None
         self._before(request, self._facts(stored) if stored else {})
         return super().save_form(request, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save, then record what has changed, relations included, in the audit trail."""
         super().save_related(request, form, formsets, change)
         before, row = self._before(request), form.instance
         trail.record(
@@ -55,10 +57,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Record the row in the audit trail, then delete it."""
         trail.record(request, f"{self.subject}.delete", obj, before=self._facts(obj))
         super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Record each row in the audit trail, then delete them all."""
         for row in queryset:
             trail.record(request, f"{self.subject}.delete", row, before=self._facts(row))
         super().delete_queryset(request, queryset)
@@ -138,21 +142,26 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     add_fieldsets = (*UserAdmin.add_fieldsets, ("Tallyman", {"fields": ("role",)}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields that cannot be changed: for all but administrators, those that grant rights too."""
         found = super().get_readonly_fields(request, obj)
         return found if is_administrator(request) else (*found, *self.privileged_fields)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the person signed in may change ``obj``: only administrators may change administrators and staff."""
         return super().has_change_permission(request, obj) and _may_change_user(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the person signed in may delete ``obj``, by the same rule as for changes."""
         return super().has_delete_permission(request, obj) and _may_change_user(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Delete the chosen accounts; raise PermissionDenied, and delete none, if one of them may not be deleted."""
         if not all(_may_change_user(request, each) for each in queryset):
             raise PermissionDenied
         super().delete_queryset(request, queryset)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Change the password of an account, and record it if it has really changed."""
         person = self.get_object(request, id)
         before = person.password if person else ""
         response = super().user_change_password(request, id, form_url)
@@ -162,6 +171,7 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
 
 def is_administrator(request: HttpRequest) -> bool:
+    """Whether the person signed in may administer the console; True for superusers, False for nobody."""
     return isinstance(request.user, User) and request.user.may_administer
 
 

@@ -31,7 +31,8 @@ class Person(Protocol):
     pk: Any
 
     @property
-    def is_limited(self) -> bool: ...
+    def is_limited(self) -> bool:
+        """Whether this person sees only the registries of their teams."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class ScopedManager(models.Manager[M]):
     """The rows of a model that belong to what is seen now."""
 
     def get_queryset(self) -> models.QuerySet[M]:
+        """Return the rows in the current scope."""
         rows = super().get_queryset()
         scope = current()
         return rows if scope is None else rows.filter(self.model.in_scope(scope))  # type: ignore[attr-defined]
@@ -113,6 +115,7 @@ class Seen(F):
         self.path = name
 
     def resolve_expression(self, query: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the annotation ``seen_<name>`` of the query if it has one, else the column itself."""
         seen = f"seen_{self.path}"
         field = F(seen if seen in query.annotations else self.path)
         return field.resolve_expression(query, *args, **kwargs)

@@ -36,6 +36,7 @@ class Tab:
 
     @property
     def view(self) -> str:
+        """URL name of the page that fills the tab; scanning declares it."""
         return f"scanning:{self.name}"
 
 

@@ -108,6 +108,7 @@ class TeamAdmin(AuditedAdmin):
         return super().get_queryset(request).prefetch_related("registries", "members")
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Set registries and members of the team. Members become limited, which leaving the team does not undo."""
         team: Team = form.instance
         team.registries.set(form.cleaned_data["registries"])
         team.members.set(form.cleaned_data["members"])

@@ -63,6 +63,7 @@ class SignInView(views.LoginView):
         return super().get_context_data(**kwargs) | {"single_sign_on": named}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
+        """Sign in, or go on to the second factor where the account has one: a password alone then opens no session."""
         user = form.get_user()
         if isinstance(user, User) and mfa.is_enabled(user):
             backend = getattr(user, "backend", sso.BACKEND)
@@ -74,6 +75,7 @@ class SignInView(views.LoginView):
         return response  # type: ignore[return-value]
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Record the refused attempt in the audit trail, and show the form again."""
         trail.record(self.request, "sign-in.refused", _submitted_username(self.request))
         return super().form_invalid(form)
 
@@ -128,6 +130,7 @@ class SignOutView(views.LogoutView):
     """Ends the session; a form posts here."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Record the sign-out while the session still names who leaves, then end it."""
         trail.record(request, "sign-out")
         return super().post(request, *args, **kwargs)
 

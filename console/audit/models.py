@@ -16,9 +16,11 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     """Events. They cannot be changed, and go by ``expire`` alone."""
 
     def update(self, **values: Any) -> int:
+        """Raise AppendOnlyError: events are never changed."""
         raise AppendOnlyError("The audit trail is not changed.")
 
     def delete(self) -> tuple[int, dict[str, int]]:
+        """Raise AppendOnlyError: old events are removed by ``expire``."""
         raise AppendOnlyError("The audit trail is not deleted.")
 
     def expire(self, *, before: datetime) -> int:
@@ -50,11 +52,13 @@ class AuditEvent(models.Model):
         indexes = [models.Index(fields=["action", "-at"]), models.Index(fields=["actor_name", "-at"])]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add the event; raise AppendOnlyError if it is stored already."""
         if not self._state.adding:
             raise AppendOnlyError("The audit trail is not changed.")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Raise AppendOnlyError: old events are removed by ``expire`` of the queryset."""
         raise AppendOnlyError("The audit trail is not deleted.")
 
     def __str__(self) -> str:

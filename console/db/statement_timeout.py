@@ -37,7 +37,7 @@ def enable() -> None:
 
 @contextmanager
 def allow_export_time() -> Iterator[None]:
-    """Let statements take EXPORT_SECONDS where they are bounded."""
+    """Let statements take EXPORT_STATEMENT_SECONDS if they are limited."""
     if not _is_enabled or connection.vendor != "postgresql":
         yield
         return
@@ -60,6 +60,7 @@ class StatementTimeoutMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page for a cancelled statement with status 503; None for every other exception."""
         if not is_cancelled(exception):
             return None
         log.warning("A statement of %s was cancelled, since it took too long", request.path)

@@ -17,7 +17,7 @@ MAX_UNFINISHED_EXPORTS = 5  # exports of one person that may wait or run at a ti
 
 
 class TooManyExports(Exception):
-    """This person has AT_WORK exports under way."""
+    """This person has MAX_UNFINISHED_EXPORTS unfinished exports."""
 
 
 def request_export(

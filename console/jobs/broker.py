@@ -64,7 +64,7 @@ def max_hints(kind: str, *, default: int) -> int:
     """Return how many hints are sent at once for jobs of ``kind``, however many wait; ``default`` where any will do.
 
     In the cluster ``quick`` the hints of all kinds stand in one line, and whoever is woken takes one job after the
-    other: as many hints as there are hands will do, and the line stays short.
+    other: as many hints as there are worker threads are enough, and the queue stays short.
     """
     found = kinds.get(kind)
     if found.cluster == "quick" and found.slots is not None:
@@ -148,7 +148,7 @@ def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: 
         "name": name[:100],
         "func": task,
         "args": f"({argument},)",
-        "schedule_type": Schedule.DAILY,  # "once" would delete the row; the next time is written after each firing
+        "schedule_type": Schedule.DAILY,  # "once" would delete the row; the next time is written after each run
         "minutes": None,
         "next_run": at,
     }

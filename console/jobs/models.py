@@ -92,9 +92,9 @@ class Job(models.Model):
 
     @classmethod
     def next_to_claim(cls, queue: models.QuerySet[Self], *, priority: Priority | None) -> Self | None:
-        """Return which job is taken next of those that may be taken now: ``queue``, by lane and age.
+        """Return which job is taken next of those that may be taken now: ``queue``, by priority and age.
 
-        With ``priority`` one of that lane alone. A kind may have an order of its own; then it finds the jobs by itself.
+        With ``priority``, only one of that priority. A kind with its own order overrides this.
         """
         return (queue if priority is None else queue.filter(priority=priority)).first()
 

@@ -156,7 +156,7 @@ def sweep_scratch() -> None:
 
 
 def prune() -> None:
-    """Delete canaries after an hour and events after 90 days."""
+    """Delete health probes after an hour and events after 90 days."""
     probe_models: tuple[type[Job], ...] = (HealthProbe, ScanHealthProbe)
     for model in probe_models:
         model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - PROBE_RETENTION).delete()

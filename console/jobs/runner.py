@@ -57,7 +57,7 @@ BUSY_CLAIM_EXTENSION_SECONDS = 1200.0  # so much longer are jobs taken beside on
 
 
 def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
-    """Claim the best queued job of ``model`` (lane, then age) and run ``handler`` on it.
+    """Claim the best queued job of ``model`` (priority, then age) and run ``handler`` on it.
 
     ``job_id`` is the job whose hint woke this worker; it is taken if it is the best one. Finding none is no error. Who
     holds one of the places of a kind goes on with the next job for a while, since a hint takes up to a second.
@@ -133,7 +133,7 @@ def scratch_root() -> Path:
 
 
 def _claim(model: type[J], *, urgent: bool) -> J | None:
-    """Take the next job, where ``urgent`` one of the manual lane alone. None where this machine may take none."""
+    """Take the next job, if ``urgent`` only a manual one. None if this machine may take none."""
     if not _may_claim(model):
         return None
     for _try in range(MAX_CLAIM_TRIES):

@@ -77,7 +77,7 @@ def advance(
 def cancel_queued(rows: QuerySet[J]) -> int:
     """Cancel those of ``rows`` that stand at QUEUED, as :func:`advance` would; return how many were.
 
-    A transaction for each CANCEL_BATCH of them, so that the write lock is never held for long.
+    A transaction for each CANCEL_BATCH_JOBS of them, so that the write lock is never held for long.
     """
     count, last = 0, 0
     while True:

@@ -13,8 +13,8 @@ from django.db import connection
 log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS = 0.5  # between looks for a job while others are still at work
-JOIN_POLL_SECONDS = 0.2  # of the thread that waits for the crew, so that signals are heard
-MAX_LENT_FACTOR = 2  # times as many jobs at once as there are hands, where most of them wait for each other
+JOIN_POLL_SECONDS = 0.2  # of the thread that waits for the pool, so that signals are handled
+MAX_LENT_FACTOR = 2  # times as many jobs at once as there are threads, if most of them wait for each other
 ABORT_WAIT_SECONDS = 60.0  # for jobs that are broken off to end
 
 LendThread = Callable[[], AbstractContextManager[None]]

@@ -156,7 +156,7 @@ class Worker:
             self._reaped_at = time.monotonic()
 
     def _supervise(self, cluster: WatchedCluster) -> bool:
-        """Send canaries and restart the cluster where it has died or fallen silent; False to give up."""
+        """Send health probes and restart the cluster where it has died or fallen silent; False to give up."""
         silence = cluster.silence()
         ended = cluster.process.poll()
         if ended is None and silence < self._times.silence:
@@ -200,7 +200,7 @@ class Worker:
 
 
 def _send_probe(model: type[Job]) -> bool:
-    """Send the next canary, or the one that still waits; return whether the broker took it."""
+    """Send the next health probe, or the one that still waits; return whether the broker accepted it."""
     try:
         job = model._base_manager.filter(state=State.QUEUED).first() or model._base_manager.create(queued_at=Now())
         return broker.hint(job)

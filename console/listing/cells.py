@@ -33,7 +33,7 @@ FORMULA_PREFIXES = (
 
 @dataclass(frozen=True)
 class WriteResult:
-    """How many rows were written, and how many cells were cut to CELL_LIMIT."""
+    """How many rows were written, and how many cells were cut to MAX_CELL_CHARACTERS."""
 
     rows: int
     cut: int

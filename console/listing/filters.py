@@ -30,6 +30,7 @@ class AnyOf(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows of ``qs`` that have any of the values; all of them if no value is chosen."""
         return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
 
 
@@ -46,6 +47,7 @@ class AnyCondition(AnyOf):
         super().__init__(**kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows of ``qs`` that meet any of the chosen conditions; all of them if none is chosen."""
         if not value:
             return qs
         conditions = self.conditions() if callable(self.conditions) else self.conditions
@@ -57,6 +59,7 @@ class ValuesOf(AnyOf):
 
     @property
     def field(self) -> forms.Field:
+        """The form field, with at most MAX_FILTER_VALUES values to choose from, read once for each filter set."""
         if hasattr(self, "_field"):  # where django-filter keeps it
             existing: forms.Field = self._field
             return existing
@@ -74,6 +77,7 @@ class ModelAnyOf(django_filters.ModelMultipleChoiceFilter):  # type: ignore[misc
         super().__init__(*args, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows of ``qs`` that belong to any of the chosen rows; all of them if none is chosen."""
         return qs.filter(**{f"{self.field_name}__in": [row.pk for row in value]}) if value else qs
 
 

@@ -22,7 +22,7 @@ KEY_LIMIT = 1 << 63  # no database has a row of this key, nor takes it for one
 
 @dataclass(frozen=True)
 class Total:
-    """How many rows there are; ``more`` where counting stopped at COUNTED_EXACTLY."""
+    """How many rows there are; ``more`` where counting stopped at MAX_EXACT_COUNT_ROWS."""
 
     number: int
     more: bool = False
@@ -32,7 +32,7 @@ class Total:
 
 
 def count_rows(rows: QuerySet[Any]) -> Total:
-    """Count ``rows``, exactly up to COUNTED_EXACTLY."""
+    """Count ``rows``, exactly up to MAX_EXACT_COUNT_ROWS."""
     return to_total(rows.order_by()[: MAX_EXACT_COUNT_ROWS + 1].count())
 
 

@@ -1,7 +1,7 @@
-"""A program in the cage that stays and is asked again and again, by messages. Knows neither Django nor jobs.
+"""A program in the sandbox that serves one request after the other, by messages. Knows neither Django nor jobs.
 
 Its standard input is one end of a pair of sockets that keep messages whole (SOCK_SEQPACKET); the other end is
-``channel``. It has the cage of an engine (see run.py), writes nothing, and ends when its owner does.
+``channel``. It has the sandbox of an engine (see run.py), writes nothing, and ends when its owner does.
 """
 
 from __future__ import annotations

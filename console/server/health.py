@@ -20,7 +20,9 @@ from console.extension_points import ExtensionPoint, path_of
 from console.jobs.models import HealthProbe, ScanHealthProbe, State
 
 PROBE_MODELS = (HealthProbe, ScanHealthProbe)
-PROBE_MAX_AGE_SECONDS = 180  # rule J7: a canary ends every minute; none in this time means that no worker takes work
+PROBE_MAX_AGE_SECONDS = (
+    180  # rule J7: a health probe ends every minute; none in this time means that no worker accepts jobs
+)
 
 Text = str | Promise
 
@@ -62,7 +64,7 @@ def facts() -> list[Fact]:
 
 
 def workers() -> Iterable[Fact]:
-    """Tell whether both clusters of workers finish work, by their canaries."""
+    """Tell whether both clusters of workers finish work, by their health probes."""
     ends = [model.objects.filter(state=State.SUCCEEDED).aggregate(at=Max("ended_at"))["at"] for model in PROBE_MODELS]
     since = timezone.now() - timedelta(seconds=PROBE_MAX_AGE_SECONDS)
     alive = sum(at is not None and at >= since for at in ends)

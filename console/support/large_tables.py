@@ -21,11 +21,13 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def total(self) -> Total:
+        """How many rows there are, as far as they are counted."""
         rows = self.object_list
         return count_rows(rows) if isinstance(rows, QuerySet) else Total(len(rows))
 
     @cached_property
     def count(self) -> int:
+        """The counted rows, a lower bound if ``total`` says that there are more."""
         return self.total.number
 
 
@@ -33,8 +35,8 @@ def search_rows(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> Quer
     """Return those of ``rows`` where one of ``fields`` fits all of ``term``.
 
     A field is "=name" (the whole of it), a name (any part of it), or a name with a lookup. One of another table
-    ("package__name__startswith") is looked up there first, for at most OF_A_TABLE rows of it: a database that joins
-    both reads the larger one whole.
+    ("package__name__startswith") is looked up there first, for at most MAX_RELATED_ROWS rows of it: a database that
+    joins both reads the larger one whole.
     """
     fits = NO_ROWS
     for field in fields:

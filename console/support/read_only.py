@@ -50,6 +50,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = BoundedPaginator
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Return the columns: digests are shortened, and rows of other tables are links to them."""
         first, *others = super().get_list_display(request)
         return [self._column(first, link=False), *(self._column(name, link=True) for name in others)]
 
@@ -72,6 +73,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
+        """Return the rows that contain the whole term, and False: no row is found twice."""
         term = search_term.strip()
         return search_rows(queryset, tuple(self.get_search_fields(request)), term) if term else queryset, False
 
@@ -85,6 +87,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return None if obj is None else self.view_on_site(obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Return all columns of the table but hidden ones (secrets), and the links to what belongs to the row."""
         shown = [field for field in self.model._meta.concrete_fields if not is_hidden(field)]
         columns = [_formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown]
         return [*columns, *(["see_also"] if self.related else [])]

@@ -30,6 +30,7 @@ class ConsoleAdminSite(AdminSite):
         admin_class: type[ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
+        """Register ``admin_class``, or our own from PACKAGE_ADMINS if a model has one there."""
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
             super().register(model, PACKAGE_ADMINS.get(model._meta.label_lower, admin_class), **options)

@@ -72,10 +72,12 @@ class TrendLine:
 
     @property
     def first(self) -> TrendPoint:
+        """The first day with a value; IndexError if there is none."""
         return self.known[0]
 
     @property
     def last(self) -> TrendPoint:
+        """The last day with a value; IndexError if there is none."""
         return self.known[-1]
 
     @property

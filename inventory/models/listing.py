@@ -67,6 +67,7 @@ class Tag(models.Model):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row with the registry of its repository: the column repeats it for indexes."""
         self.registry_id = self.repository.registry_id
         super().save(*args, **kwargs)
 

@@ -22,7 +22,7 @@ class StoppedError(Exception):
 class FetchPool:
     """``threads`` threads whose results come back in order, with bounded look-ahead.
 
-    While the main thread waits for one of them it calls ``check``; what that raises stops the crew. Threads in the
+    While the main thread waits for one of them it calls ``check``; what that raises stops the pool. Threads in the
     middle of a request are not waited for: they see ``raise_if_stopped`` raise, or end with their socket's timeout.
     """
 
@@ -41,7 +41,7 @@ class FetchPool:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def raise_if_stopped(self) -> None:
-        """Called by the network code between chunks and retries: raises StoppedError where the crew has stopped."""
+        """Called by the network code between chunks and retries: raises StoppedError if the pool has stopped."""
         if self._stop.is_set():
             raise StoppedError
 

@@ -26,7 +26,7 @@ def delete_unlisted_tags(listed: Mapping[int, NameHashes]) -> int:
     """Delete the tags of the repositories ``listed`` (id → all names) that are not among those names.
 
     Only for repositories whose listing has ended without an error. Returns how many tags are gone. Of the tags that are
-    known, KNOWN_AT_ONCE are in memory at a time.
+    known, MAX_TAGS_IN_MEMORY are in memory at a time.
     """
     rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
     gone = array("q")

@@ -1,4 +1,4 @@
-"""The private registry of AWS (ECR): listed by its API, pulled by the login that the API hands out for twelve hours."""
+"""The private registry of AWS (ECR): listed by its API, pulled by the login that the API issues for twelve hours."""
 
 from __future__ import annotations
 

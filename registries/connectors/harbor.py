@@ -61,10 +61,12 @@ class HarborConnector(ABC):
             self._prove()
 
     @abstractmethod
-    def repositories(self) -> Iterator[str]: ...
+    def repositories(self) -> Iterator[str]:
+        """Yield the names of all repositories that the account can list, "project/name"."""
 
     @abstractmethod
-    def tags(self, repository: str) -> Iterator[TagRef]: ...
+    def tags(self, repository: str) -> Iterator[TagRef]:
+        """Yield the tags of a repository with the digest that each names."""
 
     @abstractmethod
     def check_api_login(self) -> None:

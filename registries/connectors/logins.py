@@ -1,4 +1,4 @@
-"""Logins for pulling that a cloud's API hands out for some hours: kept while they are fresh, replaced when refused."""
+"""Logins for pulling that a cloud's API issues for some hours: cached while they are fresh, replaced when refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_RENEWAL_SECONDS = 60  # at least, between two logins that were asked for bec
 
 
 class IssuedLoginProvider(ABC):
-    """One login at a time, shared by all threads of a client: the ``Logins`` of registries.oci.auth."""
+    """One login at a time, shared by all threads of a client: the ``LoginProvider`` of registries.oci.auth."""
 
     def __init__(self, *, remedy: Message) -> None:
         self.remedy = remedy

@@ -1,4 +1,4 @@
-"""Instances of the Tencent Container Registry (TCR): listed by the API, pulled by the tokens that it hands out."""
+"""Instances of the Tencent Container Registry (TCR): listed by the API, pulled by the tokens that it issues."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TcrConnector:
         client.use_endpoint_resolver(self._pull_endpoint)
 
     def ping(self) -> None:
-        """Prove the key, that the instance runs, that it hands out a login, and that the registry takes it."""
+        """Prove the key, that the instance runs, that it issues a login, and that the registry accepts it."""
         with self._lock:
             self._cached_instance = None
         if not (instance := self._instance()).is_running:

@@ -146,6 +146,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     # --- one field after the other ---------------------------------------------------------------------------------
     def clean_name(self) -> str:
+        """Return the name with single spaces; refuse one that another registry has, whatever its case."""
         name = " ".join(str(self.cleaned_data["name"]).split())
         if name and name_is_taken(name, but=self.instance.pk):
             raise forms.ValidationError(_("Another registry has this name."))
@@ -159,12 +160,14 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return _address(typed) if typed else ""
 
     def clean_token_service(self) -> str:
+        """Return the host name in lower case; refuse anything but a host name."""
         typed = str(self.cleaned_data["token_service"]).strip().lower().rstrip(".")
         if typed and not HOST_PATTERN.fullmatch(typed):
             raise forms.ValidationError(_("Enter only the name of a host, such as git.example.com."))
         return typed
 
     def clean_role(self) -> str:
+        """Return the ARN of a role; refuse anything else."""
         role = str(self.cleaned_data["role"]).strip()
         if role and not ROLE_ARN_PATTERN.fullmatch(role):
             raise forms.ValidationError(_("A role is written as arn:aws:iam::123456789012:role/name."))
@@ -183,6 +186,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         return _single_line(self.cleaned_data["pull_password"])
 
     def clean_ca_bundle(self) -> str:
+        """Return the certificates in PEM; refuse a private key, and text without a certificate that can be read."""
         text = str(self.cleaned_data["ca_bundle"]).strip()
         if not text:
             return ""
@@ -202,6 +206,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
 
     # --- all fields together ---------------------------------------------------------------------------------------
     def clean(self) -> dict[str, Any]:
+        """Check the fields together. A stored secret must be typed again if it would be sent to another address."""
         cleaned = super().clean() or self.cleaned_data
         self._normalise_address(cleaned)
         self._check_repositories(cleaned)
@@ -267,6 +272,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                 put("")
 
     def save(self, commit: bool = True) -> Registry:
+        """Return the registry. If its access has changed, its connection counts as not tested."""
         registry: Registry = super().save(commit=False)
         if ACCESS_FIELDS.intersection(self.changed_data) and not registry.credentials_refused:
             registry.refused_login = ""
@@ -336,6 +342,7 @@ class DeleteForm(forms.Form):
         self.fields["typed"].label = _("Type “%(name)s” to confirm") % {"name": self.expected}
 
     def clean_typed(self) -> str:
+        """Return the text to type; refuse any other, so that nothing is deleted by mistake."""
         if self.cleaned_data["typed"].strip() != self.expected:
             raise forms.ValidationError(_("This is not “%(name)s”. Nothing was deleted.") % {"name": self.expected})
         return self.expected

@@ -69,6 +69,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
             field.error_messages["required"] = _("Fill in “%(label)s”.") % {"label": field.label}
 
     def clean_name(self) -> str:
+        """Return the name with single spaces; refuse one that another key has, whatever its case."""
         name = " ".join(str(self.cleaned_data["name"]).split())
         if CloudAccount.objects.exclude(pk=self.instance.pk).filter(name__iexact=name).exists():
             raise forms.ValidationError(_("Another key has this name."))
@@ -81,6 +82,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return secret_id
 
     def clean_endpoint(self) -> str:
+        """Return the normalised origin, "" for the public endpoint; refuse an address with a path."""
         typed = str(self.cleaned_data["endpoint"])
         if not typed:
             return ""
@@ -95,6 +97,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return address
 
     def clean_regions(self) -> str:
+        """Return region names, one a line, without duplicates; refuse one without a personal edition."""
         names = list(dict.fromkeys(str(self.cleaned_data["regions"]).replace(",", " ").split()))
         for name in names:
             if name not in CCR_HOSTS.values():
@@ -105,6 +108,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return "\n".join(names)
 
     def clean(self) -> dict[str, Any]:
+        """Check the fields together. The SecretKey must be typed again if SecretId or endpoint have changed."""
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("pull_password") and not cleaned.get("pull_username") and "pull_username" not in self.errors:
             self.add_error("pull_username", _("A password needs the username it belongs to."))
@@ -116,6 +120,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
     def save(self, commit: bool = True) -> CloudAccount:
+        """Return the key. Secrets left empty stay as stored; without a user, the password for pulling is removed."""
         account: CloudAccount = super().save(commit=False)
         if self.cleaned_data["secret_key"]:
             account.set_secret_key(self.cleaned_data["secret_key"])

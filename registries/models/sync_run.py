@@ -72,7 +72,7 @@ class SyncRun(Job):
 
     @classmethod
     def next_to_claim(cls, queue: models.QuerySet[SyncRun], *, priority: Priority | None) -> SyncRun | None:
-        """Return the next sync: by lane, then the one that was put in line first. Who has left a place is behind."""
+        """Return the next sync: by priority, then by time of queueing; one that has yielded its slot is behind."""
         rows = queue if priority is None else queue.filter(priority=priority)
         return rows.order_by("priority", "queued_at", "pk").first()
 

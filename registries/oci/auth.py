@@ -51,7 +51,7 @@ class _Token:
 
 
 class LoginProvider(Protocol):
-    """Hands out logins that hold for some hours, as clouds do for their registries. Thread-safe."""
+    """Issues logins that are valid for some hours, as clouds do for their registries. Thread-safe."""
 
     remedy: Message  # which rights pulling needs, for who lacks one
 
@@ -106,7 +106,7 @@ class RegistryAuthenticator:
 
     @property
     def logins(self) -> LoginProvider | None:
-        """Who hands out the logins; None where those of the endpoint are used."""
+        """The source of the logins; None where those of the endpoint are used."""
         return self._logins
 
     @property

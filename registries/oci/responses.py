@@ -154,6 +154,7 @@ def storage_denied(response: RegistryResponse) -> AccessDenied:
 
 
 def not_a_registry(response: RegistryResponse) -> NotARegistry:
+    """Return the error for a response that is not of a registry, with a cause that is more exact where it is known."""
     with contextlib.suppress(RegistryError):
         require_registry(response)
     return NotARegistry(

@@ -1,7 +1,7 @@
 """Taking up push events: each becomes a job, unless one that waits already serves it too.
 
-What one registry can put in line is bounded. Beyond MOST_TAGS of a repository one event for all its tags takes the
-place of further ones, beyond MOST_WAITING of a registry one sync of it all.
+What one registry can queue is limited. Above MAX_WAITING_TAGS of a repository, one event for all its tags replaces
+further ones; above MAX_WAITING_EVENTS of a registry, one sync of all of it.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def _reschedule_queued(registry: Registry, reason: Message) -> None:
 
 
 def _count_waiting(registry: Registry, priority: int) -> int:
-    """Return how many scans of the registry wait for its limit that go before one in this lane."""
+    """Return how many scans of the registry wait for its limit that go before one of this priority."""
     line = Scan.objects.filter(registry=registry, state=State.QUEUED, priority__lte=priority)
     return line.filter(not_before__gt=database_now()).count()
 

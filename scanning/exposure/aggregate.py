@@ -254,7 +254,7 @@ def _vulnerability_rows(tally: ExposureCounts, variants: ExposureCounts) -> Iter
 
 
 def _describe_matches(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the fields after ``tags`` of OF_VULNERABILITY from the matches that are in use.
+    """Return the fields after ``tags`` of VULNERABILITY_COLUMNS from the matches that are in use.
 
     Each is severity, fixed version, name and type of the package, and how many images hold it.
     """

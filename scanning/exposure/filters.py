@@ -42,6 +42,7 @@ class FirstSeenFilter(AnyOf):
         super().__init__(label=_("First seen"), choices=choices)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows first seen within the longest of the chosen numbers of days."""
         days = max((int(one) for one in value), default=0)
         return qs.filter(first_seen__gte=timezone.now() - timedelta(days=days)) if days else qs
 
@@ -53,6 +54,7 @@ class HighestSeverityFilter(AnyOf):
         super().__init__(label=_("Severity"), choices=SEVERITY_CHOICES, field_name="highest")
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows by highest severity, as the current scope sees it where the query says so."""
         ranks = [SeverityRank[name.upper()] for name in value]
         if ranks and "seen_highest" in qs.query.annotations:
             return qs.filter(seen_highest__in=ranks)
@@ -93,6 +95,7 @@ class VulnerabilityExposureFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
+        """Match ID, title or package name; to a limited person only packages in visible registries count."""
         named = Q(package_names__icontains=word)
         held = named if current() is None else Q(seen.in_visible_registry(package_names__icontains=word))
         return Q(name__icontains=word) | Q(title__icontains=word) | held
@@ -123,4 +126,5 @@ class PackageExposureFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
+        """Match any part of the name or source name, or the beginning of a version."""
         return Q(name__icontains=word) | Q(source_name__icontains=word) | Q(version__istartswith=word)

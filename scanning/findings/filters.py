@@ -28,6 +28,7 @@ class SeverityFilter(AnyOf):
         super().__init__(label=_("Severity"), choices=SEVERITY_CHOICES, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Return the rows of the chosen severities; values are names, the column holds ranks."""
         return super().filter(qs, [SeverityRank[name.upper()] for name in value])
 
 

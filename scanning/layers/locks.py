@@ -1,4 +1,4 @@
-"""Locks between processes by ``flock``: the system gives them back when their holder dies, however it dies."""
+"""Locks between processes by ``flock``: the system releases them when their holder dies, however it dies."""
 
 from __future__ import annotations
 

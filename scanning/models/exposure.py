@@ -150,7 +150,7 @@ class ExposureRecount(Job):
         abstract = False
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(  # all have the same lane
+            models.UniqueConstraint(  # all have the same priority
                 fields=["priority"], condition=Q(state__in=[State.QUEUED, State.RUNNING]), name="recount_one_at_a_time"
             )
         ]

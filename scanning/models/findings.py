@@ -42,6 +42,7 @@ class ImagePackage(models.Model):
         indexes = [models.Index(fields=["variant", "image"], name="imagepackage_holders")]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row with the package of its variant: the column repeats it for indexes."""
         self.package_id = self.variant.package_id
         super().save(*args, **kwargs)
 

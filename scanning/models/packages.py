@@ -179,6 +179,7 @@ class PackageVulnerability(models.Model):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row with the package of its variant: the column repeats it for indexes."""
         self.package_id = self.variant.package_id
         super().save(*args, **kwargs)
 

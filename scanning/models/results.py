@@ -15,6 +15,8 @@ class CategoryResult(models.Model):
     """The last result of one category for one image: nothing is blank, and a failure is not a zero."""
 
     class Outcome(models.TextChoices):
+        """How complete a result is: DONE alone makes a zero a true zero."""
+
         DONE = "done", _("Done")
         PARTIAL = "partial", _("Partial")
         FAILED = "failed", _("Failed")

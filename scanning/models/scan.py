@@ -129,7 +129,7 @@ class Scan(Job):
 
     @classmethod
     def next_to_claim(cls, queue: models.QuerySet[Scan], *, priority: Priority | None) -> Scan | None:
-        """Return the next scan: by lane, then of the registry with the fewest scans at work, then by age.
+        """Return the next scan: by priority, then of the registry with the fewest scans at work, then by age.
 
         So a registry that is merely large holds no more than its share of the workers while others wait. Those that do
         not answer get no more than theirs, all together, even while nobody waits: others could not get the places back
@@ -186,7 +186,7 @@ class Scan(Job):
         """Whether this scan should leave its place on this machine to one of a registry that has fewer here.
 
         That is so of one scan at a time, the last that was started of those that pull, and only for one that is next in
-        line and of no later lane. Afterwards the other registry has no more places than this one.
+        the queue and of no lower priority. Afterwards the other registry has no more slots than this one.
         """
         here = Scan.objects.filter(state=State.RUNNING, worker__startswith=MACHINE_WORKER_PREFIX).order_by()
         held = dict(here.values_list("registry").annotate(n=Count("pk")))
@@ -356,7 +356,7 @@ def _without_delay(priority: Priority | None) -> models.QuerySet[Any, Any]:
 def _delay_over(priority: Priority | None) -> models.QuerySet[Any, Any]:
     """The first of those whose time has come, for each registry.
 
-    By the least of lane and id in one number: by ORDER BY, SQLite takes another index.
+    By the least of priority and id in one number: by ORDER BY, SQLite takes another index.
     """
     place = ExpressionWrapper(F("priority") * LANE_STEP + F("pk"), output_field=models.BigIntegerField())
     return (

@@ -55,9 +55,11 @@ class ScanSchedule(models.Model):
 
 
 class ScheduleRun(models.Model):
-    """A due time of a schedule and what became of it. One row a due time: a second firing finds it and does nothing."""
+    """A due time of a schedule and what became of it. One row a due time: a second call finds it and does nothing."""
 
     class Outcome(models.TextChoices):
+        """What became of a due time."""
+
         STARTED = "started", _("Started")
         OVERLAP = "overlap", _("Skipped: the previous run was still in progress")
         MISSED = "missed", _("Missed: the console was down")

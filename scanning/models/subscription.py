@@ -11,7 +11,7 @@ from console.visibility import Scope, ScopedManager
 
 
 class ScanSubscription(models.Model):
-    """What ``run`` wants of ``scan`` beside the run that has started it: its categories, no later than in its lane.
+    """What ``run`` wants of ``scan`` beside the run that has started it: its categories, no later than by its priority.
 
     Counts while the scan goes on; afterwards it goes.
     """

@@ -35,7 +35,7 @@ def cancel_run_scans(run: ScanRun, tags: Callable[[], QuerySet[Tag]]) -> CancelR
     """Take from all scans that are seen what ``run`` wants of them; ``tags`` are those that it means.
 
     A scan of its own that nobody else wants is cancelled. One that another run wants becomes that one's: while it waits
-    only for what is wanted still, and in the lane of that. The counts of both runs are those as if the other had
+    only for what is wanted still, and with the priority of that. The counts of both runs are those as if the other had
     started it.
     """
     _unsubscribe(run)

@@ -154,7 +154,7 @@ def _lane(run: ScanRun, before: int) -> int:
 def _extend_scan(run: ScanRun, scan: Scan, *, before: int) -> bool:
     """Have ``scan``, which waits for another run, do what ``run`` wants too; return whether that changed it.
 
-    What comes before its lane does not wait for the time range of a schedule either.
+    A scan of higher priority does not wait for the time range of a schedule either.
     """
     wanted = [category.value for category in RiskCategory if category in {*scan.categories, *run.categories}]
     priority = min(scan.priority, _lane(run, before))

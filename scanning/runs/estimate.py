@@ -83,7 +83,7 @@ class ScanEstimate:
 
     @property
     def layers_to_pull(self) -> int:
-        """Layers of which no evidence is known."""
+        """Layers without a stored result."""
         return self.layers - self.layers_known
 
     @property
@@ -189,7 +189,7 @@ def _layers(named: QuerySet[Manifest], scan_types: Collection[str]) -> dict[str,
 
 
 def _results_known(categories: Collection[str]) -> ExpressionWrapper[Q]:
-    """Whether evidence of a layer is known for all of ``categories``, so that it is not pulled."""
+    """Whether a layer has results for all of ``categories``, so that it is not pulled."""
     # Shown to be held by a registry that is seen: whether others have a layer is nobody's business.
     known = Q(verified=True) & Q(Exists(RegistryLayer.objects.filter(layer=OuterRef("pk"))))
     for engine, version in _engines(categories):
@@ -205,7 +205,7 @@ def _scan_type(categories: Collection[str]) -> str:
 
 
 def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
-    """Return the engines that look at layers for ``categories``, each with the version whose evidence counts."""
+    """Return the engines that scan layers for ``categories``, each with the version whose results are valid."""
     engines: list[tuple[str, str | None]] = []
     if set(CATEGORIES_BY_PART["content"]) & set(categories):
         engines.append((scanners.trivy().name, None))

@@ -47,6 +47,7 @@ class ScanForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     def clean_timeout(self) -> int:
+        """Return the timeout in seconds; the field is in minutes."""
         minutes: int = self.cleaned_data["timeout"]
         return minutes * 60
 
@@ -101,6 +102,7 @@ class ScheduleForm(ScanForm):
         super().__init__(*args, **kwargs)
 
     def clean_name(self) -> str:
+        """Return the name with single spaces; refuse one that another schedule has, whatever its case."""
         name: str = " ".join(self.cleaned_data["name"].split())
         if ScanSchedule.objects.filter(name__iexact=name).exclude(pk=self.schedule.pk).exists():
             raise forms.ValidationError(_("Another schedule has this name."))
@@ -113,6 +115,7 @@ class ScheduleForm(ScanForm):
         return day
 
     def clean(self) -> dict[str, Any]:
+        """Check the fields together. Without a time range ``until`` is None; a range may cross midnight."""
         values = super().clean() or self.cleaned_data
         if not values.get("ranged"):
             values["until"] = None

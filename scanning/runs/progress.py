@@ -39,14 +39,17 @@ class ScanProgress:
 
     @property
     def percent(self) -> int:
+        """Ended scans, failed ones included, in percent of all, rounded down; 0 if there is none."""
         return self.ended * 100 // self.total if self.total else 0
 
     @property
     def failed_percent(self) -> float:
+        """Failed scans in percent of all."""
         return 100 * self.failed / self.total if self.total else 0.0
 
     @property
     def done_percent(self) -> float:
+        """Ended scans that did not fail in percent of all."""
         return 100 * (self.ended - self.failed) / self.total if self.total else 0.0
 
     @property

@@ -1,6 +1,6 @@
 """Scans of a registry that has refused its credentials: they wait without a request until a person has seen to these.
 
-``Scan.next_in_line`` leaves them out. What is written here only tells people why they wait.
+``Scan.claimable`` leaves them out. What is written here only tells people why they wait.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scheduled scans. Each schedule is carried by a django-q2 schedule row of its own, which only this module writes.
 
-django-q2 may fire twice, late or never. A firing looks at the time the schedule itself keeps, and leaves one row for
-each due time, so that a second one finds nothing to do; ``tick`` fires what was not fired.
+django-q2 may fire twice, late or never. Each call checks the time that the schedule itself stores, and leaves one row
+for each due time, so that a second one finds nothing to do; ``tick`` fires what was not fired.
 """
 
 from __future__ import annotations

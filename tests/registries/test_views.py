@@ -81,7 +81,7 @@ def test_each_role_may_what_it_may(name: str, method: str, may: set[str], role: 
         assert answer.status_code in {200, 302, 404, 422}  # 404: no such test, and nothing is being removed
     else:
         assert answer.status_code == 403
-        assert "This is for" in answer.content.decode()
+        assert "can do this" in answer.content.decode()
         assert actions() == ["access.denied"]
         assert Registry.objects.present().count() == 1
         assert not SyncRun.objects.exists()

@@ -1,7 +1,7 @@
 """ClamAV: viruses and trojans by the signatures of a clamd of the team's, where one is configured.
 
 Each file of a layer is streamed to clamd, which unpacks archives by itself. Nothing is written to disk. Where the files
-lie in a layer is found out in a cage (see client.py); what is sent from here is not looked at here.
+lie in a layer is found out in a sandbox (see client.py); what is sent from here is not looked at here.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ def appended_between(data: Data, start: int, end: int) -> Iterator[DetectedArchi
 
 
 def search_archives(data: Data, start: int, end: int) -> Iterator[DetectedArchive]:
-    """Yield what may be archives that begin between ``start`` and ``end``, as far as MAX_SEARCH."""
+    """Yield what may be archives that begin between ``start`` and ``end``, as far as MAX_SEARCH_BYTES."""
     count = 0
     for match in _APPENDED_PATTERN.finditer(memoryview(data)[: min(end, start + MAX_SEARCH_BYTES)], start):
         at = match.start() - (257 if match.end() - match.start() == len(b"ustar") and match[0][:1] == b"u" else 0)

@@ -1,4 +1,4 @@
-"""The program in the cage: everything that reads the bytes of layers for the engines against malware.
+"""The program in the sandbox: everything that reads the bytes of layers for the engines against malware.
 
 It loads the rules once. Each layer is then read by a process of its own, forked for it and ended with it: what takes
 that over has no other layer, no other answers, and nobody to ask for more. See protocol.py for what is said,

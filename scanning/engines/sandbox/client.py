@@ -1,4 +1,4 @@
-"""Asks the program in the cage (child.py) about layers. What it answers may come from whoever made the layer.
+"""Sends layers to the program in the sandbox (child.py). Its responses may be forged by whoever made the layer.
 
 One such program stays for as long as this process lives, since starting one for each layer would cost more than the
 look. It gets a layer as an open file, so it needs no right to read any. An answer that cannot be meant, a process that

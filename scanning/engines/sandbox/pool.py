@@ -1,4 +1,4 @@
-"""Programs in the cage for layers of two sizes, so that what is soon done waits for nothing that takes long."""
+"""Programs in the sandbox for layers of two sizes, so that what is soon done waits for nothing that takes long."""
 
 from __future__ import annotations
 

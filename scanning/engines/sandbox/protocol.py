@@ -1,4 +1,4 @@
-"""The messages between a worker and the program in the cage: one JSON object a packet (SOCK_SEQPACKET), bounded.
+"""The messages between a worker and the program in the sandbox: one JSON object a packet (SOCK_SEQPACKET), bounded.
 
 worker → program      {"rules": true} and a file of compiled rules, answered by {"ready": true}
                       {"look": largest file} or {"walk": true}, and two descriptors: the layer, and a socket on which

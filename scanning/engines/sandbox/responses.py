@@ -1,4 +1,4 @@
-"""What the program in the cage answers about a layer, checked: each answer may have been made up by the layer."""
+"""The responses of the program in the sandbox, checked: a layer may have forged each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YARA-X: viruses and trojans by the project's rules and the team's own. Layers are read in a cage: see client.py."""
+"""YARA-X: viruses and trojans by the project's rules and the team's own. Layers are read in a sandbox (client.py)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Yara:
     """The engine. ``rules`` is the project's folder of rules, ``extra`` the team's, which need not exist; ``edited``
     is where the team changes its rules, if they are copied from there.
 
-    With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.own_sha256``.
+    With ``expected_sha256`` no other rules of the project's are taken; see ``ruleset.project_rules_sha256``.
 
     ``sandbox`` is where it looks; engines of a process may share one.
     """

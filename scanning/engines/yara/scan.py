@@ -1,4 +1,4 @@
-"""One look of YARA-X at one layer. Runs in the cage (child.py): what it reads may have been made to take it over.
+"""One scan of one layer by YARA-X. Runs in the sandbox (child.py): what it reads may have been made to take it over.
 
 A layer is read in place: its headers are walked in an mmap and each file's bytes are given to YARA-X, nothing is
 unpacked to disk. Files over 64 MiB are given in overlapping pieces, each behind the file's first 4 KiB so that rules

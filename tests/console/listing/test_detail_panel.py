@@ -57,5 +57,5 @@ def test_a_list_below_that_is_hidden_is_not_there(client: Client) -> None:
     team.members.add(amal)
     client.force_login(amal)
     text = client.get(reverse("inventory:image", args=[seen.pk]), {"list": "/images/"}).content.decode()
-    assert "<b>1</b> image" in text
+    assert "<b>1</b> tag" in text
     assert client.get(reverse("inventory:image", args=[hidden.pk]), {"list": "/images/"}).status_code == 404

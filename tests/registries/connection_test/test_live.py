@@ -76,7 +76,7 @@ def test_a_wrong_form_is_not_tested_and_comes_back_with_its_errors(server: FakeR
     values = form(server, address="https://169.254.169.254")
     answer = signed_in_client().post(reverse("registries:form-test"), values, headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Retarget"]) == (422, "#registry-form")
-    assert "leads to this machine" in answer.content.decode()
+    assert "is an address of this machine" in answer.content.decode()
     assert not ConnectionTest.objects.exists()
     assert not server.seen
 

@@ -280,7 +280,7 @@ def test_what_people_paste_becomes_the_address(kind: str, pasted: str, kept: str
         ("aws", "https://123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", "123456789012.dkr.ecr"),
         ("tcr", "https://acme.tencentcloudcr.com/team", "Leave out “/team”"),
         ("ccr", "https://ccr.ccs.tencentyun.com.evil.example", "ccr.ccs.tencentyun.com"),
-        ("oci", "https://169.254.169.254", "leads to this machine"),
+        ("oci", "https://169.254.169.254", "is an address of this machine"),
     ],
 )
 def test_an_address_that_cannot_be_of_the_type_is_told(kind: str, address: str, message: str) -> None:

@@ -70,7 +70,7 @@ def test_only_web_addresses_become_links(viewer: Client) -> None:
     [
         ({"fixed_version": ""}, "There is no fixed version yet."),
         ({"fixed_version": "", "status": "will_not_fix"}, "will not fix it"),
-        ({"fixed_version": "2.0", "type": "pypi"}, "Raise libexpat1 to 2.0 or later"),
+        ({"fixed_version": "2.0", "type": "pypi"}, "Upgrade libexpat1 to 2.0 or later"),
     ],
 )
 def test_the_suggestion_fits_the_finding(viewer: Client, values: dict[str, str], advice: str) -> None:
