@@ -53,7 +53,8 @@ def start_run(
     """Start a scan of the images of ``scope``; ``tag_ids``, also as rows, are those of ScanScope.CHOSEN.
 
     Unknown ids are left out. ``timeout`` is in seconds for one image; None takes the default of the settings. The
-    priority is that of the trigger unless given. Raises ValueError if no category is known. A run that is returned as succeeded has queued all its scans.
+    priority is that of the trigger unless given. Raises ValueError if no category is known. A run that is
+    returned as succeeded has queued all its scans.
     """
     return start_and_queue(
         scope=scope,

@@ -121,7 +121,9 @@ def judged(**values: Any) -> CategoryOutcome:
     defaults = {"os_name": "fedora 40", "os_end_of_life": False, "packages": (package,), "vulnerabilities": ()}
     report = ImageReport(**{**defaults, "matches": (), "secrets": (), **values})
     outcome = CategoryOutcome()
-    _judge_coverage(ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, seen=ImageAnalysis(report=report)))
+    _judge_coverage(
+        ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, analysis=ImageAnalysis(report=report))
+    )
     return outcome
 
 
