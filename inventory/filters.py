@@ -52,10 +52,10 @@ class CoverageFilter(AnyOf):
     """Images that were looked at in any of the ways that the module ``settings.COVERAGE`` tells apart."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=lambda: import_module(settings.COVERAGE).choices(), **kwargs)
+        super().__init__(choices=lambda: import_module(settings.COVERAGE).coverage_choices(), **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        return qs.filter(import_module(settings.COVERAGE).condition(value, image="image")) if value else qs
+        return qs.filter(import_module(settings.COVERAGE).coverage_condition(value, image="image")) if value else qs
 
 
 class ImageFilters(ListingFilterSet):
