@@ -70,6 +70,11 @@ sbom: $(VENV)/.dev ## Write the software bill of materials of Tallyman itself (t
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON -o tallyman.cdx.json
 
+.PHONY: release-dump
+release-dump: $(VENV)/.dev ## Keep a database of this version for the upgrade tests (REPLACE=1 until it is published)
+	@.ci/install-test-programs
+	$(BIN)/python -m tests.upgrade.make_dump $(if $(REPLACE),--replace)
+
 .PHONY: audit
 audit: $(VENV)/.dev ## Look for unsafe code, and (needs a network) for known vulnerabilities of the locked packages
 	$(BIN)/bandit --quiet --configfile pyproject.toml -r console registries inventory scanning

@@ -9,10 +9,13 @@ from functools import cache
 from pathlib import Path
 
 from django.apps import AppConfig, apps
+from django.apps.registry import Apps
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+
+Migration = tuple[str, str]  # label of the app, name
 
 MAX_NAMES_SHOWN = 5  # names of tables and columns in a message
 _COLUMNS = {
@@ -33,25 +36,58 @@ def _own_apps() -> list[AppConfig]:
 
 def find_problem() -> str:
     """Return why this version must not work with the database, and what to do; "" where it may."""
-    ours = {app.label for app in _own_apps()}
-    applied = {key for key in MigrationRecorder(connection).applied_migrations() if key[0] in ours}
-    expected = {key for key in _migrations_on_disk() if key[0] in ours}
+    applied, expected = _applied_migrations(), _expected_migrations()
     if newer := applied - expected:
-        names = ", ".join(".".join(key) for key in sorted(newer))
-        return (
-            f"The database is of a newer version of Tallyman ({names}). Upgrade Tallyman on this machine too; until"
-            " then it does no work."
-        )
+        return _newer_version(newer)
     if expected - applied:
         return "The database is of an older version of Tallyman. Run manage.py migrate once, then start this again."
-    return _find_differences()
+    return _find_differences(apps)
 
 
-def _find_differences() -> str:
-    """Return what of the tables is not as this version has it, though all migrations say that they are applied."""
+def find_migration_problem() -> str:
+    """Return why this version's migrations do not lead on from the database as it is, and what to do; "" where they do.
+
+    An empty database has no problem. One that was made before 0.2.0 says that the same migrations are applied, but they
+    were others.
+    """
+    applied, expected = _applied_migrations(), _expected_migrations()
+    if newer := applied - expected:
+        return _newer_version(newer)
+    if not applied:
+        return ""
+    return _find_differences(apps if applied == expected else _apps_of(applied))
+
+
+def _applied_migrations() -> set[Migration]:
+    ours = {app.label for app in _own_apps()}
+    return {key for key in MigrationRecorder(connection).applied_migrations() if key[0] in ours}
+
+
+def _expected_migrations() -> set[Migration]:
+    ours = {app.label for app in _own_apps()}
+    return {key for key in _migrations_on_disk() if key[0] in ours}
+
+
+def _newer_version(migrations: set[Migration]) -> str:
+    names = ", ".join(".".join(key) for key in sorted(migrations))
+    return (
+        f"The database is of a newer version of Tallyman ({names}). Upgrade Tallyman on this machine too; until"
+        " then it does no work."
+    )
+
+
+def _apps_of(migrations: set[Migration]) -> Apps:
+    """Return the models as they were when ``migrations`` were all there was."""
+    loader = MigrationLoader(None)
+    models: Apps = loader.project_state(sorted(migrations)).apps
+    return models
+
+
+def _find_differences(models: Apps) -> str:
+    """Return what of the tables is not as ``models`` have it, though the migrations that lead there are applied."""
     there = _columns()
     lacks, odd = [], []
-    for table, columns in sorted(_tables().items()):
+    for table, columns in sorted(_tables(models).items()):
         if table not in there:
             lacks.append(table)
             continue
@@ -71,12 +107,12 @@ def _find_differences() -> str:
     )
 
 
-def _tables() -> dict[str, set[str]]:
-    """Return the columns that this version reads and writes, by the names of their tables."""
+def _tables(models: Apps) -> dict[str, set[str]]:
+    """Return the columns that ``models`` of ours read and write, by the names of their tables."""
     return {
         model._meta.db_table: {field.column for field in model._meta.local_concrete_fields if field.column}
         for app in _own_apps()
-        for model in app.get_models(include_auto_created=True)
+        for model in models.get_app_config(app.label).get_models(include_auto_created=True)
         if model._meta.managed and not model._meta.proxy
     }
 

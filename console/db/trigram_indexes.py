@@ -3,16 +3,19 @@
 They need the extension pg_trgm, which the owner of a database may add where its package is installed. Without it the
 searches find the same by reading all rows. SQLite reads all rows too: 10,000 take it some milliseconds.
 
-Each app registers its indexes; the first migration of each makes its own.
+Each app registers its indexes. A migration of the app makes each: it spells out what it makes, for a migration that
+is released stays as it is, whatever ``INDEXES`` says later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 
 from console.extension_points import ExtensionPoint
 
@@ -53,10 +56,38 @@ def create_indexes(indexes: Mapping[str, str], database: BaseDatabaseWrapper = c
     return ""
 
 
-def migration(indexes: Mapping[str, str]) -> Callable[[Any, Any], None]:
-    """Return what makes ``indexes`` as part of a migration, which goes on without them."""
+class CreateTrigramIndexes(Operation):
+    """A step of a migration that makes ``indexes``: what comes after CREATE INDEX, by name.
 
-    def make(_apps: Any, schema_editor: Any) -> None:
-        create_indexes(indexes, schema_editor.connection)
+    The migration goes on without them where they cannot be made; ``manage.py index_search`` makes them later.
+    Released migrations name this class: its name, its place and its argument stay as they are.
+    """
 
-    return make
+    reversible = True
+
+    def __init__(self, indexes: Mapping[str, str]) -> None:
+        self.indexes = dict(indexes)
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change nothing: models know nothing of these indexes."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        create_indexes(self.indexes, schema_editor.connection)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Leave them: they go with their tables."""
+
+    def describe(self) -> str:
+        return f"Create trigram indexes {', '.join(self.indexes)}"

@@ -73,7 +73,7 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
     about: Any = book.create_sheet(_("About"))
     about.column_dimensions["A"].width = about.column_dimensions["B"].width = 28
     facts: list[tuple[str, Value]] = [
-        (_("WriteResult"), timezone.now()),
+        (_("Written"), timezone.now()),
         (_("Time zone"), timezone.get_current_timezone_name()),
         (_("Rows"), count),
         (

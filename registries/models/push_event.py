@@ -21,16 +21,11 @@ FAIR_SHARE_WINDOW = timedelta(minutes=1)  # over which the events of registries 
 ALL_TAGS = "*"  # in place of a tag, which cannot have this name: all tags of the repository
 
 
-def new_key() -> str:
-    """Return a random name for an address; it identifies and proves nothing."""
-    return random.token_urlsafe(12)
-
-
 class PushAddress(models.Model):
     """The address of one registry's push events. ``key`` is public; the secret proves where an event comes from."""
 
     registry = models.OneToOneField("registries.Registry", on_delete=models.CASCADE, related_name="push_address")
-    key = models.CharField(max_length=40, unique=True, default=new_key, editable=False)
+    key = models.CharField(max_length=40, unique=True, editable=False)  # random; it identifies and proves nothing
     secret_token = models.TextField(editable=False)  # encrypted
     scans = models.BooleanField(_("Scan what is pushed"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -51,7 +46,11 @@ class PushAddress(models.Model):
         return models.Q(registry__in=scope.registries)
 
     def new_secret(self) -> str:
-        """Make a new secret, store it encrypted (unsaved) and return it, to be shown this once."""
+        """Make a new secret, store it encrypted (unsaved) and return it, to be shown this once.
+
+        An address that is new gets its key too.
+        """
+        self.key = self.key or random.token_urlsafe(12)
         secret = random.token_urlsafe(24)
         self.secret_token = credentials.encrypt(secret)
         return secret

@@ -35,7 +35,7 @@ class Notes:
             examples.append(path)
 
     def lines(self) -> tuple[Message, ...]:
-        """Return a line for each reason, MAX_LINES at most: who made the layer may have made up reasons without end."""
+        """Return a line for each reason, at most MAX_NOTE_LINES: a layer may be made to cause reasons without end."""
         lines = [why.message(count, ", ".join(self.examples[why])) for why, count in self.counts.items()]
         return (*lines, *([messages.OTHER_REASONS(count=self.others)] if self.others else []))
 

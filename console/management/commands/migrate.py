@@ -1,4 +1,6 @@
-"""``manage.py migrate``: Django's own, which also says where the database is not what its migrations say it is."""
+"""``manage.py migrate``: Django's own, which also says if the database is not what its migrations say it is.
+
+It says so before it changes anything, and once more afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from console.db import schema
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        super().handle(*args, **options)
         whole = not options.get("app_label") and not options.get("plan") and not options.get("check_unapplied")
-        if whole and options.get("database") == DEFAULT_DB_ALIAS and (problem := schema.find_problem()):
+        checked = whole and options.get("database") == DEFAULT_DB_ALIAS
+        if checked and (problem := schema.find_migration_problem()):
+            raise CommandError(problem)
+        super().handle(*args, **options)
+        if checked and (problem := schema.find_problem()):
             raise CommandError(problem)

@@ -65,7 +65,7 @@ class ClamAv:
         except EngineError as error:
             return Readiness(False, "clamav", error.reason, error.remedy, tuple(facts))
         self._version = self._full_version(reported)
-        facts = [("ClamdVersion", reported.engine), *facts]
+        facts = [("Version", reported.engine), *facts]
         days = (datetime.now(UTC) - reported.built_at).days if reported.built_at else None
         if reported.signatures is None:
             facts.append(("Signatures", "the team's own alone: clamd names no version of the public ones"))

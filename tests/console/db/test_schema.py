@@ -68,6 +68,24 @@ def test_a_database_of_another_age_is_told_with_what_differs_and_what_to_do(anot
     call_command("migrate", plan=True, verbosity=0)
 
 
+def test_it_is_told_before_a_migration_meets_its_tables(another_age: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    today = schema._migrations_on_disk()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_migrations_on_disk", lambda: today | {("inventory", "0002_of_tomorrow")})
+        assert "Run manage.py migrate once" in schema.find_problem()
+        assert "it lacks console_savedview, inventory_tag.pushed_at" in schema.find_migration_problem()
+        with pytest.raises(CommandError, match="it lacks console_savedview"):
+            call_command("migrate", verbosity=0)
+
+
+def test_an_older_version_is_what_migrations_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    today = schema._migrations_on_disk()
+    monkeypatch.setattr(schema, "_migrations_on_disk", lambda: today | {("inventory", "0002_of_tomorrow")})
+    assert schema.find_migration_problem() == ""
+    MigrationRecorder.Migration.objects.create(app="scanning", name="0009_of_next_year")
+    assert "newer version of Tallyman (scanning.0009_of_next_year)" in schema.find_migration_problem()
+
+
 def test_pages_say_that_it_is_the_database_and_not_an_error(another_age: None) -> None:
     client = Client(raise_request_exception=False)
     client.force_login(person("administrator"))
