@@ -25,10 +25,11 @@ run: $(VENV)/.run ## Run the console for real use; the README has the settings
 install: $(VENV)/.run ## Set up without starting, as for a service
 
 .PHONY: check
-check: $(VENV)/.dev ## Check style, types and migrations
+check: $(VENV)/.dev node_modules/.installed ## Check style, types and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	node_modules/.bin/tsc
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings
 
 .PHONY: test
@@ -82,7 +83,8 @@ audit: $(VENV)/.dev ## Look for unsafe code, and (needs a network) for known vul
 
 .PHONY: clean
 clean: ## Remove everything that was made, but not the data folder of the console
-	rm -rf $(VENV) staticfiles tallyman.cdx.json data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) staticfiles tallyman.cdx.json data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results \
+		node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last, so that an interrupted installation is taken up again.
@@ -91,6 +93,11 @@ $(VENV)/.run: requirements.lock
 
 $(VENV)/.dev: requirements-dev.lock
 	@$(call install,$<)
+
+# TypeScript checks the types of the scripts in static/js; nothing of it is part of the console.
+node_modules/.installed: package-lock.json
+	@command -v npm >/dev/null || .ci/apt-install nodejs npm
+	@npm ci --silent --no-audit --no-fund && touch $@
 
 define install
 	if [ -z "$(PYTHON)" ]; then \

@@ -64,6 +64,18 @@ def test_an_installation_that_failed_is_taken_up_again(clone: Path) -> None:
     assert installations(clone) == 2
 
 
+def test_the_type_checker_of_scripts_is_installed_once_and_a_failure_is_taken_up_again(clone: Path) -> None:
+    shutil.copy(ROOT / "package-lock.json", clone)
+    write_program(clone / "bin" / "npm", '#!/bin/sh\nmkdir -p node_modules\necho "$1" >> npm-calls\n[ ! -e broken ]\n')
+    path = f"PATH={clone / 'bin'}:{os.environ['PATH']}"
+    (clone / "broken").touch()
+    assert make(clone, "node_modules/.installed", path).returncode != 0
+    (clone / "broken").unlink()
+    for _ in range(2):
+        assert make(clone, "node_modules/.installed", path).returncode == 0
+    assert (clone / "npm-calls").read_text().split() == ["ci", "ci"]
+
+
 def test_a_machine_without_a_fitting_python_is_told_what_to_install(clone: Path) -> None:
     answer = make(clone, "install", "PYTHON=")
     assert answer.returncode != 0

@@ -257,7 +257,7 @@ def start_sign_in(request: HttpRequest) -> HttpResponse:
             request, process="login", next_url=following if safe else None, auth_params={"nonce": nonce}
         )
         # Not a redirect: the policy of our pages lets no form lead away from here.
-        return render(request, "console/sign_in_leaving.html", {"url": answer.headers["Location"]})
+        return render(request, "console/sso_redirect.html", {"url": answer.headers["Location"]})
     except ImmediateHttpResponse as error:
         return cast(HttpResponse, error.response)
     except (OAuth2Error, RequestException, LookupError, TypeError, ValueError, AttributeError) as error:

@@ -57,7 +57,7 @@ def progress(request: HttpRequest) -> HttpResponse:
     """The cells of the exports that were unfinished; asked for again and again while one is."""
     requested = parse_keys(request.GET.getlist("ids")[:MAX_POLLED_ROWS])
     rows = list(own_exports(request).filter(pk__in=requested))
-    return render(request, "console/exports/_moving.html", {"rows": rows, "oob": True})
+    return render(request, "console/exports/_changed_cells.html", {"rows": rows, "oob": True})
 
 
 @require_POST

@@ -72,7 +72,7 @@ class Listing(Generic[Row]):
     empty: str = ""
     above: str = ""
     columns_view: str = ""  # URL name of the column chooser
-    act: str = ""  # URL name of what buttons of rows do that name no other; they are told what the row is by rows.js
+    act: str = ""  # URL name of what buttons of rows do that name no other; they are told what the row is by tables.js
     within: Callable[[int], QuerySet[Row]] | None = None  # the rows that belong to the thing of this id
     apply_scope: Callable[[Sequence[Row]], None] | None = None
     page_size: int = PAGE_SIZES[0]

@@ -170,7 +170,7 @@ AUDIT = Listing[AuditEvent](
         ),
     ),
     needs=Needs(fields=("before", "after", "detail", "action")),
-    detail="console/audit/why.html",
+    detail="console/audit/details_row.html",
     bulk="console/audit/bulk.html",
     tools="console/audit/tools.html",
     columns_view="console:audit-columns",

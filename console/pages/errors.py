@@ -28,12 +28,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Answer where a page has failed: what the machine lacks, what the database is, or that the fault is ours."""
     error = sys.exc_info()[1]
     if exhausted := exhausted_by(error):
-        page = loader.get_template("exhausted.html").render({"reason": exhausted.reason, "remedy": exhausted.remedy})
+        page = loader.get_template("out_of_resources.html").render(
+            {"reason": exhausted.reason, "remedy": exhausted.remedy}
+        )
     elif isinstance(error, DatabaseError) and (problem := _schema_problem()):
         log.error("%s", problem)
-        return HttpResponse(loader.get_template("database_of_another_version.html").render(), status=503)
+        return HttpResponse(loader.get_template("database_version_mismatch.html").render(), status=503)
     elif _is_unavailable(error):
-        page = loader.get_template("database_away.html").render()  # with nothing that would ask the database
+        page = loader.get_template("database_unavailable.html").render()  # with nothing that would ask the database
     else:
         return defaults.server_error(request)
     return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -138,7 +138,7 @@ def span(seconds: float) -> str:
 def when(at: datetime | None, never: str = "", plain: bool = False) -> SafeString:
     """Return ``at`` as a <time>: relative text, exact time with its zone on hover and focus.
 
-    Where there are many of them, ``plain`` leaves it to rows.js to tell the exact time by ``datetime``.
+    Where there are many of them, ``plain`` leaves it to tables.js to tell the exact time by ``datetime``.
     """
     if at is None:
         return format_html('<span class="faint">{}</span>', never or _("Never"))

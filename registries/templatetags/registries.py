@@ -21,7 +21,7 @@ register = template.Library()
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
 
 
-@register.inclusion_tag("registries/_running.html", takes_context=True)
+@register.inclusion_tag("registries/_progress_bar.html", takes_context=True)
 def moving(context: dict[str, Any], only: int | None = None) -> dict[str, Any]:
     """Show the bar of all syncs and removals in progress; the page asks for it again while there are any.
 

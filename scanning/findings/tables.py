@@ -297,7 +297,7 @@ NEW_VULNERABILITIES = Listing[PackageVulnerability](
             label=_("Fixed"),
             value=lambda row: row.fixed_version,
             needs=Needs(fields=("fixed_version", "status")),
-            template="scanning/cells/fixed.html",
+            template="scanning/cells/fixed_version.html",
             slot="fact",
         ),
         Column(

@@ -109,13 +109,13 @@ def _respond(request: HttpRequest, tag: Tag, name: str, context: dict[str, Any])
     context |= {"tab_template": f"scanning/_{name}.html", "image": tag.image, "row": tag, "tab": name}
     page: Page[Any] | StepPage = context["page"]
     if getattr(request, "htmx", None) and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
-        response = render(request, "scanning/_tab.html", context)
+        response = render(request, "scanning/_findings_tab.html", context)
         if request.htmx.trigger != TAB_TARGET_ID:  # type: ignore[attr-defined]
             state = page.here.removeprefix("?")
             address = f"{reverse('inventory:image', args=[tag.pk])}?{urlencode({'tab': name})}"
             response["HX-Replace-Url"] = f"{address}{state and '&'}{state}"
     else:
         whole = image_detail.context(tag, tab=name, query=request.GET)
-        response = render(request, "inventory/image.html", {**whole, **context, "panel": "scanning/_tab.html"})
+        response = render(request, "inventory/image.html", {**whole, **context, "panel": "scanning/_findings_tab.html"})
     patch_vary_headers(response, ["HX-Request"])
     return response

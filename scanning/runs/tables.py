@@ -297,7 +297,7 @@ RUNS = Listing[ScanRun](
         ),
     ),
     needs=Needs(fields=("state", "finished_at", "reason", "remedy", "failures", "skipped", "registries")),
-    detail="scanning/cells/run_why.html",
+    detail="scanning/cells/run_reason_row.html",
     bulk="scanning/_export_bulk.html",
     tools="scanning/_export_tools.html",
     empty="scanning/_no_runs.html",
@@ -370,7 +370,7 @@ SCANS = Listing[Scan](
         ),
     ),
     needs=Needs(fields=("state", "reason", "remedy", "run")),  # "run": else Django asks for it row by row
-    detail="scanning/cells/scan_why.html",
+    detail="scanning/cells/scan_reason_row.html",
     bulk="scanning/_export_bulk.html",
     tools="scanning/_export_tools.html",
     within=lambda pk: Scan.objects.filter(run=pk),

@@ -146,7 +146,7 @@ SCHEDULES = Listing[ScanSchedule](
             value=lambda schedule: _("On") if schedule.is_on else _("Off"),
             sort=("is_on", "name"),
             needs=Needs(fields=("is_on",)),
-            template="scanning/cells/on.html",
+            template="scanning/cells/enabled.html",
             descending_first=True,
             slot="status",
         ),

@@ -71,7 +71,7 @@ def severity_class(rank: int) -> str:
     return SeverityRank(rank).name.lower()
 
 
-@register.inclusion_tag("scanning/_tally.html")
+@register.inclusion_tag("scanning/_severity_counts.html")
 def layer_risks(found: dict[str, int]) -> dict[str, Any]:
     """Show the vulnerabilities of one layer by severity."""
     ranks = sorted(SeverityRank, reverse=True)

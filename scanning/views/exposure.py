@@ -25,13 +25,13 @@ MAX_MATCHES_SHOWN = 20
 @require_GET
 def vulnerability_list(request: HttpRequest) -> HttpResponse:
     """All vulnerabilities that are in an image."""
-    return _list(request, exposure_tables.VULNERABILITIES, "scanning/vulnerabilities.html", "vulnerability")
+    return _list(request, exposure_tables.VULNERABILITIES, "scanning/vulnerability_list.html", "vulnerability")
 
 
 @require_GET
 def package_list(request: HttpRequest) -> HttpResponse:
     """All packages that are in an image, vulnerable or not."""
-    return _list(request, exposure_tables.PACKAGES, "scanning/packages.html", "package")
+    return _list(request, exposure_tables.PACKAGES, "scanning/package_list.html", "package")
 
 
 @require_http_methods(["GET", "POST"])

@@ -32,7 +32,7 @@ def picker(request: HttpRequest, pk: int) -> HttpResponse:
             state[f"{side}-page"] = ""
     if getattr(request, "htmx", None):
         context = {"chooser": image_picker.read_picker(selection, state), "back": params.get("back", "")}
-        response = render(request, "scanning/_chooser.html", context)
+        response = render(request, "scanning/_image_picker.html", context)
         if request.POST.get("move"):
             response["HX-Trigger-After-Settle"] = "chosen"
         return response

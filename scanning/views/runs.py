@@ -33,7 +33,7 @@ from scanning.views.start_report import report_start
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, the newest first."""
     context = {"going": _unfinished(), "export_url": reverse("scanning:run-export")}
-    return lists.show(request, RUNS, template="scanning/runs.html", context=context)
+    return lists.show(request, RUNS, template="scanning/run_list.html", context=context)
 
 
 @require_GET
@@ -41,7 +41,7 @@ def run_list_progress(request: HttpRequest) -> HttpResponse:
     """What of the list of runs changes while some go on."""
     return render(
         request,
-        "scanning/_going.html",
+        "scanning/_run_list_progress.html",
         {"going": _unfinished(), "rows": _rows_to_refresh(request, RUNS, RUNS.queryset())},
     )
 

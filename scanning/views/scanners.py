@@ -72,7 +72,7 @@ def engines(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "scanning/_database.html", context)
     context |= {"engines": [_engine_context(*each) for each in _engines()], "fleet": _fleet()}
-    return render(request, "scanning/engines.html", context)
+    return render(request, "scanning/scanners.html", context)
 
 
 def _fleet() -> dict[str, object] | None:

@@ -57,7 +57,9 @@ def scan_estimate(request: HttpRequest) -> HttpResponse:
     """What the scan takes that the form describes now."""
     selection = image_picker.selection_of(signed_in_user(request), SELECTION_PURPOSE)
     form = ScanForm(request.GET)
-    return render(request, "scanning/_cost.html", {"form": form, "cost": _estimate(form, selection), "fresh": True})
+    return render(
+        request, "scanning/_scan_preview.html", {"form": form, "cost": _estimate(form, selection), "fresh": True}
+    )
 
 
 @require_POST

@@ -26,7 +26,15 @@ class Command(makemessages.Command):
         """Write ``locale/*/LC_MESSAGES/django.po``. Needs GNU gettext."""
         ours = [path.name for path in Path(settings.LOCALE_PATHS[0]).iterdir() if path.is_dir()]
         options |= {"locale": options["locale"] or ours, "add_location": "file", "no_wrap": True, "no_obsolete": True}
-        options["ignore_patterns"] = [*options["ignore_patterns"], ".venv", "build", "data", "staticfiles", "tests"]
+        options["ignore_patterns"] = [
+            *options["ignore_patterns"],
+            ".venv",
+            "build",
+            "data",
+            "node_modules",
+            "staticfiles",
+            "tests",
+        ]
         super().handle(*args, **options)
 
     def write_po_file(self, potfile: str, locale: str) -> None:

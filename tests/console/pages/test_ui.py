@@ -69,7 +69,7 @@ def test_the_exact_time_with_its_zone_is_there_for_mouse_and_keyboard(settings: 
     assert "Never" in render("{% when at %}", at=None)
     many = render("{% when at plain=True %}", at=NOW)
     assert 'datetime="2026-11-23T13:00:00+01:00"' in many
-    assert "title" not in many, "rows.js tells it where there are many"
+    assert "title" not in many, "tables.js tells it where there are many"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_sizes_are_binary_with_exact_bytes_on_hover(size: int, text: str) -> Non
 def test_a_digest_shows_twelve_digits_and_copies_all() -> None:
     value = "sha256:" + "ab" * 32
     html = render("{% digest value %}", value=value)
-    assert f'title="{value}"' in html, "which rows.js has a button copy"
+    assert f'title="{value}"' in html, "which tables.js has a button copy"
     assert ">abababababab<" in html
     assert ">sha256:abababababab<" in render("{% digest value algorithm=True %}", value=value)
 
