@@ -7,7 +7,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 IMPORT = (r'(?P<matched>\b(?P<keyword>from|import) "(?P<url>\./[\w-]+\.js)")', '%(keyword)s "%(url)s"')
 
 
-class Storage(CompressedManifestStaticFilesStorage):
+class Storage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # whitenoise has no types
     """Names in the imports of our scripts (ES modules) change, too.
 
     Django's ``support_js_module_import_aggregation`` does the same for all scripts, and fails on those of django-htmx.
