@@ -37,7 +37,7 @@ def test_everybody_sees_version_and_hash_of_trivy_and_that_the_database_is_the_s
     text = client("viewer").get(PAGE).content.decode()
     assert PINNED_SHA256 in text
     assert "0.76.0" in text
-    assert "for demonstrations" in text
+    assert "demo database" in text
     assert "Update now" not in text
 
 

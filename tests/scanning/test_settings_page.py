@@ -369,7 +369,7 @@ def test_the_quota_is_set_by_administrators_and_shown_in_the_preview(client: Cli
     factories.tag("a")
     factories.tag("b")
     html = client.get(reverse("scanning:cost"), {"scope": "all", "categories": ALL}).content.decode()
-    assert "1 of 1 left" in html
+    assert "1 of 1 remaining" in html
     assert "1 image is over the quota" in html
     client.post(reverse("scanning:quota"), {"monthly_quota": ""})
     assert quota.read_quota() is None

@@ -49,19 +49,19 @@ def test_the_backup_of_the_keys_is_asked_for_until_somebody_says_it_is_made_and_
     (keys / "one").chmod(0o600)
     client = Client()
     client.force_login(person("administrator"))
-    assert "No backup of the keys" in faults()
+    assert "The backup of the keys is not confirmed" in faults()
     client.post("/security/", {"do": "key.backup"})
-    assert "No backup of the keys" not in faults()
+    assert "The backup of the keys is not confirmed" not in faults()
     assert "first" not in str(AuditEvent.objects.get(action="key.backup").detail)
     (keys / "one").write_text("second")
-    assert "No backup of the keys" in faults()
+    assert "The backup of the keys is not confirmed" in faults()
 
 
 def test_a_key_that_others_can_read_is_told(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o755)
-    assert "Others of this machine" in faults()
+    assert "Other users of this machine" in faults()
 
 
 def test_people_without_second_factor_and_old_hashes_are_told(settings: Any) -> None:
@@ -95,7 +95,15 @@ def test_settings_that_open_too_much_are_told(settings: Any) -> None:
     settings.OIDC_GROUPS = {"administrator": ["*"], "operator": [], "viewer": []}
     settings.TRIVY_DATABASE_PLAIN_HTTP = True
     settings.REDIS_URL = "redis://cache.test/0"
-    for words in ("Debugging", "Any host", "trail is short", "closed networks", "Everybody", "downloaded", "Redis"):
+    for words in (
+        "Debugging",
+        "Any host",
+        "trail is short",
+        "private networks",
+        "Every account",
+        "downloaded",
+        "Redis",
+    ):
         assert words in told(), words
 
 

@@ -215,5 +215,5 @@ def test_a_card_on_a_phone_says_what_its_facts_are(client: Client) -> None:
     registry("r1")
     client.force_login(person("viewer"), backend="django.contrib.auth.backends.ModelBackend")
     text = client.get(reverse("registries:registry-list")).text
-    for label in ("Images", "Last sync", "Limit used this hour"):
+    for label in ("Tags", "Last sync", "Limit used this hour"):
         assert f'data-c="fact" data-label="{label}"' in text

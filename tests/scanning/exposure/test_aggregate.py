@@ -263,7 +263,7 @@ def test_viewers_see_and_do_not_export(client: Client, fleet: list[Image]) -> No
 
 def test_without_findings_the_page_says_what_to_do(operator: Client) -> None:
     text = operator.get(reverse("scanning:vulnerability-list")).content.decode()
-    assert "What scans find in any image stands here" in text
+    assert "Vulnerabilities found in any image are listed here" in text
     assert "Not counted yet" in text
 
 
