@@ -96,7 +96,7 @@ def test_what_the_queue_calls_for_a_kind_takes_jobs_of_its_model(
 ) -> None:
     kind = kinds.get(name)
     assert import_string(path_of(kind.run)) is kind.run, "a message carries its path"
-    monkeypatch.setattr(heartbeat, "is_draining", lambda: True)
+    monkeypatch.setattr(heartbeat, "draining", lambda: True)
     with caplog.at_level(logging.INFO, logger="console.jobs.runner"):
         kind.run(7)
     assert f"{name} 7 stays in the queue" in caplog.text
@@ -139,9 +139,9 @@ def test_no_app_can_register_its_table_a_second_time(app: str) -> None:
 
 def test_entries_come_by_their_order_and_then_as_they_were_registered() -> None:
     table: ExtensionPoint[str] = ExtensionPoint("letter")
-    for name, order in (("d", 9), ("a", 0), ("b", 0), ("c", 5)):
+    for name, order in (("a", 9), ("z", 0), ("b", 0), ("k", 5)):
         table.register(name, name.upper(), order=order)
-    assert list(table.values()) == ["A", "B", "C", "D"]
+    assert list(table.values()) == ["Z", "B", "K", "A"]
 
 
 def test_another_table_lasts_as_long_as_its_block() -> None:
