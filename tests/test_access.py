@@ -227,7 +227,7 @@ def test_an_address_opens_for_the_roles_of_the_table_and_no_other(
     def not_now(**_values: object) -> None:
         raise TooManyTestsError("not in this test")
 
-    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    monkeypatch.setattr("registries.views.connection.start_connection_test", not_now)
     least = getattr(ADDRESSES[name], method)
     for role in (ANYBODY, *ROLES):
         for headers in ({}, {"HX-Request": "true"}):

@@ -30,7 +30,7 @@ def test_no_answer_of_any_address_is_kept_by_a_cache(
     def not_now(**_values: object) -> None:
         raise TooManyTestsError("not in this test")
 
-    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    monkeypatch.setattr("registries.views.connection.start_connection_test", not_now)
     kept = []
     for name in ADDRESSES:
         for method in ("get", "post"):

@@ -62,7 +62,7 @@ def test_an_odd_value_in_any_field_of_any_address_is_no_error(
     def not_now(**_values: object) -> None:
         raise TooManyTestsError("not in this test")
 
-    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    monkeypatch.setattr("registries.views.connection.start_connection_test", not_now)
     administrator = client_of("administrator")
     administrator.raise_request_exception = False
     values = [value.encode("utf-8", "surrogatepass").decode("latin-1") for value in VALUES.values()]
@@ -130,7 +130,7 @@ def test_each_word_that_a_view_reads_may_have_any_value(
     def not_now(**_values: object) -> None:
         raise TooManyTestsError("not in this test")
 
-    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    monkeypatch.setattr("registries.views.connection.start_connection_test", not_now)
     administrator = client_of("administrator")
     administrator.raise_request_exception = False
     values = [value.encode("utf-8", "surrogatepass").decode("latin-1") for value in VALUES.values()]
@@ -158,7 +158,7 @@ def test_a_body_of_any_kind_is_no_error(rows: dict[str, Any], monkeypatch: pytes
     def not_now(**_values: object) -> None:
         raise TooManyTestsError("not in this test")
 
-    monkeypatch.setattr("registries.views.connection.begin", not_now)
+    monkeypatch.setattr("registries.views.connection.start_connection_test", not_now)
     administrator = client_of("administrator")
     administrator.raise_request_exception = False
     bodies = [

@@ -62,6 +62,7 @@ TAKE_PATHS = {
     "MFA_ADAPTER",
     "CSRF_FAILURE_VIEW",
     "FORMAT_MODULE_PATH",
+    "STORAGES",
 }
 OURS = re.compile(r"(console|registries|inventory|scanning)([.:][\w-]+)+")
 
@@ -96,7 +97,7 @@ def test_what_the_queue_calls_for_a_kind_takes_jobs_of_its_model(
 ) -> None:
     kind = kinds.get(name)
     assert import_string(path_of(kind.run)) is kind.run, "a message carries its path"
-    monkeypatch.setattr(heartbeat, "draining", lambda: True)
+    monkeypatch.setattr(heartbeat, "is_draining", lambda: True)
     with caplog.at_level(logging.INFO, logger="console.jobs.runner"):
         kind.run(7)
     assert f"{name} 7 stays in the queue" in caplog.text

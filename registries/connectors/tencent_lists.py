@@ -93,7 +93,7 @@ def read_list(fetch: FetchRows, *, name: str, first: int, by_row: bool) -> Itera
             return
     if len(hashes) < total:
         raise MalformedResponse(
-            messages.COUNTS_DIFFER(total=total, hashes=len(hashes)),
+            messages.COUNTS_DIFFER(total=total, seen=len(hashes)),
             messages.NEXT_SYNC_TRIES_AGAIN(),
         )
 

@@ -273,7 +273,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
             query = following
         if invalid:
             raise InvalidNames(
-                messages.NAMES_UNFIT(invalid=invalid),
+                messages.NAMES_UNFIT(unfit=invalid),
                 messages.RENAME_REPOSITORIES_OR_TAGS(),
             )
 

@@ -163,7 +163,7 @@ class _Harbor(HarborContent):
 
     def _page(self, request: ServerRequest, rows: list[dict[str, Any]], hidden: Iterable[str] = ()) -> ServerResponse:
         """One page. What is ``hidden`` is taken out after cutting, so that a page may be short, and is not counted."""
-        number, size = request.first("json_response") or "1", request.first("page_size") or "10"
+        number, size = request.first("page") or "1", request.first("page_size") or "10"
         if not (_COUNT.fullmatch(number) and _COUNT.fullmatch(size)) or not 1 <= int(size) <= 100 or int(number) < 1:
             return error_response(422, "UNPROCESSABLE_ENTITY", "page_size in query should be less than or equal to 100")
         start = (int(number) - 1) * int(size)
@@ -220,7 +220,7 @@ class _Harbor(HarborContent):
         return json_response({"code": status, "message": "forbidden" if account else "UnAuthorized"}, status)
 
     def _v1_page(self, request: ServerRequest, rows: list[dict[str, Any]], empty: Any = ()) -> ServerResponse:
-        number, size = request.first("json_response") or "", request.first("page_size") or ""
+        number, size = request.first("page") or "", request.first("page_size") or ""
         if not number.isdecimal() or not size.isdecimal():
             return json_response({"code": 500, "message": "no page"}, 500)
         if not int(size):

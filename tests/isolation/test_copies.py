@@ -424,7 +424,7 @@ def test_the_places_that_are_asked_for_differ_from_layer_to_layer_and_scan_to_sc
     from registries.oci.references import Digest
 
     blob = Descriptor(descriptor["mediaType"], Digest.parse(descriptor["digest"]), descriptor["size"])
-    places = [tuple(layer_proof.make_sampler(blob).places) for _ in range(50)]
+    places = [tuple(layer_proof.make_sampler(blob).offsets) for _ in range(50)]
     assert len(set(places)) == 50
     assert all(0 <= place <= blob.size - layer_proof.SAMPLE_BYTES for some in places for place in some)
 

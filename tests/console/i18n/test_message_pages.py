@@ -136,7 +136,7 @@ def test_messages_are_equal_and_grouped_in_the_database(tag: Tag) -> None:
     assert not Scan.objects.filter(reason="").exists()
     assert [told.code for told in Scan.objects.values_list("reason", flat=True)] == [scan.WAITING_FOR_HOURLY_LIMIT.code]
     Scan.objects.update(state=State.FAILED)
-    (failure,) = ScanRun.objects.get().failures_now()
+    (failure,) = ScanRun.objects.get().current_failures()
     assert failure["reason"].code == scan.WAITING_FOR_HOURLY_LIMIT.code  # type: ignore[union-attr]
 
 

@@ -23,7 +23,7 @@ programs = [Program(name.removesuffix("!"), ("sh", "-c", script), restart=name.e
             for name, script in zip(sys.argv[3::2], sys.argv[4::2])]
 with on_stop_signals(raise_stop_requested):
     try:
-        with ProcessManager(programs, folder=folder, grace=grace, say=lambda text: print(text, flush=True)) as manager:
+        with ProcessManager(programs, folder=folder, grace=grace, report=lambda text: print(text, flush=True)) as manager:
             print("started", flush=True)
             while True:
                 manager.check()
@@ -167,10 +167,10 @@ def test_a_program_that_ends_again_and_again_is_started_ever_more_rarely(tmp_pat
     code = """
 import sys
 from pathlib import Path
-from console.server.process_manager import Program, ProcessManager as Supervisor
+from console.server.process_manager import Program, ProcessManager
 
 program = Program("web server", ("true",), restart=True)
-with Supervisor([program], folder=Path(sys.argv[1]), grace=1, say=print) as supervisor:
+with ProcessManager([program], folder=Path(sys.argv[1]), grace=1, report=print) as supervisor:
     print([supervisor._pause(program) for _ in range(9)])
     supervisor._started[program] -= 100
     print(supervisor._pause(program))

@@ -136,16 +136,16 @@ def test_a_client_that_reads_slowly_gets_all_of_a_large_answer(start: Start) -> 
 @pytest.mark.parametrize(
     ("seconds", "sent"),
     [
-        ("HEAD_SECONDS", b"GET / HTTP/1.1\r\nX-Slow: "),
-        ("HEAD_SECONDS", b""),
-        ("REQUEST_SECONDS", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"),
-        ("REQUEST_SECONDS", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n"),
+        ("HEADER_TIMEOUT_SECONDS", b"GET / HTTP/1.1\r\nX-Slow: "),
+        ("HEADER_TIMEOUT_SECONDS", b""),
+        ("BODY_TIMEOUT_SECONDS", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"),
+        ("BODY_TIMEOUT_SECONDS", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n"),
     ],
 )
 def test_a_request_that_trickles_is_cut_off(
     start: Start, monkeypatch: pytest.MonkeyPatch, seconds: str, sent: bytes
 ) -> None:
-    for name in ("HEAD_SECONDS", "REQUEST_SECONDS", "IDLE_SECONDS"):
+    for name in ("HEADER_TIMEOUT_SECONDS", "BODY_TIMEOUT_SECONDS", "KEEP_ALIVE_SECONDS"):
         monkeypatch.setattr(server_web, name, 0.5 if name == seconds else 300)
     monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)
     served = start()

@@ -131,7 +131,7 @@ def test_the_site_that_knows_the_key_is_kept_in_the_registries(
     with FakeTencent() as mainland:
         mainland.keys = {}
         monkeypatch.setattr(tencent_api, "SITE_URLS", (mainland.url, server.url))
-        monkeypatch.setattr("registries.cloud_accounts.tencent.SITES", (mainland.url, server.url))
+        monkeypatch.setattr("registries.cloud_accounts.tencent.SITE_URLS", (mainland.url, server.url))
         discover(key(server, endpoint=""))
     assert set(Registry.objects.values_list("endpoint", flat=True)) == {server.url}
 

@@ -141,7 +141,7 @@ def test_a_slow_registry_holds_no_request_and_the_test_ends_by_itself(
     server: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.fail(root, silence)
-    monkeypatch.setattr("registries.connection_test.live.LONGEST", timedelta(seconds=1))
+    monkeypatch.setattr("registries.connection_test.live.MAX_TEST_DURATION", timedelta(seconds=1))
     client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert "running" in answer.content.decode()

@@ -186,7 +186,7 @@ def test_a_blob_is_asked_for_again_where_that_may_help(registry, held, client, l
 
 
 def test_a_blob_that_trickles_is_given_up(registry, client, layer, monkeypatch):
-    for name in ("READ_SECONDS", "THROUGHPUT_WINDOW_SECONDS"):
+    for name in ("READ_TIMEOUT_SECONDS", "THROUGHPUT_WINDOW_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
     registry.fail(blobs, SlowBody(0.05))
     began = time.monotonic()

@@ -65,7 +65,7 @@ def filled(registry):
 def impatient(monkeypatch):
     """Half a second in place of half a minute."""
     monkeypatch.setattr(transport, "RESPONSE_HEAD_SECONDS", 0.5)
-    for name in ("READ_TIMEOUT_SECONDS", "WINDOW_SECONDS"):
+    for name in ("READ_TIMEOUT_SECONDS", "THROUGHPUT_WINDOW_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
 
 

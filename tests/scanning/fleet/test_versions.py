@@ -63,7 +63,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
     for module in (fleet_versions, health, views_scanners, vulndb_install, rules_team):
-        monkeypatch.setattr(module, "is_shared", lambda: True)
+        monkeypatch.setattr(module, "has_shared_database", lambda: True)
 
 
 def primary(**values: Any) -> FleetVersion:
