@@ -90,7 +90,7 @@ class TeamAdmin(AuditedAdmin):
 
     subject = "team"
     audited_fields = ("name", "groups")
-    lists = ("registries", "members")
+    audited_relations = ("registries", "members")
     form = TeamForm
     fields = ("name", "registries", "members", "groups")
     list_display = ("name", "registry_names", "people")

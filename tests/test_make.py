@@ -105,6 +105,9 @@ def test_what_fails_and_passes_when_run_again_is_named_and_counted_as_a_flake(cl
     pytest_here = f"env PYTHONPATH={ROOT} {sys.executable} -m pytest -p no:django -p no:playwright"
     write_program(clone / ".venv" / "bin" / "pytest", f'#!/bin/sh\nexec {pytest_here} "$@"\n')
     write_program(clone / ".ci" / "install-test-programs", "#!/bin/sh\n")
+    (clone / "package-lock.json").write_text("{}")
+    write_program(clone / "node_modules" / ".bin" / "tsc", "#!/bin/sh\n")
+    (clone / "node_modules" / ".installed").touch()
     (clone / "requirements-dev.lock").write_text("")
     (clone / "pytest.ini").write_text("[pytest]\n")
     (clone / "test_suite.py").write_text(SUITE)

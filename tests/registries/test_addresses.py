@@ -43,7 +43,7 @@ def test_an_address_is_written_in_one_way(typed: str, kept: str) -> None:
         ("https://registry.example.com/a/../b", "letters"),
         ("https://registry.example.com/a?x=1", "Leave out"),
         ("https://registry.example.com/#x", "Leave out"),
-        ("https://registry.example.com:99999", "no address"),
+        ("https://registry.example.com:99999", "not an address"),
         ("https://registry.example.com:0", "port"),
         ("https://registry example.com", "spaces"),
         ("https://registry.example.com\\@evil.example", "backslashes"),

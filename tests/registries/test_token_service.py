@@ -142,7 +142,7 @@ def test_allowing_it_is_an_event_of_the_audit_trail_and_wants_the_password_again
     edit = reverse("registries:registry-edit", args=[registry.pk])
     refused = client.post(edit, form(server, token_service=ELSEWHERE, password=""))
     assert refused.status_code == 422
-    assert "sent elsewhere" in refused.content.decode()
+    assert "sent to another address" in refused.content.decode()
     client.post(edit, form(server, token_service=ELSEWHERE))
     registry.refresh_from_db()
     assert registry.token_service == ELSEWHERE

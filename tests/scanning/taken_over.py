@@ -19,13 +19,13 @@ RULES = Path(scanning.__file__).parent / "rules"
 GOOD_FILES = {"srv/eicar.com": EICAR}
 TAKEN_OVER_PROGRAM = """
 from scanning.engines.sandbox import child as inside; from scanning.engines.sandbox import protocol as wire
-class Look(inside.Look):
+class Look(inside.YaraLayerScan):
     def layer(self, data):
         if data[:9] == b"#!python\\n":
             exec(data[9:].decode(), {"look": self, "wire": wire})
         else:
             super().layer(data)
-inside.Look = Look
+inside.YaraLayerScan = Look
 """
 
 

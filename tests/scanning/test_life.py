@@ -24,7 +24,7 @@ IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.launch import ca
 CANCEL = IMPORTS + "cancel()"
 AGAIN = IMPORTS + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)"
 CANCEL_THE_FIRST_RUN = """
-from scanning.runs.start import start_and_queue as start as runs
+from scanning.runs import start as runs
 from scanning.models import ScanRun
 assert runs.cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
 """

@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from console.release import VERSION
+from console.machines.release import VERSION
 from tests.console.jobs.conftest import POSTGRES_PROGRAMS, run_postgres
 from tests.upgrade import databases, released
 from tests.upgrade.databases import DUMPS, Database

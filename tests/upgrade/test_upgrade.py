@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.release import VERSION
+from console.machines.release import VERSION
 from tests.console.jobs.conftest import POSTGRES_PROGRAMS, run_postgres
 from tests.upgrade import databases, released, rows
 from tests.upgrade.databases import DUMPS, ROOT, Database, Postgresql, Sqlite

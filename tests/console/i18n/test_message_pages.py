@@ -88,7 +88,7 @@ def test_what_a_sync_could_not_read_is_told_in_chinese_in_its_list_and_on_its_pa
 ) -> None:
     assert UNREAD in page(client, "registries:sync-list")
     assert UNREAD in page(client, "registries:registry-detail", Registry.objects.get().pk)
-    assert UNREAD in page(client, "admin:registries_syncrun_changelist")
+    assert UNREAD in page(client, "admin:registries_syncrun_change", SyncRun.objects.get().pk)
 
 
 @pytest.mark.parametrize("format", ["csv", "xlsx"])

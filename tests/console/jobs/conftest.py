@@ -71,7 +71,7 @@ class RealWorker:
         preamble = (
             "from console.jobs.broker import enqueue, request_cancel, hint\n"
             "from console.jobs.models import State\n"
-            "from scanning.models import VulndbUpdate as DatabaseUpdate as Job\n"
+            "from scanning.models import VulndbUpdate as Job\n"
             "from console.models import HealthProbe as Canary, ScanHealthProbe as ScanCanary, JobEvent\n"
         )
         lines = self.manage("shell", "--no-imports", "--command", preamble + script).splitlines()

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from registries.models import Registry
 from tests.fakes.registry import FakeRegistry
-from tests.scanning.rematch import test_run as test_rematch as of
+from tests.scanning.rematch import test_run as of
 folder = Path(settings.DATA_DIR)
 of.install(folder / "old", 1, of.OLD)
 with FakeRegistry() as fake:
@@ -24,14 +24,14 @@ with FakeRegistry() as fake:
 of.install(folder / "new", 2)
 (folder / "kill").touch()
 print(len(of.found()["matches"]))
-of.rematch.start()
+of.rematch_run.start_rematch()
 """
 COMPARED = """
-from tests.scanning.rematch import test_run as test_rematch as of
+from tests.scanning.rematch import test_run as of
 job, after = of.Rematch.objects.get(), of.found()
 of.PackageVulnerability.objects.all().delete()
 of.PackageVariant.objects.update(matched_with="")
-of.rematch.start()
+of.rematch_run.start_rematch()
 of.work_off()
 print(len(after["matches"]), job.new_matches, after == of.found())
 """

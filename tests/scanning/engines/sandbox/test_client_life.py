@@ -112,9 +112,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from scanning.engines.sandbox import client as sandbox
-sandbox._START = {start!r}
+sandbox._CHILD_SCRIPT = {start!r}
 from scanning.engines.yara.engine import Yara
-engine = Yara(rules=Path({rules!r}), sandbox=sandbox.Caged())  # named: the program ends with it
+engine = Yara(rules=Path({rules!r}), sandbox=sandbox.SandboxClient())  # named: the program ends with it
 engine.scan_layer(Path({layer!r}), check=lambda: None)
 """
 
