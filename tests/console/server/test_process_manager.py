@@ -23,7 +23,8 @@ programs = [Program(name.removesuffix("!"), ("sh", "-c", script), restart=name.e
             for name, script in zip(sys.argv[3::2], sys.argv[4::2])]
 with on_stop_signals(raise_stop_requested):
     try:
-        with ProcessManager(programs, folder=folder, grace=grace, report=lambda text: print(text, flush=True)) as manager:
+        report = lambda text: print(text, flush=True)
+        with ProcessManager(programs, folder=folder, grace=grace, report=report) as manager:
             print("started", flush=True)
             while True:
                 manager.check()
