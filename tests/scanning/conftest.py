@@ -56,6 +56,7 @@ def scan(tag: Tag, *categories: str) -> Scan:
     (queued,) = launch(tag_ids=[tag.pk], requested_by=None, **({"categories": categories} if categories else {})).queued
     tasks.scan(queued.pk)
     queued.refresh_from_db()
+    show_reason(queued)
     return queued
 
 
@@ -67,7 +68,14 @@ def run_until_final(scan: Scan) -> Scan:
         scan.refresh_from_db()
         if scan.is_final:
             break
+    show_reason(scan)
     return scan
+
+
+def show_reason(scan: Scan) -> None:
+    """Print why ``scan`` has not succeeded; pytest shows it where the test that asked for the scan fails."""
+    if scan.state != State.SUCCEEDED:
+        print(f"{scan} is {scan.state}: {scan.reason} {scan.remedy}")
 
 
 def layer_files() -> list[Path]:
