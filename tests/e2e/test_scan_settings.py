@@ -40,24 +40,24 @@ def test_a_choice_made_while_another_is_still_counted_is_not_lost(page: Page, ta
         page.wait_for_timeout(20)
     page.get_by_role("radio", name="All images").check()
     held[0].continue_()
-    expect(page.locator("#cost .lead")).to_have_text(re.compile("Images\\s*60"))
+    expect(page.locator("#cost .lead")).to_have_text(re.compile("Tags\\s*60"))
 
 
 def test_images_are_chosen_in_two_lists_and_scanned(page: Page, tags: list[Tag]) -> None:
     page.goto("/images/")
     page.get_by_role("link", name="Scan now").click()
     expect(page.get_by_role("heading", name="Scanning settings")).to_be_visible()
-    expect(page.locator("#cost .lead")).to_have_text(re.compile("Images\\s*50"))  # recommended: never scanned
+    expect(page.locator("#cost .lead")).to_have_text(re.compile("Tags\\s*50"))  # recommended: never scanned
     expect(page.locator("#cost")).to_contain_text("45 images wait for their limit")
     expect(page.locator("#chooser")).to_be_hidden()
     page.get_by_role("radio", name="Specified images").check()
-    expect(page.locator("#cost .lead")).to_have_text(re.compile("Images\\s*0"))
+    expect(page.locator("#cost .lead")).to_have_text(re.compile("Tags\\s*0"))
     boxes = page.locator("#pick-left input[data-row]")
     boxes.nth(1).check()
     boxes.nth(4).click(modifiers=["Shift"])
     expect(page.locator("#pick-left [data-count]")).to_have_text("4")
     page.get_by_role("button", name="Move marked images right").click()
-    expect(page.locator("#cost .lead")).to_have_text(re.compile("Images\\s*4"))
+    expect(page.locator("#cost .lead")).to_have_text(re.compile("Tags\\s*4"))
     assert [title[-3:] for title in picked(page)] == ["v01", "v02", "v03", "v04"]
     page.locator("#pick-right input[data-row]").first.check()
     page.get_by_role("button", name="Move marked images left").click()
@@ -127,7 +127,7 @@ def test_without_scripts_images_are_chosen_and_scanned_too(
     plain.get_by_role("button", name="Move marked images right").click()
     expect(plain.locator("#pick-right li label")).to_have_count(1)
     plain.get_by_role("button", name="Preview").click()
-    expect(plain.locator("#cost .lead")).to_have_text(re.compile("Images\\s*1"))
+    expect(plain.locator("#cost .lead")).to_have_text(re.compile("Tags\\s*1"))
     plain.get_by_role("button", name="Scan now").click()
     expect(plain.locator(".toast")).to_contain_text("1 scan queued")
     assert Scan.objects.get().tag == tags[12]
