@@ -92,6 +92,18 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         columns = [_formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown]
         return [*columns, *(["see_also"] if self.related else [])]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the groups of columns; stored messages are put into words."""
+        messages = {
+            field.name: _formatted_column(field, tell)
+            for field in self.model._meta.concrete_fields
+            if isinstance(field, MessageField)
+        }
+        return [
+            (title, {**options, "fields": [messages.get(str(name), name) for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [*super().get_readonly_fields(request, obj), *self.get_fields(request, obj)]
 

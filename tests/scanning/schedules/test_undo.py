@@ -119,7 +119,7 @@ def test_a_schedule_that_was_switched_off_is_switched_on_again(ines: Client, wee
 
 
 def test_a_switched_off_schedule_that_is_gone_is_told(weekly: ScanSchedule) -> None:
-    with pytest.raises(schedules_undo.undo.UndoRefusedError, match="gone"):
+    with pytest.raises(schedules_undo.undo.UndoRefusedError, match="no longer exists"):
         schedules_undo.switch_on(person("administrator"), {"pk": weekly.pk + 1})
 
 
