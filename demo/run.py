@@ -55,10 +55,11 @@ def run(
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     person = _administrator()
+    log_file = folder / "demo.log"
     supervised = programs(listener=page, web_workers=2)
     with ExitStack() as stack:
         supervisor = stack.enter_context(
-            ProcessManager(supervised, folder=BASE_FOLDER, grace=STOP_GRACE_SECONDS, say=say, log=folder / "demo.log")
+            ProcessManager(supervised, folder=BASE_FOLDER, grace=STOP_GRACE_SECONDS, report=say, log=log_file)
         )
         stack.enter_context(server)
         _wait_for_page(supervisor)
