@@ -10,8 +10,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup()
 
-from console import visibility  # noqa: E402
 from demo.inventory.command import Command  # noqa: E402  # needs the settings
 
-with visibility.unrestricted():
-    Command().run_from_argv(["python -m", "demo.inventory", *sys.argv[1:]])
+Command().run_from_argv(["python -m", "demo.inventory", *sys.argv[1:]])

@@ -13,11 +13,10 @@ from django.db.models import Case, Count, Exists, ExpressionWrapper, F, Min, Out
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from console import visibility
 from console.db.compiled_queries import CompiledQuery
 from console.i18n.explained import Message, sentences
 from console.jobs.models import FINAL_STATES, Job, Priority, State
-from console.visibility import Scope, ScopedManager
+from console.visibility import Scope, ScopedManager, within
 from inventory import summary
 from inventory.content import image_sharing
 from inventory.models import Image
@@ -204,7 +203,7 @@ class Scan(Job):
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
-        with visibility.unrestricted():
+        with within(None):
             if self._choose_row(to):
                 self._write(to)
             else:
@@ -293,7 +292,7 @@ class Scan(Job):
         if to is not State.CANCELLED:
             super().states_changed(jobs, to)
             return
-        with visibility.unrestricted():
+        with within(None):
             image_ids = [scan.image_id for scan in jobs]
             summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
             for image_id in image_sharing.images_of_several_registries(image_ids):

@@ -6,9 +6,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
-from console import visibility
 from console.db.compiled_queries import CompiledQuery
-from console.visibility import Scope
+from console.visibility import Scope, within
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +33,6 @@ def test_it_sees_everything_whoever_asks_first() -> None:
 
     registry = factories.tag("1.0").registry
     query = CompiledQuery(lambda: Registry.objects.order_by("pk").values_list("pk"))
-    with visibility.set_to(Scope(frozenset())):
+    with within(Scope(frozenset())):
         assert not Registry.objects.exists()
         assert query.rows() == [(registry.pk,)]
