@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from console.i18n.explained import sentences
 from console.i18n.lists import listed
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from console.machines import report
 from console.machines.identity import has_shared_database
 from console.server.health import Fact, Notice
@@ -65,9 +65,9 @@ def malware_rules() -> Iterable[Fact]:
     label = _("Malware rules")
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
-    why = tell(sentences(readiness.reason, readiness.remedy))
+    why = translate_message(sentences(readiness.reason, readiness.remedy))
     notice = Notice("fault", _("Scanning for viruses and trojans is not possible"), why, **_engines_link())
-    return [Fact("fault", label, _("not usable"), tell(readiness.reason), notice)]
+    return [Fact("fault", label, _("not usable"), translate_message(readiness.reason), notice)]
 
 
 def machines() -> Iterable[Fact]:
@@ -88,8 +88,10 @@ def machines() -> Iterable[Fact]:
         return [Fact("fault", label, value, _("No report for a while: %(hosts)s.") % {"hosts": away})]
     first = idle[0]
     title = _("%(host)s accepts no scans") % {"host": first.host}
-    why = tell(sentences(first.reason, first.remedy))
-    return [Fact("fault", label, value, tell(first.reason), Notice("fault", title, why, **_engines_link()))]
+    why = translate_message(sentences(first.reason, first.remedy))
+    return [
+        Fact("fault", label, value, translate_message(first.reason), Notice("fault", title, why, **_engines_link()))
+    ]
 
 
 class EngineStatusCache:
@@ -136,7 +138,7 @@ def antivirus() -> Iterable[Fact]:
     readiness = _clamd_status.ready(engine)
     if readiness is None:
         return [Fact("fault", "ClamAV", _("does not respond"), _("No response yet."))]
-    why, text = tell(readiness.reason), tell(sentences(readiness.reason, readiness.remedy))
+    why, text = translate_message(readiness.reason), translate_message(sentences(readiness.reason, readiness.remedy))
     if not readiness.ready:
         notice = Notice("fault", _("Scanning for viruses and trojans is not possible"), text, **_engines_link())
         return [Fact("fault", "ClamAV", _("not ready"), why, notice)]

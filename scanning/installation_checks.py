@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from console.sandbox import run as sandbox_run
 from console.server.installation_checks import InstallationCheck
 from scanning import scanners
@@ -27,7 +27,7 @@ def checks() -> Iterator[InstallationCheck]:
     elif readiness.ready or "SHA-256" not in str(readiness.reason):
         yield InstallationCheck("ok", _("Trivy is the pinned one, byte for byte"))
     else:
-        yield InstallationCheck("fault", _("Trivy was changed"), tell(readiness.reason), readiness.remedy)
+        yield InstallationCheck("fault", _("Trivy was changed"), translate_message(readiness.reason), readiness.remedy)
     if settings.TRIVY_DATABASE_PLAIN_HTTP:
         yield InstallationCheck(
             "fault",

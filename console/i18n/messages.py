@@ -36,7 +36,7 @@ def registered() -> dict[str, MessageText]:
     return dict(_texts)
 
 
-def tell(text: str) -> str:
+def translate_message(text: str) -> str:
     """Return a message, or what is stored of one, in the active language.
 
     A text without a code, or with one that is not known (of a later version), is returned as it is.
@@ -48,11 +48,11 @@ def tell(text: str) -> str:
     if isinstance(known, JoinText):
         return known.filled(gettext(known.text), _parts(message), _shown)
     if isinstance(known, PluralText):
-        told = ngettext(known.text, known.plural, number(message.values))
+        translated = ngettext(known.text, known.plural, number(message.values))
     else:
-        told = gettext(known.text)
+        translated = gettext(known.text)
     try:
-        return fill(told, message.values, _shown)
+        return fill(translated, message.values, _shown)
     except KeyError:  # of a version whose text has other placeholders
         return str(message)
 
@@ -70,4 +70,4 @@ def _shown(value: object) -> str:
         return date_format(value, gettext("j M Y"))
     if isinstance(value, tuple):
         return listed(map(_shown, value))
-    return tell(value) if isinstance(value, Message) else str(value)
+    return translate_message(value) if isinstance(value, Message) else str(value)

@@ -10,7 +10,7 @@ from console.i18n.messages import registered
 MAX_CODES = 50  # a word that more texts hold finds those with the word in English or among their values
 
 
-def tells(column: str, word: str) -> Q:
+def message_contains(column: str, word: str) -> Q:
     """Return where the message in ``column`` holds ``word``: in English, among its values or in the active language."""
     found = Q(**{f"{column}__icontains": word})
     if (get_language() or "en").startswith("en"):

@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from console.i18n.fields import MessageField
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from console.support.large_tables import BoundedPaginator, search_rows
 
 # Columns that are never shown: credentials, encrypted or hashed, and what opens a door by being known.
@@ -61,7 +61,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         except FieldDoesNotExist:
             field = None
         if isinstance(field, MessageField):
-            return _formatted_column(field, tell)
+            return _formatted_column(field, translate_message)
         if isinstance(field, models.ForeignKey) and field.related_model in self.admin_site._registry:
             return _formatted_column(field, _link_to if link else _shorten_digests)
         return (
@@ -88,14 +88,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Return all columns of the table but hidden ones (secrets), and the links to what belongs to the row."""
-        shown = [field for field in self.model._meta.concrete_fields if not is_hidden(field)]
-        columns = [_formatted_column(field, tell) if isinstance(field, MessageField) else field.name for field in shown]
+        columns = [field.name for field in self.model._meta.concrete_fields if not is_hidden(field)]
         return [*columns, *(["see_also"] if self.related else [])]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the groups of columns; stored messages are put into words."""
         messages = {
-            field.name: _formatted_column(field, tell)
+            field.name: _formatted_column(field, translate_message)
             for field in self.model._meta.concrete_fields
             if isinstance(field, MessageField)
         }

@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from console.feedback import toasts
 from console.i18n.lists import listed
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 
 register = template.Library()
 
@@ -181,7 +181,7 @@ def binary_size(size: int | None) -> str:
 @register.filter
 def told(text: object) -> str:
     """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
-    return tell(text if isinstance(text, str) else str(text or ""))
+    return translate_message(text if isinstance(text, str) else str(text or ""))
 
 
 @register.filter
@@ -225,12 +225,14 @@ def _status(
     kind, symbol, spin, label = STATE_STYLES[state]
     detail = ""
     if state == "queued":
-        detail = tell(reason) or _("queued")
+        detail = translate_message(reason) or _("queued")
     elif state == "running":
         known = "" if percent is None else f"{percent} %"
-        detail = " · ".join(filter(None, (tell(stage), known, span(minutes * MINUTE_SECONDS) if minutes else "")))
+        detail = " · ".join(
+            filter(None, (translate_message(stage), known, span(minutes * MINUTE_SECONDS) if minutes else ""))
+        )
     elif state == "failed":
-        detail = tell(reason)
+        detail = translate_message(reason)
     context = {"state": state, "kind": kind, "symbol": symbol, "spin": spin, "label": label, "detail": detail}
     return render_to_string("components/status.html", context)
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.i18n.explained import sentences
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS
 from registries.connectors.base import Declaration
@@ -256,7 +256,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
                     "repositories", _("At most %(n)d repositories are allowed here.") % {"n": MAX_REPOSITORIES}
                 )
         except AddressInvalid as error:
-            self.add_error("repositories", tell(sentences(error.reason, error.remedy)))
+            self.add_error("repositories", translate_message(sentences(error.reason, error.remedy)))
         cleaned["repositories"] = text
 
     def _post_clean(self) -> None:

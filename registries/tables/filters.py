@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.search import tells
+from console.i18n.search import message_contains
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from registries.connectors import DECLARATIONS
@@ -98,4 +98,4 @@ class SyncFilters(ListingFilterSet):
 
     def matches(self, word: str) -> Q:
         """Return where ``word`` is in the name of the registry, the reason or the remedy."""
-        return Q(registry__name__icontains=word) | tells("reason", word) | tells("remedy", word)
+        return Q(registry__name__icontains=word) | message_contains("reason", word) | message_contains("remedy", word)

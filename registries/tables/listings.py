@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce, Lower, Mod
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from console.listing import Column, Listing, Needs
 from registries.models import Registry, SyncRun
 from registries.pull_limit import usage_columns, usage_of_row
@@ -353,14 +353,14 @@ SYNCS = Listing[SyncRun](
         Column(
             name="reason",
             label=gettext_lazy("Reason"),
-            value=lambda run: tell(run.reason),
+            value=lambda run: translate_message(run.reason),
             needs=Needs(fields=("reason",)),
             default=False,
         ),
         Column(
             name="remedy",
             label=gettext_lazy("Remedy"),
-            value=lambda run: tell(run.remedy),
+            value=lambda run: translate_message(run.remedy),
             needs=Needs(fields=("remedy",)),
             default=False,
         ),

@@ -9,7 +9,7 @@ from django import forms
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.search import tells
+from console.i18n.search import message_contains
 from console.jobs.models import State
 from console.listing import AnyCondition, AnyOf, ListingFilterSet, ValuesOf
 from console.visibility import current
@@ -175,4 +175,4 @@ class ScanFilters(ListingFilterSet):
         fields: list[str] = []
 
     def matches(self, word: str) -> Q:
-        return Q(address__icontains=word) | tells("reason", word)
+        return Q(address__icontains=word) | message_contains("reason", word)

@@ -9,7 +9,7 @@ from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from console.jobs.models import State
 from scanning.models import Scan, ScanRun
 from scanning.models.run import ACTIVE
@@ -117,7 +117,7 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started:
     total, active = sum(by_state.values()), sum(by_state[state] for state in ACTIVE)
     left = remaining(now=now, started=started, ended=total - active, total=total, held=waits["number"] + queueing)
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
-    stages_shown = [(tell(stage_message(stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
+    stages_shown = [(translate_message(stage_message(stage)), n) for stage, n in stages.annotate(n=Count("pk"))]
     return ScanProgress(
         total=total,
         ended=total - active,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.feedback import toasts
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from scanning.models import ScanRun
 from scanning.runs.enqueue import ALREADY_SCANNING, SkippedTag
 
@@ -30,7 +30,7 @@ def report_start(request: HttpRequest, run: ScanRun, *, skipped: Sequence[Skippe
     if run.tags > run.images:
         text += " " + _("for %(n)s tags") % {"n": f"{run.tags:,}"}
     if run.skipped:
-        why = "; ".join(map(tell, run.skipped))
+        why = "; ".join(map(translate_message, run.skipped))
         text += ", " + _("%(n)s skipped") % {"n": f"{run.skipped_tags:,}"} + f" ({why})"
     level = messages.SUCCESS if run.images else messages.WARNING
     toasts.add_toast(request, level, text, links=[here, *_links(run, skipped)])

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import Count
 from django.utils import translation
 
-from console.i18n.messages import tell
+from console.i18n.messages import translate_message
 from demo.inventory.command import Command
 from demo.inventory.make import ENGINES_UPGRADED_AGO, make
 from inventory.models import Image, Repository, Snapshot, Tag
@@ -122,7 +122,9 @@ def test_why_something_failed_is_told_in_the_language_of_who_reads_it() -> None:
     assert told
     with translation.override("zh-hans"):
         for reason, remedy in told:
-            assert not re.search("[a-z]{2,} [a-z]{2,} [a-z]{2,}", tell(reason) + tell(remedy)), tell(reason)
+            assert not re.search(
+                "[a-z]{2,} [a-z]{2,} [a-z]{2,}", translate_message(reason) + translate_message(remedy)
+            ), translate_message(reason)
 
 
 def test_what_waits_is_told_as_the_youngest_scans() -> None:

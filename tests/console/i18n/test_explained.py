@@ -28,7 +28,7 @@ from console.i18n.explained import (
     sentences,
     stored,
 )
-from console.i18n.messages import register, registered, tell
+from console.i18n.messages import register, registered, translate_message
 from console.machines import messages as content
 from console.machines.content import ContentError
 from inventory.sync import messages as sync
@@ -61,7 +61,7 @@ SAMPLES = [
 
 def in_chinese(text: str) -> str:
     with translation.override("zh-hans"):
-        return tell(text)
+        return translate_message(text)
 
 
 @pytest.mark.parametrize("message", SAMPLES)
@@ -148,7 +148,7 @@ def test_a_missing_value_is_an_error_where_the_message_is_made() -> None:
     ],
 )
 def test_a_message_is_told_in_chinese(message: Message, told: str | None) -> None:
-    assert tell(message) == str(message)
+    assert translate_message(message) == str(message)
     if told is None:  # all of it is translated
         assert not any(word in in_chinese(message) for word in ("no code", "refuses"))
     else:
@@ -158,7 +158,7 @@ def test_a_message_is_told_in_chinese(message: Message, told: str | None) -> Non
 def test_the_number_decides_between_singular_and_plural() -> None:
     assert sync.COULD_NOT_BE_READ(count=1) == "1 repository or tag could not be read."
     assert sync.COULD_NOT_BE_READ(count=3) == "3 repositories or tags could not be read."
-    assert tell(sync.COULD_NOT_BE_READ(count=1)) == "1 repository or tag could not be read."
+    assert translate_message(sync.COULD_NOT_BE_READ(count=1)) == "1 repository or tag could not be read."
 
 
 def test_times_are_those_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_times_are_those_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     message = text(at=datetime(2026, 11, 23, 23, 30, tzinfo=UTC), on=date(2026, 11, 3))
     assert message == "At 2026-11-23 23:30 UTC, on 3 Nov 2026."
     with translation.override("en"), display.timezone.override("Asia/Shanghai"):
-        assert tell(message) == "At Nov. 24, 2026, 7:30 a.m., on 3 Nov 2026."
+        assert translate_message(message) == "At Nov. 24, 2026, 7:30 a.m., on 3 Nov 2026."
 
 
 def test_an_error_among_the_values_is_told_by_its_message() -> None:

@@ -14,7 +14,7 @@ from django.utils import translation
 from openpyxl import load_workbook
 
 from console.i18n.explained import sentences
-from console.i18n.search import tells
+from console.i18n.search import message_contains
 from console.jobs.models import State
 from console.models import User
 from inventory.models import Image, Tag
@@ -120,8 +120,8 @@ def test_rows_of_before_are_shown_as_they_are(client: Client, reader: User, tag:
 @pytest.mark.parametrize("word", ["Acme Inc. EU", "TOKEN", "令牌服务", "无法读取"])
 def test_a_reason_is_found_by_words_of_either_language(word: str, tag: Tag) -> None:
     with translation.override("zh-hans"):
-        assert SyncRun.objects.filter(tells("reason", word)).exists()
-        assert not SyncRun.objects.filter(tells("remedy", "无法读取")).exists()
+        assert SyncRun.objects.filter(message_contains("reason", word)).exists()
+        assert not SyncRun.objects.filter(message_contains("remedy", "无法读取")).exists()
 
 
 def test_a_reason_is_found_by_a_page_in_chinese(client: Client, reader: User, tag: Tag) -> None:
