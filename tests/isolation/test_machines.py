@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from console.i18n.explained import Message
 from tests.console.jobs.conftest import RestartableServer, postgres_server, processes_of_folder, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
@@ -200,7 +201,7 @@ def test_a_machine_with_other_keys_does_no_work_and_says_so(pair: tuple[Machine,
     assert "credential_keys" in reason
     assert "secret_key" not in reason
     assert "copy the folder “keys”" in remedy
-    assert reason in second.log()
+    assert Message.from_stored(reason) in second.log()
     first.shell(LAUNCH)
     assert all_by(first)
     second.copy_keys_of(first)
