@@ -44,7 +44,7 @@ test: $(VENV)/.dev ## Run all checks and tests, browser tests included (WORKERS=
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist worksteal || { \
 		[ $$? -eq 1 ] || exit 2; \
 		echo "Failed with others beside; once more, alone:" >&2; \
-		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -p tests.flakes --last-failed --last-failed-no-failures none --maxfail 10; }
+		PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p tests.flakes --last-failed --last-failed-no-failures none --maxfail 10; }
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Take pictures of every page, wide and narrow, light and dark (tests/e2e/screenshots)

@@ -29,7 +29,7 @@ QUEUE = [model for model in apps.get_app_config("django_q").get_models() if mode
 QUEUE += [apps.get_model("axes.AccessLog"), apps.get_model("axes.AccessFailureLog")]
 TELLING = re.compile(r"token|passw|secret|(^|_)key|login|fingerprint")
 HARMLESS = {  # names and times, no credentials
-    *("CloudAccount.secret_id", "Image.secret", "User.last_login"),
+    *("CloudAccount.secret_id", "Export.visibility_key", "Image.secret", "User.last_login"),
     *("Registry.token_service", "Registry.login_lease_holder", "Registry.login_lease_until"),
 }
 

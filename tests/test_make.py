@@ -16,10 +16,11 @@ mkdir -p .venv/bin
 cat > .venv/bin/python <<'END'
 #!/bin/sh
 echo "$*" >> calls
+[ "$2" != pytest ] || exec {real} "$@" -p no:django -p no:playwright
 [ "$3" != install ] || [ ! -e broken ]
 END
 chmod +x .venv/bin/python
-"""
+""".replace("{real}", sys.executable)
 INSTALLED = "-m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock"
 
 
@@ -102,8 +103,9 @@ def test_sound():
 def test_what_fails_and_passes_when_run_again_is_named_and_counted_as_a_flake(clone: Path) -> None:
     for program in ("ruff", "mypy"):
         write_program(clone / ".venv" / "bin" / program, "#!/bin/sh\n")
-    pytest_here = f"env PYTHONPATH={ROOT} {sys.executable} -m pytest -p no:django -p no:playwright"
+    pytest_here = f"{sys.executable} -P -m pytest -p no:django -p no:playwright"  # as installed: the folder is no path
     write_program(clone / ".venv" / "bin" / "pytest", f'#!/bin/sh\nexec {pytest_here} "$@"\n')
+    write_program(clone / "tests" / "flakes.py", (ROOT / "tests" / "flakes.py").read_text())
     write_program(clone / ".ci" / "install-test-programs", "#!/bin/sh\n")
     (clone / "package-lock.json").write_text("{}")
     write_program(clone / "node_modules" / ".bin" / "tsc", "#!/bin/sh\n")

@@ -47,6 +47,7 @@ RESPONSE_MEMORY_BYTES = 256 * 1024  # likewise
 POLL_SECONDS = 1.0
 SHUTDOWN_SECONDS = 8.0  # to serve what has begun; a service manager waits 45 for all of the console
 MAX_REQUESTS_PER_PROCESS = 5000  # after which a process makes way for a fresh one
+FIRST_REQUEST_SECONDS = 1.0  # that a new connection has for its first byte from a process that is to end
 RENEWAL_SHUTDOWN_SECONDS = 120.0  # to serve what has begun then
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return waited > (KEEP_ALIVE_SECONDS if self.served else HEADER_TIMEOUT_SECONDS)
         return waited > (BODY_TIMEOUT_SECONDS if self.request.headers_finished else HEADER_TIMEOUT_SECONDS)
 
+    def is_idle(self, now: float) -> bool:
+        """Return whether its client wants nothing, by the monotonic clock. The first request of one may be on its way.
+
+        Closing it then would answer that request with a reset.
+        """
+        if self.is_served or self.total_outbufs_len or self.request is not None:
+            return False
+        return bool(self.served) or now - self.began > FIRST_REQUEST_SECONDS
+
     def close_now(self) -> None:
         """Close it now, whatever was not sent."""
         self.handle_close()
@@ -181,7 +191,7 @@ class _BoundedServer:
         while self.active_channels and (now := time.monotonic()) - began < self._stop_seconds:
             self._enforce_bounds(now)
             for channel in list(self.active_channels.values()):
-                if not channel.is_served and not channel.total_outbufs_len and channel.request is None:
+                if channel.is_idle(now):
                     channel.close_now()
             wasyncore.poll2(0.1, self._map)  # type: ignore[attr-defined]
 

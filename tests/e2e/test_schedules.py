@@ -38,6 +38,7 @@ def nightly(tags: list[Tag]) -> ScanSchedule:
 
 def save(page: Page) -> None:
     page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_load_state()  # of what comes in its place: before, no script selects a range
 
 
 def test_a_schedule_of_specified_images_in_a_time_range_is_made(page: Page, tags: list[Tag]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from console.i18n.explained import Message
 from tests.console.jobs.conftest import RealWorker, processes_of_folder, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, FlippedBit, SlowBody, Status, blob, silence
@@ -100,7 +101,7 @@ def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_sca
     assert stage == "pulling"
     assert 0 < done < total == sum(len(layer.content) for layer in image.layers)
     (shown,) = real_worker.rows("SELECT scan_stage FROM inventory_image")[0]
-    assert shown.startswith("pulling 0 of ")
+    assert Message.from_stored(str(shown)).startswith("pulling 0 of ")
     real_worker.shell(AGAIN + CANCEL_THE_FIRST_RUN)
     assert real_worker.rows("SELECT run_id, state FROM scanning_scan") == [(2, "running")]
     time.sleep(CANCEL_SECONDS + 1)  # by then a scan that is to end has

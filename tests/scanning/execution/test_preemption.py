@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.i18n.explained import Message
 from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, blob, silence
@@ -74,7 +75,7 @@ def states(worker: RealWorker, registry: str) -> list[str]:
 def reasons(worker: RealWorker, registry: str) -> set[str]:
     """Why the queued scans of ``registry`` wait, where a reason is given."""
     rows = worker.rows(OF.format("reason", registry) + " AND scanning_scan.state = 'queued'")
-    return {str(row[0]) for row in rows if row[0]}
+    return {str(Message.from_stored(str(row[0]))) for row in rows if row[0]}
 
 
 def all_done(worker: RealWorker, registry: str) -> bool:
