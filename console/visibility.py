@@ -88,7 +88,8 @@ Visibility = Scope | Everything
 _current: ContextVar[Visibility | None] = ContextVar("visibility", default=None)  # None: nobody has said
 
 
-def _now() -> Visibility:
+def current_visibility() -> Visibility:
+    """Return what may be seen now. Raises VisibilityNotSet."""
     visibility = _current.get()
     if visibility is None:
         raise VisibilityNotSet
@@ -96,14 +97,14 @@ def _now() -> Visibility:
 
 
 def current() -> Scope | None:
-    """Return what is limited to now; None where everything may be seen. Raises VisibilityNotSet."""
-    visibility = _now()
+    """Return the limit of what may be seen now; None where everything may be seen. Raises VisibilityNotSet."""
+    visibility = current_visibility()
     return visibility if isinstance(visibility, Scope) else None
 
 
 def key() -> str:
     """Return the key of what may be seen now, "" for everything. Raises VisibilityNotSet."""
-    return _now().key
+    return current_visibility().key
 
 
 def sees(registry_id: int | None) -> bool:

@@ -94,12 +94,12 @@ def test_everything_is_all_rows_and_a_scope_those_of_its_registries() -> None:
 def test_each_block_shows_what_it_says_alone_and_what_was_before_comes_back() -> None:
     with visibility.set_to(SOME):
         with visibility.unrestricted():
-            assert visibility.current() is EVERYTHING
+            assert visibility.current_visibility() is EVERYTHING
         with pytest.raises(ZeroDivisionError), visibility.set_to(Scope(frozenset())):
             raise ZeroDivisionError
         with visibility.set_to(None), pytest.raises(VisibilityNotSet):
-            visibility.current()
-        assert visibility.current() == SOME
+            visibility.current_visibility()
+        assert visibility.current_visibility() == SOME
 
 
 @pytest.mark.django_db
@@ -135,19 +135,19 @@ def in_a_thread(function: Callable[[], object]) -> Any:
 
 def test_a_thread_begins_with_nothing_set_unless_it_is_carried_there() -> None:
     with visibility.set_to(SOME):
-        assert isinstance(in_a_thread(visibility.current), VisibilityNotSet)
-        carried = visibility.carried(visibility.current)
+        assert isinstance(in_a_thread(visibility.current_visibility), VisibilityNotSet)
+        carried = visibility.carried(visibility.current_visibility)
     assert in_a_thread(carried) == SOME
     assert carried() == SOME
-    assert visibility.current() is EVERYTHING, "and it leaves nothing behind"
+    assert visibility.current_visibility() is EVERYTHING, "and it leaves nothing behind"
 
 
 def test_a_pool_shows_each_work_what_was_seen_where_it_was_submitted() -> None:
     with visibility.ThreadPool(max_workers=1) as pool:
         with visibility.set_to(SOME):
-            some = pool.submit(visibility.current)
-        everything = pool.submit(visibility.current)
-        nothing = anew(pool.submit, visibility.current)
+            some = pool.submit(visibility.current_visibility)
+        everything = pool.submit(visibility.current_visibility)
+        nothing = anew(pool.submit, visibility.current_visibility)
         assert (some.result(), everything.result()) == (SOME, EVERYTHING)
         with pytest.raises(VisibilityNotSet):
             nothing.result()
@@ -155,16 +155,16 @@ def test_a_pool_shows_each_work_what_was_seen_where_it_was_submitted() -> None:
 
 def test_the_threads_of_a_sync_see_what_its_job_sees() -> None:
     with visibility.set_to(SOME), FetchPool(threads=2, check=lambda: None) as pool:
-        assert pool.call(visibility.current) == SOME
-        assert list(pool.map(lambda _: visibility.current(), range(3))) == [SOME] * 3
+        assert pool.call(visibility.current_visibility) == SOME
+        assert list(pool.map(lambda _: visibility.current_visibility(), range(3))) == [SOME] * 3
 
 
 def test_the_threads_that_work_jobs_off_see_what_the_runner_has_set() -> None:
     found: list[object] = []
-    jobs = [lambda: found.append(visibility.current())] * 3
+    jobs = [lambda: found.append(visibility.current_visibility())] * 3
 
     def take(_waiting: object) -> Callable[[], None] | None:
-        found.append(visibility.current())
+        found.append(visibility.current_visibility())
         return jobs.pop() if jobs else None
 
     with visibility.set_to(SOME):
@@ -180,7 +180,7 @@ def test_the_thread_of_a_lease_sees_everything_as_its_job_does(settings: Setting
     looked = threading.Event()
 
     def look() -> None:
-        found.append(visibility.current())
+        found.append(visibility.current_visibility())
         looked.set()
 
     job = HealthProbe.objects.create(state="running", attempt=1)
@@ -198,7 +198,7 @@ def test_a_connection_test_sees_what_the_person_sees_who_has_started_it(
     done = threading.Event()
 
     def look(*_arguments: object) -> None:
-        found.append(visibility.current())
+        found.append(visibility.current_visibility())
         done.set()
 
     monkeypatch.setattr(live, "_diagnose_into_row", look)
@@ -213,15 +213,15 @@ def test_a_connection_test_sees_what_the_person_sees_who_has_started_it(
 # --- streams -------------------------------------------------------------------------------------------------------
 def test_what_is_streamed_is_made_as_where_the_stream_began_and_shows_its_reader_nothing() -> None:
     def parts() -> Iterator[object]:
-        yield visibility.current()
-        yield visibility.current()
+        yield visibility.current_visibility()
+        yield visibility.current_visibility()
 
     with visibility.set_to(SOME):
         stream = visibility.streamed(parts())
     with visibility.set_to(None):
         assert next(stream) == SOME
         with pytest.raises(VisibilityNotSet):
-            visibility.current()
+            visibility.current_visibility()
     assert in_a_thread(lambda: list(stream)) == [SOME]
 
 
@@ -288,9 +288,9 @@ def test_django_admin_shows_everything_to_those_it_lets_in_and_lets_nobody_in_wh
     found: list[object] = []
 
     def view(request: HttpRequest) -> HttpResponseBase:
-        found.append(visibility.current())
+        found.append(visibility.current_visibility())
         response = TemplateResponse(request, "admin/404.html", {})
-        response.add_post_render_callback(lambda _response: found.append(visibility.current()))
+        response.add_post_render_callback(lambda _response: found.append(visibility.current_visibility()))
         return response
 
     page = ConsoleAdminSite().admin_view(view)
@@ -310,7 +310,7 @@ def test_a_job_and_a_tick_see_everything_wherever_they_are_called(monkeypatch: p
     found: list[object] = []
 
     def look(*_arguments: object) -> None:
-        found.append(visibility.current())
+        found.append(visibility.current_visibility())
 
     job = HealthProbe.objects.create()
     anew(run_queued_jobs, HealthProbe, job.pk, look)
