@@ -390,18 +390,26 @@ THREADS = {
 }
 
 
-def places() -> Iterator[tuple[str, str]]:
-    """Yield what the product imports, calls and names, and where: module, class and function."""
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Yield the name and the syntax tree of each module of the product."""
     sources = [ROOT / "manage.py", *(path for app in (*APPS, "demo") for path in sorted((ROOT / app).rglob("*.py")))]
     for source in sources:
         module = ".".join(source.relative_to(ROOT).with_suffix("").parts)
         if module != "console.visibility":
-            yield from _within(ast.parse(source.read_text("utf-8")), module)
+            yield module, ast.parse(source.read_text("utf-8"))
+
+
+def places() -> Iterator[tuple[str, str]]:
+    """Yield what the product imports, calls, inherits and names, and where: module, class and function."""
+    for module, tree in modules():
+        yield from _within(tree, module)
 
 
 def _within(node: ast.AST, place: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         place = f"{place}.{node.name}"
+    if isinstance(node, ast.ClassDef):
+        yield from ((f"{ast.unparse(base)}()", place) for base in node.bases)
     elif isinstance(node, ast.ImportFrom):
         yield from ((f"from {node.module} import {alias.name}", place) for alias in node.names)
     elif isinstance(node, ast.Call):
@@ -423,6 +431,28 @@ def test_whoever_says_what_may_be_seen_is_in_the_list() -> None:
     assert found["EVERYTHING"] == EVERYTHING_AS_A_VALUE.keys()
     assert found["set_to"] == SET_TO.keys()
     assert not found["_current"]
+
+
+def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """Yield what lies in a function, but not in a function within it."""
+    for child in ast.iter_child_nodes(function):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from own_nodes(child)
+
+
+def test_no_generator_says_what_may_be_seen_for_it_would_hold_for_whoever_consumes_it() -> None:
+    found = set()
+    for module, tree in modules():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                nodes = list(own_nodes(function))
+                names = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+                if names & {"visibility.set_to", "visibility.unrestricted"}:
+                    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in nodes)
+                    found.add((f"{module}.{function.name}", yields))
+    assert len(found) > 10, "else this finds nothing"
+    assert not [name for name, yields in found if yields]
 
 
 def test_every_thread_is_in_the_list() -> None:
