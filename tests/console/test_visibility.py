@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import get_commands
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.test import Client, RequestFactory
@@ -277,6 +278,14 @@ def test_what_a_response_streams_is_what_its_person_sees() -> None:
     raises = answer(None, view)
     with pytest.raises(VisibilityNotSet):
         anew(list, raises)
+
+
+@pytest.mark.django_db
+def test_a_file_is_left_to_the_server_which_may_send_it_in_larger_parts() -> None:
+    response = answer(person("viewer", limited=True), lambda _request: FileResponse(io.BytesIO(b"rows")))
+    assert isinstance(response, FileResponse)
+    assert response.file_to_stream is not None
+    assert b"".join(response) == b"rows"  # type: ignore[arg-type]
 
 
 def _each(model: Any) -> Iterator[Any]:
