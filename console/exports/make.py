@@ -35,7 +35,7 @@ def make_export(run: JobRun[Export]) -> None:
     """
     export = run.job
     with ExitStack() as stack:
-        stack.enter_context(visibility.within(visibility.of(export.requested_by)))
+        stack.enter_context(visibility.set_to(visibility.of(export.requested_by)))
         if visibility.key() != export.visibility_key:
             raise JobFailure(messages.VISIBLE_CHANGED(), messages.EXPORT_AGAIN())
         stack.enter_context(translation.override(export.language))

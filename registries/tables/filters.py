@@ -49,6 +49,12 @@ class RegistryFilter(ModelAnyOf):
         )
 
 
+def _last_results() -> dict[str, Q | Exists]:
+    running = SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE_STATES)
+    results = {name: result_condition(name, "last_sync__") for name in RESULT_LABELS}
+    return {"running": Exists(running), "never": Q(last_sync=None), **results}
+
+
 class RegistryFilters(ListingFilterSet):
     """What Image repository management can be narrowed to."""
 
@@ -57,11 +63,7 @@ class RegistryFilters(ListingFilterSet):
     result = AnyCondition(
         label=_("Last result"),
         choices=[("running", _("Syncing")), *RESULT_LABELS.items(), ("never", _("Never synced"))],
-        conditions={
-            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE_STATES)),
-            "never": Q(last_sync=None),
-            **{name: result_condition(name, "last_sync__") for name in RESULT_LABELS},
-        },
+        conditions=_last_results,
     )
 
     placeholder = _("Instance name or address")

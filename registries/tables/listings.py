@@ -20,22 +20,23 @@ CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")
 STANDARD_GROUP, SYNC_GROUP = gettext_lazy("Standard"), gettext_lazy("Sync")
 
+# Of the row itself, which is visible: made once, when nobody has asked yet.
 _image_counts = (
-    Registry.objects.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
+    Registry._base_manager.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
 )
 IMAGE_COUNT = Coalesce(Subquery(_image_counts, output_field=IntegerField()), 0)
 _RUN_FIELDS = (
     *("state", "stage", "progress_done", "progress_total", "started_at", "ended_at", "cancel_requested_at"),
     *("reason", "remedy", "repositories", "tags", "tags_new", "tags_gone", "errors", "complete", "registry_id"),
 )
-SYNC_NEEDS = Needs(
-    fields=tuple(f"last_sync__{name}" for name in _RUN_FIELDS),
-    prefetch=(
-        Prefetch(
-            "sync_runs", SyncRun.objects.filter(state__in=ACTIVE_STATES).only(*_RUN_FIELDS), to_attr="active_runs"
-        ),
-    ),
-)
+
+
+def _active_runs() -> Prefetch[str]:
+    active = SyncRun.objects.filter(state__in=ACTIVE_STATES).only(*_RUN_FIELDS)
+    return Prefetch("sync_runs", active, to_attr="active_runs")
+
+
+SYNC_NEEDS = Needs(fields=tuple(f"last_sync__{name}" for name in _RUN_FIELDS), prefetch=(_active_runs,))
 
 
 def result_of(run: SyncRun | None) -> str:
@@ -235,7 +236,7 @@ REGISTRIES = Listing[Registry](
             label=gettext_lazy("Limit used this hour"),
             value=limit_used,
             sort=("limit", Lower("name")),
-            needs=Needs(fields=("limit",), annotate=usage_columns()),
+            needs=Needs(fields=("limit",), annotate=usage_columns),
             template="registries/cells/limit.html",
             slot="fact",
             group=STANDARD_GROUP,

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypedDict, TypeVar
 
+from console import visibility
 from console.i18n.explained import Message
 from console.jobs.runner import JobRun
 from inventory.content import layer_proof
@@ -148,7 +149,7 @@ class ImageAnalyzer:
         ] = {}  # by digest: what our pulls have shown and is not written yet
         self._cached_by_trivy: set[str] = set()  # diff IDs of layers that Trivy has told of
         self._reports: dict[tuple[str, str], LayerReport] = {}  # by name of the engine and diff ID
-        self._reader: ThreadPoolExecutor  # of see(): reads for the malware engines
+        self._reader: visibility.ThreadPool  # of see(): reads for the malware engines
         self._readings: dict[
             Future[LayerReport | EngineError], tuple[str, str]
         ] = {}  # what it reads, as keys of _reports
@@ -390,9 +391,9 @@ class ImageAnalyzer:
         self._readings, self._stage = {}, ScanStage.ANALYSING
 
     @contextmanager
-    def _threads(self, count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    def _threads(self, count: int, name: str) -> Iterator[visibility.ThreadPool]:
         """Give threads, of which none is left behind whatever happens."""
-        with ThreadPoolExecutor(max_workers=count, thread_name_prefix=name) as pool:
+        with visibility.ThreadPool(max_workers=count, thread_name_prefix=name) as pool:
             try:
                 yield pool
             except BaseException:

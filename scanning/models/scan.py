@@ -13,10 +13,11 @@ from django.db.models import Case, Count, Exists, ExpressionWrapper, F, Min, Out
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from console import visibility
 from console.db.compiled_queries import CompiledQuery
 from console.i18n.explained import Message, sentences
 from console.jobs.models import FINAL_STATES, Job, Priority, State
-from console.visibility import Scope, ScopedManager, within
+from console.visibility import Scope, ScopedManager
 from inventory import summary
 from inventory.content import image_sharing
 from inventory.models import Image
@@ -203,7 +204,7 @@ class Scan(Job):
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
-        with within(None):
+        with visibility.unrestricted():
             if self._choose_row(to):
                 self._write(to)
             else:
@@ -292,7 +293,7 @@ class Scan(Job):
         if to is not State.CANCELLED:
             super().states_changed(jobs, to)
             return
-        with within(None):
+        with visibility.unrestricted():
             image_ids = [scan.image_id for scan in jobs]
             summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
             for image_id in image_sharing.images_of_several_registries(image_ids):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console import visibility
 from console.i18n.explained import Message
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
@@ -196,7 +197,7 @@ def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> 
         for future in waiting:
             yield future.result()
 
-    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_RUNS, thread_name_prefix="match") as pool:
+    with visibility.ThreadPool(max_workers=MAX_CONCURRENT_RUNS, thread_name_prefix="match") as pool:
         try:
             yield results()
         finally:

@@ -11,13 +11,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
+from console import visibility
 from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from console.jobs.state import advance, cancel_queued
 from console.models import User
-from console.visibility import current, within
+from console.visibility import current
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScanSubscription, Selection
@@ -117,7 +118,7 @@ def start_and_queue(
 
 def queue_run(job: JobRun[ScanRun]) -> None:
     """Queue the scans of a run in batches. Taken up again after an interruption, it goes on where it was."""
-    with within(job.job.visible_scope):
+    with visibility.set_to(job.job.visible_to_starter):
         _queue(job)
 
 
