@@ -17,7 +17,6 @@ from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import HARBOR
 from registries.connectors.distribution import DistributionConnector
 from registries.oci import strict_json
-from registries.oci.api import ApiResponse, JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
@@ -27,6 +26,7 @@ from registries.oci.errors import (
     ServerError,
     WrongVersion,
 )
+from registries.oci.vendor_api import ApiResponse, JsonApi
 
 PAGE_SIZE = 100  # more is refused with 422
 MAX_PAGES = 100_000

@@ -14,7 +14,7 @@ from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from registries.oci.errors import AccountLocked, CredentialsRefused, RateLimited, RegistryError, Unreachable
 from scanning.execution import messages
-from scanning.execution.undelivered import fail_over, fail_over_while_waiting
+from scanning.execution.failover import fail_over, fail_over_while_waiting
 from scanning.layers import LayerError, StoreFull
 from scanning.models import Scan
 from scanning.runs import refused_credentials

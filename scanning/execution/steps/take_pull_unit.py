@@ -13,7 +13,7 @@ from registries import pull_limit
 from registries.models import Registry
 from scanning.execution import messages
 from scanning.execution.context import ScanContext
-from scanning.execution.undelivered import fail_over_while_waiting
+from scanning.execution.failover import fail_over_while_waiting
 from scanning.models import Scan
 
 MAX_RESCHEDULED_SCANS = 200  # scans that get a time of their own when a registry is at its limit
