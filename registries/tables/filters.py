@@ -14,7 +14,6 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from registries.connectors import DECLARATIONS
 from registries.models import Registry, SyncRun
 
-ACTIVE_STATES = (State.QUEUED, State.RUNNING)
 COMPLETE_VALUES = {"complete": True, "errors": 0}  # of a sync that has succeeded
 # word in the address → what it is on screen, for a sync that has ended
 RESULT_LABELS = {
@@ -58,7 +57,7 @@ class RegistryFilters(ListingFilterSet):
         label=_("Last result"),
         choices=[("running", _("Syncing")), *RESULT_LABELS.items(), ("never", _("Never synced"))],
         conditions={
-            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE_STATES)),
+            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=State.active())),
             "never": Q(last_sync=None),
             **{name: result_condition(name, "last_sync__") for name in RESULT_LABELS},
         },
@@ -83,7 +82,7 @@ class SyncFilters(ListingFilterSet):
     result = AnyCondition(
         label=_("Result"),
         choices=[("running", _("Running or queued")), *RESULT_LABELS.items()],
-        conditions={"running": Q(state__in=ACTIVE_STATES), **{name: result_condition(name) for name in RESULT_LABELS}},
+        conditions={"running": Q(state__in=State.active()), **{name: result_condition(name) for name in RESULT_LABELS}},
     )
     registry = RegistryFilter()
     trigger = AnyOf(label=_("Started by"), choices=SyncRun.Trigger.choices)
