@@ -166,7 +166,7 @@ def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[l
 
 
 def require_text(row: Row, key: str, subject: str) -> str:
-    """The text under ``key``. Raises MalformedAnswer where there is none."""
+    """The text under ``key``. Raises MalformedResponse where there is none."""
     value = row.get(key)
     if not isinstance(value, str) or not value:
         raise incomplete_row(key, subject)
