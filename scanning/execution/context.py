@@ -30,8 +30,8 @@ class ScanContext:
     check: PreemptionCheck  # raises where the scan must stop; in the thread of the scan and those that it starts
     results: ScanResults  # what comes of the scan, from the first step to the last
 
-    # What the scan has taken, in this order: connection, lease, turn with Trivy, reading thread, claims. It is given
-    # back in the other order by release_resources, or by the pipeline whatever happens.
+    # What the scan has taken, in this order: connection, lease, announcement to Trivy, reading thread, claims.
+    # release_resources gives it back in the opposite order, or the pipeline does, whatever happens.
     resources: ExitStack = field(default_factory=ExitStack)
     claims: ExitStack = field(default_factory=ExitStack)  # on layers; collect_malware gives them back
 

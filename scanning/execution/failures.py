@@ -29,7 +29,7 @@ def is_retriable(error: ExplainedError, scan: Scan) -> bool:
 
 
 def handle_failure(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure) -> None:
-    """Raise Postponed where the scan goes on later or by another registry; return where it fails with ``error``.
+    """Raise Postponed if the scan goes on later or by another registry; return if it fails with ``error``.
 
     To be called with nothing in hand: others may take the scan at once.
     """

@@ -41,7 +41,7 @@ class ImageLayer:
 
     @property
     def size(self) -> int | None:
-        """The compressed bytes; None where the manifest does not tell."""
+        """The compressed bytes; None if the manifest does not say."""
         return self.descriptor.size if self.descriptor.size_known else None
 
     @property
@@ -59,7 +59,7 @@ class ImageLayers:
     """The layers of ``source``, with what this scan learns of each. For the thread of the scan alone.
 
     What is known of a layer counts for the image once the image's own registry has shown that it holds the layer: see
-    inventory.content.layer_proof. Raises CorruptLayer where manifest and config differ in the number of layers.
+    inventory.content.layer_proof. Raises CorruptLayer if manifest and config differ in the number of layers.
     """
 
     def __init__(self, source: ImageSource, *, registry_id: int) -> None:
@@ -82,21 +82,21 @@ class ImageLayers:
     def is_proven(self) -> bool:
         """Whether the registry holds all layers of the manifest, and they are those that its config names.
 
-        To be asked after prove_layers has not raised. In the oldest form of image no config says of which layers it is.
+        True only after prove_layers. Images of the oldest form (schema 1) have no config that names their layers.
         """
         return bool(self._all) and not self.unscanned and self._config_known
 
     @property
     def unscanned_reasons(self) -> list[Message]:
-        """Why layers could not be looked at, each reason once."""
+        """Why layers cannot be scanned, each reason once."""
         return list(dict.fromkeys(self.unscanned.values()))
 
     def readable(self) -> list[ImageLayer]:
-        """Return the layers that can be looked at, from the base upwards."""
+        """Return the layers that can be scanned, from the base upwards."""
         return [layer for layer in self._all if layer.digest not in self.unscanned]
 
     def diff_id(self, layer: ImageLayer) -> str:
-        """Return the diff ID that a pull has shown, of us or of somebody before. Raises KeyError where none has."""
+        """Return the diff ID that a pull has shown, of us or of somebody before. Raises KeyError if none has."""
         return self._proven[layer.digest]
 
     def has_claimed_content(self, layer: ImageLayer) -> bool:

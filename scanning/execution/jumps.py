@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Jump(Exception):
-    """The scan goes on elsewhere."""
+    """The scan goes on with another step than the next one."""
 
 
 class NoEngineReady(Jump):
@@ -12,4 +12,4 @@ class NoEngineReady(Jump):
 
 
 class PullAgain(Jump):
-    """Trivy is asked again, and needs layers that were not pulled because their results seemed to be known."""
+    """Trivy runs once more, and needs layers that were not pulled because their results seemed to be cached."""

@@ -45,7 +45,7 @@ STEPS: tuple[Step, ...] = (
     take_pull_unit,  # the registry's hourly limit
     fetch_manifest,  # which layers
     lease_layer_store,  # a place on disk for them
-    start_engines,  # a turn with Trivy, and a thread for the malware engines
+    start_engines,  # a session of Trivy, and a thread for the malware engines
     pull_layers,  # what no engine knows; the malware engines read each layer as it arrives
     prove_layers,  # the registry shows that it holds the others
     analyze_image,  # Trivy: packages, vulnerabilities, sensitive data
@@ -69,8 +69,8 @@ def scan_image(run: JobRun[Scan]) -> None:
     """Scan the image of ``run`` for its categories and record the result and the final state together.
 
     A category whose engine is not ready ends the scan as failed, with the results of the other categories kept.
-    Raises Interrupted where the scan is cancelled or goes on later, and JobFailure, RegistryError, EngineError or
-    LayerError where nothing could be found out. Whatever happens, nothing that the scan has taken is left behind.
+    Raises Interrupted if the scan is cancelled or goes on later, and JobFailure, RegistryError, EngineError or
+    LayerError if nothing could be found out. Whatever happens, nothing that the scan has taken is left behind.
     """
     minutes = max(1, run.job.timeout // 60)
     run.set_deadline(run.job.timeout, reason=messages.TIMED_OUT(minutes=minutes), remedy=messages.RAISE_TIMEOUT())

@@ -57,7 +57,7 @@ class ScanProgress:
         self._run.progress(stage)
 
     def report(self) -> None:
-        """Show how far the pull is, or what comes after it. Raises where the work must stop."""
+        """Show how far the pull is, or what comes after it. Raises if the work must stop."""
         self._check()
         done = self.pulled_bytes
         if self._lease.waits_for_room:
@@ -70,7 +70,7 @@ class ScanProgress:
     def as_completed(self, futures: Mapping[Future[V], K]) -> Iterator[tuple[K | None, V | None]]:
         """Yield what the futures return, with what each is for; (None, None) now and then while none is done.
 
-        Shows the progress meanwhile. Raises what a future raises, and where the work must stop.
+        Shows the progress meanwhile. Raises what a future raises, and if the work must stop.
         """
         pending = set(futures)
         while pending:

@@ -38,15 +38,15 @@ class CategoryOutcome:
 class ImageAnalysis:
     """What was seen in an image."""
 
-    report: ImageReport | None = None  # of Trivy; None where it was not asked, or failed
+    report: ImageReport | None = None  # of Trivy; None if it was not used, or failed
     failure: EngineError | None = None  # why Trivy failed
-    unmatched: EngineError | None = None  # why Trivy failed at vulnerabilities, where it did not at the rest
+    unmatched: EngineError | None = None  # why Trivy failed at vulnerabilities, if not at the rest
     malware_failure: EngineError | None = None  # why an engine against malware failed
     malware: list[tuple[str, LayerReport]] = field(default_factory=list)  # diff ID, report; for each layer and engine
     bytes_pulled: int = 0
     layers_pulled: int = 0
     layers_known: int = 0
-    unscanned_reasons: list[Message] = field(default_factory=list)  # why layers could not be looked at, for a person
+    unscanned_reasons: list[Message] = field(default_factory=list)  # why layers could not be scanned, for a person
     # Whether the registry holds all layers of the manifest, and they are those that its config names.
     proven: bool = False
 

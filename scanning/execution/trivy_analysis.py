@@ -1,4 +1,4 @@
-"""Trivy's part of one scan: where it fails it is asked for less, and at last for nothing."""
+"""Trivy's part of one scan: if it fails, it runs without vulnerabilities, and then not at all."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class _Options(TypedDict):
 
 
 class TrivyAnalysis:
-    """What Trivy is asked in one scan. ``session`` is None where it is not asked.
+    """Trivy's session in one scan. ``session`` is None if Trivy is not needed.
 
-    ``without_matching`` gives a session for all but vulnerabilities, for when the first one fails; None where nothing
-    else is looked for. A failure for good is kept here, so that the malware engines go on.
+    ``without_matching`` gives a session for all but vulnerabilities, for when the first one fails; None if nothing else
+    is looked for. A failure for good is kept here, so that the malware engines go on.
     """
 
     def __init__(
@@ -41,29 +41,29 @@ class TrivyAnalysis:
     ) -> None:
         self._run, self._session, self._without_matching, self._check = run, session, without_matching, check
         self.failure: EngineError | None = None  # why it failed
-        self.unmatched: EngineError | None = None  # why it failed at vulnerabilities, where it did not at the rest
-        self.cached: set[str] = set()  # diff IDs of layers of which it has told before
+        self.unmatched: EngineError | None = None  # why it failed at vulnerabilities, if not at the rest
+        self.cached: set[str] = set()  # diff IDs of layers whose results it has from before
         self._has_lost_layers = False
 
     @property
-    def is_asked(self) -> bool:
-        """Whether it is still asked."""
+    def is_in_use(self) -> bool:
+        """Whether it still runs in this scan."""
         return self._session is not None
 
     def known(self, diff_ids: set[str]) -> set[str]:
-        """Return those of the layers that it need not have; all of them where it is not asked."""
+        """Return those of the layers whose results it has cached; all of them if it does not run."""
         return set(self._session.known(diff_ids)) if self._session else diff_ids
 
     def read(self, layers: Sequence[StoredLayer]) -> None:
-        """Have it remember what there is in these layers, which are on disk. Raises as :meth:`analyse`."""
+        """Have it analyze these layers, which are on disk, and cache the results. Raises as :meth:`analyse`."""
         if layers:
             self._call(lambda session: session.read(layers, **self._options()))
 
     def analyse(self, image: ImageInput) -> ImageReport | None:
-        """Return what it finds in the image; None where it is not asked or fails for good.
+        """Return what it finds in the image; None if it does not run or fails for good.
 
-        Raises PullAgain where it needs layers after all or is now asked for less, and EngineError where another try at
-        the scan may help.
+        Raises PullAgain if it needs layers after all or continues without vulnerabilities, and EngineError if another
+        try at the scan may help.
         """
         return self._call(lambda session: session.analyse(image, **self._options()))
 
@@ -73,7 +73,7 @@ class TrivyAnalysis:
         self._run.progress(ScanStage.ANALYSING)
         try:
             return ask(self._session)
-        except LayersMissing as missing:  # they are forgotten by now, and pulled
+        except LayersMissing as missing:  # their results are discarded by now; they are pulled
             if self._has_lost_layers:
                 raise
             self._has_lost_layers = True

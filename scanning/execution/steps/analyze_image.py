@@ -8,13 +8,13 @@ from scanning.execution.context import ScanContext
 
 
 def analyze_image(context: ScanContext) -> None:
-    """Set ``report`` to what Trivy finds in the image; None where it is not asked, or fails for good.
+    """Set ``report`` to what Trivy finds in the image; None if it does not run, or fails for good.
 
-    Raises PullAgain where it needs layers after all or is now asked for less, and EngineError where another try at the
-    scan may help.
+    Raises PullAgain if it needs layers after all or continues without vulnerabilities, and EngineError if another try
+    at the scan may help.
     """
     context.report = None
-    if not context.trivy.is_asked:
+    if not context.trivy.is_in_use:
         return
     layers = [
         context.layers.stored(position, layer, context.trivy.cached)

@@ -13,7 +13,7 @@ ANALYZED_BY_TRIVY = frozenset({RiskCategory.VULNERABILITIES, RiskCategory.SENSIT
 def check_engines(context: ScanContext) -> None:
     """Set ``ready`` to the categories whose engines can work now; the others fail with the reason of their engine.
 
-    Raises NoEngineReady where no category is left.
+    Raises NoEngineReady if no category is left.
     """
     ready = set()
     for category, outcome in context.results.outcomes.items():

@@ -16,8 +16,8 @@ MAX_CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifes
 def fetch_manifest(context: ScanContext) -> None:
     """Open the registry, and set ``source`` and ``layers`` to what the manifest and the config say.
 
-    A config that was not read before is recorded with the image. Raises RegistryError, JobFailure where the manifest is
-    not that of the image, and CorruptLayer where it does not fit the config.
+    A config that was not read before is recorded with the image. Raises RegistryError, JobFailure if the manifest is
+    not that of the image, and CorruptLayer if it does not fit the config.
     """
     scan, repository = context.run.job, context.tag.repository.name
     client = context.resources.enter_context(pooled_client(context.registry, check=context.check.on_network))

@@ -12,7 +12,7 @@ from scanning.models import Scan
 def find_tag(context: ScanContext) -> None:
     """Set ``registry`` and ``tag`` to where the image is pulled from, read anew from the database.
 
-    Raises JobFailure where the tag is gone, and CredentialsRefused where the registry is known to refuse the login.
+    Raises JobFailure if the tag is gone, and CredentialsRefused if the registry is known to refuse the login.
     """
     scan = context.run.job
     whole = Scan._base_manager.select_related("image", "registry", "tag__repository").get(pk=scan.pk)

@@ -16,7 +16,7 @@ READ_CHUNK_BYTES = 256 * 1024
 def prove_layers(context: ScanContext) -> None:
     """Have the registry show that it holds the layers that it did not deliver, and store what it has proven.
 
-    Raises RegistryError where it does not hold one, and DiffIdMismatch where one is not what the config claims.
+    Raises RegistryError if it does not hold one, and DiffIdMismatch if one is not what the config claims.
     """
     context.layers.store_pull_proofs()
     _request_missing(context)
@@ -31,7 +31,7 @@ def _request_missing(context: ScanContext) -> None:
         return
     samples = layer_proof.samples_of(missing)
     shown: list[ImageLayer] = []
-    with stoppable_threads(MAX_CONCURRENT_PULLS, "ask", context.check) as pool:
+    with stoppable_threads(MAX_CONCURRENT_PULLS, "prove", context.check) as pool:
         requests = {
             pool.submit(_request_samples, context, layer, samples.get(digest)): layer
             for digest, layer in missing.items()

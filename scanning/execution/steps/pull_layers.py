@@ -41,7 +41,7 @@ def pull_layers(context: ScanContext) -> None:
 
     Ends with the claims on the layers that were pulled last, until all engines have read them. Layers that take long
     are not waited for: Trivy reads those that are there, and other scans may go on with them. Raises RegistryError,
-    LayerError, EngineError, and PullAgain where Trivy must be asked once more.
+    LayerError, EngineError, and PullAgain if Trivy must run once more.
     """
     context.claims.close()  # where the scan comes here again
     unknown = _layers_to_pull(context)
@@ -68,7 +68,7 @@ def _claim(context: ScanContext, layers: Iterable[ImageLayer]) -> AbstractContex
 
 
 def _wait_for_other_scans(context: ScanContext, unknown: Sequence[ImageLayer]) -> None:
-    """Wait until another scan has let one of these layers go: then it is time to ask what is known by now."""
+    """Wait until another scan has let one of these layers go: by then more may be known."""
     context.progress.show(ScanStage.WAITING)
     with context.run.waiting():
         while True:
@@ -84,7 +84,7 @@ def _layers_to_pull(context: ScanContext) -> list[ImageLayer]:
     absent = context.layers.absent()
     proven = [layer for layer in absent if context.layers.has_claimed_content(layer)]
     known = context.trivy.known({context.layers.diff_id(layer) for layer in proven})
-    if context.trivy.is_asked:
+    if context.trivy.is_in_use:
         context.trivy.cached |= known
     known = context.malware.known(known)
     return [layer for layer in absent if layer not in proven or context.layers.diff_id(layer) not in known]

@@ -6,6 +6,6 @@ from scanning.execution.context import ScanContext
 
 
 def release_resources(context: ScanContext) -> None:
-    """Give back claims, threads, the turn with Trivy, the layers on disk and the connection, in this order."""
+    """Give back claims, threads, the announcement to Trivy, the layers on disk and the connection, in this order."""
     context.resources.close()
     context.is_released = True

@@ -9,7 +9,7 @@ from scanning.execution.context import ScanContext
 
 
 def require_all_layers(context: ScanContext) -> None:
-    """Raise JobFailure where less was seen of a shared image than when it was proven.
+    """Raise JobFailure if less was seen of a shared image than when it was proven.
 
     That is no result for those who share it.
     """

@@ -28,7 +28,7 @@ def store_results(context: ScanContext) -> None:
     """Write results and final state in one transaction, fenced by the attempt; an unchanged rescan writes no findings.
 
     A category that gave no result ends the scan as failed, with the results of the others kept. Raises LeaseLost, with
-    nothing written, where the scan is another worker's by now.
+    nothing written, if the scan is another worker's by now.
     """
     run, results = context.run, context.results
     run.job.looked = True

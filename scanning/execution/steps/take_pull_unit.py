@@ -22,7 +22,7 @@ MAX_RESCHEDULED_SCANS = 200  # scans that get a time of their own when a registr
 def take_pull_unit(context: ScanContext) -> None:
     """Count this image against the registry's hourly limit.
 
-    Raises Postponed where the limit is reached: the scan waits in the queue until there is room.
+    Raises Postponed if the limit is reached: the scan waits in the queue until there is room.
     """
     run, registry = context.run, context.registry
     if registry.limit is None:
