@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.i18n.messages import translate_message
+from console.jobs.models import State
 from console.listing import Column, Listing, Needs
 from registries.models import Registry, SyncRun
 from registries.pull_limit import usage_columns, usage_of_row
 from registries.sync_requests.nightly import SPREAD_STEP_SECONDS, WINDOW_SECONDS, next_sync
-from registries.tables.filters import ACTIVE_STATES, RESULT_LABELS, RegistryFilters, SyncFilters, result_condition
+from registries.tables.filters import RESULT_LABELS, RegistryFilters, SyncFilters, result_condition
 
 CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a person first
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")
@@ -32,7 +33,7 @@ _RUN_FIELDS = (
 
 
 def _active_runs() -> Prefetch[str]:
-    active = SyncRun.objects.filter(state__in=ACTIVE_STATES).only(*_RUN_FIELDS)
+    active = SyncRun.objects.filter(state__in=State.active()).only(*_RUN_FIELDS)
     return Prefetch("sync_runs", active, to_attr="active_runs")
 
 
@@ -43,7 +44,7 @@ def result_of(run: SyncRun | None) -> str:
     """Return how a sync ended in a word, or where it stands; "Never" where there is none."""
     if run is None:
         return _("Never")
-    if run.state in ACTIVE_STATES:
+    if run.state in State.active():
         return str(run.get_state_display())
     name = "complete" if run.complete and not run.errors else "partial"
     return str(RESULT_LABELS[name if run.state == "succeeded" else str(run.state)])

@@ -13,7 +13,6 @@ from console.i18n.fields import MessagesField
 from console.jobs.models import FINAL_STATES, Job, State
 from console.visibility import Scope, ScopedManager, current
 
-ACTIVE = (State.QUEUED, State.RUNNING)
 MAX_FAILURE_REASONS = 20  # of the failures of a run, those that are most common
 
 
@@ -138,7 +137,7 @@ class ScanRun(Job):
         """Return how many of its scans stand where: succeeded, failed, cancelled, queued, running."""
         if self.is_over and current() is None:
             return {"succeeded": self.succeeded, "failed": self.failed, "cancelled": self.cancelled} | dict.fromkeys(
-                ACTIVE, 0
+                State.active(), 0
             )
         found = dict(self.scans.order_by().values_list("state").annotate(n=Count("*")))
         return {state: found.get(state, 0) for state in State.values}

@@ -24,7 +24,7 @@ from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED, IS_SLOW
 from scanning.models import messages
-from scanning.models.run import ACTIVE, ScanRun
+from scanning.models.run import ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
 MACHINE_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
@@ -115,7 +115,7 @@ class Scan(Job):
         constraints = [
             models.UniqueConstraint(
                 fields=["image", "registry"],
-                condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
+                condition=models.Q(state__in=list(State.active())),
                 name="scan_one_at_a_time",
             )
         ]
@@ -212,7 +212,7 @@ class Scan(Job):
             if (
                 to in FINAL_STATES
                 and self.run_id is not None
-                and not Scan.objects.filter(run=self.run_id, state__in=ACTIVE).exists()
+                and not Scan.objects.filter(run=self.run_id, state__in=State.active()).exists()
             ):
                 ScanRun.objects.filter(pk=self.run_id).close()
 
@@ -325,7 +325,7 @@ def restore_state(image_id: int) -> None:
     """Write of an image where it stands without a scan that has come to nothing which is to show there."""
     from scanning.models.results import CategoryResult
 
-    active = set(Scan._base_manager.filter(image=image_id, state__in=ACTIVE).values_list("state", flat=True))
+    active = set(Scan._base_manager.filter(image=image_id, state__in=State.active()).values_list("state", flat=True))
     if active:
         state = State.RUNNING if State.RUNNING in active else State.QUEUED
         summary.record_state(image_id=image_id, state=IMAGE_STATES[state])
