@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,10 @@ from typing import TextIO
 
 import django
 
+from console.processes.control import die_with_parent
 from console.server.process_manager import (
     ProgramEndedError,
     StopRequested,
-    die_with_parent,
     on_stop_signals,
     raise_stop_requested,
 )
@@ -48,7 +49,7 @@ class DemoError(Exception):
 def main() -> int:
     options = _options()
     if options.end_with_parent:
-        die_with_parent()
+        die_with_parent(os.getppid(), signal.SIGTERM)
     folder: Path = options.data.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with on_stop_signals(raise_stop_requested):
