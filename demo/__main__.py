@@ -6,7 +6,6 @@ Settings are read when Django starts, so this sets the demo's own first and impo
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import secrets
 import signal
@@ -20,6 +19,7 @@ from typing import TextIO
 import django
 
 from console.processes.control import die_with_parent
+from console.processes.file_lock import try_lock
 from console.server.process_manager import (
     ProgramEndedError,
     StopRequested,
@@ -122,17 +122,13 @@ def _options() -> argparse.Namespace:
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of the data folder. Raises DemoError where another demo has it."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise DemoError(
-                f"A demo runs already in {folder} (process {lock.read().strip()}). Stop it with Ctrl-C first."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+    path = folder / "lock"
+    lock = try_lock(path)
+    if lock is None:
+        holder = path.read_text().strip()
+        raise DemoError(f"A demo runs already in {folder} (process {holder}). Stop it with Ctrl-C first.")
+    with lock:
+        path.write_text(f"{os.getpid()}\n")
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+
+from console.processes.file_lock import lock
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "tallyman.sqlite3"
@@ -257,8 +258,7 @@ def migrate(folder: Path, environment: dict[str, str]) -> None:
         worker.manage("migrate", "--verbosity", "0")
         return
     made = Path(os.environ["TALLYMAN_TEST_DATA"]) / "migrated"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(made.with_suffix(".lock")):
         if not made.exists():
             worker.manage("migrate", "--verbosity", "0")
             with (
