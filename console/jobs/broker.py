@@ -28,7 +28,7 @@ from console.jobs import heartbeat, kinds
 from console.jobs.models import Job, State
 from console.jobs.slots import job_capacity
 from console.jobs.state import advance
-from console.sandbox.supervisor import die_with_parent_after_fork
+from console.processes.control import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
 

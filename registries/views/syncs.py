@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.permissions import operator_required
 from console.audit import trail
@@ -31,24 +31,14 @@ from registries.views.lists import registry_rows
 RECENTLY_ENDED = timedelta(seconds=60)  # polls show the end of a sync so long after it
 MAX_VISIBLE_ROWS = 100  # rows of the longest page
 
+sync_columns = column_picker.make_columns_view(SYNCS)
+sync_export = list_export.make_export_view(SYNCS)
+
 
 @require_GET
 def sync_list(request: HttpRequest) -> HttpResponse:
     """The records of all syncs."""
     return lists.show(request, SYNCS, template="registries/sync_list.html")
-
-
-@require_http_methods(["GET", "POST"])
-def sync_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management of the records."""
-    return column_picker.choose(request, SYNCS, back="registries:sync-list")
-
-
-@require_POST
-@operator_required
-def sync_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected records, or of all that match."""
-    return list_export.export(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+
+from console.processes.file_lock import lock
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "tallyman.sqlite3"
@@ -253,8 +254,7 @@ def run_postgres(*, migrated: bool = False) -> Iterator[RestartableServer]:
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:
     """Return the file or folder ``name``, which the first of all processes of the run makes."""
     made = Path(os.environ["TALLYMAN_TEST_DATA"]) / name
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(made.with_suffix(".lock")):
         if not made.exists():
             with tempfile.TemporaryDirectory(dir=made.parent) as folder:
                 make(Path(folder) / name)
