@@ -25,6 +25,7 @@ from console.exports.enqueue import MAX_UNFINISHED_EXPORTS, request_export
 from console.jobs import ticks
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
+from console.jobs.state import advance
 from console.listing import workbook
 from console.models import AuditEvent, Export, User
 from inventory.models import Tag
@@ -113,6 +114,13 @@ def test_asking_twice_makes_one_export(operator: User) -> None:
     first = request_export(user=operator, listing="images", view="q=a", columns=["version"])
     assert request_export(user=operator, listing="images", view="q=a", columns=["version"]) == first
     assert request_export(user=operator, listing="images", view="q=b", columns=["version"]) != first
+
+
+def test_an_export_that_is_being_cancelled_is_not_given_to_who_asks_for_it_again(operator: User) -> None:
+    first = request_export(user=operator, listing="images", view="q=a", columns=["version"])
+    advance(first, State.RUNNING)
+    request_cancel(first)
+    assert request_export(user=operator, listing="images", view="q=a", columns=["version"]) != first
 
 
 def test_nobody_asks_for_more_than_five_at_a_time(client: Client, operator: User, few: None) -> None:
@@ -206,6 +214,20 @@ def test_files_go_when_they_expire_and_files_of_nobody_too(client: Client, few: 
     assert not path.exists()
     assert not orphan.exists()
     assert not Export.objects.exists()
+
+
+def test_exports_that_made_no_file_go_a_week_after_their_end(operator: User) -> None:
+    for days in (6, 8):
+        Export.objects.create(
+            requested_by=operator,
+            listing="images",
+            description=f"failed {days} days ago",
+            state=State.FAILED,
+            ended_at=timezone.now() - timedelta(days=days),
+        )
+    Export.objects.create(requested_by=operator, listing="images", description="waits")
+    files.prune()
+    assert set(Export.objects.values_list("description", flat=True)) == {"failed 6 days ago", "waits"}
 
 
 def test_an_export_and_its_file_are_removed_by_its_owner(client: Client, few: None, work: Work) -> None:
