@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from openpyxl import load_workbook
 
 from console.exports import files, make
@@ -81,6 +81,20 @@ def test_many_rows_are_written_in_the_background_and_then_downloaded(
     assert reverse("console:export-file", args=[export.pk]) in text
     assert AuditEvent.objects.filter(action="export").count() == 1
     assert AuditEvent.objects.filter(action="export.download").count() == 1
+
+
+def test_a_file_is_written_in_the_language_of_who_asked_whatever_the_worker_speaks(
+    client: Client, operator: User, few: None, work: Work
+) -> None:
+    fill()
+    operator.language, operator.columns = "zh-hans", {"images": ["version"]}
+    operator.save()
+    with translation.override("en"):  # a request leaves its language to the thread
+        client.post(reverse(EXPORT), {"all": "1"})
+    with translation.override("en"):
+        file = content(client, work())
+    head, *_rows = sheet(file)
+    assert head == ("镜像仓库地址", "镜像版本")
 
 
 def test_the_selected_rows_alone_are_exported(client: Client, few: None, work: Work) -> None:
