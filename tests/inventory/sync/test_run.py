@@ -132,6 +132,18 @@ def test_what_is_no_image_gets_no_row_and_is_asked_for_once(server: FakeRegistry
     assert not server.requests(manifests, method="GET")
 
 
+def test_what_is_no_image_is_not_asked_for_again_as_long_as_it_is_there(
+    server: FakeRegistry, registry: Registry
+) -> None:
+    images.helm_chart().put(server, "team/chart", "1.0")
+    sync(registry)
+    server.seen.clear()
+    for _month in range(3):
+        Manifest.objects.update(last_seen_at=timezone.now() - timedelta(days=31))
+        sync(registry)
+    assert not server.requests(manifests, method="GET")
+
+
 def test_an_index_is_one_tag_with_its_platforms_and_amd64_as_default(server: FakeRegistry, registry: Registry) -> None:
     arm = images.image({"a": b"arm"}, architecture="arm64", variant="v8")
     amd = images.image({"a": b"amd"})
