@@ -387,6 +387,17 @@ def test_an_empty_list_where_there_were_many_tags_is_not_believed_at_once(
     assert (run.complete, run.tags_gone, Tag.objects.count()) == (True, 60, 0)
 
 
+def test_some_tags_that_fail_among_others_cost_none_of_those(server: FakeRegistry, registry: Registry) -> None:
+    made = image("one")
+    for number in range(300):
+        made.put(server, "team/app", f"t{number:03}")
+    broken = tuple(f"/manifests/t{number:03}" for number in range(0, 20, 2))
+    server.fail(lambda request: request.path.endswith(broken), Status(500))
+    run = sync(registry)
+    assert (run.state, run.complete, run.errors) == (State.SUCCEEDED, False, 10)
+    assert Tag.objects.count() == 290
+
+
 def test_a_registry_that_dies_in_the_middle_stops_the_sync_soon_and_loses_nothing(
     server: FakeRegistry, registry: Registry
 ) -> None:
