@@ -15,7 +15,7 @@ from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
 from scanning.exposure import aggregate
 from scanning.models import CategoryResult, Rematch, Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selection
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from tests import factories
 from tests.people import person
 
@@ -107,10 +107,10 @@ def build_world() -> ScopeWorld:
     values: dict[str, Any] = {"categories": ["malware"], "scope": ScanScope.CHOSEN, "state": State.SUCCEEDED}
     hidden_schedule = ScanSchedule(name="zebra nightly", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
     hidden_schedule.scope = ScanScope.CHOSEN
-    schedules.save(hidden_schedule, chosen=Tag.objects.filter(pk=hidden_tag.pk), now=now)
+    scheduler.save(hidden_schedule, chosen=Tag.objects.filter(pk=hidden_tag.pk), now=now)
     schedule = ScanSchedule(name="everything", at=time(4), starts_on=date(2026, 1, 1), categories=["malware"])
     schedule.scope = ScanScope.ALL
-    schedules.save(schedule, chosen=None, now=now)
+    scheduler.save(schedule, chosen=None, now=now)
     hidden_run = ScanRun.objects.create(requested_by=owner, schedule=hidden_schedule, **values)
     _scan(hidden_run, hidden_tag, State.RUNNING)
     mixed = ScanRun.objects.create(requested_by=owner, schedule=schedule, **values)

@@ -44,7 +44,7 @@ from scanning.models import (
 )
 from scanning.models.run import ScanScope
 from scanning.runs import start as runs_start
-from scanning.schedules import service as schedules_service
+from scanning.schedules import scheduler
 from tests import factories
 from tests.people import person
 
@@ -254,13 +254,13 @@ def test_running_a_schedule_of_everything_now_scans_these_registries_and_the_due
     nightly = ScanSchedule(
         name="all", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"], scope=ScanScope.ALL
     )
-    schedules_service.save(nightly, now=timezone.now())
+    scheduler.save(nightly, now=timezone.now())
     signed_in(limited(here)).post(reverse("scanning:schedule-run", args=[nightly.pk]))
     tasks.run(ScanRun.objects.get().pk)
     assert [scan.tag for scan in Scan.objects.all()] == [mine]
     nightly.refresh_from_db()
     assert nightly.next_due_at
-    firing = schedules_service.run_due(nightly.pk, now=nightly.next_due_at)
+    firing = scheduler.run_due(nightly.pk, now=nightly.next_due_at)
     assert firing
     assert firing.outcome == ScheduleRun.Outcome.STARTED
     tasks.run(ScanRun.objects.order_by("pk").last().pk)  # type: ignore[union-attr]

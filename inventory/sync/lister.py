@@ -17,7 +17,7 @@ from console.i18n.explained import Message
 from inventory.models import Repository
 from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool
-from inventory.sync.names import NameHashes
+from inventory.sync.name_hashes import NameHashes
 from inventory.sync.problems import SyncProblems
 from inventory.sync.tags import ObservedTag, SyncStats
 from registries.clients import RegistryClient

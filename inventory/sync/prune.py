@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from inventory.models import Image, Layer, Manifest, PlatformManifest, RegistryLayer, Repository, Tag
-from inventory.sync.names import NameHashes
+from inventory.sync.name_hashes import NameHashes
 
 Row = TypeVar("Row", bound=models.Model)
 

@@ -18,7 +18,7 @@ from inventory.content.image_config import read_config, record_configs_of_regist
 from inventory.content.store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
 from inventory.sync import messages
-from inventory.sync.names import NameHashes
+from inventory.sync.name_hashes import NameHashes
 from inventory.sync.prune import delete_unlisted_tags
 from inventory.sync.resolve import fetch_manifest
 from inventory.sync.run import sync_repository

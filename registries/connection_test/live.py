@@ -43,7 +43,7 @@ class TooManyTestsError(Exception):
 def start_connection_test(*, registry: Registry, user: User, saved: bool) -> ConnectionTest:
     """Start a test of ``registry`` as it is in memory, and return the row that shows how far it is.
 
-    ``saved`` says that this is what is stored: then the outcome is recorded on the registry. Raises NotNowError.
+    ``saved`` says that this is what is stored: then the outcome is recorded on the registry. Raises TooManyTestsError.
     """
     now = timezone.now()
     with transaction.atomic():

@@ -70,7 +70,7 @@ PULLS_TAKE_LONG = MessageText(
     "scan.pulls-take-long", "Pulls from %(registry)s take long. Scans of other registries go first."
 )
 
-# --- undelivered
+# --- failover
 ANOTHER_REGISTRY_ASKED = MessageText("scan.another-registry-asked", "Another registry that holds this image is asked.")
 
 # --- analyze

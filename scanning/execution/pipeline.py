@@ -29,9 +29,9 @@ from scanning import scanners
 from scanning.engines.base import RiskCategory
 from scanning.execution import messages
 from scanning.execution.analyze import ImageAnalysis, ImageAnalyzer, ImageSource
+from scanning.execution.failover import fail_over, fail_over_while_waiting
 from scanning.execution.finish import CategoryOutcome, ScanResults, finish
 from scanning.execution.preemption import PreemptionCheck
-from scanning.execution.undelivered import fail_over, fail_over_while_waiting
 from scanning.layers import LayerError, StoreFull
 from scanning.models import Scan
 from scanning.runs import refused_credentials

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from console.i18n.explained import NOTHING, Message, parts, sentences
 from scanning.engines.base import RiskCategory
-from scanning.engines.trivy.database import VulndbFacts
+from scanning.engines.trivy.vulndb_folder import VulndbFacts
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, image_coverage
 from scanning.rematch import messages
 from scanning.rematch.match_parts import MatchFailure

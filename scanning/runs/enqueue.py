@@ -47,7 +47,7 @@ class QueueResult:
 
 
 def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
-    """Queue one scan for each image behind these tags (at most BATCH) that has none, and return what became of them.
+    """Queue one scan for each image behind these tags (at most BATCH_TAGS) that has none; return what became of them.
 
     An image that the run has scanned already gets no second scan; its tag counts. One whose scan another run has
     started is skipped, but that scan goes on for as long as this run wants it, and while it waits it is made to look

@@ -27,9 +27,9 @@ from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.benchmarks.orders import ScanOrders
 from tests.fakes import images, systems
-from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.systems import alpine, apk, debian, dpkg, rpm, rpms, ubuntu
+from tests.fakes.trivy_reference import stored_findings, trivy_findings
 from tests.scanning.conftest import scan, sync
 from tests.test_scope_figures import limited
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from scanning.engines.base import EngineError, MatchFact, PackageFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy import bbolt_writer, messages
 from scanning.engines.trivy.command import ReportTooLarge
-from scanning.engines.trivy.database import VULNDB_SCHEMA
 from scanning.engines.trivy.match import Matcher
+from scanning.engines.trivy.vulndb_folder import VULNDB_SCHEMA
 
 PART_PACKAGES = 256  # packages; those of a part that is too much still are matched in halves
 MAX_IMAGE_VULNERABILITIES = 1_000_000  # vulnerabilities of one image; some 600 bytes of memory each

@@ -20,7 +20,7 @@ from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs import quota
 from scanning.runs import start as runs_start
 from scanning.runs.cancel import CancelResult
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from scanning.runs.start import start_run
 from tests import factories
 
@@ -269,7 +269,7 @@ def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkey
 
 def test_row_actions_go_through_a_run() -> None:
     tag = factories.tag()
-    result = launch(tag_ids=[tag.pk], requested_by=None)
+    result = scan_now(tag_ids=[tag.pk], requested_by=None)
     assert [scan.run for scan in result.queued] == [result.run]
 
 

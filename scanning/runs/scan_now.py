@@ -17,7 +17,7 @@ from scanning.runs.enqueue import BATCH_TAGS, SkippedTag
 
 
 @dataclass
-class LaunchResult:
+class ScanNowResult:
     """What a start came to. Tags that share an image share its one scan.
 
     Of more than some hundred tags a job queues the scans; ``run`` tells how far it is, and the rest is empty.
@@ -29,14 +29,14 @@ class LaunchResult:
     skipped: list[SkippedTag] = field(default_factory=list)
 
 
-def launch(
+def scan_now(
     *,
     tag_ids: Iterable[int] | QuerySet[Tag],
     categories: Sequence[str] = tuple(RiskCategory),
     requested_by: User | None,
     timeout: int | None = None,
     priority: Priority = Priority.MANUAL,
-) -> LaunchResult:
+) -> ScanNowResult:
     """Start a run of one scan per image behind ``tag_ids`` (ids or rows) and return what was queued and what was not.
 
     ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
@@ -52,7 +52,7 @@ def launch(
         schedule=None,
         priority=priority,
     )
-    return LaunchResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
+    return ScanNowResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
 
 
 def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | None = None) -> int:
