@@ -311,6 +311,20 @@ def test_a_test_that_passes_lifts_it_from_all_that_have_the_same_credentials(ser
     assert not Registry.objects.filter(IS_REFUSED).exists()
 
 
+def test_a_test_that_passes_with_another_password_lifts_it_from_none_that_has_the_wrong_one(
+    serve: Callable[..., Any],
+) -> None:
+    server = serve(FakeRegistry, method="bearer", users=USERS)
+    wrong, right = stored(server, password="wrong"), stored(server)
+    diagnose(wrong)
+    diagnose(right)
+    assert list(Registry.objects.filter(IS_REFUSED)) == [wrong]
+    server.seen.clear()
+    with pytest.raises(CredentialsRefused), open_client(Registry.objects.get(pk=wrong.pk)) as client:
+        client.ping()
+    assert wrong_logins(server) == 0
+
+
 def test_a_test_whose_listing_fails_has_proven_the_password(serve: Callable[..., Any]) -> None:
     server = serve(FakeRegistry, method="bearer", users=dict(USERS))
     images.image({"a": b"a"}).put(server, "team/app", "1")

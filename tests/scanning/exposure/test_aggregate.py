@@ -129,6 +129,15 @@ def test_a_count_is_due_after_each_change_and_once_only() -> None:
     assert again.not_before >= job.ended_at + aggregate.MIN_RECOUNT_PAUSE
 
 
+def test_the_last_twenty_counts_stay_on_record() -> None:
+    for _n in range(25):
+        ExposureRecount.objects.create(state=State.SUCCEEDED)
+    job = ExposureRecount.objects.create()
+    tasks.recount(job.pk)
+    kept = ExposureRecount.objects.order_by("-pk").values_list("pk", flat=True)
+    assert (kept[0], len(kept)) == (job.pk, aggregate.MAX_KEPT_RECOUNTS)
+
+
 def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
     ended = timezone.now()
     last = ExposureRecount(started_at=ended - timedelta(seconds=30), ended_at=ended)
@@ -151,6 +160,12 @@ def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
     Vulnerability.objects.filter(name=LOG4SHELL).update(first_seen=timezone.now() - timedelta(days=20))
     assert shown(operator, seen="7") == ["CVE-2024-45490"]
     assert len(shown(operator, seen="30")) == 2
+
+
+def test_of_several_times_since_the_first_sight_the_longest_counts(operator: Client, fleet: list[Image]) -> None:
+    Vulnerability.objects.filter(name=LOG4SHELL).update(first_seen=timezone.now() - timedelta(days=20))
+    assert shown(operator, seen=["1"]) == ["CVE-2024-45490"]
+    assert shown(operator, seen=["1", "30"]) == [LOG4SHELL, "CVE-2024-45490"]
 
 
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:

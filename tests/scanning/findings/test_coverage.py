@@ -9,6 +9,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from console.jobs.models import State
+from console.models import Team
 from inventory.models import Image, Tag
 from scanning import alerts, scanners
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
@@ -16,7 +18,7 @@ from scanning.execution.context import ScanContext
 from scanning.execution.results import CategoryOutcome, ImageAnalysis, ScanResults
 from scanning.execution.steps.judge_coverage import judge_coverage
 from scanning.findings import coverage, regression
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, Scan
 from scanning.vulndb import install as vulndb_install
 from tests import factories
 from tests.people import person
@@ -80,6 +82,24 @@ def test_the_filter_stands_on_the_page_and_the_strip_leads_to_it(client: Client)
     assert "?coverage=fell" in page
     narrowed = client.get(reverse("inventory:image-list"), {"coverage": "fell"})
     assert [row.name for row in narrowed.context["page"].rows] == ["fell"]
+
+
+def test_why_a_scan_failed_at_a_registry_that_is_gone_since_is_not_told_to_who_may_not_have_seen_it(
+    client: Client,
+) -> None:
+    here = factories.registry(name="here")
+    tag = factories.tag(in_=here, of=factories.image(**factories.scanned()))
+    scan = Scan.objects.create(image=tag.image, manifest_digest=tag.digest, address="gone/app:1", state=State.FAILED)
+    factories.result(tag.image, "malware", FAILED, reason="The registry payroll does not answer.", scan=scan)
+    team = Team.objects.create(name="here")
+    team.registries.add(here)
+    somebody = person("viewer", limited=True)
+    somebody.teams.add(team)
+    for user, told in ((somebody, False), (person("operator"), True)):
+        client.force_login(user)
+        tab = client.get(reverse("scanning:malware", args=[tag.pk])).content.decode()
+        assert 'data-coverage="failed"' in tab
+        assert ("payroll" in tab) is told
 
 
 def test_the_drawer_says_that_findings_fell_to_zero_and_that_an_engine_was_older(client: Client) -> None:

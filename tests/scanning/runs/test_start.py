@@ -297,6 +297,14 @@ def test_the_quota_counts_what_started_in_this_month_of_the_console_and_what_wai
     assert found.left == 8
 
 
+def test_a_scan_that_has_begun_and_waits_again_counts_once_for_the_quota() -> None:
+    quota.set_limit(10)
+    scanned_at(timezone.now(), State.QUEUED)  # its worker was lost, or its registry asked for a pause
+    found = quota.read_quota()
+    assert found is not None
+    assert (found.used, found.left) == (1, 9)
+
+
 def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
     quota.set_limit(2)
     shared = factories.image()
