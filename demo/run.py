@@ -25,7 +25,7 @@ from demo.vulndb import install_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from scanning.vulndb import install as vulndb_install
 
 REGISTRY_NAME, ADMINISTRATOR_NAME = "Sample registry", "admin"

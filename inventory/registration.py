@@ -8,7 +8,7 @@ from console.db import cached_counts, trigram_indexes
 from console.i18n.messages import register as register_messages
 from console.jobs import kinds, ticks
 from console.jobs.kinds import JobKind
-from console.listing import registration
+from console.listing import registered_listings
 from inventory import messages as inventory_messages
 from inventory import search_indexes, tasks
 from inventory.dashboard import figures, trend
@@ -25,6 +25,6 @@ def register() -> None:
 
     ticks.register(trend.write_snapshots, order=10)  # behind what starts work
 
-    registration.register(IMAGES, page="inventory:image-list", drawer_page="inventory:image-list")
+    registered_listings.register(IMAGES, page="inventory:image-list", drawer_page="inventory:image-list")
     trigram_indexes.register(search_indexes.INDEXES)
     cached_counts.register("overview", figures.count_overview)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.jobs.runner import run_queued_jobs
-from inventory.removal import remove_registry
+from inventory.remove_registry import remove_registry
 from inventory.sync.run import sync_registry
 from registries.models import Removal, SyncRun
 

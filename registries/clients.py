@@ -20,9 +20,9 @@ from registries.connectors.harbor_v2 import HarborV2Connector
 from registries.connectors.jfrog import API_KEY_HEADER, JfrogConnector, is_api_key
 from registries.connectors.quay import TOKEN_USER, QuayConnector
 from registries.connectors.regions import CCR_HOSTS
-from registries.connectors.tencent import TcrConnector
 from registries.connectors.tencent_api import DEFAULT_REGION, SecretKey, TencentApi
-from registries.connectors.tencent_personal import CcrConnector
+from registries.connectors.tencent_ccr import CcrConnector
+from registries.connectors.tencent_tcr import TcrConnector
 from registries.login_guard import StoredLoginGuard
 from registries.models import CloudAccount, Registry
 from registries.oci import listing_bounds

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from console.server.installation_checks import InstallationCheck
-from registries.credentials import cipher
+from registries.credential_columns import can_decrypt, stored_tokens
+from registries.credential_encryption import cipher
 from registries.models import Registry
-from registries.stored_credentials import can_decrypt, stored_tokens
 
 WIDE_NETWORK_BITS = 16  # a network of more than 2^WIDE addresses is no address of a registry
 

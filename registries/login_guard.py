@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from registries import messages
-from registries.credentials import SecretUnreadableError
+from registries.credential_encryption import SecretUnreadableError
 from registries.models import CloudAccount, Registry
 from registries.models.registry import CREDENTIAL_FIELDS, IS_REFUSED
 from registries.oci.errors import CredentialsChanged, CredentialsRefused

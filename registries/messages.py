@@ -1,8 +1,8 @@
-"""What is told to people by this package: see console.i18n.explained."""
+"""What is told to people by this package: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText
+from console.i18n.message_codes import MessageText
 
 # --- clients
 CA_BUNDLE_UNREADABLE = MessageText(
@@ -29,14 +29,14 @@ RESTORE_KEYS = MessageText(
 
 # --- login_guard
 CREDENTIALS_KNOWN_REFUSED = MessageText(
-    "registries.credentials-known-refused",
+    "registries.credential_encryption-known-refused",
     "The registry refused these credentials, so they are not tried again: that could lock the account.",
 )
 TYPE_PASSWORD_AGAIN = MessageText(
     "registries.type-password-again", "Edit the registry and type the password again, or test the connection."
 )
 CREDENTIALS_CHANGED = MessageText(
-    "registries.credentials-changed", "The credentials of the registry were changed while they were in use."
+    "registries.credential_encryption-changed", "The credentials of the registry were changed while they were in use."
 )
 GOES_ON_WITH_NEW = MessageText("registries.goes-on-with-new", "Nothing to do: the work goes on with the new ones.")
 

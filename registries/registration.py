@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from console import visibility
-from console.accounts import outbound as sign_in_outbound
+from console.accounts import outbound_http
 from console.i18n.messages import register as register_messages
 from console.jobs import kinds, ticks
 from console.jobs.kinds import JobKind
-from console.listing import registration
+from console.listing import registered_listings
 from console.machines import keys
 from console.server import installation_checks
-from registries import credentials, outbound, tasks
+from registries import credential_encryption, tasks
 from registries import installation_checks as registry_checks
 from registries import messages as registries_messages
+from registries import outbound_http as outbound
 from registries import visibility as registry_visibility
 from registries.cloud_accounts import discovery
 from registries.cloud_accounts import messages as cloud_accounts_messages
@@ -34,12 +35,12 @@ def register() -> None:
     ticks.register(discovery.enqueue_due_discoveries)
     ticks.register(nightly.enqueue_due_syncs)
 
-    keys.register("credential_keys", credentials.read_keys)
+    keys.register("credential_keys", credential_encryption.read_keys)
 
-    registration.register(REGISTRIES, page="registries:registry-list", drawer_page="registries:registry-list")
-    registration.register(SYNCS, page="registries:sync-list")
+    registered_listings.register(REGISTRIES, page="registries:registry-list", drawer_page="registries:registry-list")
+    registered_listings.register(SYNCS, page="registries:sync-list")
 
     visibility.REGISTRIES_OF.register(registry_visibility.registries_of)
-    sign_in_outbound.OUTBOUND_SESSION.register(outbound.OutboundSession)
+    outbound_http.OUTBOUND_SESSION.register(outbound.OutboundSession)
 
     installation_checks.register(registry_checks.checks, order=40)

@@ -13,13 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.i18n.explained import sentences
 from console.i18n.lists import listed
+from console.i18n.message_codes import sentences
 from console.i18n.messages import translate_message
 from console.machines import report
 from console.machines.identity import has_shared_database
 from console.server.health import Fact, Notice
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import Readiness
 from scanning.engines.clamav.engine import ClamAv
 from scanning.vulndb import install as vulndb_install
@@ -61,7 +61,7 @@ def _engines_link() -> dict[str, str]:
 
 def malware_rules() -> Iterable[Fact]:
     """Tell whether the rules for viruses and trojans can be used."""
-    readiness = scanners.yara().ready()
+    readiness = configured_engines.yara().ready()
     label = _("Malware rules")
     if readiness.ready:
         return [Fact("ok", label, _("ready"), readiness.version)]
@@ -132,7 +132,7 @@ _clamd_status = EngineStatusCache()
 
 def antivirus() -> Iterable[Fact]:
     """Tell whether ClamAV can be used, where it is configured."""
-    engine = scanners.clamav()
+    engine = configured_engines.clamav()
     if engine is None:
         return []
     readiness = _clamd_status.ready(engine)

@@ -10,13 +10,13 @@ from django.utils.translation import gettext as _
 from console.i18n.messages import translate_message
 from console.sandbox import run as sandbox_run
 from console.server.installation_checks import InstallationCheck
-from scanning import scanners
+from scanning import configured_engines
 
 
 def checks() -> Iterator[InstallationCheck]:
     """What the engines are, and what holds them."""
     yield from _sandbox_checks(sandbox_run.sandbox_support())
-    readiness = scanners.trivy().ready()
+    readiness = configured_engines.trivy().ready()
     if settings.TRIVY:
         yield InstallationCheck(
             "advice",

@@ -9,14 +9,14 @@ from console.feedback import undo
 from console.i18n.messages import register as register_messages
 from console.jobs import kinds, ticks, worker_checks
 from console.jobs.kinds import JobKind
-from console.listing import registration
+from console.listing import registered_listings
 from console.machines import keys
 from console.server import health as console_health
 from console.server import installation_checks
 from inventory import filters as image_filters
 from inventory.dashboard import figures
 from registries.models import PushEvent
-from scanning import alerts, health, scanners, search_indexes, tasks
+from scanning import alerts, configured_engines, health, search_indexes, tasks
 from scanning import installation_checks as scanning_checks
 from scanning.engines import messages as engines_messages
 from scanning.engines.clamav import messages as engines_clamav_messages
@@ -25,7 +25,7 @@ from scanning.engines.sandbox import messages as engines_sandbox_messages
 from scanning.engines.trivy import messages as engines_trivy_messages
 from scanning.engines.yara import messages as engines_yara_messages
 from scanning.execution import messages as execution_messages
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.exposure import tables as exposure_tables
 from scanning.findings import coverage
 from scanning.findings import tables as finding_tables
@@ -37,7 +37,7 @@ from scanning.models import messages as models_messages
 from scanning.rematch import messages as rematch_messages
 from scanning.rematch import run as rematch_run
 from scanning.rules import messages as rules_messages
-from scanning.runs import estimate, recommended, refused_credentials, start
+from scanning.runs import cancel, estimate, recommended, refused_credentials
 from scanning.runs import messages as runs_messages
 from scanning.runs.tables import RUNS, SCANS
 from scanning.schedules import messages as schedules_messages
@@ -82,7 +82,7 @@ def _register_work() -> None:
             at_once=settings.SCANS_PER_WORKER,
             manual_first=True,
             gate=versions.may_take_jobs,
-            prepare=scanners.prepare,
+            prepare=configured_engines.prepare,
         )
     )
     kinds.register(JobKind(model=PushEvent, run=tasks.push_event, cluster="quick", slots=1, at_once=4))
@@ -95,26 +95,26 @@ def _register_work() -> None:
     ticks.register(update_job.tick)
     ticks.register(refused_credentials.tick)
     ticks.register(rematch_run.tick)
-    ticks.register(start.tick)
+    ticks.register(cancel.tick)
     ticks.register(scheduler.tick)
-    ticks.register(aggregate.tick)
+    ticks.register(recount.tick)
 
     worker_checks.register(versions.wrong_keys)
-    keys.register("fingerprint_key", scanners.fingerprint_key)
+    keys.register("fingerprint_key", configured_engines.fingerprint_key)
 
 
 def _register_lists() -> None:
-    registration.register(RUNS, page="scanning:run-list")
-    registration.register(SCANS)
-    registration.register(SCHEDULES, page="scanning:schedule-list")
-    registration.register(finding_tables.VULNERABILITIES)
-    registration.register(finding_tables.MALWARE)
-    registration.register(finding_tables.SENSITIVE)
-    registration.register(finding_tables.PACKAGES)
-    registration.register(exposure_tables.VULNERABILITIES, page="scanning:vulnerability-list")
-    registration.register(exposure_tables.PACKAGES, page="scanning:package-list")
-    registration.register(exposure_tables.AFFECTED_IMAGES, drawer_page="scanning:vulnerability")
-    registration.register(exposure_tables.IMAGES_WITH_PACKAGE, drawer_page="scanning:package")
+    registered_listings.register(RUNS, page="scanning:run-list")
+    registered_listings.register(SCANS)
+    registered_listings.register(SCHEDULES, page="scanning:schedule-list")
+    registered_listings.register(finding_tables.VULNERABILITIES)
+    registered_listings.register(finding_tables.MALWARE)
+    registered_listings.register(finding_tables.SENSITIVE)
+    registered_listings.register(finding_tables.PACKAGES)
+    registered_listings.register(exposure_tables.VULNERABILITIES, page="scanning:vulnerability-list")
+    registered_listings.register(exposure_tables.PACKAGES, page="scanning:package-list")
+    registered_listings.register(exposure_tables.AFFECTED_IMAGES, drawer_page="scanning:vulnerability")
+    registered_listings.register(exposure_tables.IMAGES_WITH_PACKAGE, drawer_page="scanning:package")
     trigram_indexes.register(search_indexes.INDEXES)
 
     image_filters.COVERAGE.register(

@@ -10,11 +10,11 @@ from console.jobs.state import advance
 from inventory.sync.webhook_events import process_event
 from registries.models import PushAddress, PushEvent
 from scanning.execution.pipeline import scan_image
-from scanning.exposure import aggregate
+from scanning.exposure.recount import run_recount
 from scanning.models import ExposureRecount, Rematch, Scan, ScanRun, VulndbUpdate
 from scanning.rematch import run as rematching
 from scanning.runs import start as runs_start
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from scanning.schedules import scheduler
 from scanning.vulndb import install as vulndb_install
 
@@ -78,7 +78,7 @@ def _update_database(run: JobRun[VulndbUpdate]) -> None:
 
 def recount(recount_id: int) -> None:
     """Count anew in how many images each package and each vulnerability is."""
-    run_queued_jobs(ExposureRecount, recount_id, aggregate.run_recount)
+    run_queued_jobs(ExposureRecount, recount_id, run_recount)
 
 
 def rematch(rematch_id: int) -> None:

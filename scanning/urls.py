@@ -2,8 +2,7 @@
 
 from django.urls import path
 
-from scanning.findings import tabs
-from scanning.views import exposure, image_picker, rematches, runs, scanners, scans, schedules, settings
+from scanning.views import engines, exposure, findings, image_picker, rematches, runs, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -30,9 +29,9 @@ urlpatterns = [
     path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
     path("schedules/<int:pk>/run/", schedules.schedule_run, name="schedule-run"),
     path("schedules/<int:pk>/delete/", schedules.schedule_delete, name="schedule-delete"),
-    path("engines/", scanners.engines, name="engines"),
-    path("engines/update/", scanners.update_database, name="update-database"),
-    path("engines/cancel/", scanners.cancel_update, name="cancel-update"),
+    path("engines/", engines.engines, name="engines"),
+    path("engines/update/", engines.update_database, name="update-database"),
+    path("engines/cancel/", engines.cancel_update, name="cancel-update"),
     path("engines/rematch/", rematches.start, name="start-rematch"),
     path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
     path("rematches/<int:pk>/", rematches.rematch, name="rematch"),
@@ -49,19 +48,19 @@ urlpatterns = [
     path("packages/<int:pk>/columns/", exposure.package_image_columns, name="holder-columns"),
     path("packages/<int:pk>/export/", exposure.package_images, name="package-images"),
     path("progress/", scans.progress, name="progress"),
-    path("images/<int:tag_id>/vulnerabilities/", tabs.vulnerabilities, name="vulnerabilities"),
-    path("images/<int:tag_id>/malware/", tabs.malware, name="malware"),
-    path("images/<int:tag_id>/sensitive/", tabs.sensitive, name="sensitive"),
-    path("images/<int:tag_id>/packages/", tabs.packages, name="packages"),
+    path("images/<int:tag_id>/vulnerabilities/", findings.vulnerabilities, name="vulnerabilities"),
+    path("images/<int:tag_id>/malware/", findings.malware, name="malware"),
+    path("images/<int:tag_id>/sensitive/", findings.sensitive, name="sensitive"),
+    path("images/<int:tag_id>/packages/", findings.packages, name="packages"),
     path(
         "images/<int:tag_id>/vulnerabilities/columns/",
-        tabs.columns,
+        findings.columns,
         {"name": "vulnerabilities"},
         name="vulnerabilities-columns",
     ),
-    path("images/<int:tag_id>/malware/columns/", tabs.columns, {"name": "malware"}, name="malware-columns"),
-    path("images/<int:tag_id>/sensitive/columns/", tabs.columns, {"name": "sensitive"}, name="sensitive-columns"),
-    path("images/<int:tag_id>/packages/columns/", tabs.columns, {"name": "packages"}, name="packages-columns"),
-    path("images/<int:tag_id>/history/", tabs.history, name="history"),
-    path("images/<int:tag_id>/history/export/", tabs.history_export, name="history-export"),
+    path("images/<int:tag_id>/malware/columns/", findings.columns, {"name": "malware"}, name="malware-columns"),
+    path("images/<int:tag_id>/sensitive/columns/", findings.columns, {"name": "sensitive"}, name="sensitive-columns"),
+    path("images/<int:tag_id>/packages/columns/", findings.columns, {"name": "packages"}, name="packages-columns"),
+    path("images/<int:tag_id>/history/", findings.history, name="history"),
+    path("images/<int:tag_id>/history/export/", findings.history_export, name="history-export"),
 ]

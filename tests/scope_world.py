@@ -15,7 +15,7 @@ from console.jobs.models import State
 from console.models import Export, SavedView, Team, User
 from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.models import CategoryResult, Rematch, Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selection
 from scanning.schedules import scheduler
 from tests import factories
@@ -148,7 +148,7 @@ def build_world() -> ScopeWorld:
         Snapshot.objects.create(
             day=timezone.localdate(at), at=at, malware=HIDDEN_FIGURE, sensitive=HIDDEN_FIGURE, **figures
         )
-    aggregate.recount()
+    recount.recount()
     rows = {"listing": "images", "part": "affected", "account": account.pk, "unknown": 0}
     return ScopeWorld(
         lab=lab,

@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from console.models import AuditEvent, User
-from registries.connection_test.live import TooManyTestsError
+from registries.connection_test.background_test import TooManyTestsError
 from registries.models import CloudAccount, ConnectionTest
 from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
 from scanning.schedules import scheduler

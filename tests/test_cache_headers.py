@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from registries.connection_test.live import TooManyTestsError
+from registries.connection_test.background_test import TooManyTestsError
 from tests.people import person
 from tests.test_access import ADDRESSES, ANYBODY, ROLES, admin_addresses, client_of, rows, url_of
 

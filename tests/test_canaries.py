@@ -22,7 +22,7 @@ from openpyxl import load_workbook
 from console.models import AuditEvent
 from console.sandbox import run as sandbox_run
 from inventory.models import Tag
-from registries import credentials
+from registries import credential_encryption
 from registries.clients import open_client
 from registries.models import CloudAccount, Registry
 from registries.oci.errors import RegistryError
@@ -189,12 +189,12 @@ def test_no_traceback_and_no_error_names_a_credential(lived: Registry, settings:
 
 
 def test_after_a_rotation_the_old_keys_open_nothing(lived: Registry) -> None:
-    old = credentials.read_keys()
+    old = credential_encryption.read_keys()
     lived.set_password(CREDENTIAL)
     lived.save()
     call_command("rotate_keys")
     lived.refresh_from_db()
-    assert set(old).isdisjoint(credentials.read_keys())
+    assert set(old).isdisjoint(credential_encryption.read_keys())
     assert lived.reveal_password() == CREDENTIAL
     with pytest.raises(Exception, match=""):
-        credentials.cipher_of(tuple(old)).decrypt(lived.password_token.encode())
+        credential_encryption.cipher_of(tuple(old)).decrypt(lived.password_token.encode())

@@ -17,7 +17,7 @@ from django.urls import resolve, reverse
 from console.listing import filters as listing_filters
 from console.listing import page as listing_page
 from console.listing import saved_views, views
-from registries.connection_test.live import TooManyTestsError
+from registries.connection_test.background_test import TooManyTestsError
 from tests.people import person
 from tests.test_access import ADDRESSES, NEVER, client_of, rows, url_of
 

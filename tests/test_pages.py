@@ -14,7 +14,7 @@ from django.utils import timezone
 from demo.inventory.make import make
 from inventory.models import Image
 from scanning.models import ScanSchedule, Vulnerability
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests import factories
 from tests.pages import addresses
 from tests.people import person

@@ -18,7 +18,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from console import visibility
-from console.accounts import outbound
+from console.accounts import outbound_http
 from console.db.cached_counts import CACHED_COUNTS
 from console.db.trigram_indexes import SEARCH_INDEXES
 from console.extension_points import ExtensionPoint, SingleExtensionPoint, path_of
@@ -28,7 +28,7 @@ from console.jobs.kinds import JOB_KINDS
 from console.jobs.models import Job
 from console.jobs.ticks import JOB_TICKS
 from console.jobs.worker_checks import WORKER_CHECKS
-from console.listing.registration import LISTINGS
+from console.listing.registered_listings import LISTINGS
 from console.machines.keys import MACHINE_KEYS
 from console.server.health import HEALTH_CHECKS
 from console.server.installation_checks import SECURITY_CHECKS
@@ -54,6 +54,7 @@ TAKE_PATHS = {
     "ROOT_URLCONF",
     "WSGI_APPLICATION",
     "TEMPLATES",
+    "TEMPLATE_LOADERS",
     "AUTH_USER_MODEL",
     "AXES_CLIENT_IP_CALLABLE",
     "AXES_LOCKOUT_CALLABLE",
@@ -77,7 +78,7 @@ def test_each_table_holds_functions(name: str) -> None:
 
 def test_what_takes_the_place_of_one_thing_is_there() -> None:
     assert callable(visibility.REGISTRIES_OF.get())
-    assert callable(outbound.session().get)
+    assert callable(outbound_http.session().get)
     assert all(callable(each) for each in (COVERAGE.get().choices, COVERAGE.get().condition))
     assert all(on.startswith('ON "') for on in SEARCH_INDEXES.values())
 

@@ -37,7 +37,7 @@ from console.jobs import kinds
 from console.jobs import tasks as job_tasks
 from console.jobs.configuration import JobTimes
 from console.jobs.models import HealthProbe, Job, ScanHealthProbe, State
-from console.listing.registration import LISTINGS
+from console.listing.registered_listings import LISTINGS
 from console.models import Export, Team, User
 from console.server import web
 from console.urls import urlpatterns as console_urls
@@ -123,7 +123,7 @@ EVERYBODYS = {
         "scanning.RegistrySet",
         "scanning.PackageOverlap",
         "scanning.VulnerabilityOverlap",
-    ),  # figures, see scanning.exposure.visible
+    ),  # figures, see scanning.exposure.scoped_queries
 }
 
 

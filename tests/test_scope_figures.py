@@ -24,13 +24,13 @@ from console.jobs.configuration import JobTimes
 from console.jobs.models import Priority, State
 from console.models import Export, Team, User
 from demo.inventory.make import make
-from inventory import summary
+from inventory import image_summary
 from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
 from inventory.models import Image, Snapshot, Tag
 from registries.models import Registry
 from scanning import tasks
-from scanning.exposure import aggregate, visible
+from scanning.exposure import recount, scoped_queries
 from scanning.models import (
     ImagePackage,
     Package,
@@ -86,7 +86,7 @@ def fleet() -> list[Registry]:
         for registry in rng.sample(registries, rng.choice([1, 1, 2, 3])):
             for tag in range(rng.choice([1, 2])):
                 factories.tag(f"{number}-{tag}", of=image, in_=registry, path="team/app")
-    aggregate.recount()
+    recount.recount()
     return registries
 
 
@@ -99,8 +99,8 @@ def test_packages_and_vulnerabilities_are_counted_in_these_registries_alone(
     tags = Tag.objects.filter(repository__registry__in=ids)
     images = set(tags.values_list("image", flat=True))
     kinds: list[tuple[Any, Callable[[], Any], str]] = [
-        (Package, visible.packages, "package"),
-        (Vulnerability, visible.vulnerabilities, "variant__matches__vulnerability"),
+        (Package, scoped_queries.packages, "package"),
+        (Vulnerability, scoped_queries.vulnerabilities, "variant__matches__vulnerability"),
     ]
     for model, rows, path in kinds:
         held = ImagePackage.objects.filter(image__in=images).values_list(path, "image")
@@ -112,7 +112,7 @@ def test_packages_and_vulnerabilities_are_counted_in_these_registries_alone(
         with visibility.set_to(visibility.of(user)):
             found = list(rows())
             sorted_by = {row.pk: (row.seen_images, row.seen_tags) for row in found}
-            visible.set_visible_counts(found)
+            scoped_queries.set_visible_counts(found)
         assert {row.pk: (row.images, row.tags) for row in found} == expected, model
         assert sorted_by == expected, model
     if ids:
@@ -125,7 +125,7 @@ def test_what_is_said_of_a_vulnerability_is_said_of_packages_in_these_registries
     factories.tag(of=elsewhere, in_=fleet[1], path="b")
     factories.vulnerability(here, package="mild", name="CVE-2025-1", severity=2, fixed_version="")
     factories.vulnerability(elsewhere, package="grave", name="CVE-2025-1", severity=5, type="npm")
-    aggregate.recount()
+    recount.recount()
     client = signed_in(limited(fleet[0]))
     url = reverse("scanning:vulnerability-list")
     page = client.get(url, {"q": "CVE-2025-1"}).context["page"]
@@ -153,7 +153,7 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     now = timezone.now()
     Snapshot.objects.create(
         **dict.fromkeys(
-            ("images", "scanned", "at_risk", "partly_scanned", "safe", *summary.SEVERITIES, "fixable"), 999
+            ("images", "scanned", "at_risk", "partly_scanned", "safe", *image_summary.SEVERITIES, "fixable"), 999
         ),
         malware=999,
         sensitive=999,
@@ -356,7 +356,7 @@ def test_lists_take_as_many_queries_with_a_limit_for_many_rows_as_for_few(settin
     for seed, tags in ((1, 6), (2, 400)):
         make(tags=tags, images=tags // 2, seed=seed, now=timezone.now())
         team.registries.set(Registry.objects.order_by("pk")[:3])
-        aggregate.recount()
+        recount.recount()
         counts = {}
         for url in pages:
             client.get(url)

@@ -29,7 +29,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
-from console.accounts import outbound
+from console.accounts import outbound_http
 from console.accounts.models import Team, User
 from console.audit import trail
 
@@ -148,7 +148,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_requests_session(self) -> Any:
         """Return what asks the provider."""
-        return outbound.session()
+        return outbound_http.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """Who has a role may come in, the first time too."""

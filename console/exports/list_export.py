@@ -24,7 +24,7 @@ from console.exports.models import Export
 from console.listing import filters as filtering
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing, SelectionError
-from console.listing.registration import page_url_name
+from console.listing.registered_listings import page_url_name
 
 MAX_IMMEDIATE_EXPORT_ROWS = 5_000  # rows; more are written in the background
 

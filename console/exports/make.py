@@ -20,11 +20,11 @@ from console.exports.models import Export
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.jobs.state import from_now
-from console.listing import cells, csv_writer
-from console.listing.cells import WriteResult
+from console.listing import csv_writer, spreadsheet_values
 from console.listing.columns import Column, Value
 from console.listing.listing import Listing, SelectionError
-from console.listing.registration import get_listing
+from console.listing.registered_listings import get_listing
+from console.listing.spreadsheet_values import WriteResult
 
 CHUNK_ROWS = 500  # rows fetched at a time
 
@@ -137,9 +137,9 @@ def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
             messages.FILTER_ANEW(),
         ) from error
     keys = ordered_keys(listing, rows, sort=view.get("sort"))
-    if export.format == Export.Format.XLSX and len(keys) >= cells.MAX_SHEET_ROWS:
+    if export.format == Export.Format.XLSX and len(keys) >= spreadsheet_values.MAX_SHEET_ROWS:
         raise JobFailure(
-            messages.TOO_MANY_ROWS(n=f"{len(keys):,}", limit=f"{cells.MAX_SHEET_ROWS - 1:,}"),
+            messages.TOO_MANY_ROWS(n=f"{len(keys):,}", limit=f"{spreadsheet_values.MAX_SHEET_ROWS - 1:,}"),
             messages.EXPORT_AS_CSV(),
         )
     return listing, keys

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from console.exports.models import Export
 from console.jobs.models import State
 from console.listing import AnyOf, Column, Listing, ListingFilterSet, Needs
-from console.listing.registration import get_listing
+from console.listing.registered_listings import get_listing
 
 
 class ExportFilters(ListingFilterSet):

@@ -23,7 +23,7 @@ from console.jobs.broker import request_cancel
 from console.jobs.models import FINAL_STATES, State
 from console.listing import column_picker
 from console.listing import views as lists
-from console.listing.registration import get_listing
+from console.listing.registered_listings import get_listing
 
 MAX_POLLED_ROWS = 101  # rows of the longest page, and one
 

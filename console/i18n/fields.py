@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from console.i18n.explained import Message, stored
+from console.i18n.message_codes import Message, stored
 
 if TYPE_CHECKING:
     _TextField = models.TextField[str, Message]

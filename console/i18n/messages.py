@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 
-from console.i18n import explained
-from console.i18n.explained import JoinText, Message, MessageText, NoteText, PluralText, fill, number
+from console.i18n import message_codes
 from console.i18n.lists import listed
+from console.i18n.message_codes import JoinText, Message, MessageText, NoteText, PluralText, fill, number
 
 _texts: dict[str, MessageText] = {}  # by code
 
@@ -28,7 +28,7 @@ def register(*modules: ModuleType) -> None:
                     raise ValueError(f"Two texts have the code {text.code}.")
 
 
-register(explained)
+register(message_codes)
 
 
 def registered() -> dict[str, MessageText]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import InterfaceError, OperationalError
 
-from console.i18n.explained import ExplainedError, Message
+from console.i18n.message_codes import ExplainedError, Message
 
 
 class JobFailure(ExplainedError):

@@ -19,7 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from console import visibility
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from console.jobs import broker, kinds, messages
 from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root

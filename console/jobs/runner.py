@@ -21,8 +21,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from console import visibility
-from console.exhaustion import exhausted_by
-from console.i18n.explained import NOTHING, ExplainedError, Message
+from console.i18n.message_codes import NOTHING, ExplainedError, Message
 from console.jobs import broker, heartbeat, kinds, messages
 from console.jobs.errors import (
     Cancelled,
@@ -38,6 +37,7 @@ from console.jobs.models import Job, Priority, State
 from console.jobs.slots import Slot, job_slot
 from console.jobs.state import advance, from_now
 from console.jobs.thread_pool import LendThread, run_jobs
+from console.resource_exhaustion import exhausted_by
 
 log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Job)

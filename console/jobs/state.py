@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from console.db.locks import write_lock
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.jobs.models import FINAL_STATES, Job, JobEvent, State
 
 J = TypeVar("J", bound=Job)

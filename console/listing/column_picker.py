@@ -18,7 +18,7 @@ from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
 from console.listing.models import SavedView
-from console.listing.registration import page_url_name
+from console.listing.registered_listings import page_url_name
 
 
 def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDict | None = None) -> list[str] | None:

@@ -10,8 +10,8 @@ from typing import IO
 
 from django.utils import timezone
 
-from console.listing.cells import WriteResult, to_spreadsheet_value
 from console.listing.columns import Value
+from console.listing.spreadsheet_values import WriteResult, to_spreadsheet_value
 
 
 def write(file: IO[bytes], *, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> WriteResult:

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.cache import patch_vary_headers
 
-from console.listing.registration import has_drawer
+from console.listing.registered_listings import has_drawer
 from console.listing.views import is_partial
 
 LIST_PARAMETER = "list"  # of an address: path and query of the list below the drawer

@@ -19,7 +19,7 @@ from console.listing import saved_views
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing
 from console.listing.models import SavedView
-from console.listing.registration import get_listing, page_url_name
+from console.listing.registered_listings import get_listing, page_url_name
 
 
 @require_GET

@@ -17,7 +17,7 @@ from console.listing.column_picker import chosen_columns
 from console.listing.columns import Row
 from console.listing.listing import Listing
 from console.listing.page import Page
-from console.listing.registration import page_url_name as page_name
+from console.listing.registered_listings import page_url_name as page_name
 
 
 def build_page(request: HttpRequest, listing: Listing[Row], rows: QuerySet[Row] | None = None) -> Page[Row]:

@@ -23,9 +23,9 @@ from openpyxl.cell.cell import Cell
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
-from console.listing import cells
-from console.listing.cells import CUT_MARK, MAX_CELL_CHARACTERS, WriteResult, to_spreadsheet_value
+from console.listing import spreadsheet_values
 from console.listing.columns import Value
+from console.listing.spreadsheet_values import CUT_MARK, MAX_CELL_CHARACTERS, WriteResult, to_spreadsheet_value
 
 MEASURED_ROWS = 200  # rows by which the columns get their widths
 MIN_COLUMN_WIDTH, MAX_COLUMN_WIDTH, TIME_COLUMN_WIDTH = 10, 64, 20
@@ -64,7 +64,7 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
     count = cut = 0
     for row in chain(first, coming):
         count += 1
-        if count >= cells.MAX_SHEET_ROWS:
+        if count >= spreadsheet_values.MAX_SHEET_ROWS:
             raise ValueError("A sheet cannot hold so many rows.")
         made = [_cell(sheet, value) for value in row]
         sheet.append([cell for cell, _was_cut in made])

@@ -1,8 +1,8 @@
-"""What is told to people of content that machines give each other: see console.i18n.explained."""
+"""What is told to people of content that machines give each other: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText
+from console.i18n.message_codes import MessageText
 
 TOO_LARGE = MessageText("content.too-large", "it has more than {size} MiB")
 PART_MISSING = MessageText("content.part-missing", "a part of it is missing")

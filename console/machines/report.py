@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.machines.identity import host, machine_id
 from console.machines.models import Machine
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 from console.audit import trail
 from console.audit.models import AuditEvent
 from console.listing import AnyCondition, Column, Listing, ListingFilterSet, Needs, ValuesOf
-from console.listing.registration import LISTINGS, get_listing
+from console.listing.registered_listings import LISTINGS, get_listing
 
 PERIOD_DAYS = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30}  # days
 ADDRESS_PATTERN = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)  # what a network address is written with

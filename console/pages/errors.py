@@ -12,7 +12,7 @@ from django.template import loader
 from django.views import defaults
 
 from console.db import schema
-from console.exhaustion import exhausted_by
+from console.resource_exhaustion import exhausted_by
 
 log = logging.getLogger(__name__)
 

@@ -179,7 +179,7 @@ def binary_size(size: int | None) -> str:
 
 
 @register.filter
-def told(text: object) -> str:
+def translated(text: object) -> str:
     """Return a reason, a remedy or a stage that was kept in English, in the language of the page."""
     return translate_message(text if isinstance(text, str) else str(text or ""))
 

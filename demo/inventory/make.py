@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console.i18n.explained import stored
+from console.i18n.message_codes import stored
 from console.jobs.models import Priority, State
 from demo.inventory import names, syncs
 from demo.inventory.catalogue import PackageCatalogue, StoredPackage
@@ -25,7 +25,7 @@ from registries.models import Registry
 from scanning.engines.base import RiskCategory
 from scanning.engines.yara import messages as yara_messages
 from scanning.execution import messages as scan_messages
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.findings import coverage
 from scanning.models import ExposureRecount
 
@@ -107,7 +107,7 @@ def make(
         made = maker.run(say)
         say("counting where packages and vulnerabilities are")
         began = timezone.now()
-        counted, changed = aggregate.recount()
+        counted, changed = recount.recount()
         ExposureRecount.objects.create(
             state=State.SUCCEEDED,
             priority=Priority.SCHEDULE,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count
 
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from console.jobs.models import State
 from registries.models import Registry, SyncRun
 from registries.oci import messages

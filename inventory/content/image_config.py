@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from inventory.build_history import secrets as build_history_secrets
+from inventory.build_history import secret_redaction
 from inventory.models import Image, ImageLayer
 from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 
@@ -39,8 +39,8 @@ def _mask_step(step: HistoryStep) -> HistoryStep:
         return step
     return _MaskedStep(
         created=step.created,
-        created_by=build_history_secrets.mask(step.created_by),
-        comment=build_history_secrets.mask(step.comment),
+        created_by=secret_redaction.mask(step.created_by),
+        comment=secret_redaction.mask(step.comment),
         author=step.author,
         empty_layer=step.empty_layer,
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet
 
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Image, ImageLayer, Manifest, Tag
 
 CONFIG_FIELDS = ("os", "architecture", "variant", "created", "history", "config_known", "layer_count")
@@ -36,7 +36,7 @@ def share_image(image: Image) -> int:
             return image.pk
     Tag.objects.filter(image=image.pk).update(image=shared)
     # It goes with the next sync, unless one has just hung another tag on it, which the next scan moves too.
-    summary.record_states(image_ids=[image.pk], state=Image.ScanState.NOT_SCANNED)
+    image_summary.record_states(image_ids=[image.pk], state=Image.ScanState.NOT_SCANNED)
     return shared
 
 

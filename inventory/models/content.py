@@ -10,8 +10,8 @@ from django.db.models.functions import Cast, Coalesce, Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.explained import NOTHING, Message
 from console.i18n.fields import MessageField
+from console.i18n.message_codes import NOTHING, Message
 from console.visibility import Scope, ScopedManager, sees
 from inventory.models.listing import tagged
 
@@ -161,7 +161,7 @@ class Image(models.Model):
     has neither: it is scanned once, whatever tags, manifests and registries hold it. Only
     :mod:`inventory.content.image_sharing` moves tags between such rows.
 
-    The fields below ``scan_state`` are the summary of its findings. Only :mod:`inventory.summary` writes them;
+    The fields below ``scan_state`` are the summary of its findings. Only :mod:`inventory.image_summary` writes them;
     None in a count means "not known", zero means that nothing was found.
     """
 

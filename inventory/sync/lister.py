@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from console.db.batches import batched
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from inventory.models import Repository
 from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from console.i18n.explained import NOTHING, Message, sentences
+from console.i18n.message_codes import NOTHING, Message, sentences
 from inventory.sync import messages
 from registries.oci.errors import RegistryError
 

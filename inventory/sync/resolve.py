@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from inventory.content.image_config import mask_config, read_config, record_configs
-from inventory.content.store import LayerFact, ManifestFact, PlatformFact
+from inventory.content.manifest_store import LayerFact, ManifestFact, PlatformFact
 from inventory.models import Image, Manifest
 from inventory.sync import messages
 from registries.clients import RegistryClient

@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from console.db.batches import batched
 from console.db.clock import database_now, to_database_time
-from console.i18n.explained import NOTHING, Message, sentences
+from console.i18n.message_codes import NOTHING, Message, sentences
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
-from inventory.content.store import ManifestFact, existing_manifests, store_manifests
+from inventory.content.manifest_store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Image, Manifest, Repository, Tag
 from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool

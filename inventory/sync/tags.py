@@ -9,7 +9,7 @@ from typing import Self
 
 from django.utils import timezone
 
-from inventory.content.store import assign_images
+from inventory.content.manifest_store import assign_images
 from inventory.models import Manifest, Tag
 
 

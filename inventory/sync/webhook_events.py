@@ -15,7 +15,7 @@ from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory.content.image_config import read_config, record_configs_of_registry
-from inventory.content.store import ManifestFact, existing_manifests, store_manifests
+from inventory.content.manifest_store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
 from inventory.sync import messages
 from inventory.sync.name_hashes import NameHashes

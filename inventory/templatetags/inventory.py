@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from inventory.dashboard.trend import TrendLine
 from inventory.models import Image, Tag
 

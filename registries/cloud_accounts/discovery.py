@@ -18,7 +18,7 @@ from console.jobs.runner import JobRun
 from console.models import User
 from registries.cloud_accounts import messages
 from registries.cloud_accounts.tencent import list_cloud_registries, reconcile
-from registries.credentials import SecretUnreadableError
+from registries.credential_encryption import SecretUnreadableError
 from registries.login_guard import record_refusal
 from registries.models import CloudAccount, CloudDiscovery, Registry, SyncRun
 from registries.oci.errors import CredentialsRefused, RegistryError

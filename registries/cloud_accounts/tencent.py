@@ -12,15 +12,15 @@ from itertools import count, islice
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from console.i18n.explained import NOTHING, Message, sentences
+from console.i18n.message_codes import NOTHING, Message, sentences
 from registries import addresses
 from registries.clients import open_cloud_api
 from registries.cloud_accounts import messages
 from registries.connectors.regions import CCR_HOSTS
-from registries.connectors.tencent import list_instances
 from registries.connectors.tencent_api import SITE_URLS, TencentApi
+from registries.connectors.tencent_ccr import list_namespaces
 from registries.connectors.tencent_errors import PersonalEditionClosed, not_running
-from registries.connectors.tencent_personal import list_namespaces
+from registries.connectors.tencent_tcr import list_instances
 from registries.models import CloudAccount, Registry
 from registries.oci.errors import CredentialsRefused, RegistryError
 

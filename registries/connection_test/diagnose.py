@@ -10,10 +10,10 @@ from itertools import chain, islice
 
 from django.utils.translation import gettext_lazy
 
-from console.i18n.explained import NOTHING, Message, listing
+from console.i18n.message_codes import NOTHING, Message, listing
 from registries.clients import RegistryClient, endpoint_of, open_client
 from registries.connection_test import messages
-from registries.credentials import SecretUnreadableError
+from registries.credential_encryption import SecretUnreadableError
 from registries.login_guard import StoredLoginGuard
 from registries.models import Registry
 from registries.oci.classify import choose_platform, classify, tag_is_artifact
@@ -27,7 +27,7 @@ from registries.oci.errors import (
     Unreachable,
 )
 from registries.oci.manifests import ImageManifest, Index, parse_manifest
-from registries.oci.probe import Probe
+from registries.oci.network_probe import Probe
 
 MAX_REPOSITORIES = 20  # so many are looked into for an image to try
 MAX_TAGS_PER_REPOSITORY = 10  # of each

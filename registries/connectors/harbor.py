@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import HARBOR

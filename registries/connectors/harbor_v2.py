@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import PAGE_SIZE, HarborConnector, Row, projects_denied, require_text, total_count

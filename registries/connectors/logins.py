@@ -6,7 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 
 MIN_RENEWAL_SECONDS = 60  # at least, between two logins that were asked for because one was refused
 

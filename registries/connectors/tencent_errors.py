@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.connectors import messages
 from registries.oci.errors import (
     AccessDenied,

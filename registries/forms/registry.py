@@ -14,7 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.i18n.explained import sentences
+from console.i18n.message_codes import sentences
 from console.i18n.messages import translate_message
 from registries import addresses, vendor_addresses
 from registries.connectors import DECLARATIONS

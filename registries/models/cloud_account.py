@@ -9,10 +9,10 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.explained import NOTHING, Message
 from console.i18n.fields import MessageField, MessagesField
+from console.i18n.message_codes import NOTHING, Message
 from console.visibility import Scope, ScopedManager
-from registries import credentials
+from registries import credential_encryption
 from registries.models.registry import Registry
 
 
@@ -64,11 +64,11 @@ class CloudAccount(models.Model):
 
     def set_secret_key(self, key: str) -> None:
         """Encrypt ``key`` into this row (unsaved)."""
-        self.secret_key_token = credentials.encrypt(key) if key else ""
+        self.secret_key_token = credential_encryption.encrypt(key) if key else ""
 
     def reveal_secret_key(self) -> str:
         """Return the key in plain text, for the call that needs it. Raises SecretUnreadableError."""
-        return credentials.decrypt(self.secret_key_token) if self.secret_key_token else ""
+        return credential_encryption.decrypt(self.secret_key_token) if self.secret_key_token else ""
 
     @property
     def has_pull_password(self) -> bool:
@@ -77,7 +77,7 @@ class CloudAccount(models.Model):
 
     def set_pull_password(self, password: str) -> None:
         """Encrypt the password of the personal edition into this row (unsaved); empty text removes it."""
-        self.pull_password_token = credentials.encrypt(password) if password else ""
+        self.pull_password_token = credential_encryption.encrypt(password) if password else ""
 
     @property
     def credentials_refused(self) -> bool:

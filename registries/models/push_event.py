@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from console.jobs.models import Job, Priority, State
 from console.jobs.slots import job_capacity
 from console.visibility import Scope, ScopedManager
-from registries import credentials
+from registries import credential_encryption
 from registries.models.registry import IS_SLOW, Registry
 
 FAIR_SHARE_WINDOW = timedelta(minutes=1)  # over which the events of registries are counted, so that each gets its share
@@ -52,12 +52,12 @@ class PushAddress(models.Model):
         """
         self.key = self.key or random.token_urlsafe(12)
         secret = random.token_urlsafe(24)
-        self.secret_token = credentials.encrypt(secret)
+        self.secret_token = credential_encryption.encrypt(secret)
         return secret
 
     def reveal_secret(self) -> str:
         """Return the secret, to compare with. Raises SecretUnreadableError where its key is gone."""
-        return credentials.decrypt(self.secret_token)
+        return credential_encryption.decrypt(self.secret_token)
 
 
 class PushEvent(Job):

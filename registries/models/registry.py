@@ -11,10 +11,10 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.explained import NOTHING, Message
 from console.i18n.fields import MessageField
+from console.i18n.message_codes import NOTHING, Message
 from console.visibility import Scope, ScopedManager
-from registries import credentials
+from registries import credential_encryption
 
 if TYPE_CHECKING:
     from registries.models.sync_run import SyncRun
@@ -149,14 +149,14 @@ class Registry(models.Model):
 
     def set_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved); empty text removes it."""
-        self.password_token = credentials.encrypt(password) if password else ""
+        self.password_token = credential_encryption.encrypt(password) if password else ""
 
     def reveal_password(self) -> str:
         """Return the stored password in plain text, for the connection that needs it and for nothing else.
 
         Raises SecretUnreadableError where the key it was encrypted with is gone.
         """
-        return credentials.decrypt(self.password_token) if self.password_token else ""
+        return credential_encryption.decrypt(self.password_token) if self.password_token else ""
 
     @property
     def has_pull_password(self) -> bool:
@@ -165,11 +165,11 @@ class Registry(models.Model):
 
     def set_pull_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved) for pulling; empty text removes it."""
-        self.pull_password_token = credentials.encrypt(password) if password else ""
+        self.pull_password_token = credential_encryption.encrypt(password) if password else ""
 
     def reveal_pull_password(self) -> str:
         """Return the stored password for pulling; as :meth:`reveal_password`."""
-        return credentials.decrypt(self.pull_password_token) if self.pull_password_token else ""
+        return credential_encryption.decrypt(self.pull_password_token) if self.pull_password_token else ""
 
     @property
     def credentials_refused(self) -> bool:

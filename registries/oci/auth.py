@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.oci import messages, strict_json
 from registries.oci.endpoint import Origin
 from registries.oci.errors import (

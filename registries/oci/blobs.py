@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.oci import messages
 from registries.oci.errors import DigestMismatch, MalformedResponse, TimedOut, Truncated, Unreachable
 from registries.oci.manifests import Descriptor

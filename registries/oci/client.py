@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.oci import media_types, messages, strict_json
 from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader

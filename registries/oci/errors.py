@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from console.i18n.explained import ExplainedError, Message
+from console.i18n.message_codes import ExplainedError, Message
 
 
 class RegistryError(ExplainedError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.oci import media_types, messages, strict_json
 from registries.oci.configs import HistoryStep, ImageConfig
 from registries.oci.errors import MalformedResponse

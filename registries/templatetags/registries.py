@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from console.jobs.models import State
 from registries.models import Registry, SyncRun
 from registries.pull_limit import Usage, usage_of_row
-from registries.removal import unfinished_removals
+from registries.request_removal import unfinished_removals
 from registries.sync_requests import nightly
 
 register = template.Library()

@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 from console.accounts.permissions import administrator_required, operator_required, signed_in_user
 from console.audit import trail
 from console.db.primary_keys import parse_key
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from registries.connection_test import messages as connection_test_messages
+from registries.connection_test.background_test import TooManyTestsError, start_connection_test, steps_of
 from registries.connection_test.diagnose import STAGE_LABELS, ConnectionStage, ConnectionStep, StepResult
-from registries.connection_test.live import TooManyTestsError, start_connection_test, steps_of
 from registries.forms.registry import RegistryForm
 from registries.models import ConnectionTest, Registry
 from registries.views.edit import render_form

@@ -20,7 +20,7 @@ from console.db.primary_keys import parse_key
 from console.listing.listing import SelectionError
 from registries.forms.registry import SECRET_FIELDS, DeleteForm, RegistryForm, name_is_taken, typed_values
 from registries.models import Registry, SyncRun
-from registries.removal import request_removal
+from registries.request_removal import request_removal
 from registries.sync_requests.start import start_sync
 from registries.tables.listings import REGISTRIES
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from console.exports import list_export
 from console.listing import column_picker, detail_panel
 from console.listing import views as lists
-from registries.connection_test.live import steps_of
+from registries.connection_test.background_test import steps_of
 from registries.connectors import DECLARATIONS
 from registries.models import Registry
 from registries.tables.listings import REGISTRIES

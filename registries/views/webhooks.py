@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from console import visibility
 from console.accounts.permissions import administrator_required
 from console.audit import trail
-from registries import credentials
+from registries import credential_encryption
 from registries.models import PushAddress, PushEvent, Registry
 from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import is_authentic, parse_changes
@@ -48,7 +48,7 @@ def ingest_event(request: HttpRequest, key: str, secret: str = "") -> HttpRespon
         return HttpResponse(status=401)
     try:
         stored_secret = address.reveal_secret()
-    except credentials.SecretUnreadableError:
+    except credential_encryption.SecretUnreadableError:
         log.warning("The secret of the %s cannot be read", address)
         return HttpResponse(status=401)
     if not is_authentic(secret=stored_secret, body=body, headers=request.headers, path_secret=secret):

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from console.i18n.explained import NOTHING, ExplainedError, Message
+from console.i18n.message_codes import NOTHING, ExplainedError, Message
 
 
 class RiskCategory(enum.StrEnum):

@@ -1,8 +1,8 @@
-"""What is told to people by all engines: see console.i18n.explained."""
+"""What is told to people by all engines: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText
+from console.i18n.message_codes import MessageText
 
 OTHER_REASONS = MessageText("engine.other-reasons", "{count} more for other reasons")
 DATABASE_BUILT = MessageText("engine.database-built", "{at} UTC ({days} days ago)")

@@ -12,7 +12,7 @@ from console.db.clock import database_now
 from console.jobs.errors import JobFailure
 from console.jobs.models import State
 from console.jobs.runner import JobRun
-from inventory import summary
+from inventory import image_summary
 from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
@@ -91,7 +91,7 @@ def _allowed_registries(scan: Scan) -> Q:
 
 def _store_failure(image_id: int, scan: Scan, error: RegistryError | LayerError | JobFailure) -> None:
     now = timezone.now()
-    summary.record_state(
+    image_summary.record_state(
         image_id=image_id,
         state=Image.ScanState.FAILED,
         reason=error.reason,

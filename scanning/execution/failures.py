@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from console.db.clock import database_now, to_database_time
-from console.i18n.explained import ExplainedError
+from console.i18n.message_codes import ExplainedError
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from registries.models import Registry

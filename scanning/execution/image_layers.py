@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from inventory.content import layer_proof
 from registries.clients import RegistryClient
 from registries.oci import Descriptor, ImageManifest

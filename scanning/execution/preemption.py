@@ -16,7 +16,7 @@ from typing import NoReturn
 from django.conf import settings
 
 from console.db.clock import database_now
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from console.jobs.runner import JobRun
 from scanning.execution import messages
 from scanning.models import Scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from console.i18n.explained import NOTHING, PARTS, SENTENCES, Message, sentences
+from console.i18n.message_codes import NOTHING, PARTS, SENTENCES, Message, sentences
 from scanning.engines.base import EngineError, ImageReport, LayerReport, RiskCategory
 from scanning.models import CategoryResult
 

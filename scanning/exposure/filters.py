@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from console.listing import AnyCondition, AnyOf, ListingFilterSet
 from console.visibility import current
 from registries.tables.filters import RegistryFilter
-from scanning.exposure import visible as seen
+from scanning.exposure import scoped_queries as seen
 from scanning.findings.filters import SEVERITY_CHOICES, VULNERABLE_CHOICES
 from scanning.findings.taxonomy import PACKAGE_TYPES
 from scanning.models import Package, PackageExposure, Vulnerability, VulnerabilityExposure

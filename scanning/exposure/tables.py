@@ -14,7 +14,7 @@ from console.visibility import Seen
 from inventory.filters import ImageFilters
 from inventory.models import Tag
 from inventory.tables import IMAGES, STANDARD_GROUP
-from scanning.exposure import visible
+from scanning.exposure import scoped_queries
 from scanning.exposure.filters import PackageExposureFilters, VulnerabilityExposureFilters
 from scanning.findings.taxonomy import risk_kinds, type_label
 from scanning.models import ImagePackage, Package, PackageVariant, PackageVulnerability, Vulnerability
@@ -80,8 +80,8 @@ VULNERABILITIES = Listing[Vulnerability](
     title=_("Vulnerabilities"),
     noun=_("vulnerabilities"),
     singular=_("vulnerability"),
-    queryset=visible.vulnerabilities,
-    apply_scope=visible.set_visible_counts,
+    queryset=scoped_queries.vulnerabilities,
+    apply_scope=scoped_queries.set_visible_counts,
     filterset=VulnerabilityExposureFilters,
     default_sort="-severity",
     columns=(
@@ -158,7 +158,7 @@ VULNERABILITIES = Listing[Vulnerability](
             name="versions",
             label=_("Package versions"),
             value=lambda row: getattr(row, "versions", None),
-            needs=Needs(annotate=lambda: {"versions": visible.affected_version_count()}),
+            needs=Needs(annotate=lambda: {"versions": scoped_queries.affected_version_count()}),
             template="console/listing/number.html",
             default=False,
             css="num",
@@ -178,8 +178,8 @@ PACKAGES = Listing[Package](
     title=_("Packages"),
     noun=_("packages"),
     singular=_("package"),
-    queryset=visible.packages,
-    apply_scope=visible.set_visible_counts,
+    queryset=scoped_queries.packages,
+    apply_scope=scoped_queries.set_visible_counts,
     filterset=PackageExposureFilters,
     default_sort="-images",
     columns=(
@@ -219,8 +219,8 @@ PACKAGES = Listing[Package](
         Column(
             name="licenses",
             label=_("Licences"),
-            value=lambda row: ", ".join(visible.licenses_of(row)),
-            needs=Needs(prefetch=(visible.licenses_prefetch,)),
+            value=lambda row: ", ".join(scoped_queries.licenses_of(row)),
+            needs=Needs(prefetch=(scoped_queries.licenses_prefetch,)),
             default=False,
             group=ORIGIN_GROUP,
         ),

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Aggregate, Count, Max, Q
 
 from console.db.batches import batched
-from inventory import summary
+from inventory import image_summary
 from scanning.engines.base import RiskCategory, StopCheck
 from scanning.findings import regression
 from scanning.models import (
@@ -34,8 +34,8 @@ def recount(image_ids: Iterable[int]) -> None:
     for batch in batched(image_ids, BATCH_IMAGES):
         for image_id, counts in _counts(batch):
             with transaction.atomic():
-                if image := summary.lock_image(image_id):
-                    summary.record_findings(image, counts)
+                if image := image_summary.lock_image(image_id):
+                    image_summary.record_findings(image, counts)
 
 
 def images_with(variants: Iterable[int], *, but: int) -> Iterator[int]:
@@ -65,7 +65,7 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: StopCheck) -> in
             if variant_id in by_variant:
                 held[image_id].add(variant_id)
         tallies = {
-            image_id: summary.FindingCounts(
+            image_id: image_summary.FindingCounts(
                 **dict(
                     zip(
                         STATS_FIELDS,
@@ -76,7 +76,7 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: StopCheck) -> in
             )
             for image_id, some in held.items()
         }
-        before = summary.record_differences(tallies)
+        before = image_summary.record_differences(tallies)
         left = {
             image_id: sum(by_variant[one][severity] for one in held[image_id] for severity in range(5))
             for image_id in before
@@ -94,7 +94,7 @@ def _by_variant() -> dict[int, tuple[int, ...]]:
     return {variant_id: tuple(tally) for variant_id, *tally in rows.iterator(chunk_size=10_000)}
 
 
-def _counts(image_ids: Sequence[int]) -> Iterator[tuple[int, summary.FindingCounts]]:
+def _counts(image_ids: Sequence[int]) -> Iterator[tuple[int, image_summary.FindingCounts]]:
     looked: dict[int, set[str]] = {}
     results = CategoryResult.objects.filter(image_id__in=image_ids, looked_at__isnull=False)
     for image_id, category in results.values_list("image_id", "category"):
@@ -121,7 +121,7 @@ def _counts(image_ids: Sequence[int]) -> Iterator[tuple[int, summary.FindingCoun
         sensitive = RiskCategory.SENSITIVE in known
         yield (
             image_id,
-            summary.FindingCounts(
+            image_summary.FindingCounts(
                 critical=row.get("critical", 0) if matched else None,
                 high=row.get("high", 0) if matched else None,
                 medium=row.get("medium", 0) if matched else None,

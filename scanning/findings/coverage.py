@@ -10,10 +10,10 @@ from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.visibility import current, sees
 from inventory.models import Image
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.models import CategoryResult, ImagePackage, PackageVulnerability, Rematch
 from scanning.vulndb import install as vulndb_install
@@ -129,9 +129,11 @@ def current_versions() -> dict[RiskCategory, str]:
     """Return how the version begins that a result of today has, for each category whose engine works."""
     versions: dict[RiskCategory, str] = {}
     try:
-        trivy = f"trivy {scanners.trivy().engine_version()},"
+        trivy = f"trivy {configured_engines.trivy().engine_version()},"
         versions |= {RiskCategory.VULNERABILITIES: trivy, RiskCategory.SENSITIVE: trivy}
-        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in scanners.malware_engines())[:200]
+        versions[RiskCategory.MALWARE] = ", ".join(engine.version() for engine in configured_engines.malware_engines())[
+            :200
+        ]
     except EngineError:
         pass  # the page Engines says so
     return versions

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models
 
 from console.db.batches import batched
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Image
 from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFact, SecretFact, VulnerabilityFact
 from scanning.findings.package_variants import Variant, create, look_up, own_variant, variant_of
@@ -184,7 +184,7 @@ def _same(stored: StoredMatches, found: Mapping[int, MatchFact]) -> bool:
 
 
 def _counted(matches: Iterable[MatchFact]) -> dict[str, int]:
-    counts = dict.fromkeys((*summary.SEVERITIES, "fixable"), 0)
+    counts = dict.fromkeys((*image_summary.SEVERITIES, "fixable"), 0)
     for match in matches:
         _count(counts, severity=match.severity, fixed_version=match.fixed_version)
     return counts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from console.i18n.explained import Message, stored
+from console.i18n.message_codes import Message, stored
 from console.jobs.errors import JobFailure
 from console.processes.file_lock import LockTimeout, lock
 from scanning.fleet import messages

@@ -10,7 +10,7 @@ from console.machines import keys
 from console.machines.identity import machine_id
 from console.machines.models import FleetVersion
 from console.machines.release import VERSION
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError
 from scanning.engines.yara.ruleset import engine_version
 from scanning.fleet import messages
@@ -29,14 +29,14 @@ SETTING_LABELS = {  # of settings → as on the page Engines
 def own_settings() -> dict[str, Any]:
     """Return what must be the same on all machines for them to find the same in an image."""
     try:
-        trivy = scanners.trivy().engine_version()
+        trivy = configured_engines.trivy().engine_version()
     except EngineError:
         trivy = ""
     return {
         "tallyman": VERSION,
         "trivy": trivy,
         "yara": engine_version(),
-        "own_rules": scanners.RULES_SHA256[:16],
+        "own_rules": configured_engines.RULES_SHA256[:16],
         "clamav": "on" if settings.CLAMD else "off",
         "clamav_max_bytes": settings.CLAMD_MAX_BYTES if settings.CLAMD else 0,
         "keys": keys.check_values(),

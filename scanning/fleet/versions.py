@@ -18,13 +18,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from console import visibility
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from console.jobs import heartbeat
 from console.jobs.errors import Draining, JobFailure
 from console.machines import content, report, versions
 from console.machines.identity import has_shared_database, machine_id
 from console.machines.models import FleetVersion
-from scanning import scanners
+from scanning import configured_engines
 from scanning.fleet import messages
 from scanning.fleet.fetch_lock import NotReadyError, copying_error, hold_fetch_lock
 from scanning.fleet.settings import check_settings, differing_keys, keys_error, own_settings
@@ -226,8 +226,12 @@ def _check_engines() -> None:
         if _process_state.fault is not None:
             raise _process_state.fault
         return
-    antivirus = scanners.clamav()
-    readinesses = [scanners.trivy().ready(), scanners.yara().ready(), *([antivirus.ready()] if antivirus else [])]
+    antivirus = configured_engines.clamav()
+    readinesses = [
+        configured_engines.trivy().ready(),
+        configured_engines.yara().ready(),
+        *([antivirus.ready()] if antivirus else []),
+    ]
     broken = next((readiness for readiness in readinesses if not readiness.ready), None)
     _process_state.fault = None
     if broken is not None and report.another_is_ready():
@@ -242,7 +246,7 @@ def _report(error: JobFailure | None = None) -> None:
     facts = vulndb_install.current_facts()
     known = {
         **{name: value for name, value in own_settings().items() if name != "keys"},
-        "trivy_sha256": dict(scanners.trivy().ready().facts).get("SHA-256", ""),
+        "trivy_sha256": dict(configured_engines.trivy().ready().facts).get("SHA-256", ""),
         "database": facts.version if facts else "",
         "database_sha256": vulndb_install.shared_sha256(),
         "rules_sha256": rules_team.shared_sha256(),

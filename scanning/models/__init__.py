@@ -1,6 +1,5 @@
 """Scans and what they found."""
 
-from scanning.models.database_update import VulndbUpdate
 from scanning.models.exposure import (
     ExposureRecount,
     PackageExposure,
@@ -12,14 +11,15 @@ from scanning.models.exposure import (
 )
 from scanning.models.findings import ImagePackage, MalwareFinding, SecretFinding
 from scanning.models.packages import Package, PackageVariant, PackageVulnerability, Vulnerability
-from scanning.models.quota import ScanSettings
 from scanning.models.rematch import Rematch
 from scanning.models.results import CategoryResult, LayerResult
 from scanning.models.run import ScanRun, ScanScope
 from scanning.models.scan import Scan, ScanStage
+from scanning.models.scan_settings import ScanSettings
 from scanning.models.schedule import ScanSchedule, ScheduleRun
 from scanning.models.selection import Selection
 from scanning.models.subscription import ScanSubscription
+from scanning.models.vulndb_update import VulndbUpdate
 
 __all__ = [
     "CategoryResult",

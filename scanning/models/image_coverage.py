@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Image
 from scanning.models import CategoryResult
 
@@ -22,4 +22,4 @@ def write_coverage(image_ids: Iterable[int]) -> None:
     ):
         fell = regressed_from and outcome == CategoryResult.Outcome.DONE
         coverage[image_id][category] = Image.Coverage.PARTIAL if fell else Image.Coverage(outcome)
-    summary.record_coverage(coverage)
+    image_summary.record_coverage(coverage)

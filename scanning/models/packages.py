@@ -4,7 +4,7 @@ What an image says of a package (its source, release, module, system, licences) 
 PackageVariant. Vulnerabilities are those of variants. A Package groups variants on pages and holds nothing that is not
 part of its own key.
 
-The fields below ``images`` say how far a row reaches. Only :mod:`scanning.exposure.aggregate` writes them; an image
+The fields below ``images`` say how far a row reaches. Only :mod:`scanning.exposure.recount` writes them; an image
 counts while a tag names it.
 """
 

@@ -56,7 +56,8 @@ class CategoryResult(models.Model):
 class LayerResult(models.Model):
     """What an engine of one version saw in one uncompressed layer, so that it need not be pulled and read again.
 
-    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by scanning.layers.results.
+    ``findings`` are MalwareFact as JSON; ``record`` is what Trivy keeps of a layer, packed by
+    scanning.layers.analysis_cache.
     """
 
     diff_id = models.CharField(max_length=140)

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from console import visibility
 from console.db.compiled_queries import CompiledQuery
-from console.i18n.explained import Message, sentences
+from console.i18n.message_codes import Message, sentences
 from console.jobs.models import FINAL_STATES, Job, Priority, State
 from console.visibility import Scope, ScopedManager
-from inventory import summary
+from inventory import image_summary
 from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
@@ -254,7 +254,7 @@ class Scan(Job):
 
     def _write(self, to: State) -> None:
         ended = self.ended_at if to in (State.SUCCEEDED, State.FAILED) else None
-        summary.record_state(
+        image_summary.record_state(
             image_id=self.image_id,
             state=IMAGE_STATES[to],
             reason=self.reason,
@@ -295,14 +295,14 @@ class Scan(Job):
             return
         with visibility.unrestricted():
             image_ids = [scan.image_id for scan in jobs]
-            summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
+            image_summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
             for image_id in image_sharing.images_of_several_registries(image_ids):
                 restore_state(image_id)
             ScanRun.objects.filter(pk__in={scan.run_id for scan in jobs if scan.run_id is not None}).close()
 
     def progress_changed(self) -> None:
         """Show the stage on the image's row, and how far it is where that can be told."""
-        summary.record_state(
+        image_summary.record_state(
             image_id=self.image_id, state=Image.ScanState.RUNNING, stage=self.stage_text, percent=self.percent
         )
 
@@ -328,14 +328,14 @@ def restore_state(image_id: int) -> None:
     active = set(Scan._base_manager.filter(image=image_id, state__in=State.active()).values_list("state", flat=True))
     if active:
         state = State.RUNNING if State.RUNNING in active else State.QUEUED
-        summary.record_state(image_id=image_id, state=IMAGE_STATES[state])
+        image_summary.record_state(image_id=image_id, state=IMAGE_STATES[state])
         return
     failed = CategoryResult._base_manager.filter(image_id=image_id, outcome=CategoryResult.Outcome.FAILED)
     all_told = list(failed.order_by("ended_at", "pk").values_list("reason", "remedy", "scan__registry"))
     # They may name the registry that their scan has pulled from: those of the last one, with that.
     registry_id = all_told[-1][2] if all_told else None
     told = [(reason, remedy) for reason, remedy, registry in all_told if registry == registry_id is not None]
-    summary.record_state(
+    image_summary.record_state(
         image_id=image_id,
         state=Image.ScanState.FAILED if all_told else Image.ScanState.SCANNED,
         reason=sentences(*(reason for reason, _remedy in told)),

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from scanning.engines.base import EngineError, MatchFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy.match import Matcher
 

@@ -24,13 +24,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console import visibility
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from console.visibility import current
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError, RiskCategory
 from scanning.engines.trivy.match import Matcher, matched_with
 from scanning.findings import counts
@@ -55,7 +55,7 @@ def start_rematch(*, priority: Priority = Priority.SCHEDULE) -> Rematch | None:
     facts = vulndb_install.current_facts()
     if facts is None or Rematch.objects.filter(state__in=State.active()).exists():
         return None
-    now = matched_with(scanners.trivy().engine_version(), facts)
+    now = matched_with(configured_engines.trivy().engine_version(), facts)
     if not _out_of_date(now, again=True).exists():
         return None
     with transaction.atomic():
@@ -75,7 +75,7 @@ def tick() -> None:
     if facts is None or Rematch.objects.filter(state__in=State.active()).exists() or not fleet_versions.is_current():
         return
     try:
-        now = matched_with(scanners.trivy().engine_version(), facts)
+        now = matched_with(configured_engines.trivy().engine_version(), facts)
     except EngineError:  # the page Engines says so
         return
     last = Rematch.objects.exclude(state__in=State.active()).first()
@@ -163,7 +163,7 @@ def _match_all(run: JobRun[Rematch], changed: set[int], failures: list[MatchFail
 
 def _matcher() -> Matcher:
     try:
-        return scanners.trivy().matcher()
+        return configured_engines.trivy().matcher()
     except EngineError as error:
         raise JobFailure(error.reason, error.remedy) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from console.db.batches import batched
-from console.i18n.explained import NOTHING, Message, parts, sentences
+from console.i18n.message_codes import NOTHING, Message, parts, sentences
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.vulndb_folder import VulndbFacts
 from scanning.models import CategoryResult, ImagePackage, PackageVariant, image_coverage

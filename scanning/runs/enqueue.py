@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.jobs import broker
 from console.jobs.models import Priority, State
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Image, Manifest, Tag
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
@@ -165,7 +165,7 @@ def _extend_scan(run: ScanRun, scan: Scan, *, before: int) -> bool:
     Scan._base_manager.filter(pk=scan.pk, state=State.QUEUED).update(**values)
     scan.categories = wanted
     if priority != scan.priority:
-        summary.record_waiting([(scan.image_id, scan.registry_id)], reason=NOTHING)
+        image_summary.record_waiting([(scan.image_id, scan.registry_id)], reason=NOTHING)
     return True
 
 

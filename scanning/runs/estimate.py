@@ -30,7 +30,7 @@ from console.jobs.models import State
 from inventory.models import Image, Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import pull_limit as limit
 from registries.models import Registry
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerResult, Scan, ScanScope
 from scanning.runs import quota, recommended
@@ -209,9 +209,9 @@ def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
     """Return the engines that scan layers for ``categories``, each with the version whose results are valid."""
     engines: list[tuple[str, str | None]] = []
     if set(CATEGORIES_BY_PART["content"]) & set(categories):
-        engines.append((scanners.trivy().name, None))
+        engines.append((configured_engines.trivy().name, None))
     if RiskCategory.MALWARE.value in categories:
-        engines += [(engine.name, _version(engine)) for engine in scanners.malware_engines()]
+        engines += [(engine.name, _version(engine)) for engine in configured_engines.malware_engines()]
     return engines
 
 

@@ -1,8 +1,8 @@
-"""What is told to people by this package: see console.i18n.explained."""
+"""What is told to people by this package: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText
+from console.i18n.message_codes import MessageText
 
 # --- cancel
 CANCELLED_HERE = MessageText("run.cancelled-here", "Cancelled here; the scan goes on for another run")

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.jobs.models import State
-from inventory import summary
+from inventory import image_summary
 from registries.login_guard import clear_outdated_refusals
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED
@@ -33,7 +33,7 @@ def postpone_queued(registry: Registry, *, until: datetime, reason: Message) -> 
     line = Scan.objects.filter(ready, registry=registry, state=State.QUEUED).order_by("pk")
     while batch := dict(line.values_list("pk", "image_id")[:BATCH_SCANS]):
         Scan.objects.filter(pk__in=batch, state=State.QUEUED).update(not_before=until, reason=reason)
-        summary.record_waiting([(image_id, registry.pk) for image_id in batch.values()], reason=reason)
+        image_summary.record_waiting([(image_id, registry.pk) for image_id in batch.values()], reason=reason)
 
 
 def tick() -> None:
@@ -49,4 +49,4 @@ def _write(scans: QuerySet[Scan], reason: Message) -> None:
     line = scans.filter(state=State.QUEUED).order_by("pk")
     while batch := list(line.values_list("pk", "image_id", "registry_id")[:BATCH_SCANS]):
         Scan.objects.filter(pk__in=[pk for pk, *_more in batch], state=State.QUEUED).update(reason=reason)
-        summary.record_waiting([(image_id, registry_id) for _pk, image_id, registry_id in batch], reason=reason)
+        image_summary.record_waiting([(image_id, registry_id) for _pk, image_id, registry_id in batch], reason=reason)

@@ -1,14 +1,14 @@
-"""Starting and cancelling scan runs. A run of few chosen images is queued in the request, any other by its job."""
+"""Starting scan runs. A run of few chosen images is queued in the request, any other by its job."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet
 
 from console import visibility
 from console.db.batches import batched
@@ -16,25 +16,63 @@ from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
-from console.jobs.state import advance, cancel_queued
+from console.jobs.state import advance
 from console.models import User
 from console.visibility import current
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
-from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScanSubscription, Selection
+from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope
 from scanning.models.selection import add_tags
-from scanning.runs.cancel import CancelResult, cancel_run_scans
-from scanning.runs.enqueue import BATCH_TAGS, QueueResult, queue_scans
-from scanning.runs.recommended import recommended
+from scanning.runs.cancel import cancel_scans_of_run
+from scanning.runs.enqueue import BATCH_TAGS, QueueResult, SkippedTag, queue_scans
+from scanning.runs.scope import tags_in_scope
 
 MAX_TAGS_IN_REQUEST = BATCH_TAGS  # so many chosen tags are queued in the request itself
-MAX_CANCEL_PASSES = 10  # looks at what a cancel has missed
 CHUNK_TAGS = 10_000  # ids of tags that the job holds at a time
 LANE_BY_TRIGGER = {
     ScanRun.Trigger.MANUAL: Priority.MANUAL,
     ScanRun.Trigger.EVENT: Priority.EVENT,
     ScanRun.Trigger.SCHEDULE: Priority.SCHEDULE,
 }
+
+
+@dataclass
+class ScanNowResult:
+    """What a start came to. Tags that share an image share its one scan.
+
+    Of more than some hundred tags a job queues the scans; ``run`` tells how far it is, and the rest is empty.
+    """
+
+    run: ScanRun
+    queued: list[Scan] = field(default_factory=list)
+    tags: int = 0  # tags that these scans will give results to
+    skipped: list[SkippedTag] = field(default_factory=list)
+
+
+def scan_now(
+    *,
+    tag_ids: Iterable[int] | QuerySet[Tag],
+    categories: Sequence[str] = tuple(RiskCategory),
+    requested_by: User | None,
+    timeout: int | None = None,
+    priority: Priority = Priority.MANUAL,
+) -> ScanNowResult:
+    """Start a run of one scan per image behind ``tag_ids`` (ids or rows) and return what was queued and what was not.
+
+    ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
+    Raises ValueError where no category is known.
+    """
+    run, queued = start_and_queue(
+        scope=ScanScope.CHOSEN,
+        tag_ids=tag_ids,
+        categories=categories,
+        timeout=timeout,
+        trigger=ScanRun.Trigger.EVENT if priority == Priority.EVENT else ScanRun.Trigger.MANUAL,
+        requested_by=requested_by,
+        schedule=None,
+        priority=priority,
+    )
+    return ScanNowResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
 
 
 def start_run(
@@ -124,85 +162,17 @@ def _queue(job: JobRun[ScanRun]) -> None:
     total = None
     try:
         while ids := list(
-            _tags_in_scope(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK_TAGS]
+            tags_in_scope(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK_TAGS]
         ):
             for batch in batched(ids, BATCH_TAGS):
                 job.check()
                 _queue_batch(job, batch)
                 if total is None and run.scope != ScanScope.RECOMMENDED:
-                    total = _tags_in_scope(run).count()
+                    total = tags_in_scope(run).count()
                 job.progress("queueing", run.tags + run.skipped_tags, total)
     except Cancelled:
-        _cancel_run_scans(run)
+        cancel_scans_of_run(run)
         raise
-
-
-def cancel_run(run: ScanRun) -> CancelResult:
-    """Cancel what is left of a run: no more scans are queued, queued ones end at once, running ones within seconds.
-
-    Returns how many scans were meant. Those that another run wants too go on for that one. Of a run that scans more
-    than is seen now, the scans that are seen are cancelled.
-    """
-    if _is_fully_visible(run):
-        broker.request_cancel(run)
-        ScanRun.objects.filter(pk=run.pk, cancel_requested_at=None).update(cancel_requested_at=Now())
-    return _cancel_run_scans(run)
-
-
-def _cancel_run_scans(run: ScanRun) -> CancelResult:
-    """Leave the scans of ``run``; an earlier look at its tags may have gone as far as its cursor alone."""
-    return cancel_run_scans(
-        run, lambda: _tags_in_scope(run).filter(pk__lte=run.cursor) if run.cursor else _tags_in_scope(run)
-    )
-
-
-def _is_fully_visible(run: ScanRun) -> bool:
-    """Whether all that ``run`` scans is seen now."""
-    seen = current()
-    return seen is None or (run.registries is not None and seen.registries.issuperset(run.registries))
-
-
-def cancel_scans(scans: QuerySet[Scan]) -> int:
-    """Cancel those of ``scans`` that have not ended, and return how many were meant."""
-    count = cancel_queued(scans)
-    for scan in scans.filter(state=State.RUNNING):
-        broker.request_cancel(scan)
-        count += 1
-    for _again in range(MAX_CANCEL_PASSES):  # some may have been taken or put back between the two looks
-        left = list(scans.filter(state__in=State.active(), cancel_requested_at=None)[:BATCH_TAGS])
-        if not left:
-            break
-        for scan in left:
-            broker.request_cancel(scan)
-        count += len(left)
-    return count
-
-
-def cancel_everything() -> int:
-    """Cancel all runs and all scans that are seen, and return how many scans were meant."""
-    for run in ScanRun.objects.filter(state__in=State.active()):
-        if _is_fully_visible(run):
-            broker.request_cancel(run)
-    return cancel_scans(Scan.objects.all())
-
-
-def tick() -> None:
-    """Cancel scans that were queued while their run was cancelled, and close the runs that are over."""
-    for run in ScanRun.objects.unfinished().filter(state=State.CANCELLED):
-        _cancel_run_scans(run)
-    ScanRun.objects.all().close()
-    ScanSubscription.prune()
-    Selection.prune()
-
-
-def _tags_in_scope(run: ScanRun) -> QuerySet[Tag]:
-    """Return the tags that are meant by the scope of ``run``."""
-    if run.scope == ScanScope.ALL:
-        return Tag.objects.all()
-    if run.scope == ScanScope.CHOSEN:
-        return run.chosen.all()
-    # An image that the run has queued is not recommended any more; its other tags get the same results.
-    return recommended(also=Exists(Scan.objects.filter(run=run, image=OuterRef("image"))))
 
 
 def _store_chosen(run: ScanRun, tag_ids: Iterable[int]) -> None:

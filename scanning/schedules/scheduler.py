@@ -16,12 +16,12 @@ from django.db.models import Q, QuerySet
 
 from console.audit import trail
 from console.db.clock import database_now
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.jobs import broker
 from console.jobs.models import Priority, State
 from console.models import User
 from console.visibility import current
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Tag
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
 from scanning.models.selection import add_tags
@@ -211,5 +211,5 @@ def _postpone(scans: QuerySet[Scan], *, until: datetime | None, reason: Message)
             if not rows:
                 return
             Scan.objects.filter(pk__in=[pk for pk, *_more in rows]).update(not_before=until, reason=reason)
-            summary.record_waiting([(image, registry) for _pk, image, registry in rows], reason=reason)
+            image_summary.record_waiting([(image, registry) for _pk, image, registry in rows], reason=reason)
         last = rows[-1][0]

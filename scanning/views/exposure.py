@@ -14,7 +14,7 @@ from console.exports import list_export
 from console.listing import Listing, column_picker
 from console.listing import views as lists
 from inventory.models import Tag
-from scanning.exposure import aggregate, visible
+from scanning.exposure import recount, scoped_queries
 from scanning.exposure import tables as exposure_tables
 from scanning.findings.taxonomy import risk_kinds, type_label
 from scanning.models import Package, Vulnerability
@@ -43,14 +43,14 @@ def package_list(request: HttpRequest) -> HttpResponse:
 def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
     """One vulnerability: what it is, which packages have it, and the images that hold them."""
     found = get_object_or_404(Vulnerability, name=name)
-    shown = list(visible.matches(found)[: MAX_MATCHES_SHOWN + 1])
-    visible.set_visible_counts([found])
-    visible.set_visible_counts([match.package for match in shown])
+    shown = list(scoped_queries.matches(found)[: MAX_MATCHES_SHOWN + 1])
+    scoped_queries.set_visible_counts([found])
+    scoped_queries.set_visible_counts([match.package for match in shown])
     context = {
         "vulnerability": found,
         "kinds": risk_kinds(cwes=found.cwes, vector=found.cvss_vector),
         "matches": shown[:MAX_MATCHES_SHOWN],
-        "partly": visible.partly_affected(found, shown),
+        "partly": scoped_queries.partly_affected(found, shown),
         "more_matches": len(shown) > MAX_MATCHES_SHOWN,
         "columns_url": reverse("scanning:affected-columns", args=[found.pk]),
         "export_url": reverse("scanning:vulnerability-images", args=[found.pk]),
@@ -61,13 +61,13 @@ def vulnerability(request: HttpRequest, name: str) -> HttpResponse:
 @require_GET
 def package(request: HttpRequest, pk: int) -> HttpResponse:
     """One version of a package: its vulnerabilities, and the images that hold it."""
-    found = get_object_or_404(Package.objects.prefetch_related(visible.licenses_prefetch()), pk=pk)
-    shown = list(visible.matches_of(found)[: MAX_MATCHES_SHOWN + 1])
-    visible.set_visible_counts([found])
-    visible.set_visible_counts([match.vulnerability for match in shown])
+    found = get_object_or_404(Package.objects.prefetch_related(scoped_queries.licenses_prefetch()), pk=pk)
+    shown = list(scoped_queries.matches_of(found)[: MAX_MATCHES_SHOWN + 1])
+    scoped_queries.set_visible_counts([found])
+    scoped_queries.set_visible_counts([match.vulnerability for match in shown])
     context = {
         "package": found,
-        "licenses": visible.licenses_of(found),
+        "licenses": scoped_queries.licenses_of(found),
         "type": type_label(found.type),
         "matches": shown[:MAX_MATCHES_SHOWN],
         "more_matches": len(shown) > MAX_MATCHES_SHOWN,
@@ -114,7 +114,7 @@ def package_images(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _list(request: HttpRequest, listing: Listing[Any], template: str, kind: str) -> HttpResponse:
-    context = {"export_url": reverse(f"scanning:{kind}-export"), "counted_at": aggregate.counted_at()}
+    context = {"export_url": reverse(f"scanning:{kind}-export"), "counted_at": recount.counted_at()}
     return lists.show(request, listing, template=template, context=context)
 
 
@@ -122,5 +122,5 @@ def _images_page(
     request: HttpRequest, listing: Listing[Tag], pk: int, template: str, context: dict[str, Any]
 ) -> HttpResponse:
     """Answer with the page of one thing and the images behind it, or with the list of those alone."""
-    context |= {"counted_at": aggregate.counted_at()}
+    context |= {"counted_at": recount.counted_at()}
     return lists.show(request, listing, template=template, rows=listing.within_rows(pk), context=context)

@@ -22,6 +22,7 @@ from console.listing.columns import Row
 from console.listing.listing import PAGE_SIZES
 from inventory.models import Tag
 from scanning.models import ScanRun, ScanScope
+from scanning.runs import cancel as runs_cancel
 from scanning.runs import progress
 from scanning.runs import start as runs_start
 from scanning.runs.tables import RUNS, SCANS, categories_of, result_label, result_of, set_visible_counts, started_by
@@ -88,7 +89,7 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     if found.is_over:
         messages.info(request, _("This run has already finished."))
         return redirect("scanning:run", pk=pk)
-    left = runs_start.cancel_run(found)
+    left = runs_cancel.cancel_run(found)
     trail.record(request, "run.cancel", found, {"scans": left.cancelled, "passed_on": left.passed_on})
     told = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", left.cancelled)
     text = told % {"n": f"{left.cancelled:,}"}

@@ -23,9 +23,10 @@ from inventory.dashboard import trend
 from inventory.models import Image, Tag
 from inventory.tables import IMAGES
 from scanning.models import Scan
+from scanning.runs import cancel as runs_cancel
 from scanning.runs import progress as scans
-from scanning.runs import scan_now
-from scanning.runs.cancel import count_subscribed_runs
+from scanning.runs.shared_scans import count_subscribed_runs
+from scanning.runs.start import scan_now
 from scanning.views.start_report import report_start
 
 
@@ -34,7 +35,7 @@ from scanning.views.start_report import report_start
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
     try:
-        result = scan_now.scan_now(tag_ids=_selected(request), requested_by=signed_in_user(request))
+        result = scan_now(tag_ids=_selected(request), requested_by=signed_in_user(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _respond(request)
@@ -51,7 +52,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the scans of the selected images, or all scans where the bar of running scans asks for it."""
     if request.POST.get("everything"):
         wanted = count_subscribed_runs(Scan.objects.all())
-        count = scan_now.cancel()
+        count = runs_cancel.cancel()
     else:
         try:
             selected = _selected(request)
@@ -59,7 +60,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
             messages.error(request, str(error) or _("Nothing is selected."))
             return _respond(request)
         wanted = count_subscribed_runs(Scan.objects.filter(image__in=selected.order_by().values("image")))
-        count = scan_now.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
+        count = runs_cancel.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
     trail.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
         text = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}

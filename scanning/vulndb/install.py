@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from console.jobs.errors import JobFailure
 from console.machines.identity import has_shared_database
 from console.machines.models import SharedFile

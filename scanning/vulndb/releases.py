@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import transaction
 from django.db.models import QuerySet
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from inventory.models import Image
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.releases import is_named_listed

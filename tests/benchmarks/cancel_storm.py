@@ -96,7 +96,8 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.scan_now import cancel, scan_now
+    from scanning.runs.cancel import cancel
+    from scanning.runs.start import scan_now
 
     install_demo_vulndb()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]

@@ -53,7 +53,8 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.scan_now import cancel, scan_now
+    from scanning.runs.cancel import cancel
+    from scanning.runs.start import scan_now
 
     install_demo_vulndb()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs

@@ -32,7 +32,7 @@ def measure(count: int) -> None:
     from django.db import connection, transaction
     from django.test.utils import CaptureQueriesContext
 
-    from inventory import summary
+    from inventory import image_summary
     from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity, VulnerabilityFact
     from scanning.findings import store as findings_store
     from tests import factories
@@ -65,7 +65,9 @@ def measure(count: int) -> None:
             began, used = time.monotonic(), time.process_time()
             with transaction.atomic():
                 changes = findings_store.store_packages(image=image, report=report)
-                summary.record_findings(image, summary.FindingCounts(**changes.counts), os_name=report.os_name)
+                image_summary.record_findings(
+                    image, image_summary.FindingCounts(**changes.counts), os_name=report.os_name
+                )
             seconds, used = time.monotonic() - began, time.process_time() - used
         words = [each["sql"].split(None, 1)[0] for each in seen.captured_queries if "scanning_" in each["sql"]]
         written = sum(word in ("INSERT", "UPDATE", "DELETE") for word in words)

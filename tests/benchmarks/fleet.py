@@ -95,7 +95,7 @@ def _ours(
     from registries.sync_requests.start import start_sync
     from scanning.engines.base import RiskCategory
     from scanning.models import MalwareFinding, Scan, SecretFinding
-    from scanning.runs.scan_now import scan_now
+    from scanning.runs.start import scan_now
 
     registry = Registry(name="fleet", address=server.url, username=USER, ca_bundle=bundle)
     registry.set_password(PASSWORD)
@@ -130,9 +130,9 @@ def _ours(
 
 def _loops(count: int, server: DockerRegistry, names: list[str], folder: Path, database: Path) -> tuple[float, float]:
     """Run ``trivy image`` over all images in ``count`` loops side by side; return seconds on the clock and of CPU."""
-    from scanning import scanners
+    from scanning import configured_engines
 
-    executable = scanners.trivy().executable()
+    executable = configured_engines.trivy().executable()
 
     def loop(number: int) -> None:
         cache = folder / f"cache{number}"

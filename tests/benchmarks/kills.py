@@ -55,7 +55,7 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from registries.sync_requests.start import start_sync
     from scanning import tasks as scanning_tasks
     from scanning.models import CategoryResult, MalwareFinding, Scan
-    from scanning.runs.scan_now import scan_now
+    from scanning.runs.start import scan_now
 
     install_demo_vulndb()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs

@@ -34,10 +34,10 @@ BEGIN = """
 from inventory import tasks
 from inventory.models import Tag
 from registries.models import Registry
-from registries.credentials import read_keys
+from registries.credential_encryption import read_keys
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.scanners import fingerprint_key
+from scanning.configured_engines import fingerprint_key
 fingerprint_key(), read_keys()
 install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fleet", address="{url}")]).runs
@@ -46,7 +46,7 @@ tasks.sync(run.pk)
 LAUNCH = """
 from console.jobs.models import Priority
 from inventory.models import Tag
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 tags = Tag.objects.values_list("pk", flat=True)
 scan_now(tag_ids=tags, requested_by=None, priority=Priority.SCHEDULE)
 """

@@ -71,7 +71,7 @@ class ScanOrders:
 
     def run(self, *, rounds: int, say: Callable[[str], None] = lambda text: None) -> list[str]:
         """Scan in ``rounds`` random orders with a rematch after each; return what differs from ``trivy image``."""
-        from scanning import scanners
+        from scanning import configured_engines
         from scanning.models import Package, PackageVariant
         from scanning.vulndb import install as vulndb_install
 
@@ -79,7 +79,7 @@ class ScanOrders:
         began = time.monotonic()
         databases = iter(self.databases)
         vulndb_install.install(next(databases))
-        scanners.trivy.cache_clear()
+        configured_engines.trivy.cache_clear()
         for number in range(rounds):
             self.scan()
             unlike += self.compare(f"scan {number + 1}", say)

@@ -143,7 +143,7 @@ class _Outages:
         from registries.models import Registry
         from registries.sync_requests.start import start_sync
         from scanning.models import Scan
-        from scanning.runs.scan_now import scan_now
+        from scanning.runs.start import scan_now
 
         names = []
         for _image in range(count):

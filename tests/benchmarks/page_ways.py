@@ -11,7 +11,7 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from console.listing import Listing
-from console.listing.registration import LISTINGS, get_listing
+from console.listing.registered_listings import LISTINGS, get_listing
 from tests.pages import addresses
 
 SEARCH_WORDS = {

@@ -193,7 +193,7 @@ class Benchmark:
 
     def look(self, files: Mapping[str, bytes]) -> Any:
         """Have Trivy look at a layer, as a scan does whose layers are not known."""
-        from scanning import scanners
+        from scanning import configured_engines
         from scanning.engines.base import RiskCategory
         from tests.fakes import images
         from tests.scanning.engines.conftest import stored
@@ -201,7 +201,7 @@ class Benchmark:
         made = images.image(images.layer(dict(files), "none"))
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             image = stored(Path(scratch) / "layers", made)
-            session = scanners.trivy().session(categories={RiskCategory.VULNERABILITIES})
+            session = configured_engines.trivy().session(categories={RiskCategory.VULNERABILITIES})
             return session.analyse(image, scratch=Path(scratch), check=lambda: None, timeout=600)
 
     def rematch(self, title: str, *, goal: bool = False) -> None:

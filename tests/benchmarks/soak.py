@@ -94,7 +94,8 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from registries.models import Registry, SyncRun
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.scan_now import cancel, scan_now
+    from scanning.runs.cancel import cancel
+    from scanning.runs.start import scan_now
 
     install_demo_vulndb()
     registry = Registry.objects.create(name="soak", address=fake.url)

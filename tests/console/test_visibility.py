@@ -35,7 +35,7 @@ from console.support.site import ConsoleAdminSite
 from console.visibility import EVERYTHING, Scope, VisibilityNotSet
 from inventory.models import Tag
 from inventory.sync.fetch_pool import FetchPool
-from registries.connection_test import live
+from registries.connection_test import background_test
 from registries.models import Registry
 from tests import factories
 from tests.people import person
@@ -202,11 +202,11 @@ def test_a_connection_test_sees_what_the_person_sees_who_has_started_it(
         found.append(visibility.current_visibility())
         done.set()
 
-    monkeypatch.setattr(live, "_diagnose_into_row", look)
+    monkeypatch.setattr(background_test, "_diagnose_into_row", look)
     registry, user = factories.registry(), person("operator")
     scope = Scope(frozenset({registry.pk}), person=user.pk)
     with visibility.set_to(scope), django_capture_on_commit_callbacks(execute=True):
-        live.start_connection_test(registry=registry, user=user, saved=True)
+        background_test.start_connection_test(registry=registry, user=user, saved=True)
     assert done.wait(20)
     assert found == [scope]
 
@@ -392,7 +392,7 @@ THREADS = {
     "console.jobs.lease.Lease.__init__": CARRIED,
     "console.jobs.thread_pool._ThreadPool.start_thread": CARRIED,
     "console.jobs.worker.Worker._reap_if_due": "its round says what it sees",
-    "registries.connection_test.live.start_connection_test": CARRIED,
+    "registries.connection_test.background_test.start_connection_test": CARRIED,
     "scanning.engines.trivy.batcher.Batcher.ask": "engines ask for no rows",
     "scanning.fleet.versions.tick": CARRIED,
     "scanning.health.EngineStatusCache.ready": "engines ask for no rows",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from demo import planted
+from demo import sample_secrets
 from tests.demo.running import RunningDemo, free_port, processes_of, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -111,7 +111,11 @@ def test_the_demo_scans_all_samples_shows_what_is_planted_and_leaves_no_process(
     stop(demo, data, signal.SIGINT)
 
     assert b"opt/gateway/selftest/eicar.com" in contents(data)
-    for secret in (planted.github_token("api"), planted.github_token("runner"), planted.stripe_key("storefront")):
+    for secret in (
+        sample_secrets.github_token("api"),
+        sample_secrets.github_token("runner"),
+        sample_secrets.stripe_key("storefront"),
+    ):
         assert secret.encode() not in contents(data)
 
 

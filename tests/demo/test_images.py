@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from demo import build, planted
+from demo import build, sample_secrets
 from demo.images import SampleTag, sample_registry, samples
 from demo.vulndb_build import build_demo_vulndb
 
@@ -184,11 +184,11 @@ def test_trivy_finds_what_is_planted(name: str, trivy: list[str], tmp_path: Path
 
 
 def test_the_sources_themselves_hold_no_secret(trivy: list[str]) -> None:
-    folder = Path(planted.__file__).parent
+    folder = Path(sample_secrets.__file__).parent
     found = run_trivy([*trivy, "fs", "--scanners", "secret", str(folder)])
     assert not found.get("Results")
 
 
 def test_the_sources_themselves_hold_no_test_virus() -> None:
-    folder = Path(planted.__file__).parent
-    assert not [path for path in folder.glob("*.py") if planted.eicar() in path.read_bytes()]
+    folder = Path(sample_secrets.__file__).parent
+    assert not [path for path in folder.glob("*.py") if sample_secrets.eicar() in path.read_bytes()]

@@ -19,7 +19,7 @@ from demo.inventory.command import Command
 from demo.inventory.make import ENGINES_UPGRADED_AGO, make
 from inventory.models import Image, Repository, Snapshot, Tag
 from registries.models import Registry
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.findings import counts, coverage
 from scanning.models import CategoryResult, ImagePackage, Package, PackageVulnerability, Scan, ScanRun, Vulnerability
 from scanning.runs import progress
@@ -69,7 +69,7 @@ def test_its_figures_are_those_that_counting_gives() -> None:
     counts.recount(Image.objects.values_list("pk", flat=True))
     for was, now in zip(before, Image.objects.order_by("pk").values(), strict=True):
         assert {name for name, value in was.items() if now[name] != value} == set()
-    assert aggregate.recount()[1] == 0
+    assert recount.recount()[1] == 0
 
 
 def test_each_scan_names_what_it_pulled_and_each_run_tells_of_its_own_scans() -> None:

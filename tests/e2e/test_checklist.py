@@ -17,7 +17,7 @@ from console.models import User
 from inventory.models import Image, Tag
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests import factories
 from tests.people import PASSWORD, person
 

@@ -18,7 +18,7 @@ from console.models import Export, SavedView, User
 from demo.inventory.make import make
 from inventory.models import Tag
 from scanning.models import Scan, ScanSchedule
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from scanning.schedules import scheduler
 from tests.e2e.judge import LOADED_SCRIPT, AccessibilityChecker
 from tests.pages import addresses

@@ -11,7 +11,7 @@ from console.models import User
 from demo.inventory.make import make
 from inventory.models import Image, Tag
 from registries.models import PushAddress, PushEvent
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.models import PackageVulnerability, Rematch
 from tests import factories
 
@@ -95,7 +95,7 @@ def test_reports_of_pushes_are_read_without_scrolling_sideways(page: Page, long:
 
 
 def test_new_vulnerabilities_are_told_on_a_phone_with_what_could_not_be_matched(page: Page, long: Tag) -> None:
-    aggregate.recount()
+    recount.recount()
     reason = "17 packages of alpine 3.22.1 could not be matched: unexpected end of JSON input."
     rematch = Rematch.objects.create(state=State.FAILED, new_matches=1, new_in_images=1, unmatched=17, reason=reason)
     PackageVulnerability.objects.update(rematch=rematch)

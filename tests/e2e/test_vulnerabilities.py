@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from console.models import User
 from inventory.models import Tag
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.models import Package, ScanScope
 from scanning.models.packages import SeverityRank
 from scanning.runs.start import start_run
@@ -28,7 +28,7 @@ def log4j(_rows_seen_by_the_server: None) -> None:
         version="2.14.1",
         severity=SeverityRank.CRITICAL,
     )
-    aggregate.recount()
+    recount.recount()
 
 
 def test_a_search_leads_to_the_images_behind_a_vulnerability(page: Page, administrator: User, log4j: None) -> None:
@@ -104,7 +104,7 @@ def test_the_installed_version_can_be_read_however_long_the_name_of_the_package_
     factories.vulnerability(
         image, package="org.apache.logging.log4j:log4j-core", name="CVE-2021-44228", type="maven", version="2.14.1"
     )
-    aggregate.recount()
+    recount.recount()
     page.set_viewport_size({"width": width, "height": 900})
     page.goto("/scans/vulnerabilities/CVE-2021-44228/")
     held = page.locator("#list .held")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from inventory.models import Image
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.trivy.command import trivy_environment
 from scanning.models import ImagePackage, PackageVulnerability
 from scanning.models.packages import SeverityRank
@@ -33,7 +33,7 @@ def trivy_findings(image: images.Image) -> tuple[Found, Found]:
         (layout / "index.json").write_bytes(images.to_json(index))
         (folder / "cache").mkdir()
         (folder / "cache" / "db").symlink_to(vulndb_install.folder().resolve(), target_is_directory=True)
-        command = [str(scanners.trivy().executable()), "image", "--input", str(layout)]
+        command = [str(configured_engines.trivy().executable()), "image", "--input", str(layout)]
         command += ["--cache-dir", str(folder / "cache"), "--skip-db-update", "--skip-java-db-update", "--offline-scan"]
         command += ["--format", "json", "--list-all-pkgs", "--scanners", "vuln", "--quiet"]
         finished = subprocess.run(command, env=trivy_environment(folder), capture_output=True, timeout=100, check=True)

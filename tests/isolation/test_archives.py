@@ -9,7 +9,7 @@ import pytest
 
 from console.jobs.models import State
 from registries.models import Registry
-from scanning.engines.notes import MAX_EXAMPLES_PER_REASON
+from scanning.engines.skipped_content import MAX_EXAMPLES_PER_REASON
 from scanning.models import CategoryResult, MalwareFinding
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry

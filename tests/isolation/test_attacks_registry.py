@@ -19,12 +19,12 @@ from console.jobs.models import State
 from console.models import Team
 from demo.registry_server import ServerResponse
 from inventory import tasks as inventory_tasks
-from inventory.content.store import LayerFact, ManifestFact, store_manifests
+from inventory.content.manifest_store import LayerFact, ManifestFact, store_manifests
 from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import PushEvent, Registry
 from registries.oci.manifests import MAX_DESCRIPTOR_BYTES
 from registries.oci.transport import Transport
-from registries.removal import request_removal
+from registries.request_removal import request_removal
 from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import Change
 from scanning import tasks
@@ -32,7 +32,8 @@ from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity,
 from scanning.findings.store import store_packages
 from scanning.models import CategoryResult, Scan
 from scanning.runs import refused_credentials
-from scanning.runs.scan_now import cancel, scan_now
+from scanning.runs.cancel import cancel
+from scanning.runs.start import scan_now
 from tests import factories
 from tests.fakes import images
 from tests.fakes.registry import Body, Redirect, Status, blob, rate_limited

@@ -26,8 +26,9 @@ from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import Registry
 from scanning import tasks
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, PackageVulnerability, Scan, SecretFinding
+from scanning.runs.cancel import cancel
 from scanning.runs.recommended import recommended
-from scanning.runs.scan_now import cancel, scan_now
+from scanning.runs.start import scan_now
 from tests.fakes import images
 from tests.fakes.registry import (
     Body,
@@ -493,9 +494,9 @@ def test_no_scan_is_handed_to_a_registry_that_has_refused_its_credentials(world:
 def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     world: World, mirrored: Tag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scanning import scanners
+    from scanning import configured_engines
 
-    monkeypatch.setattr(scanners.yara(), "version", lambda: "of another day")  # so that layers are read again
+    monkeypatch.setattr(configured_engines.yara(), "version", lambda: "of another day")  # so that layers are read again
     before = world.state()
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
     with visibility.set_to(visibility.of(world.them)):

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.jobs.models import State
 from inventory.models import Image
-from scanning import scanners, tasks
+from scanning import configured_engines, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.trivy.match import Matcher
 from scanning.findings import coverage
@@ -36,11 +36,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
     yield
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
 
 
 @pytest.fixture

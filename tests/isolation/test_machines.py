@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from tests.console.jobs.conftest import RestartableServer, postgres_server, processes_of_folder, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
@@ -23,10 +23,10 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from inventory import tasks
 from registries.models import Registry
-from registries.credentials import read_keys
+from registries.credential_encryption import read_keys
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.scanners import fingerprint_key
+from scanning.configured_engines import fingerprint_key
 fingerprint_key(), read_keys()
 install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
@@ -34,7 +34,7 @@ tasks.sync(run.pk)
 """
 LAUNCH = """
 from inventory.models import Tag
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
 """
 NEWER = """

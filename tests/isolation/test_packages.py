@@ -17,12 +17,12 @@ from django.urls import reverse
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import scanners, tasks
+from scanning import configured_engines, tasks
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.execution import pipeline
 from scanning.execution.context import ScanContext
 from scanning.execution.steps.store_results import store_results
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from scanning.rematch import run as rematch_run
@@ -78,11 +78,11 @@ PAIRS: dict[str, tuple[systems.Files, systems.Files]] = {
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
     yield
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def servers() -> Iterator[list[FakeRegistry]]:
 
 def install(folder: Path, **options: Any) -> None:
     vulndb_install.install(systems.database(folder, **options))
-    scanners.trivy.cache_clear()
+    configured_engines.trivy.cache_clear()
 
 
 def put(servers: Sequence[FakeRegistry], *held: systems.Files) -> tuple[list[images.Image], list[Tag]]:
@@ -218,7 +218,7 @@ def test_a_scan_that_says_something_else_of_a_shared_package_changes_its_own_ima
     assert stored_findings(made[0].image_id) == right
     scan(tags[1], "vulnerabilities")
     assert stored_findings(made[1].image_id) == trivy_findings(made[1])
-    aggregate.recount()
+    recount.recount()
     assert PackageVariant.objects.filter(image_packages__isnull=False).distinct().count() == 1
 
 
@@ -252,7 +252,7 @@ def test_another_team_sees_its_own_variants_alone(servers: list[FakeRegistry], t
     _made, tags = put(servers, *licensed)
     for tag in tags:
         scan(tag, "vulnerabilities")
-    aggregate.recount()
+    recount.recount()
     package = Package.objects.get(name="libssl3")
     assert package.varied
     pages = []

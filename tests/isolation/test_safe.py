@@ -25,11 +25,12 @@ from demo.vulndb_build import build_demo_vulndb
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import scanners, tasks
+from scanning import configured_engines, tasks
 from scanning.engines.trivy import bbolt, bbolt_writer, command
 from scanning.models import CategoryResult, LayerResult, Package, PackageVulnerability, image_coverage
 from scanning.rematch import run as rematch_run
-from scanning.runs.scan_now import cancel, scan_now
+from scanning.runs.cancel import cancel
+from scanning.runs.start import scan_now
 from scanning.vulndb import install as vulndb_install
 from tests import people
 from tests.fakes import images, rpmdb
@@ -228,7 +229,7 @@ def test_a_system_without_advisories_in_the_database_is_unsupported_and_not_dama
 def own_database(tmp_path: Path, settings: Any) -> Iterator[Any]:
     """A data folder of this test's own; returns what installs a database there."""
     settings.DATA_DIR = tmp_path / "data"
-    caches = (scanners.trivy, scanners.layer_store)
+    caches = (configured_engines.trivy, configured_engines.layer_store)
     for each in caches:
         each.cache_clear()
 
@@ -299,7 +300,7 @@ def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
     assert (image.vulnerabilities, image.sensitive) == (None, 0)
     assert image.security == Image.Security.PARTLY_SCANNED
     if how == "cut off":
-        readiness = scanners.trivy().ready()
+        readiness = configured_engines.trivy().ready()
         assert not readiness.ready
         assert "cut off" in readiness.reason
         assert "update_vulnerability_db" in readiness.remedy

@@ -12,7 +12,7 @@ from console.jobs.models import Priority, State
 from console.jobs.runner import eligible
 from console.jobs.slots import LOCAL_WORKER_PREFIX, job_capacity
 from console.models import AuditEvent, Export
-from registries.connection_test import live as connection_test_live
+from registries.connection_test import background_test
 from registries.models import ConnectionTest, PushEvent, Registry, SyncRun
 from registries.models.push_event import ALL_TAGS
 from registries.sync_requests.start import start_sync
@@ -199,9 +199,9 @@ def test_the_exports_of_one_person_leave_places_to_others() -> None:
 
 def test_one_person_has_a_few_connection_tests_at_a_time() -> None:
     user, lab = person("operator"), registry("lab")
-    for _ in range(connection_test_live.MAX_TESTS_PER_USER):
+    for _ in range(background_test.MAX_TESTS_PER_USER):
         ConnectionTest.objects.create(user=user, registry=lab, saved=True)
-    with pytest.raises(connection_test_live.TooManyTestsError, match="of your tests are running"):
-        connection_test_live.start_connection_test(registry=lab, user=user, saved=True)
+    with pytest.raises(background_test.TooManyTestsError, match="of your tests are running"):
+        background_test.start_connection_test(registry=lab, user=user, saved=True)
     ConnectionTest.objects.update(ended_at=timezone.now())
-    assert ended(connection_test_live.start_connection_test(registry=lab, user=user, saved=True)).steps
+    assert ended(background_test.start_connection_test(registry=lab, user=user, saved=True)).steps

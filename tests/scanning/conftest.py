@@ -16,7 +16,7 @@ from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning import tasks
 from scanning.models import Scan
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from scanning.vulndb import install as vulndb_install
 from tests.fakes.registry import FakeRegistry
 

@@ -19,7 +19,7 @@ import pytest
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.trivy.command import trivy_environment
 from scanning.models import ImagePackage, PackageVulnerability, SecretFinding
 from scanning.vulndb import install as vulndb_install
@@ -105,7 +105,7 @@ def server(debian: Path, authority: Authority) -> Iterator[DockerRegistry]:
 def chosen_database(vulnerability_database: None) -> None:
     if folder := os.environ.get("TALLYMAN_TEST_DATABASE"):
         vulndb_install.install(Path(folder))
-        scanners.trivy.cache_clear()
+        configured_engines.trivy.cache_clear()
 
 
 def by_hand(layout: Path, cache: Path) -> dict[str, set[tuple[Any, ...]]]:
@@ -115,7 +115,7 @@ def by_hand(layout: Path, cache: Path) -> dict[str, set[tuple[Any, ...]]]:
         (cache / "db" / name).symlink_to((vulndb_install.folder() / name).resolve())
     finished = subprocess.run(
         [
-            *(str(scanners.trivy().executable()), "image", "--input", str(layout), "--cache-dir", str(cache)),
+            *(str(configured_engines.trivy().executable()), "image", "--input", str(layout), "--cache-dir", str(cache)),
             *("--skip-db-update", "--offline-scan", "--format", "json", "--list-all-pkgs", "--scanners", "vuln,secret"),
         ],
         env=trivy_environment(cache),

@@ -14,7 +14,7 @@ import pytest
 from django.test import Client
 
 from console.server.health import Fact
-from scanning import health, scanners
+from scanning import configured_engines, health
 from scanning.engines.base import Readiness
 from scanning.engines.yara.engine import Yara
 from scanning.vulndb import install as vulndb_install
@@ -77,7 +77,7 @@ def test_no_database_and_an_old_one_say_what_to_do(folder: Path) -> None:
 
 def test_rules_that_cannot_be_used_are_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(iter(health.malware_rules())).level == "ok"
-    monkeypatch.setattr(scanners, "yara", lambda: Yara(rules=folder / "nothing"))
+    monkeypatch.setattr(configured_engines, "yara", lambda: Yara(rules=folder / "nothing"))
     fact = next(iter(health.malware_rules()))
     assert fact.level == "fault"
     assert fact.notice is not None
@@ -86,7 +86,7 @@ def test_rules_that_cannot_be_used_are_a_fault(folder: Path, monkeypatch: pytest
 @pytest.fixture
 def clamav(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(health, "_clamd_status", health.EngineStatusCache())
-    forget = scanners.clamav.cache_clear
+    forget = configured_engines.clamav.cache_clear
     forget()
     yield settings
     forget()
@@ -123,7 +123,7 @@ def test_one_that_works_is_told_and_old_signatures_are_a_fault(clamav: Any) -> N
         fact = eventually_told()
         assert (fact.level, fact.value, fact.notice) == ("ok", "ready", None)
         assert "clamav 1.4.6" in str(fact.detail)
-    scanners.clamav.cache_clear()
+    configured_engines.clamav.cache_clear()
     for address in answering(b"1: ClamAV 1.4.6/27500/Mon Nov  2 09:00:00 2020\0"):
         clamav.CLAMD = address
         fact = eventually_told()
@@ -142,7 +142,7 @@ def test_a_silent_antivirus_is_asked_once_and_holds_up_no_page(clamav: Any, monk
             return Readiness(ready=True, version="clamav 1")
 
     silent = Silent()
-    monkeypatch.setattr(scanners, "clamav", lambda: silent)
+    monkeypatch.setattr(configured_engines, "clamav", lambda: silent)
     try:
         for _ in range(5):
             (fact,) = health.antivirus()

@@ -22,7 +22,7 @@ from registries.models import PullUnit, Registry
 from scanning import tasks
 from scanning.models import Scan, ScanStage
 from scanning.runs.enqueue import PROMPT_IMAGES
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests import factories
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import sync

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from tests.console.jobs.conftest import RealWorker, processes_of_folder, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, FlippedBit, SlowBody, Status, blob, silence
@@ -21,13 +21,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCAN = "SELECT state, stage, progress_done, progress_total, reason, attempt FROM scanning_scan ORDER BY id DESC LIMIT 1"
 CANCEL_SECONDS = 3
-IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.scan_now import cancel, scan_now\n"
+IMPORTS = """
+from inventory.models import Tag
+from scanning.runs.cancel import cancel
+from scanning.runs.start import scan_now
+"""
 CANCEL = IMPORTS + "cancel()"
 AGAIN = IMPORTS + "scan_now(tag_ids=[Tag.objects.get().pk], requested_by=None)"
 CANCEL_THE_FIRST_RUN = """
-from scanning.runs import start as runs
+from scanning.runs.cancel import cancel_run
 from scanning.models import ScanRun
-assert runs.cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
+assert cancel_run(ScanRun.objects.get(pk=1)).passed_on == 1
 """
 HANGING_TRIVY = """#!/bin/bash
 PATH=/usr/bin:/bin

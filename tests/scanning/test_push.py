@@ -22,7 +22,7 @@ from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import MAX_CHANGES, Change
 from scanning import tasks
 from scanning.models import Scan, ScanRun
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Status, manifests, silence, tags
 from tests.scanning.conftest import sync

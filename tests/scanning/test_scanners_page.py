@@ -14,7 +14,7 @@ from console.jobs.models import State
 from console.models import AuditEvent
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.trivy.engine import PINNED_SHA256
 from scanning.models import CategoryResult, Rematch, VulndbUpdate
 from tests.fakes import images
@@ -42,12 +42,12 @@ def test_everybody_sees_version_and_hash_of_trivy_and_that_the_database_is_the_s
 
 
 def test_an_engine_that_is_not_there_says_what_to_do() -> None:
-    scanners.trivy.cache_clear()
+    configured_engines.trivy.cache_clear()
     try:
         with override_settings(TRIVY="/nowhere/trivy"):
             text = client("viewer").get(PAGE).content.decode()
     finally:
-        scanners.trivy.cache_clear()
+        configured_engines.trivy.cache_clear()
     assert "Not ready" in text
     assert "/nowhere/trivy" in text
 
@@ -74,7 +74,7 @@ def test_an_operator_may_look_and_not_update() -> None:
 @pytest.fixture
 def engines(settings: Any, tmp_path: Path) -> Iterator[Any]:
     """The settings, with engines that are made anew from them."""
-    made = (scanners.trivy, scanners.yara, scanners.clamav)
+    made = (configured_engines.trivy, configured_engines.yara, configured_engines.clamav)
     for one in made:
         one.cache_clear()
     settings.RULES = str(tmp_path / "rules")
@@ -87,20 +87,20 @@ def engines(settings: Any, tmp_path: Path) -> Iterator[Any]:
 def test_errors_in_rules_of_the_team_are_shown_with_file_and_line(engines: Any) -> None:
     folder = Path(engines.RULES)
     (folder / "good.yar").write_text("rule Good { condition: false }\n")
-    before = scanners.yara().ready()
+    before = configured_engines.yara().ready()
     (folder / "bad.yar").write_text("rule Bad {\n  condition:\n    nothing_of_the_sort\n}\n")
     text = client("viewer").get(PAGE).content.decode()
     assert "bad.yar:3: unknown identifier" in text
     assert "Ready, with a warning" in text
     assert engines.RULES in text
-    assert scanners.yara().version() != before.version, "layers would not be looked at again"
+    assert configured_engines.yara().version() != before.version, "layers would not be looked at again"
 
 
 def test_clamav_tells_whether_it_is_configured_and_reached(engines: Any, tmp_path: Path) -> None:
     viewer = client("viewer")
     assert "Not configured" in viewer.get(PAGE).content.decode()
     engines.CLAMD = str(tmp_path / "clamd.ctl")
-    scanners.clamav.cache_clear()
+    configured_engines.clamav.cache_clear()
     text = viewer.get(PAGE).content.decode()
     assert "Not configured" not in text
     assert f"cannot be reached at {engines.CLAMD}" in text
@@ -151,10 +151,10 @@ def test_an_engine_that_is_not_ready_is_a_scan_exception_and_no_zero(
     if text := broken.pop("own", ""):
         (tmp_path / "own").mkdir()
         (tmp_path / "own" / "ours.yar").write_text(text)
-        monkeypatch.setattr(scanners, "RULES_FOLDER", tmp_path / "own")
+        monkeypatch.setattr(configured_engines, "RULES_FOLDER", tmp_path / "own")
     for name, value in broken.items():
         setattr(engines, name, value)
-    for made in (scanners.trivy, scanners.yara, scanners.clamav):
+    for made in (configured_engines.trivy, configured_engines.yara, configured_engines.clamav):
         made.cache_clear()
     images.image({"etc/hostname": b"here\n"}).put(fake, "team/app", "1.0")
     sync(registry)

@@ -19,7 +19,7 @@ from console.jobs.models import State
 from console.models import AuditEvent, Team, User
 from inventory.models import Image, Layer, Tag
 from registries.models import PullUnit
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.clamav.engine import ClamAv
 from scanning.models import LayerResult, Scan, ScanRun, Selection
 from scanning.runs import estimate as runs_estimate
@@ -238,7 +238,7 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monk
     factories.tag("c", of=factories.image(layers=1))
     busy = factories.tag("d", of=factories.image(scan_state="queued"))
     known = Layer.objects.get(diff_id=shared.image_layers.get(position=0).diff_id)
-    yara = scanners.yara()
+    yara = configured_engines.yara()
     LayerResult.objects.create(diff_id=known.diff_id, engine=yara.name, engine_version=yara.version())
     found = runs_estimate.estimate_scan(Tag.objects.all(), categories=["malware"])
     assert (found.tags, found.left_out, found.images) == (4, 1, 2)
@@ -249,7 +249,7 @@ def test_the_preview_counts_images_layers_and_bytes_that_no_engine_has_seen(monk
     assert runs_estimate.estimate_scan(Tag.objects.all(), categories=ALL).layers_known == 0, "Trivy has not seen it"
     for address in answering(b"1: ClamAV 1.4.6\0"):
         engines = yara, ClamAv(address=address, max_file_bytes=1)
-        monkeypatch.setattr(scanners, "malware_engines", lambda engines=engines: engines)
+        monkeypatch.setattr(configured_engines, "malware_engines", lambda engines=engines: engines)
         assert runs_estimate.estimate_scan(Tag.objects.all(), categories=["malware"]).layers_known == 0, (
             "nor has ClamAV"
         )
@@ -262,7 +262,7 @@ def test_kept_figures_of_a_whole_scope_are_those_that_counting_gives(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, scope: str, categories: list[str]
 ) -> None:
     settings.KEPT_FROM_SECONDS = 0
-    engines = {"trivy": "", scanners.yara().name: scanners.yara().version()}
+    engines = {"trivy": "", configured_engines.yara().name: configured_engines.yara().version()}
     registries = [factories.registry(name=name) for name in ("one", "two")]
     for number in range(12):
         values = factories.scanned() if number % 3 else {"scan_state": "queued" if number == 3 else "not-scanned"}

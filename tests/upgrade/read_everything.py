@@ -39,10 +39,10 @@ def models() -> dict[str, int]:
 
 def password() -> str:
     """Return the registry's password, decrypted."""
-    from registries import credentials
+    from registries import credential_encryption
     from registries.models import Registry
 
-    return credentials.decrypt(Registry._base_manager.exclude(password_token="").get().password_token)
+    return credential_encryption.decrypt(Registry._base_manager.exclude(password_token="").get().password_token)
 
 
 def pages() -> dict[str, int]:

@@ -12,7 +12,7 @@ from django.core.management.commands import makemessages
 CREATION_DATE = re.compile(r'^"POT-Creation-Date:.*\n', re.MULTILINE)
 
 
-# Of console.i18n.explained: the first argument is a code.
+# Of console.i18n.message_codes: the first argument is a code.
 KEYWORDS = ("--keyword=MessageText:2", "--keyword=JoinText:2", "--keyword=PluralText:2,3")
 
 

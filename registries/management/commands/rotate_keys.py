@@ -9,9 +9,9 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
-from registries import credentials
+from registries import credential_encryption
+from registries.credential_columns import can_decrypt, stored_tokens
 from registries.models import CloudAccount, Registry
-from registries.stored_credentials import can_decrypt, stored_tokens
 
 
 class Command(BaseCommand):
@@ -21,13 +21,13 @@ class Command(BaseCommand):
         parser.add_argument("--keep-old", action="store_true", help="leave the old keys in the file, after the new one")
 
     def handle(self, *args: Any, keep_old: bool, **options: Any) -> None:
-        old, new = credentials.read_keys(), Fernet.generate_key().decode()
+        old, new = credential_encryption.read_keys(), Fernet.generate_key().decode()
         # Both are in the file before the first row changes, so that every process reads every row at any moment.
-        credentials.write_keys([new, *old])
+        credential_encryption.write_keys([new, *old])
         changed, lost = 0, []
         for model, column, row, token in stored_tokens():
             try:
-                fresh = credentials.cipher().rotate(token.encode()).decode()
+                fresh = credential_encryption.cipher().rotate(token.encode()).decode()
             except InvalidToken:
                 lost.append(str(row))
                 continue
@@ -37,20 +37,20 @@ class Command(BaseCommand):
         if lost:
             raise CommandError(
                 f"{changed} credentials are encrypted with the new key. These could not be read with any key: "
-                f"{', '.join(lost)}. All keys stay in {credentials.key_file()}: restore the missing one "
+                f"{', '.join(lost)}. All keys stay in {credential_encryption.key_file()}: restore the missing one "
                 "from a backup below the others, or type these passwords again, then run this command once more."
             )
         self.stdout.write(f"{changed} credentials are encrypted with a new key.")
         if keep_old:
             return
-        newest = credentials.cipher_of((new,))
+        newest = credential_encryption.cipher_of((new,))
         if stale := [str(row) for _, _, row, token in stored_tokens() if not can_decrypt(newest, token)]:
             raise CommandError(
                 f"Changed while the keys were rotated: {', '.join(stale)}. The old keys stay; run this command again."
             )
-        credentials.write_keys([new])
+        credential_encryption.write_keys([new])
         self.stdout.write(
-            f"The old keys are removed. Back up {credentials.key_file()} now: "
+            f"The old keys are removed. Back up {credential_encryption.key_file()} now: "
             "database backups made before need the key file that was backed up with them."
         )
 

@@ -11,16 +11,16 @@ import mmap
 from datetime import UTC, datetime
 from pathlib import Path
 
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from scanning.engines import messages as engine_messages
 from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, Severity, StopCheck
 from scanning.engines.clamav import messages
 from scanning.engines.clamav.clamd import Clamd, ClamdVersion, FileTooLarge
 from scanning.engines.formats.tar import Data
-from scanning.engines.notes import Notes
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.sandbox.pool import SandboxPool
 from scanning.engines.sandbox.responses import LayerFile
+from scanning.engines.skipped_content import Notes
 from scanning.engines.yara.scan import MAX_LAYER_FINDINGS
 
 SCAN_REVISION = 1  # of how this module looks; part of the version, so that raising it has every layer looked at again

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from scanning.engines.formats import containers, messages, streams, tar, zip
 from scanning.engines.formats.detect import (
     READABLE_FORMATS,
@@ -21,7 +21,7 @@ from scanning.engines.formats.detect import (
     detect_archives,
     is_program,
 )
-from scanning.engines.notes import Notes
+from scanning.engines.skipped_content import Notes
 
 ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA, ZIP_ZSTD, ZIP_XZ = 0, 8, 12, 14, 93, 95  # methods of zip (APPNOTE 4.4.5)
 ZIP_STREAMS = {ZIP_BZIP2: "bzip2", ZIP_ZSTD: "zstd", ZIP_XZ: "xz"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.i18n.explained import ExplainedError, Message
+from console.i18n.message_codes import ExplainedError, Message
 from scanning.engines.formats import messages
 
 

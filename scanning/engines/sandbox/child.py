@@ -22,8 +22,8 @@ import yara_x
 from console.processes.control import become_subreaper, die_with_parent, kill_descendants
 from console.sandbox import policy
 from scanning.engines.formats import tar
-from scanning.engines.notes import printable_path
 from scanning.engines.sandbox import protocol
+from scanning.engines.skipped_content import printable_path
 from scanning.engines.yara.scan import YaraLayerScan
 
 CONTROL_DESCRIPTOR = 0  # the descriptor that the worker asks at

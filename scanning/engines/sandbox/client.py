@@ -24,8 +24,8 @@ import isal
 import yara_x
 import zstandard
 
-from console.i18n.explained import Message
-from console.sandbox.resident import ResidentProcess
+from console.i18n.message_codes import Message
+from console.sandbox.persistent_process import ResidentProcess
 from scanning.engines.base import EngineError, StopCheck
 from scanning.engines.sandbox import messages, protocol
 from scanning.engines.sandbox.responses import Hit, LayerFile, ResponseReader

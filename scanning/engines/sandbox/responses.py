@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from scanning.engines.formats.tar_sparse import MAX_SEGMENTS, Segment
-from scanning.engines.notes import MAX_NOTE_LINES, MAX_PATH_CHARACTERS
 from scanning.engines.sandbox.protocol import MalformedMessage, unpack
+from scanning.engines.skipped_content import MAX_NOTE_LINES, MAX_PATH_CHARACTERS
 from scanning.engines.yara.scan import MAX_LAYER_FINDINGS, Hit
 
 __all__ = ["Hit", "LayerFile", "ResponseReader"]

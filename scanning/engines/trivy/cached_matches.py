@@ -13,8 +13,8 @@ from scanning.engines.base import MatchFact, PackageFact, StopCheck, Vulnerabili
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.match import Matcher
+from scanning.engines.trivy.merge_layers import Json, SquashedImage, language_packages
 from scanning.engines.trivy.report import TrivyReport
-from scanning.engines.trivy.squash import Json, SquashedImage, language_packages
 
 MAX_CACHED_PACKAGES = 20_000  # packages; some 2 KB each
 SYSTEM_STALE_SECONDS = 3600.0  # after which Trivy is asked anew whether a system gets notices still

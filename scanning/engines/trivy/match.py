@@ -30,7 +30,7 @@ from scanning.engines.trivy import messages
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, read_cache
 from scanning.engines.trivy.command import TRIVY_FLAGS, Runner, failure_error, run_trivy, scanners_option
-from scanning.engines.trivy.layout import write_layout
+from scanning.engines.trivy.oci_layout import write_layout
 from scanning.engines.trivy.report import TrivyReport, read_match, read_report
 from scanning.engines.trivy.vulndb_folder import VulndbFacts
 

@@ -1,8 +1,8 @@
-"""What is told to people by this package: see console.i18n.explained."""
+"""What is told to people by this package: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText
+from console.i18n.message_codes import MessageText
 
 # --- advisory_texts
 DATABASE_DAMAGED = MessageText("trivy.database-damaged", "The vulnerability database is damaged: {error}.")

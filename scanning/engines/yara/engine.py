@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from console.i18n.explained import NOTHING
+from console.i18n.message_codes import NOTHING
 from scanning.engines.base import EngineError, LayerReport, MalwareFact, Readiness, RiskCategory, StopCheck
-from scanning.engines.notes import Notes
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.sandbox.pool import SandboxPool
+from scanning.engines.skipped_content import Notes
 from scanning.engines.yara import messages
 from scanning.engines.yara.ruleset import (
     RuleSet,

@@ -1,8 +1,8 @@
-"""What is told to people by this package: see console.i18n.explained."""
+"""What is told to people by this package: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
-from console.i18n.explained import MessageText, NoteText
+from console.i18n.message_codes import MessageText, NoteText
 
 # --- engine
 RULES_WITH_ERRORS = MessageText("yara.rules-with-errors", "Rules with errors are not applied: {value}.")

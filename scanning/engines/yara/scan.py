@@ -19,7 +19,7 @@ import yara_x
 from scanning.engines.formats import tar
 from scanning.engines.formats.archives import UnpackLimits, members
 from scanning.engines.formats.detect import DetectedArchive, detect_archives
-from scanning.engines.notes import Notes, printable_path
+from scanning.engines.skipped_content import Notes, printable_path
 from scanning.engines.yara import messages
 
 PIECE_BYTES = 64 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import RiskCategory
 from scanning.execution.context import ScanContext
 from scanning.execution.jumps import NoEngineReady
@@ -18,9 +18,9 @@ def check_engines(context: ScanContext) -> None:
     ready = set()
     for category, outcome in context.results.outcomes.items():
         if category in ANALYZED_BY_TRIVY:
-            readinesses = [scanners.trivy().ready({category})]
+            readinesses = [configured_engines.trivy().ready({category})]
         else:
-            readinesses = [engine.ready() for engine in scanners.malware_engines()]
+            readinesses = [engine.ready() for engine in configured_engines.malware_engines()]
         outcome.engine_version = ", ".join(readiness.version for readiness in readinesses)[:200]
         if category is RiskCategory.VULNERABILITIES:
             outcome.database_updated_at = readinesses[0].database_updated_at

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from console.i18n.explained import parts
+from console.i18n.message_codes import parts
 from scanning.engines.base import ImageReport, RiskCategory
 from scanning.engines.formats.package_databases import Damage
-from scanning.engines.notes import printable_path
+from scanning.engines.skipped_content import printable_path
 from scanning.execution import messages
 from scanning.execution.context import ScanContext
 from scanning.execution.results import CategoryOutcome

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from inventory.content import layer_proof
 from registries.oci.errors import NotFound
-from scanning import scanners
+from scanning import configured_engines
 from scanning.execution.context import ScanContext
 from scanning.execution.image_layers import ImageLayer
 from scanning.execution.progress import POLL_SECONDS, stoppable_threads
@@ -64,7 +64,7 @@ def pull_layers(context: ScanContext) -> None:
 
 def _claim(context: ScanContext, layers: Iterable[ImageLayer]) -> AbstractContextManager[Claims]:
     digests = (layer.digest for layer in layers)
-    return scanners.layer_store().claims(digests, source=str(context.registry.pk))
+    return configured_engines.layer_store().claims(digests, source=str(context.registry.pk))
 
 
 def _wait_for_other_scans(context: ScanContext, unknown: Sequence[ImageLayer]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.i18n.explained import sentences
+from console.i18n.message_codes import sentences
 from console.jobs.errors import JobFailure
 from scanning.execution import messages
 from scanning.execution.context import ScanContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import RiskCategory
 from scanning.execution.context import ScanContext
 from scanning.execution.malware_scans import MalwareScans
@@ -21,12 +21,14 @@ def start_engines(context: ScanContext) -> None:
     categories = context.ready & ANALYZED_BY_TRIVY
     rest = categories - {RiskCategory.VULNERABILITIES}
     owner = str(context.registry.pk)
-    session = scanners.trivy().session(categories=categories, owner=owner) if categories else None
+    session = configured_engines.trivy().session(categories=categories, owner=owner) if categories else None
     if session:
         context.resources.enter_context(session.announce())
-    without_matching = partial(scanners.trivy().session, categories=rest) if rest and rest != categories else None
+    without_matching = (
+        partial(configured_engines.trivy().session, categories=rest) if rest and rest != categories else None
+    )
     context.trivy = TrivyAnalysis(context.run, session, without_matching=without_matching, check=context.check)
     reader = context.resources.enter_context(stoppable_threads(1, "read", context.check))
     context.resources.enter_context(context.claims)
-    engines = scanners.malware_engines() if RiskCategory.MALWARE in context.ready else ()
+    engines = configured_engines.malware_engines() if RiskCategory.MALWARE in context.ready else ()
     context.malware = MalwareScans(context.run.job, engines, reader, context.check)

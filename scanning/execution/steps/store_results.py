@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from console.i18n.explained import sentences
+from console.i18n.message_codes import sentences
 from console.jobs.models import State
-from inventory import summary
+from inventory import image_summary
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.match import matched_with
 from scanning.execution.context import ScanContext
@@ -46,7 +46,7 @@ def store_results(context: ScanContext) -> None:
 def _store(scan: Scan, results: ScanResults) -> None:
     now = timezone.now()
     analysis, report = results.analysis, results.analysis.report
-    image = summary.lock_image(scan.image_id)
+    image = image_summary.lock_image(scan.image_id)
     assert image is not None  # noqa: S101 (its scan would be gone with it)
     before = regression.read_results(image)
     looked = {
@@ -69,7 +69,9 @@ def _store(scan: Scan, results: ScanResults) -> None:
         if some:
             _write_results(scan, some, at=now, looked=some is looked)
     told = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
-    summary.record_findings(image, summary.FindingCounts(**counts), os_name=report.os_name if report and told else None)
+    image_summary.record_findings(
+        image, image_summary.FindingCounts(**counts), os_name=report.os_name if report and told else None
+    )
     regression.store_regressions(
         before, image, {category: outcome.engine_version for category, outcome in looked.items()}
     )

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models import Q
 
 from console.db.clock import database_now
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from console.jobs.models import Priority, State
-from inventory import summary
+from inventory import image_summary
 from registries import pull_limit
 from registries.models import Registry
 from scanning.execution import messages
@@ -55,7 +55,7 @@ def _reschedule_queued(registry: Registry, reason: Message) -> None:
         scan.not_before, scan.reason = until, reason
     with transaction.atomic():
         Scan.objects.filter(state=State.QUEUED).bulk_update(chosen, ["not_before", "reason"], batch_size=100)
-        summary.record_waiting([(scan.image_id, registry.pk) for scan in chosen], reason=reason)
+        image_summary.record_waiting([(scan.image_id, registry.pk) for scan in chosen], reason=reason)
         if len(chosen) == len(times):
             line.update(not_before=times[-1], reason=reason)
 

@@ -26,7 +26,7 @@ from console.jobs import ticks
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
 from console.jobs.state import advance
-from console.listing import cells
+from console.listing import spreadsheet_values
 from console.models import AuditEvent, Export, User
 from inventory.models import Tag
 from tests import factories
@@ -190,7 +190,7 @@ def test_what_a_sheet_cannot_hold_fails_with_what_to_do(
     client: Client, few: None, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(3)
-    monkeypatch.setattr(cells, "MAX_SHEET_ROWS", 3)
+    monkeypatch.setattr(spreadsheet_values, "MAX_SHEET_ROWS", 3)
     client.post(reverse(EXPORT), {"all": "1"})
     export = work()
     assert export.state == State.FAILED

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from console.listing import cells, csv_writer, workbook
+from console.listing import csv_writer, spreadsheet_values, workbook
 
 NASTY = {
     "command": "=cmd|' /C calc'!A0",
@@ -74,7 +74,10 @@ def test_the_workbook_opens_and_holds_no_formula(tmp_path: Path) -> None:
     assert len(rows) == len(NASTY) + 1
     for name, text in NASTY.items():
         assert shown[name] == (
-            text if name != "long" else "x" * (cells.MAX_CELL_CHARACTERS - len(cells.CUT_MARK)) + cells.CUT_MARK
+            text
+            if name != "long"
+            else "x" * (spreadsheet_values.MAX_CELL_CHARACTERS - len(spreadsheet_values.CUT_MARK))
+            + spreadsheet_values.CUT_MARK
         ), name
     assert shown["control"] == "ab"
     assert {row[2] for row in rows[:-1]} == {"1234.5"}

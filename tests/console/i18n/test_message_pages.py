@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 from openpyxl import load_workbook
 
-from console.i18n.explained import sentences
+from console.i18n.message_codes import sentences
 from console.i18n.search import message_contains
 from console.jobs.models import State
 from console.models import User

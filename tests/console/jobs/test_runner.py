@@ -17,7 +17,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from pytest_django import Settings
 
-from console.i18n.explained import ExplainedError, Message
+from console.i18n.message_codes import ExplainedError, Message
 from console.jobs import heartbeat as jobs_heartbeat
 from console.jobs import lease
 from console.jobs import runner as work_module

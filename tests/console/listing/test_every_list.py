@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.listing import Listing, Page
-from console.listing.registration import LISTINGS, get_listing
+from console.listing.registered_listings import LISTINGS, get_listing
 from console.models import AuditEvent, Export, User
 from demo.inventory.make import make
 from inventory.models import Image, Tag

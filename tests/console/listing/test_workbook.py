@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from console.listing import cells, workbook
+from console.listing import spreadsheet_values, workbook
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")', "＝1+1", "#N/A", "#REF!")
 
@@ -73,5 +73,5 @@ def test_what_a_spreadsheet_cannot_hold_exactly_is_text(value: Any) -> None:
 def test_no_text_breaks_a_workbook(text: str) -> None:
     _told, book, _raw = written([text])
     (read,) = column(book)
-    kept = cells.INVALID_CHARACTERS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    kept = spreadsheet_values.INVALID_CHARACTERS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     assert (read or "").replace("\r\n", "\n").replace("\r", "\n") == kept

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from inventory.content import layer_proof
-from inventory.content.store import store_manifests
+from inventory.content.manifest_store import store_manifests
 from inventory.models import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
 from inventory.sync.resolve import MAX_FETCHES, fetch_manifest, record_config
 from registries.clients import RegistryClient, open_client

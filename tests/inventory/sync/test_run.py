@@ -222,7 +222,7 @@ def test_no_transaction_lasts_while_secrets_are_masked(
         within.append(connection.in_atomic_block)
         return text
 
-    monkeypatch.setattr("inventory.build_history.secrets.mask", slow)
+    monkeypatch.setattr("inventory.build_history.secret_redaction.mask", slow)
     images.image(images.layer({"a": b"1"}), history=[{"created_by": "COPY a"}]).put(server, "team/app", "1.0")
     sync(registry)
     assert Image.objects.get().history

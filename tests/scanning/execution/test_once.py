@@ -17,12 +17,12 @@ from console.jobs.models import State
 from inventory.content import layer_proof
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import scanners, tasks
+from scanning import configured_engines, tasks
 from scanning.engines.base import LayerReport, StopCheck
 from scanning.engines.yara.engine import Yara
 from scanning.models import LayerResult, MalwareFinding, Scan
 from scanning.runs import quota
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, SlowBody, blob
 from tests.scanning.conftest import layer_files, scan, sync
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The layers that the malware engine has read."""
     paths: list[Path] = []
-    engine = scanners.yara()
+    engine = configured_engines.yara()
 
     def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:
         paths.append(path)
@@ -57,7 +57,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
 ) -> None:
     shown: list[str] = []
     said = threading.Event()
-    engine, changed = scanners.yara(), Scan.progress_changed
+    engine, changed = configured_engines.yara(), Scan.progress_changed
 
     def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:
         assert said.wait(120)
@@ -158,7 +158,7 @@ def test_other_rules_have_every_layer_read_again_once(
     sync(registry)
     tag = Tag.objects.get()
     scan(tag)
-    monkeypatch.setattr(scanners.yara(), "version", lambda: "of another day")
+    monkeypatch.setattr(configured_engines.yara(), "version", lambda: "of another day")
     again, third = scan(tag), scan(tag)
     assert (again.layers_pulled, third.layers_pulled) == (2, 0)
     assert len(read) == 4
@@ -200,7 +200,7 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
 ) -> None:
     settings.SCAN_STALL_SECONDS = float("inf")  # a slow registry lets go of everything; this one is not slow
     monkeypatch.setattr("scanning.execution.steps.pull_layers.PULL_WAIT_SECONDS", 0.1)
-    engine, waits, changed = scanners.yara(), threading.Event(), Scan.progress_changed
+    engine, waits, changed = configured_engines.yara(), threading.Event(), Scan.progress_changed
     reads = engine.scan_layer
 
     def scan_layer(path: Path, *, check: StopCheck) -> LayerReport:

@@ -17,7 +17,7 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import PullUnit, Registry
 from registries.pull_limit import LIMIT_WINDOW
-from scanning import scanners, tasks
+from scanning import configured_engines, tasks
 from scanning.engines.base import EngineError
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.models import (
@@ -31,7 +31,7 @@ from scanning.models import (
     SecretFinding,
     Vulnerability,
 )
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, FlippedBit, Status, Truncate, blob, blobs, manifests, rate_limited
 from tests.scanning.conftest import image_of, layer_files, run_until_final, scan, sync
@@ -157,12 +157,12 @@ def test_a_missing_trivy_fails_its_categories_and_keeps_the_result_of_the_other(
 ) -> None:
     put(fake, DEBIAN, {"srv/eicar.com": EICAR})
     sync(registry)
-    scanners.trivy.cache_clear()
+    configured_engines.trivy.cache_clear()
     try:
         with override_settings(TRIVY="/nowhere/trivy"):
             image = exception(only_tag())
     finally:
-        scanners.trivy.cache_clear()
+        configured_engines.trivy.cache_clear()
     assert "/nowhere/trivy" in image.scan_reason + image.scan_remedy
     assert (image.malware, image.vulnerabilities) == (1, None)
     outcomes = dict(CategoryResult.objects.values_list("category", "outcome"))

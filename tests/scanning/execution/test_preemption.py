@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, blob, silence
@@ -24,7 +24,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 install_demo_database()
 for name, url, limit in {registries!r}:
     registry = Registry.objects.create(name=name, address=url, limit=limit)
@@ -33,7 +33,7 @@ for name, url, limit in {registries!r}:
 """
 QUEUE = """
 from inventory.models import Tag
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 for name in {names!r}:
     tags = Tag.objects.filter(repository__registry__name=name).values_list("pk", flat=True)
     scan_now(tag_ids=tags, requested_by=None, priority=30, categories=["malware"])

@@ -23,7 +23,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
 tasks.sync(run.pk)

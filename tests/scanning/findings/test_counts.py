@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from django.utils import timezone
 
-from inventory import summary
+from inventory import image_summary
 from inventory.models import Image
 from scanning.engines.base import (
     ImageReport,
@@ -25,7 +25,7 @@ from scanning.models import CategoryResult
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-COUNTS = [part.name for part in dataclasses.fields(summary.FindingCounts)]
+COUNTS = [part.name for part in dataclasses.fields(image_summary.FindingCounts)]
 LONG = "pkg:golang/example.com/" + "x" * 700  # longer than its column
 
 
@@ -75,7 +75,7 @@ def test_what_is_counted_in_writing_is_what_is_there() -> None:
         | findings_store.store_malware(image=image, findings=malware())
     )
     assert set(counts) == set(COUNTS)
-    summary.record_findings(image, summary.FindingCounts(**counts))
+    image_summary.record_findings(image, image_summary.FindingCounts(**counts))
     written = Image.objects.values(*COUNTS, "highest").get()
     assert written["packages"] == 3
     assert (written["critical"], written["high"], written["low"], written["fixable"]) == (1, 1, 1, 2)

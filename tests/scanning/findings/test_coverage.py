@@ -12,7 +12,7 @@ from django.urls import reverse
 from console.jobs.models import State
 from console.models import Team
 from inventory.models import Image, Tag
-from scanning import alerts, scanners
+from scanning import alerts, configured_engines
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
 from scanning.execution.context import ScanContext
 from scanning.execution.results import CategoryOutcome, ImageAnalysis, ScanResults
@@ -34,11 +34,11 @@ def image(name: str, **changes: dict[str, Any] | None) -> Image:
     factories.tag(name, of=made)
     facts = vulndb_install.current_facts()
     assert facts is not None
-    trivy = scanners.trivy().version()
+    trivy = configured_engines.trivy().version()
     now: dict[str, dict[str, Any]] = {
         "vulnerabilities": {"engine_version": trivy, "database_updated_at": facts.built_at},
         "sensitive": {"engine_version": trivy},
-        "malware": {"engine_version": scanners.yara().version()},
+        "malware": {"engine_version": configured_engines.yara().version()},
     }
     for category, values in now.items():
         change = changes.get(category, {})

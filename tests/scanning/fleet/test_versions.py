@@ -22,15 +22,15 @@ from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, SharedFile
 from demo.vulndb_build import build_demo_vulndb
-from registries import credentials
-from scanning import health, scanners
+from registries import credential_encryption
+from scanning import configured_engines, health
 from scanning.engines.base import Readiness
 from scanning.engines.yara.ruleset import read_team
 from scanning.fleet import versions as fleet_versions
 from scanning.fleet.fetch_lock import RETRY_DELAY_SECONDS, NotReadyError
 from scanning.fleet.settings import own_settings
 from scanning.rules import team as rules_team
-from scanning.views import scanners as views_scanners
+from scanning.views import engines
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import install as vulndb_install
 from tests.people import signed_in_client
@@ -51,10 +51,10 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(rules_team, "_published", None)
     lock = settings.DATA_DIR / "run" / "fetch.lock"
     lock.unlink(missing_ok=True)
-    scanners.trivy.cache_clear()  # a test before may have made it in another data folder
-    scanners.yara.cache_clear()
+    configured_engines.trivy.cache_clear()  # a test before may have made it in another data folder
+    configured_engines.yara.cache_clear()
     yield
-    scanners.yara.cache_clear()
+    configured_engines.yara.cache_clear()
     lock.unlink(missing_ok=True)
     (settings.DATA_DIR / "trivy" / "current" / "archive.sha256").unlink(missing_ok=True)
 
@@ -62,7 +62,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
-    for module in (fleet_versions, health, views_scanners, vulndb_install, rules_team):
+    for module in (fleet_versions, health, engines, vulndb_install, rules_team):
         monkeypatch.setattr(module, "has_shared_database", lambda: True)
 
 
@@ -143,18 +143,18 @@ def test_a_primary_machine_whose_trivy_does_not_work_stops_no_other(shared: None
 def test_keys_are_compared_without_being_told(shared: None) -> None:
     told = keys.check_values()
     assert told.keys() == {"secret_key", "credential_keys", "fingerprint_key"}
-    for key in (settings.SECRET_KEY, *credentials.read_keys(), scanners.fingerprint_key().decode()):
+    for key in (settings.SECRET_KEY, *credential_encryption.read_keys(), configured_engines.fingerprint_key().decode()):
         assert key not in str(told)
     primary(keys=told | {"fingerprint_key": "0" * 32})
     assert "fingerprint_key" in fleet_versions.wrong_keys()
     assert "secret_key" not in fleet_versions.wrong_keys()
     assert not Machine.objects.get(machine=machine_id()).ready
-    before = credentials.read_keys()
+    before = credential_encryption.read_keys()
     try:
-        credentials.write_keys(["a-key-that-no-other-machine-has"])
+        credential_encryption.write_keys(["a-key-that-no-other-machine-has"])
         assert keys.check_values()["credential_keys"] != told["credential_keys"]
     finally:
-        credentials.write_keys(before)
+        credential_encryption.write_keys(before)
 
 
 def test_a_failure_is_not_tried_again_at_once_but_what_is_published_then_is(
@@ -203,7 +203,9 @@ def test_a_machine_whose_engine_does_not_work_leaves_scans_to_others_that_can(
 ) -> None:
     publish(tmp_path / "db")
     fleet_versions.update_machine(check=nothing)
-    monkeypatch.setattr(scanners.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it."))
+    monkeypatch.setattr(
+        configured_engines.yara(), "ready", lambda: Readiness(False, reason="It is gone.", remedy="Mend it.")
+    )
     if others:
         other()
     assert fleet_versions.may_take_jobs() is not others

@@ -11,7 +11,7 @@ from django.db import OperationalError
 from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import scanners
+from scanning import configured_engines
 from scanning.execution import pipeline
 from scanning.execution.context import ScanContext
 from scanning.execution.steps.store_results import store_results
@@ -29,7 +29,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> LayerStore:
     """A store of 100 MiB, in which nobody waits for long."""
     monkeypatch.setattr(space, "EMPTY_ROOM_WAIT_SECONDS", 0.1)
     store = LayerStore(Path(settings.DATA_DIR) / "layers", max_bytes=100 << 20, min_free_ratio=0)
-    monkeypatch.setattr(scanners, "layer_store", lambda: store)
+    monkeypatch.setattr(configured_engines, "layer_store", lambda: store)
     return store
 
 

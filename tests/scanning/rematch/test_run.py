@@ -22,7 +22,7 @@ from demo.advisories import ADVISORIES
 from demo.vulndb_build import build_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry
-from scanning import alerts, scanners, tasks
+from scanning import alerts, configured_engines, tasks
 from scanning.findings import counts, regression
 from scanning.models import CategoryResult, PackageVariant, PackageVulnerability, Rematch, Vulnerability
 from scanning.rematch import run as rematch_run
@@ -44,11 +44,11 @@ OLD = tuple(one for one in ADVISORIES if not one.id.endswith(("1", "2", "3")))
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path: Path, settings: Any) -> Iterator[None]:
     settings.DATA_DIR = tmp_path / "data"
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
     yield
-    scanners.trivy.cache_clear()
-    scanners.layer_store.cache_clear()
+    configured_engines.trivy.cache_clear()
+    configured_engines.layer_store.cache_clear()
 
 
 def install(folder: Path, day: int, advisories: Any = ADVISORIES) -> None:

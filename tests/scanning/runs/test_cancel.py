@@ -20,10 +20,12 @@ from console.models import AuditEvent
 from inventory.models import Tag
 from scanning import tasks
 from scanning.models import Scan, ScanRun, ScanScope, ScanSubscription
+from scanning.runs import cancel as runs_cancel
 from scanning.runs import enqueue
 from scanning.runs import start as runs_start
-from scanning.runs.cancel import CancelResult
-from scanning.runs.start import cancel_run, start_run
+from scanning.runs.cancel import cancel_run
+from scanning.runs.shared_scans import CancelResult
+from scanning.runs.start import start_run
 from scanning.runs.tables import result_of
 from tests import factories
 from tests.people import person
@@ -194,7 +196,7 @@ def test_what_is_kept_of_joining_goes_when_the_scan_has_ended() -> None:
     tag = factories.tag()
     first, _second = run_of(tag), run_of(tag)
     broker.request_cancel(first.scans.get())
-    runs_start.tick()
+    runs_cancel.tick()
     assert not ScanSubscription.objects.exists()
 
 

@@ -21,7 +21,7 @@ from registries.sync_requests.start import start_sync
 from scanning import tasks
 from scanning.models import Scan
 from scanning.runs import refused_credentials
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.quay import FakeQuay
@@ -213,7 +213,7 @@ registry.save()
 QUEUE = """
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import Registry
-from scanning.runs.scan_now import scan_now
+from scanning.runs.start import scan_now
 from tests.factories import digest
 registry = Registry.objects.get()
 repository = Repository.objects.create(registry=registry, name="team/app-{part}")

@@ -17,11 +17,11 @@ from console.models import JobEvent
 from inventory.models import Image, Manifest, Tag
 from scanning import tasks
 from scanning.models import Scan, ScanRun, ScanScope
+from scanning.runs import cancel as runs_cancel
 from scanning.runs import quota
 from scanning.runs import start as runs_start
-from scanning.runs.cancel import CancelResult
-from scanning.runs.scan_now import scan_now
-from scanning.runs.start import start_run
+from scanning.runs.shared_scans import CancelResult
+from scanning.runs.start import scan_now, start_run
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -197,7 +197,7 @@ def test_a_run_that_queued_nothing_is_over_at_once() -> None:
 def test_the_tick_closes_a_run_whose_last_scans_missed_each_other() -> None:
     run = start_run(scope=ScanScope.CHOSEN, tag_ids=[factories.tag().pk])
     Scan.objects.update(state=State.SUCCEEDED, ended_at=timezone.now())
-    runs_start.tick()
+    runs_cancel.tick()
     run.refresh_from_db()
     assert (run.is_over, run.succeeded) == (True, 1)
 
@@ -208,7 +208,7 @@ def test_cancelling_a_run_ends_its_queued_scans_at_once_and_asks_the_running_one
     run = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     running = run.scans.order_by("pk").first()
     advance(running, State.RUNNING)
-    assert runs_start.cancel_run(run) == CancelResult(cancelled=3)
+    assert runs_cancel.cancel_run(run) == CancelResult(cancelled=3)
     running.refresh_from_db()
     assert running.cancel_requested_at is not None
     assert run.scans.filter(state=State.CANCELLED).count() == 2
@@ -260,8 +260,8 @@ def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkey
         assert advance(back, State.QUEUED)  # … and after it
         return count
 
-    monkeypatch.setattr(runs_start, "cancel_queued", meanwhile)
-    assert runs_start.cancel_scans(run.scans.all()) == 2
+    monkeypatch.setattr(runs_cancel, "cancel_queued", meanwhile)
+    assert runs_cancel.cancel_scans(run.scans.all()) == 2
     back.refresh_from_db()
     taken.refresh_from_db()
     assert (back.state, taken.cancel_requested_at is not None) == (State.CANCELLED, True)
@@ -312,7 +312,7 @@ def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
     run = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     assert (run.images, run.tags) == (2, 3)
     assert run.skipped == {"The quota of 2 scans in this month is used up": 1}
-    runs_start.cancel_run(run)  # what never started gives its units back
+    runs_cancel.cancel_run(run)  # what never started gives its units back
     assert start_run(scope=ScanScope.CHOSEN, tag_ids=[tags[3].pk]).images == 1
     quota.set_limit(None)
     assert quota.read_quota() is None

@@ -16,7 +16,7 @@ from console.jobs.state import advance
 from console.models import AuditEvent
 from inventory.models import Tag
 from scanning.models import Scan, ScanRun, ScanScope
-from scanning.runs import start as runs_start
+from scanning.runs import cancel as runs_cancel
 from scanning.runs.start import start_run
 from tests import factories
 from tests.people import person
@@ -175,7 +175,7 @@ def test_cancelling_everything_stops_runs_that_still_queue(client: Client) -> No
     client.post(reverse("scanning:cancel"), {"everything": "1"})
     run.refresh_from_db()
     assert (run.state, run.is_over) == (State.CANCELLED, True)
-    assert not runs_start.cancel_everything()
+    assert not runs_cancel.cancel_everything()
 
 
 def test_the_exceptions_of_a_run_are_scanned_again_as_they_were(client: Client) -> None:

@@ -18,7 +18,7 @@ import pytest
 from console.jobs.models import State
 from inventory.models import Tag
 from registries.models import Registry
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError, Severity
 from scanning.engines.clamav.engine import ClamAv, malware_fact
 from scanning.models import CategoryResult, LayerResult, MalwareFinding, SecretFinding
@@ -193,9 +193,9 @@ def test_the_name_of_a_signature_tells_family_and_kind(
 
 @pytest.fixture
 def configured(settings: Any) -> Iterator[Any]:
-    scanners.clamav.cache_clear()
+    configured_engines.clamav.cache_clear()
     yield settings
-    scanners.clamav.cache_clear()
+    configured_engines.clamav.cache_clear()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -208,7 +208,7 @@ def test_a_scan_asks_it_once_for_each_layer_where_it_is_configured(
     sync(registry)
     assert scan(Tag.objects.get(), "malware").state == State.SUCCEEDED
     assert list(MalwareFinding.objects.values_list("engine", "rule")) == [("clamav", "Unix.Trojan.Sample-1")]
-    assert LayerResult.objects.get(engine="clamav").engine_version == scanners.clamav().version()  # type: ignore[union-attr]
+    assert LayerResult.objects.get(engine="clamav").engine_version == configured_engines.clamav().version()  # type: ignore[union-attr]
     assert scan(Tag.objects.get(), "malware").layers_pulled == 0
 
 

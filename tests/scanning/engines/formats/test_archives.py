@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import scanning
 from scanning.engines.formats import archives, detect
-from scanning.engines.notes import MAX_PATH_CHARACTERS, Notes
+from scanning.engines.skipped_content import MAX_PATH_CHARACTERS, Notes
 from scanning.engines.yara.engine import Yara
 from tests.scanning.archive_samples import (
     ODD_SAMPLE_REASONS,

@@ -76,7 +76,7 @@ def trace():
     if libc.ptrace(16, os.getppid(), 0, 0) != 0:
         raise PermissionError
 attempt("trace what has forked it", trace)
-from console.i18n.explained import MessageText, NoteText
+from console.i18n.message_codes import MessageText, NoteText
 NOTE = NoteText(
     MessageText("test.one", "1 file {name} = {answer}: {path}"), MessageText("test.many", "{count} files {path}")
 )

@@ -15,7 +15,7 @@ import pytest
 
 from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput, ImageReport
-from scanning.engines.trivy import squash
+from scanning.engines.trivy import merge_layers
 from scanning.engines.trivy.cached_matches import MatchCache
 from scanning.engines.trivy.engine import Trivy
 from scanning.engines.trivy.run import AnalysisRequest, AnalysisResult, TrivySetup, analyze_batch, analyze_image
@@ -360,9 +360,9 @@ def test_what_the_cache_says_is_checked_before_it_is_believed(
 
 
 def test_records_of_layers_are_parsed_once_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = squash._ParsedRecordCache()
+    parsed = merge_layers._ParsedRecordCache()
     base, large = b'{"DiffID": "sha256:1"}', b'{"x": "' + b"x" * 600 + b'"}'
-    monkeypatch.setattr(squash, "PARSED_CACHE_BYTES", 1000)
+    monkeypatch.setattr(merge_layers, "PARSED_CACHE_BYTES", 1000)
     assert parsed.of(base) == {"DiffID": "sha256:1"}
     assert parsed.of(bytes(bytearray(base))) is parsed.of(base)
     assert parsed.of(large) is not parsed.of(large), "one that takes more than half of the room is not kept"

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 import scanning
 from scanning.engines.base import LayerReport, Severity
 from scanning.engines.formats import archives
-from scanning.engines.notes import MAX_NOTE_LINES, Notes, printable_path
 from scanning.engines.sandbox.client import SandboxClient
+from scanning.engines.skipped_content import MAX_NOTE_LINES, Notes, printable_path
 from scanning.engines.yara import messages
 from scanning.engines.yara import scan as yara_scan
 from scanning.engines.yara.engine import Yara

@@ -13,7 +13,7 @@ import yara_x
 
 import scanning
 import tests.scanning
-from scanning import scanners
+from scanning import configured_engines
 from scanning.engines.base import EngineError, LayerReport
 from scanning.engines.yara.engine import Yara
 from scanning.engines.yara.ruleset import EXTERNAL_VARIABLES, project_rules_sha256, read_sources
@@ -141,15 +141,15 @@ def test_no_rule_fires_on_a_text_that_explains_what_it_looks_for(yara: Yara, tmp
 
 
 def test_rules_of_the_project_that_somebody_has_changed_are_refused(tmp_path: Path) -> None:
-    assert project_rules_sha256(read_sources(RULES, None)) == scanners.RULES_SHA256, (
-        "write the first into scanning/scanners.py"
+    assert project_rules_sha256(read_sources(RULES, None)) == configured_engines.RULES_SHA256, (
+        "write the first into scanning/configured_engines.py"
     )
     folder = tmp_path / "rules"
     shutil.copytree(RULES, folder)
-    assert Yara(rules=folder, expected_sha256=scanners.RULES_SHA256).ready().ready
+    assert Yara(rules=folder, expected_sha256=configured_engines.RULES_SHA256).ready().ready
     changed = sorted(folder.glob("*.yar"))[0]
     changed.write_bytes(changed.read_bytes() + b" ")
-    yara = Yara(rules=folder, expected_sha256=scanners.RULES_SHA256)
+    yara = Yara(rules=folder, expected_sha256=configured_engines.RULES_SHA256)
     readiness = yara.ready()
     assert not readiness.ready
     assert "not those of this version" in readiness.reason

@@ -17,13 +17,13 @@ from console.accounts.permissions import operator_required
 from console.audit import trail
 from console.exports import list_export, make
 from console.listing import Listing, Page, column_picker
-from console.listing.registration import get_listing
+from console.listing.registered_listings import get_listing
 from inventory import image_detail
-from inventory.build_history import steps as build_history_steps
+from inventory.build_history import image_history
 from inventory.models import Tag
 from scanning.findings import coverage
 from scanning.findings import tables as findings_tables
-from scanning.findings.build_steps import STEP_COLUMNS, StepPage
+from scanning.findings.build_history import STEP_COLUMNS, StepPage
 
 TAB_TARGET_ID = "findings"  # id of the element that holds the open tab
 
@@ -91,7 +91,7 @@ def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -
     rows = listing.within_rows(tag.pk)
     path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), column_picker.chosen_columns(request, listing)
     page = Page(listing, request.GET, chosen=chosen, rows=rows, target=TAB_TARGET_ID, path=path)
-    layers = {layer.diff_id: layer for layer in build_history_steps.built_layers(tag)}
+    layers = {layer.diff_id: layer for layer in image_history.built_layers(tag)}
     for row in page.rows:
         diff_ids = (
             [place.diff_id for place in row.variant.places]

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import translation
 
 from console.i18n import messages as display
-from console.i18n.explained import (
+from console.i18n.message_codes import (
     PLACEHOLDER,
     ExplainedError,
     Message,
@@ -37,7 +37,7 @@ from registries.oci import messages as oci
 from registries.oci.errors import RegistryError
 from scanning.engines.formats import messages as layer
 from scanning.engines.formats.layer_errors import CorruptLayer
-from scanning.engines.notes import Notes
+from scanning.engines.skipped_content import Notes
 from scanning.engines.yara import messages as yara
 from scanning.execution import messages as scan
 from scanning.models import messages as stages

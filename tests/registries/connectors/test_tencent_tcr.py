@@ -401,7 +401,7 @@ def test_a_token_is_replaced_five_minutes_before_its_end(
 
 
 def test_an_end_that_makes_no_sense_counts_as_an_hour(server: FakeTencent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registries.connectors.tencent.time", SimpleNamespace(time=lambda: 4e9))
+    monkeypatch.setattr("registries.connectors.tencent_tcr.time", SimpleNamespace(time=lambda: 4e9))
     put(server, "team/app", "1.0")
     with open_client(tcr(server)) as client:
         for _again in range(3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from enum import Enum
 
-from console.i18n.explained import Message, MessageText
+from console.i18n.message_codes import Message, MessageText
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 FILE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE})

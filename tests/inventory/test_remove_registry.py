@@ -8,7 +8,7 @@ from console.jobs.models import State
 from inventory import tasks
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import PullUnit, Registry, Removal, SyncRun
-from registries.removal import request_removal, unfinished_removals
+from registries.request_removal import request_removal, unfinished_removals
 from scanning.models import MalwareFinding, PackageVulnerability, SecretFinding
 from tests import factories
 
@@ -78,7 +78,7 @@ def test_a_removal_that_was_broken_off_is_taken_up_where_it_was(monkeypatch: pyt
     registry = factories.registry()
     factories.tag("1", in_=registry)
     with monkeypatch.context() as broken:
-        broken.setattr("inventory.removal.prune", lambda **options: 1 / 0)
+        broken.setattr("inventory.remove_registry.prune", lambda **options: 1 / 0)
         removal = removed(registry)
     assert removal.state == State.FAILED
     assert not Registry.objects.exists()  # only tidying up was left, and the next sync does that too

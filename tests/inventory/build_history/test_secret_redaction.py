@@ -14,8 +14,8 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory.build_history import secrets as build_history_secrets
-from inventory.build_history.secrets import mask
+from inventory.build_history import secret_redaction
+from inventory.build_history.secret_redaction import mask
 from inventory.content import image_config
 from registries.oci import configs as oci_configs
 from tests import factories
@@ -142,7 +142,7 @@ ORDINARY = (
 def test_a_secret_is_masked_wherever_a_step_has_it(step: str) -> None:
     for secret in (RAW, "hunter2-Correct.Horse", *TOKENS.values()):
         masked = mask(step.format(secret))
-        inside = secret[build_history_secrets.SHOWN_FIRST_CHARACTERS : -build_history_secrets.SHOWN_LAST_CHARACTERS]
+        inside = secret[secret_redaction.SHOWN_FIRST_CHARACTERS : -secret_redaction.SHOWN_LAST_CHARACTERS]
         assert secret not in masked
         assert inside not in masked
         assert not [at for at in range(len(inside) - 5) if inside[at : at + 6] in masked], masked
@@ -153,10 +153,7 @@ def test_a_secret_is_masked_wherever_a_step_has_it(step: str) -> None:
 def test_a_token_of_a_known_form_is_masked_without_a_name(token: str) -> None:
     for step in ("RUN /bin/sh -c do {} now", "{}", 'RUN x "{}"', "RUN x={}", "RUN /bin/sh -c a/{}/b", "ENV X=a,{},b"):
         masked = mask(step.format(token))
-        assert (
-            token[build_history_secrets.SHOWN_FIRST_CHARACTERS : -build_history_secrets.SHOWN_LAST_CHARACTERS]
-            not in masked
-        )
+        assert token[secret_redaction.SHOWN_FIRST_CHARACTERS : -secret_redaction.SHOWN_LAST_CHARACTERS] not in masked
         assert masked.startswith(step.partition("{}")[0])
         assert "***" in masked
 
@@ -194,8 +191,8 @@ def test_no_secret_gets_through_among_other_words(before: list[str], place: str,
 def test_words_without_a_name_of_a_secret_stay(words: list[str]) -> None:
     text = "RUN /bin/sh -c " + " ".join(words)
     tells = {
-        *build_history_secrets._SECRET_WORDS,
-        *build_history_secrets._SECRET_LAST_WORDS,
+        *secret_redaction._SECRET_WORDS,
+        *secret_redaction._SECRET_LAST_WORDS,
         "login",
         "basic",
         "digest",

@@ -16,7 +16,7 @@ from scanning.engines.trivy.batch import MAX_BATCH_IMAGES
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from scanning.engines.yara.engine import Yara
 from scanning.layers import LayerStore
-from scanning.layers.results import DatabaseLayerCache
+from scanning.layers.analysis_cache import DatabaseLayerCache
 from scanning.rules import team as rules_team
 from scanning.vulndb import install as vulndb_install
 

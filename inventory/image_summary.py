@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from console.i18n.explained import NOTHING, Message
+from console.i18n.message_codes import NOTHING, Message
 from inventory.models import Image
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")

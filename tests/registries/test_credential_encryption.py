@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
-from registries import credentials
+from registries import credential_encryption
 from registries.models import Registry
 
 pytestmark = pytest.mark.django_db
@@ -39,9 +39,9 @@ def test_the_password_comes_back_and_the_database_never_holds_it() -> None:
 
 
 def test_the_key_file_is_readable_by_its_owner_only() -> None:
-    credentials.encrypt("x")
+    credential_encryption.encrypt("x")
     call_command("rotate_keys")
-    assert stat.S_IMODE(credentials.key_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(credential_encryption.key_file().stat().st_mode) == 0o600
 
 
 def test_an_empty_password_removes_the_stored_one() -> None:
@@ -54,9 +54,9 @@ def test_an_empty_password_removes_the_stored_one() -> None:
 def test_rotation_encrypts_every_password_anew_and_the_old_key_opens_nothing() -> None:
     registries = [add_registry(f"r{number}", f"password-{number}") for number in range(3)]
     add_registry("open", "")
-    old_keys, old_tokens = credentials.read_keys(), {registry.password_token for registry in registries}
+    old_keys, old_tokens = credential_encryption.read_keys(), {registry.password_token for registry in registries}
     call_command("rotate_keys")
-    assert not set(old_keys) & set(credentials.read_keys())
+    assert not set(old_keys) & set(credential_encryption.read_keys())
     for number, registry in enumerate(registries):
         registry.refresh_from_db()
         assert registry.password_token not in old_tokens
@@ -68,7 +68,7 @@ def test_rotation_encrypts_every_password_anew_and_the_old_key_opens_nothing() -
 
 def test_a_running_process_follows_a_rotation_at_once() -> None:
     registry = add_registry()
-    credentials.decrypt(registry.password_token)  # this process has its cipher made
+    credential_encryption.decrypt(registry.password_token)  # this process has its cipher made
     call_command("rotate_keys")
     registry.refresh_from_db()
     assert registry.reveal_password() == "hunter2-ünïcode"
@@ -77,8 +77,8 @@ def test_a_running_process_follows_a_rotation_at_once() -> None:
 def test_rotation_can_keep_the_old_keys() -> None:
     token = add_registry().password_token
     call_command("rotate_keys", "--keep-old")
-    assert len(credentials.read_keys()) == 2
-    assert credentials.decrypt(token) == "hunter2-ünïcode"
+    assert len(credential_encryption.read_keys()) == 2
+    assert credential_encryption.decrypt(token) == "hunter2-ünïcode"
 
 
 def test_a_password_whose_key_is_lost_is_named_and_no_key_is_thrown_away() -> None:
@@ -86,12 +86,12 @@ def test_a_password_whose_key_is_lost_is_named_and_no_key_is_thrown_away() -> No
     Registry.objects.filter(pk=add_registry("lost").pk).update(
         password_token=Fernet(Fernet.generate_key()).encrypt(b"x").decode()
     )
-    before = credentials.read_keys()
+    before = credential_encryption.read_keys()
     with pytest.raises(CommandError, match="lost"):
         call_command("rotate_keys")
-    assert set(before) < set(credentials.read_keys())
+    assert set(before) < set(credential_encryption.read_keys())
     assert Registry.objects.get(name="good").reveal_password() == "hunter2-ünïcode"
-    with pytest.raises(credentials.SecretUnreadableError):
+    with pytest.raises(credential_encryption.SecretUnreadableError):
         Registry.objects.get(name="lost").reveal_password()
 
 

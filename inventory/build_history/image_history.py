@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inventory.build_history import secrets as build_history_secrets
+from inventory.build_history import secret_redaction
 from inventory.models import Image, ManifestLayer, Tag
 
 
@@ -62,7 +62,7 @@ def step_command(image: Image, step: int) -> str:
         text = str(image.history[step].get("created_by") or image.history[step].get("comment") or "")
     except (IndexError, AttributeError, TypeError):
         return ""
-    text = build_history_secrets.mask(text.strip())  # again, for what was kept before it was masked there
+    text = secret_redaction.mask(text.strip())  # again, for what was kept before it was masked there
     for prefix in ("/bin/sh -c #(nop)", "|0 /bin/sh -c"):
         text = text.removeprefix(prefix).strip()
     return f"RUN {text.removeprefix('/bin/sh -c').strip()}" if text.startswith("/bin/sh -c") else text

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from console import visibility
-from console.i18n.explained import Message
+from console.i18n.message_codes import Message
 from console.models import User
 from registries.connection_test import messages
 from registries.connection_test.diagnose import ConnectionStage, ConnectionStep, StepResult, diagnose

@@ -22,11 +22,11 @@ from console.machines import report, versions
 from console.machines.identity import has_shared_database
 from console.models import FleetVersion, Machine
 from console.sandbox import run as sandbox_run
-from scanning import scanners
+from scanning import configured_engines
+from scanning.configured_engines import Readiness
 from scanning.health import VULNDB_OLD_DAYS
 from scanning.models import Rematch, VulndbUpdate
 from scanning.rules import team as rules_team
-from scanning.scanners import Readiness
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import update_job
 from scanning.vulndb.archive import VULNDB_VERSION_NAME
@@ -110,9 +110,9 @@ def _version_on_machine(row: Machine, wanted: FleetVersion | None, key: str) -> 
 
 def _engines() -> Iterator[tuple[str, str, Readiness | None]]:
     """Yield the engines: name, what each looks for, and whether it is ready (None: it is not configured)."""
-    yield "Trivy", _("Vulnerabilities, packages and sensitive data"), scanners.trivy().ready()
-    yield "YARA-X", _("Viruses and trojans, by rules of the project and of the team"), scanners.yara().ready()
-    antivirus = scanners.clamav()
+    yield "Trivy", _("Vulnerabilities, packages and sensitive data"), configured_engines.trivy().ready()
+    yield "YARA-X", _("Viruses and trojans, by rules of the project and of the team"), configured_engines.yara().ready()
+    antivirus = configured_engines.clamav()
     yield "ClamAV", _("Viruses and trojans, by its signatures"), antivirus.ready() if antivirus else None
 
 
@@ -155,7 +155,7 @@ def _shared_runs() -> str:
             "registries never do. An image that takes control of Trivy could falsify the results of the others in its "
             "run. To give each image a run of its own, set TALLYMAN_SCANS_PER_WORKER=1."
         )
-        % {"n": scanners.MAX_BATCH_IMAGES},
+        % {"n": configured_engines.MAX_BATCH_IMAGES},
         shared,
     )
 

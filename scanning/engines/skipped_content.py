@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from console.i18n.explained import Message, Note
+from console.i18n.message_codes import Message, Note
 from scanning.engines import messages
 
 MAX_PATH_CHARACTERS = 1000  # characters of a path

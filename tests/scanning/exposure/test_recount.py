@@ -19,7 +19,7 @@ from console.visibility import Scope
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import tasks
-from scanning.exposure import aggregate
+from scanning.exposure import recount
 from scanning.exposure import tables as exposure_tables
 from scanning.findings.taxonomy import risk_kinds
 from scanning.models import (
@@ -69,7 +69,7 @@ def fleet() -> list[Image]:
     held = PackageVariant.objects.get(package__version="2.14.1")
     ImagePackage.objects.create(image=images[1], variant=held, path="app/other.jar")
     factories.vulnerability(images[2], package="libexpat1", name="CVE-2024-45490", fixed_version="")
-    aggregate.recount()
+    recount.recount()
     return images
 
 
@@ -92,13 +92,13 @@ def test_an_image_counts_once_however_many_of_its_packages_have_it_and_each_of_i
 
 
 def test_a_second_count_of_the_same_changes_nothing(fleet: list[Image]) -> None:
-    assert aggregate.recount() == (3, 0)
+    assert recount.recount() == (3, 0)
 
 
 def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
     Tag.objects.filter(repository__registry__name="there").delete()
     PackageVulnerability.objects.filter(package__version="2.11.1").delete()
-    aggregate.recount()
+    recount.recount()
     found = Vulnerability.objects.get(name=LOG4SHELL)
     assert (found.images, found.tags) == (2, 3)
     assert not VulnerabilityExposure.objects.filter(registry__name="there").exists()
@@ -108,25 +108,25 @@ def test_what_goes_is_counted_no_more(fleet: list[Image]) -> None:
 
 
 def test_a_count_is_due_after_each_change_and_once_only() -> None:
-    aggregate.tick()
+    recount.tick()
     assert not ExposureRecount.objects.exists()  # nothing was ever scanned or synced
     factories.tag(of=factories.image(**factories.scanned(critical=1)))
-    aggregate.tick()
-    aggregate.tick()
+    recount.tick()
+    recount.tick()
     job = ExposureRecount.objects.get()
     assert job.not_before is None
     tasks.recount(job.pk)
     job.refresh_from_db()
     assert (job.state, job.images) == (State.SUCCEEDED, 1)
-    assert aggregate.counted_at() == job.started_at
-    aggregate.tick()
+    assert recount.counted_at() == job.started_at
+    recount.tick()
     assert ExposureRecount.objects.count() == 1
     Image.objects.update(last_scanned_at=timezone.now() + timedelta(seconds=1))
-    aggregate.tick()
+    recount.tick()
     again = ExposureRecount.objects.get(state=State.QUEUED)
     assert again.not_before is not None
     assert job.ended_at is not None
-    assert again.not_before >= job.ended_at + aggregate.MIN_RECOUNT_PAUSE
+    assert again.not_before >= job.ended_at + recount.MIN_RECOUNT_PAUSE
 
 
 def test_the_last_twenty_counts_stay_on_record() -> None:
@@ -135,13 +135,13 @@ def test_the_last_twenty_counts_stay_on_record() -> None:
     job = ExposureRecount.objects.create()
     tasks.recount(job.pk)
     kept = ExposureRecount.objects.order_by("-pk").values_list("pk", flat=True)
-    assert (kept[0], len(kept)) == (job.pk, aggregate.MAX_KEPT_RECOUNTS)
+    assert (kept[0], len(kept)) == (job.pk, recount.MAX_KEPT_RECOUNTS)
 
 
 def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
     ended = timezone.now()
     last = ExposureRecount(started_at=ended - timedelta(seconds=30), ended_at=ended)
-    assert aggregate._earliest(last) == ended + timedelta(minutes=10)
+    assert recount._earliest(last) == ended + timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_of_several_times_since_the_first_sight_the_longest_counts(operator: Cli
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
     plain = factories.variant("pkg:maven/log4j-api@2.20", type="maven", name="log4j-api", version="2.20")
     ImagePackage.objects.create(image=fleet[2], variant=plain)
-    aggregate.recount()
+    recount.recount()
     view = "scanning:package-list"
     assert shown(operator, view, q="log4j") == ["log4j-api", *["org.apache.logging.log4j:log4j-core"] * 2]
     assert shown(operator, view, q="log4j", risk="no") == ["log4j-api"]
@@ -295,8 +295,8 @@ def test_kinds_of_risk_are_told_by_weaknesses_and_vector() -> None:
 
 def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each package that an image makes up from a vulnerable source is one that has the vulnerability."""
-    monkeypatch.setattr(aggregate, "MAX_PACKAGE_NAMES", 3)
-    monkeypatch.setattr(aggregate, "MAX_FIXED_VERSIONS", 2)
+    monkeypatch.setattr(recount, "MAX_PACKAGE_NAMES", 3)
+    monkeypatch.setattr(recount, "MAX_FIXED_VERSIONS", 2)
     honest = [factories.image() for _n in range(2)]
     forged = factories.image()
     for image in (*honest, forged):
@@ -308,7 +308,7 @@ def test_an_image_with_many_packages_does_not_push_out_the_names_of_others(monke
             ImagePackage.objects.create(image=image, variant=PackageVariant.objects.get(package__name="zlib"))
     for number in range(8):
         factories.vulnerability(forged, package=f"aaa-{number}", name="CVE-2026-1", fixed_version="1")
-    aggregate.recount()
+    recount.recount()
     found = Vulnerability.objects.get(name="CVE-2026-1")
     assert found.package_names.splitlines() == ["aaa-0", "aaa-1", "zlib"]
     assert found.fixed_versions.splitlines() == ["aaa-0 1", "zlib 2"]
@@ -329,7 +329,7 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
     flaws = [Vulnerability.objects.create(name=f"CVE-2026-{number}") for number in range(2)]
     for variant, flaw, severity in ((one, flaws[0], 3), (other, flaws[0], 4), (other, flaws[1], 2)):
         PackageVulnerability.objects.create(variant=variant, vulnerability=flaw, severity=severity)
-    aggregate.recount()
+    recount.recount()
     package = Package.objects.get()
     assert (package.images, package.tags, package.findings, package.highest, package.varied) == (3, 3, 2, 4, True)
     assert list(Vulnerability.objects.order_by("name").values_list("images", "highest")) == [(3, 4), (2, 2)]
@@ -349,4 +349,4 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
         assert (row.seen_findings, row.seen_highest) == (2, 4)
     with visibility.set_to(Scope(registries=frozenset())):
         assert not PackageVulnerability.objects.exists()
-    assert aggregate.recount() == (3, 0)
+    assert recount.recount() == (3, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scanning.engines.trivy.cache import CachedLayer, MaskedSecret
-from scanning.layers.results import DatabaseLayerCache
+from scanning.layers.analysis_cache import DatabaseLayerCache
 from scanning.models import LayerResult
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ import requests
 from registries.clients import open_anonymous, open_client
 from registries.models import Registry
 from registries.oci.errors import CertificateError, RegistryError
-from registries.outbound import OutboundSession
+from registries.outbound_http import OutboundSession
 from tests.fakes.certificates import Authority
 from tests.fakes.proxy import Proxy
 from tests.fakes.registry import FakeRegistry, Redirect, anything

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from inventory.image_summary import FindingCounts, lock_image, record_coverage, record_findings, record_state
 from inventory.models import Image
-from inventory.summary import FindingCounts, lock_image, record_coverage, record_findings, record_state
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

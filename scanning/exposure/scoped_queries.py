@@ -31,7 +31,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from console.visibility import Scope, current
-from scanning.exposure.aggregate import MAX_FIXED_VERSIONS
+from scanning.exposure.recount import MAX_FIXED_VERSIONS
 from scanning.models import (
     Package,
     PackageExposure,

@@ -16,8 +16,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from console.db.batches import batched
-from console.i18n.explained import NOTHING, Message
-from inventory import summary
+from console.i18n.message_codes import NOTHING, Message
+from inventory import image_summary
 from inventory.content.image_config import record_configs
 from inventory.models import Image, Layer, Manifest, ManifestLayer, PlatformManifest, Tag
 from registries.oci.configs import ImageConfig
@@ -215,7 +215,7 @@ def _store_images(leaves: Mapping[str, ManifestFact], rows: Mapping[str, Manifes
     record_configs({pk: inline_config[pk] for pk in unknown})
     for pk, fact in named.items():
         if fact.kind == Manifest.Kind.UNREADABLE:
-            summary.record_state(
+            image_summary.record_state(
                 image_id=images[pk],
                 state=Image.ScanState.FAILED,
                 reason=fact.reason,

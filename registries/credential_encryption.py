@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 from console import secret_keys
-from console.i18n.explained import ExplainedError
+from console.i18n.message_codes import ExplainedError
 from registries import messages
 
 

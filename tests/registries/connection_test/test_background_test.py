@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.models import AuditEvent
-from registries.connection_test import live as connection_test_live
+from registries.connection_test import background_test
+from registries.connection_test.background_test import MAX_CONCURRENT_TESTS, start_connection_test
 from registries.connection_test.diagnose import ConnectionStage, StepResult
-from registries.connection_test.live import MAX_CONCURRENT_TESTS, start_connection_test
 from registries.models import ConnectionTest, Registry
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, anything, root, silence
@@ -58,7 +58,7 @@ def test_a_form_that_is_not_saved_is_tested_and_leaves_no_trace_of_its_password(
     client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert answer.status_code == 200
-    steps = connection_test_live.steps_of(ended())
+    steps = background_test.steps_of(ended())
     assert [step.stage for step in steps] == list(ConnectionStage)
     assert not [step for step in steps if step.result is StepResult.FAILED]
     assert not Registry.objects.exists()
@@ -113,7 +113,7 @@ def test_the_stored_password_is_not_sent_to_the_address_that_somebody_types(serv
 def test_a_refused_password_is_noticed_and_tried_once(server: FakeRegistry) -> None:
     registry = stored(server, "wrong")
     signed_in_client("operator").post(reverse("registries:registry-test", args=[registry.pk]))
-    steps = connection_test_live.steps_of(ended())
+    steps = background_test.steps_of(ended())
     assert (steps[-1].stage, steps[-1].result) == (ConnectionStage.CREDENTIALS, StepResult.FAILED)
     registry.refresh_from_db()
     assert registry.credentials_refused
@@ -130,7 +130,7 @@ def test_ten_in_a_minute_are_enough_for_one_person(server: FakeRegistry) -> None
     assert answer.status_code == 429
     assert "10 tests in a minute are enough" in answer.content.decode()
     assert not server.seen
-    connection_test_live.start_connection_test(registry=stored(server), user=user, saved=True)  # somebody else may
+    background_test.start_connection_test(registry=stored(server), user=user, saved=True)  # somebody else may
     ended()
     ConnectionTest.objects.update(started_at=timezone.now() - timedelta(seconds=61))
     assert client.post(reverse("registries:form-test"), form(server)).status_code == 302
@@ -141,19 +141,19 @@ def test_a_slow_registry_holds_no_request_and_the_test_ends_by_itself(
     server: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.fail(root, silence)
-    monkeypatch.setattr("registries.connection_test.live.MAX_TEST_DURATION", timedelta(seconds=1))
+    monkeypatch.setattr("registries.connection_test.background_test.MAX_TEST_DURATION", timedelta(seconds=1))
     client = signed_in_client()
     answer = client.post(reverse("registries:form-test"), form(server), headers={"HX-Request": "true"})
     assert "running" in answer.content.decode()
     assert "hx-get" in answer.content.decode()
-    last = connection_test_live.steps_of(ended())[-1]
+    last = background_test.steps_of(ended())[-1]
     assert (last.stage, last.reason) == (ConnectionStage.API, "This took longer than 1 seconds.")
 
 
 def test_a_test_whose_process_is_gone_says_so() -> None:
     long_ago = timezone.now() - timedelta(minutes=3)
     test = ConnectionTest.objects.create(user=person("operator"), saved=True, started_at=long_ago)
-    (step,) = connection_test_live.steps_of(test)
+    (step,) = background_test.steps_of(test)
     assert (step.stage, step.result) == (ConnectionStage.DNS, StepResult.FAILED)
     assert "broken off" in step.reason
 
@@ -164,12 +164,12 @@ def test_an_error_of_ours_ends_the_test_and_gives_its_place_back(
     def explode(*args: Any, **options: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("registries.connection_test.live.diagnose", explode)
+    monkeypatch.setattr("registries.connection_test.background_test.diagnose", explode)
     user = person("operator")
-    for _number in range(connection_test_live.MAX_CONCURRENT_TESTS + 1):
+    for _number in range(background_test.MAX_CONCURRENT_TESTS + 1):
         ConnectionTest.objects.all().delete()
-        test = connection_test_live.start_connection_test(registry=stored_once(server), user=user, saved=True)
-        assert "does not know" in connection_test_live.steps_of(ended(test))[-1].reason
+        test = background_test.start_connection_test(registry=stored_once(server), user=user, saved=True)
+        assert "does not know" in background_test.steps_of(ended(test))[-1].reason
 
 
 def stored_once(server: FakeRegistry) -> Registry:
@@ -178,8 +178,8 @@ def stored_once(server: FakeRegistry) -> Registry:
 
 def test_more_than_a_process_can_do_are_turned_away(server: FakeRegistry, taken: Callable[[], None]) -> None:
     taken()
-    with pytest.raises(connection_test_live.TooManyTestsError, match="Several tests are running"):
-        connection_test_live.start_connection_test(registry=stored(server), user=person("operator"), saved=True)
+    with pytest.raises(background_test.TooManyTestsError, match="Several tests are running"):
+        background_test.start_connection_test(registry=stored(server), user=person("operator"), saved=True)
     assert not ConnectionTest.objects.exists()
 
 
@@ -189,12 +189,12 @@ def taken() -> Iterator[Callable[[], None]]:
     held = []
 
     def take() -> None:
-        while connection_test_live._slots.acquire(blocking=False):
+        while background_test._slots.acquire(blocking=False):
             held.append(True)
 
     yield take
     for _each in held:
-        connection_test_live._slots.release()
+        background_test._slots.release()
 
 
 def test_nobody_sees_the_test_of_somebody_else(server: FakeRegistry) -> None:

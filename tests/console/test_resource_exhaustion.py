@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from psycopg import errors
 
-from console.exhaustion import Exhausted, exhausted_by
+from console.resource_exhaustion import Exhausted, exhausted_by
 from inventory import views
 from tests.people import person
 
