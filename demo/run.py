@@ -15,6 +15,7 @@ import requests
 from django.conf import settings
 from django.core.management import call_command
 
+from console import visibility
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
 from console.server.process_manager import ProcessManager, ProgramEndedError
@@ -24,7 +25,7 @@ from demo.vulndb import install_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from scanning.vulndb import install as vulndb_install
 
 REGISTRY_NAME, ADMINISTRATOR_NAME = "Sample registry", "admin"
@@ -37,6 +38,7 @@ VulndbChoice = Literal["auto", "small"]
 PrintLine = Callable[[str], None]
 
 
+@visibility.unrestricted()
 def run(
     *,
     say: PrintLine,
@@ -156,7 +158,7 @@ class _Demo:
     def scan(self) -> None:
         """Scan what was never scanned, or not with success, and say how it goes."""
         waiting = Tag.objects.exclude(image__scan_state=Image.ScanState.SCANNED)
-        launch(tag_ids=waiting.values_list("pk", flat=True), requested_by=None)
+        scan_now(tag_ids=waiting.values_list("pk", flat=True), requested_by=None)
         said = None
         while True:
             states = scan_states()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from demo.database import build_demo_vulndb
-from scanning.engines.trivy.database import VulndbFacts
+from demo.vulndb_build import build_demo_vulndb
+from scanning.engines.trivy.vulndb_folder import VulndbFacts
 from scanning.vulndb import install
 
 

@@ -24,7 +24,7 @@ image_export = list_export.make_export_view(IMAGES)
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {
-        "scanning": Image.objects.filter(scan_state__in=dashboard_figures.ACTIVE_STATES).exists(),
+        "scanning": Image.objects.filter(scan_state__in=Image.ScanState.active()).exists(),
         "has_registries": Registry.objects.present().exists,  # asked where there is no image
     }
     if not lists.is_partial(request, "list"):

@@ -41,7 +41,7 @@ from scanning.runs import estimate, recommended, refused_credentials, start
 from scanning.runs import messages as runs_messages
 from scanning.runs.tables import RUNS, SCANS
 from scanning.schedules import messages as schedules_messages
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from scanning.schedules import undo as schedule_undo
 from scanning.schedules.tables import SCHEDULES
 from scanning.vulndb import messages as vulndb_messages
@@ -96,7 +96,7 @@ def _register_work() -> None:
     ticks.register(refused_credentials.tick)
     ticks.register(rematch_run.tick)
     ticks.register(start.tick)
-    ticks.register(schedules.tick)
+    ticks.register(scheduler.tick)
     ticks.register(aggregate.tick)
 
     worker_checks.register(versions.wrong_keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console import visibility
 from console.audit import trail
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, run_queued_jobs
@@ -13,8 +14,8 @@ from scanning.exposure import aggregate
 from scanning.models import ExposureRecount, Rematch, Scan, ScanRun, VulndbUpdate
 from scanning.rematch import run as rematching
 from scanning.runs import start as runs_start
-from scanning.runs.launch import launch
-from scanning.schedules import service as schedules_service
+from scanning.runs.scan_now import scan_now
+from scanning.schedules import scheduler
 from scanning.vulndb import install as vulndb_install
 
 
@@ -28,9 +29,10 @@ def run(run_id: int) -> None:
     run_queued_jobs(ScanRun, run_id, runs_start.queue_run)
 
 
+@visibility.unrestricted()
 def fire(schedule_id: int) -> None:
-    """Do what is due of a schedule; called by its django-q2 schedule row."""
-    schedules_service.run_due(schedule_id)
+    """Do what is due of a schedule, of whatever registries; called by its django-q2 schedule row."""
+    scheduler.run_due(schedule_id)
 
 
 def push_event(event_id: int) -> None:
@@ -50,7 +52,7 @@ def _push_event(run: JobRun[PushEvent]) -> None:
             if advance(served, State.RUNNING, expect=State.QUEUED, attempt=attempts[served.pk]):
                 advance(served, State.SUCCEEDED)
         if changed and PushAddress.objects.filter(registry=run.job.registry, scans=True).exists():
-            made = launch(tag_ids=[tag.pk for tag in changed], requested_by=None, priority=Priority.EVENT).run
+            made = scan_now(tag_ids=[tag.pk for tag in changed], requested_by=None, priority=Priority.EVENT).run
             if made.images:
                 detail = {"by": "event", "registry": run.job.registry.name, "run": made.pk}
                 trail.record(None, "scan.start", made, detail)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import date, time, timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.utils import timezone
 
@@ -15,13 +17,21 @@ from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
 from scanning.exposure import aggregate
 from scanning.models import CategoryResult, Rematch, Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selection
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from tests import factories
 from tests.people import person
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 HIDDEN_NAME = "zebra"
 HIDDEN_REASON = "The connection to zebra.test broke."
 HIDDEN_FIGURE = 987_654  # of all images; nobody who is limited is told any
+
+
+def anew(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call ``function`` as a new thread or process does: with nothing set that may be seen."""
+    return Context().run(function, *args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,10 @@ def build_world() -> ScopeWorld:
     values: dict[str, Any] = {"categories": ["malware"], "scope": ScanScope.CHOSEN, "state": State.SUCCEEDED}
     hidden_schedule = ScanSchedule(name="zebra nightly", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
     hidden_schedule.scope = ScanScope.CHOSEN
-    schedules.save(hidden_schedule, chosen=Tag.objects.filter(pk=hidden_tag.pk), now=now)
+    scheduler.save(hidden_schedule, chosen=Tag.objects.filter(pk=hidden_tag.pk), now=now)
     schedule = ScanSchedule(name="everything", at=time(4), starts_on=date(2026, 1, 1), categories=["malware"])
     schedule.scope = ScanScope.ALL
-    schedules.save(schedule, chosen=None, now=now)
+    scheduler.save(schedule, chosen=None, now=now)
     hidden_run = ScanRun.objects.create(requested_by=owner, schedule=hidden_schedule, **values)
     _scan(hidden_run, hidden_tag, State.RUNNING)
     mixed = ScanRun.objects.create(requested_by=owner, schedule=schedule, **values)

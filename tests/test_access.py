@@ -20,7 +20,7 @@ from console.models import AuditEvent, User
 from registries.connection_test.live import TooManyTestsError
 from registries.models import CloudAccount, ConnectionTest
 from scanning.models import Rematch, ScanRun, ScanSchedule, Selection
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from tests import factories
 from tests.people import person
 
@@ -178,7 +178,7 @@ def addresses(resolver: URLResolver | None = None, space: str = "") -> Iterator[
 def rows() -> dict[str, Any]:
     """One row of each kind that an address can name, keyed as in ``May.arguments``."""
     schedule = ScanSchedule(name="daily", at=time(3), starts_on=date(2026, 1, 1), categories=["malware"])
-    schedules.save(schedule, chosen=None, now=timezone.now())
+    scheduler.save(schedule, chosen=None, now=timezone.now())
     registry, image = factories.registry(), factories.image()
     held = factories.vulnerability(image)
     owner = person("administrator", username="owner")

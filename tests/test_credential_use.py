@@ -20,7 +20,7 @@ from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import MAX_CHANGES, Change
 from scanning import tasks
 from scanning.models import ScanRun, ScanSchedule, ScanScope
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from tests import factories
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry
@@ -111,7 +111,7 @@ def test_a_flood_of_pushes_is_one_sync() -> None:
 def weekly() -> ScanSchedule:
     made = ScanSchedule(name="Weekly", at=time(13), starts_on=date(2026, 1, 1), scope=ScanScope.CHOSEN)
     made.categories = ["malware"]
-    schedules.save(made, chosen=Tag.objects.filter(pk=factories.tag().pk), now=timezone.now())
+    scheduler.save(made, chosen=Tag.objects.filter(pk=factories.tag().pk), now=timezone.now())
     return made
 
 
@@ -119,7 +119,7 @@ def test_a_run_of_a_schedule_however_often_it_is_fired() -> None:
     made = weekly()
     assert made.next_due_at
     for _again in range(2):
-        schedules.run_due(made.pk, now=made.next_due_at + timedelta(seconds=1))
+        scheduler.run_due(made.pk, now=made.next_due_at + timedelta(seconds=1))
     assert uses() == [("", "scan.start", str(ScanRun.objects.get()), "schedule")]
     assert AuditEvent.objects.get(action="scan.start").detail["schedule"] == "Weekly"
 

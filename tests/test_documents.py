@@ -1,6 +1,7 @@
 """What the documents say is so: settings, targets of make, files, functions, links, and the order of packages."""
 
 import ast
+import builtins
 import re
 import subprocess
 from pathlib import Path
@@ -159,10 +160,10 @@ def test_the_table_of_features_counts_the_files_that_it_names() -> None:
 
 def test_a_name_that_is_not_there_is_seen() -> None:
     assert is_defined("console.jobs.state", "advance")
-    assert is_defined("scanning.execution.analyze", "ImageAnalyzer.analyze")
+    assert is_defined("scanning.execution.image_layers", "ImageLayers.readable")
     assert not is_defined("console.jobs.state", "retreat")
     assert not is_defined("console.jobs.state", "Job")  # only imported there
-    assert not is_defined("scanning.execution.analyze", "ImageAnalyzer.judge")
+    assert not is_defined("scanning.execution.image_layers", "ImageLayers.judge")
     assert not is_defined("scanning.analyze", "ImageAnalyzer")
 
 
@@ -183,3 +184,22 @@ def test_the_hooks_before_a_commit_are_those_of_the_check_and_fetch_nothing() ->
 
 def run_make(*arguments: str) -> str:
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_what_a_docstring_says_is_raised_is_a_class_that_there_is() -> None:
+    known, raised = set(dir(builtins)), {}
+    for package in APPS:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    known.add(node.name)
+                elif isinstance(node, ast.ImportFrom):
+                    known |= {name.asname or name.name for name in node.names}
+                elif isinstance(node, ast.Attribute):
+                    known.add(node.attr)
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    for sentence in re.findall(r"[Rr]aises? ([^.(]*)", ast.get_docstring(node) or ""):
+                        for name in re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", sentence):
+                            raised[name] = f"{path.relative_to(ROOT)}:{node.lineno}"
+    assert len(raised) > 30
+    assert {name: place for name, place in raised.items() if name not in known} == {}

@@ -188,7 +188,7 @@ def test_an_import_through_others_is_seen() -> None:
     [
         ("console.jobs.reaper", "inventory.models"),
         ("console.jobs.reaper", "console.exports.models"),
-        ("scanning.engines.base", "scanning.layers.store"),
+        ("scanning.engines.base", "scanning.layers.layer_store"),
         ("inventory.models.content", "inventory.sync.run"),
         ("registries.pull_limit", "scanning"),
         ("inventory.sync.run", "scanning.models.scan"),
@@ -196,7 +196,7 @@ def test_an_import_through_others_is_seen() -> None:
         ("scanning.models.scan", "scanning.tasks"),
         ("registries.views", "registries.oci.client"),
         ("scanning.views", "scanning.engines.base"),
-        ("scanning.schedules.service", "django_q.models"),
+        ("scanning.schedules.scheduler", "django_q.models"),
         ("inventory.tables", "openpyxl"),
     ],
 )

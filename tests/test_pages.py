@@ -14,7 +14,7 @@ from django.utils import timezone
 from demo.inventory.make import make
 from inventory.models import Image
 from scanning.models import ScanSchedule, Vulnerability
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests import factories
 from tests.pages import addresses
 from tests.people import person
@@ -32,7 +32,7 @@ def test_every_page_takes_as_many_queries_with_many_rows_as_with_few(client: Cli
         worst = Image.objects.filter(scan_state="scanned").latest("critical")  # the one whose tabs are opened
         factories.malware(worst)
         factories.secret(worst)
-        launch(tag_ids=[worst.tags.earliest("pk").pk], requested_by=None)  # a run that goes on, each time
+        scan_now(tag_ids=[worst.tags.earliest("pk").pk], requested_by=None)  # a run that goes on, each time
         taken.append(dict(queries(client)))
     few, many = taken
     assert len(few) > 30

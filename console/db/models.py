@@ -1,4 +1,4 @@
-"""KeptFigures: counts that took long, kept for the pages."""
+"""CachedCount: counts that took long, kept for the pages."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ def request_export(
 ) -> Export:
     """Queue an export and return it; the same one that is under way already is returned in its place.
 
-    Raises TooMany. Times in the file are those of the current time zone, words those of the current language.
+    Raises TooManyExports. Times in the file are those of the current time zone, words those of the current language.
     """
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # one at a time for each person
-        mine = Export.objects.filter(requested_by=user, state__in=(State.QUEUED, State.RUNNING))
+        mine = Export.objects.filter(requested_by=user, state__in=State.active())
         parameters = {
             "listing": listing,
             "view": view,

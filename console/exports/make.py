@@ -14,12 +14,13 @@ from django.http import QueryDict
 from django.utils import timezone, translation
 
 from console import visibility
+from console.db.batches import batched
 from console.exports import files, messages
 from console.exports.models import Export
 from console.jobs.errors import JobFailure
 from console.jobs.runner import JobRun
 from console.jobs.state import from_now
-from console.listing import csv_writer, workbook
+from console.listing import cells, csv_writer
 from console.listing.cells import WriteResult
 from console.listing.columns import Column, Value
 from console.listing.listing import Listing, SelectionError
@@ -35,7 +36,7 @@ def make_export(run: JobRun[Export]) -> None:
     """
     export = run.job
     with ExitStack() as stack:
-        stack.enter_context(visibility.within(visibility.of(export.requested_by)))
+        stack.enter_context(visibility.set_to(visibility.of(export.requested_by)))
         if visibility.key() != export.visibility_key:
             raise JobFailure(messages.VISIBLE_CHANGED(), messages.EXPORT_AGAIN())
         stack.enter_context(translation.override(export.language))
@@ -88,6 +89,8 @@ def write_file(
     labels = [str(column.label) for column in columns]
     if format == Export.Format.CSV:
         return csv_writer.write(file, labels=labels, rows=rows)
+    from console.listing import workbook  # openpyxl: 15 MB and a tenth of a start, which only exports need
+
     scratch = run.scratch if run else None
     return workbook.write(file, title=title, labels=labels, rows=rows, scratch=scratch)
 
@@ -105,8 +108,7 @@ def row_values(
     listing: Listing[Any], keys: Sequence[int], columns: Sequence[Column[Any]], *, within: int | None = None
 ) -> Iterator[list[Value]]:
     """Yield the values of ``columns`` for the rows of ``keys``, in that order; rows that are gone are left out."""
-    for start in range(0, len(keys), CHUNK_ROWS):
-        chunk = list(keys[start : start + CHUNK_ROWS])
+    for chunk in batched(keys, CHUNK_ROWS):
         found = listing.rows(listing.within_rows(within).filter(pk__in=chunk), columns).in_bulk(chunk)
         if listing.apply_scope:
             listing.apply_scope(list(found.values()))
@@ -135,9 +137,9 @@ def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
             messages.FILTER_ANEW(),
         ) from error
     keys = ordered_keys(listing, rows, sort=view.get("sort"))
-    if export.format == Export.Format.XLSX and len(keys) >= workbook.MAX_SHEET_ROWS:
+    if export.format == Export.Format.XLSX and len(keys) >= cells.MAX_SHEET_ROWS:
         raise JobFailure(
-            messages.TOO_MANY_ROWS(n=f"{len(keys):,}", limit=f"{workbook.MAX_SHEET_ROWS - 1:,}"),
+            messages.TOO_MANY_ROWS(n=f"{len(keys):,}", limit=f"{cells.MAX_SHEET_ROWS - 1:,}"),
             messages.EXPORT_AS_CSV(),
         )
     return listing, keys

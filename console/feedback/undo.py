@@ -35,7 +35,7 @@ class UndoRefusedError(Exception):
 def register(action: str, undo: Undo) -> None:
     """Have ``undo(user, values)`` take back what :func:`offer_undo` calls ``action``.
 
-    It asks for the permission that the deed needs, and raises RefusedError where that cannot be taken back.
+    It asks for the permission that the deed needs, and raises UndoRefusedError where that cannot be taken back.
     """
     UNDO_ACTIONS.register(action, undo)
 

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 
 from console.listing.columns import Value
 
+MAX_SHEET_ROWS = 1_048_576  # rows in a sheet, head included
 MAX_CELL_CHARACTERS = 32_767  # characters in a cell, by the specification of Excel
 CUT_MARK = " […]"
 MAX_EXACT_INTEGER = 2**53  # from here on a spreadsheet rounds whole numbers

@@ -23,10 +23,10 @@ from openpyxl.cell.cell import Cell
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
+from console.listing import cells
 from console.listing.cells import CUT_MARK, MAX_CELL_CHARACTERS, WriteResult, to_spreadsheet_value
 from console.listing.columns import Value
 
-MAX_SHEET_ROWS = 1_048_576  # rows in a sheet, head included
 MEASURED_ROWS = 200  # rows by which the columns get their widths
 MIN_COLUMN_WIDTH, MAX_COLUMN_WIDTH, TIME_COLUMN_WIDTH = 10, 64, 20
 
@@ -64,11 +64,11 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
     count = cut = 0
     for row in chain(first, coming):
         count += 1
-        if count >= MAX_SHEET_ROWS:
+        if count >= cells.MAX_SHEET_ROWS:
             raise ValueError("A sheet cannot hold so many rows.")
-        cells = [_cell(sheet, value) for value in row]
-        sheet.append([cell for cell, _was_cut in cells])
-        cut += sum(was_cut for _one, was_cut in cells)
+        made = [_cell(sheet, value) for value in row]
+        sheet.append([cell for cell, _was_cut in made])
+        cut += sum(was_cut for _one, was_cut in made)
     sheet.auto_filter.ref = f"A1:{get_column_letter(max(1, len(labels)))}{count + 1}"
     about: Any = book.create_sheet(_("About"))
     about.column_dimensions["A"].width = about.column_dimensions["B"].width = 28

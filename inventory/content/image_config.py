@@ -21,7 +21,7 @@ class _MaskedStep(HistoryStep):
 
 
 def read_config(content: bytes) -> ImageConfig:
-    """Return what a config blob says, its secrets masked. Raises MalformedAnswer."""
+    """Return what a config blob says, its secrets masked. Raises MalformedResponse."""
     return mask_config(parse_config(content))
 
 

@@ -22,8 +22,8 @@ MAX_LAYERS = 1000  # several times what any container runtime can mount
 def record_config(image: Image, content: bytes) -> None:
     """Write what the config ``content`` (whose digest is the image ID) says of ``image``: system, history, layers.
 
-    Only of what the image's own registry has given. Doing it again changes nothing. Raises MalformedAnswer for a config
-    that makes no sense.
+    Only of what the image's own registry has given. Doing it again changes nothing. Raises MalformedResponse for
+    a config that makes no sense.
     """
     record_configs({image.pk: read_config(content)})
     image.refresh_from_db()

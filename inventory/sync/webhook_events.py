@@ -18,7 +18,7 @@ from inventory.content.image_config import read_config, record_configs_of_regist
 from inventory.content.store import ManifestFact, existing_manifests, store_manifests
 from inventory.models import Repository, Tag
 from inventory.sync import messages
-from inventory.sync.names import NameHashes
+from inventory.sync.name_hashes import NameHashes
 from inventory.sync.prune import delete_unlisted_tags
 from inventory.sync.resolve import fetch_manifest
 from inventory.sync.run import sync_repository
@@ -90,7 +90,7 @@ def _start_registry_sync(run: JobRun[PushEvent]) -> None:
     """Start a sync of the whole registry, once the one that is at work has ended."""
     registry = run.job.registry
     if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already_active:
-        active = SyncRun.objects.filter(registry=registry, state__in=(State.QUEUED, State.RUNNING))
+        active = SyncRun.objects.filter(registry=registry, state__in=State.active())
         if active.exclude(state=State.QUEUED, attempt=0).exists():
             reason = messages.SYNC_AT_WORK()
             run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)

@@ -17,7 +17,6 @@ from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import HARBOR
 from registries.connectors.distribution import DistributionConnector
 from registries.oci import strict_json
-from registries.oci.api import ApiResponse, JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
@@ -27,6 +26,7 @@ from registries.oci.errors import (
     ServerError,
     WrongVersion,
 )
+from registries.oci.vendor_api import ApiResponse, JsonApi
 
 PAGE_SIZE = 100  # more is refused with 422
 MAX_PAGES = 100_000
@@ -166,7 +166,7 @@ def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[l
 
 
 def require_text(row: Row, key: str, subject: str) -> str:
-    """The text under ``key``. Raises MalformedAnswer where there is none."""
+    """The text under ``key``. Raises MalformedResponse where there is none."""
     value = row.get(key)
     if not isinstance(value, str) or not value:
         raise incomplete_row(key, subject)

@@ -11,10 +11,10 @@ from registries.connectors import messages
 from registries.connectors.base import TagRef
 from registries.connectors.harbor import PAGE_SIZE, HarborConnector, Row, projects_denied, require_text, total_count
 from registries.oci import media_types, strict_json
-from registries.oci.api import ApiResponse, objects
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, NotFound
 from registries.oci.references import Digest
+from registries.oci.vendor_api import ApiResponse, objects
 
 # What Harbor has recognised has a type of its own (CHART, SBOM, …; the set grows); UNKNOWN may be anything.
 _MAYBE_IMAGE_TYPES = frozenset({"IMAGE", "UNKNOWN"})

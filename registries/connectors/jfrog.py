@@ -21,7 +21,6 @@ from registries.connectors.declarations import JFROG
 from registries.connectors.distribution import DistributionConnector
 from registries.connectors.jfrog_search import ManifestFile, ManifestSearch
 from registries.oci import strict_json
-from registries.oci.api import JsonApi
 from registries.oci.client import DistributionClient
 from registries.oci.errors import (
     AccessDenied,
@@ -35,6 +34,7 @@ from registries.oci.errors import (
 from registries.oci.headers import parse_challenges
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
 from registries.oci.references import Digest
+from registries.oci.vendor_api import JsonApi
 
 API_KEY_HEADER = "X-JFrog-Art-Api"
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from registries.connectors import messages
 from registries.oci import strict_json
-from registries.oci.api import JsonApi, objects
 from registries.oci.errors import CredentialsRefused, RegistryError, TooLarge, Unreachable
+from registries.oci.vendor_api import JsonApi, objects
 
 SEARCH_TIMEOUT_SECONDS = 120.0
 MANIFEST_FILES = ("manifest.json", "list.manifest.json")

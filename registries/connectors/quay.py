@@ -17,10 +17,10 @@ from registries.connectors import messages
 from registries.connectors.base import Declaration, TagRef
 from registries.connectors.declarations import QUAY
 from registries.connectors.distribution import DistributionConnector
-from registries.oci.api import ApiResponse, JsonApi, Params, objects
 from registries.oci.client import DistributionClient
 from registries.oci.errors import AccessDenied, MalformedResponse, NotARegistry
 from registries.oci.references import Digest
+from registries.oci.vendor_api import ApiResponse, JsonApi, Params, objects
 
 TOKEN_USER = "$oauthtoken"  # noqa: S105  # nosec B105  # the user name by which Quay's registry takes an OAuth token
 PAGE_SIZE = 100  # of tags; more is not given

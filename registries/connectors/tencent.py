@@ -126,7 +126,7 @@ class TcrConnector:
             raise self._blocked_error(error) from error
 
     def repositories(self) -> Iterator[str]:
-        """Yield the repositories of all namespaces; raise NamesUnfit at the end where some of these are closed."""
+        """Yield the repositories of all namespaces; raise InvalidNames at the end where some of these are closed."""
         instance, closed = self._instance(), []
         where: dict[str, Any] = {"region": instance.region, "RegistryId": instance.id}
         for namespace in iter_numbered_pages(

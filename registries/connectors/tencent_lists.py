@@ -65,7 +65,7 @@ def read_list(fetch: FetchRows, *, name: str, first: int, by_row: bool) -> Itera
     """Yield rows until there are as many as the API counts, each once, and only those that have a ``name``.
 
     Rows move from page to page where something is pushed or deleted meanwhile: the list is read again then. Raises
-    MalformedAnswer at the end where there are less rows than counted, and whatever ``fetch`` raises.
+    MalformedResponse at the end where there are less rows than counted, and whatever ``fetch`` raises.
     """
     hashes: set[int] = set()
 

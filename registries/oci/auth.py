@@ -325,7 +325,7 @@ class RegistryAuthenticator:
         return url
 
     def _fetch_token(self, scope: str) -> _Token:
-        """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedAnswer and what the transport raises."""
+        """Ask for a token. Raises CredentialsRefused, AccessDenied, MalformedResponse and what the transport raises."""
         if not self._has_login or self._logins is not None:
             return self._request_token(scope)
         with self._guard.exclusive():

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 from console.i18n.explained import Message
 from registries.oci import media_types, messages, strict_json
-from registries.oci.api import JsonApi, Scheme
 from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
 from registries.oci.endpoint import Endpoint
@@ -40,6 +39,7 @@ from registries.oci.responses import (
     storage_denied,
 )
 from registries.oci.transport import Transport
+from registries.oci.vendor_api import JsonApi, Scheme
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries must take (distribution-spec, "Pushing Manifests")
 MAX_SCHEMA1_BYTES = 8 * 1024 * 1024

@@ -40,7 +40,7 @@ class ImageConfig:
 
 
 def parse_config(content: bytes) -> ImageConfig:
-    """Return what a config blob says; absent or odd facts are left out. Raises MalformedAnswer for broken ones."""
+    """Return what a config blob says; absent or odd facts are left out. Raises MalformedResponse for broken ones."""
     body = strict_json.load_object(content, messages.CONFIG())
     rootfs, settings = body.get("rootfs"), body.get("config")
     return ImageConfig(

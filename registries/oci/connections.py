@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import create_urllib3_context, parse_url
 
 from registries.oci import messages
-from registries.oci.addresses import AddressGuard
+from registries.oci.address_guard import AddressGuard
 from registries.oci.errors import (
     AddressForbidden,
     AddressInvalid,

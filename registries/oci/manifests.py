@@ -103,7 +103,9 @@ Manifest = ImageManifest | Index | OtherManifest
 
 
 def parse_manifest(raw: RawManifest) -> Manifest:
-    """Return what ``raw`` says. Raises MalformedAnswer for what contradicts itself (CVE-2021-41190) or goes too far."""
+    """Return what ``raw`` says. Raises MalformedResponse for what contradicts itself (CVE-2021-41190) or goes
+    too far.
+    """
     body = strict_json.load_object(raw.content, messages.MANIFEST())
     media_type = _media_type(raw.media_type, body)
     if "manifests" in body and ("layers" in body or "config" in body):

@@ -14,7 +14,7 @@ from typing import Self
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from registries.oci.addresses import AddressGuard
+from registries.oci.address_guard import AddressGuard
 from registries.oci.connections import (
     CONNECT_TIMEOUT_SECONDS,
     CallContext,

@@ -33,7 +33,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Return the digest that ``text`` writes. Raises MalformedAnswer for anything else."""
+        """Return the digest that ``text`` writes. Raises MalformedResponse for anything else."""
         if isinstance(text, str):
             algorithm, _, encoded = text.partition(":")
             if len(encoded) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(encoded):
@@ -108,14 +108,14 @@ def is_tag(name: str) -> bool:
 
 
 def repository_path(name: str) -> str:
-    """``name`` for a path below ``/v2/``. Raises MalformedAnswer where it would lead to another path."""
+    """``name`` for a path below ``/v2/``. Raises MalformedResponse where it would lead to another path."""
     if not is_repository(name):
         raise MalformedResponse(messages.REPOSITORY_NAME_UNFIT(), _RENAME)
     return quote(name, safe="/")
 
 
 def reference_path(reference: str | Digest) -> str:
-    """A tag or a digest for a path. Raises MalformedAnswer where it would lead to another path."""
+    """A tag or a digest for a path. Raises MalformedResponse where it would lead to another path."""
     text = str(reference)
     if not is_tag(text):
         raise MalformedResponse(messages.TAG_NAME_UNFIT(), _RENAME)

@@ -17,7 +17,7 @@ MAX_DEPTH = 100
 def load(content: bytes, what: str) -> Any:
     """Return the value of UTF-8 JSON, with or without a byte order mark.
 
-    Raises MalformedAnswer, also for duplicate keys, NaN and great depth.
+    Raises MalformedResponse, also for duplicate keys, NaN and great depth.
     """
     try:
         value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)

@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import requests
 
 from registries.oci import listing_bounds, messages
-from registries.oci.addresses import AddressGuard, is_forbidden_name, is_global
+from registries.oci.address_guard import AddressGuard, is_forbidden_name, is_global
 from registries.oci.connections import (
     CONNECT_TIMEOUT_SECONDS,
     POLL_SECONDS,

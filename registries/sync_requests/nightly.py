@@ -20,7 +20,7 @@ from registries.sync_requests.start import start_sync
 WINDOW_OPENS, WINDOW_CLOSES = time(0), time(3)  # of the console's own time zone
 WINDOW_SECONDS = 3 * 60 * 60
 SPREAD_STEP_SECONDS = (
-    6673  # seconds between neighbouring ids, modulo SECONDS and prime to it: the golden section spreads them best
+    6673  # seconds between neighbouring ids, modulo WINDOW_SECONDS and prime to it: the golden section spreads best
 )
 
 
@@ -50,7 +50,7 @@ def sync_time(key: int, night: date) -> datetime:
 
 
 def offset_seconds(key: int) -> int:
-    """Return the share of the window, of SECONDS, that stands before the sync of a registry."""
+    """Return the share of the window, of WINDOW_SECONDS, that stands before the sync of a registry."""
     return key * SPREAD_STEP_SECONDS % WINDOW_SECONDS
 
 

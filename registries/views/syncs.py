@@ -18,13 +18,13 @@ from console.audit import trail
 from console.db.primary_keys import parse_keys
 from console.exports import list_export
 from console.jobs.broker import request_cancel
+from console.jobs.models import State
 from console.listing import column_picker
 from console.listing import views as lists
 from console.listing.listing import SelectionError
 from registries.cloud_accounts.discovery import request_discoveries
 from registries.models import CloudAccount, Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from registries.tables.filters import ACTIVE_STATES
 from registries.tables.listings import REGISTRIES, SYNCS
 from registries.views.lists import registry_rows
 
@@ -91,7 +91,7 @@ def cancel_all(request: HttpRequest) -> HttpResponse:
 
 
 def _cancel(request: HttpRequest, runs: QuerySet[SyncRun]) -> HttpResponse:
-    for run in runs.filter(state__in=ACTIVE_STATES, cancel_requested_at=None).select_related("registry"):
+    for run in runs.filter(state__in=State.active(), cancel_requested_at=None).select_related("registry"):
         request_cancel(run)
         trail.record(request, "sync.cancel", run.registry)
     return respond_to_action(request)
@@ -111,7 +111,7 @@ def render_progress(request: HttpRequest) -> HttpResponse:
         parse_keys(parameters.get("only", "").split(",")),
     )
     shown = [column.name for column in REGISTRIES.chosen(column_picker.chosen_columns(request, REGISTRIES))]
-    lately = Q(state__in=ACTIVE_STATES) | Q(ended_at__gte=timezone.now() - RECENTLY_ENDED)
+    lately = Q(state__in=State.active()) | Q(ended_at__gte=timezone.now() - RECENTLY_ENDED)
     changing = registry_rows().filter(
         pk__in=SyncRun.objects.filter(lately, registry__in=visible[:MAX_VISIBLE_ROWS]).values("registry")
     )

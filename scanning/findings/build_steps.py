@@ -230,7 +230,7 @@ class StepPage:
 
     @property
     def lines(self) -> Iterator[list[Cell]]:
-        """The values of COLUMNS of all steps that match."""
+        """The values of STEP_COLUMNS of all steps that match."""
         return ([column.value(step) for column in STEP_COLUMNS] for step in self.steps)
 
 

@@ -8,7 +8,7 @@ from scanning.engines.formats.layer_errors import (
     StoreFull,
     UnsupportedCompression,
 )
-from scanning.layers.store import LayerLease, LayerStore, StoredLayerFile
+from scanning.layers.layer_store import LayerLease, LayerStore, StoredLayerFile
 
 __all__ = [
     "CorruptLayer",

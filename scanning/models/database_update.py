@@ -1,4 +1,4 @@
-"""DatabaseUpdate: one update of the vulnerability database."""
+"""VulndbUpdate: one update of the vulnerability database."""
 
 from __future__ import annotations
 

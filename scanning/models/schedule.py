@@ -14,7 +14,7 @@ from scanning.models.run import ScanScope
 class ScanSchedule(models.Model):
     """One named schedule. Times of day are those of the console's time zone.
 
-    Carried by a django-q2 schedule row of its own, which only :mod:`scanning.schedules.service` writes.
+    Carried by a django-q2 schedule row of its own, which only :mod:`scanning.schedules.scheduler` writes.
     """
 
     class Every(models.IntegerChoices):

@@ -1,4 +1,4 @@
-"""JoinedScan: a run that wants a scan which another run has started, for an image is scanned once at a time."""
+"""ScanSubscription: a run that wants a scan which another run has started, for an image is scanned once at a time."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from console.feedback import undo
 from console.models import User
 from inventory.models import Tag
 from scanning.models import ScanRun, ScanSchedule, ScheduleRun
-from scanning.schedules import service as schedules_service
+from scanning.schedules import scheduler
 
 MAX_CHOSEN_IMAGES = 5000  # images that the button carries; a schedule of more cannot be brought back
 MAX_HISTORY_ROWS = 200  # runs and past due times that are brought back, the latest
@@ -53,7 +53,7 @@ def restore(user: User, values: dict[str, Any]) -> None:
     )
     try:
         with transaction.atomic():
-            schedules_service.save(found, chosen=Tag.objects.filter(pk__in=values["chosen"]))
+            scheduler.save(found, chosen=Tag.objects.filter(pk__in=values["chosen"]))
     except IntegrityError as error:
         text = _("There is a schedule named “%(name)s” again.") % {"name": found.name}
         raise undo.UndoRefusedError(text) from error
@@ -74,7 +74,7 @@ def switch_on(user: User, values: dict[str, Any]) -> None:
     if found is None:
         raise undo.UndoRefusedError(_("The schedule no longer exists."))
     found.is_on = True
-    schedules_service.save(found)
+    scheduler.save(found)
 
 
 def _ask(user: User) -> None:

@@ -47,7 +47,7 @@ def start(request: HttpRequest) -> HttpResponse:
 @administrator_required
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the rematch that waits or runs; what it has written stays."""
-    for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
+    for job in Rematch.objects.filter(state__in=State.active()):
         broker.request_cancel(job)
         trail.record(request, "rematch.cancel", job)
     return redirect("scanning:engines")

@@ -20,11 +20,11 @@ from console.listing.listing import PAGE_SIZES, SelectionError
 from inventory import image_detail
 from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
-from inventory.models import Tag
+from inventory.models import Image, Tag
 from inventory.tables import IMAGES
 from scanning.models import Scan
-from scanning.runs import launch
 from scanning.runs import progress as scans
+from scanning.runs import scan_now
 from scanning.runs.cancel import count_subscribed_runs
 from scanning.views.start_report import report_start
 
@@ -34,7 +34,7 @@ from scanning.views.start_report import report_start
 def scan(request: HttpRequest) -> HttpResponse:
     """Start scans of the selected images, or of all that match the view they were selected in."""
     try:
-        result = launch.launch(tag_ids=_selected(request), requested_by=signed_in_user(request))
+        result = scan_now.scan_now(tag_ids=_selected(request), requested_by=signed_in_user(request))
     except SelectionError as error:
         messages.error(request, str(error) or _("Nothing is selected."))
         return _respond(request)
@@ -51,7 +51,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the scans of the selected images, or all scans where the bar of running scans asks for it."""
     if request.POST.get("everything"):
         wanted = count_subscribed_runs(Scan.objects.all())
-        count = launch.cancel()
+        count = scan_now.cancel()
     else:
         try:
             selected = _selected(request)
@@ -59,7 +59,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
             messages.error(request, str(error) or _("Nothing is selected."))
             return _respond(request)
         wanted = count_subscribed_runs(Scan.objects.filter(image__in=selected.order_by().values("image")))
-        count = launch.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
+        count = scan_now.cancel(tag_ids=selected.values_list("pk", flat=True).iterator())
     trail.record(request, "scan.cancel", detail={"scans": count, "everything": bool(request.POST.get("everything"))})
     if count:
         text = ngettext("%(n)s scan is being cancelled", "%(n)s scans are being cancelled", count) % {"n": count}
@@ -108,7 +108,7 @@ def _progress(request: HttpRequest, known_states: QueryDict, *, ids: list[int], 
         set(_ids(",".join(known_states.getlist("live")).split(","))),
     )
     rows = list(image_detail.tags_with_detail().filter(pk__in={*ids, *opened}))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in dashboard_figures.ACTIVE_STATES}
+    live = {row.pk for row in rows if row.image and row.image.scan_state in Image.ScanState.active()}
     bar = scans.read_progress()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)

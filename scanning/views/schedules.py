@@ -24,8 +24,7 @@ from scanning.models import ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selec
 from scanning.runs import image_picker
 from scanning.runs.forms import ScheduleForm
 from scanning.runs.tables import set_visible_counts
-from scanning.schedules import recurrence
-from scanning.schedules import service as schedules_service
+from scanning.schedules import recurrence, scheduler
 from scanning.schedules import undo as schedules_undo
 from scanning.schedules.tables import SCHEDULES, with_last
 from scanning.views.settings import recommendation_reasons
@@ -70,7 +69,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
         found.refresh_from_db() if found.pk else None
         return _show(request, form, keep=True)
     chosen = selection.chosen() if form.cleaned_data["scope"] == ScanScope.CHOSEN else Tag.objects.none()
-    schedules_service.save(form.apply(), chosen=chosen)
+    scheduler.save(form.apply(), chosen=chosen)
     selection.delete()
     trail.record(request, "schedule.change" if pk else "schedule.add", found, before=before, after=_described(found))
     if before.get("on") and not found.is_on:
@@ -86,7 +85,7 @@ def _edit(request: HttpRequest, pk: int | None) -> HttpResponse:
 def schedule_run(request: HttpRequest, pk: int) -> HttpResponse:
     """Start now what a schedule describes."""
     found = get_object_or_404(ScanSchedule, pk=pk)
-    run, is_new = schedules_service.run_now(found, requested_by=signed_in_user(request))
+    run, is_new = scheduler.run_now(found, requested_by=signed_in_user(request))
     if not is_new:
         messages.info(request, _("A run of this schedule is still in progress. It is shown here."))
         return redirect("scanning:run", pk=run.pk)
@@ -104,7 +103,7 @@ def schedule_delete(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "scanning/schedule_delete.html", {"schedule": found})
     trail.record(request, "schedule.delete", found, before=_described(found))
     text, values = _("The schedule “%(name)s” is deleted.") % {"name": found.name}, schedules_undo.snapshot(found)
-    schedules_service.delete(found)
+    scheduler.delete(found)
     if values is None:
         messages.success(request, text)
     else:

@@ -14,8 +14,8 @@ from console.sandbox import run as sandbox_run
 from scanning.engines.base import EngineError, ImageInput, RiskCategory, StopCheck, StoredLayer
 from scanning.engines.trivy.binary import sha256
 from scanning.engines.trivy.cache import NullLayerCache
-from scanning.engines.trivy.database import check_contents, check_file
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
+from scanning.engines.trivy.vulndb_folder import check_contents, check_file
 from scanning.vulndb import messages
 
 CHECK_TIMEOUT_SECONDS = 300.0

@@ -31,7 +31,7 @@ from registries.clients import open_anonymous
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
 from scanning.engines.base import EngineError, StopCheck
-from scanning.engines.trivy.database import VulndbFacts, read_facts
+from scanning.engines.trivy.vulndb_folder import VulndbFacts, read_facts
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import messages
 from scanning.vulndb.check import check_vulndb, make_trivy

@@ -96,7 +96,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.launch import cancel, launch
+    from scanning.runs.scan_now import cancel, scan_now
 
     install_demo_vulndb()
     registries = [Registry.objects.create(name=name, address=server.url) for name, server in servers.items()]
@@ -114,7 +114,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
 
     def start(stage: str, number: int) -> Any:
         category = "vulnerabilities" if stage == "trivy" else "malware"
-        (scan,) = launch(tag_ids=[tags[f"{stage}-{number:03}"].pk], requested_by=None, categories=[category]).queued
+        (scan,) = scan_now(tag_ids=[tags[f"{stage}-{number:03}"].pk], requested_by=None, categories=[category]).queued
         return scan
 
     def engines() -> list[str]:

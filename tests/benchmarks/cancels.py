@@ -53,7 +53,7 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.launch import cancel, launch
+    from scanning.runs.scan_now import cancel, scan_now
 
     install_demo_vulndb()
     (synced,) = start_sync(registries=[Registry.objects.create(name="fake", address=fake.url)]).runs
@@ -80,7 +80,7 @@ def run(console: Console, fake: FakeRegistry, rounds: int, program: Path) -> Non
         digest = ManifestLayer.objects.get(manifest=tag.manifest_id).layer.digest
         if fault:
             fake.fail(blob(digest), fault, times=1)
-        (scan,) = launch(tag_ids=[tag.pk], requested_by=None, categories=[category]).queued
+        (scan,) = scan_now(tag_ids=[tag.pk], requested_by=None, categories=[category]).queued
         _until(lambda: scan.refresh_from_db() or there(scan))
         time.sleep(0.1 * (scan.pk % 10))  # at whatever moment of the worker's second
         began = time.monotonic()

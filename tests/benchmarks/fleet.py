@@ -95,7 +95,7 @@ def _ours(
     from registries.sync_requests.start import start_sync
     from scanning.engines.base import RiskCategory
     from scanning.models import MalwareFinding, Scan, SecretFinding
-    from scanning.runs.launch import launch
+    from scanning.runs.scan_now import scan_now
 
     registry = Registry(name="fleet", address=server.url, username=USER, ca_bundle=bundle)
     registry.set_password(PASSWORD)
@@ -109,7 +109,7 @@ def _ours(
         time.sleep(0.1)
     began, used = time.monotonic(), processor(worker.process.pid)
     categories = [category for category in RiskCategory if malware or category is not RiskCategory.MALWARE]
-    launch(tag_ids=Tag.objects.values_list("pk", flat=True), categories=categories, requested_by=None)
+    scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), categories=categories, requested_by=None)
     while Scan.objects.filter(state__in=[State.QUEUED, State.RUNNING]).exists():
         time.sleep(0.1)
     wall = time.monotonic() - began

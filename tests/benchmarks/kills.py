@@ -55,13 +55,13 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     from registries.sync_requests.start import start_sync
     from scanning import tasks as scanning_tasks
     from scanning.models import CategoryResult, MalwareFinding, Scan
-    from scanning.runs.launch import launch
+    from scanning.runs.scan_now import scan_now
 
     install_demo_vulndb()
     (run,) = start_sync(registries=[Registry.objects.create(name="kills", address=url)]).runs
     tasks.sync(run.pk)
     tags = Tag.objects.values_list("pk", flat=True)
-    started = launch(tag_ids=tags, requested_by=None, categories=categories, priority=Priority.SCHEDULE).run
+    started = scan_now(tag_ids=tags, requested_by=None, categories=categories, priority=Priority.SCHEDULE).run
     scanning_tasks.run(started.pk)
     if Scan.objects.count() != count:
         raise SystemExit(f"{Scan.objects.count()} scans are queued in place of {count}")

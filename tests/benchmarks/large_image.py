@@ -125,7 +125,7 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     from registries.models import Registry
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.launch import cancel, launch
+    from scanning.runs.scan_now import cancel, scan_now
 
     install_demo_vulndb()
     (synced,) = start_sync(registries=[Registry.objects.create(name="large", address=server.url)]).runs
@@ -133,7 +133,7 @@ def run(folder: Path, server: StreamingServer, categories: list[str]) -> None:
     tag = Tag.objects.get().pk
 
     def start() -> Scan:
-        (scan,) = launch(tag_ids=[tag], requested_by=None, categories=categories).queued
+        (scan,) = scan_now(tag_ids=[tag], requested_by=None, categories=categories).queued
         return scan
 
     def wait(scan: Scan, *states: str, stage: str = "", beyond: int = 0) -> Scan:

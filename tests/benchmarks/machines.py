@@ -46,9 +46,9 @@ tasks.sync(run.pk)
 LAUNCH = """
 from console.jobs.models import Priority
 from inventory.models import Tag
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 tags = Tag.objects.values_list("pk", flat=True)
-launch(tag_ids=tags, requested_by=None, priority=Priority.SCHEDULE)
+scan_now(tag_ids=tags, requested_by=None, priority=Priority.SCHEDULE)
 """
 UPDATE = """
 import json, shutil, tempfile

@@ -128,7 +128,7 @@ class ScanOrders:
     def compare(self, step: str, say: Callable[[str], None]) -> list[str]:
         """Return what differs from ``trivy image`` by hand with the database in use."""
         from scanning.models import CategoryResult
-        from tests.fakes.by_hand import stored_findings, trivy_findings
+        from tests.fakes.trivy_reference import stored_findings, trivy_findings
 
         unlike = []
         for number, image in enumerate(self.images):

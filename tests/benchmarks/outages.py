@@ -143,7 +143,7 @@ class _Outages:
         from registries.models import Registry
         from registries.sync_requests.start import start_sync
         from scanning.models import Scan
-        from scanning.runs.launch import launch
+        from scanning.runs.scan_now import scan_now
 
         names = []
         for _image in range(count):
@@ -156,7 +156,7 @@ class _Outages:
         tasks.sync(run.pk)
         while Tag.objects.filter(name__in=names).count() < count and time.monotonic() < ends:
             time.sleep(0.2)  # the worker may have been faster
-        launch(tag_ids=Tag.objects.filter(name__in=names), requested_by=None)
+        scan_now(tag_ids=Tag.objects.filter(name__in=names), requested_by=None)
         while (found := Scan.objects.filter(tag__name__in=names)).count() < count and time.monotonic() < ends:
             time.sleep(0.2)
         return list(found.values_list("pk", flat=True))

@@ -107,7 +107,7 @@ class Benchmark:
     def advise(self, name: str, day: int, *, share: float) -> Path:
         """Make a database of advisories for the packages of the pool, about 5 each, of which ``share`` are known."""
         from demo.advisories import Advisory, Affected
-        from demo.database import build_demo_vulndb
+        from demo.vulndb_build import build_demo_vulndb
 
         chosen = random.Random(1)
         advisories = []

@@ -94,7 +94,7 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     from registries.models import Registry, SyncRun
     from registries.sync_requests.start import start_sync
     from scanning.models import Scan
-    from scanning.runs.launch import cancel, launch
+    from scanning.runs.scan_now import cancel, scan_now
 
     install_demo_vulndb()
     registry = Registry.objects.create(name="soak", address=fake.url)
@@ -108,7 +108,7 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     while time.monotonic() - began < seconds:
         now = time.monotonic()
         if Scan.objects.exclude(state__in=FINAL_STATES).count() < 10:
-            started = launch(tag_ids=chance.sample(tags, min(10, len(tags))), requested_by=None)
+            started = scan_now(tag_ids=chance.sample(tags, min(10, len(tags))), requested_by=None)
             if started.queued and chance.random() < 0.3:
                 cancel(scan_ids=[chance.choice(started.queued).pk])
         if now > sync_at:

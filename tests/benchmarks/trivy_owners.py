@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from console.sandbox import run as sandbox_run
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from scanning.engines.base import ImageInput, RiskCategory
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy
 from tests.scanning.engines.conftest import BASE, MemoryLayerCache, diff_ids, no_stop, on_disk, python_package, without

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from demo.advisories import ADVISORIES, SOURCES, Advisory
-from demo.database import severity_of
+from demo.vulndb_build import severity_of
 
 WEIGHTS = {
     "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},

@@ -16,8 +16,8 @@ import pytest
 import zstandard
 
 from demo import build, planted
-from demo.database import build_demo_vulndb
 from demo.images import SampleTag, sample_registry, samples
+from demo.vulndb_build import build_demo_vulndb
 
 ALL = list(samples())
 IMAGES = {f"{sample.repository}:{sample.tag}": sample for sample in ALL if sample.is_image}

@@ -17,7 +17,7 @@ from console.models import User
 from inventory.models import Image, Tag
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests import factories
 from tests.people import PASSWORD, person
 
@@ -209,7 +209,7 @@ def test_a_toast_waits_while_it_is_pointed_at_and_an_error_stays(page: Page, tag
 def test_a_running_scan_says_its_stage_how_much_of_it_is_done_and_for_how_long_it_runs(
     page: Page, tags: list[Tag]
 ) -> None:
-    (scan,) = launch(tag_ids=[tags[0].pk], requested_by=None).queued
+    (scan,) = scan_now(tag_ids=[tags[0].pk], requested_by=None).queued
     page.goto(f"/images/?q={tags[0].name}")
     cell = page.locator(f"#status-{tags[0].pk}")
     expect(cell).to_contain_text("queued")

@@ -18,8 +18,8 @@ from console.models import Export, SavedView, User
 from demo.inventory.make import make
 from inventory.models import Tag
 from scanning.models import Scan, ScanSchedule
-from scanning.runs.launch import launch
-from scanning.schedules import service as schedules_service
+from scanning.runs.scan_now import scan_now
+from scanning.schedules import scheduler
 from tests.e2e.judge import LOADED_SCRIPT, AccessibilityChecker
 from tests.pages import addresses
 from tests.people import person
@@ -34,13 +34,13 @@ def staff(sign_in: Callable[[User], None]) -> User:
     """An administrator who sees every page, with an inventory to see."""
     user = person("administrator", username="ines.hofer", first_name="Ines", last_name="Hofer", is_staff=True)
     make(tags=120, images=60, seed=1, now=timezone.now())
-    schedules_service.save(
+    scheduler.save(
         ScanSchedule(
             name="Nightly", at=time(1), starts_on=timezone.localdate(), categories=["vulnerabilities", "malware"]
         )
     )
     recent = Tag.objects.filter(image__scan_state="scanned").order_by("address", "name").values_list("pk", flat=True)
-    queued = launch(tag_ids=list(recent[:9]), requested_by=user).queued
+    queued = scan_now(tag_ids=list(recent[:9]), requested_by=user).queued
     for scan, stage in zip(queued, ("pulling", "analysing", "waiting"), strict=False):
         advance(scan, State.RUNNING)
         working = Scan.objects.get(pk=scan.pk)

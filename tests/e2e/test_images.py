@@ -16,7 +16,7 @@ from console.models import User
 from inventory.models import Image, Tag
 from scanning.models import Scan
 from scanning.models.packages import SeverityRank
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests import factories
 from tests.e2e.judge import LOADED_SCRIPT
 
@@ -238,7 +238,7 @@ def test_the_drawer_follows_its_scan_too(page: Page, tags: list[Tag]) -> None:
 
 
 def test_what_has_the_focus_in_the_drawer_keeps_it_while_others_are_scanned(page: Page, tags: list[Tag]) -> None:
-    launch(tag_ids=[tags[1].pk], requested_by=None)
+    scan_now(tag_ids=[tags[1].pk], requested_by=None)
     page.goto(f"/images/{tags[25].pk}/")
     page.locator("#image-summary .copy").first.focus()
     with page.expect_response(re.compile("/scans/progress/.*drawer"), timeout=15_000):

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from console.models import User
 from inventory.models import Tag
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from tests import factories
 from tests.e2e.judge import LOADED_SCRIPT
 
@@ -32,7 +32,7 @@ def nightly(tags: list[Tag]) -> ScanSchedule:
     made = ScanSchedule(
         name="Nightly", at=time(1), starts_on=date(2026, 1, 1), scope=ScanScope.ALL, categories=["malware"]
     )
-    schedules.save(made)
+    scheduler.save(made)
     return made
 
 
@@ -83,12 +83,12 @@ def test_a_schedule_is_edited_and_switched_off_and_on(page: Page, nightly: ScanS
     expect(page.locator(".schedules")).to_contain_text("Every night")
     expect(page.locator(".schedules")).to_contain_text("No next run")
     expect(page.locator(".schedules .tag")).to_have_text("Off")
-    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
+    assert not Schedule.objects.filter(func=scheduler.FIRE_TASK).exists()
     assert ScanSchedule.objects.get().timeout == 720
     expect(page.locator(".toast")).to_contain_text("The schedule “Every night” is saved and off.")
     page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(page.locator(".schedules .tag")).to_have_text("On")
-    assert Schedule.objects.filter(func=schedules.FIRE_TASK).count() == 1
+    assert Schedule.objects.filter(func=scheduler.FIRE_TASK).count() == 1
 
 
 def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSchedule) -> None:
@@ -107,7 +107,7 @@ def test_a_schedule_is_run_now_and_says_how_it_went(page: Page, nightly: ScanSch
 
 
 def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, nightly: ScanSchedule) -> None:
-    schedules.run_due(nightly.pk, now=nightly.next_due_at)
+    scheduler.run_due(nightly.pk, now=nightly.next_due_at)
     page.goto("/scans/schedules/")
     page.locator("#list tbody").get_by_role("link", name="Nightly").click()
     page.get_by_role("link", name="Delete schedule").click()
@@ -118,7 +118,7 @@ def test_a_schedule_is_deleted_after_a_question_and_its_runs_stay(page: Page, ni
     page.get_by_role("button", name="Delete schedule").click()
     expect(page.locator(".toast")).to_contain_text("The schedule “Nightly” is deleted.")
     expect(page.locator("main")).to_contain_text("No schedule yet")
-    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
+    assert not Schedule.objects.filter(func=scheduler.FIRE_TASK).exists()
     assert ScanRun.objects.count() == 1
     page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(page.locator("#list tbody")).to_contain_text("Nightly")
@@ -145,7 +145,7 @@ def test_schedules_are_found_narrowed_and_exported(page: Page, nightly: ScanSche
 
 
 def test_pages_about_scans_do_not_scroll_sideways_on_a_phone(page: Page, nightly: ScanSchedule) -> None:
-    schedules.run_due(nightly.pk, now=nightly.next_due_at)
+    scheduler.run_due(nightly.pk, now=nightly.next_due_at)
     Scan.objects.all().delete()
     run = ScanRun.objects.get()
     ScanRun.objects.update(

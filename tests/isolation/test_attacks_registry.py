@@ -32,7 +32,7 @@ from scanning.engines.base import ImageReport, MatchFact, PackageFact, Severity,
 from scanning.findings.store import store_packages
 from scanning.models import CategoryResult, Scan
 from scanning.runs import refused_credentials
-from scanning.runs.launch import cancel, launch
+from scanning.runs.scan_now import cancel, scan_now
 from tests import factories
 from tests.fakes import images
 from tests.fakes.registry import Body, Redirect, Status, blob, rate_limited
@@ -99,7 +99,7 @@ def test_ranges_of_zeros_prove_nothing_of_a_layer_that_is_mostly_zeros(world: Wo
 
     world.theirs_server.fail(blob(hollow.digest), zeros)
     sync(world.theirs)
-    (queued,) = launch(tag_ids=[theirs_of(world).pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[theirs_of(world).pk], requested_by=None).queued
     run_until_final(queued)
     assert not image_of(theirs_of(world)).is_shared
     assert "victim.env" not in shown(world.them, [theirs_of(world)])
@@ -110,7 +110,7 @@ def test_a_layer_that_another_registry_is_made_to_deliver_proves_nothing(world: 
     put(world.theirs_server, "evil/relay", Attack(config=VICTIM.config, top=Redirect(ours)))
     sync(world.theirs)
     before = world.state()
-    (queued,) = launch(tag_ids=[theirs_of(world).pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[theirs_of(world).pk], requested_by=None).queued
     ended = run_until_final(queued)
     assert ended.state == State.FAILED
     assert "another registry of this console" in ended.reason
@@ -222,8 +222,8 @@ def test_nobody_who_names_our_content_gets_to_it(world: World) -> None:
         for tag in Tag.objects.filter(registry=registry, name="1.0"):
             theirs[name] = tag
     for tag in theirs.values():
-        with visibility.within(visibility.of(world.them)):
-            queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
+        with visibility.set_to(visibility.of(world.them)):
+            queued = scan_now(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             run_until_final(each)
     got_through: dict[str, Any] = {}
@@ -358,8 +358,8 @@ def mirrored(world: World) -> Tag:
 
 
 def _launched(user: Any, tag: Tag) -> Scan:
-    with visibility.within(visibility.of(user)):
-        (queued,) = launch(tag_ids=[tag.pk], requested_by=user).queued
+    with visibility.set_to(visibility.of(user)):
+        (queued,) = scan_now(tag_ids=[tag.pk], requested_by=user).queued
     return queued
 
 
@@ -379,7 +379,7 @@ def test_a_cancel_does_not_show_why_a_scan_through_another_registry_failed(world
         outcome="failed", reason="ours.example broke", scan=last
     )
     _launched(world.them, mirrored)
-    with visibility.within(visibility.of(world.them)):
+    with visibility.set_to(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert "ours.example" not in unescape(shown(world.them, [mirrored]))
 
@@ -389,7 +389,7 @@ def test_a_registry_that_asks_for_a_long_pause_does_not_delay_others(
 ) -> None:
     monkeypatch.setattr(Transport, "wait", lambda transport, seconds: None)
     world.theirs_server.fail(lambda request: "/manifests/" in request.path, rate_limited("80000"))
-    (queued,) = launch(tag_ids=[mirrored.pk, world.tag.pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[mirrored.pk, world.tag.pk], requested_by=None).queued
     Scan.objects.filter(pk=queued.pk).update(tag=mirrored, registry=world.theirs)
     ended = run_until_final(queued)
     assert (ended.state, ended.registry) == (State.SUCCEEDED, world.ours)

@@ -26,8 +26,8 @@ from inventory.models import Image, Layer, Manifest, RegistryLayer, Tag
 from registries.models import Registry
 from scanning import tasks
 from scanning.models import CategoryResult, ImagePackage, MalwareFinding, PackageVulnerability, Scan, SecretFinding
-from scanning.runs.launch import cancel, launch
 from scanning.runs.recommended import recommended
+from scanning.runs.scan_now import cancel, scan_now
 from tests.fakes import images
 from tests.fakes.registry import (
     Body,
@@ -323,8 +323,8 @@ def test_nobody_who_knows_digests_reads_or_changes_what_another_registry_holds(w
         name for name in ATTACKS if "HEAD" in name or name == "an index of theirs that names our manifest"
     }
     for tag in theirs.values():
-        with visibility.within(visibility.of(world.them)):
-            queued = launch(tag_ids=[tag.pk], requested_by=world.them).queued
+        with visibility.set_to(visibility.of(world.them)):
+            queued = scan_now(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             run_until_final(each)
     look("after their scans", ATTACKS)
@@ -457,8 +457,8 @@ BROKEN: dict[str, tuple[Route, Fault]] = {
 def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: Tag, what: str) -> None:
     before = world.state()
     world.theirs_server.fail(*BROKEN[what])
-    with visibility.within(visibility.of(world.them)):  # who sees no other registry to pull from
-        (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
+    with visibility.set_to(visibility.of(world.them)):  # who sees no other registry to pull from
+        (queued,) = scan_now(tag_ids=[mirrored.pk], requested_by=world.them).queued
     ended = run_until_final(queued)
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs)
     theirs = image_of(mirrored)
@@ -475,7 +475,7 @@ def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: 
 
 def test_where_one_registry_does_not_deliver_another_that_holds_the_image_is_asked(world: World, mirrored: Tag) -> None:
     world.theirs_server.fail(*BROKEN["the manifest is gone"])
-    ended = run_until_final(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])  # who sees both
+    ended = run_until_final(scan_now(tag_ids=[mirrored.pk], requested_by=None).queued[0])  # who sees both
     assert (ended.state, ended.registry, ended.address) == (State.SUCCEEDED, world.ours, str(world.tag))
     assert ended.image == image_of(world.tag)
     assert image_of(mirrored).scan_state == Image.ScanState.FAILED
@@ -486,7 +486,7 @@ def test_no_scan_is_handed_to_a_registry_that_has_refused_its_credentials(world:
     world.theirs_server.fail(*BROKEN["the manifest is gone"])
     world.ours.record_connection(state=Registry.Connection.REFUSED, reason="Wrong password.")
     world.ours.record_connection(state=Registry.Connection.FAILED, reason="It is away.", proven=False)
-    ended = run_until_final(launch(tag_ids=[mirrored.pk], requested_by=None).queued[0])
+    ended = run_until_final(scan_now(tag_ids=[mirrored.pk], requested_by=None).queued[0])
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs), "it would wait until somebody sees to that"
 
 
@@ -498,8 +498,8 @@ def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     monkeypatch.setattr(scanners.yara(), "version", lambda: "of another day")  # so that layers are read again
     before = world.state()
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
-    with visibility.within(visibility.of(world.them)):
-        (queued,) = launch(tag_ids=[mirrored.pk], requested_by=world.them).queued
+    with visibility.set_to(visibility.of(world.them)):
+        (queued,) = scan_now(tag_ids=[mirrored.pk], requested_by=world.them).queued
     assert run_until_final(queued).state == State.FAILED
     assert world.state() == before | {"tags": 1}
 
@@ -511,7 +511,7 @@ def test_two_registries_that_are_scanned_at_once_come_to_one_image(world: World)
     sync(world.ours)
     sync(world.theirs)
     tags = Tag.objects.filter(repository__name__endswith="/new").order_by("pk")
-    queued = launch(tag_ids=[tag.pk for tag in tags], requested_by=None).queued
+    queued = scan_now(tag_ids=[tag.pk for tag in tags], requested_by=None).queued
     assert [each.counted for each in queued] == [True, False]
     for each in queued:
         tasks.scan(each.pk)
@@ -522,21 +522,21 @@ def test_two_registries_that_are_scanned_at_once_come_to_one_image(world: World)
 
 def test_nobody_waits_for_a_scan_through_a_registry_that_is_hidden_from_them(world: World, mirrored: Tag) -> None:
     def launched(user: User | None, tag: Tag) -> list[Scan]:
-        with visibility.within(visibility.of(user)):
-            return launch(tag_ids=[tag.pk], requested_by=user).queued
+        with visibility.set_to(visibility.of(user) or visibility.EVERYTHING):
+            return scan_now(tag_ids=[tag.pk], requested_by=user).queued
 
     (theirs,) = launched(world.them, mirrored)
     Image.objects.update(last_scanned_at=None)  # which would recommend it
     for user, tags in ((world.them, []), (world.us, [world.tag]), (None, [])):
-        with visibility.within(visibility.of(user)):
+        with visibility.set_to(visibility.of(user) or visibility.EVERYTHING):
             assert list(recommended()) == tags
     (ours,) = launched(world.us, world.tag)
     assert (theirs.registry, ours.registry) == (world.theirs, world.ours)
     assert theirs.image == ours.image
     assert launched(world.them, mirrored) == launched(world.us, world.tag) == launched(None, world.tag) == []
-    with visibility.within(visibility.of(world.them)):
+    with visibility.set_to(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.QUEUED  # by ours
-    with visibility.within(visibility.of(world.us)):
+    with visibility.set_to(visibility.of(world.us)):
         assert cancel(tag_ids=[world.tag.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.SCANNED  # as it is for those who have cancelled nothing

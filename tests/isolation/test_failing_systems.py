@@ -23,9 +23,9 @@ from scanning.rematch import match_parts
 from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
-from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.systems import debian, dpkg, rpm, rpms
+from tests.fakes.trivy_reference import stored_findings, trivy_findings
 from tests.isolation.test_packages import OPENSSL, RPMS, install, match_again, put
 from tests.scanning.conftest import scan
 from tests.test_scope_figures import limited

@@ -34,8 +34,8 @@ tasks.sync(run.pk)
 """
 LAUNCH = """
 from inventory.models import Tag
-from scanning.runs.launch import launch
-launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+from scanning.runs.scan_now import scan_now
+scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
 """
 NEWER = """
 import json, shutil, tempfile

@@ -21,7 +21,7 @@ from django.urls import reverse
 
 from console.jobs.models import State
 from console.models import Team
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Tag
 from registries.models import Registry
@@ -29,7 +29,7 @@ from scanning import scanners, tasks
 from scanning.engines.trivy import bbolt, bbolt_writer, command
 from scanning.models import CategoryResult, LayerResult, Package, PackageVulnerability, image_coverage
 from scanning.rematch import run as rematch_run
-from scanning.runs.launch import cancel, launch
+from scanning.runs.scan_now import cancel, scan_now
 from scanning.vulndb import install as vulndb_install
 from tests import people
 from tests.fakes import images, rpmdb
@@ -289,7 +289,7 @@ def test_a_damaged_vulnerability_database_fails_vulnerabilities_alone(
         path.write_bytes(content[:20_000] + GARBAGE + content[20_000 + len(GARBAGE) :])
     put(fake, {**DEBIAN, DPKG: STATUS})
     sync(registry)
-    run_until_final(launch(tag_ids=[Tag.objects.get().pk], requested_by=None).queued[0])
+    run_until_final(scan_now(tag_ids=[Tag.objects.get().pk], requested_by=None).queued[0])
     matched = result("vulnerabilities")
     assert matched.outcome == OUTCOMES.FAILED
     assert ("database" in matched.reason) or how == "one bad advisory", matched.reason
@@ -381,13 +381,13 @@ def test_what_is_known_follows_from_the_last_scan_of_each_category(fake: FakeReg
     for category in ("malware", "sensitive"):
         scan(tag, category)
         assert image_of(tag).security == Image.Security.PARTLY_SCANNED
-    (queued,) = launch(tag_ids=[tag.pk], requested_by=None, categories=["vulnerabilities"]).queued
+    (queued,) = scan_now(tag_ids=[tag.pk], requested_by=None, categories=["vulnerabilities"]).queued
     assert image_of(tag).security == Image.Security.PARTLY_SCANNED, "while it waits"
     run_until_final(queued)
     assert image_of(tag).security == Image.Security.SAFE
     scan(tag, "malware")
     assert image_of(tag).security == Image.Security.SAFE, "the other results stay"
-    (queued,) = launch(tag_ids=[tag.pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[tag.pk], requested_by=None).queued
     cancel(tag_ids=[tag.pk])
     assert image_of(tag).security == Image.Security.SAFE, "a cancelled scan has learnt nothing"
     CategoryResult.objects.filter(category="malware").update(regressed_from=3)
@@ -397,7 +397,7 @@ def test_what_is_known_follows_from_the_last_scan_of_each_category(fake: FakeReg
     assert image_of(tag).security == Image.Security.SAFE
     fake.fail(blobs, Status(500))
     fake.fail(manifests, Status(500))
-    ended = run_until_final(launch(tag_ids=[tag.pk], requested_by=None).queued[0])
+    ended = run_until_final(scan_now(tag_ids=[tag.pk], requested_by=None).queued[0])
     assert ended.state == State.FAILED
     image = image_of(tag)
     assert (image.scan_state, image.vulnerabilities) == (Image.ScanState.FAILED, 0)

@@ -7,7 +7,6 @@ import binascii
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 
+from console import visibility
 from registries import client_pool
 from registries.client_pool import pooled_client
 from registries.clients import endpoint_of, open_client
@@ -88,7 +88,7 @@ def at_once(work: Callable[[int], None], *, threads: int = THREADS, calls: int =
             connection.close()
         return ""
 
-    with ThreadPoolExecutor(threads) as pool:
+    with visibility.ThreadPool(threads) as pool:
         return list(pool.map(one, range(calls)))
 
 
@@ -309,6 +309,20 @@ def test_a_test_that_passes_lifts_it_from_all_that_have_the_same_credentials(ser
     server.sign_in.users = {"ada": "later"}
     diagnose(same)
     assert not Registry.objects.filter(IS_REFUSED).exists()
+
+
+def test_a_test_that_passes_with_another_password_lifts_it_from_none_that_has_the_wrong_one(
+    serve: Callable[..., Any],
+) -> None:
+    server = serve(FakeRegistry, method="bearer", users=USERS)
+    wrong, right = stored(server, password="wrong"), stored(server)
+    diagnose(wrong)
+    diagnose(right)
+    assert list(Registry.objects.filter(IS_REFUSED)) == [wrong]
+    server.seen.clear()
+    with pytest.raises(CredentialsRefused), open_client(Registry.objects.get(pk=wrong.pk)) as client:
+        client.ping()
+    assert wrong_logins(server) == 0
 
 
 def test_a_test_whose_listing_fails_has_proven_the_password(serve: Callable[..., Any]) -> None:

@@ -9,14 +9,14 @@ import pytest
 from django.conf import settings
 
 from console.jobs.models import State
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from inventory import tasks as inventory_tasks
 from inventory.models import Image, Tag
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 from scanning import tasks
 from scanning.models import Scan
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from scanning.vulndb import install as vulndb_install
 from tests.fakes.registry import FakeRegistry
 
@@ -53,7 +53,9 @@ def sync(registry: Registry) -> SyncRun:
 
 def scan(tag: Tag, *categories: str) -> Scan:
     """Scan the image behind ``tag`` in this process, as a worker would."""
-    (queued,) = launch(tag_ids=[tag.pk], requested_by=None, **({"categories": categories} if categories else {})).queued
+    (queued,) = scan_now(
+        tag_ids=[tag.pk], requested_by=None, **({"categories": categories} if categories else {})
+    ).queued
     tasks.scan(queued.pk)
     queued.refresh_from_db()
     show_reason(queued)

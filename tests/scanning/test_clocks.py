@@ -24,7 +24,7 @@ SCHEDULE = """
 from datetime import date, time
 from django.utils import timezone
 from console.machines import keys
-from scanning.schedules import service as schedule
+from scanning.schedules import scheduler as schedule
 from scanning.models import ScanSchedule
 from console.db.clock import to_database_time as by_database, database_now
 assert abs((database_now() - timezone.now()).total_seconds()) > 3600, "its clock is not another one"

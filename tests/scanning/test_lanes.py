@@ -22,7 +22,7 @@ from registries.models import PullUnit, Registry
 from scanning import tasks
 from scanning.models import Scan, ScanStage
 from scanning.runs.enqueue import PROMPT_IMAGES
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests import factories
 from tests.fakes.registry import FakeRegistry
 from tests.scanning.conftest import sync
@@ -260,10 +260,10 @@ def test_a_place_is_free_again_after_a_scan() -> None:
 def test_of_a_large_start_by_hand_the_first_go_first_and_the_rest_holds_up_nobody() -> None:
     registry = factories.registry()
     tags = [factories.tag(in_=registry).pk for _ in range(PROMPT_IMAGES + 3)]
-    launch(tag_ids=tags, requested_by=None)
+    scan_now(tag_ids=tags, requested_by=None)
     lanes = list(Scan.objects.order_by("pk").values_list("priority", flat=True))
     assert lanes == [Priority.MANUAL] * PROMPT_IMAGES + [Priority.BULK] * 3
-    later = launch(tag_ids=[factories.tag(in_=registry).pk], requested_by=None).queued[0]
+    later = scan_now(tag_ids=[factories.tag(in_=registry).pk], requested_by=None).queued[0]
     assert list(eligible(Scan).values_list("pk", flat=True))[PROMPT_IMAGES] == later.pk
 
 
@@ -275,7 +275,7 @@ def test_a_registry_at_its_limit_takes_one_worker_for_a_moment_and_not_one_for_e
         registry = Registry.objects.create(name="fake", address=fake.url, limit=1)
         sync(registry)
         PullUnit.objects.create(registry=registry, image_id="sha256:0", taken_at=timezone.now())
-        scans = launch(tag_ids=[tag.pk for tag in factories.Tag.objects.all()], requested_by=None).queued
+        scans = scan_now(tag_ids=[tag.pk for tag in factories.Tag.objects.all()], requested_by=None).queued
         tasks.scan(scans[0].pk)
     held = Scan.objects.order_by("not_before")
     assert all(scan.state == State.QUEUED and "hourly limit" in scan.reason for scan in held)

@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCAN = "SELECT state, stage, progress_done, progress_total, reason, attempt FROM scanning_scan ORDER BY id DESC LIMIT 1"
 CANCEL_SECONDS = 3
-IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.launch import cancel, launch\n"
+IMPORTS = "from inventory.models import Tag\nfrom scanning.runs.scan_now import cancel, scan_now\n"
 CANCEL = IMPORTS + "cancel()"
-AGAIN = IMPORTS + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)"
+AGAIN = IMPORTS + "scan_now(tag_ids=[Tag.objects.get().pk], requested_by=None)"
 CANCEL_THE_FIRST_RUN = """
 from scanning.runs import start as runs
 from scanning.models import ScanRun
@@ -205,7 +205,7 @@ def test_a_scan_by_hand_starts_within_seconds_while_all_places_are_taken(real_wo
             image.put(server, "team/app", str(number))
         tags = "tags = list(Tag.objects.order_by('name').values_list('pk', flat=True))\n"
         real_worker.shell(
-            SYNC.format(url=server.url) + tags + "launch(tag_ids=tags[:5], requested_by=None, priority=30)"
+            SYNC.format(url=server.url) + tags + "scan_now(tag_ids=tags[:5], requested_by=None, priority=30)"
         )
         for image in made[:5]:
             server.fail(blob(image.layers[1].digest), silence)
@@ -214,7 +214,7 @@ def test_a_scan_by_hand_starts_within_seconds_while_all_places_are_taken(real_wo
         wait_for(lambda: real_worker.rows(running) == [(2,)], what="two scans at work")
         time.sleep(1)
         assert real_worker.rows(running) == [(2,)]  # the third process is kept free
-        real_worker.shell(IMPORTS + tags + "launch(tag_ids=tags[5:], requested_by=None)")
+        real_worker.shell(IMPORTS + tags + "scan_now(tag_ids=tags[5:], requested_by=None)")
         done = "SELECT julianday(started_at) - julianday(queued_at) FROM scanning_scan WHERE state = 'succeeded'"
         ((days,),) = wait_for(lambda: real_worker.rows(done), what="the scan by hand")
         assert days * 86400 < 10

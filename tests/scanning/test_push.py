@@ -22,7 +22,7 @@ from registries.webhooks.ingest import ingest_changes
 from registries.webhooks.payloads import MAX_CHANGES, Change
 from scanning import tasks
 from scanning.models import Scan, ScanRun
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, Status, manifests, silence, tags
 from tests.scanning.conftest import sync
@@ -255,9 +255,9 @@ def test_a_database_that_does_not_answer_while_joined_events_are_written_costs_n
     def away_once(**asked: Any) -> Any:
         for error in answers:
             raise error
-        return launch(**asked)
+        return scan_now(**asked)
 
-    monkeypatch.setattr(tasks, "launch", away_once)
+    monkeypatch.setattr(tasks, "scan_now", away_once)
     tasks.push_event(first.pk)
     assert states() == [State.SUCCEEDED, State.SUCCEEDED]
     assert Scan.objects.count() == 2
@@ -277,7 +277,7 @@ def test_an_event_that_begins_again_scans_what_its_first_attempt_had_written(
         raise OperationalError("the server closed the connection")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tasks, "launch", away)
+        patched.setattr(tasks, "scan_now", away)
         patched.setattr(settings, "JOB_TIMES", JobTimes(settle=0, soon=0))
         tasks.push_event(events[0].pk)
     assert Tag.objects.count() == 2

@@ -73,7 +73,7 @@ class Clamd:
     def scan(self, content: Data, *, check: StopCheck) -> str:
         """Stream ``content`` to clamd; return the name of the signature that knows it, "" where none does.
 
-        Raises TooLong where clamd takes no so long file, EngineError where it fails, and what ``check`` raises.
+        Raises FileTooLarge where clamd takes no so long file, EngineError where it fails, and what ``check`` raises.
         """
         try:
             self._send(b"zINSTREAM\0")

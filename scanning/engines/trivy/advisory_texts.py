@@ -15,7 +15,7 @@ from typing import Any
 from scanning.engines.base import EngineError, Severity, VulnerabilityFact
 from scanning.engines.trivy import messages
 from scanning.engines.trivy.bbolt import BboltError, Bucket
-from scanning.engines.trivy.database import INSTALL_REMEDY
+from scanning.engines.trivy.vulndb_folder import INSTALL_REMEDY
 
 MAX_DESCRIPTION_CHARACTERS = 20_000  # characters of a description
 MAX_REFERENCES = 100

@@ -20,7 +20,6 @@ from scanning.engines.trivy.batch import ImageBatcher
 from scanning.engines.trivy.binary import PINNED_SHA256, Binary
 from scanning.engines.trivy.cache import LayerCache, make_java_index
 from scanning.engines.trivy.command import SCANNER_NAMES, VERSION_TIMEOUT_SECONDS, Runner, run_trivy, scanners_option
-from scanning.engines.trivy.database import VulndbFacts, check_contents, check_file, read_facts
 from scanning.engines.trivy.match import Matcher, matched_with
 from scanning.engines.trivy.run import (
     AnalysisRequest,
@@ -31,6 +30,7 @@ from scanning.engines.trivy.run import (
     analyze_image,
     config_of,
 )
+from scanning.engines.trivy.vulndb_folder import VulndbFacts, check_contents, check_file, read_facts
 
 __all__ = ["PINNED_SHA256", "LayersMissing", "Runner", "Trivy", "TrivySession"]
 

@@ -30,9 +30,9 @@ from scanning.engines.trivy import messages
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.engines.trivy.cache import CachedLayer, make_cache_folder, read_cache
 from scanning.engines.trivy.command import TRIVY_FLAGS, Runner, failure_error, run_trivy, scanners_option
-from scanning.engines.trivy.database import VulndbFacts
 from scanning.engines.trivy.layout import write_layout
 from scanning.engines.trivy.report import TrivyReport, read_match, read_report
+from scanning.engines.trivy.vulndb_folder import VulndbFacts
 
 EMPTY_LAYER = bytes(10240)  # an empty tar
 EMPTY_LAYER_DIFF_ID = f"sha256:{hashlib.sha256(EMPTY_LAYER).hexdigest()}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scanning.engines.base import EngineError
 from scanning.engines.trivy import bbolt, messages
-from scanning.engines.trivy.database import INSTALL_REMEDY
+from scanning.engines.trivy.vulndb_folder import INSTALL_REMEDY
 
 
 def _minor(name: str) -> str:

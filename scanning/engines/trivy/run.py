@@ -37,7 +37,6 @@ from scanning.engines.trivy.command import (
     scanners_option,
     unreadable_files,
 )
-from scanning.engines.trivy.database import VulndbFacts
 from scanning.engines.trivy.layout import layer_path, write_layout
 from scanning.engines.trivy.match import RAPIDFORT_MARK, Matcher, system_of
 from scanning.engines.trivy.match_in_parts import make_empty_database
@@ -45,6 +44,7 @@ from scanning.engines.trivy.releases import is_listed
 from scanning.engines.trivy.report import TrivyReport, read_report, read_secrets
 from scanning.engines.trivy.secrets import FoundSecret, mask_secrets
 from scanning.engines.trivy.squash import Json, NotSquashable, SquashedImage, hidden_paths, squash
+from scanning.engines.trivy.vulndb_folder import VulndbFacts
 
 BATCH_TIMEOUT_SECONDS = (
     60.0  # a run for several images; one that takes longer is broken off, and each gets one of its own

@@ -85,7 +85,7 @@ class SquashedImage:
 def squash(layers: Sequence[tuple[str, CachedLayer]]) -> SquashedImage:
     """Return what an image of these layers holds: diff IDs with their notes, from the base upwards.
 
-    Raises NotStackable where only Trivy can tell.
+    Raises NotSquashable where only Trivy can tell.
     """
     try:
         return _squash([(diff_id, note.record, _parsed_records.of(note.record)) for diff_id, note in layers])

@@ -280,6 +280,15 @@ def test_what_a_page_polls_for_by_itself_keeps_no_session_alive(monkeypatch: pyt
     assert AuditEvent.objects.filter(action="sign-out.expired", actor_name="jane").exists()
 
 
+def test_who_works_with_parts_of_a_page_alone_stays_signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, now = Client(), time.time()
+    client.force_login(person(username="jane"))
+    for minutes in (20, 40, 60):
+        monkeypatch.setattr(sessions.time, "time", lambda at=minutes: now + at * 60)
+        assert client.get("/images/?q=app", headers={"HX-Request": "true"}).status_code == 200
+    assert is_in(client)
+
+
 def test_a_session_ends_after_twelve_hours_whatever_happens_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     client, now = Client(), time.time()
     client.force_login(person(username="jane"))

@@ -196,3 +196,14 @@ def test_groups_of_the_provider_limit_to_the_registries_of_teams_from_the_first_
     provider.person["groups"] = ["admins", "dev"]
     sign_on(provider, client)
     assert "unseen" in client.get("/registries/").content.decode()
+
+
+def test_an_administrator_who_is_in_a_team_sees_all_still_once_both_are_over(provider: oidc.OidcProvider) -> None:
+    Team.objects.create(name="payments", groups="dev")
+    factories.registry(name="of-no-team")
+    for groups in (["admins", "dev"], ["ops"]):
+        provider.person["groups"] = groups
+        client = Client()
+        sign_on(provider, client)
+        assert "of-no-team" in client.get("/registries/").content.decode()
+    assert User.objects.get().role == "operator"

@@ -71,6 +71,14 @@ def test_a_worker_counts_anew_what_is_old_and_wanted() -> None:
 
 
 @pytest.mark.usefixtures("_slow")
+def test_what_pages_go_on_asking_for_stays_wanted() -> None:
+    cached_counts.read("test")
+    CachedCount.objects.update(requested_at=timezone.now() - timedelta(minutes=50))
+    cached_counts.read("test")
+    assert CachedCount.objects.get().requested_at > timezone.now() - timedelta(minutes=1)
+
+
+@pytest.mark.usefixtures("_slow")
 def test_counting_takes_a_small_share_of_the_time() -> None:
     cached_counts.read("test")
     CachedCount.objects.update(seconds=10.0)

@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from openpyxl import load_workbook
 
 from console.exports import files, make
@@ -25,7 +25,8 @@ from console.exports.enqueue import MAX_UNFINISHED_EXPORTS, request_export
 from console.jobs import ticks
 from console.jobs.broker import request_cancel
 from console.jobs.models import State
-from console.listing import workbook
+from console.jobs.state import advance
+from console.listing import cells
 from console.models import AuditEvent, Export, User
 from inventory.models import Tag
 from tests import factories
@@ -82,6 +83,20 @@ def test_many_rows_are_written_in_the_background_and_then_downloaded(
     assert AuditEvent.objects.filter(action="export.download").count() == 1
 
 
+def test_a_file_is_written_in_the_language_of_who_asked_whatever_the_worker_speaks(
+    client: Client, operator: User, few: None, work: Work
+) -> None:
+    fill()
+    operator.language, operator.columns = "zh-hans", {"images": ["version"]}
+    operator.save()
+    with translation.override("en"):  # a request leaves its language to the thread
+        client.post(reverse(EXPORT), {"all": "1"})
+    with translation.override("en"):
+        file = content(client, work())
+    head, *_rows = sheet(file)
+    assert head == ("镜像仓库地址", "镜像版本")
+
+
 def test_the_selected_rows_alone_are_exported(client: Client, few: None, work: Work) -> None:
     tags = fill(4)
     client.post(reverse(EXPORT), {"ids": [tags[3].pk, tags[1].pk], "view": "?sort=-version"})
@@ -113,6 +128,13 @@ def test_asking_twice_makes_one_export(operator: User) -> None:
     first = request_export(user=operator, listing="images", view="q=a", columns=["version"])
     assert request_export(user=operator, listing="images", view="q=a", columns=["version"]) == first
     assert request_export(user=operator, listing="images", view="q=b", columns=["version"]) != first
+
+
+def test_an_export_that_is_being_cancelled_is_not_given_to_who_asks_for_it_again(operator: User) -> None:
+    first = request_export(user=operator, listing="images", view="q=a", columns=["version"])
+    advance(first, State.RUNNING)
+    request_cancel(first)
+    assert request_export(user=operator, listing="images", view="q=a", columns=["version"]) != first
 
 
 def test_nobody_asks_for_more_than_five_at_a_time(client: Client, operator: User, few: None) -> None:
@@ -168,7 +190,7 @@ def test_what_a_sheet_cannot_hold_fails_with_what_to_do(
     client: Client, few: None, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(3)
-    monkeypatch.setattr(workbook, "MAX_SHEET_ROWS", 3)
+    monkeypatch.setattr(cells, "MAX_SHEET_ROWS", 3)
     client.post(reverse(EXPORT), {"all": "1"})
     export = work()
     assert export.state == State.FAILED
@@ -206,6 +228,20 @@ def test_files_go_when_they_expire_and_files_of_nobody_too(client: Client, few: 
     assert not path.exists()
     assert not orphan.exists()
     assert not Export.objects.exists()
+
+
+def test_exports_that_made_no_file_go_a_week_after_their_end(operator: User) -> None:
+    for days in (6, 8):
+        Export.objects.create(
+            requested_by=operator,
+            listing="images",
+            description=f"failed {days} days ago",
+            state=State.FAILED,
+            ended_at=timezone.now() - timedelta(days=days),
+        )
+    Export.objects.create(requested_by=operator, listing="images", description="waits")
+    files.prune()
+    assert set(Export.objects.values_list("description", flat=True)) == {"failed 6 days ago", "waits"}
 
 
 def test_an_export_and_its_file_are_removed_by_its_owner(client: Client, few: None, work: Work) -> None:

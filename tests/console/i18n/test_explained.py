@@ -7,7 +7,7 @@ import copy
 import importlib
 import pickle
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 
@@ -72,6 +72,11 @@ def test_a_message_is_kept_whole(message: Message) -> None:
     assert in_chinese(again) == in_chinese(message) == in_chinese(stored(message))
     assert copy.deepcopy(message) == pickle.loads(pickle.dumps(message)) == message  # our own
     assert isinstance(pickle.loads(pickle.dumps(message)), Message)
+
+
+def test_a_time_of_any_zone_is_told_in_english_as_that_of_utc() -> None:
+    at = datetime(2026, 11, 23, 10, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert MessageText("t", "since {at}")(at=at) == "since 2026-11-23 08:30 UTC"
 
 
 def test_a_message_does_not_change() -> None:

@@ -108,6 +108,17 @@ def test_there_is_one_tick_schedule_and_a_spoiled_one_is_mended() -> None:
     assert row.next_run <= timezone.now()
 
 
+def test_the_tick_comes_soon_again_after_a_clock_that_was_ahead_is_set_back() -> None:
+    broker.ensure_tick_schedule()
+    Schedule.objects.update(next_run=timezone.now() + timedelta(days=9))
+    broker.ensure_tick_schedule()
+    assert Schedule.objects.get().next_run <= timezone.now()
+    soon = timezone.now() + timedelta(seconds=50)
+    Schedule.objects.update(next_run=soon)
+    broker.ensure_tick_schedule()
+    assert Schedule.objects.get().next_run == soon
+
+
 def test_a_state_is_written_with_its_event_its_hook_and_what_belongs_to_it_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

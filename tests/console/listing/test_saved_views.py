@@ -11,6 +11,8 @@ from django.test import Client
 from django.urls import reverse
 from openpyxl import load_workbook
 
+from console.feedback import undo
+from console.listing import saved_views
 from console.models import SavedView, User
 from tests import factories
 from tests.people import person
@@ -125,6 +127,16 @@ def test_views_are_renamed_removed_and_brought_back(client: Client) -> None:
     assert (back.name, back.query, back.is_default) == ("Worst first", view.query, True)
 
 
+def test_a_default_view_that_is_brought_back_leaves_the_one_that_was_chosen_since(client: Client) -> None:
+    saved(client, "Critical ones", default="1")
+    page = client.post(f"/views/{SavedView.objects.get().pk}/change/", {"remove": "1"}, follow=True).content.decode()
+    saved(client, "Newest first", default="1")
+    token = re.search(r'name="token" value="([^"]+)"', page)
+    assert token
+    assert "Undone." in client.post("/undo/", {"token": token[1]}, follow=True).content.decode()
+    assert dict(SavedView.objects.values_list("name", "is_default")) == {"Critical ones": False, "Newest first": True}
+
+
 def test_undo_takes_nothing_that_was_not_offered_to_this_person(client: Client) -> None:
     saved(client)
     page = client.post(f"/views/{SavedView.objects.get().pk}/change/", {"remove": "1"}, follow=True).content.decode()
@@ -133,6 +145,22 @@ def test_undo_takes_nothing_that_was_not_offered_to_this_person(client: Client) 
     for somebody, text in ((other_client(), token[1]), (client, token[1] + "x"), (client, "")):
         somebody.post("/undo/", {"token": text})
         assert not SavedView.objects.exists()
+
+
+def test_a_button_to_undo_works_for_as_long_as_it_is_good_and_no_longer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(client)
+    page = client.post(f"/views/{SavedView.objects.get().pk}/change/", {"remove": "1"}, follow=True).content.decode()
+    token = re.search(r'name="token" value="([^"]+)"', page)
+    assert token
+    with monkeypatch.context() as patch:
+        patch.setattr(undo, "TOKEN_SECONDS", 0)
+        text = client.post("/undo/", {"token": token[1]}, follow=True).content.decode()
+    assert "That can no longer be undone." in text
+    assert not SavedView.objects.exists()
+    client.post("/undo/", {"token": token[1]})
+    assert SavedView.objects.exists()
 
 
 def test_a_view_is_seen_by_others_where_it_is_shared_and_changed_by_nobody_else(client: Client) -> None:
@@ -160,6 +188,15 @@ def test_a_name_that_cannot_be_is_refused_with_the_reason(client: Client, name: 
     response = client.post(SAVE, {"name": name, "view": "?q=a"}, follow=True)
     assert 'class="toast fault"' in response.content.decode()
     assert SavedView.objects.count() == 1
+
+
+def test_as_many_views_as_are_allowed_are_kept_and_no_more(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_views, "MAX_VIEWS_PER_LIST", 2)
+    saved(client, "First")
+    saved(client, "Second")
+    response = client.post(SAVE, {"name": "Third", "view": "?q=a"}, follow=True)
+    assert "You have 2 views of this list. Remove one first." in response.content.decode()
+    assert set(SavedView.objects.values_list("name", flat=True)) == {"First", "Second"}
 
 
 def test_columns_chosen_in_a_view_become_part_of_it_and_the_choice_is_undone(client: Client, olga: User) -> None:

@@ -206,6 +206,25 @@ def test_too_many_connections_cost_the_one_that_has_waited_longest(start: Start)
         sock.close()
 
 
+def test_room_is_made_by_a_connection_that_asks_for_nothing_before_one_that_takes_its_answer(start: Start) -> None:
+    served = start(connections=2, threads=1)
+
+    def nobody_is_served() -> bool:
+        return not any(each.is_served for each in list(served.server.active_channels.values()))
+
+    with served.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as taking:
+        wait_for(
+            lambda: any(each.total_outbufs_len for each in list(served.server.active_channels.values())),
+            what="an answer on its way",
+        )
+        with served.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as idle:
+            assert read_answer(idle).endswith(b"good")
+            wait_for(nobody_is_served, what="the end of the work")
+            assert served.ask().endswith(b"good")
+            assert is_cut(idle)
+        assert len(read_answer(taking)) > LARGE, "it has waited longer, but not for us"
+
+
 def test_bodies_that_come_are_bounded_together(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_web, "MAX_PENDING_BODIES_BYTES", 200_000)
     monkeypatch.setattr(server_web, "POLL_SECONDS", 0.1)

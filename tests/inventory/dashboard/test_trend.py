@@ -95,3 +95,12 @@ def test_the_page_draws_it_and_says_it_in_words(client: Client) -> None:
     text = client.get(reverse("inventory:image-list")).content.decode()
     assert "30 days: from 1,200 to 1,100, 28 days without data" in text
     assert "style=" not in text
+
+
+@pytest.mark.django_db
+def test_days_of_more_than_four_hundred_days_ago_go() -> None:
+    factories.tag()
+    for back in (400, 401):
+        snapshot(NOON.date() - timedelta(days=back))
+    trend.write_snapshots(now=NOON)
+    assert {(NOON.date() - row.day).days for row in Snapshot.objects.all()} == {0, 400}

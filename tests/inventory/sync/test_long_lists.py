@@ -15,7 +15,7 @@ from console.jobs.models import State
 from demo.registry_server import ServerRequest, ServerResponse, json_response
 from inventory import tasks
 from inventory.models import Repository, Tag
-from inventory.sync.names import NameHashes
+from inventory.sync.name_hashes import NameHashes
 from inventory.sync.prune import delete_unlisted_tags
 from registries.models import Registry, SyncRun
 from registries.oci import listing_bounds

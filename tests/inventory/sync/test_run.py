@@ -132,6 +132,18 @@ def test_what_is_no_image_gets_no_row_and_is_asked_for_once(server: FakeRegistry
     assert not server.requests(manifests, method="GET")
 
 
+def test_what_is_no_image_is_not_asked_for_again_as_long_as_it_is_there(
+    server: FakeRegistry, registry: Registry
+) -> None:
+    images.helm_chart().put(server, "team/chart", "1.0")
+    sync(registry)
+    server.seen.clear()
+    for _month in range(3):
+        Manifest.objects.update(last_seen_at=timezone.now() - timedelta(days=31))
+        sync(registry)
+    assert not server.requests(manifests, method="GET")
+
+
 def test_an_index_is_one_tag_with_its_platforms_and_amd64_as_default(server: FakeRegistry, registry: Registry) -> None:
     arm = images.image({"a": b"arm"}, architecture="arm64", variant="v8")
     amd = images.image({"a": b"amd"})
@@ -373,6 +385,17 @@ def test_an_empty_list_where_there_were_many_tags_is_not_believed_at_once(
     server.fail(manifests, Status(404, code="MANIFEST_UNKNOWN"))
     run = sync(registry)
     assert (run.complete, run.tags_gone, Tag.objects.count()) == (True, 60, 0)
+
+
+def test_some_tags_that_fail_among_others_cost_none_of_those(server: FakeRegistry, registry: Registry) -> None:
+    made = image("one")
+    for number in range(300):
+        made.put(server, "team/app", f"t{number:03}")
+    broken = tuple(f"/manifests/t{number:03}" for number in range(0, 20, 2))
+    server.fail(lambda request: request.path.endswith(broken), Status(500))
+    run = sync(registry)
+    assert (run.state, run.complete, run.errors) == (State.SUCCEEDED, False, 10)
+    assert Tag.objects.count() == 290
 
 
 def test_a_registry_that_dies_in_the_middle_stops_the_sync_soon_and_loses_nothing(

@@ -35,6 +35,7 @@ from tests.fakes.registry import (
     DecompressionBomb,
     EndlessBody,
     Headers,
+    Scripted,
     SlowBody,
     Status,
     Truncate,
@@ -126,6 +127,22 @@ def test_a_registry_that_has_refused_again_and_again_is_left_alone_for_a_while_w
     with pytest.raises(RateLimited) as error:
         list(connect(filled).tags("app"))
     assert (error.value.retry_at - datetime.now(UTC)).total_seconds() > 10, "its jobs would begin again in a loop"
+
+
+@pytest.mark.parametrize("ahead", [-7200, 7200], ids=["late", "early"])
+def test_a_date_to_come_back_at_is_understood_by_the_clock_of_the_registry(filled, connect, monkeypatch, ahead):
+    def answer(server, handler, request, response):
+        handler.send_response_only(429)
+        for name, value in (("Date", ahead), ("Retry-After", ahead + 30)):
+            handler.send_header(name, retry_date(value))
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    waits = []
+    monkeypatch.setattr(transport.Transport, "wait", lambda self, seconds: waits.append(seconds))
+    filled.fail(tags, lambda request, real: Scripted(429, write=answer), times=1)
+    assert list(connect(filled).tags("app")) == ["1"]
+    assert [round(seconds) for seconds in waits] == [30]
 
 
 @pytest.mark.parametrize("told", ["-5", "soon", "", "²", "Thu, 99 Foo 2026"])

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from registries.oci import AddressForbidden, RegistryError, Unreachable, addresses, connections
+from registries.oci import AddressForbidden, RegistryError, Unreachable, address_guard, connections
 from tests.fakes import images
 from tests.fakes.certificates import Authority
 from tests.fakes.proxy import Proxy
@@ -100,7 +100,7 @@ def names(monkeypatch):
         return real(NAMES.get(host, host), *given, **named)
 
     monkeypatch.setattr(connections.socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(addresses, "_FORBIDDEN", ())
+    monkeypatch.setattr(address_guard, "_FORBIDDEN", ())
 
 
 def at(server, name):
@@ -171,7 +171,7 @@ def test_what_only_the_proxy_can_resolve_is_left_to_it_but_for_names_of_its_own_
     known = connections.socket.getaddrinfo
 
     def resolve(host, *given, **named):
-        if addresses.is_forbidden_name(host):
+        if address_guard.is_forbidden_name(host):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return known(host, *given, **named)
 

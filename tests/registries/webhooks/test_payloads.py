@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.jobs.models import State
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
 from registries.webhooks.payloads import MAX_CHANGES, Change, parse_changes
 from tests.people import person, signed_in_client
@@ -154,6 +156,20 @@ def test_a_report_of_more_than_a_mebibyte_is_refused(registry: Registry, secret:
 def test_a_flood_of_changes_becomes_one_sync(registry: Registry, secret: str) -> None:
     send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(MAX_CHANGES + 50)]}, secret=secret)
     assert (PushEvent.objects.count(), SyncRun.objects.count()) == (0, 1)
+
+
+def test_nothing_is_looked_at_by_itself_while_the_whole_registry_waits_to_be(registry: Registry, secret: str) -> None:
+    SyncRun.objects.create(registry=registry, state=State.RUNNING, attempt=1)
+    send(registry, QUAY | {"updated_tags": [f"t{n}" for n in range(MAX_CHANGES + 50)]}, secret=secret)
+    assert PushEvent.objects.get().repository == ""
+    send(registry, HARBOR, Authorization=secret)
+    assert PushEvent.objects.count() == 1
+
+
+def test_a_registry_that_is_being_removed_takes_no_reports(registry: Registry, secret: str) -> None:
+    Registry.objects.filter(pk=registry.pk).update(deleting_at=timezone.now())
+    assert send(registry, HARBOR, Authorization=secret) == 401
+    assert not PushEvent.objects.exists()
 
 
 def test_the_secret_is_shown_once_and_only_to_an_administrator(registry: Registry) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.sandbox import run as sandbox_run
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from scanning.engines.base import ImageInput, ImageReport, RiskCategory, StoredLayer
 from scanning.engines.trivy.cache import CachedLayer
 from scanning.engines.trivy.engine import PINNED_SHA256, Trivy

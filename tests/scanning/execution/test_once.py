@@ -22,7 +22,7 @@ from scanning.engines.base import LayerReport, StopCheck
 from scanning.engines.yara.engine import Yara
 from scanning.models import LayerResult, MalwareFinding, Scan
 from scanning.runs import quota
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, SlowBody, blob
 from tests.scanning.conftest import layer_files, scan, sync
@@ -83,9 +83,9 @@ def test_two_tags_of_one_image_share_one_scan(fake: FakeRegistry, registry: Regi
     image = put(fake, DEBIAN, tag="1.0")
     image.put(fake, "team/app", "latest")
     sync(registry)
-    result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    result = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert (len(result.queued), result.tags, result.skipped) == (1, 2, [])
-    again = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    again = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert [skipped.why for skipped in again.skipped] == ["Already scanning"] * 2
 
 
@@ -105,7 +105,7 @@ def test_tags_manifests_and_registries_that_hold_one_image_take_one_unit_of_quot
     sync(registry)
     sync(other[1])
     quota.set_limit(1)
-    result = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    result = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert (len(result.queued), result.tags, result.skipped) == (3, 50, [])  # by manifest and registry
     for queued in result.queued:
         tasks.scan(queued.pk)
@@ -118,7 +118,7 @@ def test_tags_manifests_and_registries_that_hold_one_image_take_one_unit_of_quot
     assert (shared.scan_state, shared.malware) == (Image.ScanState.SCANNED, 1)
     assert set(Scan.objects.values_list("image", flat=True)) == {shared.pk}
     quota.set_limit(None)
-    again = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    again = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert (len(again.queued), again.tags) == (1, 50)
     tasks.scan(again.queued[0].pk)
     assert MalwareFinding.objects.filter(image=shared).count() == 1
@@ -167,11 +167,11 @@ def test_other_rules_have_every_layer_read_again_once(
 def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
     fake: FakeRegistry, registry: Registry, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.steps.pull_layers.PULL_WAIT_SECONDS", 0.1)
     slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers[1]
     sync(registry)
     fake.fail(blob(slow.digest), SlowBody(pause=60.0), times=1)
-    first = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued[0]
+    first = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued[0]
     stuck = threading.Thread(target=lambda: (tasks.scan(first.pk), connection.close()))
     stuck.start()
     try:
@@ -199,7 +199,7 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
     settings: Settings,
 ) -> None:
     settings.SCAN_STALL_SECONDS = float("inf")  # a slow registry lets go of everything; this one is not slow
-    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.steps.pull_layers.PULL_WAIT_SECONDS", 0.1)
     engine, waits, changed = scanners.yara(), threading.Event(), Scan.progress_changed
     reads = engine.scan_layer
 
@@ -219,7 +219,7 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
     put(fake, DEBIAN, tag="waits")
     sync(registry)
     fake.fail(blob(slow[1].digest), SlowBody(pause=60.0), times=1)
-    first, second = (launch(tag_ids=[tag.pk], requested_by=None).queued[0] for tag in Tag.objects.order_by("name"))
+    first, second = (scan_now(tag_ids=[tag.pk], requested_by=None).queued[0] for tag in Tag.objects.order_by("name"))
     threads = [
         threading.Thread(target=lambda job=job: (tasks.scan(job.pk), connection.close())) for job in (first, second)
     ]
@@ -247,7 +247,7 @@ def test_two_workers_look_at_a_shared_layer_once(fake: FakeRegistry, registry: R
     put(fake, DEBIAN, {"b": b"b"}, tag="b")
     sync(registry)
     fake.fail(blob(base.digest), SlowBody(pause=0.002), times=1)
-    scans = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+    scans = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
 
     def worker(scan_id: int) -> None:
         tasks.scan(scan_id)

@@ -31,7 +31,7 @@ from scanning.models import (
     SecretFinding,
     Vulnerability,
 )
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, FlippedBit, Status, Truncate, blob, blobs, manifests, rate_limited
 from tests.scanning.conftest import image_of, layer_files, run_until_final, scan, sync
@@ -110,7 +110,7 @@ def test_a_category_that_was_not_asked_for_stays_unknown(fake: FakeRegistry, reg
 
 def exception(tag: Tag) -> Image:
     """Scan ``tag`` to a scan exception and return its image; the store must be empty and both texts there."""
-    (queued,) = launch(tag_ids=[tag.pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[tag.pk], requested_by=None).queued
     ended = run_until_final(queued)
     image = image_of(tag)
     assert ended.state == State.FAILED
@@ -214,7 +214,7 @@ def test_findings_stay_when_a_later_scan_fails(fake: FakeRegistry, registry: Reg
 def test_a_scan_whose_worker_died_is_done_by_the_next_one(fake: FakeRegistry, registry: Registry) -> None:
     put(fake, DEBIAN)
     sync(registry)
-    (queued,) = launch(tag_ids=[only_tag().pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[only_tag().pk], requested_by=None).queued
     Scan.objects.filter(pk=queued.pk).update(state=State.RUNNING, attempt=1, lease_until="2020-01-01T00:00:00Z")
     from console.jobs.reaper import reap
 
@@ -231,7 +231,7 @@ def test_scans_over_the_hourly_limit_wait_visibly_and_go_on_by_themselves(
     Registry.objects.filter(pk=registry.pk).update(limit=1)
     sync(registry)
     assert not PullUnit.objects.exists()  # a sync of a limited registry counts nothing
-    queued = launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
+    queued = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None).queued
     for each in queued:
         tasks.scan(each.pk)
     states = Scan.objects.order_by("pk").values_list("state", flat=True)
@@ -259,7 +259,7 @@ def test_a_config_that_claims_a_known_layer_for_another_does_not_hide_it(
     manifest["config"] = images.descriptor(lying.config, images.OCI_CONFIG)
     replace(lying, manifest=images.to_json(manifest)).put(fake, "team/app", "evil")
     sync(registry)
-    (queued,) = launch(tag_ids=[Tag.objects.get(name="evil").pk], requested_by=None).queued
+    (queued,) = scan_now(tag_ids=[Tag.objects.get(name="evil").pk], requested_by=None).queued
     ended = run_until_final(queued)
     assert ended.state == State.FAILED
     assert "Digest mismatch" in ended.reason

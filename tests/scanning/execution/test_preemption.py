@@ -24,7 +24,7 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 install_demo_database()
 for name, url, limit in {registries!r}:
     registry = Registry.objects.create(name=name, address=url, limit=limit)
@@ -33,10 +33,10 @@ for name, url, limit in {registries!r}:
 """
 QUEUE = """
 from inventory.models import Tag
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 for name in {names!r}:
     tags = Tag.objects.filter(repository__registry__name=name).values_list("pk", flat=True)
-    launch(tag_ids=tags, requested_by=None, priority=30, categories=["malware"])
+    scan_now(tag_ids=tags, requested_by=None, priority=30, categories=["malware"])
 """
 OF = (
     "SELECT scanning_scan.{} FROM scanning_scan JOIN registries_registry ON registry_id = registries_registry.id"

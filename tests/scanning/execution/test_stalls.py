@@ -23,7 +23,7 @@ from scanning.execution.preemption import PreemptionCheck
 from scanning.layers import LayerStore, StoredLayerFile
 from scanning.models import Scan, ScanStage
 from tests import factories
-from tests.scanning.layers.test_store import CONTENT, Blob, get, left
+from tests.scanning.layers.test_layer_store import CONTENT, Blob, get, left
 from tests.scanning.test_lanes import HERE, queued
 
 STILL = 0.2  # seconds

@@ -23,12 +23,12 @@ from inventory.models import Tag
 from registries.models import Registry
 from registries.sync_requests.start import start_sync
 from demo.vulndb import install_demo_vulndb as install_demo_database
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 install_demo_database()
 (run,) = start_sync(registries=[Registry.objects.create(name="fake", address="{url}")]).runs
 tasks.sync(run.pk)
 """
-START = SYNC + "launch(tag_ids=[Tag.objects.get().pk], requested_by=None)\n"
+START = SYNC + "scan_now(tag_ids=[Tag.objects.get().pk], requested_by=None)\n"
 SCAN = "SELECT state, attempt, losses, stage, worker, reason FROM scanning_scan"
 
 

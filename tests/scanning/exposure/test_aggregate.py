@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
 
+from console import visibility
 from console.jobs.models import State
-from console.visibility import Scope, within
+from console.visibility import Scope
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import tasks
@@ -128,6 +129,15 @@ def test_a_count_is_due_after_each_change_and_once_only() -> None:
     assert again.not_before >= job.ended_at + aggregate.MIN_RECOUNT_PAUSE
 
 
+def test_the_last_twenty_counts_stay_on_record() -> None:
+    for _n in range(25):
+        ExposureRecount.objects.create(state=State.SUCCEEDED)
+    job = ExposureRecount.objects.create()
+    tasks.recount(job.pk)
+    kept = ExposureRecount.objects.order_by("-pk").values_list("pk", flat=True)
+    assert (kept[0], len(kept)) == (job.pk, aggregate.MAX_KEPT_RECOUNTS)
+
+
 def test_a_count_that_takes_long_is_followed_by_a_long_pause() -> None:
     ended = timezone.now()
     last = ExposureRecount(started_at=ended - timedelta(seconds=30), ended_at=ended)
@@ -150,6 +160,12 @@ def test_filters_combine(operator: Client, fleet: list[Image]) -> None:
     Vulnerability.objects.filter(name=LOG4SHELL).update(first_seen=timezone.now() - timedelta(days=20))
     assert shown(operator, seen="7") == ["CVE-2024-45490"]
     assert len(shown(operator, seen="30")) == 2
+
+
+def test_of_several_times_since_the_first_sight_the_longest_counts(operator: Client, fleet: list[Image]) -> None:
+    Vulnerability.objects.filter(name=LOG4SHELL).update(first_seen=timezone.now() - timedelta(days=20))
+    assert shown(operator, seen=["1"]) == ["CVE-2024-45490"]
+    assert shown(operator, seen=["1", "30"]) == [LOG4SHELL, "CVE-2024-45490"]
 
 
 def test_packages_are_found_vulnerable_or_not(operator: Client, fleet: list[Image]) -> None:
@@ -199,7 +215,7 @@ def test_the_images_behind_are_the_same_however_they_are_asked_for(
         assert any("CASE WHEN" in asked["sql"] and "imagepackage" in asked["sql"] for asked in queries) == (
             way == "many"
         )
-    with within(Scope(frozenset({Registry.objects.get(name="here").pk}))):
+    with visibility.set_to(Scope(frozenset({Registry.objects.get(name="here").pk}))):
         assert {tag.name for tag in exposure_tables.AFFECTED_IMAGES.within_rows(Vulnerability.objects.get().pk)} == {
             *("1.0", "1.1", "2.0")
         }
@@ -328,9 +344,9 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
         assert images_told in page.content.decode()
     affected = operator.get(reverse("scanning:vulnerability", args=["CVE-2026-1"])).context["page"]
     assert {row.image_id for row in affected.rows} == {images[1].pk, images[2].pk}
-    with within(Scope(registries=frozenset([here.pk]))):
+    with visibility.set_to(Scope(registries=frozenset([here.pk]))):
         (row,) = exposure_tables.PACKAGES.queryset()
         assert (row.seen_findings, row.seen_highest) == (2, 4)
-    with within(Scope(registries=frozenset())):
+    with visibility.set_to(Scope(registries=frozenset())):
         assert not PackageVulnerability.objects.exists()
     assert aggregate.recount() == (3, 0)

@@ -9,13 +9,16 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from console.jobs.models import State
+from console.models import Team
 from inventory.models import Image, Tag
 from scanning import alerts, scanners
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
-from scanning.execution.analyze import ImageAnalysis
-from scanning.execution.finish import CategoryOutcome, ScanResults, _judge_coverage
+from scanning.execution.context import ScanContext
+from scanning.execution.results import CategoryOutcome, ImageAnalysis, ScanResults
+from scanning.execution.steps.judge_coverage import judge_coverage
 from scanning.findings import coverage, regression
-from scanning.models import CategoryResult
+from scanning.models import CategoryResult, Scan
 from scanning.vulndb import install as vulndb_install
 from tests import factories
 from tests.people import person
@@ -81,6 +84,24 @@ def test_the_filter_stands_on_the_page_and_the_strip_leads_to_it(client: Client)
     assert [row.name for row in narrowed.context["page"].rows] == ["fell"]
 
 
+def test_why_a_scan_failed_at_a_registry_that_is_gone_since_is_not_told_to_who_may_not_have_seen_it(
+    client: Client,
+) -> None:
+    here = factories.registry(name="here")
+    tag = factories.tag(in_=here, of=factories.image(**factories.scanned()))
+    scan = Scan.objects.create(image=tag.image, manifest_digest=tag.digest, address="gone/app:1", state=State.FAILED)
+    factories.result(tag.image, "malware", FAILED, reason="The registry payroll does not answer.", scan=scan)
+    team = Team.objects.create(name="here")
+    team.registries.add(here)
+    somebody = person("viewer", limited=True)
+    somebody.teams.add(team)
+    for user, told in ((somebody, False), (person("operator"), True)):
+        client.force_login(user)
+        tab = client.get(reverse("scanning:malware", args=[tag.pk])).content.decode()
+        assert 'data-coverage="failed"' in tab
+        assert ("payroll" in tab) is told
+
+
 def test_the_drawer_says_that_findings_fell_to_zero_and_that_an_engine_was_older(client: Client) -> None:
     made = image("x", malware={"regressed_from": 3, "engine_version": "1.0+0123"})
     client.force_login(person("viewer"))
@@ -121,9 +142,8 @@ def judged(**values: Any) -> CategoryOutcome:
     defaults = {"os_name": "fedora 40", "os_end_of_life": False, "packages": (package,), "vulnerabilities": ()}
     report = ImageReport(**{**defaults, "matches": (), "secrets": (), **values})
     outcome = CategoryOutcome()
-    _judge_coverage(
-        ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, analysis=ImageAnalysis(report=report))
-    )
+    results = ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, analysis=ImageAnalysis(report=report))
+    judge_coverage(ScanContext(None, None, results))  # type: ignore[arg-type]
     return outcome
 
 

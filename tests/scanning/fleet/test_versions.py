@@ -21,7 +21,7 @@ from console.jobs.errors import JobFailure
 from console.machines import content, keys, report, versions
 from console.machines.identity import machine_id
 from console.models import FileChunk, FleetVersion, Machine, SharedFile
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from registries import credentials
 from scanning import health, scanners
 from scanning.engines.base import Readiness

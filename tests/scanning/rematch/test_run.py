@@ -19,7 +19,7 @@ from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import State
 from console.jobs.runner import JobRun
 from demo.advisories import ADVISORIES
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import alerts, scanners, tasks
@@ -28,8 +28,8 @@ from scanning.models import CategoryResult, PackageVariant, PackageVulnerability
 from scanning.rematch import run as rematch_run
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images, systems
-from tests.fakes.by_hand import stored_findings, trivy_findings
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.trivy_reference import stored_findings, trivy_findings
 from tests.people import person
 from tests.scanning.conftest import scan, sync
 from tests.scanning.engines.conftest import apk, dpkg, npm_package, python_package

@@ -74,6 +74,12 @@ def test_newest_tag_of_its_repository_that_points_elsewhere_since_its_scan() -> 
     assert reason(unchanged) is None
 
 
+def test_of_tags_that_were_pushed_at_one_moment_one_alone_is_the_newest() -> None:
+    registry, after = factories.registry(), NOW - timedelta(minutes=5)
+    first, last = (scanned(name=name, path="app", in_=registry, pushed_at=NOW, changed_at=after) for name in "12")
+    assert (reason(first), reason(last)) == (None, RecommendationReason.CHANGED)
+
+
 def test_what_is_being_scanned_or_cannot_be_read_is_not_recommended() -> None:
     assert reason(factories.tag(of=factories.image(scan_state="queued"))) is None
     unreadable = factories.tag()

@@ -21,7 +21,7 @@ from registries.sync_requests.start import start_sync
 from scanning import tasks
 from scanning.models import Scan
 from scanning.runs import refused_credentials
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests.console.jobs.conftest import RealWorker, real_worker, wait_for
 from tests.fakes import images
 from tests.fakes.quay import FakeQuay
@@ -57,7 +57,7 @@ def queued(server: FakeRegistry) -> Registry:
     assert Tag.objects.count() == SCANS
     server.sign_in.users = {"ada": "another"}  # type: ignore[misc]
     server.seen.clear()
-    launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None, categories=["malware"])
+    scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None, categories=["malware"])
     return registry
 
 
@@ -137,7 +137,7 @@ def test_scans_that_are_queued_while_it_lasts_say_at_once_why_they_wait(server: 
     work_off()
     Scan.objects.all().delete()
     Image.objects.update(scan_reason="")
-    launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
+    scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert set(Scan.objects.values_list("reason", flat=True)) == {refused_credentials.WAITING_REASON}
     assert set(Image.objects.values_list("scan_reason", flat=True)) == {refused_credentials.WAITING_REASON}
 
@@ -149,7 +149,7 @@ def test_scans_of_other_registries_go_on(server: FakeRegistry, queued: Registry)
         registry = Registry.objects.create(name="other", address=other.url)
         sync(registry)
         tag = Tag.objects.get(registry=registry)
-        (scan,) = launch(tag_ids=[tag.pk], requested_by=None, categories=["malware"]).queued
+        (scan,) = scan_now(tag_ids=[tag.pk], requested_by=None, categories=["malware"]).queued
         tasks.scan(scan.pk)
         scan.refresh_from_db()
         assert scan.state == State.SUCCEEDED
@@ -186,7 +186,7 @@ def test_an_account_that_somebody_has_locked_is_asked_once_and_no_scan_is_lost()
             images.image({"a": str(number).encode()}).put(quay, f"team/app-{number}", "1")
         registry = stored(quay, type="quay")
         sync(registry)
-        launch(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None, categories=["malware"])
+        scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None, categories=["malware"])
         quay.lock("ada")
         quay.logins.clear()
         work_off()
@@ -213,7 +213,7 @@ registry.save()
 QUEUE = """
 from inventory.models import Image, Manifest, Repository, Tag
 from registries.models import Registry
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from tests.factories import digest
 registry = Registry.objects.get()
 repository = Repository.objects.create(registry=registry, name="team/app-{part}")
@@ -230,7 +230,7 @@ tags = Tag.objects.bulk_create(
         digest=manifest.digest, address=f"{{registry.host}}/team/app-{part}", size=9)
     for n, (manifest, image) in enumerate(zip(manifests, made))
 )
-launch(tag_ids=[tag.pk for tag in tags], requested_by=None, priority=30, categories=["malware"])
+scan_now(tag_ids=[tag.pk for tag in tags], requested_by=None, priority=30, categories=["malware"])
 """
 WAITING = "SELECT count(*) FROM scanning_scan WHERE state = 'queued' AND reason LIKE '%refused its credentials%'"
 BUSY = "SELECT count(*) FROM scanning_scan WHERE state = 'running'"

@@ -20,7 +20,7 @@ from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs import quota
 from scanning.runs import start as runs_start
 from scanning.runs.cancel import CancelResult
-from scanning.runs.launch import launch
+from scanning.runs.scan_now import scan_now
 from scanning.runs.start import start_run
 from tests import factories
 
@@ -269,7 +269,7 @@ def test_a_scan_that_is_put_back_while_all_are_cancelled_is_cancelled_too(monkey
 
 def test_row_actions_go_through_a_run() -> None:
     tag = factories.tag()
-    result = launch(tag_ids=[tag.pk], requested_by=None)
+    result = scan_now(tag_ids=[tag.pk], requested_by=None)
     assert [scan.run for scan in result.queued] == [result.run]
 
 
@@ -295,6 +295,14 @@ def test_the_quota_counts_what_started_in_this_month_of_the_console_and_what_wai
     found = quota.read_quota(now=now)
     assert found == quota.ScanQuota(limit=10, used=2)
     assert found.left == 8
+
+
+def test_a_scan_that_has_begun_and_waits_again_counts_once_for_the_quota() -> None:
+    quota.set_limit(10)
+    scanned_at(timezone.now(), State.QUEUED)  # its worker was lost, or its registry asked for a pause
+    found = quota.read_quota()
+    assert found is not None
+    assert (found.used, found.left) == (1, 9)
 
 
 def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:

@@ -15,7 +15,7 @@ from django_q.models import Schedule
 from console.models import AuditEvent, User
 from inventory.models import Tag
 from scanning.models import ScanSchedule, ScanScope, ScheduleRun
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler
 from scanning.schedules import undo as schedules_undo
 from tests import factories
 from tests.people import person
@@ -41,7 +41,7 @@ def weekly(tags: list[Tag]) -> ScanSchedule:
         categories=["malware"],
         timeout=720,
     )
-    schedules.save(made, chosen=Tag.objects.filter(pk__in=[tag.pk for tag in tags[:2]]))
+    scheduler.save(made, chosen=Tag.objects.filter(pk__in=[tag.pk for tag in tags[:2]]))
     return made
 
 
@@ -70,25 +70,25 @@ def test_a_deleted_schedule_comes_back_with_its_images_its_runs_and_its_due_time
 ) -> None:
     missed = timezone.now() - timedelta(days=7)
     ScheduleRun.objects.create(schedule=weekly, due_at=missed, outcome=ScheduleRun.Outcome.MISSED)
-    run, _is_new = schedules.run_now(weekly, requested_by=person("operator"))
+    run, _is_new = scheduler.run_now(weekly, requested_by=person("operator"))
     weekly.refresh_from_db()
     before = facts(weekly)
     offered = token(delete(ines, weekly))
     assert not ScanSchedule.objects.exists()
-    assert not Schedule.objects.filter(func=schedules.FIRE_TASK).exists()
+    assert not Schedule.objects.filter(func=scheduler.FIRE_TASK).exists()
     assert "Undone." in ines.post("/undo/", {"token": offered}, follow=True).content.decode()
     again = ScanSchedule.objects.get()
     assert facts(again) == before
     assert list(again.chosen.order_by("pk")) == tags[:2]
     assert list(again.runs.all()) == [run]
     assert list(again.occurrences.values_list("due_at", "outcome")) == [(missed, ScheduleRun.Outcome.MISSED)]
-    assert Schedule.objects.get(func=schedules.FIRE_TASK).pk == again.queue_row
+    assert Schedule.objects.get(func=scheduler.FIRE_TASK).pk == again.queue_row
     assert AuditEvent.objects.filter(action="undo", target="schedule.delete").exists()
 
 
 def test_a_name_that_was_given_away_meanwhile_is_told_and_nothing_is_made(ines: Client, weekly: ScanSchedule) -> None:
     offered = token(delete(ines, weekly))
-    schedules.save(ScanSchedule(name="Payments", at=time(1), starts_on=date(2026, 1, 1), categories=["malware"]))
+    scheduler.save(ScanSchedule(name="Payments", at=time(1), starts_on=date(2026, 1, 1), categories=["malware"]))
     told = ines.post("/undo/", {"token": offered}, follow=True).content.decode()
     assert "There is a schedule named “Payments” again." in told
     assert "Undone." not in told
@@ -115,7 +115,7 @@ def test_a_schedule_that_was_switched_off_is_switched_on_again(ines: Client, wee
     weekly.refresh_from_db()
     assert weekly.is_on
     assert weekly.next_due_at is not None
-    assert Schedule.objects.get(func=schedules.FIRE_TASK).pk == weekly.queue_row
+    assert Schedule.objects.get(func=scheduler.FIRE_TASK).pk == weekly.queue_row
 
 
 def test_a_switched_off_schedule_that_is_gone_is_told(weekly: ScanSchedule) -> None:

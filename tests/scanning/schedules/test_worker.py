@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCHEDULE = """
 from datetime import date, timedelta
 from django.utils import timezone
-from scanning.schedules import service as schedule
+from scanning.schedules import scheduler as schedule
 from scanning.models import ScanSchedule
 at = timezone.now() + timedelta(seconds={seconds})
 one = ScanSchedule(name="{name}", at=at.time(), starts_on=date(2026, 1, 1), scope="all", categories=["malware"])

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from demo.database import build_demo_vulndb
 from demo.vulndb import install_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from scanning.vulndb import install as vulndb_install
 from tests.fakes import images
 from tests.fakes.proxy import Proxy

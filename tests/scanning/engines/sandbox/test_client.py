@@ -16,7 +16,7 @@ from scanning.engines.sandbox import client as module
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.console.jobs.conftest import ROOT
-from tests.scanning.taken_over import _before, assert_reads, attack, no_stop, own_processes, sandbox, yara
+from tests.scanning.compromised_child import _before, assert_reads, attack, no_stop, own_processes, sandbox, yara
 
 __all__ = ["_before", "sandbox", "yara"]
 

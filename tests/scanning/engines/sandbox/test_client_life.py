@@ -16,8 +16,7 @@ from scanning.engines.sandbox import client as module
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
 from tests.console.jobs.conftest import ROOT, wait_for
-from tests.scanning.layer import layer
-from tests.scanning.taken_over import (
+from tests.scanning.compromised_child import (
     GOOD_FILES,
     RULES,
     _before,
@@ -30,6 +29,7 @@ from tests.scanning.taken_over import (
     sandbox,
     yara,
 )
+from tests.scanning.layer import layer
 
 __all__ = ["_before", "sandbox", "yara"]
 

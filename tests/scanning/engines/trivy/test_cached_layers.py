@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.advisories import ADVISORIES
-from demo.database import build_demo_vulndb
+from demo.vulndb_build import build_demo_vulndb
 from scanning.engines.base import EngineError, ImageInput, RiskCategory
 from scanning.engines.trivy.engine import LayersMissing, Trivy
 from tests.scanning.engines.conftest import (

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from registries.oci import AddressForbidden, AddressInvalid, Endpoint, PlainHttpForbidden, connections
-from registries.oci.addresses import AddressGuard
+from registries.oci.address_guard import AddressGuard
 from tests.fakes import images
 from tests.fakes.registry import Challenge, Headers, root, tags
 

@@ -69,7 +69,7 @@ class ApiResponse:
         return strict_json.load(self._response.content, messages.ANSWER())
 
     def item(self, subject: str) -> dict[str, Any]:
-        """The object of a 200. Raises as :meth:`value`, and MalformedAnswer for anything else."""
+        """The object of a 200. Raises as :meth:`value`, and MalformedResponse for anything else."""
         value = self.value(subject)
         if not isinstance(value, dict):
             raise _unexpected(subject)
@@ -157,7 +157,7 @@ class JsonApi:
 
 
 def objects(value: object, subject: str) -> list[dict[str, Any]]:
-    """``value`` as a list of objects; none for null. Raises MalformedAnswer for anything else."""
+    """``value`` as a list of objects; none for null. Raises MalformedResponse for anything else."""
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):

@@ -19,7 +19,7 @@ from console.jobs.state import advance
 from inventory.models import Image, Tag
 from scanning import tasks
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScheduleRun
-from scanning.schedules import service as schedules
+from scanning.schedules import scheduler as schedules
 from tests import factories
 from tests.people import person
 

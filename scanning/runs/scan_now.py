@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
+from console.db.batches import batched
 from console.jobs.models import Priority
 from console.models import User
 from inventory.models import Tag
@@ -17,7 +18,7 @@ from scanning.runs.enqueue import BATCH_TAGS, SkippedTag
 
 
 @dataclass
-class LaunchResult:
+class ScanNowResult:
     """What a start came to. Tags that share an image share its one scan.
 
     Of more than some hundred tags a job queues the scans; ``run`` tells how far it is, and the rest is empty.
@@ -29,14 +30,14 @@ class LaunchResult:
     skipped: list[SkippedTag] = field(default_factory=list)
 
 
-def launch(
+def scan_now(
     *,
     tag_ids: Iterable[int] | QuerySet[Tag],
     categories: Sequence[str] = tuple(RiskCategory),
     requested_by: User | None,
     timeout: int | None = None,
     priority: Priority = Priority.MANUAL,
-) -> LaunchResult:
+) -> ScanNowResult:
     """Start a run of one scan per image behind ``tag_ids`` (ids or rows) and return what was queued and what was not.
 
     ``timeout`` is in seconds over pull and analysis; the setting's default where None. Unknown ids are left out.
@@ -52,7 +53,7 @@ def launch(
         schedule=None,
         priority=priority,
     )
-    return LaunchResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
+    return ScanNowResult(run=run, queued=queued.scans, tags=queued.tags, skipped=queued.skipped)
 
 
 def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | None = None) -> int:
@@ -63,9 +64,9 @@ def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | No
     if tag_ids is None and scan_ids is None:
         return runs_start.cancel_everything()
     count = 0
-    for batch in runs_start.batches(tag_ids or (), BATCH_TAGS):
+    for batch in batched(tag_ids or (), BATCH_TAGS):
         images = Tag.objects.filter(pk__in=batch, image__isnull=False).values("image_id")
         count += runs_start.cancel_scans(Scan.objects.filter(image_id__in=images))
-    for batch in runs_start.batches(scan_ids or (), BATCH_TAGS):
+    for batch in batched(scan_ids or (), BATCH_TAGS):
         count += runs_start.cancel_scans(Scan.objects.filter(pk__in=batch))
     return count

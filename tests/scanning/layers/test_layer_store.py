@@ -30,8 +30,8 @@ from scanning.layers import (
     StoredLayerFile,
     StoreFull,
     UnsupportedCompression,
+    layer_store,
 )
-from scanning.layers import store as store_module
 
 CONTENT = b"layer content " * 5000
 PROCESSES = multiprocessing.get_context("fork")
@@ -334,8 +334,8 @@ def test_nobody_gives_way_to_a_scan_that_was_killed_while_it_waited_for_room(sto
 def test_a_registry_that_promises_much_and_sends_nothing_holds_no_room_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "MAX_CLAIMED_ROOM_BYTES", 10_000)
-    monkeypatch.setattr(store_module, "ROOM_STEP_BYTES", 10_000)
+    monkeypatch.setattr(layer_store, "MAX_CLAIMED_ROOM_BYTES", 10_000)
+    monkeypatch.setattr(layer_store, "ROOM_STEP_BYTES", 10_000)
     store = LayerStore(tmp_path, max_bytes=1_000_000, min_free_ratio=0, wait_seconds=0.3)
     asked, end = threading.Event(), threading.Event()
 
