@@ -84,7 +84,7 @@ def lock(path: Path, *, check: Callable[[], object] | None = None, timeout: floa
 
 def _lock(path: Path, operation: int) -> FileLock | None:
     """Return the lock of the file ``path``, or None where the file was removed meanwhile. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, operation)
         # Without a name it was removed between open and flock, and another may hold the lock of the new file.

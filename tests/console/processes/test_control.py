@@ -26,9 +26,9 @@ def is_gone(pid: int) -> bool:
 def test_all_that_a_subreaper_has_started_ends_whatever_session_it_is_in() -> None:
     found = answer("""
 become_subreaper()
-shell = "setsid sleep 900 & echo $!; sleep 901 & echo $!; trap '' TERM; echo; wait"
+shell = "setsid sh -c 'echo $$; exec sleep 900' & sh -c 'echo $$; exec sleep 901' & wait"
 program = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, text=True, start_new_session=True)
-started = [int(line) for line in iter(program.stdout.readline, "\\n")]
+started = [int(program.stdout.readline()) for _ in range(2)]  # each says so from the session that it is in
 below = children(program.pid)
 status = kill_descendants(program.pid)
 print(json.dumps({"started": started, "below": below, "left": children(os.getpid()), "status": status}))
