@@ -19,7 +19,7 @@ from registries.sync_requests.start import start_sync
 from registries.webhooks.ingest import MAX_WAITING_EVENTS, MAX_WAITING_TAGS, ingest_changes
 from registries.webhooks.payloads import MAX_CHANGES, Change
 from tests.people import person
-from tests.registries.connection_test.test_live import ended
+from tests.registries.connection_test.test_background_test import ended
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

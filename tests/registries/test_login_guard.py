@@ -37,7 +37,7 @@ from tests.fakes.tencent import FakeInstance, FakeTencent
 from tests.registries.connectors.test_ecr import moto
 from tests.registries.connectors.test_ecr import row as ecr
 from tests.registries.connectors.test_ecr import server as aws
-from tests.registries.connectors.test_tencent import tcr
+from tests.registries.connectors.test_tencent_tcr import tcr
 
 __all__ = ["aws", "moto"]
 

@@ -17,7 +17,7 @@ from registries.oci.errors import RedirectRefused, RegistryError, TokenServiceEl
 from tests.fakes import images
 from tests.fakes.registry import Challenge, DecoyServer, FakeRegistry, Redirect, anything, root
 from tests.people import signed_in_client
-from tests.registries.connection_test.test_live import ended
+from tests.registries.connection_test.test_background_test import ended
 from tests.registries.forms.test_registry import filled
 
 pytestmark = pytest.mark.django_db(transaction=True)
