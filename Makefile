@@ -28,6 +28,8 @@ install: $(VENV)/.run ## Set up without starting, as for a service
 check: $(VENV)/.dev node_modules/.installed ## Check style, types and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djhtml --tabwidth 2 --check templates
+	@! LC_ALL=C.UTF-8 grep -rnE '.{161,}' templates || { echo "These lines of templates have more than 160 characters." >&2; exit 1; }
 	$(BIN)/mypy
 	node_modules/.bin/tsc
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings

@@ -7,7 +7,8 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.contrib.messages import get_messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 
 from console import visibility
@@ -65,14 +66,21 @@ class PreferencesMiddleware:
 
 
 class ScopeMiddleware:
-    """Show people who are limited to some registries what belongs to these alone: see console.visibility."""
+    """Set what may be seen to what the person sees who is signed in, whatever was set before: see console.visibility.
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    If nobody is signed in nothing is set, and a query raises. What a response streams is made as its view would.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        with visibility.within(visibility.of(request.user if isinstance(request.user, User) else None)):
-            return self.get_response(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with visibility.set_to(visibility.of(request.user if isinstance(request.user, User) else None)):
+            response = self.get_response(request)
+            # A file stays as it is: the server may send it in larger parts, and reading it asks for no rows.
+            if isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None:
+                response.streaming_content = visibility.streamed(response)
+            return response
 
 
 class ToastMiddleware:

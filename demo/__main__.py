@@ -6,9 +6,9 @@ Settings are read when Django starts, so this sets the demo's own first and impo
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,11 @@ from typing import TextIO
 
 import django
 
+from console.processes.control import die_with_parent
+from console.processes.file_lock import try_lock
 from console.server.process_manager import (
     ProgramEndedError,
     StopRequested,
-    die_with_parent,
     on_stop_signals,
     raise_stop_requested,
 )
@@ -48,7 +49,7 @@ class DemoError(Exception):
 def main() -> int:
     options = _options()
     if options.end_with_parent:
-        die_with_parent()
+        die_with_parent(os.getppid(), signal.SIGTERM)
     folder: Path = options.data.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with on_stop_signals(raise_stop_requested):
@@ -121,17 +122,13 @@ def _options() -> argparse.Namespace:
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of the data folder. Raises DemoError where another demo has it."""
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise DemoError(
-                f"A demo runs already in {folder} (process {lock.read().strip()}). Stop it with Ctrl-C first."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+    path = folder / "lock"
+    lock = try_lock(path)
+    if lock is None:
+        holder = path.read_text().strip()
+        raise DemoError(f"A demo runs already in {folder} (process {holder}). Stop it with Ctrl-C first.")
+    with lock:
+        path.write_text(f"{os.getpid()}\n")
         yield
 
 

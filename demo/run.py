@@ -15,6 +15,7 @@ import requests
 from django.conf import settings
 from django.core.management import call_command
 
+from console import visibility
 from console.jobs.models import FINAL_STATES, State
 from console.models import User
 from console.server.process_manager import ProcessManager, ProgramEndedError
@@ -37,6 +38,7 @@ VulndbChoice = Literal["auto", "small"]
 PrintLine = Callable[[str], None]
 
 
+@visibility.unrestricted()
 def run(
     *,
     say: PrintLine,

@@ -24,7 +24,7 @@ DIGEST_PATTERN = re.compile(r"(?:(?P<algorithm>sha256|sha512):)?(?P<digits>[0-9a
 # word in the address → states of an image, and the words on screen
 STATES_BY_STATUS = {
     "not-scanned": (Image.ScanState.NOT_SCANNED,),
-    "scanning": (Image.ScanState.QUEUED, Image.ScanState.RUNNING),
+    "scanning": Image.ScanState.active(),
     "scanned": (Image.ScanState.SCANNED,),
     "failed": (Image.ScanState.FAILED,),
     "cancelled": (Image.ScanState.CANCELLED,),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from console.db.clock import database_now
 from console.jobs.broker import request_cancel
-from console.jobs.models import FINAL_STATES
+from console.jobs.models import State
 from console.jobs.runner import JobRun
 from inventory import messages
 from inventory.models import Repository, Tag
@@ -21,7 +21,7 @@ def remove_registry(run: JobRun[Removal]) -> None:
     """Do the removal ``run``, in small steps that may be taken up again. A sync in progress is cancelled first."""
     registry = run.job.registry
     if registry is not None:
-        syncs = SyncRun.objects.filter(registry=registry).exclude(state__in=FINAL_STATES)
+        syncs = SyncRun.objects.filter(registry=registry, state__in=State.active())
         for sync in syncs:
             request_cancel(sync)
         if syncs.all().exists():  # a queued one has ended already

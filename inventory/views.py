@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET
 
-from console.accounts.permissions import operator_required
 from console.exports import list_export
 from console.listing import column_picker, detail_panel
 from console.listing import views as lists
@@ -17,12 +16,15 @@ from inventory.models import Image
 from inventory.tables import IMAGES
 from registries.models import Registry
 
+image_columns = column_picker.make_columns_view(IMAGES)
+image_export = list_export.make_export_view(IMAGES)
+
 
 @require_GET
 def image_list(request: HttpRequest) -> HttpResponse:
     """The page: figures, scans in progress, and the list."""
     context: dict[str, object] = {
-        "scanning": Image.objects.filter(scan_state__in=dashboard_figures.ACTIVE_STATES).exists(),
+        "scanning": Image.objects.filter(scan_state__in=Image.ScanState.active()).exists(),
         "has_registries": Registry.objects.present().exists,  # asked where there is no image
     }
     if not lists.is_partial(request, "list"):
@@ -32,19 +34,6 @@ def image_list(request: HttpRequest) -> HttpResponse:
             "signals": dashboard_figures.alerts(),
         }
     return lists.show(request, IMAGES, template="inventory/image_list.html", context=context)
-
-
-@require_http_methods(["GET", "POST"])
-def image_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, IMAGES, back="inventory:image-list")
-
-
-@require_POST
-@operator_required
-def image_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected images, or of all that match."""
-    return list_export.export(request, IMAGES, back="inventory:image-list")
 
 
 @require_GET

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from console.jobs.broker import enqueue
-from console.jobs.models import FINAL_STATES, State
+from console.jobs.models import State
 from console.models import User
 from registries.models import Registry, Removal
 
@@ -18,7 +18,7 @@ def request_removal(registry: Registry, *, requested_by: User | None = None) -> 
     """
     with transaction.atomic():
         locked = Registry.objects.select_for_update().filter(pk=registry.pk).first()
-        if locked is None or locked.removals.exclude(state__in=FINAL_STATES).exists():
+        if locked is None or locked.removals.filter(state__in=State.active()).exists():
             return None
         locked.deleting_at = locked.deleting_at or timezone.now()
         locked.password_token = locked.pull_password_token = ""  # nosec B105  # taken away

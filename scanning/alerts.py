@@ -23,7 +23,7 @@ from scanning.rematch import run as rematch_run
 
 def rematch_alerts() -> Iterable[Alert]:
     """Tell what the last change of the vulnerability database has brought, and whether a rematch is under way."""
-    running = Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)).first()
+    running = Rematch.objects.filter(state__in=State.active()).first()
     if running:
         share = running.percent
         done = _("%(n)d %% done") % {"n": share} if share is not None else _("queued")

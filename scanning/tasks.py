@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console import visibility
 from console.audit import trail
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun, run_queued_jobs
@@ -28,8 +29,9 @@ def run(run_id: int) -> None:
     run_queued_jobs(ScanRun, run_id, runs_start.queue_run)
 
 
+@visibility.unrestricted()
 def fire(schedule_id: int) -> None:
-    """Do what is due of a schedule; called by its django-q2 schedule row."""
+    """Do what is due of a schedule, of whatever registries; called by its django-q2 schedule row."""
     scheduler.run_due(schedule_id)
 
 

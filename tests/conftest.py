@@ -14,8 +14,11 @@ import pytest
 from django.apps import apps
 from django.core.management.commands import flush
 from django.db import transaction
+from django.http.response import HttpResponseBase
 from django.test import Client
+from django.test.client import ClientHandler
 
+from console import visibility
 from console.accounts import sessions
 from console.models import User
 
@@ -81,6 +84,20 @@ def overrides() -> Iterator[ExitStack]:
     """Where a test enters ``overridden()`` of tables that the apps fill (console.extension_points), until its end."""
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tests_see_everything() -> Iterator[None]:
+    """Show tests everything, and no request: each begins with nothing set, as in a thread of the web server."""
+
+    def answer(self: ClientHandler, environ: dict[str, Any]) -> HttpResponseBase:
+        with visibility.set_to(None):
+            return handle(self, environ)
+
+    handle = ClientHandler.__call__
+    with pytest.MonkeyPatch.context() as patch, visibility.unrestricted():
+        patch.setattr(ClientHandler, "__call__", answer)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import date, time, timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.utils import timezone
 
@@ -19,9 +21,17 @@ from scanning.schedules import scheduler
 from tests import factories
 from tests.people import person
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 HIDDEN_NAME = "zebra"
 HIDDEN_REASON = "The connection to zebra.test broke."
 HIDDEN_FIGURE = 987_654  # of all images; nobody who is limited is told any
+
+
+def anew(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call ``function`` as a new thread or process does: with nothing set that may be seen."""
+    return Context().run(function, *args, **kwargs)
 
 
 @dataclass(frozen=True)

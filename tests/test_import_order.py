@@ -15,9 +15,9 @@ APPS = ("console", "registries", "inventory", "scanning")  # each may import tho
 # before it in its line. So no two import each other.
 LINES = {
     "console": (
-        *("i18n", "exhaustion", "secret_keys", "extension_points", "sandbox", "audit", "visibility", "accounts"),
-        *("db", "jobs", "machines", "feedback", "listing", "exports", "server", "middleware", "settings", "models"),
-        *("pages", "templatetags", "support", "admin", "registration", "apps", "wsgi", "urls", "management"),
+        *("processes", "i18n", "exhaustion", "secret_keys", "extension_points", "sandbox", "audit", "visibility"),
+        *("accounts", "db", "jobs", "machines", "feedback", "listing", "exports", "server", "middleware", "settings"),
+        *("models", "pages", "templatetags", "support", "admin", "registration", "apps", "wsgi", "urls", "management"),
         "migrations",
     ),
     "registries": (
@@ -167,6 +167,13 @@ def test_the_distribution_client_knows_no_django() -> None:
 def test_engines_know_no_database_no_network_and_no_queue() -> None:
     engines = [module for module in modules() if below(module, "scanning.engines")]
     wrong = [way for module in engines for way in impurities(module, *DJANGO, *NETWORK)]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_processes_and_the_sandbox_know_neither_django_nor_jobs() -> None:
+    packages = [module for module in modules() if below(module, "console.processes", "console.sandbox")]
+    assert len(packages) > 6
+    wrong = [way for module in packages for way in impurities(module, *DJANGO, "console.jobs")]
     assert not wrong, "\n".join(sorted(wrong))
 
 

@@ -17,12 +17,12 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from console import visibility
 from console.exports import list_export
 from console.exports.tasks import export
 from console.jobs.configuration import JobTimes
 from console.jobs.models import Priority, State
 from console.models import Export, Team, User
-from console.visibility import of, within
 from demo.inventory.make import make
 from inventory import summary
 from inventory.dashboard import figures as dashboard_figures
@@ -109,7 +109,7 @@ def test_packages_and_vulnerabilities_are_counted_in_these_registries_alone(
             if thing is not None:
                 right.setdefault(thing, set()).add(image)
         expected = {thing: (len(some), tags.filter(image__in=some).count()) for thing, some in right.items()}
-        with within(of(user)):
+        with visibility.set_to(visibility.of(user)):
             found = list(rows())
             sorted_by = {row.pk: (row.seen_images, row.seen_tags) for row in found}
             visible.set_visible_counts(found)
@@ -162,14 +162,14 @@ def test_the_figures_above_the_images_and_their_trend_are_those_of_these_registr
     )
     trend.write_snapshots(now=now - timedelta(days=1, hours=1))
     trend.write_snapshots(now=now)
-    with within(of(user)):
+    with visibility.set_to(visibility.of(user)):
         figures = dashboard_figures.read_overview()
         lines = trend.read_trend()
     assert figures.images == images.count() < Image.objects.count()
     assert (figures.registries, figures.vulnerabilities) == (2, images.count())
     assert lines["vulnerabilities"].last.value == images.count()
     assert {point.value for point in lines["vulnerabilities"].known} == {images.count()}
-    with within(of(other)):
+    with visibility.set_to(visibility.of(other)):
         assert trend.read_trend()["vulnerabilities"].last.value == images.count(), "who sees the same shares the days"
     assert trend.read_trend()["vulnerabilities"].last.value == Image.objects.count()
     assert dashboard_figures.read_overview().images == Image.objects.count(), "nobody is shown what was kept for others"

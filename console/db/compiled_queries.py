@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec
 from django.db import connection
 from django.db.models import QuerySet
 
-from console.visibility import within
+from console import visibility
 
 P = ParamSpec("P")
 
@@ -28,7 +28,7 @@ class CompiledQuery(Generic[P]):
         """Ask, and return the rows."""
         key = connection.vendor, args, tuple(kwargs.items())
         if key not in self._made:
-            with within(None):
+            with visibility.unrestricted():
                 self._made[key] = self._make(*args, **kwargs).query.sql_with_params()
         with connection.cursor() as cursor:
             cursor.execute(*self._made[key])

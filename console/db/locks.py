@@ -5,14 +5,14 @@ Who waits in a line instead goes on the moment that the one before is done. Post
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+
+from console.processes.file_lock import lock
 
 
 @contextmanager
@@ -24,9 +24,5 @@ def write_lock() -> Iterator[None]:
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
         return
-    descriptor = os.open(Path(settings.DATA_DIR) / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with lock(Path(settings.DATA_DIR) / "turn"):
         yield
-    finally:
-        os.close(descriptor)

@@ -37,7 +37,7 @@ def request_export(
     """
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)  # one at a time for each person
-        mine = Export.objects.filter(requested_by=user, state__in=(State.QUEUED, State.RUNNING))
+        mine = Export.objects.filter(requested_by=user, state__in=State.active())
         parameters = {
             "listing": listing,
             "view": view,

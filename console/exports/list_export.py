@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -12,8 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
-from console.accounts.permissions import signed_in_user
+from console.accounts.permissions import operator_required, signed_in_user
 from console.audit import trail
 from console.db import primary_keys, statement_timeout
 from console.exports import enqueue, make
@@ -22,8 +24,22 @@ from console.exports.models import Export
 from console.listing import filters as filtering
 from console.listing.column_picker import chosen_columns
 from console.listing.listing import Listing, SelectionError
+from console.listing.registration import page_url_name
 
 MAX_IMMEDIATE_EXPORT_ROWS = 5_000  # rows; more are written in the background
+
+
+def make_export_view(listing: Listing[Any]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return the view that lets operators export a ``listing`` with a page of its own: what is selected, or all that
+    matches.
+    """
+
+    @require_POST
+    @operator_required
+    def view(request: HttpRequest) -> HttpResponse:
+        return export(request, listing, back=page_url_name(listing.name))
+
+    return view
 
 
 def export(

@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils import timezone, translation
 
 from console import visibility
+from console.db.batches import batched
 from console.exports import files, messages
 from console.exports.models import Export
 from console.jobs.errors import JobFailure
@@ -35,7 +36,7 @@ def make_export(run: JobRun[Export]) -> None:
     """
     export = run.job
     with ExitStack() as stack:
-        stack.enter_context(visibility.within(visibility.of(export.requested_by)))
+        stack.enter_context(visibility.set_to(visibility.of(export.requested_by)))
         if visibility.key() != export.visibility_key:
             raise JobFailure(messages.VISIBLE_CHANGED(), messages.EXPORT_AGAIN())
         stack.enter_context(translation.override(export.language))
@@ -107,8 +108,7 @@ def row_values(
     listing: Listing[Any], keys: Sequence[int], columns: Sequence[Column[Any]], *, within: int | None = None
 ) -> Iterator[list[Value]]:
     """Yield the values of ``columns`` for the rows of ``keys``, in that order; rows that are gone are left out."""
-    for start in range(0, len(keys), CHUNK_ROWS):
-        chunk = list(keys[start : start + CHUNK_ROWS])
+    for chunk in batched(keys, CHUNK_ROWS):
         found = listing.rows(listing.within_rows(within).filter(pk__in=chunk), columns).in_bulk(chunk)
         if listing.apply_scope:
             listing.apply_scope(list(found.values()))

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.permissions import operator_required, signed_in_user
 from console.audit import trail
@@ -26,6 +26,8 @@ from console.listing import views as lists
 from console.listing.registration import get_listing
 
 MAX_POLLED_ROWS = 101  # rows of the longest page, and one
+
+export_columns = column_picker.make_columns_view(EXPORTS)
 
 
 def own_exports(request: HttpRequest) -> QuerySet[Export]:
@@ -44,12 +46,6 @@ def _get_export(request: HttpRequest, pk: int) -> Export:
 def export_list(request: HttpRequest) -> HttpResponse:
     """The page: own exports, the newest first."""
     return lists.show(request, EXPORTS, template="console/exports/export_list.html", rows=own_exports(request))
-
-
-@require_http_methods(["GET", "POST"])
-def export_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, EXPORTS, back="console:export-list")
 
 
 @require_GET

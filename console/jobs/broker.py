@@ -22,12 +22,13 @@ from django_q.conf import Conf
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
+from console.db.batches import batched
 from console.extension_points import path_of
 from console.jobs import heartbeat, kinds
 from console.jobs.models import Job, State
 from console.jobs.slots import job_capacity
 from console.jobs.state import advance
-from console.sandbox.supervisor import die_with_parent_after_fork
+from console.processes.control import die_with_parent_after_fork
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,9 @@ def enqueue_many(jobs: Sequence[Job]) -> None:
         return
     model = type(jobs[0])
     hinted = jobs[: max_hints(model.kind, default=MAX_BULK_HINTS)]
-    for start in range(0, len(jobs), MAX_BULK_HINTS):
-        batch = [job.pk for job in jobs[start : start + MAX_BULK_HINTS]]
-        model._base_manager.filter(pk__in=batch, state=State.QUEUED).update(
-            queued_at=Now(), hinted_at=None if start else Now()
+    for number, batch in enumerate(batched(jobs, MAX_BULK_HINTS)):
+        model._base_manager.filter(pk__in=[job.pk for job in batch], state=State.QUEUED).update(
+            queued_at=Now(), hinted_at=None if number else Now()
         )
 
     def send() -> None:

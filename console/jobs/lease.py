@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from console import visibility
 from console.jobs import heartbeat as jobs_heartbeat
 from console.jobs import kinds
 from console.jobs.models import Job, State
@@ -37,7 +38,8 @@ class Lease:
         self._end = threading.Event()
         self._lost = False
         self.cancelled = False
-        self._thread = threading.Thread(target=self._watch, name=f"lease of {job.kind} {job.pk}", daemon=True)
+        watch = visibility.carried(self._watch)
+        self._thread = threading.Thread(target=watch, name=f"lease of {job.kind} {job.pk}", daemon=True)
 
     def __enter__(self) -> Lease:
         self._thread.start()

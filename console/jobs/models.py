@@ -28,6 +28,11 @@ class State(models.TextChoices):
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
 
+    @classmethod
+    def active(cls) -> tuple[State, ...]:
+        """Return the states of a job that has not ended; FINAL_STATES has the others."""
+        return (cls.QUEUED, cls.RUNNING)
+
 
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from console import visibility
 from console.i18n.explained import NOTHING
 from console.jobs import broker, kinds, messages
 from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
@@ -31,6 +32,7 @@ PROBE_RETENTION = timedelta(hours=1)
 JOB_EVENT_RETENTION = timedelta(days=90)
 
 
+@visibility.unrestricted()
 def reap() -> None:
     """Recover expired leases, hint at waiting jobs again, remove stale scratch folders and old records.
 

@@ -20,6 +20,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from console import visibility
 from console.exhaustion import exhausted_by
 from console.i18n.explained import NOTHING, ExplainedError, Message
 from console.jobs import broker, heartbeat, kinds, messages
@@ -56,6 +57,7 @@ DUE_POLL_SECONDS = 0.3  # between looks for a job whose time comes soon
 BUSY_CLAIM_EXTENSION_SECONDS = 1200.0  # so much longer are jobs taken beside one that is at work
 
 
+@visibility.unrestricted()
 def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], None]) -> None:
     """Claim the best queued job of ``model`` (priority, then age) and run ``handler`` on it.
 

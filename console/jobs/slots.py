@@ -7,8 +7,6 @@ ends.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 from django.conf import settings
 
 from console.jobs import kinds
+from console.processes.file_lock import FileLock, try_lock
 
 LOCAL_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
 
@@ -24,17 +23,16 @@ LOCAL_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker 
 class Slot:
     """What :func:`place` gives: true where a place is held, or none is needed."""
 
-    def __init__(self, descriptor: int | None, *, acquired: bool) -> None:
-        self._descriptor, self._acquired = descriptor, acquired
+    def __init__(self, lock: FileLock | None, *, acquired: bool) -> None:
+        self._lock, self._acquired = lock, acquired
 
     def __bool__(self) -> bool:
         return self._acquired
 
     def give_up(self) -> None:
         """Let another process have the place already."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        if self._lock is not None:
+            self._lock.release()
 
 
 @contextmanager
@@ -54,18 +52,10 @@ def machine_slot(name: str, count: int) -> Iterator[Slot]:
     folder = Path(settings.DATA_DIR) / "run" / "places"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in range(count):
-        descriptor = os.open(folder / f"{name}-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        taken = Slot(descriptor, acquired=True)
-        try:
-            yield taken
-        finally:
-            taken.give_up()
-        return
+        if lock := try_lock(folder / f"{name}-{number}"):
+            with lock:
+                yield Slot(lock, acquired=True)
+            return
     yield Slot(None, acquired=False)
 
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from django.db import connection
 
+from console import visibility
+
 log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS = 0.5  # between looks for a job while others are still at work
@@ -65,7 +67,8 @@ class _ThreadPool:
         with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             if len(self._threads) < self._thread_limit():
-                thread = threading.Thread(target=self._work, name=f"hand {len(self._threads) + 1}", daemon=True)
+                work = visibility.carried(self._work)
+                thread = threading.Thread(target=work, name=f"hand {len(self._threads) + 1}", daemon=True)
                 thread.start()
                 self._threads.append(thread)  # not before: nobody can wait for one that has not begun
 

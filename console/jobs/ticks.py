@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from console import visibility
 from console.extension_points import ExtensionPoint, path_of
 
 log = logging.getLogger(__name__)
@@ -18,8 +19,9 @@ def register(tick: Tick, *, order: int = 0) -> None:
     JOB_TICKS.register(path_of(tick), tick, order=order)
 
 
+@visibility.unrestricted()
 def run_ticks() -> None:
-    """Call all of them. A function that fails is logged, and the others are called."""
+    """Call all of them, seeing everything. A function that fails is logged, and the others are called."""
     for name, tick in JOB_TICKS.items():
         try:
             tick()

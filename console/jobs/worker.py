@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -16,7 +15,6 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from django.conf import settings
 from django.db import connection
@@ -29,6 +27,8 @@ from console.jobs.models import HealthProbe, Job, ScanHealthProbe, State
 from console.jobs.reaper import note_database_failure, reap
 from console.jobs.ticks import run_ticks
 from console.jobs.worker_checks import find_problem
+from console.processes.control import signal_group
+from console.processes.file_lock import FileLock, lock, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class WatchedCluster:
 
     def kill(self) -> None:
         """Kill the whole group. Engines below it end with their workers."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        signal_group(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def silence(self) -> float:
@@ -104,7 +103,7 @@ class Worker:
         or the keys are not those of this machine (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        folder, lock = _make_run_folder(Path(settings.DATA_DIR) / "run")
+        folder, life = _make_run_folder(Path(settings.DATA_DIR) / "run")
         clusters: list[WatchedCluster] = []
         try:
             clusters = [WatchedCluster(name, folder) for name in PROBE_MODELS]
@@ -123,7 +122,7 @@ class Worker:
         finally:
             self._stop(clusters, heartbeat.drain_file(folder))
             shutil.rmtree(folder, ignore_errors=True)
-            lock.close()
+            life.release()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
@@ -222,22 +221,19 @@ def _broker_is_up(cluster: str) -> bool:
     return True
 
 
-def _make_run_folder(parent: Path) -> tuple[Path, IO[str]]:
+def _make_run_folder(parent: Path) -> tuple[Path, FileLock]:
     """Make the folder that this worker and its clusters share; remove those whose worker is dead.
 
-    The lock on the file that is returned says, for as long as it is open, that this worker lives.
+    The lock that is returned says, for as long as it is held, that this worker lives.
     """
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for other in parent.glob("worker-*"):
-        try:
-            with (other / "lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(other, ignore_errors=True)
-        except OSError:
-            continue  # its worker lives
+        with contextlib.suppress(OSError):
+            if dead := try_lock(other / "lock"):
+                with dead:
+                    shutil.rmtree(other, ignore_errors=True)
     unlocked = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
-    lock = (unlocked / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    life = lock(unlocked / "lock")
     folder = unlocked.with_name(f"worker-{os.getpid()}-{unlocked.name[4:]}")
     unlocked.rename(folder)
-    return folder, lock
+    return folder, life

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from console.accounts.models import User
 from console.accounts.permissions import signed_in_user
@@ -16,6 +18,7 @@ from console.listing import saved_views
 from console.listing.columns import Column
 from console.listing.listing import Listing
 from console.listing.models import SavedView
+from console.listing.registration import page_url_name
 
 
 def chosen_columns(request: HttpRequest, listing: Listing[Any], *, view: QueryDict | None = None) -> list[str] | None:
@@ -47,6 +50,16 @@ def restore(user: User, values: dict[str, Any]) -> None:
         SavedView.objects.filter(pk=values["view"], user=user).update(columns=values["columns"])
     else:
         save_columns(user, values["listing"], values["columns"])
+
+
+def make_columns_view(listing: Listing[Any]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return the view with the dialog of :func:`choose` for a ``listing`` that has a page of its own."""
+
+    @require_http_methods(["GET", "POST"])
+    def view(request: HttpRequest) -> HttpResponse:
+        return choose(request, listing, back=page_url_name(listing.name))
+
+    return view
 
 
 def choose(request: HttpRequest, listing: Listing[Any], *, back: str) -> HttpResponse:

@@ -12,9 +12,9 @@ import stat
 import struct
 import sys
 
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
-PR_CAPBSET_DROP = 24
-PR_SET_NO_NEW_PRIVS = 38
+from console.processes.control import PR_CAPBSET_DROP, PR_SET_SECCOMP, libc, prctl, set_no_new_privs
+
+SECCOMP_MODE_FILTER = 2
 CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNET = 0x10000000, 0x08000000, 0x40000000
 NAMESPACE_FLAGS = 0x7E020000  # the flags of clone(2) that make a namespace
 
@@ -62,16 +62,9 @@ CLONE_CALLS = {"x86_64": 56, "aarch64": 220}
 CLONE3_CALL = 435  # its flags lie where no filter can read them; the C library then takes clone
 X32_CALL_BIT = 0x40000000  # the other numbers of an x86_64 kernel
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def _errno() -> int:
     return ctypes.get_errno() or 1
-
-
-def set_no_new_privs() -> None:
-    """Give up what programs with rights of their own would add. Landlock and seccomp ask for it."""
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def unshare_namespaces() -> int:
@@ -82,7 +75,7 @@ def unshare_namespaces() -> int:
     something: none are left to it then.
     """
     user, group = os.getuid(), os.getgid()
-    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
         return _errno()
     try:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
@@ -91,7 +84,7 @@ def unshare_namespaces() -> int:
     except OSError:
         pass  # without it the user has no name, which changes nothing
     right = 0
-    while _libc.prctl(PR_CAPBSET_DROP, right, 0, 0, 0) == 0:
+    while prctl(PR_CAPBSET_DROP, right) == 0:
         right += 1
     return 0
 
@@ -102,7 +95,7 @@ def restrict_paths(*, reads: list[bytes], writes: list[bytes], offline: bool) ->
     Newer kernels also keep it from signals to processes outside, and where ``offline`` from TCP. Needs
     ``set_no_new_privs()``.
     """
-    version = _libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    version = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     if version < 1:
         return _errno()
     writing = WRITE_RIGHTS | (REFER_RIGHT if version >= 2 else 0) | (TRUNCATE_RIGHT if version >= 3 else 0)
@@ -110,7 +103,7 @@ def restrict_paths(*, reads: list[bytes], writes: list[bytes], offline: bool) ->
     network = NETWORK_RIGHTS if offline else 0
     requested = [handled, *([network] if version >= 4 else []), *([SCOPE_FLAGS] if version >= 6 else [])]
     attributes = struct.pack(f"={len(requested)}Q", *requested)
-    ruleset = _libc.syscall(LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
+    ruleset = libc.syscall(LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset < 0:
         return _errno()
     allowed = [
@@ -124,11 +117,11 @@ def restrict_paths(*, reads: list[bytes], writes: list[bytes], offline: bool) ->
             continue  # what is not there is not opened later either: whoever makes it must be allowed to
         rights &= handled if stat.S_ISDIR(os.fstat(descriptor).st_mode) else handled & FILE_RIGHTS
         rule = rights.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder)
-        failed = rights and _libc.syscall(LANDLOCK_ADD, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0))
+        failed = rights and libc.syscall(LANDLOCK_ADD, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0))
         os.close(descriptor)
         if failed:
             return _errno()
-    if _libc.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)):
+    if libc.syscall(LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)):
         return _errno()
     os.close(ruleset)
     return 0
@@ -158,7 +151,7 @@ def _filter(numbers: tuple[int, ...], *, threads_alone: bool = False) -> int:
     program = _bpf_program(architecture, numbers, CLONE_CALLS[machine], threads_alone)
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    return _errno() if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_), 0, 0) else 0
+    return _errno() if prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.c_char_p(filter_)) else 0
 
 
 def _bpf_program(architecture: int, numbers: tuple[int, ...], clone: int, threads_alone: bool) -> bytes:

@@ -20,13 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.processes.control import children, signal_group
 from console.sandbox import messages, policy
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-# Imported rather than run as a script, since what is imported is compiled once. At the end of the path: this folder has
-# names that the standard library has, too.
+# Imported rather than run as a script, since what is imported is compiled once. At the end of the path, so that no
+# folder of ours hides a name of the standard library.
 _SUPERVISOR_CODE = (
-    "import sys; sys.path.append(sys.argv.pop(1).rpartition('/')[0]); import policy, supervisor; sys.exit(%s)"
+    "import sys; sys.path.append(sys.argv.pop(1).rsplit('/', 3)[0]);"
+    " from console.sandbox import policy, supervisor; sys.exit(%s)"
 )
 GRACE_SECONDS = 5.0  # between TERM and KILL
 POLL_SECONDS = 0.1
@@ -287,8 +289,7 @@ class _SupervisedProcess:
         """Kill what a killed supervisor may have left."""
         group = self._reported("started")
         if group is not None and self._reported("exited") is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+            signal_group(group, signal.SIGKILL)
 
     def _read_message(self, chunk: bytes) -> None:
         self._messages += chunk
@@ -309,20 +310,13 @@ class _SupervisedProcess:
 
 def descendant_memory_bytes(pid: int) -> int:
     """Return the resident memory of the descendants of ``pid`` that is theirs alone (no file mappings)."""
-    total, todo = 0, _children(pid)
+    total, todo = 0, children(pid)
     while todo:
         pid = todo.pop()
-        todo += _children(pid)
+        todo += children(pid)
         try:
             _size, resident, shared, *_rest = Path(f"/proc/{pid}/statm").read_text().split()
         except (OSError, ValueError):
             continue
         total += (int(resident) - int(shared)) * _PAGE_BYTES
     return total
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []

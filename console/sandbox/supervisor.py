@@ -1,8 +1,8 @@
 """The small program between a worker and an engine: one engine process tree, bounded, and never outliving its owner.
 
-Run by file name with nothing but the standard library, as a process of its own: the worker has threads, and between
-fork and exec a process with threads may do almost nothing. It becomes the "subreaper" of all that the engine starts, so
-even a grandchild that makes a session of its own is found and ended.
+Run with nothing but the standard library beside, as a process of its own: the worker has threads, and between fork and
+exec a process with threads may do almost nothing. It becomes the "subreaper" of all that the engine starts, so even a
+grandchild that makes a session of its own is found and ended.
 
 Owner to supervisor, over the socket ``--control``: ``T`` asks for the end (TERM, a pause, KILL); end of file means that
 the owner is dead (KILL at once). Supervisor to owner: ``started <pid>``, then ``exited <code>``, or ``failed <errno>``.
@@ -14,58 +14,24 @@ owner imports it, so that it is not compiled each time.
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # "signal" and contextlib take as long as all else
-import ctypes
 import os
 import resource
 import select
 import sys
 import time
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 
-if __package__:
-    from console.sandbox import policy
-else:  # as run.py starts it
-    import policy  # type: ignore[import-not-found, no-redef]
+from console.processes.control import (
+    become_subreaper,
+    die_with_parent,
+    kill_descendants,
+    set_no_new_privs,
+    signal_group,
+    suppress,
+)
+from console.sandbox import policy
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = "800"
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _suppress:  # contextlib.suppress
-    def __init__(self, *errors: type[BaseException]) -> None:
-        self._errors = errors
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> bool:
-        return kind is not None and issubclass(kind, self._errors)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent thread ends; exit at once if ``parent`` is already gone."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def become_subreaper() -> None:
-    """Become the parent of whatever this process has started and whose own parent ends."""
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def die_with_parent_after_fork() -> None:
-    """Have ``die_with_parent()`` called in every process that this one and its children fork from now on."""
-    parent = os.getpid()
-
-    def remember() -> None:
-        nonlocal parent
-        parent = os.getpid()
-
-    os.register_at_fork(before=remember, after_in_child=lambda: die_with_parent(parent))
 
 
 def main() -> int:
@@ -93,16 +59,18 @@ def main() -> int:
         pause = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = select.select([control, wake] if deadline is None else [wake], [], [], pause)[0]
         if wake in ready:
-            with _suppress(BlockingIOError):
+            with suppress(BlockingIOError):
                 os.read(wake, 4096)
         status = _reap(child)
         if deadline is not None and time.monotonic() >= deadline:
             break
         if deadline is None and control in ready:
             requested = _read(control)
-            _signal_group(child, signal.SIGTERM if requested else signal.SIGKILL)
+            signal_group(child, signal.SIGTERM if requested else signal.SIGKILL)
             deadline = time.monotonic() + (options.grace if requested else 0)
-    status = kill_all(child, status)
+    ended = kill_descendants(child)
+    if status is None:
+        status = signal.SIGKILL if ended is None else ended
     _report(control, f"exited {os.waitstatus_to_exitcode(status)}")
     return 0
 
@@ -154,9 +122,9 @@ def _exec_engine(options: SimpleNamespace, supervisor: int) -> None:
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    with _suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write(OOM_SCORE)
-    policy.set_no_new_privs()
+    set_no_new_privs()
     if options.cage and (failed := policy.unshare_namespaces()):
         raise OSError(failed, os.strerror(failed))
     environment = _environment()  # before /proc is closed
@@ -202,37 +170,6 @@ def _reap(child: int) -> int | None:
             found = status
 
 
-def kill_all(child: int, status: int | None) -> int:
-    """Kill what is left of the tree until there is no child any more; return the engine's wait status."""
-    while True:
-        _signal_group(child, signal.SIGKILL)
-        for pid in _children():
-            with _suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            pid, ended = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return signal.SIGKILL if status is None else status
-        if pid == child:
-            status = ended
-        if pid == 0:
-            time.sleep(0.01)
-
-
-def _children() -> list[int]:
-    """Return the children of this process, adopted ones too. Their own children come to us when they end."""
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
-            return [int(pid) for pid in file.read().split()]
-    except OSError:  # a kernel without it: the process group is all that is known
-        return []
-
-
-def _signal_group(child: int, number: int) -> None:
-    with _suppress(ProcessLookupError, PermissionError):
-        os.killpg(child, number)
-
-
 def _read(control: int) -> bytes:
     try:
         return os.read(control, 16)
@@ -241,5 +178,5 @@ def _read(control: int) -> bytes:
 
 
 def _report(control: int, message: str) -> None:
-    with _suppress(OSError):
+    with suppress(OSError):
         os.write(control, message.encode() + b"\n")

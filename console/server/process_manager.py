@@ -7,7 +7,7 @@ a worker) is handed to the supervisor and ended too. The last two need Linux; el
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -20,8 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
+from console.processes.control import become_subreaper, die_with_parent, kill_descendants, signal_group
 
 # Seconds between the end of a program and its next start: twice as many each time that it ended soon after its start.
 MIN_RESTART_PAUSE_SECONDS, MAX_RESTART_PAUSE_SECONDS = 1.0, 60.0
@@ -65,13 +64,8 @@ def on_stop_signals(handler: Callable[[], None]) -> Iterator[None]:
 
 
 def raise_stop_requested() -> None:
-    """Raise Stopped: what most programs do on a signal."""
+    """Raise StopRequested: what most programs do on a signal."""
     raise StopRequested
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to send SIGTERM to this process when its parent ends."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class ProcessManager:
@@ -98,7 +92,7 @@ class ProcessManager:
         self._foreground = _in_foreground()
 
     def __enter__(self) -> Self:
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        become_subreaper()
         try:
             for program in self._programs:
                 self._start(program)
@@ -115,8 +109,8 @@ class ProcessManager:
     def check(self) -> None:
         """Look after the programs; call it about once a second.
 
-        Raises ProgramEndedError where one is lost, and Stopped where the terminal that this process was started in the
-        foreground of is gone: below ``ssh -t host make demo`` the signal that tells of it reaches ``make`` alone.
+        Raises ProgramEndedError where one is lost, and StopRequested where the terminal in whose foreground this
+        process was started is gone: below ``ssh -t host make demo`` the signal that tells of it reaches ``make`` alone.
         """
         if self._foreground and not os.isatty(0):
             raise StopRequested
@@ -153,7 +147,7 @@ class ProcessManager:
                 stderr=subprocess.STDOUT if log else None,
                 start_new_session=True,
                 pass_fds=program.descriptors,
-                preexec_fn=die_with_parent,
+                preexec_fn=functools.partial(die_with_parent, os.getpid(), signal.SIGTERM),
             )
 
     def _stop(self) -> None:
@@ -172,10 +166,10 @@ class ProcessManager:
                 time.sleep(0.05)
             for process in self._running.values():
                 if process.poll() is None:
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
+                    signal_group(process.pid, signal.SIGKILL)
                     process.wait()
-            _end_children()
+            if sys.platform == "linux":
+                kill_descendants()
             self._running.clear()
 
     def _reap_orphans(self) -> None:
@@ -192,33 +186,8 @@ class ProcessManager:
                 os.waitpid(ended.si_pid, os.WNOHANG)
 
 
-def _prctl(option: int, value: int) -> None:
-    if _PRCTL is not None:
-        _PRCTL(option, value, 0, 0, 0)
-
-
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # looked up here and not between fork and exec
-
-
 def _in_foreground() -> bool:
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:  # there is no terminal
         return False
-
-
-def _end_children() -> None:
-    """Kill every child of this process; as subreaper it then gets their children, until none is left."""
-    if sys.platform != "linux":
-        return
-    while children := _children():
-        for pid in children:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in children:
-            with suppress(ChildProcessError):  # reaped by a thread, or by the kernel: SIGCHLD is ignored
-                os.waitpid(pid, 0)
-
-
-def _children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

@@ -10,6 +10,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup()
 
+from console import visibility  # noqa: E402
 from demo.inventory.command import Command  # noqa: E402  # needs the settings
 
-Command().run_from_argv(["python -m", "demo.inventory", *sys.argv[1:]])
+with visibility.unrestricted():
+    Command().run_from_argv(["python -m", "demo.inventory", *sys.argv[1:]])

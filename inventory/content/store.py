@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from console.db.batches import batched
 from console.i18n.explained import NOTHING, Message
 from inventory import summary
 from inventory.content.image_config import record_configs
@@ -279,8 +280,5 @@ def _store_platforms(
 
 def _rows(model: type[Row], column: str, values: Iterable[str], also: Q | None = None) -> Iterator[Row]:
     """Yield the rows whose ``column`` is among ``values``, of which there may be more than one statement can take."""
-    requested = sorted(set(values))
-    for start in range(0, len(requested), LOOKUP_BATCH_ROWS):
-        yield from model._default_manager.filter(
-            also or Q(), **{f"{column}__in": requested[start : start + LOOKUP_BATCH_ROWS]}
-        )
+    for requested in batched(sorted(set(values)), LOOKUP_BATCH_ROWS):
+        yield from model._default_manager.filter(also or Q(), **{f"{column}__in": requested})

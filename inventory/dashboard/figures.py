@@ -16,7 +16,6 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
 
-ACTIVE_STATES = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
 COUNT_FIELDS = ("critical", "high", "medium", "low", "unknown", "fixable", "viruses", "trojans", "sensitive")
 
 

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
-from console.visibility import EVERYTHING, key, within
+from console import visibility
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image, Snapshot
 from registries import visibility as limits
@@ -29,9 +29,9 @@ def write_snapshots(*, now: datetime | None = None) -> None:
     if not Image.objects.exists():
         return
     fresh = set(Snapshot.objects.filter(day=_day(now), at__gt=now - SNAPSHOT_INTERVAL).values_list("scope", flat=True))
-    scopes = [None, *limits.scopes_in_use()]
-    for scope in [each for each in scopes if (each.key if each else EVERYTHING) not in fresh][:MAX_ROWS_PER_TICK]:
-        with within(scope):
+    wanted: list[visibility.Visibility] = [visibility.EVERYTHING, *limits.scopes_in_use()]
+    for each in [each for each in wanted if each.key not in fresh][:MAX_ROWS_PER_TICK]:
+        with visibility.set_to(each):
             _write(now)
     Snapshot.objects.filter(day__lt=_day(now) - SNAPSHOT_RETENTION).delete()
 
@@ -42,7 +42,8 @@ def _write(now: datetime) -> None:
     severities = {share.name: share.count if known else None for share in figures.severities}
     names = ("images", "scanned", "at_risk", "partly_scanned", "safe", "fixable", "malware", "sensitive")
     values = {name: getattr(figures, name) for name in names}
-    Snapshot.objects.update_or_create(day=_day(now), scope=key(), defaults={"at": now, **values, **severities})
+    defaults = {"at": now, **values, **severities}
+    Snapshot.objects.update_or_create(day=_day(now), scope=visibility.key(), defaults=defaults)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def read_trend(*, now: datetime | None = None) -> dict[str, TrendLine]:
     """Return the lines of the last DAYS days by figure, in one query; none of a figure known on less than two."""
     today = _day(now or timezone.now())
     days = [today - timedelta(days=back) for back in range(TREND_DAYS - 1, -1, -1)]
-    rows = {row.day: row for row in Snapshot.objects.filter(scope=key(), day__gte=days[0], day__lte=today)}
+    rows = {row.day: row for row in Snapshot.objects.filter(scope=visibility.key(), day__gte=days[0], day__lte=today)}
     if len(rows) < 2:
         return {}
     lines = {}

@@ -173,6 +173,11 @@ class Image(models.Model):
         FAILED = "failed", _("Scan exception")
         CANCELLED = "cancelled", _("Cancelled")
 
+        @classmethod
+        def active(cls) -> tuple[Image.ScanState, ...]:
+            """Return the states of an image that waits for a scan or is being scanned."""
+            return (cls.QUEUED, cls.RUNNING)
+
     class Severity(models.IntegerChoices):
         """Rank of the worst finding; higher is worse."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
+
+from console import visibility
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,7 +31,7 @@ class FetchPool:
     def __init__(self, *, threads: int, check: Callable[[], None]) -> None:
         self._check = check
         self._stop = threading.Event()
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="sync")
+        self._executor = visibility.ThreadPool(threads, thread_name_prefix="sync")
 
     def __enter__(self) -> Self:
         return self

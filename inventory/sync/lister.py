@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
+from console.db.batches import batched
 from console.i18n.explained import Message
 from inventory.models import Repository
 from inventory.sync import messages
@@ -38,8 +38,6 @@ from registries.oci.errors import (
 )
 from registries.oci.references import is_repository
 from registries.oci.strict_json import text
-
-T = TypeVar("T")
 
 MAX_NAME_CHARACTERS = 300  # characters of the name of a repository or a tag
 TAGS_PER_PART = 1000  # tags of a list that are read before they are used
@@ -193,7 +191,7 @@ class RegistryLister:
 
     def _repositories(self, ask_unlisted: bool) -> Iterator[Repository]:
         rows = Repository.objects.filter(registry=self.registry)
-        for names in batches(self._names(ask_unlisted), 100):
+        for names in batched(self._names(ask_unlisted), 100):
             read = set(rows.filter(name__in=names, synced_at__gte=self.since).values_list("name", flat=True))
             requested = [name for name in names if name not in read]
             listed = [name for name in requested if name in self.listed]
@@ -273,18 +271,6 @@ class RegistryLister:
         """Note names that cannot be had by any means. The rest of their list is whole."""
         self.stats.errors += 1
         self.problems.add(what if isinstance(what, Message) else text(what, 100), error)
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield ``items`` in lists of ``size``, the last of which may be shorter."""
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _observed_tag(lookup: TagLookup, host: str) -> ObservedTag:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from itertools import islice
 from typing import TypeVar
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from console.db.batches import batched
 from inventory.models import Image, Layer, Manifest, PlatformManifest, RegistryLayer, Repository, Tag
 from inventory.sync.name_hashes import NameHashes
 
@@ -31,14 +31,14 @@ def delete_unlisted_tags(listed: Mapping[int, NameHashes]) -> int:
     rows = Tag.objects.filter(repository_id__in=listed).values_list("pk", "repository_id", "name")
     gone = array("q")
     stored = rows.iterator(chunk_size=2000)
-    while part := list(islice(stored, MAX_TAGS_IN_MEMORY)):
+    for part in batched(stored, MAX_TAGS_IN_MEMORY):
         unlisted: dict[int, dict[int, int]] = {}
         for pk, repository_id, name in part:
             unlisted.setdefault(repository_id, {})[NameHashes.key(name)] = pk
         for repository_id, candidates in unlisted.items():
             listed[repository_id].discard_from(candidates)
             gone.extend(candidates.values())
-    for batch in _batches(gone):
+    for batch in batched(gone, BATCH_ROWS):
         Tag.objects.filter(pk__in=batch).delete()
     return len(gone)
 
@@ -46,7 +46,7 @@ def delete_unlisted_tags(listed: Mapping[int, NameHashes]) -> int:
 def delete_repositories(keys: Sequence[int]) -> int:
     """Delete the repositories ``keys`` with their tags, in batches; return how many tags are gone."""
     gone = 0
-    for batch in _batches(keys):
+    for batch in batched(keys, BATCH_ROWS):
         gone += delete_unlisted_tags(dict.fromkeys(batch, NameHashes()))
         Repository.objects.filter(pk__in=batch).delete()
     return gone
@@ -69,7 +69,7 @@ def prune(*, check: Callable[[], None]) -> int:
             ~Q(kind=Manifest.Kind.OTHER) | Q(last_seen_at__lt=long_ago),
         )
 
-    busy = (Image.ScanState.QUEUED, Image.ScanState.RUNNING)
+    busy = Image.ScanState.active()
     images = _delete_all(
         lambda: Image.objects.filter(~Exists(Tag.objects.filter(image=OuterRef("pk")))).exclude(scan_state__in=busy),
         check=check,
@@ -102,7 +102,3 @@ def _delete_all(rows: Callable[[], QuerySet[Row]], *, check: Callable[[], None])
                 deleted += len(batch)
         except IntegrityError:
             continue  # another sync has just taken one of them up
-
-
-def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (keys[start : start + BATCH_ROWS] for start in range(0, len(keys), BATCH_ROWS))

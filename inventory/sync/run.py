@@ -16,6 +16,7 @@ from typing import NoReturn
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from console.db.batches import batched
 from console.db.clock import database_now, to_database_time
 from console.i18n.explained import NOTHING, Message, sentences
 from console.jobs.errors import JobFailure
@@ -25,7 +26,7 @@ from inventory.content.store import ManifestFact, existing_manifests, store_mani
 from inventory.models import Image, Manifest, Repository, Tag
 from inventory.sync import messages
 from inventory.sync.fetch_pool import FetchPool
-from inventory.sync.lister import LOCAL_ERRORS, RegistryLister, TagListing, TagLookup, batches
+from inventory.sync.lister import LOCAL_ERRORS, RegistryLister, TagListing, TagLookup
 from inventory.sync.prune import delete_repositories, delete_unlisted_tags, prune
 from inventory.sync.resolve import fetch_manifest, unreadable_manifest
 from inventory.sync.tags import ObservedTag, SyncStats, record_tags
@@ -142,7 +143,7 @@ class _Sync:
 
     def do(self) -> None:
         self._show()
-        for batch in batches(self._read(), BATCH_TAGS):
+        for batch in batched(self._read(), BATCH_TAGS):
             self._write([each for each in batch if isinstance(each, ObservedTag)])
             self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
             ended = any(isinstance(each, TagListing) for each in batch)
@@ -316,7 +317,7 @@ class _OneRepository(_Sync):
         )
 
     def do(self) -> None:
-        for batch in batches(self.lister.tags(ask_unlisted=False), BATCH_TAGS):
+        for batch in batched(self.lister.tags(ask_unlisted=False), BATCH_TAGS):
             self._write([each for each in batch if isinstance(each, ObservedTag)])
             self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
         if self.lister.broken is not None:

@@ -90,7 +90,7 @@ def _start_registry_sync(run: JobRun[PushEvent]) -> None:
     """Start a sync of the whole registry, once the one that is at work has ended."""
     registry = run.job.registry
     if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already_active:
-        active = SyncRun.objects.filter(registry=registry, state__in=(State.QUEUED, State.RUNNING))
+        active = SyncRun.objects.filter(registry=registry, state__in=State.active())
         if active.exclude(state=State.QUEUED, attempt=0).exists():
             reason = messages.SYNC_AT_WORK()
             run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
+from console import visibility
 from console.i18n.explained import Message
 from console.models import User
 from registries.connection_test import messages
@@ -64,7 +65,8 @@ def start_connection_test(*, registry: Registry, user: User, saved: bool) -> Con
         _slots.release()  # taken by the thread, which there is only if all this is committed
         known = registry if registry.pk else None
         test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
-        transaction.on_commit(threading.Thread(target=_run, args=(test, registry), daemon=True).start)
+        run = visibility.carried(_run)  # it sees what this person sees
+        transaction.on_commit(threading.Thread(target=run, args=(test, registry), daemon=True).start)
     return test
 
 

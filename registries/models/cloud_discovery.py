@@ -31,7 +31,7 @@ class CloudDiscovery(Job):
         constraints = [
             models.UniqueConstraint(
                 fields=["account"],
-                condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
+                condition=models.Q(state__in=list(State.active())),
                 name="clouddiscovery_one_at_a_time",
             )
         ]

@@ -57,7 +57,7 @@ class SyncRun(Job):
         constraints = [
             models.UniqueConstraint(
                 fields=["registry"],
-                condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
+                condition=models.Q(state__in=list(State.active())),
                 name="syncrun_one_at_a_time",
             )
         ]

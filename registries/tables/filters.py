@@ -14,7 +14,6 @@ from console.listing import AnyCondition, AnyOf, ListingFilterSet, ModelAnyOf
 from registries.connectors import DECLARATIONS
 from registries.models import Registry, SyncRun
 
-ACTIVE_STATES = (State.QUEUED, State.RUNNING)
 COMPLETE_VALUES = {"complete": True, "errors": 0}  # of a sync that has succeeded
 # word in the address → what it is on screen, for a sync that has ended
 RESULT_LABELS = {
@@ -49,6 +48,12 @@ class RegistryFilter(ModelAnyOf):
         )
 
 
+def _last_results() -> dict[str, Q | Exists]:
+    running = SyncRun.objects.filter(registry=OuterRef("pk"), state__in=State.active())
+    results = {name: result_condition(name, "last_sync__") for name in RESULT_LABELS}
+    return {"running": Exists(running), "never": Q(last_sync=None), **results}
+
+
 class RegistryFilters(ListingFilterSet):
     """What Image repository management can be narrowed to."""
 
@@ -57,11 +62,7 @@ class RegistryFilters(ListingFilterSet):
     result = AnyCondition(
         label=_("Last result"),
         choices=[("running", _("Syncing")), *RESULT_LABELS.items(), ("never", _("Never synced"))],
-        conditions={
-            "running": Exists(SyncRun.objects.filter(registry=OuterRef("pk"), state__in=ACTIVE_STATES)),
-            "never": Q(last_sync=None),
-            **{name: result_condition(name, "last_sync__") for name in RESULT_LABELS},
-        },
+        conditions=_last_results,
     )
 
     placeholder = _("Instance name or address")
@@ -83,7 +84,7 @@ class SyncFilters(ListingFilterSet):
     result = AnyCondition(
         label=_("Result"),
         choices=[("running", _("Running or queued")), *RESULT_LABELS.items()],
-        conditions={"running": Q(state__in=ACTIVE_STATES), **{name: result_condition(name) for name in RESULT_LABELS}},
+        conditions={"running": Q(state__in=State.active()), **{name: result_condition(name) for name in RESULT_LABELS}},
     )
     registry = RegistryFilter()
     trigger = AnyOf(label=_("Started by"), choices=SyncRun.Trigger.choices)

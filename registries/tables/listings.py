@@ -10,39 +10,41 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.i18n.messages import translate_message
+from console.jobs.models import State
 from console.listing import Column, Listing, Needs
 from registries.models import Registry, SyncRun
 from registries.pull_limit import usage_columns, usage_of_row
 from registries.sync_requests.nightly import SPREAD_STEP_SECONDS, WINDOW_SECONDS, next_sync
-from registries.tables.filters import ACTIVE_STATES, RESULT_LABELS, RegistryFilters, SyncFilters, result_condition
+from registries.tables.filters import RESULT_LABELS, RegistryFilters, SyncFilters, result_condition
 
 CONNECTION_ORDER = ("refused", "failed", "unknown", "connected")  # what wants a person first
 RESULT_ORDER = ("failed", "partial", "cancelled", "complete")
 STANDARD_GROUP, SYNC_GROUP = gettext_lazy("Standard"), gettext_lazy("Sync")
 
+# Of the row itself, which is visible: made once, when nobody has asked yet.
 _image_counts = (
-    Registry.objects.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
+    Registry._base_manager.filter(pk=OuterRef("pk")).annotate(number=Count("repository_set__tags")).values("number")
 )
 IMAGE_COUNT = Coalesce(Subquery(_image_counts, output_field=IntegerField()), 0)
 _RUN_FIELDS = (
     *("state", "stage", "progress_done", "progress_total", "started_at", "ended_at", "cancel_requested_at"),
     *("reason", "remedy", "repositories", "tags", "tags_new", "tags_gone", "errors", "complete", "registry_id"),
 )
-SYNC_NEEDS = Needs(
-    fields=tuple(f"last_sync__{name}" for name in _RUN_FIELDS),
-    prefetch=(
-        Prefetch(
-            "sync_runs", SyncRun.objects.filter(state__in=ACTIVE_STATES).only(*_RUN_FIELDS), to_attr="active_runs"
-        ),
-    ),
-)
+
+
+def _active_runs() -> Prefetch[str]:
+    active = SyncRun.objects.filter(state__in=State.active()).only(*_RUN_FIELDS)
+    return Prefetch("sync_runs", active, to_attr="active_runs")
+
+
+SYNC_NEEDS = Needs(fields=tuple(f"last_sync__{name}" for name in _RUN_FIELDS), prefetch=(_active_runs,))
 
 
 def result_of(run: SyncRun | None) -> str:
     """Return how a sync ended in a word, or where it stands; "Never" where there is none."""
     if run is None:
         return _("Never")
-    if run.state in ACTIVE_STATES:
+    if run.state in State.active():
         return str(run.get_state_display())
     name = "complete" if run.complete and not run.errors else "partial"
     return str(RESULT_LABELS[name if run.state == "succeeded" else str(run.state)])
@@ -235,7 +237,7 @@ REGISTRIES = Listing[Registry](
             label=gettext_lazy("Limit used this hour"),
             value=limit_used,
             sort=("limit", Lower("name")),
-            needs=Needs(fields=("limit",), annotate=usage_columns()),
+            needs=Needs(fields=("limit",), annotate=usage_columns),
             template="registries/cells/limit.html",
             slot="fact",
             group=STANDARD_GROUP,

@@ -14,7 +14,6 @@ from registries.models import Registry, SyncRun
 from registries.pull_limit import Usage, usage_of_row
 from registries.removal import unfinished_removals
 from registries.sync_requests import nightly
-from registries.tables.filters import ACTIVE_STATES
 
 register = template.Library()
 
@@ -27,7 +26,7 @@ def moving(context: dict[str, Any], only: int | None = None) -> dict[str, Any]:
 
     ``only`` is the key of the registry whose page this is: the syncs of others are not told there.
     """
-    runs = SyncRun.objects.filter(state__in=ACTIVE_STATES)
+    runs = SyncRun.objects.filter(state__in=State.active())
     active = list(runs if only is None else runs.filter(registry=only))
     running = [run for run in active if run.state == State.RUNNING]
     total = sum(run.progress_total or 0 for run in running)

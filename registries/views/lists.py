@@ -7,9 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET
 
-from console.accounts.permissions import operator_required
 from console.exports import list_export
 from console.listing import column_picker, detail_panel
 from console.listing import views as lists
@@ -19,6 +18,9 @@ from registries.models import Registry
 from registries.tables.listings import REGISTRIES
 
 SHOWN_SYNCS = 5  # syncs that the page of a registry shows
+
+registry_columns = column_picker.make_columns_view(REGISTRIES)
+registry_export = list_export.make_export_view(REGISTRIES)
 
 
 def registry_rows() -> QuerySet[Registry]:
@@ -31,19 +33,6 @@ def registry_list(request: HttpRequest) -> HttpResponse:
     """The page: all registries, or those that filters leave."""
     context = {"any": Registry.objects.present().exists(), "zone": timezone.get_default_timezone_name()}
     return lists.show(request, REGISTRIES, template="registries/registry_list.html", context=context)
-
-
-@require_http_methods(["GET", "POST"])
-def registry_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, REGISTRIES, back="registries:registry-list")
-
-
-@require_POST
-@operator_required
-def registry_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected registries, or of all that match."""
-    return list_export.export(request, REGISTRIES, back="registries:registry-list")
 
 
 @require_GET

@@ -11,44 +11,34 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console.accounts.permissions import operator_required
 from console.audit import trail
 from console.db.primary_keys import parse_keys
 from console.exports import list_export
 from console.jobs.broker import request_cancel
+from console.jobs.models import State
 from console.listing import column_picker
 from console.listing import views as lists
 from console.listing.listing import SelectionError
 from registries.cloud_accounts.discovery import request_discoveries
 from registries.models import CloudAccount, Registry, SyncRun
 from registries.sync_requests.start import start_sync
-from registries.tables.filters import ACTIVE_STATES
 from registries.tables.listings import REGISTRIES, SYNCS
 from registries.views.lists import registry_rows
 
 RECENTLY_ENDED = timedelta(seconds=60)  # polls show the end of a sync so long after it
 MAX_VISIBLE_ROWS = 100  # rows of the longest page
 
+sync_columns = column_picker.make_columns_view(SYNCS)
+sync_export = list_export.make_export_view(SYNCS)
+
 
 @require_GET
 def sync_list(request: HttpRequest) -> HttpResponse:
     """The records of all syncs."""
     return lists.show(request, SYNCS, template="registries/sync_list.html")
-
-
-@require_http_methods(["GET", "POST"])
-def sync_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management of the records."""
-    return column_picker.choose(request, SYNCS, back="registries:sync-list")
-
-
-@require_POST
-@operator_required
-def sync_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected records, or of all that match."""
-    return list_export.export(request, SYNCS, back="registries:sync-list")
 
 
 @require_POST
@@ -101,7 +91,7 @@ def cancel_all(request: HttpRequest) -> HttpResponse:
 
 
 def _cancel(request: HttpRequest, runs: QuerySet[SyncRun]) -> HttpResponse:
-    for run in runs.filter(state__in=ACTIVE_STATES, cancel_requested_at=None).select_related("registry"):
+    for run in runs.filter(state__in=State.active(), cancel_requested_at=None).select_related("registry"):
         request_cancel(run)
         trail.record(request, "sync.cancel", run.registry)
     return respond_to_action(request)
@@ -121,7 +111,7 @@ def render_progress(request: HttpRequest) -> HttpResponse:
         parse_keys(parameters.get("only", "").split(",")),
     )
     shown = [column.name for column in REGISTRIES.chosen(column_picker.chosen_columns(request, REGISTRIES))]
-    lately = Q(state__in=ACTIVE_STATES) | Q(ended_at__gte=timezone.now() - RECENTLY_ENDED)
+    lately = Q(state__in=State.active()) | Q(ended_at__gte=timezone.now() - RECENTLY_ENDED)
     changing = registry_rows().filter(
         pk__in=SyncRun.objects.filter(lately, registry__in=visible[:MAX_VISIBLE_ROWS]).values("registry")
     )

@@ -18,14 +18,13 @@ from registries.cloud_accounts.tencent import delete_account, update_credentials
 from registries.forms.tencent import CloudAccountForm
 from registries.models import CloudAccount, CloudDiscovery
 
-ACTIVE_STATES = [State.QUEUED, State.RUNNING]
 LIST_URL_NAME = "registries:tencent-account-list"
 
 
 def _rows() -> QuerySet[CloudAccount]:
     """Keys with what a row shows: registries made, and the discovery in progress as ``active``."""
     return CloudAccount.objects.annotate(number=Count("registries")).prefetch_related(
-        Prefetch("discoveries", CloudDiscovery.objects.filter(state__in=ACTIVE_STATES), to_attr="active")
+        Prefetch("discoveries", CloudDiscovery.objects.filter(state__in=State.active()), to_attr="active")
     )
 
 

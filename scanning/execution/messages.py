@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.i18n.explained import MessageText
 
-# --- finish
+# --- judge_coverage
 LAYER_UNKNOWN = MessageText("scan.layer-unknown", "What the layer holds is not known; look at it where it comes from.")
 LOOK_AT_SKIPPED = MessageText(
     "scan.look-at-skipped", "What is named here was not looked at; look at it by hand where it matters."
@@ -42,7 +42,7 @@ REBUILD_ON_SUPPORTED = MessageText(
     "Rebuild the image on a supported release: newer vulnerabilities are not listed for this one.",
 )
 
-# --- pipeline
+# --- failures, and the steps that say why a scan waits or ends
 TIMED_OUT = MessageText("scan.timed-out", "Timed out after %(minutes)s min.")
 RAISE_TIMEOUT = MessageText(
     "scan.raise-timeout", "Raise the timeout in Scanning settings, or scan again when the registry is faster."
@@ -73,7 +73,7 @@ PULLS_TAKE_LONG = MessageText(
 # --- failover
 ANOTHER_REGISTRY_ASKED = MessageText("scan.another-registry-asked", "Another registry that holds this image is asked.")
 
-# --- analyze
+# --- image_layers
 LAYER_COUNTS_DIFFER = MessageText(
     "scan.layer-counts-differ", "the image's config names more or fewer layers than its manifest"
 )

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count, Max
 
+from console.db.batches import batched
 from console.jobs.broker import enqueue
 from console.jobs.models import FINAL_STATES, Priority, State
 from console.jobs.runner import JobRun
@@ -239,7 +239,7 @@ def _package_rows(
 def _vulnerability_rows(tally: ExposureCounts, variants: ExposureCounts) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each vulnerability with its figures and with what the packages in use say of it."""
     keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH_ROWS)
-    while batch := list(islice(keys, BATCH_ROWS)):
+    for batch in batched(keys, BATCH_ROWS):
         found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
         rows = PackageVulnerability.objects.filter(
             vulnerability__gte=batch[0], vulnerability__lte=batch[-1]
@@ -281,7 +281,7 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
     columns = ", ".join(f"{quote(name)} = %s" for name in names)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
     changed = 0
-    while batch := list(islice(wanted, BATCH_ROWS)):
+    for batch in batched(wanted, BATCH_ROWS):
         span = (batch[0][0], batch[-1][0])
         rows = model._default_manager.filter(pk__range=span).values_list("pk", *names)
         present = {key: tuple(values) for key, *values in rows}
@@ -347,19 +347,19 @@ def _write_by_registry(
         elif right != tuple(values):
             different.append((*right, pk))
     with transaction.atomic():
-        for start in range(0, len(gone), BATCH_ROWS):
-            model.objects.filter(pk__in=gone[start : start + BATCH_ROWS]).delete()
+        for keys_gone in batched(gone, BATCH_ROWS):
+            model.objects.filter(pk__in=keys_gone).delete()
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(name)} = %s" for name in columns)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {assigned} WHERE {quote('id')} = %s"  # noqa: S608  # nosec B608
-    for start in range(0, len(different), BATCH_ROWS):
+    for changed in batched(different, BATCH_ROWS):
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.executemany(statement, different[start : start + BATCH_ROWS])
+            cursor.executemany(statement, changed)
     new = (
         model(**{thing: one, place: other}, **dict(zip(columns, values, strict=True)))
         for (one, other), values in wanted.items()
     )
-    while batch := list(islice(new, BATCH_ROWS)):
+    for batch in batched(new, BATCH_ROWS):
         # What was deleted meanwhile is gone with the next recount.
         keys = set(
             model._meta.get_field(thing)

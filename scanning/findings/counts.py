@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Aggregate, Count, Max, Q
 
+from console.db.batches import batched
 from inventory import summary
 from scanning.engines.base import RiskCategory, StopCheck
 from scanning.findings import regression
@@ -31,8 +31,7 @@ def recount(image_ids: Iterable[int]) -> None:
 
     A category that never gave a result counts None ("not known"), never zero. An image that is gone is no error.
     """
-    iterator = iter(image_ids)
-    while batch := list(islice(iterator, BATCH_IMAGES)):
+    for batch in batched(image_ids, BATCH_IMAGES):
         for image_id, counts in _counts(batch):
             with transaction.atomic():
                 if image := summary.lock_image(image_id):
@@ -42,8 +41,7 @@ def recount(image_ids: Iterable[int]) -> None:
 def images_with(variants: Iterable[int], *, but: int) -> Iterator[int]:
     """Yield the ids of the images other than ``but`` that hold one of these variants of packages, each once."""
     seen = {but}
-    iterator = iter(variants)
-    while batch := list(islice(iterator, BATCH_IMAGES)):
+    for batch in batched(variants, BATCH_IMAGES):
         rows = ImagePackage.objects.filter(variant_id__in=batch).values_list("image_id", flat=True).distinct()
         for image_id in list(rows):  # a read that stays open would forbid SQLite the writes in between
             if image_id not in seen:
@@ -58,9 +56,8 @@ def recount_vulnerabilities(image_ids: Iterable[int], *, check: StopCheck) -> in
     """
     by_variant = _by_variant()
     nothing = (0,) * len(STATS_FIELDS)
-    iterator = iter(image_ids)
     changed = 0
-    while batch := list(islice(iterator, STATS_BATCH_IMAGES)):
+    for batch in batched(image_ids, STATS_BATCH_IMAGES):
         check()
         held: dict[int, set[int]] = {image_id: set() for image_id in batch}
         rows = ImagePackage.objects.filter(image_id__in=batch).order_by().values_list("image_id", "variant_id")
@@ -97,7 +94,7 @@ def _by_variant() -> dict[int, tuple[int, ...]]:
     return {variant_id: tuple(tally) for variant_id, *tally in rows.iterator(chunk_size=10_000)}
 
 
-def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.FindingCounts]]:
+def _counts(image_ids: Sequence[int]) -> Iterator[tuple[int, summary.FindingCounts]]:
     looked: dict[int, set[str]] = {}
     results = CategoryResult.objects.filter(image_id__in=image_ids, looked_at__isnull=False)
     for image_id, category in results.values_list("image_id", "category"):
@@ -141,7 +138,7 @@ def _counts(image_ids: list[int]) -> Iterator[tuple[int, summary.FindingCounts]]
         )
 
 
-def _per_image(model: type[Any], image_ids: list[int], **figures: Aggregate) -> dict[int, dict[str, int]]:
+def _per_image(model: type[Any], image_ids: Sequence[int], **figures: Aggregate) -> dict[int, dict[str, int]]:
     """Return the figures of each image, 0 where it has no rows."""
     rows = model.objects.filter(image_id__in=image_ids).values("image_id").annotate(**figures)
     return {image_id: dict.fromkeys(figures, 0) for image_id in image_ids} | {row["image_id"]: row for row in rows}

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 
 from console.i18n.explained import NOTHING, Message
 from console.visibility import current, sees
-from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Image
 from scanning import scanners
 from scanning.engines.base import EngineError, RiskCategory
@@ -59,7 +58,7 @@ class Coverage:
 
 def coverage_of(image: Image, category: str) -> Coverage:
     """Return what the last scan says about ``category`` of ``image``."""
-    busy = image.scan_state in dashboard_figures.ACTIVE_STATES
+    busy = image.scan_state in Image.ScanState.active()
     result = CategoryResult.objects.filter(image=image, category=category).first()
     if result is None:
         return Coverage("not-asked" if image.last_scanned_at else "not-scanned", busy)

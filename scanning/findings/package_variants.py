@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from console.db.batches import batched
 from inventory.models import Image
 from scanning.engines.base import ImageReport, PackageFact
 from scanning.models import Package, PackageVariant
-from scanning.models.rows import CHUNK_ROWS, ids_by, in_chunks, storable, storable_fields, storable_text
+from scanning.models.rows import CHUNK_ROWS, ids_by, storable, storable_fields, storable_text
 
 MAX_PURL_CHARACTERS = MAX_SYSTEM_CHARACTERS = 600
 
@@ -73,7 +74,7 @@ def _system(fact: PackageFact, report: ImageReport) -> str | None:
 
 def look_up(variants: Mapping[str, Variant]) -> None:
     """Fill in what is stored of variants, given by their keys."""
-    for chunk in in_chunks(variants):
+    for chunk in batched(variants, CHUNK_ROWS):
         rows = PackageVariant.objects.filter(key__in=chunk).values_list("key", "pk", "package_id", "matched_with")
         for key, pk, package, matched_with in rows:
             one = variants[key]

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 
+from console.db.batches import batched
 from inventory import summary
 from inventory.models import Image
 from scanning.engines.base import ImageReport, MalwareFact, MatchFact, PackageFact, SecretFact, VulnerabilityFact
@@ -22,7 +23,7 @@ from scanning.models import (
     Vulnerability,
 )
 from scanning.models.packages import SeverityRank
-from scanning.models.rows import CHUNK_ROWS, assign, delete, ids_by, in_chunks, storable_fields, storable_text
+from scanning.models.rows import CHUNK_ROWS, assign, delete, ids_by, storable_fields, storable_text
 
 MATCH_KEY = ("variant_id", "vulnerability_id")
 MATCH_VALUES = ("severity", "severity_source", "fixed_version", "status", "url")
@@ -119,7 +120,7 @@ def store_matches(
         (variant, known[match.vulnerability]): match for variant, match in matches if match.vulnerability in known
     }
     present: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for chunk in in_chunks(variants):
+    for chunk in batched(variants, CHUNK_ROWS):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk)
         present |= {(row[0], row[1]): row[2:] for row in rows.values_list(*MATCH_KEY, *MATCH_VALUES, "pk")}
     added: list[PackageVulnerability] = []
@@ -150,7 +151,7 @@ def store_matches(
         PackageVulnerability.objects.bulk_create(added, batch_size=CHUNK_ROWS, ignore_conflicts=True)
     if changed:
         PackageVulnerability.objects.bulk_update(changed, MATCH_VALUES, batch_size=CHUNK_ROWS)
-    for some in in_chunks(pk for _key, pk in gone):
+    for some in batched((pk for _key, pk in gone), CHUNK_ROWS):
         PackageVulnerability.objects.filter(pk__in=some).delete()
     differing |= {row.variant_id for row in changed} | {variant for (variant, _other), _pk in gone}
     return MatchChanges(differing, number, len(gone), _counted(wanted.values()))
@@ -163,7 +164,7 @@ def _match_values(match: MatchFact) -> tuple[Any, ...]:
 def _stored_matches(variants: Iterable[int]) -> dict[int, StoredMatches]:
     """Return what is stored of the vulnerabilities of variants, by their ids."""
     stored: dict[int, StoredMatches] = {}
-    for chunk in in_chunks(variants):
+    for chunk in batched(variants, CHUNK_ROWS):
         rows = PackageVulnerability.objects.filter(variant_id__in=chunk).values_list(*MATCH_KEY, *MATCH_VALUES)
         for variant, vulnerability, *values in rows:
             stored.setdefault(variant, {})[vulnerability] = tuple(values)
@@ -196,7 +197,7 @@ def _count(counts: dict[str, int], *, severity: int, fixed_version: str) -> None
 
 def mark_matched(variants: Iterable[int], *, matched_with: str) -> None:
     """Note of variants, by their ids, what their vulnerabilities are by."""
-    for chunk in in_chunks(variants):
+    for chunk in batched(variants, CHUNK_ROWS):
         rows = PackageVariant.objects.filter(pk__in=chunk)
         rows.exclude(matched_with=matched_with, failed_with="").update(
             matched_with=matched_with, failed_with="", failure=""
@@ -285,7 +286,7 @@ def store_vulnerabilities(facts: Sequence[VulnerabilityFact]) -> dict[str, int]:
         for fact in facts
     }
     present: dict[str, Vulnerability] = {}
-    for chunk in in_chunks(wanted):
+    for chunk in batched(wanted, CHUNK_ROWS):
         present |= {row.name: row for row in Vulnerability.objects.filter(name__in=chunk)}
     ids = {name: row.pk for name, row in present.items()}
     new = [Vulnerability(**values) for name, values in wanted.items() if name not in present]

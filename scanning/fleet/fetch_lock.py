@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +12,7 @@ from django.conf import settings
 
 from console.i18n.explained import Message, stored
 from console.jobs.errors import JobFailure
+from console.processes.file_lock import LockTimeout, lock
 from scanning.fleet import messages
 
 LOCK_WAIT_SECONDS = 120.0  # for another process of this machine
@@ -33,13 +32,13 @@ def copying_error() -> NotReadyError:
 class FetchFailure:
     """What the last try to fetch has ended with, for all processes of this machine: in the file that they lock."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def raise_if_recent(self, missing: str) -> None:
         """Raise the last failure where it is recent, and nothing else is wanted by now."""
         with suppress(ValueError, KeyError, TypeError):
-            failure = json.loads(os.pread(self._descriptor, MAX_FAILURE_BYTES, 0))
+            failure = json.loads(self._path.read_bytes())
             recent = 0 <= time.time() - failure["at"] < RETRY_DELAY_SECONDS
             if recent and failure["lacks"] == missing:
                 raise NotReadyError(Message.from_stored(failure["reason"]), Message.from_stored(failure["remedy"]))
@@ -52,8 +51,7 @@ class FetchFailure:
             "reason": stored(error.reason),
             "remedy": stored(error.remedy),
         }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(failure).encode()[:MAX_FAILURE_BYTES], 0)
+        self._path.write_bytes(json.dumps(failure).encode()[:MAX_FAILURE_BYTES])
 
 
 @contextmanager
@@ -64,18 +62,9 @@ def hold_fetch_lock(check: Callable[[], None]) -> Iterator[FetchFailure]:
     """
     path = Path(settings.DATA_DIR) / "run" / "fetch.lock"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        ends = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                check()
-                if time.monotonic() > ends:
-                    raise copying_error() from None
-                time.sleep(0.2)
-        yield FetchFailure(descriptor)
-    finally:
-        os.close(descriptor)
+        held = lock(path, check=check, timeout=LOCK_WAIT_SECONDS)
+    except LockTimeout:
+        raise copying_error() from None
+    with held:
+        yield FetchFailure(path)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from console import visibility
 from console.i18n.explained import NOTHING
 from console.jobs import heartbeat
 from console.jobs.errors import Draining, JobFailure
@@ -123,7 +124,9 @@ def tick() -> None:
     content.prune()
     report.prune()
     if _process_state.fetching is None or not _process_state.fetching.is_alive():
-        _process_state.fetching = threading.Thread(target=_fetch_in_background, name="fetch", daemon=True)
+        _process_state.fetching = threading.Thread(
+            target=visibility.carried(_fetch_in_background), name="fetch", daemon=True
+        )
         _process_state.fetching.start()
 
 

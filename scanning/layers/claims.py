@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scanning.layers.locks import acquire
+from console.processes.file_lock import FileLock, try_lock
 
 
 class Claims:
@@ -15,27 +14,26 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._descriptors: dict[str, int] = {}
+        self._locks: dict[str, FileLock] = {}
 
     @property
     def held(self) -> frozenset[str]:
         """The names that are claimed."""
-        return frozenset(self._descriptors)
+        return frozenset(self._locks)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._descriptors
+        return name in self._locks
 
     def take(self, name: str) -> None:
         """Claim ``name`` unless somebody else holds it."""
-        if (descriptor := acquire(self._path(name))) is not None:
-            self._descriptors[name] = descriptor
+        if lock := try_lock(self._path(name)):
+            self._locks[name] = lock
 
     def release(self, name: str) -> None:
         """Let others have ``name``; nothing where it is not held."""
-        if (descriptor := self._descriptors.pop(name, None)) is not None:
-            with suppress(FileNotFoundError):
+        if lock := self._locks.pop(name, None):
+            with lock, suppress(FileNotFoundError):
                 self._path(name).unlink()
-            os.close(descriptor)
 
     def release_claims(self) -> None:
         """Let others have all. Those of this one's layers that are here by then need not be pulled by them."""

@@ -18,7 +18,6 @@ system's (``flock``): what a dead process leaves behind is recognised by its loc
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import threading
@@ -29,12 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from console.processes.file_lock import POLL_SECONDS, lock, try_lock
 from scanning.engines.base import StopCheck
 from scanning.engines.formats.decompress import decompressed
 from scanning.engines.formats.layer_errors import CorruptLayer, DiffIdMismatch, LayerError, LayerTooLarge, StoreFull
 from scanning.layers import messages
 from scanning.layers.claims import Claims, claim_layers
-from scanning.layers.locks import POLL_SECONDS, acquire, locked
 from scanning.layers.space import (
     ROOM_WAIT_SECONDS,
     WAITING_FILE,
@@ -95,20 +94,18 @@ class LayerStore:
         if not OWNER_PATTERN.fullmatch(owner) or (source and not OWNER_PATTERN.fullmatch(source)):
             raise ValueError(f"no name for a lease: {owner!r}")
         self.sweep()
-        with as_store_full(self.root), locked(self.root / "lock", check=_never_stop):
+        with as_store_full(self.root), lock(self.root / "lock"):
             folder = self.leases / f"{owner}-{secrets.token_hex(4)}"
             folder.mkdir(parents=True)
-            descriptor = acquire(folder / "lock")
+            held = try_lock(folder / "lock")
             (folder / "lock").write_text(str(time.time_ns()))
-        if descriptor is None:
+        if held is None:
             raise RuntimeError(f"somebody else holds the new lease {folder}")
-        try:
-            yield LayerLease(self, folder, source)
-        finally:
+        with held:
             try:
-                self._end(folder)
+                yield LayerLease(self, folder, source)
             finally:
-                os.close(descriptor)
+                self._end(folder)
 
     def claims(self, digests: Iterable[str], *, source: str = "") -> AbstractContextManager[Claims]:
         """Hold the right to look at those of these blobs at which no other scan of this machine that pulls from
@@ -122,15 +119,13 @@ class LayerStore:
         """Remove what dead processes left behind. Returns how many leases and stray layers that were."""
         removed = 0
         for folder in subfolders(self.leases):
-            with locked(self.root / "lock", check=_never_stop):
-                descriptor = acquire(folder / "lock")
-            if descriptor is None:
+            with lock(self.root / "lock"):
+                dead = try_lock(folder / "lock")
+            if dead is None:
                 continue
-            try:
+            with dead:
                 self._end(folder)
                 removed += 1
-            finally:
-                os.close(descriptor)
         return removed + sum(self._drop(folder.name) for folder in subfolders(self.layers))
 
     def _end(self, folder: Path) -> None:
@@ -150,15 +145,13 @@ class LayerStore:
         """
         folder = self.layers / key
         while folder.is_dir() and not self._needed(key):
-            if (descriptor := acquire(folder / "lock")) is None:
+            if (held := try_lock(folder / "lock")) is None:
                 time.sleep(POLL_SECONDS)
                 continue
-            try:
+            with held:
                 if not self._needed(key):
                     _remove(folder)
                     return True
-            finally:
-                os.close(descriptor)
         return False
 
     def _needed(self, key: str) -> bool:
@@ -216,22 +209,15 @@ class LayerLease:
     @contextmanager
     def _hold(self, key: str, check: StopCheck) -> Iterator[Path]:
         """Hold the lock of a folder for the layer ``key``, and give the folder."""
-        while (held := self._take(key)) is None:
+        folder = self._store.layers / key
+
+        def check_room() -> None:
             check()
-            time.sleep(POLL_SECONDS)
             if self._store.space.must_yield(self._folder) and self._store.space.holds_room(self._folder):
                 raise StoreFull(*YIELD_MESSAGE, waits=True)
-        folder, descriptor = held
-        try:
-            yield folder
-        finally:
-            os.close(descriptor)
 
-    def _take(self, key: str) -> tuple[Path, int] | None:
-        folder = self._store.layers / key
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = acquire(folder / "lock")
-        return None if descriptor is None else (folder, descriptor)
+        with lock(folder / "lock", check=check_room):
+            yield folder
 
     def _pull(
         self,
@@ -360,7 +346,3 @@ def _remove(folder: Path) -> None:
     (folder / "lock").unlink()
     with suppress(OSError):  # another has made a new lock in it already
         folder.rmdir()
-
-
-def _never_stop() -> None:
-    """Nothing to stop for: these locks are held for moments."""

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from console.processes.file_lock import lock, try_lock
 from scanning.engines.base import StopCheck
 from scanning.engines.formats.layer_errors import StoreFull
 from scanning.layers import messages
-from scanning.layers.locks import acquire, locked
 
 ROOM_WAIT_SECONDS = 600.0  # for room that other scans will give back, with room in hand
 EMPTY_ROOM_WAIT_SECONDS = 30.0  # the same with none in hand: then the place of the scan is better given to another
@@ -47,7 +47,7 @@ class StoreSpace:
         """
         started = time.monotonic()
         while True:
-            with locked(self.root / "space.lock", check=check):
+            with lock(self.root / "space.lock", check=check):
                 shortage = self._shortage(size - os.fstat(file.fileno()).st_size, size, keys_of(lease))
                 yields = self.must_yield(lease)
                 if shortage is None and not yields:
@@ -153,10 +153,9 @@ def _age_key(lease: Path) -> tuple[int, str] | None:
 
 def _is_alive(lease: Path) -> bool:
     """Whether the owner of the lease lives; of a dead one, all is left until somebody sweeps it."""
-    descriptor = acquire(lease / "lock")
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
+    if held := try_lock(lease / "lock"):
+        held.release()
+    return held is None
 
 
 def _sizes(folder: Path) -> tuple[int, int]:

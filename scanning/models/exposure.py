@@ -151,7 +151,7 @@ class ExposureRecount(Job):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(  # all have the same priority
-                fields=["priority"], condition=Q(state__in=[State.QUEUED, State.RUNNING]), name="recount_one_at_a_time"
+                fields=["priority"], condition=Q(state__in=list(State.active())), name="recount_one_at_a_time"
             )
         ]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from django.db import models
 
-T = TypeVar("T")
+from console.db.batches import batched
+
 CHUNK_ROWS = 400  # values in one query; SQLite allows 32,766 parameters, shorter statements plan faster
 
 
@@ -25,22 +25,15 @@ def assign(row: models.Model, values: dict[str, Any]) -> bool:
 def ids_by(model: type[Any], field: str, values: Iterable[str]) -> dict[str, int]:
     """Return the ids of rows of ``model`` by the values of ``field``."""
     found: dict[str, int] = {}
-    for chunk in in_chunks(values):
+    for chunk in batched(values, CHUNK_ROWS):
         found |= dict(model.objects.filter(**{f"{field}__in": chunk}).values_list(field, "pk"))
     return found
 
 
 def delete(manager: models.Manager[Any], rows: Sequence[models.Model]) -> None:
     """Delete these rows, some at a time."""
-    for chunk in in_chunks(row.pk for row in rows):
+    for chunk in batched((row.pk for row in rows), CHUNK_ROWS):
         manager.filter(pk__in=chunk).delete()
-
-
-def in_chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """Yield ``values`` in lists of as many as one query takes."""
-    iterator = iter(values)
-    while chunk := list(islice(iterator, CHUNK_ROWS)):
-        yield chunk
 
 
 def storable_json(values: dict[str, Any]) -> dict[str, Any]:

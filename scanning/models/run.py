@@ -8,12 +8,11 @@ from django.db.models import Count, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from console import visibility
 from console.i18n.fields import MessagesField
 from console.jobs.models import FINAL_STATES, Job, State
-from console.visibility import Scope as Seen
-from console.visibility import ScopedManager, current, within
+from console.visibility import Scope, ScopedManager, current
 
-ACTIVE = (State.QUEUED, State.RUNNING)
 MAX_FAILURE_REASONS = 20  # of the failures of a run, those that are most common
 
 
@@ -106,11 +105,11 @@ class ScanRun(Job):
     def state_changed(self, to: State) -> None:
         """A run without scans is over when its job is."""
         if to in FINAL_STATES:
-            with within(None):
+            with visibility.unrestricted():
                 ScanRun.objects.filter(pk=self.pk).close()
 
     @classmethod
-    def in_scope(cls, scope: Seen) -> models.Q:
+    def in_scope(cls, scope: Scope) -> models.Q:
         """Those with a scan in scope, and own ones. How many scans they have is counted from those in scope."""
         from scanning.models.scan import Scan
 
@@ -118,9 +117,11 @@ class ScanRun(Job):
         return models.Q(models.Exists(scans)) | models.Q(requested_by__in=[scope.person])
 
     @property
-    def visible_scope(self) -> Seen | None:
-        """What it may scan: everything where None."""
-        return None if self.registries is None else Seen(frozenset(self.registries), self.requested_by_id)
+    def visible_to_starter(self) -> visibility.Visibility:
+        """What it may scan: what whoever started it could see then."""
+        if self.registries is None:
+            return visibility.EVERYTHING
+        return Scope(frozenset(self.registries), self.requested_by_id)
 
     @property
     def is_over(self) -> bool:
@@ -136,7 +137,7 @@ class ScanRun(Job):
         """Return how many of its scans stand where: succeeded, failed, cancelled, queued, running."""
         if self.is_over and current() is None:
             return {"succeeded": self.succeeded, "failed": self.failed, "cancelled": self.cancelled} | dict.fromkeys(
-                ACTIVE, 0
+                State.active(), 0
             )
         found = dict(self.scans.order_by().values_list("state").annotate(n=Count("*")))
         return {state: found.get(state, 0) for state in State.values}

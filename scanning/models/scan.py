@@ -13,17 +13,18 @@ from django.db.models import Case, Count, Exists, ExpressionWrapper, F, Min, Out
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from console import visibility
 from console.db.compiled_queries import CompiledQuery
 from console.i18n.explained import Message, sentences
 from console.jobs.models import FINAL_STATES, Job, Priority, State
-from console.visibility import Scope, ScopedManager, within
+from console.visibility import Scope, ScopedManager
 from inventory import summary
 from inventory.content import image_sharing
 from inventory.models import Image
 from registries.models import Registry
 from registries.models.registry import IS_REFUSED, IS_SLOW
 from scanning.models import messages
-from scanning.models.run import ACTIVE, ScanRun
+from scanning.models.run import ScanRun
 
 LANE_STEP = 1 << 40  # more than any id of a scan
 MACHINE_WORKER_PREFIX = f"{socket.gethostname()}:"  # how the name of each worker of this machine begins
@@ -114,7 +115,7 @@ class Scan(Job):
         constraints = [
             models.UniqueConstraint(
                 fields=["image", "registry"],
-                condition=models.Q(state__in=[State.QUEUED, State.RUNNING]),
+                condition=models.Q(state__in=list(State.active())),
                 name="scan_one_at_a_time",
             )
         ]
@@ -203,7 +204,7 @@ class Scan(Job):
 
     def state_changed(self, to: State) -> None:
         """Write the summary of the image, and where the scan failed as a whole that each category did."""
-        with within(None):
+        with visibility.unrestricted():
             if self._choose_row(to):
                 self._write(to)
             else:
@@ -211,7 +212,7 @@ class Scan(Job):
             if (
                 to in FINAL_STATES
                 and self.run_id is not None
-                and not Scan.objects.filter(run=self.run_id, state__in=ACTIVE).exists()
+                and not Scan.objects.filter(run=self.run_id, state__in=State.active()).exists()
             ):
                 ScanRun.objects.filter(pk=self.run_id).close()
 
@@ -292,7 +293,7 @@ class Scan(Job):
         if to is not State.CANCELLED:
             super().states_changed(jobs, to)
             return
-        with within(None):
+        with visibility.unrestricted():
             image_ids = [scan.image_id for scan in jobs]
             summary.record_states(image_ids=image_ids, state=IMAGE_STATES[to])
             for image_id in image_sharing.images_of_several_registries(image_ids):
@@ -324,7 +325,7 @@ def restore_state(image_id: int) -> None:
     """Write of an image where it stands without a scan that has come to nothing which is to show there."""
     from scanning.models.results import CategoryResult
 
-    active = set(Scan._base_manager.filter(image=image_id, state__in=ACTIVE).values_list("state", flat=True))
+    active = set(Scan._base_manager.filter(image=image_id, state__in=State.active()).values_list("state", flat=True))
     if active:
         state = State.RUNNING if State.RUNNING in active else State.QUEUED
         summary.record_state(image_id=image_id, state=IMAGE_STATES[state])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console import visibility
 from console.i18n.explained import Message
 from console.jobs import broker
 from console.jobs.errors import Draining, JobFailure, LeaseLost
@@ -41,7 +42,6 @@ from scanning.rematch.match_parts import MatchFailure, SystemPart, match_part
 from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import releases
 
-ACTIVE = (State.QUEUED, State.RUNNING)
 RETRY_DELAY = timedelta(hours=1)  # after which what has failed is tried again by itself
 CHUNK_PACKAGES = 3000  # packages in one run of Trivy; its memory and ours go with it
 MAX_CONCURRENT_RUNS = 2  # runs of Trivy beside each other
@@ -53,7 +53,7 @@ FEW_VARIANTS = 2000  # changed variants whose images are looked up; with more, a
 def start_rematch(*, priority: Priority = Priority.SCHEDULE) -> Rematch | None:
     """Queue a rematch of what is not matched with the database in use; None where nothing is, or one is under way."""
     facts = vulndb_install.current_facts()
-    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists():
+    if facts is None or Rematch.objects.filter(state__in=State.active()).exists():
         return None
     now = matched_with(scanners.trivy().engine_version(), facts)
     if not _out_of_date(now, again=True).exists():
@@ -72,13 +72,13 @@ def tick() -> None:
     cancelled is started again by hand alone.
     """
     facts = vulndb_install.current_facts()
-    if facts is None or Rematch.objects.filter(state__in=ACTIVE).exists() or not fleet_versions.is_current():
+    if facts is None or Rematch.objects.filter(state__in=State.active()).exists() or not fleet_versions.is_current():
         return
     try:
         now = matched_with(scanners.trivy().engine_version(), facts)
     except EngineError:  # the page Engines says so
         return
-    last = Rematch.objects.exclude(state__in=ACTIVE).first()
+    last = Rematch.objects.exclude(state__in=State.active()).first()
     if last and last.state == State.CANCELLED and last.database_version == now:
         return
     if last and last.state == State.FAILED and last.database_version in ("", now) and not _may_retry(last):
@@ -196,7 +196,7 @@ def _matching(run: JobRun[Rematch], matcher: Matcher, known: dict[str, int]) -> 
         for future in waiting:
             yield future.result()
 
-    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_RUNS, thread_name_prefix="match") as pool:
+    with visibility.ThreadPool(max_workers=MAX_CONCURRENT_RUNS, thread_name_prefix="match") as pool:
         try:
             yield results()
         finally:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
 
+from console.db.batches import batched
 from console.i18n.explained import NOTHING, Message, parts, sentences
 from scanning.engines.base import RiskCategory
 from scanning.engines.trivy.vulndb_folder import VulndbFacts
@@ -23,9 +23,8 @@ MAX_NAMED = 3  # packages that are named of an image, and systems of a job
 def mark_variants(failures: Iterable[MatchFailure], *, matched_with: str) -> None:
     """Note of variants that they could not be matched with this database."""
     for failure in failures:
-        for start in range(0, len(failure.variants), BATCH_ROWS):
-            rows = PackageVariant.objects.filter(pk__in=failure.variants[start : start + BATCH_ROWS])
-            rows.update(failed_with=matched_with, failure=failure.reason)
+        for batch in batched(failure.variants, BATCH_ROWS):
+            PackageVariant.objects.filter(pk__in=batch).update(failed_with=matched_with, failure=failure.reason)
 
 
 def describe_failures(failures: Sequence[MatchFailure]) -> tuple[Message, Message]:
@@ -68,7 +67,8 @@ def mark_images(database: VulndbFacts) -> None:
     failed = PackageVariant.objects.exclude(failed_with="")
     results = CategoryResult.objects.filter(category=RiskCategory.VULNERABILITIES, looked_at__isnull=False)
     holders = ImagePackage.objects.filter(variant__in=failed.values("pk")).order_by().values("image")
-    for batch in _batches(results.filter(image__in=holders).values_list("pk", flat=True)):
+    # Lists, here and below: a read that stays open would forbid SQLite the writes in between.
+    for batch in batched(list(results.filter(image__in=holders).values_list("pk", flat=True)), BATCH_ROWS):
         rows = list(CategoryResult.objects.filter(pk__in=batch))
         texts = _failure_reasons([row.image_id for row in rows], database)
         changed = [row for row in rows if _mark_partial(row, texts.get(row.image_id, NOTHING))]
@@ -76,7 +76,7 @@ def mark_images(database: VulndbFacts) -> None:
             CategoryResult.objects.bulk_update(changed, ("outcome", "reason", "remedy", "before_failure"))
             image_coverage.write_coverage(row.image_id for row in changed)
     again = results.filter(before_failure__isnull=False).exclude(image__in=holders)
-    for batch in _batches(again.values_list("pk", flat=True)):
+    for batch in batched(list(again.values_list("pk", flat=True)), BATCH_ROWS):
         with transaction.atomic():
             rows = list(CategoryResult.objects.select_for_update().filter(pk__in=batch))
             for row in rows:
@@ -84,12 +84,6 @@ def mark_images(database: VulndbFacts) -> None:
             CategoryResult.objects.bulk_update(rows, ("outcome", "reason", "remedy"))
             CategoryResult.objects.filter(pk__in=batch).update(before_failure=None)  # bulk_update writes JSON's null
             image_coverage.write_coverage(row.image_id for row in rows)
-
-
-def _batches(keys: Iterable[int]) -> Iterator[list[int]]:
-    iterator = iter(list(keys))  # a read that stays open would forbid SQLite the writes in between
-    while batch := list(islice(iterator, BATCH_ROWS)):
-        yield batch
 
 
 def _failure_reasons(images: Sequence[int], database: VulndbFacts) -> dict[int, Message]:

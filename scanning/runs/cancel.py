@@ -14,7 +14,6 @@ from console.jobs.state import cancel_queued
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSubscription
-from scanning.models.run import ACTIVE
 from scanning.runs import messages
 from scanning.runs.enqueue import ALREADY_SCANNING
 
@@ -42,7 +41,7 @@ def cancel_run_scans(run: ScanRun, tags: Callable[[], QuerySet[Tag]]) -> CancelR
     result = CancelResult()
     for _look in range(MAX_PASSES):
         found = False
-        for batch in _batches(run.scans.filter(state__in=ACTIVE, cancel_requested_at=None)):
+        for batch in _batches(run.scans.filter(state__in=State.active(), cancel_requested_at=None)):
             found = True
             result.cancelled += _cancel_unwanted(run, batch)
             result.passed_on += _pass_on(run, batch, tags)
@@ -63,7 +62,7 @@ def _batches(scans: QuerySet[Scan]) -> Iterator[list[int]]:
 
 def _lock_active(scan_ids: Iterable[int]) -> list[Scan]:
     """Return the active ones of these scans, locked in one order: nobody joins them before the transaction is over."""
-    rows = Scan._base_manager.filter(pk__in=list(scan_ids), state__in=ACTIVE)
+    rows = Scan._base_manager.filter(pk__in=list(scan_ids), state__in=State.active())
     return list(rows.order_by("pk").select_for_update(of=("self",)))
 
 
@@ -119,7 +118,7 @@ def _adopt_scan(run: ScanRun, tags: int) -> None:
 
 def _unsubscribe(run: ScanRun) -> None:
     """Have scans that other runs have started do no more for ``run``."""
-    subscribed = Scan.objects.filter(subscriptions__run=run, state__in=ACTIVE)
+    subscribed = Scan.objects.filter(subscriptions__run=run, state__in=State.active())
     for batch in _batches(subscribed):
         with transaction.atomic():
             active = _lock_active(batch)
@@ -144,7 +143,7 @@ def _narrow_scan(scan: Scan, runs: list[ScanRun]) -> None:
 
 def count_subscribed_runs(scans: QuerySet[Scan]) -> int:
     """Return how many runs want some of ``scans``, where more than one wants one of these; else 0."""
-    ids = list(scans.filter(state__in=ACTIVE, subscriptions__isnull=False).values_list("pk", flat=True))
+    ids = list(scans.filter(state__in=State.active(), subscriptions__isnull=False).values_list("pk", flat=True))
     wanted = ScanSubscription.wanted(ids)
     starters = Scan._base_manager.filter(pk__in=wanted, run__isnull=False).values_list("run", flat=True)
     return len({*starters, *(row.run_id for rows in wanted.values() for row in rows)})

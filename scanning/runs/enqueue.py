@@ -18,7 +18,6 @@ from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSubscription
-from scanning.models.run import ACTIVE
 from scanning.runs import messages, quota, refused_credentials
 
 PROMPT_IMAGES = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
@@ -77,7 +76,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
             counted.add(image_id)
         used = 0
         # Locked in one order, as by those who cancel or hold back, so that no two wait for each other.
-        active = list(scans.filter(state__in=ACTIVE).order_by("pk").select_for_update(of=("self",)))
+        active = list(scans.filter(state__in=State.active()).order_by("pk").select_for_update(of=("self",)))
         busy = {scan.image_id: scan for scan in reversed(active)}
         refusing = set(Registry.objects.filter(IS_REFUSED).values_list("pk", flat=True))
         subscribed: Counter[int] = Counter()

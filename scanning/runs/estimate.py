@@ -27,13 +27,12 @@ from django.utils import timezone
 
 from console.db import cached_counts
 from console.jobs.models import State
-from inventory.models import Layer, Manifest, ManifestLayer, RegistryLayer, Tag
+from inventory.models import Image, Layer, Manifest, ManifestLayer, RegistryLayer, Tag
 from registries import pull_limit as limit
 from registries.models import Registry
 from scanning import scanners
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerResult, Scan, ScanScope
-from scanning.models.run import ACTIVE
 from scanning.runs import quota, recommended
 
 HOUR = timedelta(hours=1)
@@ -139,7 +138,9 @@ def count_recommended() -> dict[str, int]:
 def count(tags: QuerySet[Tag], *, scan_types: Collection[str] = tuple(PARTS_BY_SCAN_TYPE)) -> dict[str, int]:
     """Count what a scan of ``tags`` takes: tags, images by registry, and layers for each of ``scan_types``."""
     tags = tags.order_by()
-    left_out = Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=ACTIVE)
+    left_out = (
+        Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | Q(image__scan_state__in=Image.ScanState.active())
+    )
     by_image = tags.values("image").annotate(
         first=Min("pk", filter=~left_out), meant=Count("pk", filter=~left_out), number=Count("pk")
     )
@@ -246,6 +247,6 @@ def _expected_end(images: int, starts: datetime, now: datetime) -> datetime | No
     )["took"]
     if took is None:
         return None
-    before = Scan.objects.filter(state__in=ACTIVE).count()
+    before = Scan.objects.filter(state__in=State.active()).count()
     at_once = settings.SCAN_WORKERS * settings.SCANS_PER_WORKER
     return max(starts + took, now + took * (images + before) / at_once)

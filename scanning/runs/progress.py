@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from console.i18n.messages import translate_message
 from console.jobs.models import State
 from scanning.models import Scan, ScanRun
-from scanning.models.run import ACTIVE
 from scanning.models.scan import stage_message
 
 SAME_START_WINDOW = timedelta(
@@ -69,8 +68,8 @@ def remaining_text(remaining: timedelta) -> str:
 def read_progress(now: datetime | None = None) -> ScanProgress | None:
     """Return how far the scans are, None where none is active and no run is about to queue some."""
     now = now or timezone.now()
-    oldest = Scan.objects.filter(state__in=ACTIVE).aggregate(at=Min("created_at"))["at"]
-    queueing = ScanRun.objects.filter(state__in=ACTIVE).count()
+    oldest = Scan.objects.filter(state__in=State.active()).aggregate(at=Min("created_at"))["at"]
+    queueing = ScanRun.objects.filter(state__in=State.active()).count()
     if oldest is None:
         return _figures(Scan.objects.none(), now, queueing=queueing, started=None) if queueing else None
     before = (
@@ -89,7 +88,7 @@ def of_run(run: ScanRun, now: datetime | None = None) -> ScanProgress | None:
         return None
     scans = Scan.objects.filter(run=run)
     first = ScanRun.objects.filter(pk=run.pk).values_list(first_start(), flat=True).first()
-    return _figures(scans, now or timezone.now(), queueing=int(run.state in ACTIVE), started=first)
+    return _figures(scans, now or timezone.now(), queueing=int(run.state in State.active()), started=first)
 
 
 def first_start() -> Subquery:
@@ -114,7 +113,7 @@ def _figures(together: QuerySet[Scan], now: datetime, *, queueing: int, started:
     by_state = {state: found.get(state, 0) for state in State.values}
     waiting = together.filter(state=State.QUEUED, not_before__gt=now)
     waits = waiting.aggregate(number=Count("pk"), until=Min("not_before"))
-    total, active = sum(by_state.values()), sum(by_state[state] for state in ACTIVE)
+    total, active = sum(by_state.values()), sum(by_state[state] for state in State.active())
     left = remaining(now=now, started=started, ended=total - active, total=total, held=waits["number"] + queueing)
     stages = together.filter(state=State.RUNNING).exclude(stage="").order_by("stage").values_list("stage")
     stages_shown = [(translate_message(stage_message(stage)), n) for stage, n in stages.annotate(n=Count("pk"))]

@@ -11,11 +11,11 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from console.db import cached_counts
+from console.jobs.models import State
 from console.visibility import current
 from inventory.models import Image, Manifest, Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import CategoryResult, Scan
-from scanning.models.run import ACTIVE
 from scanning.vulndb import install as vulndb_install
 
 OUTDATED_AFTER = timedelta(days=7)  # results that are older than the vulnerability database by more
@@ -63,9 +63,9 @@ def count() -> dict[str, int]:
 
 def _excluded() -> Q:
     """What cannot be scanned, and what is being scanned."""
-    busy = Q(image__scan_state__in=ACTIVE)
+    busy = Q(image__scan_state__in=Image.ScanState.active())
     if current() is not None:  # a scan through a registry that is hidden from somebody keeps theirs from nothing
-        busy &= Q(Exists(Scan.objects.filter(image=OuterRef("image"), state__in=ACTIVE)))
+        busy &= Q(Exists(Scan.objects.filter(image=OuterRef("image"), state__in=State.active())))
     return Q(image=None) | Q(manifest__kind=Manifest.Kind.UNREADABLE) | busy
 
 

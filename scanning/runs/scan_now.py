@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
+from console.db.batches import batched
 from console.jobs.models import Priority
 from console.models import User
 from inventory.models import Tag
@@ -63,9 +64,9 @@ def cancel(*, tag_ids: Iterable[int] | None = None, scan_ids: Iterable[int] | No
     if tag_ids is None and scan_ids is None:
         return runs_start.cancel_everything()
     count = 0
-    for batch in runs_start.batches(tag_ids or (), BATCH_TAGS):
+    for batch in batched(tag_ids or (), BATCH_TAGS):
         images = Tag.objects.filter(pk__in=batch, image__isnull=False).values("image_id")
         count += runs_start.cancel_scans(Scan.objects.filter(image_id__in=images))
-    for batch in runs_start.batches(scan_ids or (), BATCH_TAGS):
+    for batch in batched(scan_ids or (), BATCH_TAGS):
         count += runs_start.cancel_scans(Scan.objects.filter(pk__in=batch))
     return count

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
-from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
+from console import visibility
+from console.db.batches import batched
 from console.jobs import broker
 from console.jobs.errors import Cancelled, LeaseLost
 from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from console.jobs.state import advance, cancel_queued
 from console.models import User
-from console.visibility import current, within
+from console.visibility import current
 from inventory.models import Tag
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSchedule, ScanScope, ScanSubscription, Selection
-from scanning.models.run import ACTIVE
 from scanning.models.selection import add_tags
 from scanning.runs.cancel import CancelResult, cancel_run_scans
 from scanning.runs.enqueue import BATCH_TAGS, QueueResult, queue_scans
 from scanning.runs.recommended import recommended
-
-T = TypeVar("T")
 
 MAX_TAGS_IN_REQUEST = BATCH_TAGS  # so many chosen tags are queued in the request itself
 MAX_CANCEL_PASSES = 10  # looks at what a cancel has missed
@@ -117,7 +115,7 @@ def start_and_queue(
 
 def queue_run(job: JobRun[ScanRun]) -> None:
     """Queue the scans of a run in batches. Taken up again after an interruption, it goes on where it was."""
-    with within(job.job.visible_scope):
+    with visibility.set_to(job.job.visible_to_starter):
         _queue(job)
 
 
@@ -128,7 +126,7 @@ def _queue(job: JobRun[ScanRun]) -> None:
         while ids := list(
             _tags_in_scope(run).filter(pk__gt=run.cursor).order_by("pk").values_list("pk", flat=True)[:CHUNK_TAGS]
         ):
-            for batch in batches(ids, BATCH_TAGS):
+            for batch in batched(ids, BATCH_TAGS):
                 job.check()
                 _queue_batch(job, batch)
                 if total is None and run.scope != ScanScope.RECOMMENDED:
@@ -171,7 +169,7 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
         broker.request_cancel(scan)
         count += 1
     for _again in range(MAX_CANCEL_PASSES):  # some may have been taken or put back between the two looks
-        left = list(scans.filter(state__in=ACTIVE, cancel_requested_at=None)[:BATCH_TAGS])
+        left = list(scans.filter(state__in=State.active(), cancel_requested_at=None)[:BATCH_TAGS])
         if not left:
             break
         for scan in left:
@@ -182,7 +180,7 @@ def cancel_scans(scans: QuerySet[Scan]) -> int:
 
 def cancel_everything() -> int:
     """Cancel all runs and all scans that are seen, and return how many scans were meant."""
-    for run in ScanRun.objects.filter(state__in=ACTIVE):
+    for run in ScanRun.objects.filter(state__in=State.active()):
         if _is_fully_visible(run):
             broker.request_cancel(run)
     return cancel_scans(Scan.objects.all())
@@ -197,13 +195,6 @@ def tick() -> None:
     Selection.prune()
 
 
-def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield ``rows`` in lists of at most ``size``."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
 def _tags_in_scope(run: ScanRun) -> QuerySet[Tag]:
     """Return the tags that are meant by the scope of ``run``."""
     if run.scope == ScanScope.ALL:
@@ -216,14 +207,14 @@ def _tags_in_scope(run: ScanRun) -> QuerySet[Tag]:
 
 def _store_chosen(run: ScanRun, tag_ids: Iterable[int]) -> None:
     through = ScanRun.chosen.through
-    for batch in batches(tag_ids, 1000):
+    for batch in batched(tag_ids, 1000):
         known = Tag.objects.filter(pk__in=batch).values_list("pk", flat=True)
         through._base_manager.bulk_create(
             [through(scanrun_id=run.pk, tag_id=pk) for pk in known], ignore_conflicts=True
         )
 
 
-def _queue_batch(job: JobRun[ScanRun], tag_ids: list[int]) -> None:
+def _queue_batch(job: JobRun[ScanRun], tag_ids: Sequence[int]) -> None:
     """Queue one batch and note in the same transaction how far the run is, if this attempt still counts."""
     run = job.job
     with transaction.atomic():

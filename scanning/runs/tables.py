@@ -19,7 +19,6 @@ from console.listing import Column, Listing, Needs, Ranks
 from console.visibility import Seen, current
 from scanning.findings.filters import RUN_RESULTS, RunFilters, ScanFilters
 from scanning.models import Scan, ScanRun
-from scanning.models.run import ACTIVE
 from scanning.runs import progress
 from scanning.runs.forms import CATEGORY_LABELS
 
@@ -130,7 +129,7 @@ def remaining(run: ScanRun) -> timedelta | None:
         started=getattr(run, "now_started", None),
         ended=ended(run),
         total=run.images,
-        held=(getattr(run, "now_held", None) or 0) + (run.state in ACTIVE),
+        held=(getattr(run, "now_held", None) or 0) + (run.state in State.active()),
     )
 
 

@@ -21,6 +21,11 @@ from scanning.models import Package, Vulnerability
 
 MAX_MATCHES_SHOWN = 20
 
+vulnerability_columns = column_picker.make_columns_view(exposure_tables.VULNERABILITIES)
+package_columns = column_picker.make_columns_view(exposure_tables.PACKAGES)
+vulnerability_export = list_export.make_export_view(exposure_tables.VULNERABILITIES)
+package_export = list_export.make_export_view(exposure_tables.PACKAGES)
+
 
 @require_GET
 def vulnerability_list(request: HttpRequest) -> HttpResponse:
@@ -32,32 +37,6 @@ def vulnerability_list(request: HttpRequest) -> HttpResponse:
 def package_list(request: HttpRequest) -> HttpResponse:
     """All packages that are in an image, vulnerable or not."""
     return _list(request, exposure_tables.PACKAGES, "scanning/package_list.html", "package")
-
-
-@require_http_methods(["GET", "POST"])
-def vulnerability_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
-
-
-@require_http_methods(["GET", "POST"])
-def package_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, exposure_tables.PACKAGES, back="scanning:package-list")
-
-
-@require_POST
-@operator_required
-def vulnerability_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the vulnerabilities that match."""
-    return list_export.export(request, exposure_tables.VULNERABILITIES, back="scanning:vulnerability-list")
-
-
-@require_POST
-@operator_required
-def package_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the packages that match."""
-    return list_export.export(request, exposure_tables.PACKAGES, back="scanning:package-list")
 
 
 @require_GET

@@ -6,8 +6,7 @@ from django.contrib import messages
 from django.db.models import Count, IntegerField, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.cache import patch_vary_headers
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -15,7 +14,6 @@ from console.accounts.permissions import administrator_required
 from console.audit import trail
 from console.jobs import broker
 from console.jobs.models import Priority, State
-from console.listing import Page
 from console.listing import views as lists
 from scanning.findings.tables import NEW_VULNERABILITIES
 from scanning.models import ImagePackage, Rematch
@@ -28,16 +26,9 @@ def rematch(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Rematch, pk=pk)
     holders = ImagePackage.objects.filter(variant=OuterRef("variant")).order_by().values("variant")
     images = Subquery(holders.annotate(n=Count("image", distinct=True)).values("n"), output_field=IntegerField())
-    page = Page(
-        NEW_VULNERABILITIES, request.GET, path=request.path, rows=found.matches.annotate(images=Coalesce(images, 0))
-    )
-    partial = lists.is_partial(request, "list")
-    context = {"page": page, "rematch": found, "is_last": found == rematching.last_ended_rematch()}
-    response = render(request, "console/listing/list.html" if partial else "scanning/rematch.html", context)
-    if partial:
-        response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    rows = found.matches.annotate(images=Coalesce(images, 0))
+    context = {"rematch": found, "is_last": found == rematching.last_ended_rematch()}
+    return lists.show(request, NEW_VULNERABILITIES, template="scanning/rematch.html", rows=rows, context=context)
 
 
 @require_POST
@@ -56,7 +47,7 @@ def start(request: HttpRequest) -> HttpResponse:
 @administrator_required
 def cancel(request: HttpRequest) -> HttpResponse:
     """Cancel the rematch that waits or runs; what it has written stays."""
-    for job in Rematch.objects.filter(state__in=(State.QUEUED, State.RUNNING)):
+    for job in Rematch.objects.filter(state__in=State.active()):
         broker.request_cancel(job)
         trail.record(request, "rematch.cancel", job)
     return redirect("scanning:engines")

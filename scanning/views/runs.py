@@ -7,7 +7,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -28,6 +27,9 @@ from scanning.runs import start as runs_start
 from scanning.runs.tables import RUNS, SCANS, categories_of, result_label, result_of, set_visible_counts, started_by
 from scanning.views.start_report import report_start
 
+run_columns = column_picker.make_columns_view(RUNS)
+run_export = list_export.make_export_view(RUNS)
+
 
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
@@ -46,37 +48,17 @@ def run_list_progress(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_http_methods(["GET", "POST"])
-def run_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, RUNS, back="scanning:run-list")
-
-
-@require_POST
-@operator_required
-def run_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected runs, or of all that match."""
-    return list_export.export(request, RUNS, back="scanning:run-list")
-
-
 @require_GET
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """One run: how it goes or went, why scans failed, and its scans."""
     found = get_object_or_404(ScanRun.objects.select_related("requested_by", "schedule"), pk=pk)
-    partial = lists.is_partial(request, "list")
-    chosen = column_picker.chosen_columns(request, SCANS)
-    page = Page(SCANS, request.GET, path=request.path, rows=found.scans.all(), chosen=chosen)
-    context = {
-        "page": page,
+    context: dict[str, object] = {
         "columns_url": reverse("scanning:scan-columns", args=[pk]),
         "export_url": reverse("console:export-start", args=[SCANS.name, pk]),
-        **({} if partial else _facts(found)),
     }
-    response = render(request, "console/listing/list.html" if partial else "scanning/run.html", context)
-    if partial:
-        response["HX-Push-Url"] = f"{request.path}{page.here if page.here != '?' else ''}"
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    if not lists.is_partial(request, "list"):
+        context |= _facts(found)
+    return lists.show(request, SCANS, template="scanning/run.html", rows=found.scans.all(), context=context)
 
 
 @require_http_methods(["GET", "POST"])

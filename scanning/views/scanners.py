@@ -31,7 +31,6 @@ from scanning.vulndb import install as vulndb_install
 from scanning.vulndb import update_job
 from scanning.vulndb.archive import VULNDB_VERSION_NAME
 
-ACTIVE = (State.QUEUED, State.RUNNING)
 HISTORY_ROWS = 5  # last updates of the vulnerability database, and last rematches
 RULE_ERROR_LABEL = "Error in a rule"  # label of what YARA-X says of a file of the team's
 SHOWN_VERSIONS = (("tallyman", "Tallyman"), ("trivy", "Trivy"), ("yara", "YARA-X"))
@@ -180,7 +179,7 @@ def _sandbox_facts(cage: sandbox_run.SandboxSupport, *, clamd: bool) -> str:
 @administrator_required
 def update_database(request: HttpRequest) -> HttpResponse:
     """Queue a download of the vulnerability database, unless one is under way."""
-    if VulndbUpdate.objects.filter(state__in=ACTIVE).exists():
+    if VulndbUpdate.objects.filter(state__in=State.active()).exists():
         messages.info(request, _("An update of the vulnerability database is under way already."))
     else:  # should two slip through, the second finds the first one's lock and says so
         broker.enqueue(VulndbUpdate.objects.create())
@@ -193,7 +192,7 @@ def update_database(request: HttpRequest) -> HttpResponse:
 @administrator_required
 def cancel_update(request: HttpRequest) -> HttpResponse:
     """Cancel the update that waits or runs."""
-    for update in VulndbUpdate.objects.filter(state__in=ACTIVE):
+    for update in VulndbUpdate.objects.filter(state__in=State.active()):
         broker.request_cancel(update)
         trail.record(request, "database.cancel", update)
     return redirect("scanning:engines")

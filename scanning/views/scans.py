@@ -20,7 +20,7 @@ from console.listing.listing import PAGE_SIZES, SelectionError
 from inventory import image_detail
 from inventory.dashboard import figures as dashboard_figures
 from inventory.dashboard import trend
-from inventory.models import Tag
+from inventory.models import Image, Tag
 from inventory.tables import IMAGES
 from scanning.models import Scan
 from scanning.runs import progress as scans
@@ -108,7 +108,7 @@ def _progress(request: HttpRequest, known_states: QueryDict, *, ids: list[int], 
         set(_ids(",".join(known_states.getlist("live")).split(","))),
     )
     rows = list(image_detail.tags_with_detail().filter(pk__in={*ids, *opened}))
-    live = {row.pk for row in rows if row.image and row.image.scan_state in dashboard_figures.ACTIVE_STATES}
+    live = {row.pk for row in rows if row.image and row.image.scan_state in Image.ScanState.active()}
     bar = scans.read_progress()
     query = urlencode({"ids": ids, "live": ",".join(map(str, sorted(live)))}, doseq=True)
     drawer = next((row for row in rows if row.pk in opened), None)

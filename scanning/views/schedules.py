@@ -33,25 +33,15 @@ from scanning.views.start_report import report_start
 NEXT_DUE_SHOWN = 3  # due times shown
 OCCURRENCES_SHOWN = 10  # past due times shown
 
+schedule_columns = column_picker.make_columns_view(SCHEDULES)
+schedule_export = list_export.make_export_view(SCHEDULES)
+
 
 @require_GET
 def schedule_list(request: HttpRequest) -> HttpResponse:
     """All schedules."""
     context = {"export_url": reverse("scanning:schedule-export")}
     return lists.show(request, SCHEDULES, template="scanning/schedule_list.html", context=context)
-
-
-@require_http_methods(["GET", "POST"])
-def schedule_columns(request: HttpRequest) -> HttpResponse:
-    """Custom list management."""
-    return column_picker.choose(request, SCHEDULES, back="scanning:schedule-list")
-
-
-@require_POST
-@operator_required
-def schedule_export(request: HttpRequest) -> HttpResponse:
-    """A workbook of the selected schedules, or of all that match."""
-    return list_export.export(request, SCHEDULES, back="scanning:schedule-list")
 
 
 @require_http_methods(["GET", "POST"])

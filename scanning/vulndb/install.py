@@ -9,7 +9,6 @@ Where several machines share one PostgreSQL, what is installed on one is install
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -27,6 +26,7 @@ from console.i18n.explained import NOTHING, Message
 from console.jobs.errors import JobFailure
 from console.machines.identity import has_shared_database
 from console.machines.models import SharedFile
+from console.processes.file_lock import try_lock
 from registries.clients import open_anonymous
 from registries.oci import ImageManifest, Reference, parse_manifest
 from registries.oci.errors import NotFound, RegistryError
@@ -181,15 +181,10 @@ def _download_failed(repository: str, reason: Message, *, retry: bool = True) ->
 def _incoming_folder() -> Iterator[Path]:
     """Hold the right to install, and give an empty folder beside the databases that is gone afterwards."""
     root = _root()
-    with (root / "install.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise VulndbError(
-                messages.ANOTHER_UPDATE(),
-                messages.WAIT_UNTIL_ENDED(),
-                retry=True,
-            ) from error
+    lock = try_lock(root / "install.lock")
+    if lock is None:
+        raise VulndbError(messages.ANOTHER_UPDATE(), messages.WAIT_UNTIL_ENDED(), retry=True)
+    with lock:
         yesterday = time.time() - 24 * 3600
         for left in (*root.glob("incoming-*"), *root.glob("download-*"), *root.glob("check-*")):
             # Of an update that was killed; a download that is under way holds no lock, but takes no day either.

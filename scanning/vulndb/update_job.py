@@ -10,10 +10,9 @@ from django.utils import timezone
 
 from console.db.clock import database_now
 from console.jobs import broker
-from console.jobs.models import Priority, State
+from console.jobs.models import Priority
 from scanning.models import VulndbUpdate
 
-ACTIVE = (State.QUEUED, State.RUNNING)
 UPDATE_OFF = "off"
 
 

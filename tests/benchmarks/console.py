@@ -15,6 +15,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+_until_exit = contextlib.ExitStack()
+
+
+def set_up_django() -> None:
+    """Configure this process for Django. It sees everything from then on, as a command does."""
+    import django
+
+    django.setup()
+    from console import visibility
+
+    _until_exit.enter_context(visibility.unrestricted())
 
 
 class Console:
@@ -31,10 +42,9 @@ class Console:
             "DJANGO_SETTINGS_MODULE": "console.settings",
             **environment,
         }
-        import django
+        set_up_django()
         from django.core.management import call_command
 
-        django.setup()
         call_command("migrate", verbosity=0)
 
     def worker(self) -> Worker:

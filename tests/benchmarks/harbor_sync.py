@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from demo.registry_server import ServerRequest, ServerResponse, error_response
+from tests.benchmarks.console import set_up_django
 from tests.fakes import images
 from tests.fakes.harbor import FakeHarbor, robot
 
@@ -150,10 +151,9 @@ def main() -> None:
 
 def measure(channel: Connection, url: str, repositories: int, tags: int) -> bool:
     """Sync five times; print what that took, and return whether all rows are right."""
-    import django
+    set_up_django()
     from django.core.management import call_command
 
-    django.setup()
     call_command("migrate", verbosity=0)
     from inventory import tasks
     from inventory.models import Image, Tag

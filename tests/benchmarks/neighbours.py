@@ -58,11 +58,16 @@ from django.db import connection
 from inventory.models import Tag
 from registries.models import PushAddress, PushEvent, Registry, SyncRun
 from registries.sync_requests.start import start_sync
+try:
+    from console.visibility import unrestricted
+except ImportError:  # an older checkout
+    from contextlib import nullcontext as unrestricted
 names = dict(globals())
 for line in sys.stdin:
     try:
         names["out"] = None
-        exec(json.loads(line), names)
+        with unrestricted():
+            exec(json.loads(line), names)
         print(json.dumps(names["out"]), flush=True)
     except Exception as error:
         print(json.dumps({"error": repr(error)}), flush=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.registry_server import RegistryServer, ServerRequest, ServerResponse
+from tests.benchmarks.console import set_up_django
 from tests.fakes import images
 
 
@@ -85,10 +86,9 @@ def main() -> None:
 
 
 def measure(channel: Connection, url: str) -> None:
-    import django
+    set_up_django()
     from django.core.management import call_command
 
-    django.setup()
     call_command("migrate", verbosity=0)
     from inventory import tasks
     from inventory.models import Image, Tag

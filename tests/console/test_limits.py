@@ -58,7 +58,10 @@ def save(client: Client, user: User, **fields: Any) -> Any:
 
 def names(user: User) -> list[str] | None:
     found = visibility.of(User.objects.get(pk=user.pk))
-    return None if found is None else sorted(Registry.objects.get(pk=pk).name for pk in found.registries)
+    if isinstance(found, visibility.Everything):
+        return None
+    assert found
+    return sorted(Registry.objects.get(pk=pk).name for pk in found.registries)
 
 
 def test_the_page_of_a_person_says_what_the_person_sees(admin: Client, team: Team) -> None:

@@ -222,7 +222,7 @@ def test_nobody_who_names_our_content_gets_to_it(world: World) -> None:
         for tag in Tag.objects.filter(registry=registry, name="1.0"):
             theirs[name] = tag
     for tag in theirs.values():
-        with visibility.within(visibility.of(world.them)):
+        with visibility.set_to(visibility.of(world.them)):
             queued = scan_now(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             run_until_final(each)
@@ -358,7 +358,7 @@ def mirrored(world: World) -> Tag:
 
 
 def _launched(user: Any, tag: Tag) -> Scan:
-    with visibility.within(visibility.of(user)):
+    with visibility.set_to(visibility.of(user)):
         (queued,) = scan_now(tag_ids=[tag.pk], requested_by=user).queued
     return queued
 
@@ -379,7 +379,7 @@ def test_a_cancel_does_not_show_why_a_scan_through_another_registry_failed(world
         outcome="failed", reason="ours.example broke", scan=last
     )
     _launched(world.them, mirrored)
-    with visibility.within(visibility.of(world.them)):
+    with visibility.set_to(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert "ours.example" not in unescape(shown(world.them, [mirrored]))
 

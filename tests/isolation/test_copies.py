@@ -323,7 +323,7 @@ def test_nobody_who_knows_digests_reads_or_changes_what_another_registry_holds(w
         name for name in ATTACKS if "HEAD" in name or name == "an index of theirs that names our manifest"
     }
     for tag in theirs.values():
-        with visibility.within(visibility.of(world.them)):
+        with visibility.set_to(visibility.of(world.them)):
             queued = scan_now(tag_ids=[tag.pk], requested_by=world.them).queued
         for each in queued:
             run_until_final(each)
@@ -457,7 +457,7 @@ BROKEN: dict[str, tuple[Route, Fault]] = {
 def test_a_copy_that_breaks_shows_on_its_own_tags_alone(world: World, mirrored: Tag, what: str) -> None:
     before = world.state()
     world.theirs_server.fail(*BROKEN[what])
-    with visibility.within(visibility.of(world.them)):  # who sees no other registry to pull from
+    with visibility.set_to(visibility.of(world.them)):  # who sees no other registry to pull from
         (queued,) = scan_now(tag_ids=[mirrored.pk], requested_by=world.them).queued
     ended = run_until_final(queued)
     assert (ended.state, ended.registry) == (State.FAILED, world.theirs)
@@ -498,7 +498,7 @@ def test_layers_that_are_gone_from_one_registry_do_not_lessen_what_others_share(
     monkeypatch.setattr(scanners.yara(), "version", lambda: "of another day")  # so that layers are read again
     before = world.state()
     world.theirs_server.fail(blob(TOP.digest), Status(404, code="BLOB_UNKNOWN"))
-    with visibility.within(visibility.of(world.them)):
+    with visibility.set_to(visibility.of(world.them)):
         (queued,) = scan_now(tag_ids=[mirrored.pk], requested_by=world.them).queued
     assert run_until_final(queued).state == State.FAILED
     assert world.state() == before | {"tags": 1}
@@ -522,21 +522,21 @@ def test_two_registries_that_are_scanned_at_once_come_to_one_image(world: World)
 
 def test_nobody_waits_for_a_scan_through_a_registry_that_is_hidden_from_them(world: World, mirrored: Tag) -> None:
     def launched(user: User | None, tag: Tag) -> list[Scan]:
-        with visibility.within(visibility.of(user)):
+        with visibility.set_to(visibility.of(user) or visibility.EVERYTHING):
             return scan_now(tag_ids=[tag.pk], requested_by=user).queued
 
     (theirs,) = launched(world.them, mirrored)
     Image.objects.update(last_scanned_at=None)  # which would recommend it
     for user, tags in ((world.them, []), (world.us, [world.tag]), (None, [])):
-        with visibility.within(visibility.of(user)):
+        with visibility.set_to(visibility.of(user) or visibility.EVERYTHING):
             assert list(recommended()) == tags
     (ours,) = launched(world.us, world.tag)
     assert (theirs.registry, ours.registry) == (world.theirs, world.ours)
     assert theirs.image == ours.image
     assert launched(world.them, mirrored) == launched(world.us, world.tag) == launched(None, world.tag) == []
-    with visibility.within(visibility.of(world.them)):
+    with visibility.set_to(visibility.of(world.them)):
         assert cancel(tag_ids=[mirrored.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.QUEUED  # by ours
-    with visibility.within(visibility.of(world.us)):
+    with visibility.set_to(visibility.of(world.us)):
         assert cancel(tag_ids=[world.tag.pk]) == 1
     assert image_of(world.tag).scan_state == Image.ScanState.SCANNED  # as it is for those who have cancelled nothing

@@ -20,6 +20,8 @@ from registries.models import Registry
 from scanning import scanners, tasks
 from scanning.engines.trivy.advisory_texts import read_vulnerabilities
 from scanning.execution import pipeline
+from scanning.execution.context import ScanContext
+from scanning.execution.steps.store_results import store_results
 from scanning.exposure import aggregate
 from scanning.findings import store as findings_store
 from scanning.models import CategoryResult, Package, PackageVariant, PackageVulnerability, Rematch, Vulnerability
@@ -227,15 +229,15 @@ def test_a_scan_with_the_database_before_takes_nothing_back(
     install(tmp_path / "old", day=1, less=True)
     made, tags = put(servers, debian(dpkg(OPENSSL)), {**debian(dpkg(OPENSSL)), "another": b"file"})
     scan(tags[0], "vulnerabilities")
-    real = pipeline.finish
 
-    def late(run: Any, findings: Any) -> None:
+    def late(context: ScanContext) -> None:
         install(tmp_path / "new", day=2)
         assert match_again().state == State.SUCCEEDED
-        real(run, findings)
+        store_results(context)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(pipeline, "finish", late)
+        steps = [late if step is store_results else step for step in pipeline.STEPS]
+        meanwhile.setattr(pipeline, "STEPS", tuple(steps))
         scan(tags[1], "vulnerabilities")
     assert [stored_findings(image.image_id) for image in made] == [trivy_findings(image) for image in made]
     built = CategoryResult.objects.values_list("database_updated_at", flat=True)

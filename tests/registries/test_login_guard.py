@@ -7,7 +7,6 @@ import binascii
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 
+from console import visibility
 from registries import client_pool
 from registries.client_pool import pooled_client
 from registries.clients import endpoint_of, open_client
@@ -88,7 +88,7 @@ def at_once(work: Callable[[int], None], *, threads: int = THREADS, calls: int =
             connection.close()
         return ""
 
-    with ThreadPoolExecutor(threads) as pool:
+    with visibility.ThreadPool(threads) as pool:
         return list(pool.map(one, range(calls)))
 
 

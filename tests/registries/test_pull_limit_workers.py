@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
+from console import visibility
 from registries import pull_limit
 from registries.models import Registry
 
@@ -77,7 +78,7 @@ def test_four_workers_never_pull_a_fifty_first_image_in_an_hour_and_lose_none() 
         finally:
             connection.close()
 
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS)]
+    workers = [threading.Thread(target=visibility.carried(work), daemon=True) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()
     for worker in workers:

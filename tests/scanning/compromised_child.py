@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scanning
-from console.sandbox import run as sandbox_run
+from console.processes.control import children
 from scanning.engines.sandbox import client as module
 from scanning.engines.sandbox.client import SandboxClient
 from scanning.engines.yara.engine import Yara
@@ -73,7 +73,7 @@ def attack(folder: Path, script: str) -> Path:
 def descendants(pid: int) -> list[int]:
     """Return the processes below ``pid``, those that have ended and are not collected left out."""
     found = []
-    for child in sandbox_run._children(pid):
+    for child in children(pid):
         found += [child, *descendants(child)]
     return [each for each in found if not is_gone(each)]
 

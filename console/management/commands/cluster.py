@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from console.jobs.broker import run_cluster
-from console.sandbox.supervisor import die_with_parent
+from console.processes.control import die_with_parent
 
 
 class Command(BaseCommand):

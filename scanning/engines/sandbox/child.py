@@ -19,8 +19,8 @@ from typing import Any
 
 import yara_x
 
+from console.processes.control import become_subreaper, die_with_parent, kill_descendants
 from console.sandbox import policy
-from console.sandbox.supervisor import become_subreaper, die_with_parent, kill_all
 from scanning.engines.formats import tar
 from scanning.engines.notes import printable_path
 from scanning.engines.sandbox import protocol
@@ -70,7 +70,9 @@ def _run_forked(control: socket.socket, request: dict[str, object], descriptors:
             os._exit(1)
     for descriptor in descriptors:
         os.close(descriptor)
-    return os.waitstatus_to_exitcode(kill_all(child, os.waitpid(child, 0)[1]))
+    status = os.waitpid(child, 0)[1]
+    kill_descendants(child)
+    return os.waitstatus_to_exitcode(status)
 
 
 class _ResponseWriter:

@@ -45,7 +45,7 @@ _CHILD_SCRIPT = """
 import sys
 from types import ModuleType
 root, sys.path[:0] = sys.argv[1], sys.argv[2:]
-for name in ("console", "console.i18n", "console.sandbox", "scanning"):
+for name in ("console", "console.i18n", "console.processes", "console.sandbox", "scanning"):
     sys.modules[name] = module = ModuleType(name)
     module.__path__ = [root + "/" + name.replace(".", "/")]
 from scanning.engines.sandbox.child import main
@@ -161,7 +161,8 @@ class SandboxClient:
             *(Path(sys.base_prefix, name) for name in ("lib", "lib64")),
             *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")),
             *map(Path, packages),
-            *(PROJECT_ROOT / "scanning", PROJECT_ROOT / "console" / "i18n", PROJECT_ROOT / "console" / "sandbox"),
+            *(PROJECT_ROOT / "console" / name for name in ("i18n", "processes", "sandbox")),
+            PROJECT_ROOT / "scanning",
         ]
         argv: list[str | Path] = [python, "-I", "-S", "-B", "-c", _CHILD_SCRIPT, str(PROJECT_ROOT), *packages]
         return ResidentProcess(argv, memory_bytes=self._memory_bytes, reads=reads)

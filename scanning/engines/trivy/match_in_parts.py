@@ -7,10 +7,11 @@ the matcher of stored packages, each part a report of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from console.db.batches import batched
 from scanning.engines.base import EngineError, MatchFact, PackageFact, StopCheck, VulnerabilityFact
 from scanning.engines.trivy import bbolt_writer, messages
 from scanning.engines.trivy.command import ReportTooLarge
@@ -51,7 +52,7 @@ def match(
     languages = [number for number, fact in own.items() if "Type" in (fact.record or {})]
     of_system = [number for number in own if number not in set(languages)] if system else []
     for of, numbers in ((system, of_system), ("", languages)):
-        todo = list(_parts(numbers))
+        todo = list(batched(numbers, PART_PACKAGES))
         while todo:
             part = todo.pop()
             records = {number: dict(own[number].record or {}) for number in part}
@@ -73,8 +74,3 @@ def match(
                     messages.SPLIT_IMAGE(),
                 )
     return tuple(matches.values()), tuple(known.values())
-
-
-def _parts(numbers: Sequence[int]) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), PART_PACKAGES):
-        yield list(numbers[start : start + PART_PACKAGES])

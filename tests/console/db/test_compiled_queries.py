@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 
+from console import visibility
 from console.db.compiled_queries import CompiledQuery
-from console.visibility import Scope, within
+from console.visibility import Scope
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +34,6 @@ def test_it_sees_everything_whoever_asks_first() -> None:
 
     registry = factories.tag("1.0").registry
     query = CompiledQuery(lambda: Registry.objects.order_by("pk").values_list("pk"))
-    with within(Scope(frozenset())):
+    with visibility.set_to(Scope(frozenset())):
         assert not Registry.objects.exists()
         assert query.rows() == [(registry.pk,)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -20,8 +19,15 @@ import psycopg
 import pytest
 import redis
 
+from console.processes.file_lock import lock
+
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "tallyman.sqlite3"
+WORKER_ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
+    "REDIS_URL": "",
+    "TALLYMAN_SCANS_PER_WORKER": "1",
+}
 POSTGRES_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
 
@@ -203,37 +209,32 @@ def run_redis() -> Iterator[RestartableServer]:
 
 @pytest.fixture
 def postgres_server() -> Iterator[RestartableServer]:
-    """An own PostgreSQL on a socket file."""
+    """An own PostgreSQL on a socket file, with a migrated database."""
     if not POSTGRES_PROGRAMS:
         pytest.skip("PostgreSQL is not installed")
-    with run_postgres() as server:
+    with run_postgres(migrated=True) as server:
         yield server
 
 
 @contextlib.contextmanager
-def run_postgres() -> Iterator[RestartableServer]:
-    """Run a PostgreSQL on a socket file, with an empty cluster of databases."""
-    programs = POSTGRES_PROGRAMS
+def run_postgres(*, migrated: bool = False) -> Iterator[RestartableServer]:
+    """Run a PostgreSQL on a socket file, with an empty database, or with one that ``manage.py migrate`` has made."""
     # It refuses to run as root.
     account = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="tallyman-pg-") as folder:
+        data = Path(folder) / "data"
+        if migrated:
+            shutil.copytree(_made_once("migrated-postgresql", _make_migrated_data), data)
+        else:
+            initdb = [str(POSTGRES_PROGRAMS[-1].with_name("initdb")), "-U", "tallyman", "-A", "trust", "--no-sync"]
+            if account:
+                shutil.chown(folder, "nobody", "nogroup")
+            subprocess.run([*account, *initdb, "-D", str(data)], check=True, capture_output=True, cwd=folder)
         if account:
-            shutil.chown(folder, "nobody", "nogroup")
-        initdb = [
-            *account,
-            str(programs[-1].with_name("initdb")),
-            "-D",
-            f"{folder}/data",
-            "-U",
-            "tallyman",
-            "-A",
-            "trust",
-            "--no-sync",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+            subprocess.run(["chown", "-R", "nobody:nogroup", folder], check=True)
         url = f"postgresql://tallyman@/postgres?host={folder}"
         options = ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]  # it may be killed, the machine not
-        command = [str(programs[-1]), "-D", f"{folder}/data", *options]
+        command = [str(POSTGRES_PROGRAMS[-1]), "-D", str(data), *options]
 
         def answers() -> bool:
             try:
@@ -250,24 +251,37 @@ def run_postgres() -> Iterator[RestartableServer]:
             server.stop(signal.SIGQUIT)
 
 
-def migrate(folder: Path, environment: dict[str, str]) -> None:
-    """Give a new console its database; SQLite's is made once for all processes of the run, and copied."""
-    worker = RealWorker(folder, environment)
-    if environment["DATABASE_URL"]:
-        worker.manage("migrate", "--verbosity", "0")
-        return
-    made = Path(os.environ["TALLYMAN_TEST_DATA"]) / "migrated"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the file or folder ``name``, which the first of all processes of the run makes."""
+    made = Path(os.environ["TALLYMAN_TEST_DATA"]) / name
+    with lock(made.with_suffix(".lock")):
         if not made.exists():
-            worker.manage("migrate", "--verbosity", "0")
-            with (
-                contextlib.closing(sqlite3.connect(folder / DATABASE)) as source,
-                contextlib.closing(sqlite3.connect(made)) as target,
-            ):
-                source.backup(target)
-            return
-    shutil.copy(made, folder / DATABASE)
+            with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+                make(Path(folder) / name)
+                (Path(folder) / name).rename(made)
+    return made
+
+
+def _make_migrated_data(data: Path) -> None:
+    with run_postgres() as server, tempfile.TemporaryDirectory() as folder:
+        _migrate(Path(folder), server.url)
+        server.stop(signal.SIGINT)  # a clean shutdown
+        shutil.copytree(Path(server.url.rpartition("=")[2]) / "data", data)
+
+
+def _make_migrated_sqlite(file: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _migrate(Path(folder), "")
+        with (
+            contextlib.closing(sqlite3.connect(Path(folder) / DATABASE)) as source,
+            contextlib.closing(sqlite3.connect(file)) as target,
+        ):
+            source.backup(target)
+
+
+def _migrate(folder: Path, url: str) -> None:
+    environment = os.environ | {"TALLYMAN_TEST_CHILD": "1", "TALLYMAN_DATA": str(folder), "DATABASE_URL": url}
+    RealWorker(folder, environment | WORKER_ENVIRONMENT).manage("migrate", "--verbosity", "0")
 
 
 @pytest.fixture
@@ -279,16 +293,15 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
     environment = os.environ | {
         "TALLYMAN_TEST_CHILD": "1",
         "TALLYMAN_DATA": str(tmp_path),
-        "DJANGO_SETTINGS_MODULE": "tests.console.jobs.cluster_settings",
         "DATABASE_URL": "",
-        "REDIS_URL": "",
-        "TALLYMAN_SCANS_PER_WORKER": "1",
+        **WORKER_ENVIRONMENT,
     }
     for fixture, variable in (("postgres_server", "DATABASE_URL"), ("redis_server", "REDIS_URL")):
         if fixture in request.fixturenames:
             environment[variable] = request.getfixturevalue(fixture).url
     worker = RealWorker(tmp_path, environment)
-    migrate(tmp_path, environment)
+    if not environment["DATABASE_URL"]:
+        shutil.copy(_made_once("migrated.sqlite3", _make_migrated_sqlite), tmp_path / DATABASE)
     try:
         yield worker
     finally:

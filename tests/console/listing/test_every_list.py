@@ -9,7 +9,9 @@ import pytest
 from django.db import connection
 from django.db.models import Count, QuerySet
 from django.http import QueryDict
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from console.listing import Listing, Page
@@ -92,3 +94,14 @@ def test_every_list_takes_as_many_queries_for_many_rows_as_for_few() -> None:
         taken.append(counts)
     few, many = taken
     assert many == few
+
+
+@pytest.mark.parametrize("name", [name for name, registered in LISTINGS.items() if registered.page])
+def test_the_choice_of_columns_and_an_export_of_nothing_lead_back_to_the_page(name: str, client: Client) -> None:
+    client.force_login(person("administrator"))
+    page = LISTINGS[name].page
+    answer = client.post(f"{reverse(get_listing(name).columns_view)}?size=50", {"reset": "1"})
+    assert (answer.status_code, answer["Location"]) == (302, f"{reverse(page)}?size=50")
+    if name != "exports":  # the files themselves are not exported
+        answer = client.post(reverse(page.replace("-list", "-export")), {"view": "?size=50"})
+        assert (answer.status_code, answer["Location"]) == (302, f"{reverse(page)}?size=50")

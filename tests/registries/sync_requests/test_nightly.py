@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connection
 
+from console import visibility
 from console.jobs import tasks
 from console.jobs.models import State
 from console.jobs.ticks import JOB_TICKS
@@ -138,7 +139,7 @@ def test_any_number_of_workers_may_tick_at_once() -> None:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=tick) for _ in range(4)]
+    threads = [threading.Thread(target=visibility.carried(tick)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

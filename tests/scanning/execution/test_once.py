@@ -167,7 +167,7 @@ def test_other_rules_have_every_layer_read_again_once(
 def test_a_shared_layer_is_let_go_while_a_layer_above_it_is_still_on_its_way(
     fake: FakeRegistry, registry: Registry, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.steps.pull_layers.PULL_WAIT_SECONDS", 0.1)
     slow = put(fake, DEBIAN, {"slow": b"slow" * 1000}, tag="slow").layers[1]
     sync(registry)
     fake.fail(blob(slow.digest), SlowBody(pause=60.0), times=1)
@@ -199,7 +199,7 @@ def test_who_waits_for_a_shared_layer_goes_on_when_it_is_looked_at_and_not_when_
     settings: Settings,
 ) -> None:
     settings.SCAN_STALL_SECONDS = float("inf")  # a slow registry lets go of everything; this one is not slow
-    monkeypatch.setattr("scanning.execution.analyze.PULL_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("scanning.execution.steps.pull_layers.PULL_WAIT_SECONDS", 0.1)
     engine, waits, changed = scanners.yara(), threading.Event(), Scan.progress_changed
     reads = engine.scan_layer
 

@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
 
+from console import visibility
 from console.jobs.models import State
-from console.visibility import Scope, within
+from console.visibility import Scope
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import tasks
@@ -214,7 +215,7 @@ def test_the_images_behind_are_the_same_however_they_are_asked_for(
         assert any("CASE WHEN" in asked["sql"] and "imagepackage" in asked["sql"] for asked in queries) == (
             way == "many"
         )
-    with within(Scope(frozenset({Registry.objects.get(name="here").pk}))):
+    with visibility.set_to(Scope(frozenset({Registry.objects.get(name="here").pk}))):
         assert {tag.name for tag in exposure_tables.AFFECTED_IMAGES.within_rows(Vulnerability.objects.get().pk)} == {
             *("1.0", "1.1", "2.0")
         }
@@ -343,9 +344,9 @@ def test_variants_of_one_package_are_one_row_with_the_vulnerabilities_of_all(ope
         assert images_told in page.content.decode()
     affected = operator.get(reverse("scanning:vulnerability", args=["CVE-2026-1"])).context["page"]
     assert {row.image_id for row in affected.rows} == {images[1].pk, images[2].pk}
-    with within(Scope(registries=frozenset([here.pk]))):
+    with visibility.set_to(Scope(registries=frozenset([here.pk]))):
         (row,) = exposure_tables.PACKAGES.queryset()
         assert (row.seen_findings, row.seen_highest) == (2, 4)
-    with within(Scope(registries=frozenset())):
+    with visibility.set_to(Scope(registries=frozenset())):
         assert not PackageVulnerability.objects.exists()
     assert aggregate.recount() == (3, 0)

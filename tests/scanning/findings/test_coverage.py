@@ -14,8 +14,9 @@ from console.models import Team
 from inventory.models import Image, Tag
 from scanning import alerts, scanners
 from scanning.engines.base import ImageReport, PackageFact, RiskCategory
-from scanning.execution.analyze import ImageAnalysis
-from scanning.execution.finish import CategoryOutcome, ScanResults, _judge_coverage
+from scanning.execution.context import ScanContext
+from scanning.execution.results import CategoryOutcome, ImageAnalysis, ScanResults
+from scanning.execution.steps.judge_coverage import judge_coverage
 from scanning.findings import coverage, regression
 from scanning.models import CategoryResult, Scan
 from scanning.vulndb import install as vulndb_install
@@ -141,9 +142,8 @@ def judged(**values: Any) -> CategoryOutcome:
     defaults = {"os_name": "fedora 40", "os_end_of_life": False, "packages": (package,), "vulnerabilities": ()}
     report = ImageReport(**{**defaults, "matches": (), "secrets": (), **values})
     outcome = CategoryOutcome()
-    _judge_coverage(
-        ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, analysis=ImageAnalysis(report=report))
-    )
+    results = ScanResults(outcomes={RiskCategory.VULNERABILITIES: outcome}, analysis=ImageAnalysis(report=report))
+    judge_coverage(ScanContext(None, None, results))  # type: ignore[arg-type]
     return outcome
 
 

@@ -12,7 +12,9 @@ from console.jobs.models import State
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import scanners
-from scanning.execution import finish as execution_finish
+from scanning.execution import pipeline
+from scanning.execution.context import ScanContext
+from scanning.execution.steps.store_results import store_results
 from scanning.layers import LayerStore, space
 from scanning.models import CategoryResult
 from tests.fakes.registry import FakeRegistry
@@ -59,13 +61,14 @@ def test_a_scan_whose_results_the_database_does_not_take_is_done_again(
     sync(registry)
     calls: list[int] = []
 
-    def finish_fails(run: object, findings: object) -> None:
+    def store_fails(context: ScanContext) -> None:
         if not calls:
             calls.append(1)
             raise OperationalError("the database system is shutting down")
-        execution_finish.finish(run, findings)  # type: ignore[arg-type]
+        store_results(context)
 
-    monkeypatch.setattr("scanning.execution.pipeline.finish", finish_fails)
+    steps = [store_fails if step is store_results else step for step in pipeline.STEPS]
+    monkeypatch.setattr(pipeline, "STEPS", tuple(steps))
     first = scan(Tag.objects.get())
     assert (first.state, first.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
     assert run_until_final(first).state == State.SUCCEEDED

@@ -12,6 +12,7 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
+from console import visibility
 from console.jobs import broker
 from console.jobs.models import Priority, State
 from console.jobs.state import advance
@@ -178,7 +179,7 @@ def test_two_runs_that_join_each_other_and_are_cancelled_at_the_same_moment_leav
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=cancel, args=(run,)) for run in (second, third)]
+    threads = [threading.Thread(target=visibility.carried(cancel), args=(run,)) for run in (second, third)]
     for thread in threads:
         thread.start()
     for thread in threads:
