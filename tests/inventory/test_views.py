@@ -7,10 +7,13 @@ import re
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from console.jobs.models import State
 from console.models import AuditEvent
 from inventory.dashboard import figures as dashboard_figures
 from inventory.models import Tag
+from registries.models import SyncRun
 from tests import factories
 from tests.people import person
 
@@ -142,6 +145,15 @@ def test_the_figures_say_of_how_many_images_they_are(viewer: Client) -> None:
     assert "in 0 of 1 image scanned" in text
     assert text.count('<b class="faint">–</b>') == 2
     assert re.search(r'security=partly-scanned">1 partly scanned<', text)
+
+
+def test_registries_whose_last_sync_failed_do_not_count_as_synced(viewer: Client) -> None:
+    factories.tag()
+    for state in (State.SUCCEEDED, State.FAILED):
+        registry = factories.registry()
+        registry.last_sync = SyncRun.objects.create(registry=registry, state=state, ended_at=timezone.now())
+        registry.save()
+    assert "1 of 3 registries" in viewer.get(reverse("inventory:image-list")).content.decode()
 
 
 def test_nothing_found_not_known_and_failed_look_different(viewer: Client) -> None:
