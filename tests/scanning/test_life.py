@@ -98,7 +98,7 @@ def test_a_cancel_in_the_middle_of_a_pull_takes_seconds_and_the_image_can_be_sca
 ) -> None:
     server, image = fake
     real_worker.shell(START.format(url=server.url))
-    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.01), times=1)
+    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.03), times=1)
     real_worker.start()
     wait_for(lambda: (real_worker.rows(SCAN)[0][2] or 0) > 0, what="progress")
     _state, stage, done, total, *_rest = real_worker.rows(SCAN)[0]
@@ -153,7 +153,7 @@ def test_a_scan_that_takes_too_long_is_a_scan_exception_and_not_tried_again(
 ) -> None:
     server, image = fake
     real_worker.shell(START.format(url=server.url) + "from scanning.models import Scan\nScan.objects.update(timeout=2)")
-    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.01), times=1)
+    server.fail(blob(image.layers[1].digest), SlowBody(pause=0.03), times=1)
     real_worker.start()
     wait_for(lambda: state(real_worker) == "failed", what="the timeout")
     *_rest, reason, attempt = real_worker.rows(SCAN)[0]
