@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -147,9 +148,9 @@ def test_a_scan_that_is_wanted_by_a_run_that_still_queues_is_counted_by_that_one
     first = run_of(tags[0])
     second, real = start_run(scope=ScanScope.ALL), runs_start._queue_batch
 
-    def meanwhile(job: Any, ids: list[int]) -> None:
+    def meanwhile(job: Any, ids: Sequence[int]) -> None:
         real(job, ids)
-        if ids == [tags[0].pk]:
+        if list(ids) == [tags[0].pk]:
             assert cancel_run(first) == CancelResult(passed_on=1)
 
     monkeypatch.setattr(runs_start, "_queue_batch", meanwhile)
