@@ -160,10 +160,10 @@ def test_the_table_of_features_counts_the_files_that_it_names() -> None:
 
 def test_a_name_that_is_not_there_is_seen() -> None:
     assert is_defined("console.jobs.state", "advance")
-    assert is_defined("scanning.execution.image_layers", "ImageLayers.readable")
+    assert is_defined("scanning.execution.scanned_layers", "ScannedLayers.readable")
     assert not is_defined("console.jobs.state", "retreat")
     assert not is_defined("console.jobs.state", "Job")  # only imported there
-    assert not is_defined("scanning.execution.image_layers", "ImageLayers.judge")
+    assert not is_defined("scanning.execution.scanned_layers", "ScannedLayers.judge")
     assert not is_defined("scanning.analyze", "ImageAnalyzer")
 
 

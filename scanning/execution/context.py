@@ -9,11 +9,11 @@ from console.jobs.runner import JobRun
 from inventory.models import Tag
 from registries.models import Registry
 from scanning.engines.base import ImageReport, RiskCategory
-from scanning.execution.image_layers import ImageLayers, ImageSource
 from scanning.execution.malware_scans import MalwareScans
 from scanning.execution.preemption import PreemptionCheck
-from scanning.execution.progress import ScanProgress
+from scanning.execution.progress import ProgressReporter
 from scanning.execution.results import ScanResults
+from scanning.execution.scanned_layers import ImageSource, ScannedLayers
 from scanning.execution.trivy_analysis import TrivyAnalysis
 from scanning.layers import LayerLease
 from scanning.models import Scan
@@ -39,9 +39,9 @@ class ScanContext:
     registry: Registry = field(init=False)  # find_tag
     tag: Tag = field(init=False)  # find_tag
     source: ImageSource = field(init=False)  # fetch_manifest
-    layers: ImageLayers = field(init=False)  # fetch_manifest
+    layers: ScannedLayers = field(init=False)  # fetch_manifest
     lease: LayerLease = field(init=False)  # lease_layer_store
-    progress: ScanProgress = field(init=False)  # lease_layer_store
+    progress: ProgressReporter = field(init=False)  # lease_layer_store
     trivy: TrivyAnalysis = field(init=False)  # start_engines
     malware: MalwareScans = field(init=False)  # start_engines
     report: ImageReport | None = field(init=False)  # analyze_image

@@ -73,7 +73,7 @@ PULLS_TAKE_LONG = MessageText(
 # --- failover
 ANOTHER_REGISTRY_ASKED = MessageText("scan.another-registry-asked", "Another registry that holds this image is asked.")
 
-# --- image_layers
+# --- scanned layers
 LAYER_COUNTS_DIFFER = MessageText(
     "scan.layer-counts-differ", "the image's config names more or fewer layers than its manifest"
 )

@@ -20,7 +20,7 @@ V = TypeVar("V")
 POLL_SECONDS = 0.2  # between looks at the pulls, and at what other scans do
 
 
-class ScanProgress:
+class ProgressReporter:
     """The stage that the screen shows, and the bytes pulled so far. Pulling threads may note them."""
 
     def __init__(self, run: JobRun[Scan], lease: LayerLease, check: PreemptionCheck) -> None:

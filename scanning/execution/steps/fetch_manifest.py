@@ -8,7 +8,7 @@ from registries.client_pool import pooled_client
 from registries.oci import ImageManifest, parse_manifest
 from scanning.execution import messages
 from scanning.execution.context import ScanContext
-from scanning.execution.image_layers import ImageLayers, ImageSource
+from scanning.execution.scanned_layers import ImageSource, ScannedLayers
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024  # a config is a few KiB; more than a manifest may have is nonsense
 
@@ -32,4 +32,4 @@ def fetch_manifest(context: ScanContext) -> None:
         resolve.record_config(image, client.blob_bytes(repository, config, limit=MAX_CONFIG_BYTES))
     diff_ids = list(image.image_layers.values_list("diff_id", flat=True)) if config else None
     context.source = ImageSource(client=client, repository=repository, manifest=manifest, diff_ids=diff_ids)
-    context.layers = ImageLayers(context.source, registry_id=context.registry.pk)
+    context.layers = ScannedLayers(context.source, registry_id=context.registry.pk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scanning import configured_engines
 from scanning.execution.context import ScanContext
-from scanning.execution.progress import ScanProgress
+from scanning.execution.progress import ProgressReporter
 
 
 def lease_layer_store(context: ScanContext) -> None:
@@ -12,4 +12,4 @@ def lease_layer_store(context: ScanContext) -> None:
     owner = f"scan-{context.run.job.pk}-{context.run.attempt}"
     store = configured_engines.layer_store()
     context.lease = context.resources.enter_context(store.lease(owner, source=str(context.registry.pk)))
-    context.progress = ScanProgress(context.run, context.lease, context.check)
+    context.progress = ProgressReporter(context.run, context.lease, context.check)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from inventory.content import layer_proof
 from registries.oci.errors import NotFound
 from scanning.execution.context import ScanContext
-from scanning.execution.image_layers import ImageLayer
 from scanning.execution.progress import stoppable_threads
+from scanning.execution.scanned_layers import ScannedLayer
 from scanning.execution.steps.pull_layers import MAX_CONCURRENT_PULLS
 from scanning.layers import DiffIdMismatch
 
@@ -30,7 +30,7 @@ def _request_missing(context: ScanContext) -> None:
     if not missing:
         return
     samples = layer_proof.samples_of(missing)
-    shown: list[ImageLayer] = []
+    shown: list[ScannedLayer] = []
     with stoppable_threads(MAX_CONCURRENT_PULLS, "prove", context.check) as pool:
         requests = {
             pool.submit(_request_samples, context, layer, samples.get(digest)): layer
@@ -46,7 +46,7 @@ def _request_missing(context: ScanContext) -> None:
     context.layers.store_availability(shown)
 
 
-def _request_samples(context: ScanContext, layer: ImageLayer, samples: bytes | None) -> bool | None:
+def _request_samples(context: ScanContext, layer: ScannedLayer, samples: bytes | None) -> bool | None:
     """Have the registry show that it holds a layer; None where that lies elsewhere.
 
     By parts of it, or where it does not give the right ones, whole. Runs in a thread of its own and touches no

@@ -18,8 +18,8 @@ from inventory.content import layer_proof
 from registries.oci.errors import NotFound
 from scanning import configured_engines
 from scanning.execution.context import ScanContext
-from scanning.execution.image_layers import ImageLayer
 from scanning.execution.progress import POLL_SECONDS, stoppable_threads
+from scanning.execution.scanned_layers import ScannedLayer
 from scanning.layers import StoredLayerFile
 from scanning.layers.claims import Claims
 from scanning.models.scan import ScanStage
@@ -62,12 +62,12 @@ def pull_layers(context: ScanContext) -> None:
         unknown = _layers_to_pull(context)
 
 
-def _claim(context: ScanContext, layers: Iterable[ImageLayer]) -> AbstractContextManager[Claims]:
+def _claim(context: ScanContext, layers: Iterable[ScannedLayer]) -> AbstractContextManager[Claims]:
     digests = (layer.digest for layer in layers)
     return configured_engines.layer_store().claims(digests, source=str(context.registry.pk))
 
 
-def _wait_for_other_scans(context: ScanContext, unknown: Sequence[ImageLayer]) -> None:
+def _wait_for_other_scans(context: ScanContext, unknown: Sequence[ScannedLayer]) -> None:
     """Wait until another scan has let one of these layers go: by then more may be known."""
     context.progress.show(ScanStage.WAITING)
     with context.run.waiting():
@@ -79,7 +79,7 @@ def _wait_for_other_scans(context: ScanContext, unknown: Sequence[ImageLayer]) -
             time.sleep(POLL_SECONDS)
 
 
-def _layers_to_pull(context: ScanContext) -> list[ImageLayer]:
+def _layers_to_pull(context: ScanContext) -> list[ScannedLayer]:
     """Return the layers that must be pulled, each once: of which an engine knows nothing, and that are not here."""
     absent = context.layers.absent()
     proven = [layer for layer in absent if context.layers.has_claimed_content(layer)]
@@ -90,14 +90,14 @@ def _layers_to_pull(context: ScanContext) -> list[ImageLayer]:
     return [layer for layer in absent if layer not in proven or context.layers.diff_id(layer) not in known]
 
 
-def _pull(context: ScanContext, layers: Sequence[ImageLayer], claims: Claims) -> list[ImageLayer]:
+def _pull(context: ScanContext, layers: Sequence[ScannedLayer], claims: Claims) -> list[ScannedLayer]:
     """Pull the layers, and have the malware engines read each as soon as it is there.
 
     Where some take long, Trivy reads those that are there, and others may go on with them. Returns what Trivy has not
     read.
     """
     context.progress.expect([layer.size for layer in layers])
-    here: list[ImageLayer] = []
+    here: list[ScannedLayer] = []
     last_arrival = time.monotonic()
     with stoppable_threads(MAX_CONCURRENT_PULLS, "pull", context.check) as pool:
         fetching = {pool.submit(_fetch, context, layer): layer for layer in layers}
@@ -117,7 +117,7 @@ def _pull(context: ScanContext, layers: Sequence[ImageLayer], claims: Claims) ->
     return here
 
 
-def _read_and_release(context: ScanContext, layers: Sequence[ImageLayer], claims: Claims) -> None:
+def _read_and_release(context: ScanContext, layers: Sequence[ScannedLayer], claims: Claims) -> None:
     """Have all engines read layers that are here, and let other scans have what is known of them then.
 
     Nobody needs the files after that: who waits for other layers must not hold the room for them.
@@ -132,7 +132,7 @@ def _read_and_release(context: ScanContext, layers: Sequence[ImageLayer], claims
             context.lease.release_file(file)
 
 
-def _fetch(context: ScanContext, layer: ImageLayer) -> _Fetched | None:
+def _fetch(context: ScanContext, layer: ScannedLayer) -> _Fetched | None:
     """Bring one layer into the store, verified and uncompressed; None where it lies elsewhere.
 
     Runs in a thread of its own and touches no database.

@@ -28,7 +28,7 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
-class ImageLayer:
+class ScannedLayer:
     """One layer as manifest and config name it. A blob may stand in an image twice, with different claims."""
 
     descriptor: Descriptor
@@ -55,7 +55,7 @@ class ImageLayer:
         return ".foreign." in self.descriptor.media_type or ".nondistributable." in self.descriptor.media_type
 
 
-class ImageLayers:
+class ScannedLayers:
     """The layers of ``source``, with what this scan learns of each. For the thread of the scan alone.
 
     What is known of a layer counts for the image once the image's own registry has shown that it holds the layer: see
@@ -68,7 +68,7 @@ class ImageLayers:
         if len(claims) != len(descriptors):
             raise CorruptLayer(messages.LAYER_COUNTS_DIFFER())
         self._registry_id = registry_id
-        self._all = [ImageLayer(*pair) for pair in zip(descriptors, claims, strict=True)]
+        self._all = [ScannedLayer(*pair) for pair in zip(descriptors, claims, strict=True)]
         self._config_known = source.diff_ids is not None
         # All of these by digest of the blob:
         self.unscanned = {layer.digest: _ENCRYPTED_LAYER for layer in self._all if layer.is_encrypted}  # and why
@@ -91,20 +91,20 @@ class ImageLayers:
         """Why layers cannot be scanned, each reason once."""
         return list(dict.fromkeys(self.unscanned.values()))
 
-    def readable(self) -> list[ImageLayer]:
+    def readable(self) -> list[ScannedLayer]:
         """Return the layers that can be scanned, from the base upwards."""
         return [layer for layer in self._all if layer.digest not in self.unscanned]
 
-    def diff_id(self, layer: ImageLayer) -> str:
+    def diff_id(self, layer: ScannedLayer) -> str:
         """Return the diff ID that a pull has shown, of us or of somebody before. Raises KeyError if none has."""
         return self._proven[layer.digest]
 
-    def has_claimed_content(self, layer: ImageLayer) -> bool:
+    def has_claimed_content(self, layer: ScannedLayer) -> bool:
         """Whether a pull has shown the layer to be what the config claims."""
         found = self._proven.get(layer.digest)
         return found is not None and layer.diff_id in ("", found)
 
-    def absent(self) -> list[ImageLayer]:
+    def absent(self) -> list[ScannedLayer]:
         """Return the layers that are not on disk, each blob once, after asking the database what is known of them."""
         absent = list({layer.digest: layer for layer in self.readable() if layer.digest not in self.files}.values())
         # What a config says is only a claim; a pull has proven it.
@@ -115,15 +115,15 @@ class ImageLayers:
         self._proven = recorded | self._proven  # ours may be of the algorithm that the config asks for
         return absent
 
-    def not_held(self) -> dict[str, ImageLayer]:
+    def not_held(self) -> dict[str, ScannedLayer]:
         """Return by digest the layers that the registry has not shown to hold yet."""
         return {layer.digest: layer for layer in self.readable() if layer.digest not in self._held_by_registry}
 
-    def note_elsewhere(self, layer: ImageLayer) -> None:
+    def note_elsewhere(self, layer: ScannedLayer) -> None:
         """Note that the layer lies outside of the registry, and is not scanned."""
         self.unscanned[layer.digest] = _FOREIGN_LAYER
 
-    def note_file(self, layer: ImageLayer, file: StoredLayerFile, taken: layer_proof.BlobSampler | None) -> None:
+    def note_file(self, layer: ScannedLayer, file: StoredLayerFile, taken: layer_proof.BlobSampler | None) -> None:
         """Note that the layer is on disk; ``taken`` is the sample of our own pull, None where another scan pulled."""
         self.files[layer.digest] = file
         self._proven[layer.digest] = file.diff_id
@@ -141,13 +141,13 @@ class ImageLayers:
         layer_proof.record_pulled(shown, registry_id=self._registry_id)
         self._unwritten_proofs = {}
 
-    def store_availability(self, layers: Collection[ImageLayer]) -> None:
+    def store_availability(self, layers: Collection[ScannedLayer]) -> None:
         """Write that the registry has shown to hold these layers, although it did not deliver them to us."""
         self._held_by_registry |= {layer.digest for layer in layers}
         keys = [self._statuses[layer.digest].key for layer in layers if layer.digest in self._statuses]
         layer_proof.record_availability(keys, registry_id=self._registry_id)
 
-    def stored(self, position: int, layer: ImageLayer, known: Collection[str] = ()) -> StoredLayer:
+    def stored(self, position: int, layer: ScannedLayer, known: Collection[str] = ()) -> StoredLayer:
         """Return a layer as Trivy gets it: without its path where its diff ID is ``known``."""
         file, diff_id = self.files.get(layer.digest), self.diff_id(layer)
         path = file.path if file and diff_id not in known else None
