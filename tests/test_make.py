@@ -101,11 +101,12 @@ def test_sound():
 
 
 def test_what_fails_and_passes_when_run_again_is_named_and_counted_as_a_flake(clone: Path) -> None:
-    for program in ("ruff", "mypy"):
+    for program in ("ruff", "mypy", "djhtml"):
         write_program(clone / ".venv" / "bin" / program, "#!/bin/sh\n")
     pytest_here = f"{sys.executable} -P -m pytest -p no:django -p no:playwright"  # as installed: the folder is no path
     write_program(clone / ".venv" / "bin" / "pytest", f'#!/bin/sh\nexec {pytest_here} "$@"\n')
     write_program(clone / "tests" / "flakes.py", (ROOT / "tests" / "flakes.py").read_text())
+    (clone / "templates").mkdir()
     write_program(clone / ".ci" / "install-test-programs", "#!/bin/sh\n")
     (clone / "package-lock.json").write_text("{}")
     write_program(clone / "node_modules" / ".bin" / "tsc", "#!/bin/sh\n")
