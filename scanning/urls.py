@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from scanning.views import engines, exposure, findings, image_picker, rematches, runs, scans, schedules, settings
+from scanning.views import exposure, findings, image_picker, rematches, runs, scanners, scans, schedules, settings
 
 app_name = "scanning"
 urlpatterns = [
@@ -29,9 +29,9 @@ urlpatterns = [
     path("schedules/<int:pk>/", schedules.schedule_edit, name="schedule"),
     path("schedules/<int:pk>/run/", schedules.schedule_run, name="schedule-run"),
     path("schedules/<int:pk>/delete/", schedules.schedule_delete, name="schedule-delete"),
-    path("engines/", engines.engines, name="engines"),
-    path("engines/update/", engines.update_database, name="update-database"),
-    path("engines/cancel/", engines.cancel_update, name="cancel-update"),
+    path("engines/", scanners.engines, name="engines"),
+    path("engines/update/", scanners.update_database, name="update-database"),
+    path("engines/cancel/", scanners.cancel_update, name="cancel-update"),
     path("engines/rematch/", rematches.start, name="start-rematch"),
     path("engines/rematch/cancel/", rematches.cancel, name="cancel-rematch"),
     path("rematches/<int:pk>/", rematches.rematch, name="rematch"),

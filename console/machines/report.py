@@ -1,4 +1,4 @@
-"""What machines report of themselves, for the page Engines and the foot of the sidebar."""
+"""What machines report of themselves, for the page Scanners and the foot of the sidebar."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ SECURITY_CHECKS: ExtensionPoint[SecurityCheck] = ExtensionPoint("security check"
 
 
 def register(check: SecurityCheck, *, order: int) -> None:
-    """Show what ``check`` finds on the page Security, below that of a lower ``order``."""
+    """Show what ``check`` finds on the page Installation check, below that of a lower ``order``."""
     SECURITY_CHECKS.register(path_of(check), check, order=order)
 
 

@@ -135,5 +135,5 @@ def current_versions() -> dict[RiskCategory, str]:
             :200
         ]
     except EngineError:
-        pass  # the page Engines says so
+        pass  # the page Scanners says so
     return versions

@@ -16,7 +16,7 @@ from scanning.engines.yara.ruleset import engine_version
 from scanning.fleet import messages
 from scanning.fleet.fetch_lock import NotReadyError
 
-SETTING_LABELS = {  # of settings → as on the page Engines
+SETTING_LABELS = {  # of settings → as on the page Scanners
     "tallyman": "Tallyman",
     "trivy": "Trivy",
     "yara": "YARA-X",

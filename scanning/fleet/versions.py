@@ -2,7 +2,7 @@
 
 The rows of ``FleetVersion`` say which. Before it takes a scan or a re-match, each machine makes sure that it has
 exactly these, and fetches what it lacks from PostgreSQL. A machine that cannot have them, or whose keys or settings are
-others, takes none and says so on the page Engines; the others do the work. On SQLite, which means one machine, none of
+others, takes none and says so on the page Scanners; the others do the work. On SQLite, which means one machine, none of
 this is done.
 """
 

@@ -76,7 +76,7 @@ def tick() -> None:
         return
     try:
         now = matched_with(configured_engines.trivy().engine_version(), facts)
-    except EngineError:  # the page Engines says so
+    except EngineError:  # the page Scanners says so
         return
     last = Rematch.objects.exclude(state__in=State.active()).first()
     if last and last.state == State.CANCELLED and last.database_version == now:

@@ -218,7 +218,7 @@ def _engines(categories: Collection[str]) -> list[tuple[str, str | None]]:
 def _version(engine: MalwareEngine) -> str | None:
     try:
         return engine.version()
-    except EngineError:  # the page Engines says why
+    except EngineError:  # the page Scanners says why
         return None
 
 

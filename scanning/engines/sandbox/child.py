@@ -57,7 +57,7 @@ def _run_forked(control: socket.socket, request: dict[str, object], descriptors:
             os.setsid()
             die_with_parent(parent)
             control.close()
-            policy.deny_new_processes()  # where the system cannot, the page Security says so
+            policy.deny_new_processes()  # where the system cannot, the page Installation check says so
             layer, channel = descriptors
             data = mmap.mmap(layer, 0, prot=mmap.PROT_READ)
             os.close(layer)

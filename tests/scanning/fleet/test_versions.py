@@ -30,7 +30,7 @@ from scanning.fleet import versions as fleet_versions
 from scanning.fleet.fetch_lock import RETRY_DELAY_SECONDS, NotReadyError
 from scanning.fleet.settings import own_settings
 from scanning.rules import team as rules_team
-from scanning.views import engines
+from scanning.views import scanners
 from scanning.vulndb import archive as vulndb_archive
 from scanning.vulndb import install as vulndb_install
 from tests.people import signed_in_client
@@ -62,7 +62,7 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on PostgreSQL: there may be other machines."""
-    for module in (fleet_versions, health, engines, vulndb_install, rules_team):
+    for module in (fleet_versions, health, scanners, vulndb_install, rules_team):
         monkeypatch.setattr(module, "has_shared_database", lambda: True)
 
 
