@@ -1,6 +1,6 @@
 """The small program between a worker and an engine: one engine process tree, bounded, and never outliving its owner.
 
-Run with nothing but the standard library beside, as a process of its own: the worker has threads, and between fork and
+Run as a process of its own, with the standard library and no other: the worker has threads, and between fork and
 exec a process with threads may do almost nothing. It becomes the "subreaper" of all that the engine starts, so even a
 grandchild that makes a session of its own is found and ended.
 

@@ -68,9 +68,9 @@ def _store(scan: Scan, results: ScanResults) -> None:
     for some in (looked, {key: outcome for key, outcome in results.outcomes.items() if key not in looked}):
         if some:
             _write_results(scan, some, at=now, looked=some is looked)
-    told = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
+    names_system = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
     image_summary.record_findings(
-        image, image_summary.FindingCounts(**counts), os_name=report.os_name if report and told else None
+        image, image_summary.FindingCounts(**counts), os_name=report.os_name if report and names_system else None
     )
     regression.store_regressions(
         before, image, {category: outcome.engine_version for category, outcome in looked.items()}

@@ -169,15 +169,15 @@ def test_a_stale_scratch_folder_goes_and_that_of_a_running_attempt_stays() -> No
 def test_a_folder_of_a_process_that_has_ended_goes_and_that_of_one_at_work_stays() -> None:
     with subprocess.Popen(["/bin/true"]) as ended:
         pass
-    kept, stale = (scratch_root() / f"process-{pid}-1" for pid in (os.getpid(), ended.pid))
-    for folder in (kept, stale):
+    in_use, stale = (scratch_root() / f"process-{pid}-1" for pid in (os.getpid(), ended.pid))
+    for folder in (in_use, stale):
         folder.mkdir(parents=True)
         (folder / "layer").touch()
     reaper.sweep_scratch()
-    assert (kept / "layer").exists()
+    assert (in_use / "layer").exists()
     assert not stale.exists(), "what a killed worker has left fills the disk otherwise"
-    kept.joinpath("layer").unlink()
-    kept.rmdir()
+    in_use.joinpath("layer").unlink()
+    in_use.rmdir()
 
 
 def test_old_canaries_and_events_go() -> None:

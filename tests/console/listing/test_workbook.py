@@ -73,5 +73,5 @@ def test_what_a_spreadsheet_cannot_hold_exactly_is_text(value: Any) -> None:
 def test_no_text_breaks_a_workbook(text: str) -> None:
     _told, book, _raw = written([text])
     (read,) = column(book)
-    kept = spreadsheet_values.INVALID_CHARACTERS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    assert (read or "").replace("\r\n", "\n").replace("\r", "\n") == kept
+    expected = spreadsheet_values.INVALID_CHARACTERS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    assert (read or "").replace("\r\n", "\n").replace("\r", "\n") == expected

@@ -43,7 +43,7 @@ def test_the_attributes_of_a_tag_may_stand_on_lines_of_their_own(source: str, jo
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "source",
     [
         "{% blocktranslate %}One\n  <b>text</b>\n{% endblocktranslate %}",
         '<a title="{% blocktranslate trimmed %}\n  One\n  "text"\n{% endblocktranslate %}">',
@@ -54,16 +54,16 @@ def test_the_attributes_of_a_tag_may_stand_on_lines_of_their_own(source: str, jo
         "1 < 2 and {% widthratio 1 2 3 %}",
     ],
 )
-def test_texts_to_translate_and_what_shows_its_lines_are_left_alone(kept: str) -> None:
-    assert join_lines(kept) == kept
-    assert join_lines(f"<p>\n{kept}\n</p>") == f"<p>{kept}</p>"
+def test_texts_to_translate_and_what_shows_its_lines_are_left_alone(source: str) -> None:
+    assert join_lines(source) == source
+    assert join_lines(f"<p>\n{source}\n</p>") == f"<p>{source}</p>"
 
 
 def test_a_text_on_several_lines_is_translated_as_if_it_stood_on_one() -> None:
     lines = "{% load i18n %}{% blocktranslate trimmed %}\n  Your role does not\n  allow this.\n{% endblocktranslate %}"
     with translation.override("zh-hans"):
-        told = Template(join_lines(lines)).render(Context())
-        assert told == translation.gettext("Your role does not allow this.") != "Your role does not allow this."
+        rendered = Template(join_lines(lines)).render(Context())
+        assert rendered == translation.gettext("Your role does not allow this.") != "Your role does not allow this."
 
 
 def test_templates_of_the_console_are_joined_and_those_of_django_are_as_they_came() -> None:
