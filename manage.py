@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 
 # What starts the console or a part of it and looks at no rows itself: requests, jobs and ticks say what each may see.
-PROGRAMS = {"serve", "worker", "cluster", "runserver"}
+PROGRAMS = {"serve", "worker", "runserver"}
 
 
 def main() -> None:

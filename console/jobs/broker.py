@@ -7,7 +7,6 @@ harmless, since a worker claims whatever job is next by compare-and-swap and the
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +23,7 @@ from django_q.tasks import async_task
 
 from console.db.batches import batched
 from console.extension_points import path_of
-from console.jobs import heartbeat, kinds
+from console.jobs import kinds
 from console.jobs.models import Job, State
 from console.jobs.slots import job_capacity
 from console.jobs.state import advance
@@ -96,21 +95,23 @@ def _send(job: Job) -> bool:
     return True
 
 
-def run_cluster() -> None:
-    """Run the django-q2 cluster that ``Q_CLUSTER_NAME`` names until SIGTERM. Every process in it dies with its parent.
+def run_cluster(name: str) -> None:
+    """Run the django-q2 cluster ``name`` until SIGTERM. Every process in it dies with its parent.
 
     django-q2 leaves workers behind when their parent is killed; here the kernel ends them. What its kinds of jobs
     prepare is prepared before the workers are forked: once, and in memory that they share.
     """
     die_with_parent_after_fork()
-    name = os.environ.get(heartbeat.CLUSTER_VARIABLE, "")
-    Conf.WORKERS = kinds.worker_count(name)  # django-q2 has read the settings before any kind was registered
+    # django-q2 has read the settings when it was imported: before any kind was registered, and for no cluster.
+    Conf.CLUSTER_NAME = name
+    Conf.WORKERS = kinds.worker_count(name)
     for kind in kinds.kinds():
         if kind.cluster == name and kind.prepare is not None:
             _prepare(kind.prepare)
     connection.close()  # no worker may inherit it
     cluster = Cluster()
     cluster.start()
+    cluster.sentinel.join()
 
 
 def _prepare(prepare: Callable[[], None]) -> None:

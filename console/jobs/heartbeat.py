@@ -9,8 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-FOLDER_VARIABLE = "TALLYMAN_WORKER_FOLDER"  # set by the worker for its clusters
-CLUSTER_VARIABLE = "Q_CLUSTER_NAME"  # read by django-q2 too
+FOLDER_VARIABLE = "TALLYMAN_WORKER_FOLDER"  # set for the processes of clusters, like the next
+CLUSTER_VARIABLE = "TALLYMAN_CLUSTER"
+
+
+def join_cluster(folder: Path, cluster: str) -> None:
+    """Have this process, and those that it forks, belong to ``cluster`` of the worker whose folder this is."""
+    os.environ |= {FOLDER_VARIABLE: str(folder), CLUSTER_VARIABLE: cluster}
 
 
 def _folder() -> str:

@@ -8,16 +8,14 @@ import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from types import FrameType
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.db.models.functions import Now
 
 from console.jobs import broker, heartbeat
@@ -29,39 +27,37 @@ from console.jobs.ticks import run_ticks
 from console.jobs.worker_checks import find_problem
 from console.processes.control import signal_group
 from console.processes.file_lock import FileLock, lock, try_lock
+from console.processes.forked_process import ForkedProcess
 
 log = logging.getLogger(__name__)
 
 PROBE_MODELS: dict[str, type[Job]] = {"quick": HealthProbe, "scan": ScanHealthProbe}
 MAX_FAILED_STARTS = 3  # starts of one cluster in a row that showed no life
 WATCH_INTERVAL_SECONDS = 0.2
+PROBLEM_EXIT_CODE = 3  # of the reaper: this machine must not work any job
 
 
 class WatchedCluster:
     """One cluster as a process group of its own, and when it last showed life."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, life: FileLock) -> None:
         self.name = name
         self.failures = 0
         self._folder = folder
+        self._life = life
         self._liveness_file = heartbeat.liveness_file(folder, name)
         self._touched = 0
         self.process = self._start()
         self.alive_at = time.monotonic()
         self.probed_at = -math.inf  # the first one goes out at once, so that the page knows of the worker
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            heartbeat.FOLDER_VARIABLE: str(self._folder),
-            heartbeat.CLUSTER_VARIABLE: self.name,
-        }
-        manage = Path(settings.BASE_DIR) / "manage.py"
-        return subprocess.Popen(
-            [sys.executable, manage, "cluster", "--parent", str(os.getpid())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _start(self) -> ForkedProcess:
+        return ForkedProcess(self._run, name=f"tallyman-{self.name}")
+
+    def _run(self) -> None:
+        self._life.release()  # the worker's own
+        heartbeat.join_cluster(self._folder, self.name)
+        broker.run_cluster(self.name)
 
     def restart(self) -> None:
         """End whatever is left of the cluster, jobs in it too, and start it again."""
@@ -94,25 +90,25 @@ class Worker:
     def __init__(self, times: JobTimes) -> None:
         self._times = times
         self._signals = 0
-        self._reaped_at = 0.0
-        self._reaper: threading.Thread | None = None
-        self._problem = ""
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT (0), or until a cluster cannot be brought to life or the database
         or the keys are not those of this machine (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        connections.close_all()  # no process that is forked may inherit one
         folder, life = _make_run_folder(Path(settings.DATA_DIR) / "run")
         clusters: list[WatchedCluster] = []
+        reaper = self._start_reaper(life)
         try:
-            clusters = [WatchedCluster(name, folder) for name in PROBE_MODELS]
+            clusters = [WatchedCluster(name, folder, life) for name in PROBE_MODELS]
             log.info("The worker is up: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
             while not self._signals:
-                self._reap_if_due()
-                if self._problem:
-                    log.error("The worker ends: %s", self._problem)
+                if (code := reaper.poll()) == PROBLEM_EXIT_CODE:
                     return 1
+                if code is not None:
+                    log.error("The reaper has ended with code %s and is started again", code)
+                    reaper = self._start_reaper(life)
                 for cluster in clusters:
                     if not self._supervise(cluster):
                         log.error("The cluster %s does not come to life; the worker gives up", cluster.name)
@@ -120,39 +116,19 @@ class Worker:
                 time.sleep(WATCH_INTERVAL_SECONDS)
             return 0
         finally:
-            self._stop(clusters, heartbeat.drain_file(folder))
+            self._stop(clusters, reaper, heartbeat.drain_file(folder))
             shutil.rmtree(folder, ignore_errors=True)
             life.release()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _reap_if_due(self) -> None:
-        """Have done what ``tick`` does, so that a queue that is broken as a whole cannot stop the recovery.
+    def _start_reaper(self, life: FileLock) -> ForkedProcess:
+        def run() -> None:
+            life.release()  # the worker's own
+            _reap_until_stopped(self._times.tick)
 
-        In a thread of its own: a round that takes long keeps nobody from looking after the clusters.
-        """
-        if self._reaped_at and time.monotonic() - self._reaped_at < self._times.tick:
-            return
-        if self._reaper is None or not self._reaper.is_alive():
-            self._reaper = threading.Thread(target=self._reap, name="reaper", daemon=True)
-            self._reaper.start()
-
-    def _reap(self) -> None:
-        try:
-            self._problem = find_problem()
-            if self._problem:
-                return
-            broker.ensure_tick_schedule()
-            reap()
-            run_ticks()
-        except Exception as error:
-            log.exception("The reaper could not do its round")
-            if is_database_error(error):
-                note_database_failure()
-        finally:
-            connection.close()
-            self._reaped_at = time.monotonic()
+        return ForkedProcess(run, name="tallyman-reaper")
 
     def _supervise(self, cluster: WatchedCluster) -> bool:
         """Send health probes and restart the cluster where it has died or fallen silent; False to give up."""
@@ -178,9 +154,10 @@ class Worker:
         cluster.restart()
         return True
 
-    def _stop(self, clusters: list[WatchedCluster], drain: Path) -> None:
+    def _stop(self, clusters: list[WatchedCluster], reaper: ForkedProcess, drain: Path) -> None:
         """Let every job return itself to the queue, then end all processes, by force where the time is over."""
         drain.touch()
+        reaper.terminate()
         for cluster in clusters:
             if cluster.process.poll() is None:
                 cluster.process.terminate()  # the main process alone; a signal to the group makes django-q2 hang
@@ -193,9 +170,48 @@ class Worker:
             time.sleep(WATCH_INTERVAL_SECONDS)
         for cluster in clusters:
             cluster.kill()
-        if self._reaper is not None:
-            self._reaper.join(timeout=max(0.0, ends - time.monotonic()))
+        while reaper.poll() is None and time.monotonic() < ends:
+            time.sleep(WATCH_INTERVAL_SECONDS)
+        signal_group(reaper.pid, signal.SIGKILL)
+        reaper.wait()
         log.info("The worker is down")
+
+
+def _reap_until_stopped(interval: float) -> None:
+    """Do what the job ``tick`` does, every ``interval`` seconds until SIGTERM.
+
+    So a queue that is broken as a whole cannot stop the recovery, and a round that takes long keeps nobody from looking
+    after the clusters. Exits with PROBLEM_EXIT_CODE where this machine must not work any job.
+    """
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    due = 0.0
+    while not stopped:
+        if time.monotonic() >= due:
+            _reap()
+            due = time.monotonic() + interval
+        time.sleep(WATCH_INTERVAL_SECONDS)
+
+
+def _reap() -> None:
+    try:
+        if problem := find_problem():
+            log.error("The worker ends: %s", problem)
+            sys.exit(PROBLEM_EXIT_CODE)
+        broker.ensure_tick_schedule()
+        reap()
+        run_ticks()
+    except Exception as error:
+        log.exception("The reaper could not do its round")
+        if is_database_error(error):
+            note_database_failure()
+    finally:
+        connection.close()
 
 
 def _send_probe(model: type[Job]) -> bool:

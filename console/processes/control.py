@@ -12,6 +12,7 @@ import time
 from types import TracebackType
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h, like the others
+PR_SET_NAME = 15
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -34,7 +35,7 @@ class suppress:
         return kind is not None and issubclass(kind, self._errors)
 
 
-def prctl(option: int, first: int, second: object = 0) -> int:
+def prctl(option: int, first: object, second: object = 0) -> int:
     """Call prctl(2) and return what it does: negative where it fails, or the system has no such call."""
     return -1 if _prctl is None else int(_prctl(option, first, second, 0, 0))
 
@@ -42,6 +43,11 @@ def prctl(option: int, first: int, second: object = 0) -> int:
 def set_no_new_privs() -> None:
     """Give up what programs with rights of their own would add. Landlock and seccomp ask for it."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_process_name(name: str) -> None:
+    """Have ps and top call this process by the first 15 characters of ``name``, and those that it forks from now on."""
+    prctl(PR_SET_NAME, ctypes.create_string_buffer(name.encode()[:15]))
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:

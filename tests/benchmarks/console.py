@@ -101,6 +101,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def is_of_cluster(pid: int) -> bool:
+    """Whether the process is one of django-q2's below a worker. Raises OSError where it is gone."""
+    return Path(f"/proc/{pid}/comm").read_text().strip() in {"tallyman-quick", "tallyman-scan"}
+
+
 def processor(pid: int) -> float:
     """Return the seconds of processor that ``pid`` and all below it have used, those that have ended too."""
     ticks = 0
@@ -132,13 +137,9 @@ class MemoryWatch:
         while not self._end.wait(0.5):
             for pid in descendants(self._pid):
                 with contextlib.suppress(OSError, IndexError):
-                    if b"cluster" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if is_of_cluster(pid):
                         own = _private(pid)
-                        engines = [
-                            each
-                            for each in descendants(pid)
-                            if b"cluster" not in Path(f"/proc/{each}/cmdline").read_bytes()
-                        ]
+                        engines = [each for each in descendants(pid) if not is_of_cluster(each)]
                         self.python = max(self.python, own)
                         self.together = max(self.together, own + sum(_private(each) for each in engines))
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import psycopg
 
 from demo.registry_server import RegistryServer
-from tests.benchmarks.console import ROOT, Console, descendants
+from tests.benchmarks.console import ROOT, Console, descendants, is_of_cluster
 from tests.console.jobs.conftest import RestartableServer, run_postgres, run_redis
 from tests.fakes import images
 
@@ -62,13 +62,12 @@ class Serve:
             self.process.terminate()
             self.process.wait(timeout=90)
 
-    def pids(self, *words: str) -> list[int]:
-        """Return its processes whose command line has all ``words``."""
+    def pids(self, is_wanted: Callable[[int], bool]) -> list[int]:
+        """Return those of its processes that ``is_wanted``."""
         found = []
         for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if all(word in line for word in words):
+                if is_wanted(pid):
                     found.append(pid)
         return found
 
@@ -210,15 +209,10 @@ class _Outages:
             time.sleep(1)
             self.broker.start()
             return True
-        words = {"worker": ["manage.py", "worker"], "web": ["web"], "trivy": ["trivy"]}.get(
-            part, ["manage.py", "cluster"]
-        )
-        pids = self.serve.pids(*words)
+        pids = self._pids(part)
         ends = time.monotonic() + TRIVY_WAIT_SECONDS
         while part == "trivy" and not pids and time.monotonic() < ends:
-            pids = self.serve.pids(*words)
-        if part == "web":
-            pids = [pid for pid in pids if pid not in self.serve.pids("worker")] or self.serve.pids("gunicorn")
+            pids = self._pids(part)
         if part == "process":
             pids = [pid for pid in pids if len(descendants(pid)) == 0] or pids
         if not pids:
@@ -226,6 +220,17 @@ class _Outages:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pids[0] if part in ("worker", "cluster") else self.random.choice(pids), signal.SIGKILL)
         return True
+
+    def _pids(self, part: str) -> list[int]:
+        clusters = self.serve.pids(is_of_cluster)
+        if part in ("cluster", "process"):
+            return clusters
+        word = {"worker": "manage.py worker", "web": "console.server.web", "trivy": "trivy"}[part]
+        return [pid for pid in self.serve.pids(lambda pid: word in _command_line(pid)) if pid not in clusters]
+
+
+def _command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 if __name__ == "__main__":

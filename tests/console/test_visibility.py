@@ -341,7 +341,7 @@ def test_a_command_sees_everything_and_a_program_of_the_console_begins_with_noth
     for name in get_commands():
         monkeypatch.setattr(sys, "argv", ["manage.py", name])
         anew(manage.main)
-    programs = {"serve", "worker", "cluster", "runserver"}
+    programs = {"serve", "worker", "runserver"}
     assert {name for name, seen in found.items() if seen is not EVERYTHING} == programs
     assert {found[name] for name in programs} == {None}
 
@@ -391,7 +391,6 @@ CARRIED = "what is seen is carried there"
 THREADS = {
     "console.jobs.lease.Lease.__init__": CARRIED,
     "console.jobs.thread_pool._ThreadPool.start_thread": CARRIED,
-    "console.jobs.worker.Worker._reap_if_due": "its round says what it sees",
     "registries.connection_test.background_test.start_connection_test": CARRIED,
     "scanning.engines.trivy.batcher.Batcher.ask": "engines ask for no rows",
     "scanning.fleet.versions.tick": CARRIED,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 
 from django.apps import AppConfig
+
+
+def _do_not_start() -> None:
+    raise SystemExit("this cluster does not start")
 
 
 class SteeredJobsConfig(AppConfig):
@@ -25,4 +30,6 @@ class SteeredJobsConfig(AppConfig):
             "database": replace(JOB_KINDS["database"], run=steered, cluster="scan", slots=None),
             "rematch": replace(JOB_KINDS["rematch"], run=rematch),
         }
+        if os.environ.get("TALLYMAN_TEST_BROKEN_CLUSTER"):
+            kinds["canary"] = replace(JOB_KINDS["canary"], prepare=_do_not_start)
         self.to_the_end.enter_context(JOB_KINDS.overridden({**JOB_KINDS, **kinds}))

@@ -55,6 +55,14 @@ def processes_of_folder(folder: Path) -> dict[int, str]:
     return found
 
 
+def process_name(pid: int) -> str:
+    """Return what ps calls the process; "" where there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 class RealWorker:
     """Starts ``manage.py worker`` and looks at its database from outside, with no Django in between."""
 
@@ -143,12 +151,7 @@ class RealWorker:
 
     def pids(self, cluster: str) -> list[int]:
         """Return the processes of one cluster, its main process first."""
-        mark = f"Q_CLUSTER_NAME={cluster}".encode()
-        return sorted(
-            pid
-            for pid, line in processes_of_folder(self.folder).items()
-            if " cluster " in line and mark in Path(f"/proc/{pid}/environ").read_bytes()
-        )
+        return sorted(pid for pid in processes_of_folder(self.folder) if process_name(pid) == f"tallyman-{cluster}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the worker a signal and return its exit code."""

@@ -184,14 +184,19 @@ def test_a_cluster_has_the_workers_of_its_kinds_and_prepares_what_they_share(
     }
     monkeypatch.setattr(broker, "die_with_parent_after_fork", lambda: None)
     monkeypatch.setattr(
-        broker, "Cluster", lambda: SimpleNamespace(start=lambda: done.append(f"{Conf.WORKERS} workers"))
+        broker,
+        "Cluster",
+        lambda: SimpleNamespace(
+            start=lambda: done.append(f"{Conf.WORKERS} workers of {Conf.CLUSTER_NAME}"),
+            sentinel=SimpleNamespace(join=lambda: done.append("the end")),
+        ),
     )
     monkeypatch.setattr(Conf, "WORKERS", 1)
-    monkeypatch.setenv("Q_CLUSTER_NAME", "scan")
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", "quick")
     with JOB_KINDS.overridden(table):
-        broker.run_cluster()
+        broker.run_cluster("scan")
         assert kinds.worker_count("quick") == 9
-    assert done == ["one that fails", "the next", "6 workers"]
+    assert done == ["one that fails", "the next", "6 workers of scan", "the end"]
     assert "fail failed; the workers do it where they need it" in caplog.text
 
 
