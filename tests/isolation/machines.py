@@ -21,7 +21,6 @@ class Machine(RealWorker):
 
     def __init__(self, folder: Path, url: str, *, root: Path = ROOT, **variables: str) -> None:
         folder.mkdir()
-        self.root = root
         super().__init__(
             folder,
             os.environ
@@ -37,6 +36,7 @@ class Machine(RealWorker):
                 **variables,
             },
         )
+        self.root = root
 
     def copy_keys_of(self, other: Machine) -> None:
         """Give this machine the keys of another one, as an operator does."""
@@ -66,6 +66,7 @@ class Machine(RealWorker):
 
     def end(self) -> None:
         """Stop the worker, and kill what is left of it."""
+        self.close_shell()
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):  # others must be ended too
                 self.stop()

@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from console.processes.file_lock import lock
+from tests.console.jobs.django_shell import DjangoShell
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "tallyman.sqlite3"
@@ -69,7 +70,9 @@ class RealWorker:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = environment
+        self.root = ROOT
         self.process: subprocess.Popen[bytes] | None = None
+        self._shell = DjangoShell()
 
     def manage(self, *words: str, text: str | None = None) -> str:
         """Run one management command to its end."""
@@ -88,8 +91,11 @@ class RealWorker:
             "from scanning.models import VulndbUpdate as Job\n"
             "from console.models import HealthProbe as Canary, ScanHealthProbe as ScanCanary, JobEvent\n"
         )
-        lines = self.manage("shell", "--no-imports", "--command", preamble + script).splitlines()
-        return "\n".join(line for line in lines if "objects imported" not in line)
+        return self._shell.run(preamble + script, self.environment, checkout=self.root).rstrip("\n")
+
+    def close_shell(self) -> None:
+        """End the process that runs the scripts."""
+        self._shell.close()
 
     def add(self, *orders: str) -> list[int]:
         """Enqueue a steered job for each order; return their ids."""
@@ -308,6 +314,7 @@ def real_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Real
     try:
         yield worker
     finally:
+        worker.close_shell()
         if worker.process is not None and worker.process.poll() is None:
             worker.stop()
         left = processes_of_folder(tmp_path)
