@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.jobs.runner import run_queued_jobs
 from inventory.remove_registry import remove_registry
-from inventory.sync.run import sync_registry
+from inventory.sync.sync_registry import sync_registry
 from registries.models import Removal, SyncRun
 
 

@@ -25,7 +25,7 @@ from scanning.engines.sandbox import messages as engines_sandbox_messages
 from scanning.engines.trivy import messages as engines_trivy_messages
 from scanning.engines.yara import messages as engines_yara_messages
 from scanning.execution import messages as execution_messages
-from scanning.exposure import recount
+from scanning.exposure import affected_images, recount
 from scanning.exposure import tables as exposure_tables
 from scanning.findings import coverage
 from scanning.findings import tables as finding_tables
@@ -113,8 +113,8 @@ def _register_lists() -> None:
     registered_listings.register(finding_tables.PACKAGES)
     registered_listings.register(exposure_tables.VULNERABILITIES, page="scanning:vulnerability-list")
     registered_listings.register(exposure_tables.PACKAGES, page="scanning:package-list")
-    registered_listings.register(exposure_tables.AFFECTED_IMAGES, drawer_page="scanning:vulnerability")
-    registered_listings.register(exposure_tables.IMAGES_WITH_PACKAGE, drawer_page="scanning:package")
+    registered_listings.register(affected_images.AFFECTED_IMAGES, drawer_page="scanning:vulnerability")
+    registered_listings.register(affected_images.IMAGES_WITH_PACKAGE, drawer_page="scanning:package")
     trigram_indexes.register(search_indexes.INDEXES)
 
     image_filters.COVERAGE.register(

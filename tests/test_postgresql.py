@@ -24,7 +24,7 @@ FILES = (
     "tests/scanning/test_lanes.py",
     "tests/scanning/runs/test_cancel.py",
     "tests/scanning/rematch/test_run.py",
-    "tests/scanning/test_settings_page.py",
+    "tests/scanning/views/test_scan_settings.py",
     "tests/test_odd_values.py::test_a_stranger_with_odd_values_gets_no_error",
     "tests/test_odd_values.py::test_a_number_that_no_database_holds_is_not_there",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from inventory.build_history import secret_redaction
+from inventory.content import secret_redaction
 from inventory.models import Image, ImageLayer
 from registries.oci.configs import HistoryStep, ImageConfig, parse_config
 

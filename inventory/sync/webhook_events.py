@@ -21,7 +21,7 @@ from inventory.sync import messages
 from inventory.sync.name_hashes import NameHashes
 from inventory.sync.prune import delete_unlisted_tags
 from inventory.sync.resolve import fetch_manifest
-from inventory.sync.run import sync_repository
+from inventory.sync.sync_registry import sync_repository
 from inventory.sync.tags import ObservedTag, SyncStats, record_tags
 from registries.clients import RegistryClient, open_client
 from registries.login_guard import already_refused, note_refusal

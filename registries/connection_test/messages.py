@@ -20,7 +20,7 @@ NO_IMAGES_YET = MessageText("connection-test.no-images-yet", "No images yet.")
 NO_IMAGE_TO_TRY = MessageText("connection-test.no-image-to-try", "There is no image to try.")
 TRIED_IS_NO_IMAGE = MessageText("connection-test.tried-is-no-image", "What was tried is no image.")
 
-# --- live
+# --- background_test
 ENOUGH_TESTS_IN_A_MINUTE = MessageText(
     "connection-test.enough-tests-in-a-minute", "%(n)d tests in a minute are enough. Try again in a moment."
 )

@@ -2,7 +2,8 @@
 
 Variants of packages are shared by images, and images by tags, so one scan or one sync moves the figures of thousands of
 rows. They are counted by a job of their own, soon after anything has changed: in one pass over what images hold, with
-the images of a batch in memory and nothing but counters of all. It takes at most a SHARE of one worker's time.
+the images of a batch in memory and nothing but counters of all. The pause after one is
+RECOUNT_PAUSE_FACTOR times as long as it took.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, in
     told = _vulnerability_exposure(vulnerabilities, variants, registries)
     changed += _write_by_registry(VulnerabilityExposure, "vulnerability_id", "registry_id", VULNERABILITY_COLUMNS, told)
     holders = _registry_sets([*packages.shared, *vulnerabilities.shared])
-    for model, tally in ((PackageOverlap, packages), (VulnerabilityOverlap, vulnerabilities)):
-        shared = {(thing, holders[held]): (images,) for (thing, held), images in tally.shared.items()}
+    for model, counts in ((PackageOverlap, packages), (VulnerabilityOverlap, vulnerabilities)):
+        shared = {(thing, holders[held]): (images,) for (thing, held), images in counts.shared.items()}
         thing = "package_id" if model is PackageOverlap else "vulnerability_id"
         changed += _write_by_registry(model, thing, "holders_id", ("images",), shared)
     RegistrySet.objects.exclude(pk__in=holders.values()).delete()
@@ -180,7 +181,7 @@ class ExposureCounts:
                 self.shared[thing, holders] += 1
 
     def by(self, names: Mapping[int, int]) -> ExposureCounts:
-        """Return this tally under other names; no two things have one. What has none is left out."""
+        """Return these counts under other names; no two things have one. What has none is left out."""
         other = ExposureCounts()
         other.total.update({names[key]: both for key, both in self.total.items() if key in names})
         other.by_registry.update(
@@ -220,7 +221,7 @@ def _image_batches() -> Iterator[tuple[dict[int, dict[int, int]], dict[int, dict
 
 
 def _package_rows(
-    tally: ExposureCounts, package_of: Mapping[int, int], matches: Mapping[int, Sequence[int]]
+    counts: ExposureCounts, package_of: Mapping[int, int], matches: Mapping[int, Sequence[int]]
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each package with its figures, by the variants (``package_of``) that images hold."""
     rated = PackageVulnerability.objects.order_by().values_list("variant_id").annotate(worst=Max("severity"))
@@ -233,10 +234,10 @@ def _package_rows(
         sets = {(frozenset(matches.get(variant, ())), worst.get(variant)) for variant in held}
         all_of = frozenset[int]().union(*(each for each, _worst in sets))
         highest = max((rank for _each, rank in sets if rank), default=None)
-        yield package, (*tally.total.get(package, (0, 0)), len(all_of), highest, len(sets) > 1)
+        yield package, (*counts.total.get(package, (0, 0)), len(all_of), highest, len(sets) > 1)
 
 
-def _vulnerability_rows(tally: ExposureCounts, variants: ExposureCounts) -> Iterator[tuple[int, tuple[Any, ...]]]:
+def _vulnerability_rows(counts: ExposureCounts, variants: ExposureCounts) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield each vulnerability with its figures and with what the packages in use say of it."""
     keys = Vulnerability.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH_ROWS)
     for batch in batched(keys, BATCH_ROWS):
@@ -250,7 +251,7 @@ def _vulnerability_rows(tally: ExposureCounts, variants: ExposureCounts) -> Iter
             if variant in variants.total:
                 found[vulnerability].append((*told, variants.total[variant][0]))
         for key in batch:
-            yield key, (*tally.total.get(key, (0, 0)), *_describe_matches(found.get(key, ())))
+            yield key, (*counts.total.get(key, (0, 0)), *_describe_matches(found.get(key, ())))
 
 
 def _describe_matches(told: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -294,16 +295,16 @@ def _write(model: type[models.Model], names: Sequence[str], wanted: Iterator[tup
 
 
 def _in_registries(
-    tally: Mapping[tuple[int, int], Sequence[int]], registries: Collection[int]
+    counts: Mapping[tuple[int, int], Sequence[int]], registries: Collection[int]
 ) -> dict[ExposureKey, tuple[Any, ...]]:
-    return {key: tuple(both) for key, both in tally.items() if key[1] in registries}
+    return {key: tuple(both) for key, both in counts.items() if key[1] in registries}
 
 
 def _vulnerability_exposure(
-    tally: ExposureCounts, variants: ExposureCounts, registries: Collection[int]
+    counts: ExposureCounts, variants: ExposureCounts, registries: Collection[int]
 ) -> dict[ExposureKey, tuple[Any, ...]]:
     """Return the figures of each vulnerability by registry, with what the packages in use there say of it."""
-    wanted = _in_registries(tally.by_registry, registries)
+    wanted = _in_registries(counts.by_registry, registries)
     where: dict[int, list[int]] = defaultdict(list)
     for variant, registry in variants.by_registry:
         where[variant].append(registry)

@@ -22,8 +22,7 @@ from console.listing.columns import Value as Cell
 from console.listing.filters import MAX_SEARCH_WORDS, active_filters
 from console.listing.listing import Total
 from console.listing.page import ColumnHeader, FilterChip, FilterMenu
-from inventory.build_history import image_history
-from inventory.build_history.image_history import BuiltLayer
+from inventory.content.built_layers import BuiltLayer, built_layers, step_command
 from inventory.models import Image, Tag
 from scanning.models import ImagePackage, MalwareFinding, SecretFinding
 
@@ -236,13 +235,13 @@ class StepPage:
 
 def steps_of(tag: Tag) -> Iterator[BuildStep]:
     """Yield the steps of the history of an image, and then the layers that none of them tells of."""
-    layers = image_history.built_layers(tag)
+    layers = built_layers(tag)
     by_step = {layer.step: layer for layer in layers if layer.step}
     found = _findings_by_layer(tag.image) if tag.image else {}
     history = tag.image.history if tag.image else []
     for number in range(1, len(history) + 1):
         layer = by_step.get(number)
-        command = image_history.step_command(tag.image, number - 1) if tag.image else ""
+        command = step_command(tag.image, number - 1) if tag.image else ""
         yield BuildStep(number, number, command, layer, found.get(layer.diff_id) if layer else None)
     for place, layer in enumerate((layer for layer in layers if not layer.step), len(history) + 1):
         yield BuildStep(None, place, "", layer, found.get(layer.diff_id))

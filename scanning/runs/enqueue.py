@@ -18,7 +18,7 @@ from registries.models import Registry
 from registries.models.registry import IS_REFUSED
 from scanning.engines.base import RiskCategory
 from scanning.models import Scan, ScanRun, ScanSubscription
-from scanning.runs import messages, quota, refused_credentials
+from scanning.runs import messages, monthly_quota, refused_credentials
 
 PROMPT_IMAGES = 10  # images of one manual run that go before those of others; a run of thousands holds nobody up
 ALREADY_SCANNING = messages.ALREADY_SCANNING()
@@ -58,7 +58,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
     )
     done = QueueResult()
     with transaction.atomic():
-        limit = quota.lock_quota()
+        limit = monthly_quota.lock_quota()
         room = None if limit is None else limit.left
         images = {tag.image_id for tag in tags if tag.image_id is not None}
         # Of others too: an image is scanned once at a time. But no run waits for a registry that is hidden from it.
@@ -123,7 +123,7 @@ def queue_scans(run: ScanRun, tag_ids: Iterable[int]) -> QueueResult:
 
 
 def _skip_reason(run: ScanRun, scan: Scan) -> Message:
-    """Return why ``run`` starts no scan of its own beside ``scan``; for ALREADY it takes that one's results."""
+    """Return why ``run`` starts no own scan beside ``scan``: with ALREADY_SCANNING it takes that one's results."""
     if scan.cancel_requested_at is not None:
         return BEING_CANCELLED
     return (

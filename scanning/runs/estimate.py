@@ -33,7 +33,7 @@ from registries.models import Registry
 from scanning import configured_engines
 from scanning.engines.base import EngineError, MalwareEngine, RiskCategory
 from scanning.models import LayerResult, Scan, ScanScope
-from scanning.runs import quota, recommended
+from scanning.runs import monthly_quota, recommended
 
 HOUR = timedelta(hours=1)
 FEW_IMAGES = 5000  # images
@@ -77,7 +77,7 @@ class ScanEstimate:
     to_pull: int  # bytes
     waits: list[LimitWait]
     ends_at: datetime | None
-    quota: quota.ScanQuota | None
+    quota: monthly_quota.ScanQuota | None
     counted_at: datetime | None = None  # None: just now
 
     @property
@@ -120,7 +120,7 @@ def estimate_scan(
         to_pull=values[f"to_pull_{scan_type}"],
         waits=waits,
         ends_at=_expected_end(sum(images.values()), starts, now),
-        quota=quota.read_quota(now=now),
+        quota=monthly_quota.read_quota(now=now),
         counted_at=figures.at,
     )
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from scanning.engines.base import RiskCategory
-from scanning.models import ScanSchedule, ScanScope
+from scanning.models import ScanScope
 
 CATEGORY_LABELS = {
     RiskCategory.VULNERABILITIES.value: (_("Vulnerabilities"), _("Trivy, matched with its database")),
     RiskCategory.SENSITIVE.value: (_("Sensitive data"), _("Trivy, values are masked")),
     RiskCategory.MALWARE.value: (_("Virus & Trojan"), _("YARA-X")),
 }
-MIN_TIME_RANGE = timedelta(minutes=15)  # the shortest time range
-FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 MAX_TIMEOUT_MINUTES = 60  # the queue itself breaks work off soon after
 
 
@@ -59,85 +55,6 @@ class ScanForm(forms.Form):
             {"value": name, "label": label, "help": text, "checked": name in chosen}
             for name, (label, text) in CATEGORY_LABELS.items()
         ]
-
-
-class ScheduleForm(ScanForm):
-    """Scheduled scan settings of one schedule; :meth:`apply` writes them to it, unsaved."""
-
-    name = forms.CharField(label=_("Name"), max_length=100)
-    is_on = forms.BooleanField(label=_("On"), required=False)
-    every_days = forms.TypedChoiceField(label=_("Frequency"), choices=ScanSchedule.Every.choices, coerce=int)
-    starts_on = forms.DateField(
-        label=_("First day"), widget=forms.DateInput(attrs={"type": "date", "class": "input"}, format="%Y-%m-%d")
-    )
-    at = forms.TimeField(
-        label=_("At"), widget=forms.TimeInput(attrs={"type": "time", "class": "input"}, format="%H:%M")
-    )
-    ranged = forms.BooleanField(label=_("Only in a time range of the day"), required=False)
-    until = forms.TimeField(
-        label=_("Until"),
-        required=False,
-        widget=forms.TimeInput(attrs={"type": "time", "class": "input"}, format="%H:%M"),
-    )
-
-    def __init__(self, *args: Any, schedule: ScanSchedule, **kwargs: Any) -> None:
-        self.schedule = schedule
-        if schedule.pk:
-            kwargs["initial"] = {
-                "name": schedule.name,
-                "is_on": schedule.is_on,
-                "every_days": schedule.every_days,
-                "starts_on": schedule.starts_on,
-                "at": schedule.at,
-                "ranged": schedule.until is not None,
-                "until": schedule.until,
-                "categories": schedule.categories,
-                "timeout": schedule.timeout // 60,
-                "scope": schedule.scope,
-            }
-        else:
-            today = timezone.localdate(timezone=timezone.get_default_timezone())
-            first = {"is_on": True, "every_days": 1, "starts_on": today, "at": time(1), "until": time(5)}
-            kwargs["initial"] = first | (kwargs.get("initial") or {})
-        super().__init__(*args, **kwargs)
-
-    def clean_name(self) -> str:
-        """Return the name with single spaces; refuse one that another schedule has, whatever its case."""
-        name: str = " ".join(self.cleaned_data["name"].split())
-        if ScanSchedule.objects.filter(name__iexact=name).exclude(pk=self.schedule.pk).exists():
-            raise forms.ValidationError(_("Another schedule has this name."))
-        return name
-
-    def clean_starts_on(self) -> date:
-        day: date = self.cleaned_data["starts_on"]
-        if not FIRST_DAY <= day <= LAST_DAY:
-            raise forms.ValidationError(_("Choose a day of this century."))
-        return day
-
-    def clean(self) -> dict[str, Any]:
-        """Check the fields together. Without a time range ``until`` is None; a range may cross midnight."""
-        values = super().clean() or self.cleaned_data
-        if not values.get("ranged"):
-            values["until"] = None
-        elif values.get("until") is None and "until" not in self.errors:
-            self.add_error("until", _("Enter the end of the time range."))
-        elif values.get("at") is not None and values.get("until") is not None and self._range() < MIN_TIME_RANGE:
-            self.add_error("until", _("The range must be at least 15 minutes; it may cross midnight."))
-        return values
-
-    def _range(self) -> timedelta:
-        begin, end = self.cleaned_data["at"], self.cleaned_data["until"]
-        length = datetime.combine(FIRST_DAY, end) - datetime.combine(FIRST_DAY, begin)
-        return length if length > timedelta(0) else length + timedelta(days=1) if length else length
-
-    def apply(self) -> ScanSchedule:
-        """Write what the form says to the schedule, and return that."""
-        for name in ("name", "is_on", "every_days", "starts_on", "at", "until", "categories", "timeout", "scope"):
-            setattr(self.schedule, name, self.cleaned_data[name])
-        self.schedule.at = self.schedule.at.replace(second=0, microsecond=0)
-        if self.schedule.until is not None:
-            self.schedule.until = self.schedule.until.replace(second=0, microsecond=0)
-        return self.schedule
 
 
 class QuotaForm(forms.Form):

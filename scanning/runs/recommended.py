@@ -31,7 +31,7 @@ class RecommendationReason(models.TextChoices):
 
 
 def with_reason(tags: QuerySet[Tag]) -> QuerySet[Tag]:
-    """Return ``tags`` with ``recommended``: the Reason, or None where the image is not recommended."""
+    """Return ``tags`` with ``recommended``: why (RecommendationReason), or None where the image is not recommended."""
     return tags.annotate(
         recommended=Case(
             When(_excluded(), then=Value(None)),

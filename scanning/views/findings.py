@@ -19,7 +19,7 @@ from console.exports import list_export, make
 from console.listing import Listing, Page, column_picker
 from console.listing.registered_listings import get_listing
 from inventory import image_detail
-from inventory.build_history import image_history
+from inventory.content.built_layers import built_layers
 from inventory.models import Tag
 from scanning.findings import coverage
 from scanning.findings import tables as findings_tables
@@ -91,7 +91,7 @@ def _tab(request: HttpRequest, tag: Tag, listing: Listing[Any], category: str) -
     rows = listing.within_rows(tag.pk)
     path, chosen = reverse(f"scanning:{listing.name}", args=[tag.pk]), column_picker.chosen_columns(request, listing)
     page = Page(listing, request.GET, chosen=chosen, rows=rows, target=TAB_TARGET_ID, path=path)
-    layers = {layer.diff_id: layer for layer in image_history.built_layers(tag)}
+    layers = {layer.diff_id: layer for layer in built_layers(tag)}
     for row in page.rows:
         diff_ids = (
             [place.diff_id for place in row.variant.places]

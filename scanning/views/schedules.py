@@ -22,12 +22,12 @@ from console.listing import views as lists
 from inventory.models import Tag
 from scanning.models import ScanRun, ScanSchedule, ScanScope, ScheduleRun, Selection
 from scanning.runs import image_picker
-from scanning.runs.forms import ScheduleForm
 from scanning.runs.tables import set_visible_counts
 from scanning.schedules import recurrence, scheduler
 from scanning.schedules import undo as schedules_undo
+from scanning.schedules.forms import ScheduleForm
 from scanning.schedules.tables import SCHEDULES, with_last
-from scanning.views.settings import recommendation_reasons
+from scanning.views.scan_settings import recommendation_reasons
 from scanning.views.start_report import report_start
 
 NEXT_DUE_SHOWN = 3  # due times shown

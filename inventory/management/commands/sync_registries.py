@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.jobs.models import State
 from console.jobs.runner import run_queued_jobs
-from inventory.sync.run import sync_registry
+from inventory.sync.sync_registry import sync_registry
 from registries.models import Registry, SyncRun
 from registries.sync_requests.start import start_sync
 

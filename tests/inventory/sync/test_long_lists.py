@@ -156,8 +156,8 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
         return answer
 
     server.fail(tag_lists, signatures)
-    monkeypatch.setattr("inventory.sync.run.YIELD_AFTER_SECONDS", 0)
-    monkeypatch.setattr("inventory.sync.run.YIELD_GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("inventory.sync.sync_registry.YIELD_AFTER_SECONDS", 0)
+    monkeypatch.setattr("inventory.sync.sync_registry.YIELD_GRACE_SECONDS", 1.0)
     run = sync(registry)
     assert (run.state, run.reason[:21]) == (State.QUEUED, "The registry is large")
     SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)

@@ -21,7 +21,7 @@ from scanning import configured_engines, tasks
 from scanning.engines.base import LayerReport, StopCheck
 from scanning.engines.yara.engine import Yara
 from scanning.models import LayerResult, MalwareFinding, Scan
-from scanning.runs import quota
+from scanning.runs import monthly_quota
 from scanning.runs.start import scan_now
 from tests.fakes import images
 from tests.fakes.registry import FakeRegistry, SlowBody, blob
@@ -104,20 +104,20 @@ def test_tags_manifests_and_registries_that_hold_one_image_take_one_unit_of_quot
     image.put(other[0], "mirror/app", "1.0")
     sync(registry)
     sync(other[1])
-    quota.set_limit(1)
+    monthly_quota.set_limit(1)
     result = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert (len(result.queued), result.tags, result.skipped) == (3, 50, [])  # by manifest and registry
     for queued in result.queued:
         tasks.scan(queued.pk)
     assert set(Scan.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
-    left = quota.read_quota()
+    left = monthly_quota.read_quota()
     assert left is not None
     assert (left.used, left.left) == (1, 0)
     (shared,) = Image.objects.filter(tags__isnull=False).distinct()
     assert (shared.is_shared, shared.image_id, shared.tags.count()) == (True, image.image_id, 50)
     assert (shared.scan_state, shared.malware) == (Image.ScanState.SCANNED, 1)
     assert set(Scan.objects.values_list("image", flat=True)) == {shared.pk}
-    quota.set_limit(None)
+    monthly_quota.set_limit(None)
     again = scan_now(tag_ids=Tag.objects.values_list("pk", flat=True), requested_by=None)
     assert (len(again.queued), again.tags) == (1, 50)
     tasks.scan(again.queued[0].pk)

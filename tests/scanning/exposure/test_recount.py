@@ -19,7 +19,7 @@ from console.visibility import Scope
 from inventory.models import Image, Tag
 from registries.models import Registry
 from scanning import tasks
-from scanning.exposure import recount
+from scanning.exposure import affected_images, recount
 from scanning.exposure import tables as exposure_tables
 from scanning.findings.taxonomy import risk_kinds
 from scanning.models import (
@@ -197,8 +197,8 @@ def test_behind_a_vulnerability_stand_its_packages_and_the_images_that_hold_them
 def test_the_images_behind_are_the_same_however_they_are_asked_for(
     operator: Client, fleet: list[Image], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exposure_tables, "FEW_IMAGES", 500 if way == "few" else 0)
-    monkeypatch.setattr(exposure_tables, "TAGS_PER_IMAGE_LOOKUP", 1000 if way == "many" else 0)
+    monkeypatch.setattr(affected_images, "FEW_IMAGES", 500 if way == "few" else 0)
+    monkeypatch.setattr(affected_images, "TAGS_PER_IMAGE_LOOKUP", 1000 if way == "many" else 0)
     Image.objects.filter(pk=fleet[1].pk).update(scan_state="failed")
     url = reverse("scanning:vulnerability", args=[LOG4SHELL])
     for query, names in (
@@ -216,7 +216,7 @@ def test_the_images_behind_are_the_same_however_they_are_asked_for(
             way == "many"
         )
     with visibility.set_to(Scope(frozenset({Registry.objects.get(name="here").pk}))):
-        assert {tag.name for tag in exposure_tables.AFFECTED_IMAGES.within_rows(Vulnerability.objects.get().pk)} == {
+        assert {tag.name for tag in affected_images.AFFECTED_IMAGES.within_rows(Vulnerability.objects.get().pk)} == {
             *("1.0", "1.1", "2.0")
         }
 
@@ -257,7 +257,7 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
     rows = list(load_workbook(BytesIO(file.content)).worksheets[0].iter_rows(values_only=True))
     assert rows[0] == ("Image repository address", "Digest", "Installed")
     assert [row[:2] for row in rows[1:]] == [(tag.address, tag.digest) for tag in chosen]
-    every = {"box": [column.name for column in exposure_tables.AFFECTED_IMAGES.columns], "save": "1"}
+    every = {"box": [column.name for column in affected_images.AFFECTED_IMAGES.columns], "save": "1"}
     for column_page, shown in (
         (columns, page),
         (
@@ -267,7 +267,7 @@ def test_chosen_images_of_a_vulnerability_are_exported_with_the_columns_chosen_f
     ):
         assert operator.post(column_page, every).headers["Location"] == shown
         assert operator.get(shown).content.decode().count('<th scope="col"') >= len(
-            exposure_tables.AFFECTED_IMAGES.columns
+            affected_images.AFFECTED_IMAGES.columns
         )
 
 

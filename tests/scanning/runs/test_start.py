@@ -18,7 +18,7 @@ from inventory.models import Image, Manifest, Tag
 from scanning import tasks
 from scanning.models import Scan, ScanRun, ScanScope
 from scanning.runs import cancel as runs_cancel
-from scanning.runs import quota
+from scanning.runs import monthly_quota
 from scanning.runs import start as runs_start
 from scanning.runs.shared_scans import CancelResult
 from scanning.runs.start import scan_now, start_run
@@ -287,26 +287,26 @@ def scanned_at(at: object, state: State = State.SUCCEEDED) -> Scan:
 def test_the_quota_counts_what_started_in_this_month_of_the_console_and_what_waits(settings: object) -> None:
     settings.TIME_ZONE = "Europe/Berlin"  # type: ignore[attr-defined]
     now = timezone.datetime.fromisoformat("2026-03-31T22:30:00+00:00")  # 00:30 on 1 April in Berlin
-    quota.set_limit(10)
+    monthly_quota.set_limit(10)
     scanned_at(now - timedelta(minutes=40))  # still March there
     scanned_at(now - timedelta(minutes=10))
     scanned_at(None, State.CANCELLED)
     scanned_at(None, State.QUEUED)
-    found = quota.read_quota(now=now)
-    assert found == quota.ScanQuota(limit=10, used=2)
+    found = monthly_quota.read_quota(now=now)
+    assert found == monthly_quota.ScanQuota(limit=10, used=2)
     assert found.left == 8
 
 
 def test_a_scan_that_has_begun_and_waits_again_counts_once_for_the_quota() -> None:
-    quota.set_limit(10)
+    monthly_quota.set_limit(10)
     scanned_at(timezone.now(), State.QUEUED)  # its worker was lost, or its registry asked for a pause
-    found = quota.read_quota()
+    found = monthly_quota.read_quota()
     assert found is not None
     assert (found.used, found.left) == (1, 9)
 
 
 def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
-    quota.set_limit(2)
+    monthly_quota.set_limit(2)
     shared = factories.image()
     tags = [factories.tag("a", of=shared), factories.tag("b", of=shared), factories.tag("c"), factories.tag("d")]
     run = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags])
@@ -314,12 +314,12 @@ def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
     assert run.skipped == {"The quota of 2 scans in this month is used up": 1}
     runs_cancel.cancel_run(run)  # what never started gives its units back
     assert start_run(scope=ScanScope.CHOSEN, tag_ids=[tags[3].pk]).images == 1
-    quota.set_limit(None)
-    assert quota.read_quota() is None
+    monthly_quota.set_limit(None)
+    assert monthly_quota.read_quota() is None
 
 
 def test_the_job_stops_at_the_quota_too(few_at_once: None) -> None:
-    quota.set_limit(3)
+    monthly_quota.set_limit(3)
     for index in range(5):
         factories.tag(f"v{index}")
     run = work_off(start_run(scope=ScanScope.ALL))

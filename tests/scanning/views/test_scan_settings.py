@@ -23,7 +23,7 @@ from scanning import configured_engines
 from scanning.engines.clamav.engine import ClamAv
 from scanning.models import LayerResult, Scan, ScanRun, Selection
 from scanning.runs import estimate as runs_estimate
-from scanning.runs import image_picker, quota, recommended
+from scanning.runs import image_picker, monthly_quota, recommended
 from scanning.runs.start import MAX_TAGS_IN_REQUEST
 from tests import factories
 from tests.people import person
@@ -365,14 +365,14 @@ def test_the_quota_is_set_by_administrators_and_shown_in_the_preview(client: Cli
     client.force_login(person("administrator"), backend="django.contrib.auth.backends.ModelBackend")
     assert client.post(reverse("scanning:quota"), {"monthly_quota": "-1"}).status_code == 422
     client.post(reverse("scanning:quota"), {"monthly_quota": "1"})
-    assert quota.read_quota() == quota.ScanQuota(limit=1, used=0)
+    assert monthly_quota.read_quota() == monthly_quota.ScanQuota(limit=1, used=0)
     factories.tag("a")
     factories.tag("b")
     html = client.get(reverse("scanning:cost"), {"scope": "all", "categories": ALL}).content.decode()
     assert "1 of 1 remaining" in html
     assert "1 image is over the quota" in html
     client.post(reverse("scanning:quota"), {"monthly_quota": ""})
-    assert quota.read_quota() is None
+    assert monthly_quota.read_quota() is None
     assert AuditEvent.objects.filter(action="quota.change").count() == 2
 
 

@@ -14,9 +14,8 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory.build_history import secret_redaction
-from inventory.build_history.secret_redaction import mask
-from inventory.content import image_config
+from inventory.content import image_config, secret_redaction
+from inventory.content.secret_redaction import mask
 from registries.oci import configs as oci_configs
 from tests import factories
 from tests.people import person

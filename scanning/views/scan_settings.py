@@ -18,7 +18,7 @@ from inventory.models import Tag
 from inventory.tables import IMAGES
 from scanning.models import ScanScope, Selection
 from scanning.runs import estimate as runs_estimate
-from scanning.runs import image_picker, quota, recommended
+from scanning.runs import image_picker, monthly_quota, recommended
 from scanning.runs import start as runs_start
 from scanning.runs.forms import CATEGORY_LABELS, QuotaForm, ScanForm
 from scanning.views.start_report import report_start
@@ -80,11 +80,11 @@ def select(request: HttpRequest) -> HttpResponse:
 @administrator_required
 def scan_quota(request: HttpRequest) -> HttpResponse:
     """Show and set how many scans may start in a month."""
-    now = quota.read_quota()
+    now = monthly_quota.read_quota()
     form = QuotaForm(request.POST or None, initial={"monthly_quota": now.limit if now else None})
     if request.method == "POST" and form.is_valid():
         limit = form.cleaned_data["monthly_quota"]
-        quota.set_limit(limit)
+        monthly_quota.set_limit(limit)
         trail.record(request, "quota.change", before={"limit": now.limit if now else None}, after={"limit": limit})
         messages.success(request, _("The scan quota is saved."))
         return redirect("scanning:settings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inventory.build_history import secret_redaction
+from inventory.content import secret_redaction
 from inventory.models import Image, ManifestLayer, Tag
 
 

@@ -222,7 +222,7 @@ def test_no_transaction_lasts_while_secrets_are_masked(
         within.append(connection.in_atomic_block)
         return text
 
-    monkeypatch.setattr("inventory.build_history.secret_redaction.mask", slow)
+    monkeypatch.setattr("inventory.content.secret_redaction.mask", slow)
     images.image(images.layer({"a": b"1"}), history=[{"created_by": "COPY a"}]).put(server, "team/app", "1.0")
     sync(registry)
     assert Image.objects.get().history
@@ -585,8 +585,8 @@ def test_a_large_sync_makes_way_for_others_and_goes_on(
 ) -> None:
     for number in range(4):
         image(f"{number}").put(server, f"team/app{number}", "1.0")
-    monkeypatch.setattr("inventory.sync.run.BATCH_TAGS", 2)
-    monkeypatch.setattr("inventory.sync.run.YIELD_AFTER_SECONDS", -1)
+    monkeypatch.setattr("inventory.sync.sync_registry.BATCH_TAGS", 2)
+    monkeypatch.setattr("inventory.sync.sync_registry.YIELD_AFTER_SECONDS", -1)
     (run,) = start_sync(registries=[registry]).runs
     turns = 0
     while not run.is_final:

@@ -1,1 +1,0 @@
-"""How an image was built, with the secrets in its steps masked."""
