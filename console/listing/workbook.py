@@ -1,14 +1,15 @@
 """Writing workbooks. The only door to openpyxl.
 
 Rows are written as they come and not kept. Text is always text: openpyxl would make a formula of what begins with
-"=" and an error of "#N/A", so the type of each cell is set by hand.
+"=" and an error of "#N/A". So the cells of rows are written here, and all else of a workbook by openpyxl; that takes
+half of the time, too, for openpyxl makes objects of each cell and asks the kind of its value several times.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import chain, islice
@@ -17,11 +18,14 @@ from typing import IO, Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from lxml.etree import Element, SubElement
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import Cell
+from openpyxl.compat import safe_string
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
+from openpyxl.utils.datetime import to_excel
+from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from console.listing import spreadsheet_values
 from console.listing.columns import Value
@@ -48,29 +52,120 @@ def write(
         return _write(file, title=title, labels=labels, rows=rows)
 
 
+class _Sheet(WriteOnlyWorksheet):
+    """A sheet whose rows are written here. ``append()`` takes values as they are and counts those that were cut."""
+
+    cut = 0
+    # Of openpyxl, whose types are not known.
+    _writer: Any
+    column_dimensions: Any
+    auto_filter: Any
+
+    def set_styles(self) -> None:
+        """Have the workbook know the styles of cells. Call it before the first row."""
+        self.bold, self.quoted, self.time, self.day = (
+            self._style_id(**style)
+            for style in (
+                {"font": Font(bold=True)},
+                {"quotePrefix": True},
+                {"number_format": "yyyy-mm-dd hh:mm:ss"},
+                {"number_format": "yyyy-mm-dd"},
+            )
+        )
+        self._zone = timezone.get_current_timezone()
+        self._letters = [""]
+
+    def _style_id(self, **style: Any) -> str:
+        cell = WriteOnlyCell(self)
+        for name, value in style.items():
+            setattr(cell, name, value)
+        return str(cell.style_id)
+
+    def append_head(self, labels: Sequence[str]) -> None:
+        """Write a row of bold text."""
+        super().append([(label, self.bold) for label in labels])
+
+    def append(self, row: Sequence[Value]) -> None:
+        """Write one row."""
+        super().append([(value, "") for value in row])
+
+    def _write_rows(self) -> Generator[None, Any, None]:
+        """Write what ``append()`` sends, as the method of openpyxl does that this replaces."""
+        xml = self._writer.xf.send(True)
+        number = 0
+        with xml.element("sheetData"):
+            try:
+                while True:
+                    row: Any = yield
+                    number += 1
+                    xml.write(self._row(str(number), row))
+            except GeneratorExit:
+                pass
+        self._writer.xf.send(None)
+
+    def _row(self, number: str, row: list[tuple[Value, str]]) -> Any:
+        while len(self._letters) <= len(row):
+            self._letters.append(get_column_letter(len(self._letters)))
+        element = Element("row", {"r": number})
+        for letter, (value, style) in zip(self._letters[1:], row, strict=False):
+            if value is not None:
+                self._add_cell(element, letter + number, value, style)
+        return element
+
+    def _add_cell(self, row: Any, place: str, value: Value, style: str) -> None:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(self._zone).replace(tzinfo=None)
+        fitted = to_spreadsheet_value(value)
+        value = fitted.value
+        self.cut += fitted.cut
+        attributes = {"r": place}
+        if isinstance(value, str):
+            if fitted.is_formula_like:
+                style = style or self.quoted
+            attributes["t"] = "inlineStr"
+        elif isinstance(value, date):
+            style = self.time if isinstance(value, datetime) else self.day
+            value = to_excel(value)  # type: ignore[no-untyped-call]
+        elif isinstance(value, bool):
+            attributes["t"] = "b"
+        if style:
+            attributes["s"] = style
+        cell = SubElement(row, "c", attributes)
+        if not isinstance(value, str):
+            SubElement(cell, "v").text = safe_string(value)
+        elif value:
+            text = SubElement(SubElement(cell, "is"), "t")
+            text.text = value
+            if value != value.strip():
+                text.set("{http://www.w3.org/XML/1998/namespace}space", "preserve")
+
+
+def _add_sheet(book: Workbook, title: str) -> _Sheet:
+    sheet = _Sheet(book, title=title)
+    book._add_sheet(sheet)  # type: ignore[attr-defined]
+    sheet.set_styles()
+    return sheet
+
+
 def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable[Sequence[Value]]) -> WriteResult:
     book = Workbook(write_only=True)
-    sheet: Any = book.create_sheet(_sheet_name(title))  # its stub lacks what a sheet has
+    sheet = _add_sheet(book, _sheet_name(title))
     sheet.freeze_panes = "B2"
     coming = iter(rows)
     first = list(islice(coming, MEASURED_ROWS))
     for position, label in enumerate(labels):
         width = _width([label, *(row[position] for row in first)])
         sheet.column_dimensions[get_column_letter(position + 1)].width = width
-    head = [_cell(sheet, label)[0] for label in labels]
-    for cell in head:
-        cell.font = Font(bold=True)
-    sheet.append(head)
-    count = cut = 0
+    sheet.append_head(labels)
+    count = 0
     for row in chain(first, coming):
         count += 1
         if count >= spreadsheet_values.MAX_SHEET_ROWS:
             raise ValueError("A sheet cannot hold so many rows.")
-        made = [_cell(sheet, value) for value in row]
-        sheet.append([cell for cell, _was_cut in made])
-        cut += sum(was_cut for _one, was_cut in made)
+        sheet.append(row)
+    cut = sheet.cut
     sheet.auto_filter.ref = f"A1:{get_column_letter(max(1, len(labels)))}{count + 1}"
-    about: Any = book.create_sheet(_("About"))
+    about = _add_sheet(book, _("About"))
     about.column_dimensions["A"].width = about.column_dimensions["B"].width = 28
     facts: list[tuple[str, Value]] = [
         (_("Written"), timezone.now()),
@@ -82,7 +177,7 @@ def _write(file: IO[bytes], *, title: str, labels: Sequence[str], rows: Iterable
         ),
     ]
     for label, value in facts:
-        about.append([_cell(about, label)[0], _cell(about, value)[0]])
+        about.append([label, value])
     book.save(file)
     return WriteResult(rows=count, cut=cut)
 
@@ -108,19 +203,3 @@ def _width(values: Sequence[Value]) -> int:
     """Return the width of a column, in characters, that shows most of ``values`` whole."""
     lengths = [TIME_COLUMN_WIDTH if isinstance(value, datetime) else len(str(value or "")) + 2 for value in values]
     return min(max(MIN_COLUMN_WIDTH, *lengths), MAX_COLUMN_WIDTH)
-
-
-def _cell(sheet: Any, value: Value) -> tuple[Cell, bool]:
-    """Return ``value`` as a cell of its type, and whether it was cut."""
-    if isinstance(value, datetime) and timezone.is_aware(value):
-        value = timezone.make_naive(value)
-    fitted = to_spreadsheet_value(value)
-    cell: Any = WriteOnlyCell(sheet, value=fitted.value)  # type: ignore[arg-type]
-    if isinstance(fitted.value, str):
-        cell.data_type = "s"
-        cell.quotePrefix = fitted.is_formula_like
-    elif isinstance(fitted.value, datetime):
-        cell.number_format = "yyyy-mm-dd hh:mm:ss"
-    elif isinstance(fitted.value, date):
-        cell.number_format = "yyyy-mm-dd"
-    return cell, fitted.cut
