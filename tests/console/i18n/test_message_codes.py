@@ -184,7 +184,7 @@ def test_an_error_among_the_values_is_told_by_its_message() -> None:
 
 def test_sentences_are_told_once_each_and_without_gaps() -> None:
     again = sentences(oci.NO_TOKEN(), "", oci.NO_TOKEN(), "Ask Bob.")
-    assert again == "The token service gave no token. Ask Bob."
+    assert again == "The token service returned no token. Ask Bob."
     assert in_chinese(again) == "令牌服务没有给出令牌。Ask Bob."
     assert sentences() == ""
     assert sentences("", oci.NO_TOKEN()) == oci.NO_TOKEN()

@@ -135,8 +135,8 @@ def test_an_unknown_error_names_the_log_line_and_nothing_of_itself(caplog: pytes
     [
         (errno.ENOSPC, "There is no space left on a disk of the console."),
         (errno.EDQUOT, "There is no space left on a disk of the console."),
-        (errno.EMFILE, "The console has too many files and connections open."),
-        (errno.ENFILE, "The console has too many files and connections open."),
+        (errno.EMFILE, "The console has too many open files and connections."),
+        (errno.ENFILE, "The console has too many open files and connections."),
     ],
 )
 def test_what_the_machine_lacks_is_named_and_tried_once_more(number: int, reason: str) -> None:

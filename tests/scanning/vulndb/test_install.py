@@ -286,7 +286,7 @@ def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry,
         assert not inside.seen
     settings.ALLOWED_NETWORKS = []
     before = len(mirror.seen)
-    with pytest.raises(vulndb_install.VulndbError, match="must not be reached from here"):
+    with pytest.raises(vulndb_install.VulndbError, match="must not connect to"):
         vulndb_install.download(check=nothing)
     assert len(mirror.seen) == before
 
