@@ -46,10 +46,10 @@ def test_a_scan_waits_in_the_queue_while_others_hold_the_room(
         with (layer / file.name).open("wb") as held:
             held.truncate(100 << 20)
         waiting = scan(Tag.objects.get())
-        assert (waiting.state, waiting.reason) == (State.QUEUED, "Waiting for room in the layer store.")
+        assert (waiting.state, waiting.reason) == (State.QUEUED, "Waiting for space in the layer store.")
         assert not waiting.retried
         image = Image.objects.get()
-        assert (image.scan_state, image.scan_reason) == ("queued", "Waiting for room in the layer store.")
+        assert (image.scan_state, image.scan_reason) == ("queued", "Waiting for space in the layer store.")
     assert run_until_final(waiting).state == State.SUCCEEDED
     assert layer_files() == []
 
