@@ -32,7 +32,8 @@ class Exhausted(Enum):
 
 NO_SPACE = MessageText("exhausted.no-space", "There is no space left on a disk of the console.")
 FREE_SPACE = MessageText(
-    "exhausted.free-space", "Free space where the data folder and the database lie, or move them to a larger disk."
+    "exhausted.free-space",
+    "Free space on the disks of the data folder and the database, or move them to a larger disk.",
 )
 NO_FILES = MessageText("exhausted.no-files", "The console has too many open files and connections.")
 RAISE_OPEN_FILES = MessageText(

@@ -81,7 +81,7 @@ def test_reports_of_pushes_are_read_without_scrolling_sideways(page: Page, long:
     address = PushAddress(registry=registry)
     address.new_secret()
     address.save()
-    reason = "The registry took longer than 60 seconds for what it had reported."
+    reason = "The registry took longer than 60 seconds to return what it had reported."
     PushEvent.objects.create(
         registry=registry, names=[], repository=long.repository.name, tag=LONG, state=State.FAILED, reason=reason
     )

@@ -1,4 +1,4 @@
-"""What is told to people, as code and values: kept whole, and put into the words of whoever reads it."""
+"""Messages for people, stored as code and values, and translated for the reader when shown."""
 
 from __future__ import annotations
 

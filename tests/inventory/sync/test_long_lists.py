@@ -163,7 +163,7 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
     SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)
     tasks.sync(run.pk)
     run.refresh_from_db()
-    assert (run.state, run.reason) == (State.FAILED, "The sync did not end within 24 hours.")
+    assert (run.state, run.reason) == (State.FAILED, "The sync did not finish within 24 hours.")
 
 
 def test_names_take_eight_bytes_each_and_tell_what_they_do_not_hold() -> None:

@@ -70,6 +70,6 @@ def test_a_scan_whose_results_the_database_does_not_take_is_done_again(
     steps = [store_fails if step is store_results else step for step in pipeline.STEPS]
     monkeypatch.setattr(pipeline, "STEPS", tuple(steps))
     first = scan(Tag.objects.get())
-    assert (first.state, first.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
+    assert (first.state, first.reason) == (State.QUEUED, "The database did not respond; the job starts again.")
     assert run_until_final(first).state == State.SUCCEEDED
     assert CategoryResult.objects.filter(outcome="done").count() == 3
