@@ -54,7 +54,7 @@ def store(path: Path, *, check: Callable[[], None]) -> SharedFile | None:
     try:
         file = content.store(path, limit=MAX_SHARED_FILE_BYTES, check=check)
     except content.ContentError as error:
-        log.warning("%s can be downloaded on this machine alone: %s", path.name, error)
+        log.warning("%s can be downloaded only on this machine: %s", path.name, error)
         return None
     content.keep(file, seconds=(FILE_RETENTION + timedelta(days=1)).total_seconds())
     return file
@@ -86,4 +86,4 @@ def prune() -> None:
     for name in found.keys() - existing:
         if now - found[name].stat().st_mtime > ORPHAN_FILE_SECONDS:
             found[name].unlink(missing_ok=True)
-            log.info("Removed %s, which belonged to no export", name)
+            log.info("Removed %s, which belongs to no export", name)

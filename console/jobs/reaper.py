@@ -47,7 +47,7 @@ def reap() -> None:
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
-            log.exception("The jobs of the kind %s could not be looked after", model.kind)
+            log.exception("The reaper failed on the jobs of the kind %s", model.kind)
     sweep_scratch()
     prune()
 
@@ -90,7 +90,7 @@ def recover_expired(model: type[Job]) -> None:
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
-            log.exception("%s could not be taken back", job)
+            log.exception("%s could not be put back into the queue", job)
 
 
 def _recover_job(job: Job, expired: Q) -> None:
@@ -129,7 +129,7 @@ def resend_hints(model: type[Job]) -> None:
     try:
         room = REAP_BATCH_JOBS - broker.queue_size(kinds.get(model.kind).cluster)
     except Exception as error:
-        log.warning("The broker does not answer: %s", type(error).__name__)
+        log.warning("The broker does not respond: %s", type(error).__name__)
         return
     for job in jobs[: max(broker.max_hints(model.kind, default=room), 0)]:
         if not broker.hint(job):
@@ -154,7 +154,7 @@ def sweep_scratch() -> None:
             alive = running.exists()
         if not alive:
             shutil.rmtree(folder, ignore_errors=True)
-            log.info("Removed the scratch folder %s, left by a lost worker", folder.name)
+            log.info("Removed the scratch folder %s of a lost worker", folder.name)
 
 
 def prune() -> None:
