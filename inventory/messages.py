@@ -7,4 +7,4 @@ from console.i18n.message_codes import MessageText
 # --- removal
 WAITS_FOR_SYNC = MessageText("inventory.waits-for-sync", "Waiting for the sync of this registry to stop.")
 REMOVING_IMAGES = MessageText("inventory.removing-images", "Removing images")
-TIDYING_UP = MessageText("inventory.tidying-up", "Cleaning up")
+CLEANING_UP = MessageText("inventory.tidying-up", "Cleaning up")

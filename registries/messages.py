@@ -28,7 +28,7 @@ RESTORE_KEYS = MessageText(
 )
 
 # --- login_guard
-CREDENTIALS_KNOWN_REFUSED = MessageText(
+CREDENTIALS_REFUSED_BEFORE = MessageText(
     "registries.credential_encryption-known-refused",
     "The registry refused these credentials, so they are not tried again: that could lock the account.",
 )
@@ -38,7 +38,7 @@ TYPE_PASSWORD_AGAIN = MessageText(
 CREDENTIALS_CHANGED = MessageText(
     "registries.credential_encryption-changed", "The credentials of the registry were changed while they were in use."
 )
-GOES_ON_WITH_NEW = MessageText(
+NEW_CREDENTIALS_USED = MessageText(
     "registries.goes-on-with-new", "Nothing to do: the new credentials are used from now on."
 )
 

@@ -14,6 +14,6 @@ EXPORT_ANOTHER = MessageText("export.export-another", "Export another list.")
 FILTERS_DO_NOT_FIT = MessageText(
     "export.filters-do-not-fit", "The filters of this export no longer fit the list. %(why)s"
 )
-FILTER_ANEW = MessageText("export.filter-anew", "Open the list, filter it again, and export it again.")
+FILTER_AGAIN = MessageText("export.filter-anew", "Open the list, filter it again, and export it again.")
 TOO_MANY_ROWS = MessageText("export.too-many-rows", "%(n)s rows match, but an Excel sheet can have at most %(limit)s.")
 EXPORT_AS_CSV = MessageText("export.export-as-csv", "Export as CSV, which has no limit of rows, or narrow the filters.")

@@ -99,7 +99,7 @@ def _recover_job(job: Job, expired: Q) -> None:
     elif job.losses + 1 >= job.max_losses:
         to = State.FAILED
         reason = messages.WORKER_LOST_REPEATEDLY(count=job.losses + 1)
-        remedy = messages.LOOK_FOR_LACK_OF_MEMORY()
+        remedy = messages.CHECK_MEMORY()
     else:
         to, reason, remedy = State.QUEUED, messages.WORKER_LOST(), NOTHING
     lost_fields = {"losses": F("losses") + 1}

@@ -257,7 +257,7 @@ def _release(run: JobRun[J]) -> None:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
         return
     try:
-        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_ANSWER())
+        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_RESPOND())
     except LeaseLost:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
     except (OperationalError, InterfaceError):
@@ -270,7 +270,7 @@ def _release(run: JobRun[J]) -> None:
 
 def _abort_failure() -> JobFailure:
     return JobFailure(
-        messages.BROKEN_OFF(),
+        messages.STOPPED_FROM_OUTSIDE(),
         messages.START_AGAIN(),
     )
 
@@ -327,7 +327,7 @@ def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
     first, longest = DATABASE_RETRY_DELAY_SECONDS
     run._end(
         State.QUEUED,
-        reason=messages.DATABASE_DID_NOT_ANSWER(),
+        reason=messages.DATABASE_DID_NOT_RESPOND(),
         fields={"not_before": from_now(min(first * 2 ** (count - 1), longest)), "database_errors": count},
     )
 

@@ -18,7 +18,7 @@ COULD_NOT_BE_READ = PluralText(
     "%(count)d repositories or tags could not be read.",
 )
 AND_OTHERS = MessageText("sync.and-others", "And others.")
-KNOWN_IS_KEPT = MessageText(
+LAST_DATA_STAYS = MessageText(
     "sync.known-is-kept", "The data of the last successful sync stays; the next sync tries again."
 )
 
@@ -46,30 +46,30 @@ ENTER_FIXED_LIST = MessageText(
 OTHERS_GO_FIRST = MessageText(
     "sync.others-go-first", "This sync takes long, so syncs of other registries go first. It continues in a moment."
 )
-GOES_ON = MessageText("sync.goes-on", "The registry is large; the sync continues in a moment.")
-MAKING_WAY = MessageText("sync.making-way", "Yielding to other registries")
-ROWS_KEPT_CHANGING = MessageText("sync.rows-kept-changing", "Other syncs kept changing the same rows.")
+CONTINUES = MessageText("sync.goes-on", "The registry is large; the sync continues in a moment.")
+YIELDING = MessageText("sync.making-way", "Yielding to other registries")
+ROWS_CHANGED_REPEATEDLY = MessageText("sync.rows-kept-changing", "Other syncs kept changing the same rows.")
 START_AGAIN = MessageText("sync.start-again", "Start this sync again when they have finished.")
 SUDDENLY_NO_TAGS = MessageText(
     "sync.suddenly-no-tags", "The registry suddenly lists none of its tags, although it still contains them."
 )
-LOOK_AT_REGISTRY = MessageText("sync.look-at-registry", "Check the registry's web page and logs.")
-BROKEN_OFF = MessageText("sync.broken-off", "Interrupted")
-BROKE_OFF = MessageText("sync.broke-off", "The sync was interrupted after %(count)d repositories: %(reason)s")
-READ_IS_KEPT = MessageText(
+CHECK_REGISTRY = MessageText("sync.look-at-registry", "Check the registry's web page and logs.")
+INTERRUPTED = MessageText("sync.broken-off", "Interrupted")
+INTERRUPTED_AFTER = MessageText("sync.broke-off", "The sync was interrupted after %(count)d repositories: %(reason)s")
+READ_IS_SAVED = MessageText(
     "sync.read-is-kept", "What was read is saved. Nothing was removed from the part that was not read."
 )
-TIDYING_UP = MessageText("sync.tidying-up", "Cleaning up")
+CLEANING_UP = MessageText("sync.tidying-up", "Cleaning up")
 READING_TAGS = MessageText("sync.reading-tags", "Reading tags")
 
 # --- webhook_events
 PUSH_TOOK_TOO_LONG = MessageText(
     "sync.push-took-too-long", "The registry took longer than %(n)d seconds to return what it had reported."
 )
-NEXT_SYNC_LOOKS = MessageText(
+NEXT_SYNC_READS_ALL = MessageText(
     "sync.next-sync-looks", "Nothing to do: the next sync reads everything. If that is too late, sync the registry now."
 )
-SYNC_AT_WORK = MessageText(
+SYNC_RUNNING = MessageText(
     "sync.sync-at-work", "A sync of this registry is running. The next one checks for what was pushed since it began."
 )
 PUSHED_TAG_MISSING = MessageText(
@@ -79,5 +79,5 @@ SYNC_UNLESS_DELETED = MessageText(
     "sync.sync-unless-deleted", "Nothing to do if it has been deleted since; otherwise sync the registry."
 )
 SYNC_CHANGED_ROWS = MessageText("sync.sync-changed-rows", "A sync kept changing the same rows.")
-SYNC_SEES_PUSH = MessageText("sync.sync-sees-push", "Nothing to do: that sync also reads what was pushed.")
+SYNC_READS_PUSH = MessageText("sync.sync-sees-push", "Nothing to do: that sync also reads what was pushed.")
 UNREAD = MessageText("sync.unread", "{names}: {reason}")

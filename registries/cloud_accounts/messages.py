@@ -20,11 +20,11 @@ LISTING_REGISTRIES = MessageText("cloud-account.listing-registries", "Listing re
 WAS_REMOVED_HERE = MessageText(
     "cloud-account.was-removed-here", "“%(name)s” was removed here, so it is not added again."
 )
-LISTED_BY_HAND = MessageText(
+LISTED_BY_MANUAL_REGISTRY = MessageText(
     "cloud-account.listed-by-hand",
     "“%(name)s” is already listed by the registry for all of %(host)s, which was added manually.",
 )
-KEPT_BY_OTHER_KEY = MessageText("cloud-account.kept-by-other-key", "“%(name)s” is managed by another key.")
+MANAGED_BY_OTHER_KEY = MessageText("cloud-account.kept-by-other-key", "“%(name)s” is managed by another key.")
 KEY_WAS_REMOVED = MessageText(
     "cloud-account.key-was-removed", "The Tencent Cloud key that this registry belonged to was removed."
 )

@@ -10,8 +10,8 @@ INTERNAL_ADDRESS = MessageText(
 )
 API_REPORTS_VERSION = MessageText("connection-test.api-reports-version", "The API reports %(version)s.")
 NO_CREDENTIALS_NEEDED = MessageText("connection-test.no-credentials-needed", "No credentials are needed.")
-NOTHING_ANSWERS = MessageText("connection-test.nothing-answers", "Nothing responds at this address.")
-LEFT_TO_PROXY = MessageText("connection-test.left-to-proxy", "Done by the proxy.")
+NOTHING_RESPONDS = MessageText("connection-test.nothing-answers", "Nothing responds at this address.")
+DONE_BY_PROXY = MessageText("connection-test.left-to-proxy", "Done by the proxy.")
 AND_MORE = MessageText("connection-test.and-more", " and %(n)d more")
 PORT_OPEN = MessageText("connection-test.port-open", "%(address)s, port %(port)d is open")
 WITHOUT_TLS = MessageText("connection-test.without-tls", "The address does not use TLS.")
@@ -23,16 +23,18 @@ NO_IMAGE_TO_TRY = MessageText("connection-test.no-image-to-try", "There is no im
 TRIED_IS_NO_IMAGE = MessageText("connection-test.tried-is-no-image", "The artifact that was tested is not an image.")
 
 # --- live
-ENOUGH_TESTS_IN_A_MINUTE = MessageText(
+TOO_MANY_TESTS_A_MINUTE = MessageText(
     "connection-test.enough-tests-in-a-minute", "At most %(n)d tests a minute are allowed. Try again in a moment."
 )
-ENOUGH_OF_YOUR_TESTS = MessageText(
+TOO_MANY_OF_YOUR_TESTS = MessageText(
     "connection-test.enough-of-your-tests", "%(n)d of your tests are already running. Try again when one has finished."
 )
-ENOUGH_TESTS = MessageText(
+TOO_MANY_TESTS = MessageText(
     "connection-test.enough-tests", "Too many tests are running. Try again when one has finished."
 )
-TEST_BROKEN_OFF = MessageText("connection-test.test-broken-off", "The test was interrupted: the console was restarted.")
+TEST_INTERRUPTED = MessageText(
+    "connection-test.test-broken-off", "The test was interrupted: the console was restarted."
+)
 TEST_AGAIN = MessageText("connection-test.test-again", "Test again.")
 TOOK_TOO_LONG = MessageText("connection-test.took-too-long", "This step took longer than %(n)d seconds.")
 TEST_AGAIN_LATER = MessageText(

@@ -45,7 +45,7 @@ REPOSITORY_MAY_BE_DELETED = MessageText(
     "connector.repository-may-be-deleted", "It may have been deleted. The next sync detects that."
 )
 AWS_FAILED = MessageText("connector.aws-failed", "The AWS API failed on %(right)s (%(code)s).")
-LOOK_AT_HEALTH_DASHBOARD = MessageText(
+CHECK_HEALTH_DASHBOARD = MessageText(
     "connector.look-at-health-dashboard", "Check the AWS Health Dashboard, and try again later."
 )
 AWS_REFUSES = MessageText("connector.aws-refuses", "AWS refuses %(right)s (%(code)s).")
@@ -66,7 +66,7 @@ CORRECT_ACCESS_KEY = MessageText(
     "connector.correct-access-key",
     "Correct them in the registry's settings. The key may also be inactive, deleted or of another partition.",
 )
-MAY_NOT_TAKE_ROLE = MessageText("connector.may-not-take-role", "The key is not allowed to assume the role.")
+MAY_NOT_ASSUME_ROLE = MessageText("connector.may-not-take-role", "The key is not allowed to assume the role.")
 ALLOW_ASSUME_ROLE = MessageText(
     "connector.allow-assume-role",
     "Allow sts:AssumeRole on the role for the key's user, and name that user in the role's trust policy.",
@@ -74,7 +74,7 @@ ALLOW_ASSUME_ROLE = MessageText(
 AWS_POLICY_DENIES = MessageText(
     "connector.aws-policy-denies", "An AWS policy explicitly denies the permission %(right)s."
 )
-LOOK_FOR_DENY = MessageText(
+FIND_DENY = MessageText(
     "connector.look-for-deny",
     "Find the explicit deny in the policies of the user or role, the organization and the VPC endpoint.",
 )
@@ -83,7 +83,7 @@ ALLOW_IN_IAM = MessageText(
     "connector.allow-in-iam",
     "Allow %(right)s for its user or role in IAM; if the registry belongs to another account, allow it there too.",
 )
-NO_ANSWER_OF_AWS = MessageText("connector.no-answer-of-aws", "The response is not one of the AWS API.")
+NO_RESPONSE_OF_AWS = MessageText("connector.no-answer-of-aws", "The response is not one of the AWS API.")
 CHECK_ENDPOINT_AND_PROXY = MessageText(
     "connector.check-endpoint-and-proxy", "Check the API endpoint, and the proxy in front of it."
 )
@@ -103,7 +103,7 @@ ALLOW_PULL_IN_IAM = MessageText(
     "Allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer for the key's user or role in IAM, and check "
     "that the repository's own policy does not deny them.",
 )
-AWS_GAVE_NO_LOGIN = MessageText("connector.aws-gave-no-login", "The AWS API issued no login for the registry.")
+AWS_ISSUED_NO_LOGIN = MessageText("connector.aws-gave-no-login", "The AWS API issued no login for the registry.")
 CHECK_ENDPOINT = MessageText("connector.check-endpoint", "Check the API endpoint.")
 NO_ADDRESS_OF_ECR = MessageText("connector.no-address-of-ecr", "This is not the address of a private AWS registry.")
 LOOKS_LIKE_ECR = MessageText(
@@ -131,7 +131,7 @@ SAME_PAGE_AGAIN = MessageText("connector.same-page-again", "The registry keeps r
 PROXY_MUST_PASS_QUERY = MessageText(
     "connector.proxy-must-pass-query", "Check the proxy in front of the registry: it must pass on the query string."
 )
-LIST_KEPT_SHRINKING = MessageText(
+LIST_SHRANK_REPEATEDLY = MessageText(
     "connector.list-kept-shrinking", "The registry's list kept shrinking while it was read: %(what)s."
 )
 SYNC_AFTER_CLEANING = MessageText(
@@ -237,7 +237,7 @@ INSTANCE_NOT_LISTED = MessageText("connector.instance-not-listed", "Tencent Clou
 NO_INSTANCE_OF_ADDRESS = MessageText(
     "connector.no-instance-of-address", "No instance of this account has the address %(host)s."
 )
-LOOK_WHETHER_DELETED = MessageText(
+CHECK_WHETHER_DELETED = MessageText(
     "connector.look-whether-deleted",
     "Check in the Tencent Cloud console whether it was deleted, and whether the key belongs to its account.",
 )
@@ -261,7 +261,7 @@ REGISTRY_LETS_NOBODY_IN = MessageText(
 ALLOW_PULL_IN_CAM = MessageText(
     "connector.allow-pull-in-cam", "Allow tcr:PullRepository* on this instance for the key's user in CAM."
 )
-TENCENT_GAVE_NO_LOGIN = MessageText(
+TENCENT_ISSUED_NO_LOGIN = MessageText(
     "connector.tencent-gave-no-login", "Tencent Cloud issued no login for the registry."
 )
 TRY_LATER = MessageText("connector.try-later", "Try again later.")
@@ -277,7 +277,7 @@ TRY_LATER_OR_STATUS_PAGE = MessageText(
 NO_TENCENT_API = MessageText(
     "connector.no-tencent-api", "%(host)s does not respond as the Tencent Cloud API does (HTTP %(status)d)."
 )
-NO_ANSWER_OF_TENCENT = MessageText(
+NO_RESPONSE_OF_TENCENT = MessageText(
     "connector.no-answer-of-tencent", "The response is not one of the Tencent Cloud API."
 )
 
@@ -285,7 +285,7 @@ NO_ANSWER_OF_TENCENT = MessageText(
 TENCENT_RATE_LIMITED = MessageText(
     "connector.tencent-rate-limited", "Tencent Cloud limits the rate of calls to %(right)s."
 )
-ASKED_AGAIN_LATER = MessageText("connector.asked-again-later", "The console tries again later.")
+RETRIED_LATER = MessageText("connector.asked-again-later", "The console tries again later.")
 ALLOW_IN_CAM = MessageText("connector.allow-in-cam", "Allow %(right)s for its user in CAM, for this instance.")
 PERSONAL_EDITION_NOT_OPEN = MessageText(
     "connector.personal-edition-not-open", "The personal edition is not open in %(region)s."
@@ -325,7 +325,7 @@ CHECK_REGION_AND_ENDPOINT = MessageText(
 INSTANCE_NOT_RUNNING = MessageText(
     "connector.instance-not-running", "The instance is not running: Tencent Cloud reports “%(status)s”."
 )
-LOOK_AT_INSTANCE = MessageText(
+CHECK_INSTANCE = MessageText(
     "connector.look-at-instance",
     "Check it in the Tencent Cloud console: an isolated instance has expired and can be renewed for some days.",
 )
@@ -349,4 +349,4 @@ ENTER_UIN_AND_PASSWORD = MessageText(
     "connector.enter-uin-and-password",
     "Edit the registry: enter the account ID (UIN) and the password that was set when it was opened.",
 )
-ANSWER_OF_API = MessageText("connector.answer-of-api", "response of the API")
+API_RESPONSE = MessageText("connector.answer-of-api", "response of the API")

@@ -15,7 +15,7 @@ PASSWORD_REDIRECTED = MessageText(
     "registry.password-redirected", "The address redirects to {origin}. The console does not send the password there."
 )
 ENTER_ITS_ADDRESS = MessageText("registry.enter-its-address", "If that is the registry, enter that address.")
-ANSWER_OF_ANOTHER_FORM = MessageText(
+RESPONSE_UNEXPECTED = MessageText(
     "registry.answer-of-another-form", "The registry's response to the request for {subject} has an unexpected form."
 )
 CHECK_TYPE_AND_VERSION = MessageText("registry.check-type-and-version", "Check the type and version of this registry.")
@@ -43,7 +43,7 @@ ENTER_TOKEN_SERVICE = MessageText(
     "trying to steal the password.",
 )
 TOKEN_SERVICE_FAILED = MessageText("registry.token-service-failed", "The token service failed (HTTP {status}).")
-LOOK_AT_REGISTRY_LOGS = MessageText("registry.look-at-registry-logs", "Check the registry's own logs.")
+CHECK_REGISTRY_LOGS = MessageText("registry.look-at-registry-logs", "Check the registry's own logs.")
 TOKEN_SERVICE_STATUS = MessageText("registry.token-service-status", "The token service responded with HTTP {status}.")
 USERNAME_HAS_COLON = MessageText("registry.username-has-colon", "The user name contains a colon.")
 CORRECT_USERNAME = MessageText(
@@ -75,7 +75,7 @@ CHECK_EXTERNAL_URL = MessageText(
 # --- blobs
 BLOB_ENDED_EARLY = MessageText("registry.blob-ended-early", "The blob ended early.")
 TRY_AGAIN = MessageText("registry.try-again", "Try again.")
-BLOB_KEPT_BREAKING = MessageText(
+BLOB_BROKE_REPEATEDLY = MessageText(
     "registry.blob-kept-breaking", "The connection broke repeatedly while {name} was read."
 )
 CHECK_NETWORK_AND_PROXIES = MessageText(
@@ -104,7 +104,7 @@ BLOB_TOO_LARGE = MessageText(
 )
 PUSH_WITH_CURRENT_TOOL = MessageText("registry.push-with-current-tool", "Push the image again with a current tool.")
 MANIFEST_TOO_LARGE = MessageText("registry.manifest-too-large", "The manifest is larger than 4 MiB.")
-LOOK_WHO_PUSHED = MessageText(
+FIND_WHO_PUSHED = MessageText(
     "registry.look-who-pushed", "No legitimate manifest is that large: find out who pushed it."
 )
 LIST_WITHOUT_END = MessageText(
@@ -123,7 +123,7 @@ RENAME_REPOSITORIES_OR_TAGS = MessageText(
 TOO_MANY_NAMES = MessageText(
     "registry.too-many-names", "The registry lists more than {page_names} names in one response."
 )
-CHECK_WHAT_ANSWERS = MessageText(
+CHECK_RESPONDING_SERVER = MessageText(
     "registry.check-what-answers", "No legitimate response is that large. Check which server responds at this address."
 )
 NO_NAME_IN_LIST = MessageText("registry.no-name-in-list", "The registry's list contains an entry that is not a name.")
@@ -141,7 +141,7 @@ ENTER_FIXED_LIST = MessageText(
 CONFIG_MALFORMED = MessageText("registry.config-malformed", "The image's config contains an invalid {key}.")
 
 # --- connections
-NO_ANSWER_IN_TIME = MessageText("registry.no-answer-in-time", "The registry did not respond in time.")
+NO_RESPONSE_IN_TIME = MessageText("registry.no-answer-in-time", "The registry did not respond in time.")
 CHECK_FIREWALLS_AND_PROXIES = MessageText(
     "registry.check-firewalls-and-proxies",
     "Check that it is running and that no firewall or proxy blocks the connection, then try again.",
@@ -298,7 +298,7 @@ GIVE_RIGHT_OR_CHECK_POLICY = MessageText(
     "registry.give-right-or-check-policy",
     "Give the account permission to list and pull there. A policy of the registry may also block it.",
 )
-DOES_NOT_HOLD = MessageText("registry.does-not-hold", "The registry does not contain {subject}{note}.")
+DOES_NOT_CONTAIN = MessageText("registry.does-not-hold", "The registry does not contain {subject}{note}.")
 POLICY_BLOCKS = MessageText("registry.policy-blocks", "A policy of the registry blocks the pull of {subject}{note}.")
 EXEMPT_FROM_PROJECT_RULES = MessageText(
     "registry.exempt-from-project-rules",
@@ -335,7 +335,7 @@ PAGE_GONE = MessageText("registry.page-gone", "Check the address and its path pr
 
 # --- strict_json
 NOT_JSON = MessageText("registry.not-json", "The {what} is not JSON of the expected form.")
-LOOK_IN_BROWSER = MessageText(
+OPEN_IN_BROWSER = MessageText(
     "registry.look-in-browser",
     "Open the address in a browser to see what it returns; a proxy or a sign-in page may be in front of the registry.",
 )
@@ -358,7 +358,7 @@ REDIRECT_CIRCLE = MessageText("registry.redirect-circle", "{first} redirects in 
 CHECK_ADDRESS_AND_PROXY = MessageText(
     "registry.check-address-and-proxy", "Check the address, and the proxy in front of the registry."
 )
-ANSWER_TOO_LARGE = MessageText("registry.answer-too-large", "The registry's response is larger than {value} MiB.")
+RESPONSE_TOO_LARGE = MessageText("registry.answer-too-large", "The registry's response is larger than {value} MiB.")
 REDIRECT_TO_NO_ADDRESS = MessageText(
     "registry.redirect-to-no-address", "The registry redirects to something that is not a web address."
 )
@@ -373,12 +373,12 @@ FIND_WHO_SIGNS_IN = MessageText(
     "The registry did not check the password. Find out who signs in with a wrong one, then try again.",
 )
 RATE_LIMITED = MessageText("registry.rate-limited", "The registry limits the rate of requests.")
-ASKED_AGAIN_LATER = MessageText(
+RETRIED_LATER = MessageText(
     "registry.asked-again-later",
     "The console tries again later. If it keeps happening, use a separate account, or set a lower hourly limit.",
 )
 FAILED_REPEATEDLY = MessageText("registry.failed-repeatedly", "{origin} failed repeatedly (HTTP {status}).")
-LOOK_AT_LOGS_AND_BALANCER = MessageText(
+CHECK_LOGS_AND_BALANCER = MessageText(
     "registry.look-at-logs-and-balancer", "Check the logs of the registry and of the load balancer in front of it."
 )
 
@@ -419,9 +419,9 @@ WRITE_AS_REFERENCE = MessageText("registry.write-as-reference", "Write it as nam
 # --- what was to be JSON
 MANIFEST = MessageText("registry.manifest", "manifest")
 LIST = MessageText("registry.list", "list")
-ANSWER = MessageText("registry.answer", "response")
+RESPONSE = MessageText("registry.answer", "response")
 ERROR_BODY = MessageText("registry.error-body", "error")
 CONFIG = MessageText("registry.config", "image's config")
-TOKEN_ANSWER = MessageText("registry.token-answer", "response of the token service")
+TOKEN_RESPONSE = MessageText("registry.token-answer", "response of the token service")
 HISTORY = MessageText("registry.history", "history of the manifest")
 BLOB_OF = MessageText("registry.blob-of", "{digest} of {repository}")

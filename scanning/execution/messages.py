@@ -8,7 +8,7 @@ from console.i18n.message_codes import MessageText
 LAYER_UNKNOWN = MessageText(
     "scan.layer-unknown", "The content of the layer is not known; check the layer at its source."
 )
-LOOK_AT_SKIPPED = MessageText(
+CHECK_SKIPPED = MessageText(
     "scan.look-at-skipped", "The content named here was not scanned; check it manually if it matters."
 )
 KEEP_PACKAGE_DATABASE = MessageText(
@@ -52,7 +52,7 @@ TIMED_OUT = MessageText("scan.timed-out", "Timed out after %(minutes)s min.")
 RAISE_TIMEOUT = MessageText(
     "scan.raise-timeout", "Raise the timeout in Scanning settings, or scan again when the registry is faster."
 )
-WAITING_FOR_ROOM = MessageText("scan.waiting-for-room", "Waiting for space in the layer store.")
+WAITING_FOR_SPACE = MessageText("scan.waiting-for-room", "Waiting for space in the layer store.")
 LAYERS_MISSING = MessageText("scan.layers-missing", "The registry no longer contains all layers of this image.")
 PUSH_ALL_LAYERS = MessageText("scan.push-all-layers", "Push the image again with all of its layers.")
 TAG_GONE = MessageText("scan.tag-gone", "The tag that this scan was to pull is no longer in the inventory.")
@@ -66,7 +66,7 @@ ANOTHER_IMAGE = MessageText("scan.another-image", "The manifest names another im
 SYNC_AND_SCAN = MessageText("scan.sync-and-scan", "Sync the registry and scan the image again.")
 
 # --- preemption
-REGISTRY_DOES_NOT_ANSWER = MessageText(
+REGISTRY_DOES_NOT_RESPOND = MessageText(
     "scan.registry-does-not-answer", "%(registry)s does not respond. Scans of other registries go first."
 )
 PULLS_TAKE_LONG = MessageText(
@@ -74,7 +74,7 @@ PULLS_TAKE_LONG = MessageText(
 )
 
 # --- failover
-ANOTHER_REGISTRY_ASKED = MessageText(
+TRYING_ANOTHER_REGISTRY = MessageText(
     "scan.another-registry-asked", "Pulling from another registry that contains this image."
 )
 
@@ -88,7 +88,7 @@ DATABASE_EMPTY = MessageText(
     "scan.database-empty",
     "The package database %(path)s is empty: the packages of %(system)s are unknown.",
 )
-DATABASE_CUT_OFF = MessageText(
+DATABASE_TRUNCATED = MessageText(
     "scan.database-cut-off",
     "The package database %(path)s is truncated: packages of %(system)s may be missing.",
 )

@@ -9,7 +9,7 @@ STORE_NEEDED_BY_OLDER_SCAN = MessageText(
     "layer-store.store-needed-by-older-scan",
     "The layer store is full, and an older scan needs the space that this one uses.",
 )
-BEGINS_WHEN_ROOM = MessageText(
+STARTS_WHEN_SPACE = MessageText(
     "layer-store.begins-when-room", "Nothing to do: the scan starts again when there is space."
 )
 IMAGE_TOO_LARGE = MessageText(
@@ -28,7 +28,7 @@ DISK_TOO_FULL = MessageText(
     "There is not enough space on the disk of the layer store: {value} free, {value2} needed, and "
     "{min_free_ratio} of the disk must stay free.",
 )
-MAKE_ROOM_ON_DISK = MessageText(
+FREE_SPACE_ON_DISK = MessageText(
     "layer-store.make-room-on-disk", "Free space on the disk that contains {root}, and scan again."
 )
 DISK_FULL = MessageText("layer-store.disk-full", "There is no space left on the disk of the layer store.")

@@ -50,7 +50,7 @@ class ScanStage(models.TextChoices):
 STAGES = {  # in words
     ScanStage.WAITING: messages.WAITING,
     ScanStage.PULLING: messages.PULLING,
-    ScanStage.ROOM: messages.WAITING_FOR_ROOM,
+    ScanStage.ROOM: messages.WAITING_FOR_SPACE,
     ScanStage.ANALYSING: messages.ANALYSING,
     ScanStage.READING: messages.READING,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.i18n.message_codes import MessageText
 
 # --- check
-PACKAGE_NOT_SEEN = MessageText("vulndb.package-not-seen", "Trivy did not find the package of the test.")
+PACKAGE_NOT_FOUND = MessageText("vulndb.package-not-seen", "Trivy did not find the package of the test.")
 USE_PINNED_VERSION = MessageText("vulndb.use-pinned-version", "Use the pinned version.")
 
 # --- install
@@ -43,10 +43,10 @@ NOT_PUBLISHED = MessageText(
 CHECK_FOLDER_AND_POSTGRESQL = MessageText(
     "vulndb.check-folder-and-postgresql", "Check that the data folder and PostgreSQL have space, then update it again."
 )
-NEW_IS_NOT_GOOD = MessageText(
+NEW_IS_INVALID = MessageText(
     "vulndb.new-is-not-good", "The new vulnerability database is not valid: %(reason)s The old one stays in use."
 )
-TAKE_AGAIN = MessageText(
+GET_AGAIN = MessageText(
     "vulndb.take-again", "Get it from its source again. If it is refused again, the source is damaged."
 )
 

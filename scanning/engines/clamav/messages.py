@@ -8,15 +8,15 @@ from console.i18n.message_codes import MessageText, NoteText
 NO_CLAMD = MessageText("clamav.no-clamd", "The service at {address} is not clamd: {value}.")
 NAME_CLAMD = MessageText("clamav.name-clamd", "Set TALLYMAN_CLAMD to the socket or port of clamd.")
 FAILED_AT_FILE = MessageText("clamav.failed-at-file", "ClamAV failed on a file: {value}")
-LOOK_INTO_LOG = MessageText("clamav.look-into-log", "Check the log of clamd.")
+CHECK_LOG = MessageText("clamav.look-into-log", "Check the log of clamd.")
 UNREACHABLE = MessageText("clamav.unreachable", "ClamAV cannot be reached at {address}: {why}.")
 START_CLAMD = MessageText(
     "clamav.start-clamd",
     "Start clamd, check that this process may use its socket or port, or leave TALLYMAN_CLAMD empty to scan "
     "without ClamAV.",
 )
-BROKE_OFF = MessageText("clamav.broke-off", "ClamAV at {address} closed the connection or did not respond.")
-LOOK_INTO_LOG_AND_SCAN = MessageText(
+CONNECTION_CLOSED = MessageText("clamav.broke-off", "ClamAV at {address} closed the connection or did not respond.")
+CHECK_LOG_AND_SCAN = MessageText(
     "clamav.look-into-log-and-scan",
     "Check the log of clamd: it may be short of memory, or still be loading its signatures. Then scan again.",
 )
@@ -52,4 +52,4 @@ TOO_MANY_FINDINGS = NoteText(
         "{count} files detected beyond the first {max_findings}, not listed, e.g. {path}",
     ),
 )
-KNOWS_FILE = MessageText("clamav.knows-file", "ClamAV detects this file as {signature}.")
+DETECTED_AS = MessageText("clamav.knows-file", "ClamAV detects this file as {signature}.")

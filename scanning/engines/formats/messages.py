@@ -29,7 +29,7 @@ ARCHIVE_READ_IN_PART = NoteText(
         "{count} files in archives of which only the first {value} MiB were scanned, e.g. {path}",
     ),
 )
-ARCHIVES_HOLD_TOO_MUCH = NoteText(
+ARCHIVES_TOO_LARGE = NoteText(
     MessageText(
         "layer.archives-hold-too-much",
         "1 file in an archive beyond the limit of what is unpacked from one layer: {path}",
@@ -74,7 +74,7 @@ ZIP_WITHOUT_DIRECTORY = NoteText(
         "e.g. {path}",
     ),
 )
-ZIP_DIRECTORY_CUT_OFF = NoteText(
+ZIP_DIRECTORY_TRUNCATED = NoteText(
     MessageText(
         "layer.zip-directory-cut-off",
         "1 file that cannot be unpacked (the directory of the zip archive is truncated): {path}",
@@ -114,7 +114,7 @@ PUSH_WITH_GZIP_OR_ZSTD = MessageText(
     "layer.push-with-gzip-or-zstd", "Push the image again with gzip or zstd layers, then scan again."
 )
 LAYER_TOO_LARGE = MessageText("layer.layer-too-large", "A layer was not unpacked: {what}.")
-LOOK_WHO_BUILT = MessageText(
+FIND_WHO_BUILT = MessageText(
     "layer.look-who-built",
     "Find out who built this image and why: layers like this are made to exhaust the program that unpacks them.",
 )
@@ -132,8 +132,8 @@ LAYER_WAS_DAMAGED = MessageText(
 
 # --- what the sentences above are filled in with
 GZIP_DAMAGED = MessageText("layer.gzip-damaged", "its gzip stream is damaged ({error})")
-GZIP_CUT_OFF = MessageText("layer.gzip-cut-off", "its gzip stream is truncated")
+GZIP_TRUNCATED = MessageText("layer.gzip-cut-off", "its gzip stream is truncated")
 GZIP_FOLLOWED = MessageText("layer.gzip-followed", "its gzip stream is followed by data that is not gzip")
 ZSTD_WINDOW_TOO_LARGE = MessageText("layer.zstd-window-too-large", "its zstd window is larger than {size} MiB")
 ZSTD_DAMAGED = MessageText("layer.zstd-damaged", "its zstd stream is damaged ({error})")
-ZSTD_CUT_OFF = MessageText("layer.zstd-cut-off", "its zstd stream is truncated")
+ZSTD_TRUNCATED = MessageText("layer.zstd-cut-off", "its zstd stream is truncated")

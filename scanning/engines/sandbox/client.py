@@ -114,7 +114,7 @@ class SandboxClient:
                 self._kill()
                 log.warning("The process that reads layers returned an invalid response: %s", error)
                 raise EngineError(
-                    messages.IMPOSSIBLE_ANSWER(),
+                    messages.INVALID_RESPONSE(),
                     messages.FIND_WHO_PUSHED(),
                 ) from error
             except BaseException:
@@ -217,7 +217,7 @@ class SandboxClient:
     def _too_large(self) -> EngineError:
         return EngineError(
             messages.TOO_MUCH_MEMORY(value=self._memory_bytes // 1024**2),
-            messages.LOOK_AT_LARGEST_ARCHIVES(),
+            messages.CHECK_LARGEST_ARCHIVES(),
         )
 
     def _broken(self, code: int | None) -> EngineError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.i18n.message_codes import MessageText
 
 # --- client
-IMPOSSIBLE_ANSWER = MessageText(
+INVALID_RESPONSE = MessageText(
     "engine.impossible-answer", "The process that scans for viruses and trojans returned an invalid response."
 )
 FIND_WHO_PUSHED = MessageText(
@@ -15,7 +15,7 @@ FIND_WHO_PUSHED = MessageText(
 TOO_MUCH_MEMORY = MessageText(
     "engine.too-much-memory", "The scan for viruses and trojans used more than {value} MiB of memory."
 )
-LOOK_AT_LARGEST_ARCHIVES = MessageText(
+CHECK_LARGEST_ARCHIVES = MessageText(
     "engine.look-at-largest-archives",
     "The image contains something that cannot be read within that memory; check its largest archives.",
 )

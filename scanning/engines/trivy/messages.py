@@ -43,14 +43,14 @@ RAISE_TIMEOUT = MessageText("trivy.raise-timeout", "Raise the timeout in Scannin
 REPORT_TOO_LARGE = MessageText("trivy.report-too-large", "Trivy wrote a report of more than {value} MiB.")
 SPLIT_IMAGE = MessageText("trivy.split-image", "The image has more findings than can be stored; split it up.")
 TOO_MUCH_MEMORY = MessageText("trivy.too-much-memory", "Trivy used more than {value} GiB of memory and was stopped.")
-LOOK_AT_LARGEST_ARCHIVES = MessageText(
+CHECK_LARGEST_ARCHIVES = MessageText(
     "trivy.look-at-largest-archives",
     "The image contains something that Trivy cannot read within that memory; check its largest archives.",
 )
 NOT_ENDED = MessageText("trivy.not-ended", "Trivy did not finish: {error}")
 SCAN_AGAIN = MessageText("trivy.scan-again", "Scan again.")
 DISK_FULL = MessageText("trivy.disk-full", "The disk is full: Trivy could not write.")
-MAKE_ROOM = MessageText("trivy.make-room", "Free space on the disk of the data folder, then scan again.")
+FREE_SPACE = MessageText("trivy.make-room", "Free space on the disk of the data folder, then scan again.")
 CACHE_DAMAGED = MessageText(
     "trivy.cache-damaged", "Trivy ended abnormally, as it does when its cache is damaged. Its cache was deleted."
 )
@@ -63,11 +63,11 @@ UPDATE_DATABASE = MessageText(
     "trivy.update-database", "Update the vulnerability database: run manage.py update_vulnerability_db."
 )
 ENDED_BY_SIGNAL = MessageText("trivy.ended-by-signal", "Trivy was ended by signal {value}.")
-LOOK_FOR_LACK_OF_MEMORY = MessageText(
+CHECK_MEMORY = MessageText(
     "trivy.look-for-lack-of-memory", "Check whether the machine is short of memory, then scan again."
 )
 FAILED = MessageText("trivy.failed", "Trivy failed (code {returncode}): {value}")
-PULL_BY_HAND = MessageText(
+PULL_MANUALLY = MessageText(
     "trivy.pull-by-hand",
     "The image may be damaged: pull it manually to check. If it is intact, use another version of Trivy.",
 )
@@ -87,7 +87,7 @@ METADATA_DAMAGED = MessageText(
 DATABASE_OTHER_SCHEMA = MessageText(
     "trivy.database-other-schema", "The vulnerability database has schema {schema}, but schema {schema2} is needed."
 )
-TAKE_OTHER_SCHEMA = MessageText(
+USE_OTHER_SCHEMA = MessageText(
     "trivy.take-other-schema", "Use a database of schema {schema} (the public one is trivy-db:{schema2}). {install}"
 )
 NO_DATABASE_OF_TRIVY = MessageText(
@@ -129,7 +129,7 @@ CACHE_UNEXPECTED = MessageText(
 USE_PINNED_VERSION = MessageText(
     "trivy.use-pinned-version", "Use the version of Trivy that the project pins: remove TALLYMAN_TRIVY."
 )
-PACKAGES_NOT_LAID_OUT = MessageText(
+PACKAGES_NOT_PREPARED = MessageText(
     "trivy.packages-not-laid-out", "The packages could not be prepared for Trivy: {strerror}."
 )
 CHECK_SPACE_AND_RIGHTS = MessageText(
@@ -153,7 +153,7 @@ SCAN_AGAIN_OR_FIND_DEFECT = MessageText(
 # --- run
 LAYER_FACTS_LOST = MessageText("trivy.layer-facts-lost", "The data that Trivy stored of a layer is lost.")
 SCAN_AGAIN_TO_PULL = MessageText("trivy.scan-again-to-pull", "Scan again: the layers are then pulled again.")
-LAYERS_NOT_LAID_OUT = MessageText(
+LAYERS_NOT_PREPARED = MessageText(
     "trivy.layers-not-laid-out", "The image's layers could not be read or prepared: {strerror}."
 )
 CHECK_SPACE_AND_SCAN = MessageText(
