@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from console.exports.models import Export
-from console.jobs.models import FINAL_STATES
+from console.jobs.models import State
 from console.machines import content, report
 from console.machines.identity import has_shared_database
 from console.machines.models import SharedFile
@@ -78,7 +78,7 @@ def remove(export: Export) -> None:
 def prune() -> None:
     """Remove what has expired, and files on this machine that belong to no export; called by every tick."""
     over = Q(expires_at__lt=Now()) | Q(expires_at=None, ended_at__lt=Now() - FILE_RETENTION)
-    for export in Export.objects.filter(over, state__in=FINAL_STATES).order_by("pk")[:500]:
+    for export in Export.objects.filter(over, state__in=State.final()).order_by("pk")[:500]:
         remove(export)
     found = {path.name: path for path in exports_folder().iterdir() if path.is_file()}
     existing = set(Export.objects.filter(file__in=list(found)).values_list("file", flat=True))

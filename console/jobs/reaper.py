@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from console import visibility
 from console.i18n.message_codes import NOTHING
 from console.jobs import broker, kinds, messages
-from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
+from console.jobs.models import HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
 
@@ -161,7 +161,7 @@ def prune() -> None:
     """Delete health probes after an hour and events after 90 days."""
     probe_models: tuple[type[Job], ...] = (HealthProbe, ScanHealthProbe)
     for model in probe_models:
-        model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - PROBE_RETENTION).delete()
+        model._base_manager.filter(state__in=State.final(), ended_at__lt=Now() - PROBE_RETENTION).delete()
     kinds = [model.kind for model in probe_models]
     JobEvent.objects.filter(kind__in=kinds, at__lt=Now() - PROBE_RETENTION).delete()
     JobEvent.objects.filter(at__lt=Now() - JOB_EVENT_RETENTION).delete()
