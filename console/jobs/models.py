@@ -153,7 +153,7 @@ class HealthProbe(Job):
         verbose_name_plural = "health probes"
 
     def __str__(self) -> str:
-        return f"canary {self.pk}"
+        return f"health probe {self.pk}"
 
 
 class ScanHealthProbe(Job):
@@ -166,4 +166,4 @@ class ScanHealthProbe(Job):
         verbose_name_plural = "scan health probes"
 
     def __str__(self) -> str:
-        return f"scan canary {self.pk}"
+        return f"scan health probe {self.pk}"
