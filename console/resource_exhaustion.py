@@ -32,12 +32,13 @@ class Exhausted(Enum):
 
 NO_SPACE = MessageText("exhausted.no-space", "There is no space left on a disk of the console.")
 FREE_SPACE = MessageText(
-    "exhausted.free-space", "Free space where the data folder and the database lie, or move them to a larger disk."
+    "exhausted.free-space",
+    "Free space on the disks of the data folder and the database, or move them to a larger disk.",
 )
-NO_FILES = MessageText("exhausted.no-files", "The console has too many files and connections open.")
+NO_FILES = MessageText("exhausted.no-files", "The console has too many open files and connections.")
 RAISE_OPEN_FILES = MessageText(
     "exhausted.raise-open-files",
-    "Raise the number of open files that the service may have (LimitNOFILE of systemd, ulimit -n), and restart it.",
+    "Raise the limit of open files of the service (LimitNOFILE in systemd, ulimit -n), and restart it.",
 )
 _REASONS = {Exhausted.DISK: NO_SPACE(), Exhausted.FILES: NO_FILES()}
 _REMEDIES = {Exhausted.DISK: FREE_SPACE(), Exhausted.FILES: RAISE_OPEN_FILES()}

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from console import visibility
-from console.jobs.models import FINAL_STATES, State
+from console.jobs.models import State
 from console.models import User
 from console.server.process_manager import ProcessManager, ProgramEndedError
 from console.server.programs import BASE_FOLDER, programs
@@ -148,7 +148,7 @@ class _Demo:
         """Sync the sample registry and say what was found."""
         start_sync(registries=[registry])
         run = SyncRun.objects.filter(registry=registry).latest("pk")
-        while run.state not in FINAL_STATES:
+        while run.state not in State.final():
             self._tick()
             run.refresh_from_db()
         if run.state != State.SUCCEEDED:

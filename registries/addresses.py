@@ -94,12 +94,12 @@ def _host(host: str, allowed_networks: Collection[str]) -> str:
     try:
         name = host.encode("idna").decode("ascii").lower().rstrip(".")
     except UnicodeError as error:
-        raise AddressError(_("This host name cannot exist.")) from error
+        raise AddressError(_("This host name is not valid.")) from error
     if (literal := _literal(name)) is not None:  # digits and dots of another script
         _require_allowed(literal, allowed_networks)
         return str(literal)
     if not HOST_PATTERN.fullmatch(name):
-        raise AddressError(_("This host name cannot exist."))
+        raise AddressError(_("This host name is not valid."))
     if name in LOCAL_NAMES or name.endswith(".localhost"):
         _require_allowed(ipaddress.ip_address("127.0.0.1"), allowed_networks)
     if name in METADATA_NAMES:

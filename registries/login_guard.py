@@ -39,7 +39,7 @@ _thread_locks_guard = threading.Lock()
 def already_refused() -> CredentialsRefused:
     """The error for credentials that are not sent because they were refused before."""
     return CredentialsRefused(
-        messages.CREDENTIALS_KNOWN_REFUSED(),
+        messages.CREDENTIALS_REFUSED_BEFORE(),
         messages.TYPE_PASSWORD_AGAIN(),
     )
 
@@ -174,7 +174,7 @@ class StoredLoginGuard:
         if row.current_login != self._registry.current_login and not self._encrypted_anew(row):
             raise CredentialsChanged(
                 messages.CREDENTIALS_CHANGED(),
-                messages.GOES_ON_WITH_NEW(),
+                messages.NEW_CREDENTIALS_USED(),
             )
         if row.credentials_refused:
             self._proven_until, self._registry.refused_login = 0.0, row.refused_login

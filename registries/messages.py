@@ -1,4 +1,4 @@
-"""What is told to people by this package: see console.i18n.message_codes."""
+"""Messages that this package shows to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from console.i18n.message_codes import MessageText
 
 # --- clients
 CA_BUNDLE_UNREADABLE = MessageText(
-    "registries.ca-bundle-unreadable", "The file that TALLYMAN_CA_BUNDLE names cannot be read."
+    "registries.ca-bundle-unreadable", "The file named in TALLYMAN_CA_BUNDLE cannot be read."
 )
 CORRECT_CA_BUNDLE = MessageText(
-    "registries.correct-ca-bundle", "Correct the setting, or the rights of the file, then start the console again."
+    "registries.correct-ca-bundle", "Correct the setting or the permissions of the file, then restart the console."
 )
 TYPE_NOT_LISTABLE = MessageText(
-    "registries.type-not-listable", "Registries of the type %(type)s cannot be listed by this version."
+    "registries.type-not-listable", "This version cannot list registries of the type %(type)s."
 )
 ADD_AS_OCI = MessageText(
     "registries.add-as-oci", "Add it as type OCI if its catalog is open, or with a fixed list of repositories."
@@ -28,7 +28,7 @@ RESTORE_KEYS = MessageText(
 )
 
 # --- login_guard
-CREDENTIALS_KNOWN_REFUSED = MessageText(
+CREDENTIALS_REFUSED_BEFORE = MessageText(
     "registries.credential_encryption-known-refused",
     "The registry refused these credentials, so they are not tried again: that could lock the account.",
 )
@@ -38,8 +38,10 @@ TYPE_PASSWORD_AGAIN = MessageText(
 CREDENTIALS_CHANGED = MessageText(
     "registries.credential_encryption-changed", "The credentials of the registry were changed while they were in use."
 )
-GOES_ON_WITH_NEW = MessageText("registries.goes-on-with-new", "Nothing to do: the work goes on with the new ones.")
+NEW_CREDENTIALS_USED = MessageText(
+    "registries.goes-on-with-new", "Nothing to do: the new credentials are used from now on."
+)
 
 # --- outbound
-SERVER_TOO_SLOW = MessageText("registries.server-too-slow", "The server does not answer in time.")
-CHECK_REACHABLE = MessageText("registries.check-reachable", "Check that it can be reached from here.")
+SERVER_TOO_SLOW = MessageText("registries.server-too-slow", "The server did not respond in time.")
+CHECK_REACHABLE = MessageText("registries.check-reachable", "Check that this machine can reach it.")

@@ -71,7 +71,7 @@ def _sandbox_checks(cage: sandbox_run.SandboxSupport) -> Iterator[InstallationCh
         text = _(
             "They cannot reach services of this machine that listen on a Unix socket, such as PostgreSQL or Docker."
         )
-        yield InstallationCheck("ok", _("Scanners are refused the system calls they do not need"), text)
+        yield InstallationCheck("ok", _("Scanners are denied the system calls that they do not need"), text)
     else:
         yield InstallationCheck(
             "advice",

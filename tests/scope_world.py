@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any, ParamSpec, TypeVar
 
+from django.test import Client
 from django.utils import timezone
 
 from console import visibility
 from console.exports import files
 from console.jobs.models import State
+from console.listing.registered_listings import LISTINGS
 from console.models import Export, SavedView, Team, User
 from inventory.models import Image, Snapshot, Tag
 from registries.models import CloudAccount, ConnectionTest, Registry, Removal, SyncRun
@@ -198,3 +200,18 @@ def add_own_rows(world: ScopeWorld, user: User) -> dict[str, Any]:
     )
     test = ConnectionTest.objects.create(user=user, registry=world.zebra, saved=True, ended_at=timezone.now())
     return {"selection": choice.pk, "export": made.pk, "test": test.pk}
+
+
+def client_of(user: User) -> Client:
+    """Return a client signed in as ``user``, whose lists show all their columns."""
+    user.columns = {name: [column.name for column in each.listing.columns] for name, each in LISTINGS.items()}
+    user.save()
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def hidden_lines(text: str) -> list[str]:
+    """Return the lines that name something hidden."""
+    telling = (HIDDEN_NAME, f"{HIDDEN_FIGURE:,}", str(HIDDEN_FIGURE))
+    return [line.strip()[:300] for line in text.splitlines() if any(word in line.lower() for word in telling)]

@@ -1,1 +1,1 @@
-"""What the console needs of its database beside Django's own."""
+"""What the console adds to Django's database layer: clock, locks, cached counts, statement timeout, search indexes."""

@@ -63,12 +63,12 @@ class StatementTimeoutMiddleware:
         """Return the page for a cancelled statement with status 503; None for every other exception."""
         if not is_cancelled(exception):
             return None
-        log.warning("A statement of %s was cancelled, since it took too long", request.path)
+        log.warning("A statement of %s took too long and was cancelled", request.path)
         return render(request, "503.html", {"seconds": settings.STATEMENT_SECONDS}, status=503)
 
 
 def is_cancelled(error: BaseException) -> bool:
-    """Whether PostgreSQL has broken a statement off."""
+    """Whether PostgreSQL has cancelled a statement."""
     return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED
 
 

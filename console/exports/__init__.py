@@ -1,1 +1,1 @@
-"""Exports of lists that are made in the background, and the files that come of them."""
+"""Exports of lists, written in the background, and their files."""

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from console.exports.models import Export
-from console.jobs.models import FINAL_STATES
+from console.jobs.models import State
 from console.machines import content, report
 from console.machines.identity import has_shared_database
 from console.machines.models import SharedFile
@@ -54,7 +54,7 @@ def store(path: Path, *, check: Callable[[], None]) -> SharedFile | None:
     try:
         file = content.store(path, limit=MAX_SHARED_FILE_BYTES, check=check)
     except content.ContentError as error:
-        log.warning("%s can be downloaded on this machine alone: %s", path.name, error)
+        log.warning("%s can be downloaded only on this machine: %s", path.name, error)
         return None
     content.keep(file, seconds=(FILE_RETENTION + timedelta(days=1)).total_seconds())
     return file
@@ -78,7 +78,7 @@ def remove(export: Export) -> None:
 def prune() -> None:
     """Remove what has expired, and files on this machine that belong to no export; called by every tick."""
     over = Q(expires_at__lt=Now()) | Q(expires_at=None, ended_at__lt=Now() - FILE_RETENTION)
-    for export in Export.objects.filter(over, state__in=FINAL_STATES).order_by("pk")[:500]:
+    for export in Export.objects.filter(over, state__in=State.final()).order_by("pk")[:500]:
         remove(export)
     found = {path.name: path for path in exports_folder().iterdir() if path.is_file()}
     existing = set(Export.objects.filter(file__in=list(found)).values_list("file", flat=True))
@@ -86,4 +86,4 @@ def prune() -> None:
     for name in found.keys() - existing:
         if now - found[name].stat().st_mtime > ORPHAN_FILE_SECONDS:
             found[name].unlink(missing_ok=True)
-            log.info("Removed %s, which belonged to no export", name)
+            log.info("Removed %s, which belongs to no export", name)

@@ -134,7 +134,7 @@ def _resolve_rows(export: Export) -> tuple[Listing[Any], array[int]]:
     except SelectionError as error:
         raise JobFailure(
             messages.FILTERS_DO_NOT_FIT(why=error),
-            messages.FILTER_ANEW(),
+            messages.FILTER_AGAIN(),
         ) from error
     keys = ordered_keys(listing, rows, sort=view.get("sort"))
     if export.format == Export.Format.XLSX and len(keys) >= spreadsheet_values.MAX_SHEET_ROWS:

@@ -20,7 +20,7 @@ from console.exports import files, list_export
 from console.exports.models import Export
 from console.exports.tables import EXPORTS
 from console.jobs.broker import request_cancel
-from console.jobs.models import FINAL_STATES, State
+from console.jobs.models import State
 from console.listing import column_picker
 from console.listing import views as lists
 from console.listing.registered_listings import get_listing
@@ -121,7 +121,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove an export that has ended, and its file."""
     export = _get_export(request, pk)
-    if export.state not in FINAL_STATES:
+    if export.state not in State.final():
         messages.error(request, _("This export is still being written. Cancel it first."))
         return redirect("console:export-list")
     trail.record(request, "export.remove", export.listing, {"export": export.pk})

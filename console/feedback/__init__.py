@@ -1,1 +1,1 @@
-"""What a person is told after an action: toasts, and the offer to undo it."""
+"""Feedback after an action: toasts, and the offer to undo it."""

@@ -1,1 +1,1 @@
-"""Words for people: stored messages, lists of words, and the columns that keep messages."""
+"""Translation: stored messages, lists of words, and the model fields for messages."""

@@ -1,4 +1,4 @@
-"""What is told to a person, as a code with its values: put into words when it is shown, in the reader's language.
+"""Messages for people, as a code with its values: written out in the language of the reader when shown.
 
 A ``MessageText`` is a sentence in English with a stable code, declared once in the ``messages`` module of the package
 that needs it: ``makemessages`` gathers them from there. Called with its values it makes a ``Message``, which errors

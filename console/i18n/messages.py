@@ -1,4 +1,4 @@
-"""What the console keeps as messages (reasons, remedies, stages) in the language of whoever reads them.
+"""Stored messages (reasons, remedies, stages) in the language of the reader.
 
 The texts are those of the ``messages`` modules, which each app gives to ``register()`` when it starts.
 """

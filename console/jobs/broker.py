@@ -118,7 +118,7 @@ def _prepare(prepare: Callable[[], None]) -> None:
     try:
         prepare()
     except Exception:
-        log.exception("%s failed; the workers do it where they need it", path_of(prepare))
+        log.exception("%s failed; the workers do it when they need it", path_of(prepare))
 
 
 def request_cancel(job: Job) -> None:
@@ -159,9 +159,7 @@ def write_schedule(*, row: int | None, name: str, task: str, argument: int, at: 
     if changed_fields := [field for field, value in expected.items() if getattr(found, field) != value]:
         Schedule.objects.filter(pk=found.pk).update(**expected)
         if changed_fields != ["next_run"]:
-            log.warning(
-                "The schedule row %s was not as it was written (%s); it is mended", found.pk, ", ".join(changed_fields)
-            )
+            log.warning("The schedule row %s had changed (%s) and was repaired", found.pk, ", ".join(changed_fields))
     return int(found.pk)
 
 

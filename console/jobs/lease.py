@@ -69,7 +69,7 @@ class Lease:
                 self._poll()
                 self._also()
             except (DatabaseError, InterfaceError) as error:
-                log.warning("The database did not answer a heartbeat: %s", type(error).__name__)
+                log.warning("The database did not respond to a heartbeat: %s", type(error).__name__)
                 connection.close()
         connection.close()
 

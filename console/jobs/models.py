@@ -30,11 +30,13 @@ class State(models.TextChoices):
 
     @classmethod
     def active(cls) -> tuple[State, ...]:
-        """Return the states of a job that has not ended; FINAL_STATES has the others."""
+        """Return the states of a job that has not ended: ``final()`` has all others."""
         return (cls.QUEUED, cls.RUNNING)
 
-
-FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+    @classmethod
+    def final(cls) -> tuple[State, ...]:
+        """Return the states of a job that has ended: ``active()`` has all others."""
+        return tuple(state for state in cls if state not in cls.active())
 
 
 class Priority(models.IntegerChoices):
@@ -111,7 +113,7 @@ class Job(models.Model):
     @property
     def is_final(self) -> bool:
         """Whether the job has ended for good."""
-        return self.state in FINAL_STATES
+        return self.state in State.final()
 
     @property
     def percent(self) -> int | None:
@@ -151,7 +153,7 @@ class HealthProbe(Job):
         verbose_name_plural = "health probes"
 
     def __str__(self) -> str:
-        return f"canary {self.pk}"
+        return f"health probe {self.pk}"
 
 
 class ScanHealthProbe(Job):
@@ -164,4 +166,4 @@ class ScanHealthProbe(Job):
         verbose_name_plural = "scan health probes"
 
     def __str__(self) -> str:
-        return f"scan canary {self.pk}"
+        return f"scan health probe {self.pk}"

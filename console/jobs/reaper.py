@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from console import visibility
 from console.i18n.message_codes import NOTHING
 from console.jobs import broker, kinds, messages
-from console.jobs.models import FINAL_STATES, HealthProbe, Job, JobEvent, ScanHealthProbe, State
+from console.jobs.models import HealthProbe, Job, JobEvent, ScanHealthProbe, State
 from console.jobs.runner import eligible, scratch_root
 from console.jobs.state import advance, from_now
 
@@ -47,7 +47,7 @@ def reap() -> None:
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
-            log.exception("The jobs of the kind %s could not be looked after", model.kind)
+            log.exception("The reaper failed on the jobs of the kind %s", model.kind)
     sweep_scratch()
     prune()
 
@@ -90,7 +90,7 @@ def recover_expired(model: type[Job]) -> None:
         except (OperationalError, InterfaceError):
             raise  # the database is away
         except Exception:
-            log.exception("%s could not be taken back", job)
+            log.exception("%s could not be put back into the queue", job)
 
 
 def _recover_job(job: Job, expired: Q) -> None:
@@ -99,7 +99,7 @@ def _recover_job(job: Job, expired: Q) -> None:
     elif job.losses + 1 >= job.max_losses:
         to = State.FAILED
         reason = messages.WORKER_LOST_REPEATEDLY(count=job.losses + 1)
-        remedy = messages.LOOK_FOR_LACK_OF_MEMORY()
+        remedy = messages.CHECK_MEMORY()
     else:
         to, reason, remedy = State.QUEUED, messages.WORKER_LOST(), NOTHING
     lost_fields = {"losses": F("losses") + 1}
@@ -129,7 +129,7 @@ def resend_hints(model: type[Job]) -> None:
     try:
         room = REAP_BATCH_JOBS - broker.queue_size(kinds.get(model.kind).cluster)
     except Exception as error:
-        log.warning("The broker does not answer: %s", type(error).__name__)
+        log.warning("The broker does not respond: %s", type(error).__name__)
         return
     for job in jobs[: max(broker.max_hints(model.kind, default=room), 0)]:
         if not broker.hint(job):
@@ -154,14 +154,14 @@ def sweep_scratch() -> None:
             alive = running.exists()
         if not alive:
             shutil.rmtree(folder, ignore_errors=True)
-            log.info("Removed the scratch folder %s, left by a lost worker", folder.name)
+            log.info("Removed the scratch folder %s of a lost worker", folder.name)
 
 
 def prune() -> None:
     """Delete health probes after an hour and events after 90 days."""
     probe_models: tuple[type[Job], ...] = (HealthProbe, ScanHealthProbe)
     for model in probe_models:
-        model._base_manager.filter(state__in=FINAL_STATES, ended_at__lt=Now() - PROBE_RETENTION).delete()
+        model._base_manager.filter(state__in=State.final(), ended_at__lt=Now() - PROBE_RETENTION).delete()
     kinds = [model.kind for model in probe_models]
     JobEvent.objects.filter(kind__in=kinds, at__lt=Now() - PROBE_RETENTION).delete()
     JobEvent.objects.filter(at__lt=Now() - JOB_EVENT_RETENTION).delete()

@@ -69,7 +69,7 @@ def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], 
     heartbeat.report_alive()
     if heartbeat.is_draining():
         model._base_manager.filter(pk=job_id, state=State.QUEUED).update(hinted_at=None)
-        log.info("%s %s stays in the queue: this worker is going down", model.kind, job_id)
+        log.info("%s %s stays in the queue: this worker is stopping", model.kind, job_id)
         return
     ends = time.monotonic() + settings.JOB_TIMES.chain
     count = 0
@@ -84,7 +84,7 @@ def run_queued_jobs(model: type[J], job_id: int, handler: Callable[[JobRun[J]], 
             count = 1
             _run(JobRun(job), handler)
     if not count:
-        log.info("A hint for %s %s found no such job to take", model.kind, job_id)
+        log.info("A hint for %s %s found no such job to claim", model.kind, job_id)
     if count or acquired:  # whoever found no place must not hint: it would find none again
         _hint_next(model)
 
@@ -257,16 +257,20 @@ def _release(run: JobRun[J]) -> None:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
         return
     try:
-        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_ANSWER())
+        run._end(State.QUEUED, reason=messages.DATABASE_DID_NOT_RESPOND())
     except LeaseLost:
         log.warning("%s, attempt %s: the lease was lost, its result is discarded", run.job, run.attempt)
     except (OperationalError, InterfaceError):
-        log.warning("%s, attempt %s: the database does not answer, the reaper takes it back", run.job, run.attempt)
+        log.warning(
+            "%s, attempt %s: the database does not respond, the reaper puts it back into the queue",
+            run.job,
+            run.attempt,
+        )
 
 
 def _abort_failure() -> JobFailure:
     return JobFailure(
-        messages.BROKEN_OFF(),
+        messages.STOPPED_FROM_OUTSIDE(),
         messages.START_AGAIN(),
     )
 
@@ -318,12 +322,12 @@ def _handle_error(run: JobRun[J], error: Exception) -> None:
 def _requeue_after_database_error(run: JobRun[J], error: Exception) -> None:
     """Put the job back for another attempt: that the database did not answer says nothing about the work."""
     connection.close()  # it may be broken
-    log.warning("%s, attempt %s: the database did not answer", run.job, run.attempt, exc_info=error)
+    log.warning("%s, attempt %s: the database did not respond", run.job, run.attempt, exc_info=error)
     count = run.job.database_errors + 1
     first, longest = DATABASE_RETRY_DELAY_SECONDS
     run._end(
         State.QUEUED,
-        reason=messages.DATABASE_DID_NOT_ANSWER(),
+        reason=messages.DATABASE_DID_NOT_RESPOND(),
         fields={"not_before": from_now(min(first * 2 ** (count - 1), longest)), "database_errors": count},
     )
 
@@ -484,7 +488,7 @@ class JobRun(Generic[J]):
                 waits = to is State.QUEUED and not heartbeat.is_draining()
                 if connection.in_atomic_block or (time.monotonic() >= give_up and not waits):
                     raise
-                log.warning("%s: the database does not answer, its result is kept and tried again", self.job)
+                log.warning("%s: the database does not respond; writing its result is tried again", self.job)
                 connection.close()
                 time.sleep(1)
             else:

@@ -14,14 +14,14 @@ from django.db.models.functions import Now
 
 from console.db.locks import write_lock
 from console.i18n.message_codes import NOTHING, Message
-from console.jobs.models import FINAL_STATES, Job, JobEvent, State
+from console.jobs.models import Job, JobEvent, State
 
 J = TypeVar("J", bound=Job)
 
 CANCEL_BATCH_JOBS = 500
 TRANSITIONS = frozenset(
     {(State.QUEUED, State.RUNNING), (State.QUEUED, State.CANCELLED), (State.RUNNING, State.QUEUED)}
-    | {(State.RUNNING, final) for final in FINAL_STATES}
+    | {(State.RUNNING, final) for final in State.final()}
 )
 
 

@@ -34,7 +34,7 @@ def tick() -> None:
     heartbeat.report_alive()
     with machine_slot("tick", 1) as acquired:
         if not acquired:
-            log.warning("The tick before is still at work")
+            log.warning("The previous tick is still running")
             return
         reap()
         run_ticks()

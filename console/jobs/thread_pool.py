@@ -116,7 +116,7 @@ class _ThreadPool:
                         self.done += 1
                         self._job_ended.notify_all()
         except Exception:
-            log.exception("A job could not be taken or left")
+            log.exception("A job could not be claimed or released")
         finally:
             connection.close()
 

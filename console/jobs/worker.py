@@ -102,7 +102,7 @@ class Worker:
         reaper = self._start_reaper(life)
         try:
             clusters = [WatchedCluster(name, folder, life) for name in PROBE_MODELS]
-            log.info("The worker is up: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
+            log.info("The worker has started: %s", ", ".join(f"cluster {cluster.name}" for cluster in clusters))
             while not self._signals:
                 if (code := reaper.poll()) == PROBLEM_EXIT_CODE:
                     return 1
@@ -111,7 +111,7 @@ class Worker:
                     reaper = self._start_reaper(life)
                 for cluster in clusters:
                     if not self._supervise(cluster):
-                        log.error("The cluster %s does not come to life; the worker gives up", cluster.name)
+                        log.error("The cluster %s does not start; the worker stops", cluster.name)
                         return 1
                 time.sleep(WATCH_INTERVAL_SECONDS)
             return 0
@@ -149,8 +149,8 @@ class Worker:
             return True
         if cluster.failures >= MAX_FAILED_STARTS:
             return False
-        what = "has shown no life" if ended is None else f"has ended with code {ended}"
-        log.error("The cluster %s %s and is started anew", cluster.name, what)
+        what = "has completed no health probe" if ended is None else f"has ended with code {ended}"
+        log.error("The cluster %s %s and is restarted", cluster.name, what)
         cluster.restart()
         return True
 
@@ -165,7 +165,9 @@ class Worker:
         before = self._signals
         while any(cluster.process.poll() is None for cluster in clusters):
             if time.monotonic() >= ends or self._signals > before:
-                log.warning("A cluster did not stop in time and is killed; its jobs are taken back by the reaper")
+                log.warning(
+                    "A cluster did not stop in time and is killed; the reaper puts its jobs back into the queue"
+                )
                 break
             time.sleep(WATCH_INTERVAL_SECONDS)
         for cluster in clusters:
@@ -174,7 +176,7 @@ class Worker:
             time.sleep(WATCH_INTERVAL_SECONDS)
         signal_group(reaper.pid, signal.SIGKILL)
         reaper.wait()
-        log.info("The worker is down")
+        log.info("The worker has stopped")
 
 
 def _reap_until_stopped(interval: float) -> None:
@@ -201,13 +203,13 @@ def _reap_until_stopped(interval: float) -> None:
 def _reap() -> None:
     try:
         if problem := find_problem():
-            log.error("The worker ends: %s", problem)
+            log.error("The worker stops: %s", problem)
             sys.exit(PROBLEM_EXIT_CODE)
         broker.ensure_tick_schedule()
         reap()
         run_ticks()
     except Exception as error:
-        log.exception("The reaper could not do its round")
+        log.exception("The reaper failed in this round")
         if is_database_error(error):
             note_database_failure()
     finally:
@@ -220,7 +222,7 @@ def _send_probe(model: type[Job]) -> bool:
         job = model._base_manager.filter(state=State.QUEUED).first() or model._base_manager.create(queued_at=Now())
         return broker.hint(job)
     except Exception as error:
-        log.warning("No canary could be sent: %s", type(error).__name__)
+        log.warning("No health probe could be sent: %s", type(error).__name__)
         return False
     finally:
         connection.close()
@@ -230,7 +232,7 @@ def _broker_is_up(cluster: str) -> bool:
     try:
         broker.queue_size(cluster)
     except Exception:
-        log.warning("The broker or the database does not answer")
+        log.warning("The broker or the database does not respond")
         return False
     finally:
         connection.close()

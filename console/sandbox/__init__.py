@@ -1,1 +1,1 @@
-"""Programs run with bounds and without rights. Knows neither Django nor jobs."""
+"""Child processes with limits and without privileges. Knows neither Django nor jobs."""

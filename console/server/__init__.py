@@ -1,1 +1,1 @@
-"""The programs of the console in real use, and how they are."""
+"""The programs of the console in production, their health, and the installation check."""

@@ -113,7 +113,7 @@ class ProxyMiddleware:
             if FORWARDED_FOR in about and not self._warned:
                 self._warned = True  # anybody can send it: once says what is to be said
                 log.warning(
-                    "A request from %s carries X-Forwarded-For, which is not believed. If that is the address of your"
+                    "The X-Forwarded-For header of a request from %s is ignored. If that is the address of your"
                     " proxy, add it to TALLYMAN_TRUSTED_PROXIES.",
                     about["REMOTE_ADDR"],
                 )

@@ -32,7 +32,7 @@ def add_syncs(registry: Registry, *, last: datetime, rng: random.Random) -> None
             tags=tags,
             tags_new=new,
             complete=not failed,
-            reason=messages.NO_ANSWER_IN_TIME() if failed else NOTHING,
+            reason=messages.NO_RESPONSE_IN_TIME() if failed else NOTHING,
             remedy=messages.CHECK_FIREWALLS_AND_PROXIES() if failed else NOTHING,
         )
         runs.append((run, began - timedelta(seconds=5)))

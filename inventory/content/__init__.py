@@ -1,1 +1,1 @@
-"""Manifests, images and layers as rows, and what proves that a registry holds them."""
+"""Manifests, images and layers as rows, and the proofs that a registry contains them."""

@@ -1,1 +1,1 @@
-"""The figures over Repository images, and their trend."""
+"""The figures above Repository images, and their trend."""

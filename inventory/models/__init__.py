@@ -1,4 +1,4 @@
-"""What the registries hold: repositories, tags, manifests, images, layers."""
+"""What the registries contain: repositories, tags, manifests, images, layers."""
 
 from inventory.models.content import Image, ImageLayer, Layer, Manifest, ManifestLayer, PlatformManifest, RegistryLayer
 from inventory.models.listing import Repository, Tag

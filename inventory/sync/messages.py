@@ -1,4 +1,4 @@
-"""What is told to people by this package: see console.i18n.message_codes."""
+"""Messages that this package shows to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from console.i18n.message_codes import MessageText, PluralText
 # --- lister
 LIST_OF_REPOSITORIES = MessageText("sync.list-of-repositories", "The list of repositories")
 NAME_UNSTORABLE = MessageText(
-    "sync.name-unstorable", "The name is longer than %(limit)d characters or holds control characters."
+    "sync.name-unstorable", "The name is longer than %(limit)d characters or contains control characters."
 )
 RENAME_IT = MessageText("sync.rename-it", "Rename it in the registry.")
 
@@ -18,61 +18,66 @@ COULD_NOT_BE_READ = PluralText(
     "%(count)d repositories or tags could not be read.",
 )
 AND_OTHERS = MessageText("sync.and-others", "And others.")
-KNOWN_IS_KEPT = MessageText("sync.known-is-kept", "What was known of them is kept; the next sync tries again.")
+LAST_DATA_STAYS = MessageText(
+    "sync.known-is-kept", "The data of the last successful sync stays; the next sync tries again."
+)
 
 # --- resolve
-INDEX_LEADS_NOWHERE = MessageText("sync.index-leads-nowhere", "The image is an index of indexes that leads nowhere.")
+INDEX_LEADS_NOWHERE = MessageText(
+    "sync.index-leads-nowhere", "The image is an index that refers only to other indexes, not to an image."
+)
 PUSH_WITH_CURRENT_TOOL = MessageText("sync.push-with-current-tool", "Push the image again with a current tool.")
 INDEX_WITHOUT_IMAGES = MessageText(
-    "sync.index-without-images", "The registry holds none of the images of this index, not even that for %(platform)s."
+    "sync.index-without-images",
+    "The registry contains none of the images of this index, not even the one for %(platform)s.",
 )
-PUSH_WITH_ALL_PLATFORMS = MessageText(
-    "sync.push-with-all-platforms", "Push the image again, with all of its platforms."
-)
+PUSH_WITH_ALL_PLATFORMS = MessageText("sync.push-with-all-platforms", "Push the image again with all of its platforms.")
 TOO_MANY_LAYERS = MessageText(
     "sync.too-many-layers", "The image has %(count)d layers; no container runtime can start it."
 )
 
 # --- run
 CONNECTING = MessageText("sync.connecting", "Connecting")
-TOOK_TOO_LONG = MessageText("sync.took-too-long", "The sync did not end within %(n)d hours.")
+TOOK_TOO_LONG = MessageText("sync.took-too-long", "The sync did not finish within %(n)d hours.")
 ENTER_FIXED_LIST = MessageText(
     "sync.enter-fixed-list",
-    "What was read is kept. Enter the repositories that matter as a fixed list, and sync again.",
+    "What was read is saved. Enter the repositories that matter as a fixed list, and sync again.",
 )
 OTHERS_GO_FIRST = MessageText(
-    "sync.others-go-first", "This sync takes long. Syncs of other registries go first; it goes on in a moment."
+    "sync.others-go-first", "This sync takes long, so syncs of other registries go first. It continues in a moment."
 )
-GOES_ON = MessageText("sync.goes-on", "The registry is large; the sync goes on in a moment.")
-MAKING_WAY = MessageText("sync.making-way", "Making way for others")
-ROWS_KEPT_CHANGING = MessageText("sync.rows-kept-changing", "Other syncs changed the same rows again and again.")
-START_AGAIN = MessageText("sync.start-again", "Start this sync again when they have ended.")
+CONTINUES = MessageText("sync.goes-on", "The registry is large; the sync continues in a moment.")
+YIELDING = MessageText("sync.making-way", "Yielding to other registries")
+ROWS_CHANGED_REPEATEDLY = MessageText("sync.rows-kept-changing", "Other syncs kept changing the same rows.")
+START_AGAIN = MessageText("sync.start-again", "Start this sync again when they have finished.")
 SUDDENLY_NO_TAGS = MessageText(
-    "sync.suddenly-no-tags", "The registry suddenly lists none of its tags, and yet holds them."
+    "sync.suddenly-no-tags", "The registry suddenly lists none of its tags, although it still contains them."
 )
-LOOK_AT_REGISTRY = MessageText("sync.look-at-registry", "Look at the registry's own page and logs.")
-BROKEN_OFF = MessageText("sync.broken-off", "Broken off")
-BROKE_OFF = MessageText("sync.broke-off", "The sync broke off after %(count)d repositories: %(reason)s")
-READ_IS_KEPT = MessageText("sync.read-is-kept", "What was read is kept, and nothing was removed for what was not.")
-TIDYING_UP = MessageText("sync.tidying-up", "Tidying up")
+CHECK_REGISTRY = MessageText("sync.look-at-registry", "Check the registry's web page and logs.")
+INTERRUPTED = MessageText("sync.broken-off", "Interrupted")
+INTERRUPTED_AFTER = MessageText("sync.broke-off", "The sync was interrupted after %(count)d repositories: %(reason)s")
+READ_IS_SAVED = MessageText(
+    "sync.read-is-kept", "What was read is saved. Nothing was removed from the part that was not read."
+)
+CLEANING_UP = MessageText("sync.tidying-up", "Cleaning up")
 READING_TAGS = MessageText("sync.reading-tags", "Reading tags")
 
 # --- webhook_events
 PUSH_TOOK_TOO_LONG = MessageText(
-    "sync.push-took-too-long", "The registry took longer than %(n)d seconds for what it had reported."
+    "sync.push-took-too-long", "The registry took longer than %(n)d seconds to return what it had reported."
 )
-NEXT_SYNC_LOOKS = MessageText(
-    "sync.next-sync-looks", "Nothing to do: the next sync looks at everything. If that is too late, sync the registry."
+NEXT_SYNC_READS_ALL = MessageText(
+    "sync.next-sync-looks", "Nothing to do: the next sync reads everything. If that is too late, sync the registry now."
 )
-SYNC_AT_WORK = MessageText(
-    "sync.sync-at-work", "A sync of this registry is at work. The next one looks for what was pushed since it began."
+SYNC_RUNNING = MessageText(
+    "sync.sync-at-work", "A sync of this registry is running. The next one checks for what was pushed since it began."
 )
 PUSHED_TAG_MISSING = MessageText(
-    "sync.pushed-tag-missing", "The registry does not hold %(name)s:%(tag)s, which it had reported as pushed."
+    "sync.pushed-tag-missing", "The registry does not contain %(name)s:%(tag)s, which it had reported as pushed."
 )
 SYNC_UNLESS_DELETED = MessageText(
-    "sync.sync-unless-deleted", "Nothing to do if it was deleted since; else sync the registry."
+    "sync.sync-unless-deleted", "Nothing to do if it has been deleted since; otherwise sync the registry."
 )
-SYNC_CHANGED_ROWS = MessageText("sync.sync-changed-rows", "A sync changed the same rows again and again.")
-SYNC_SEES_PUSH = MessageText("sync.sync-sees-push", "Nothing to do: that sync sees the push too.")
+SYNC_CHANGED_ROWS = MessageText("sync.sync-changed-rows", "A sync kept changing the same rows.")
+SYNC_READS_PUSH = MessageText("sync.sync-sees-push", "Nothing to do: that sync also reads what was pushed.")
 UNREAD = MessageText("sync.unread", "{names}: {reason}")

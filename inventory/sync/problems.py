@@ -50,4 +50,4 @@ class SyncProblems:
         if not self._first:
             return NOTHING
         remedies = dict.fromkeys(remedy for _what, _reason, remedy in self._first if remedy)
-        return sentences(*remedies, messages.KNOWN_IS_KEPT())
+        return sentences(*remedies, messages.LAST_DATA_STAYS())

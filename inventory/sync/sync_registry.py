@@ -106,7 +106,7 @@ class _YieldingCheck:
 
 
 def _yield_slot(run: JobRun[SyncRun]) -> NoReturn:
-    run.postpone(until=database_now(), reason=messages.GOES_ON())
+    run.postpone(until=database_now(), reason=messages.CONTINUES())
 
 
 def sync_repository(run: JobRun[PushEvent], client: RegistryClient, name: str) -> None:
@@ -148,7 +148,7 @@ class _Sync:
             self._delete_unlisted([each for each in batch if isinstance(each, TagListing)])
             ended = any(isinstance(each, TagListing) for each in batch)
             if time.monotonic() > self.yield_at or (ended and not self.run.has_successor()):
-                self._show(messages.MAKING_WAY())
+                self._show(messages.YIELDING())
                 _yield_slot(self.run)
         self._stop_if_broken()
         self._finish()
@@ -179,7 +179,7 @@ class _Sync:
                 continue  # another sync has just let go of something that this one takes up
             self.stats += stats
             return
-        raise JobFailure(messages.ROWS_KEPT_CHANGING(), messages.START_AGAIN())
+        raise JobFailure(messages.ROWS_CHANGED_REPEATEDLY(), messages.START_AGAIN())
 
     def _existing(self, observed: Iterable[ObservedTag]) -> dict[str, Manifest]:
         return existing_manifests((tag.digest for tag in observed), registry_id=self.registry.pk)
@@ -274,7 +274,7 @@ class _Sync:
         self.lister.problems.note(
             listing.repository.name,
             messages.SUDDENLY_NO_TAGS(),
-            messages.LOOK_AT_REGISTRY(),
+            messages.CHECK_REGISTRY(),
         )
         return True
 
@@ -282,15 +282,15 @@ class _Sync:
         error = self.lister.broken or self.lister.cut_off
         if error is None:
             return
-        self._show(messages.BROKEN_OFF())
+        self._show(messages.INTERRUPTED())
         if isinstance(error, CredentialsRefused | RateLimited):
             raise error
-        reason = messages.BROKE_OFF(count=len(self.lister.listed), reason=error.reason)
-        remedy = messages.READ_IS_KEPT()
+        reason = messages.INTERRUPTED_AFTER(count=len(self.lister.listed), reason=error.reason)
+        remedy = messages.READ_IS_SAVED()
         raise JobFailure(reason, sentences(error.remedy, remedy), retry=error.retry) from error
 
     def _finish(self) -> None:
-        self._show(messages.TIDYING_UP())
+        self._show(messages.CLEANING_UP())
         if self.forget_unlisted:
             gone = Repository.objects.filter(registry=self.registry, name__in=self.lister.unlisted)
             self.stats.tags_gone += delete_repositories(list(gone.values_list("pk", flat=True)))
@@ -298,7 +298,7 @@ class _Sync:
         # Where the sync had breaks, some were counted twice.
         self.stats.repositories = len(self.lister.listed)
         self.stats.tags = Tag.objects.filter(registry=self.registry).count()
-        self._show(messages.TIDYING_UP(), complete=self.lister.complete)
+        self._show(messages.CLEANING_UP(), complete=self.lister.complete)
         self.run.finish(reason=self.lister.problems.reason, remedy=self.lister.problems.remedy)
 
     def _show(self, stage: Message = NOTHING, **more: object) -> None:

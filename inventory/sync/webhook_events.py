@@ -71,7 +71,7 @@ def process_event(run: JobRun[PushEvent]) -> EventResult:
     run.set_deadline(
         seconds,
         reason=messages.PUSH_TOOK_TOO_LONG(n=seconds),
-        remedy=messages.NEXT_SYNC_LOOKS(),
+        remedy=messages.NEXT_SYNC_READS_ALL(),
     )
     try:
         with open_client(registry, check=run.check) as client:
@@ -92,7 +92,7 @@ def _start_registry_sync(run: JobRun[PushEvent]) -> None:
     if start_sync(registries=[registry], trigger=SyncRun.Trigger.EVENT).already_active:
         active = SyncRun.objects.filter(registry=registry, state__in=State.active())
         if active.exclude(state=State.QUEUED, attempt=0).exists():
-            reason = messages.SYNC_AT_WORK()
+            reason = messages.SYNC_RUNNING()
             run.postpone(until=database_now() + SYNC_PAUSE, reason=reason)
 
 
@@ -197,7 +197,7 @@ def _store(event: PushEvent, client: RegistryClient, *, name: str, digest: str) 
         if stats.tags_new + stats.tags_changed:
             return list(stored)
         return list(stored.filter(_appeared(since))) if since else []
-    raise JobFailure(messages.SYNC_CHANGED_ROWS(), messages.SYNC_SEES_PUSH(), retry=True)
+    raise JobFailure(messages.SYNC_CHANGED_ROWS(), messages.SYNC_READS_PUSH(), retry=True)
 
 
 def _configs(

@@ -118,7 +118,7 @@ def reconcile(account: CloudAccount, found: CloudListing) -> list[Registry]:
             and f"https://{cloud_registry.host}" in listed_manually
         ):
             parameters = {"name": cloud_registry.name, "host": cloud_registry.host}
-            notes.append(messages.LISTED_BY_HAND(**parameters))
+            notes.append(messages.LISTED_BY_MANUAL_REGISTRY(**parameters))
         elif row is None and cloud_registry.status:
             notes.append(messages.OF_REGISTRY(name=cloud_registry.name, what=not_running(cloud_registry.status).reason))
         elif row is None:
@@ -128,7 +128,7 @@ def reconcile(account: CloudAccount, found: CloudListing) -> list[Registry]:
             except addresses.AddressError as error:
                 notes.append(messages.OF_REGISTRY(name=cloud_registry.name, what=error))
         elif row.cloud_account_id not in {None, account.pk}:
-            notes.append(messages.KEPT_BY_OTHER_KEY(name=row.name))
+            notes.append(messages.MANAGED_BY_OTHER_KEY(name=row.name))
         else:
             ours.add(cloud_registry.key)
             try:

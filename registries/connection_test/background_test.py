@@ -54,14 +54,14 @@ def start_connection_test(*, registry: Registry, user: User, saved: bool) -> Con
             ConnectionTest.objects.filter(user=user, started_at__gt=now - timedelta(minutes=1)).count()
             >= MAX_TESTS_PER_MINUTE
         ):
-            raise TooManyTestsError(messages.ENOUGH_TESTS_IN_A_MINUTE(n=MAX_TESTS_PER_MINUTE))
+            raise TooManyTestsError(messages.TOO_MANY_TESTS_A_MINUTE(n=MAX_TESTS_PER_MINUTE))
         under_way = ConnectionTest.objects.filter(
             user=user, ended_at=None, started_at__gt=now - MAX_TEST_DURATION - LOST_AFTER
         )
         if under_way.count() >= MAX_TESTS_PER_USER:
-            raise TooManyTestsError(messages.ENOUGH_OF_YOUR_TESTS(n=MAX_TESTS_PER_USER))
+            raise TooManyTestsError(messages.TOO_MANY_OF_YOUR_TESTS(n=MAX_TESTS_PER_USER))
         if not _slots.acquire(blocking=False):
-            raise TooManyTestsError(messages.ENOUGH_TESTS())
+            raise TooManyTestsError(messages.TOO_MANY_TESTS())
         _slots.release()  # taken by the thread, which there is only if all this is committed
         known = registry if registry.pk else None
         test = ConnectionTest.objects.create(user=user, registry=known, saved=saved)
@@ -77,7 +77,7 @@ def steps_of(test: ConnectionTest) -> list[ConnectionStep]:
         for each in test.steps
     ]
     if test.lost:
-        steps.append(_aborted_step(steps, messages.TEST_BROKEN_OFF(), messages.TEST_AGAIN()))
+        steps.append(_aborted_step(steps, messages.TEST_INTERRUPTED(), messages.TEST_AGAIN()))
     return steps
 
 

@@ -172,7 +172,7 @@ class _Progress:
             return ConnectionStep(
                 self.stage,
                 StepResult.FAILED,
-                reason=messages.NOTHING_ANSWERS(),
+                reason=messages.NOTHING_RESPONDS(),
                 remedy=messages.CHECK_PORT_AND_FIREWALL(),
             )
         refused = isinstance(error, CredentialsRefused)
@@ -192,7 +192,7 @@ def _network_steps(endpoint: Endpoint, here: _Progress, check: Callable[[], None
     """Yield the steps from the name to the certificate."""
     if endpoint.proxy_for(endpoint.origin):
         for stage in (ConnectionStage.DNS, ConnectionStage.TCP, ConnectionStage.TLS):
-            yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.LEFT_TO_PROXY())
+            yield ConnectionStep(stage, StepResult.SKIPPED, detail=messages.DONE_BY_PROXY())
         return
     with Probe(endpoint, check=check) as probe:
         addresses = probe.resolve()

@@ -1,4 +1,4 @@
-"""Connectors: how each type of registry is listed, and what its form asks for."""
+"""Connectors: how each type of registry is listed, and which fields its form has."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def explain(error: ClientError, *, key: str, in_role: bool) -> RegistryError:
     if status >= 500 or code in {"ServerException", "InternalFailure", "ServiceUnavailable"}:
         return ServerError(
             messages.AWS_FAILED(right=right, code=code or status),
-            messages.LOOK_AT_HEALTH_DASHBOARD(),
+            messages.CHECK_HEALTH_DASHBOARD(),
         )
     return RegistryError(
         messages.AWS_REFUSES(right=right, code=code or status),
@@ -103,13 +103,13 @@ def _refused(*, temporary: bool) -> CredentialsRefused:
 def _denied(right: str, words: str) -> AccessDenied:
     if right == "sts:AssumeRole":
         return AccessDenied(
-            messages.MAY_NOT_TAKE_ROLE(),
+            messages.MAY_NOT_ASSUME_ROLE(),
             messages.ALLOW_ASSUME_ROLE(),
         )
     if "explicit deny" in words:
         return AccessDenied(
             messages.AWS_POLICY_DENIES(right=right),
-            messages.LOOK_FOR_DENY(),
+            messages.FIND_DENY(),
         )
     return AccessDenied(
         messages.KEY_LACKS_RIGHT(right=right),
@@ -119,4 +119,4 @@ def _denied(right: str, words: str) -> AccessDenied:
 
 def malformed_response() -> MalformedResponse:
     """The error for what boto3 cannot read, or what holds nothing that was asked for."""
-    return MalformedResponse(messages.NO_ANSWER_OF_AWS(), messages.CHECK_ENDPOINT_AND_PROXY())
+    return MalformedResponse(messages.NO_RESPONSE_OF_AWS(), messages.CHECK_ENDPOINT_AND_PROXY())

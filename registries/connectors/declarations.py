@@ -23,13 +23,15 @@ HARBOR = Declaration(
     versions=("v2", "v1"),
     fields=("address", "username", "password", "repositories"),
     wording={
-        "version": Wording(help=_("V2 is Harbor 2.0 and later. The connection test reads what the API reports.")),
+        "version": Wording(
+            help=_("V2 is Harbor 2.0 and later. The connection test shows the version that the API reports.")
+        ),
         "address": Wording(
             help=_("Address of the portal, as in the browser."), placeholder="https://harbor.example.com"
         ),
         "username": Wording(
             label=_("Robot account or user"),
-            help=_("Empty: public projects only. A robot of Harbor 1 can pull, and cannot list."),
+            help=_("Empty: public projects only. Robot accounts of Harbor 1 can pull, but not list."),
             placeholder="robot$tallyman",
         ),
         "password": Wording(label=_("Robot secret or password"), help=_("With single sign-on: the user's CLI secret.")),
@@ -112,12 +114,12 @@ TCR = Declaration(
         "network": Wording(help=_("VPC pulls through the internal endpoint of the instance.")),
         "region": Wording(help=_("Automatic: from the API.")),
         "address": Wording(
-            help=_("Domain of the instance, also one of your own."), placeholder="https://acme.tencentcloudcr.com"
+            help=_("Domain of the instance, or your own domain for it."), placeholder="https://acme.tencentcloudcr.com"
         ),
         "username": SECRET_ID_WORDING,
         "password": SECRET_KEY_WORDING,
         "endpoint": Wording(
-            help=_("Empty: the public one. International accounts have tcr.intl.tencentcloudapi.com."),
+            help=_("Empty: the public one. International accounts use tcr.intl.tencentcloudapi.com."),
             placeholder="https://tcr.tencentcloudapi.com",
         ),
     },
@@ -150,7 +152,9 @@ OCI = Declaration(
         "address": Wording(placeholder="https://registry.example.com"),
         "username": Wording(help=_("Leave empty if the registry allows anonymous reading.")),
         "repositories": Wording(
-            help=_("One per line: name, name:tag or name:pattern with * and ?. Empty: all of the registry's catalog."),
+            help=_(
+                "One per line: name, name:tag or name:pattern with * and ?. Empty: the whole catalog of the registry."
+            ),
             placeholder="team/app",
         ),
     },

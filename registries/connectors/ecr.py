@@ -93,7 +93,7 @@ class EcrLoginProvider(IssuedLoginProvider):
         except (LookupError, TypeError, AttributeError, binascii.Error, UnicodeError):
             username = password = ""  # nosec B105  # none
         if not (username and password and password.isprintable()):
-            raise MalformedResponse(messages.AWS_GAVE_NO_LOGIN(), messages.CHECK_ENDPOINT())
+            raise MalformedResponse(messages.AWS_ISSUED_NO_LOGIN(), messages.CHECK_ENDPOINT())
         remaining = (ends - datetime.now(UTC)).total_seconds() if ends else 0.0
         # A stand-in of AWS may give an end that is long past: then it holds until the registry refuses it.
         life = max(remaining - LOGIN_MARGIN_SECONDS, remaining / 2) if remaining > 0 else float("inf")

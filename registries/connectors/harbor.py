@@ -160,7 +160,7 @@ def iter_pages(get: Callable[[int], ApiResponse], *, subject: str) -> Iterator[l
             if (given >= total or empty >= MAX_EMPTY_PAGES) if total >= 0 else len(rows) < PAGE_SIZE:
                 return
     raise ServerError(
-        messages.LIST_KEPT_SHRINKING(what=subject),
+        messages.LIST_SHRANK_REPEATEDLY(what=subject),
         messages.SYNC_AFTER_CLEANING(),
     )
 

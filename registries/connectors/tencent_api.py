@@ -204,9 +204,9 @@ class _SdkTransport:
                 messages.CHECK_ENDPOINT_AND_PROXY(),
             )
         # The SDK looks for an error only where the type is exactly application/json: so it is looked for here.
-        response = strict_json.load_object(answer.content, messages.ANSWER_OF_API()).get("Response")
+        response = strict_json.load_object(answer.content, messages.API_RESPONSE()).get("Response")
         if not isinstance(response, dict):
-            raise MalformedResponse(messages.NO_ANSWER_OF_TENCENT(), messages.CHECK_ENDPOINT())
+            raise MalformedResponse(messages.NO_RESPONSE_OF_TENCENT(), messages.CHECK_ENDPOINT())
         error = response.get("Error")
         if error is not None:
             raise TencentCloudSDKException(str(error.get("Code", "")) if isinstance(error, dict) else "")

@@ -37,7 +37,7 @@ def explain(code: str, *, action: str, region: str) -> RegistryError:
     if family == "RequestLimitExceeded":
         return RateLimited(
             messages.TENCENT_RATE_LIMITED(right=right),
-            messages.ASKED_AGAIN_LATER(),
+            messages.RETRIED_LATER(),
             retry_at=datetime.now(UTC) + timedelta(minutes=1),
         )
     if last in _DENIED:
@@ -89,6 +89,6 @@ def not_running(status: str) -> RegistryError:
     """Return the error for an instance whose ``status``, as its vendor words it, is not that of a running one."""
     return ServerError(
         messages.INSTANCE_NOT_RUNNING(status=status if isinstance(status, Message) else status[:60]),
-        messages.LOOK_AT_INSTANCE(),
+        messages.CHECK_INSTANCE(),
         retry=False,
     )

@@ -80,7 +80,7 @@ def find_instance(api: TencentApi, *, id: str, host: str) -> TcrInstance:
             return each
     raise NotFound(
         messages.INSTANCE_NOT_LISTED() if id else messages.NO_INSTANCE_OF_ADDRESS(host=host),
-        messages.LOOK_WHETHER_DELETED(),
+        messages.CHECK_WHETHER_DELETED(),
     )
 
 
@@ -225,7 +225,7 @@ class TcrLoginProvider(IssuedLoginProvider):
         )
         username, token = response.get("Username"), response.get("Token")
         if not (isinstance(username, str) and isinstance(token, str) and username and token and token.isprintable()):
-            raise MalformedResponse(messages.TENCENT_GAVE_NO_LOGIN(), messages.TRY_LATER())
+            raise MalformedResponse(messages.TENCENT_ISSUED_NO_LOGIN(), messages.TRY_LATER())
         return username, token, _token_lifetime(response.get("ExpTime")) - TOKEN_MARGIN_SECONDS
 
 

@@ -90,8 +90,8 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             "name": gettext_lazy("Name shown in this console. Must be unique; case is ignored."),
             "address": gettext_lazy("https://host[:port][/prefix]"),
             "token_service": gettext_lazy(
-                "Host that issues the tokens of the registry, if it is another one. It receives the password too. The"
-                " connection test names it."
+                "Host that issues the registry's tokens, if it is not the registry itself. It also receives the "
+                "password. The connection test shows it."
             ),
             "ca_bundle": gettext_lazy("In PEM format, for a registry with certificates of your own authority."),
         }
@@ -142,7 +142,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields[name] = forms.ChoiceField(
             label=field.label, choices=choices, required=bool(choices[0][0]), help_text=field.help_text
         )
-        self.fields[name].error_messages["invalid_choice"] = _("Choose one of those offered.")
+        self.fields[name].error_messages["invalid_choice"] = _("Choose one of the options.")
 
     # --- one field after the other ---------------------------------------------------------------------------------
     def clean_name(self) -> str:
@@ -163,7 +163,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
         """Return the host name in lower case; refuse anything but a host name."""
         typed = str(self.cleaned_data["token_service"]).strip().lower().rstrip(".")
         if typed and not HOST_PATTERN.fullmatch(typed):
-            raise forms.ValidationError(_("Enter only the name of a host, such as git.example.com."))
+            raise forms.ValidationError(_("Enter only a host name, such as git.example.com."))
         return typed
 
     def clean_role(self) -> str:
@@ -303,7 +303,7 @@ def secret_exposure_reason(was: Registry, cleaned: Mapping[str, Any], *, type: s
     if (was.verify_tls and not verify) or (
         verify and cleaned.get("ca_bundle") and cleaned["ca_bundle"] != was.ca_bundle
     ):
-        return _("Certificates would be checked in another way than before.")
+        return _("Certificates would be validated in another way than before.")
     return ""
 
 
@@ -318,7 +318,7 @@ def _address(typed: str) -> str:
 
 def _single_line(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise forms.ValidationError(_("This contains a line break or another character that no request can contain."))
+        raise forms.ValidationError(_("This contains a line break or another character that a request cannot contain."))
     return text
 
 

@@ -78,7 +78,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_secret_id(self) -> str:
         secret_id = str(self.cleaned_data["secret_id"])
         if not secret_id.isascii() or not secret_id.isalnum():
-            raise forms.ValidationError(_("A SecretId has letters and digits only. It begins with AKID."))
+            raise forms.ValidationError(_("A SecretId contains only letters and digits, and begins with AKID."))
         return secret_id
 
     def clean_endpoint(self) -> str:
@@ -114,7 +114,7 @@ class CloudAccountForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("pull_username", _("A password needs the username it belongs to."))
         if self.instance.pk and not cleaned.get("secret_key") and "secret_key" not in self.errors:
             if cleaned.get("secret_id", self.was_secret_id) != self.was_secret_id:
-                self.add_error("secret_key", _("Another SecretId has another SecretKey. Type it."))
+                self.add_error("secret_key", _("The SecretId has changed. Type its SecretKey too."))
             elif cleaned.get("endpoint", self.was_endpoint) != self.was_endpoint:
                 self.add_error("secret_key", _("The endpoint has changed. Type the SecretKey again."))
         return cleaned

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from console.jobs.models import FINAL_STATES, Job, Priority, State
+from console.jobs.models import Job, Priority, State
 from console.jobs.slots import LOCAL_WORKER_PREFIX, job_capacity
 from console.visibility import Scope, ScopedManager
 
@@ -98,5 +98,5 @@ class SyncRun(Job):
 
     def state_changed(self, to: State) -> None:
         """Make an ended sync the last one of its registry, in the transaction that ends it."""
-        if to in FINAL_STATES:
+        if to in State.final():
             self.registry.record_sync(self)

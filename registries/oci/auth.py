@@ -349,7 +349,7 @@ class RegistryAuthenticator:
         if response.status == 400 and scope.startswith("registry:"):
             return self._request_token("")  # Quay refuses the catalog's scope and lists with a token that has none
         if response.status >= 500:
-            raise ServerError(messages.TOKEN_SERVICE_FAILED(status=response.status), messages.LOOK_AT_REGISTRY_LOGS())
+            raise ServerError(messages.TOKEN_SERVICE_FAILED(status=response.status), messages.CHECK_REGISTRY_LOGS())
         raise MalformedResponse(messages.TOKEN_SERVICE_STATUS(status=response.status), _REALM_REMEDY)
 
     def _get_token_response(self, url: str) -> RegistryResponse:
@@ -420,7 +420,7 @@ def tokens_refused() -> TokensRefused:
 
 
 def _parse_token(content: bytes) -> _Token:
-    body: dict[str, Any] = strict_json.load_object(content, messages.TOKEN_ANSWER())
+    body: dict[str, Any] = strict_json.load_object(content, messages.TOKEN_RESPONSE())
     value = next((body[key] for key in ("token", "access_token") if body.get(key)), None)
     if (
         not isinstance(value, str)

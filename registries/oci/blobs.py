@@ -99,7 +99,7 @@ class BlobReader(io.RawIOBase):
             self._response = None
         if self._resumes > MAX_RESUMES or not broken.retry:
             raise Truncated(
-                messages.BLOB_KEPT_BREAKING(name=self._name),
+                messages.BLOB_BROKE_REPEATEDLY(name=self._name),
                 messages.CHECK_NETWORK_AND_PROXIES(),
             ) from broken
 

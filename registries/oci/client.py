@@ -228,7 +228,7 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         if response.is_web_page:
             raise not_a_registry(response)
         if len(response.content) > MAX_MANIFEST_BYTES and declared not in media_types.SCHEMA1S:
-            raise TooLarge(messages.MANIFEST_TOO_LARGE(), messages.LOOK_WHO_PUSHED())
+            raise TooLarge(messages.MANIFEST_TOO_LARGE(), messages.FIND_WHO_PUSHED())
         media_type = sniff_media_type(declared, response.content)
         return RawManifest(_digest(reference, response, media_type), media_type, response.content)
 
@@ -332,7 +332,7 @@ def _page(response: RegistryResponse, key: str) -> list[str]:
     if response.content.count(b",") > MAX_PAGE_NAMES:  # in memory they would take many times the space of the answer
         raise TooLarge(
             messages.TOO_MANY_NAMES(page_names=MAX_PAGE_NAMES),
-            messages.CHECK_WHAT_ANSWERS(),
+            messages.CHECK_RESPONDING_SERVER(),
         )
     body: Any = strict_json.load(response.content, messages.LIST())
     names = (body or {}).get(key) or [] if isinstance(body, (dict, type(None))) else None

@@ -88,7 +88,7 @@ _current: ContextVar[CallContext] = ContextVar("call")
 def timed_out() -> TimedOut:
     """The error for a peer that does not answer in time."""
     return TimedOut(
-        messages.NO_ANSWER_IN_TIME(),
+        messages.NO_RESPONSE_IN_TIME(),
         messages.CHECK_FIREWALLS_AND_PROXIES(),
     )
 

@@ -93,7 +93,7 @@ def require_registry(response: RegistryResponse) -> None:
             messages.CHECK_ACCESS_RULES(),
         )
     if response.status >= 500:
-        raise ServerError(messages.FAILED(status=response.status), messages.LOOK_AT_REGISTRY_LOGS())
+        raise ServerError(messages.FAILED(status=response.status), messages.CHECK_REGISTRY_LOGS())
     if any(words in response.content[:2000] for words in _PLAIN_ON_TLS):
         raise AddressInvalid(messages.PORT_SPEAKS_TLS(), messages.WRITE_WITH_HTTPS())
     body = response.content.strip(_BLANK)
@@ -126,7 +126,7 @@ def response_error(response: RegistryResponse, what: ContentKind, subject: str, 
         )
     if status in {404, 405, 410, 501}:
         return NotFound(
-            messages.DOES_NOT_HOLD(subject=subject, note=note),
+            messages.DOES_NOT_CONTAIN(subject=subject, note=note),
             _NOT_FOUND_REMEDIES.get(what, _NOT_FOUND_REMEDIES["page"]),
             what=what,
         )
@@ -137,7 +137,7 @@ def response_error(response: RegistryResponse, what: ContentKind, subject: str, 
         )
     if status >= 500:
         return ServerError(
-            messages.FAILED_TO_GIVE(subject=subject, status=status, note=note), messages.LOOK_AT_REGISTRY_LOGS()
+            messages.FAILED_TO_GIVE(subject=subject, status=status, note=note), messages.CHECK_REGISTRY_LOGS()
         )
     return MalformedResponse(
         messages.UNEXPECTED_STATUS(status=status, note=note, subject=subject), messages.CHECK_TYPE()

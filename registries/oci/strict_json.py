@@ -90,5 +90,5 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
 def _broken(what: str) -> MalformedResponse:
     return MalformedResponse(
         messages.NOT_JSON(what=what),
-        messages.LOOK_IN_BROWSER(),
+        messages.OPEN_IN_BROWSER(),
     )

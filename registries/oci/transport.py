@@ -287,8 +287,8 @@ def _read_start(response: RegistryResponse, limit: int) -> None:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
-        messages.ANSWER_TOO_LARGE(value=limit // 2**20 or 1),
-        messages.CHECK_WHAT_ANSWERS(),
+        messages.RESPONSE_TOO_LARGE(value=limit // 2**20 or 1),
+        messages.CHECK_RESPONDING_SERVER(),
     )
 
 
@@ -334,10 +334,10 @@ def _overload_error(response: RegistryResponse, pause: float | None) -> Registry
     if response.status == 429:
         return RateLimited(
             messages.RATE_LIMITED(),
-            messages.ASKED_AGAIN_LATER(),
+            messages.RETRIED_LATER(),
             retry_at=datetime.now(UTC) + timedelta(seconds=max(MIN_PAUSE_SECONDS, pause if pause is not None else 60)),
         )
     return ServerError(
         messages.FAILED_REPEATEDLY(origin=response.origin, status=response.status),
-        messages.LOOK_AT_LOGS_AND_BALANCER(),
+        messages.CHECK_LOGS_AND_BALANCER(),
     )

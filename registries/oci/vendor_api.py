@@ -66,7 +66,7 @@ class ApiResponse:
             raise self.error(subject)
         if self.is_web_page:
             raise not_a_registry(self._response)
-        return strict_json.load(self._response.content, messages.ANSWER())
+        return strict_json.load(self._response.content, messages.RESPONSE())
 
     def item(self, subject: str) -> dict[str, Any]:
         """The object of a 200. Raises as :meth:`value`, and MalformedResponse for anything else."""
@@ -167,6 +167,6 @@ def objects(value: object, subject: str) -> list[dict[str, Any]]:
 
 def _unexpected(subject: str) -> MalformedResponse:
     return MalformedResponse(
-        messages.ANSWER_OF_ANOTHER_FORM(subject=subject),
+        messages.RESPONSE_UNEXPECTED(subject=subject),
         messages.CHECK_TYPE_AND_VERSION(),
     )

@@ -1,1 +1,1 @@
-"""Asking for syncs: by hand, every night, after a push."""
+"""Requesting syncs: manually, every night, after a push."""

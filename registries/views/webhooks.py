@@ -60,7 +60,7 @@ def ingest_event(request: HttpRequest, key: str, secret: str = "") -> HttpRespon
     except (ValueError, RecursionError):
         found = None
     if found is None:
-        log.info("A push event of registry %s has a form that is not known", address.registry_id)
+        log.info("A push event of registry %s has an unknown form", address.registry_id)
         found = []
     return HttpResponse(str(ingest_changes(registry=address.registry, found=found)), content_type="text/plain")
 

@@ -1,1 +1,1 @@
-"""What registries report of pushes."""
+"""Push events that registries send."""

@@ -1,4 +1,4 @@
-"""What is told to people by all engines: see console.i18n.message_codes."""
+"""Messages that all engines show to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def fail_over(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure)
     with transaction.atomic():
         if not _switch_registry(run, error):
             return
-    run.postpone(until=database_now(), reason=messages.ANOTHER_REGISTRY_ASKED())
+    run.postpone(until=database_now(), reason=messages.TRYING_ANOTHER_REGISTRY())
 
 
 def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
@@ -50,7 +50,7 @@ def fail_over_while_waiting(run: JobRun[Scan], *, until: datetime) -> None:
     with transaction.atomic():
         if not _switch_registry(run, None):
             return
-    run.postpone(until=database_now() + FAILOVER_PAUSE, reason=messages.ANOTHER_REGISTRY_ASKED())
+    run.postpone(until=database_now() + FAILOVER_PAUSE, reason=messages.TRYING_ANOTHER_REGISTRY())
 
 
 def _switch_registry(run: JobRun[Scan], error: RegistryError | LayerError | JobFailure | None) -> bool:

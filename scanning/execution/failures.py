@@ -39,7 +39,7 @@ def handle_failure(run: JobRun[Scan], error: RegistryError | LayerError | JobFai
         _wait_for_credentials(run, error)
     elif isinstance(error, StoreFull):  # no fault of the registry
         if error.waits:
-            run.postpone(until=database_now() + STORE_FULL_PAUSE, reason=messages.WAITING_FOR_ROOM())
+            run.postpone(until=database_now() + STORE_FULL_PAUSE, reason=messages.WAITING_FOR_SPACE())
     else:
         if isinstance(error, Unreachable) and run.job.registry:
             run.job.registry.mark_slow()

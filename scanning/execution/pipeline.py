@@ -40,7 +40,7 @@ from scanning.models import Scan
 Step = Callable[[ScanContext], None]
 
 STEPS: tuple[Step, ...] = (
-    check_engines,  # which categories can be looked for now
+    check_engines,  # which categories can be scanned now
     find_tag,  # by which tag, of which registry
     take_pull_unit,  # the registry's hourly limit
     fetch_manifest,  # which layers

@@ -81,7 +81,7 @@ class PreemptionCheck:
         registry.mark_slow()
         self.release_claims()
         if Scan.slow_scans_block_others():
-            self._yield_slot(messages.REGISTRY_DOES_NOT_ANSWER(registry=registry))
+            self._yield_slot(messages.REGISTRY_DOES_NOT_RESPOND(registry=registry))
 
     def _yield_to_others(self) -> None:
         """Leave the place to a registry that has fewer, where one waits."""

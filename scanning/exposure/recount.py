@@ -19,7 +19,7 @@ from django.db.models import Count, Max
 
 from console.db.batches import batched
 from console.jobs.broker import enqueue
-from console.jobs.models import FINAL_STATES, Priority, State
+from console.jobs.models import Priority, State
 from console.jobs.runner import JobRun
 from inventory.models import Image, Tag
 from registries.models import Registry, Removal
@@ -56,7 +56,7 @@ VULNERABILITY_COLUMNS = (*EXPOSURE_COLUMNS, "highest", "fixable", "package_names
 
 def tick() -> None:
     """Queue a recount where anything was scanned, matched, synced or removed since the last one began."""
-    ended = ExposureRecount.objects.filter(state__in=FINAL_STATES).order_by("-pk")
+    ended = ExposureRecount.objects.filter(state__in=State.final()).order_by("-pk")
     done = ended.filter(state=State.SUCCEEDED).first()
     changed = last_change()
     if changed is None or (done and done.started_at and changed < done.started_at):
@@ -104,7 +104,7 @@ def run_recount(run: JobRun[ExposureRecount]) -> None:
 
     run.finish(write=write)
     kept = ExposureRecount.objects.order_by("-pk").values_list("pk", flat=True)[:MAX_KEPT_RECOUNTS]
-    ExposureRecount.objects.filter(state__in=FINAL_STATES).exclude(pk__in=list(kept)).delete()
+    ExposureRecount.objects.filter(state__in=State.final()).exclude(pk__in=list(kept)).delete()
 
 
 def recount(*, step: Callable[[int], None] = lambda done: None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What is told to people by this package: see console.i18n.message_codes."""
+"""Messages that this package shows to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ DIFFERENCE = MessageText("fleet.difference", "%(what)s %(here)s (there: %(there)
 MISSING = MessageText("fleet.missing", "missing")
 DIFFERS_FROM_PRIMARY = MessageText(
     "fleet.differs-from-primary",
-    "This machine would find something else in images than %(host)s, the primary machine: %(differs)s.",
+    "Scans on this machine would find something else than on %(host)s, the primary machine: %(differs)s.",
 )
 INSTALL_THE_SAME = MessageText(
     "fleet.install-the-same",
-    "Install the same version with the same settings on both. If those of this machine are the right ones, run "
-    "here: manage.py make_primary.",
+    "Install the same version with the same settings on both. If the settings of this machine are the right "
+    "ones, run on this machine: manage.py make_primary.",
 )
 KEYS_DIFFER = MessageText(
-    "fleet.keys-differ", "The keys of this machine are not those of %(host)s, the primary machine: %(names)s."
+    "fleet.keys-differ", "The keys of this machine are not the same as on %(host)s, the primary machine: %(names)s."
 )
 COPY_KEYS = MessageText(
     "fleet.copy-keys",
-    "Stop the worker here, copy the folder “keys” from the data folder of %(host)s into %(folder)s, and start it "
-    "again.",
+    "Stop the worker on this machine, copy the folder “keys” from the data folder of %(host)s into "
+    "%(folder)s, and start the worker again.",
 )
 
 # --- versions
 FOLDER_NOT_WRITABLE = MessageText(
-    "fleet.folder-not-writable", "The data folder of this machine cannot be written: %(reason)s."
+    "fleet.folder-not-writable", "The data folder of this machine is not writable: %(reason)s."
 )
 CHECK_FOLDER = MessageText("fleet.check-folder", "Check that %(folder)s has space and is writable.")
 COPY_TOO_SLOW = MessageText(

@@ -64,13 +64,13 @@ def may_take_jobs() -> bool:
         return False
     except JobFailure as error:
         if _process_state.ready is not False:
-            log.warning("This machine takes no scans: %s %s", error.reason, error.remedy)
+            log.warning("This machine accepts no scans: %s %s", error.reason, error.remedy)
         _process_state.ready = False
         with suppress(*STORE_ERRORS):
             _report(error)
         return False
     except STORE_ERRORS as error:  # PostgreSQL is away, or a statement of it failed: said by the log, and tried again
-        log.warning("This machine takes no scans: the database did not answer (%s)", type(error).__name__)
+        log.warning("This machine accepts no scans: the database did not respond (%s)", type(error).__name__)
         connection.close()
         _process_state.ready = False
         return False
@@ -161,7 +161,7 @@ def _fetch_in_background() -> None:
     except JobFailure as error:
         _report(error)
     except Exception:
-        log.exception("This machine could not be brought up to date")
+        log.exception("This machine could not be updated")
     finally:
         connection.close()
 
@@ -193,11 +193,11 @@ def _fetch(wanted: Versions, check: Callable[[], None]) -> None:
             vulndb_install.publish_current(check=check)
     elif found.file is not None and vulndb_install.shared_sha256() != found.sha256:
         vulndb_install.install_shared(found.file, check=check)
-        log.info("The vulnerability database %s is here, from %s", found.version, found.host)
+        log.info("Copied the vulnerability database %s from %s", found.version, found.host)
     rules = wanted.get(RULES_VERSION_NAME)
     if rules is not None and rules.file is not None and rules_team.shared_sha256() != rules.sha256:
         rules_team.install_shared(rules.file, check=check)
-        log.info("The rules of the team are here, from %s", rules.host)
+        log.info("Copied the rules of the team from %s", rules.host)
 
 
 def _bounded(check: Callable[[], None]) -> Callable[[], None]:

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.2
 WAITING_FILE = "waiting"  # file in the folder of a lease that waits for room
 YIELD_MESSAGE = (
     messages.STORE_NEEDED_BY_OLDER_SCAN(),
-    messages.BEGINS_WHEN_ROOM(),
+    messages.STARTS_WHEN_SPACE(),
 )
 BOOKKEEPING_FILES = frozenset(("lock", WAITING_FILE))  # files in the folder of a lease that are no keys of layers
 
@@ -109,7 +109,7 @@ class StoreSpace:
         if free - more < self.min_free_ratio * disk.f_blocks * disk.f_frsize:
             return StoreFull(
                 messages.DISK_TOO_FULL(value=gib(free), value2=gib(size), min_free_ratio=f"{self.min_free_ratio:.0%}"),
-                messages.MAKE_ROOM_ON_DISK(root=self.root),
+                messages.FREE_SPACE_ON_DISK(root=self.root),
                 retry=others > 0,
                 waits=others > 0,
             )
@@ -126,7 +126,7 @@ def as_store_full(root: Path) -> Iterator[None]:
             raise
         raise StoreFull(
             messages.DISK_FULL(),
-            messages.MAKE_ROOM_ON_DISK(root=root),
+            messages.FREE_SPACE_ON_DISK(root=root),
         ) from error
 
 

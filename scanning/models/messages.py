@@ -1,4 +1,4 @@
-"""What is told to people by the models of scanning: see console.i18n.message_codes."""
+"""Messages that the models of scanning show to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from console.i18n.message_codes import MessageText
 WAITING = MessageText("stage.waiting", "waiting for another scan of the same layers")
 PULLING = MessageText("stage.pulling", "pulling")
 PULLING_SOME = MessageText("stage.pulling-some", "pulling %(done)d of %(total)d MiB")
-WAITING_FOR_ROOM = MessageText("stage.waiting-for-room", "waiting for room in the layer store")
+WAITING_FOR_SPACE = MessageText("stage.waiting-for-room", "waiting for space in the layer store")
 ANALYSING = MessageText("stage.analysing", "analysing")
-READING = MessageText("stage.reading", "looking for viruses and trojans")
+READING = MessageText("stage.reading", "scanning for viruses and trojans")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console import visibility
 from console.i18n.fields import MessagesField
-from console.jobs.models import FINAL_STATES, Job, State
+from console.jobs.models import Job, State
 from console.visibility import Scope, ScopedManager, current
 
 MAX_FAILURE_REASONS = 20  # of the failures of a run, those that are most common
@@ -40,7 +40,7 @@ class ScanRunQuerySet(models.QuerySet["ScanRun"]):
         from scanning.models.scan import Scan
 
         scans = Scan.objects.filter(run=OuterRef("pk"))
-        over = self.unfinished().filter(state__in=FINAL_STATES)
+        over = self.unfinished().filter(state__in=State.final())
         over = over.exclude(models.Exists(scans.filter(state=State.QUEUED)))
         over = over.exclude(models.Exists(scans.filter(state=State.RUNNING)))
         closed = 0
@@ -104,7 +104,7 @@ class ScanRun(Job):
 
     def state_changed(self, to: State) -> None:
         """A run without scans is over when its job is."""
-        if to in FINAL_STATES:
+        if to in State.final():
             with visibility.unrestricted():
                 ScanRun.objects.filter(pk=self.pk).close()
 

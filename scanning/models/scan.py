@@ -16,7 +16,7 @@ from django.utils import timezone
 from console import visibility
 from console.db.compiled_queries import CompiledQuery
 from console.i18n.message_codes import Message, sentences
-from console.jobs.models import FINAL_STATES, Job, Priority, State
+from console.jobs.models import Job, Priority, State
 from console.visibility import Scope, ScopedManager
 from inventory import image_summary
 from inventory.content import image_sharing
@@ -50,7 +50,7 @@ class ScanStage(models.TextChoices):
 STAGES = {  # in words
     ScanStage.WAITING: messages.WAITING,
     ScanStage.PULLING: messages.PULLING,
-    ScanStage.ROOM: messages.WAITING_FOR_ROOM,
+    ScanStage.ROOM: messages.WAITING_FOR_SPACE,
     ScanStage.ANALYSING: messages.ANALYSING,
     ScanStage.READING: messages.READING,
 }
@@ -93,8 +93,8 @@ class Scan(Job):
     # The first scan of its image ID in its run: one unit of the quota, whatever rows of it are scanned.
     counted = models.BooleanField(default=True)
 
-    # Of a look that came to its end, and is being written: see _settle().
-    looked = False
+    # Set while the results of a completed analysis are written: see _choose_row().
+    analyzed = False
     proven: Image | None = (
         None  # of which the registry holds exactly what the config names, and which is not shared yet
     )
@@ -210,7 +210,7 @@ class Scan(Job):
             else:
                 restore_state(self.image_id)
             if (
-                to in FINAL_STATES
+                to in State.final()
                 and self.run_id is not None
                 and not Scan.objects.filter(run=self.run_id, state__in=State.active()).exists()
             ):
@@ -226,7 +226,7 @@ class Scan(Job):
             own, self.image_id = self.image_id, image_sharing.share_image(self.proven)
             if self.image_id != own:
                 Scan._base_manager.filter(image=own).update(image=self.image_id)
-        elif to is State.FAILED and not self.looked:
+        elif to is State.FAILED and not self.analyzed:
             shared, own_row = self.image, None
             if self.registry_id is not None:
                 own_row = image_sharing.unshare_image(

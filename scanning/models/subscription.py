@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from console.jobs.models import FINAL_STATES, State
+from console.jobs.models import State
 from console.visibility import Scope, ScopedManager
 
 
@@ -47,5 +47,5 @@ class ScanSubscription(models.Model):
         """Delete those whose scan has ended. A look at these few rows, not at all scans there ever were."""
         from scanning.models.scan import Scan
 
-        ended = Scan._base_manager.filter(pk=models.OuterRef("scan"), state__in=FINAL_STATES)
+        ended = Scan._base_manager.filter(pk=models.OuterRef("scan"), state__in=State.final())
         cls._base_manager.filter(models.Exists(ended)).delete()

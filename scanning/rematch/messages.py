@@ -1,4 +1,4 @@
-"""What is told to people by this package: see console.i18n.message_codes."""
+"""Messages that this package shows to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGES_NOT_MATCHED = MessageText(
 MORE_SYSTEMS_FAILED = MessageText("rematch.more-systems-failed", "%(n)s more systems failed.")
 OTHERS_ARE_MATCHED = MessageText(
     "rematch.others-are-matched",
-    "All others are matched. These are tried again within the hour, and with each new database.",
+    "All others are matched. The console tries these again within the hour, and with each new database.",
 )
 PROGRAMMING_LANGUAGES = MessageText("rematch.programming-languages", "programming languages")
 UNKNOWN_SYSTEM = MessageText("rematch.unknown-system", "unknown system")
@@ -21,6 +21,6 @@ NOT_MATCHED_WITH = MessageText(
 )
 TRIED_AGAIN = MessageText(
     "rematch.tried-again",
-    "They are tried again within the hour. Until then the vulnerabilities are those of the database before.",
+    "The console tries them again within the hour. Until then, it shows the vulnerabilities of the previous database.",
 )
 CLOSED = MessageText("rematch.closed", "{reason}.")

@@ -1,1 +1,1 @@
-"""Scan runs: what starts, queues, cancels and shows them."""
+"""Scan runs: starting, queueing, cancelling and showing them."""

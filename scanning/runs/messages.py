@@ -1,11 +1,11 @@
-"""What is told to people by this package: see console.i18n.message_codes."""
+"""Messages that this package shows to people: see console.i18n.message_codes."""
 
 from __future__ import annotations
 
 from console.i18n.message_codes import MessageText
 
 # --- cancel
-CANCELLED_HERE = MessageText("run.cancelled-here", "Cancelled here; the scan goes on for another run")
+CANCELLED_HERE = MessageText("run.cancelled-here", "Cancelled here; the scan continues for another run")
 
 # --- enqueue
 ALREADY_SCANNING = MessageText("run.already-scanning", "Already scanning")
@@ -16,10 +16,10 @@ SCANNING_OTHER_CATEGORIES = MessageText(
 IMAGE_UNREADABLE = MessageText(
     "run.image-unreadable", "The image behind this tag could not be read; sync its registry first"
 )
-QUOTA_USED_UP = MessageText("run.quota-used-up", "The quota of %(n)s scans in this month is used up")
+QUOTA_USED_UP = MessageText("run.quota-used-up", "The quota of %(n)s scans this month is used up")
 
 # --- refused_credentials
 CREDENTIALS_REFUSED = MessageText(
     "run.credentials-refused",
-    "The registry refused its credentials: the scan waits until they are changed, or a connection test has passed.",
+    "The registry refused its credentials: the scan waits until they are changed or a connection test passes.",
 )

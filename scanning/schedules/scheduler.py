@@ -67,7 +67,7 @@ def run_due(schedule_id: int, *, now: datetime | None = None) -> ScheduleRun | N
     with transaction.atomic():
         schedule = ScanSchedule.objects.select_for_update().filter(pk=schedule_id).first()
         if schedule is None or not schedule.is_on or schedule.next_due_at is None or schedule.next_due_at > now:
-            log.info("Schedule %s was fired with nothing due", schedule_id)
+            log.info("Schedule %s ran with nothing due", schedule_id)
             return None
         first = schedule.next_due_at
         passed = [first, *takewhile(lambda at: at <= now, recurrence.due_times(schedule, after=first))][
@@ -99,12 +99,12 @@ def tick(*, now: datetime | None = None) -> None:
     for schedule in ScanSchedule.objects.filter(is_on=True):
         try:
             if schedule.next_due_at is not None and schedule.next_due_at <= now - FIRE_GRACE:
-                log.warning("The schedule %s was due at %s and not fired", schedule, schedule.next_due_at)
+                log.warning("The schedule %s was due at %s and did not run", schedule, schedule.next_due_at)
                 run_due(schedule.pk, now=now)
             else:
                 _repair(schedule.pk, now)
         except Exception:
-            log.exception("The schedule %s could not be looked after", schedule)
+            log.exception("The check of the schedule %s failed", schedule)
     broker.remove_schedules(
         task=FIRE_TASK, except_ids=ScanSchedule.objects.filter(is_on=True).values_list("queue_row", flat=True)
     )

@@ -1,1 +1,1 @@
-"""Views of scanning, a module a page."""
+"""Views of scanning, one module per page."""

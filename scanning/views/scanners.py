@@ -180,7 +180,7 @@ def _sandbox_facts(cage: sandbox_run.SandboxSupport, *, clamd: bool) -> str:
 def update_database(request: HttpRequest) -> HttpResponse:
     """Queue a download of the vulnerability database, unless one is under way."""
     if VulndbUpdate.objects.filter(state__in=State.active()).exists():
-        messages.info(request, _("An update of the vulnerability database is under way already."))
+        messages.info(request, _("An update of the vulnerability database is already in progress."))
     else:  # should two slip through, the second finds the first one's lock and says so
         broker.enqueue(VulndbUpdate.objects.create())
         trail.record(request, "database.update")

@@ -68,7 +68,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
             text += "; " + ngettext("%(n)s runs share it", "%(n)s runs share them", count) % {"n": wanted}
         messages.success(request, text)
     else:
-        messages.warning(request, _("None of the selected is being scanned."))
+        messages.warning(request, _("None of the selected images is being scanned."))
     return _respond(request)
 
 

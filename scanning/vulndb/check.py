@@ -66,4 +66,4 @@ def _look_up(database: Path, root: Path, check: StopCheck) -> None:
         session = trivy.session(categories={RiskCategory.VULNERABILITIES})
         report = session.analyse(image, scratch=scratch, check=check, timeout=CHECK_TIMEOUT_SECONDS)
         if not report.packages:
-            raise EngineError(messages.PACKAGE_NOT_SEEN(), messages.USE_PINNED_VERSION())
+            raise EngineError(messages.PACKAGE_NOT_FOUND(), messages.USE_PINNED_VERSION())

@@ -253,8 +253,8 @@ def _checked(incoming: Path, check: StopCheck) -> VulndbFacts:
         check_vulndb(incoming, scratch=_root(), check=check)
     except EngineError as error:
         raise VulndbError(
-            messages.NEW_IS_NOT_GOOD(reason=error.reason),
-            messages.TAKE_AGAIN(),
+            messages.NEW_IS_INVALID(reason=error.reason),
+            messages.GET_AGAIN(),
         ) from error
     return facts
 

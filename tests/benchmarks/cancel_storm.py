@@ -87,7 +87,7 @@ def clamd_that_hangs() -> str:
 
 def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program: Path) -> None:
     """Sync, start the workers, and cancel."""
-    from console.jobs.models import FINAL_STATES
+    from console.jobs.models import State
     from console.models import JobEvent
     from demo.vulndb import install_demo_vulndb
     from inventory import tasks
@@ -168,7 +168,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
         while open_ and time.monotonic() - began < 60:
             rows = dict(Scan.objects.filter(pk__in=[scan.pk for scan in open_.values()]).values_list("pk", "state"))
             for stage, scan in list(open_.items()):
-                if rows[scan.pk] in FINAL_STATES:
+                if rows[scan.pk] in State.final():
                     took[stage].append(time.monotonic() - began)
                     wrong[f"{stage} ended {rows[scan.pk]}"] += rows[scan.pk] != "cancelled"
                     del open_[stage]
@@ -180,7 +180,7 @@ def run(console: Console, servers: dict[str, FakeRegistry], rounds: int, program
         wrong["left behind after a minute"] += len(left())
         mine = JobEvent.objects.filter(kind="scan", job_id__in=[scan.pk for scan in scans.values()])
         wrong["back in the queue after the cancel"] += mine.filter(pk__gt=event, to_state="queued").count()
-        finals = Counter(mine.filter(to_state__in=FINAL_STATES).values_list("job_id", flat=True))
+        finals = Counter(mine.filter(to_state__in=State.final()).values_list("job_id", flat=True))
         wrong["ended twice"] += sum(each > 1 for each in finals.values())
     for worker in workers:
         wrong["worker did not stop by itself"] += worker.stop() != 0

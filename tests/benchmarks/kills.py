@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def run(console: Console, url: str, count: int, seconds: float, categories: list[str]) -> None:
-    from console.jobs.models import FINAL_STATES, Priority, State
+    from console.jobs.models import Priority, State
     from console.models import JobEvent
     from demo.vulndb import install_demo_vulndb
     from inventory import tasks
@@ -69,7 +69,7 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     workers = [console.worker(), console.worker()]
     kills = 0
     last = began
-    while Scan.objects.exclude(state__in=FINAL_STATES).exists() and time.monotonic() - began < TIMEOUT_SECONDS:
+    while Scan.objects.exclude(state__in=State.final()).exists() and time.monotonic() - began < TIMEOUT_SECONDS:
         time.sleep(0.5)
         if time.monotonic() - began <= seconds and time.monotonic() - last >= KILL_EVERY_SECONDS:
             last = time.monotonic()
@@ -80,7 +80,7 @@ def run(console: Console, url: str, count: int, seconds: float, categories: list
     for worker in workers:
         worker.stop()
     states = Counter(Scan.objects.values_list("state", flat=True))
-    ends = Counter(JobEvent.objects.filter(kind="scan", to_state__in=FINAL_STATES).values_list("job_id", flat=True))
+    ends = Counter(JobEvent.objects.filter(kind="scan", to_state__in=State.final()).values_list("job_id", flat=True))
     twice = sum(1 for number in ends.values() if number > 1)
     found = Counter(MalwareFinding.objects.values_list("image_id", flat=True))
     done = set(Scan.objects.filter(state=State.SUCCEEDED).values_list("image_id", flat=True))

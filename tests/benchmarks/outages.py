@@ -171,7 +171,7 @@ class _Outages:
         """Wait until all have ended; return how. What failed is named by its reason."""
         from django.db import OperationalError, connection
 
-        from console.jobs.models import FINAL_STATES, State
+        from console.jobs.models import State
         from scanning.models import Scan
 
         ends = time.monotonic() + TIMEOUT_SECONDS
@@ -179,7 +179,7 @@ class _Outages:
             self.serve.ensure()
             with contextlib.suppress(OperationalError):
                 rows = Scan.objects.filter(pk__in=ids)
-                if not rows.exclude(state__in=FINAL_STATES).exists():
+                if not rows.exclude(state__in=State.final()).exists():
                     return Counter(
                         row.state if row.state != State.FAILED else f"failed: {row.reason[:60]}" for row in rows
                     )

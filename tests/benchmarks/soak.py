@@ -87,7 +87,7 @@ def _fill(fake: FakeRegistry, chance: random.Random) -> None:
 
 def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Random) -> None:
     """Load, faults and looks, then the recovery."""
-    from console.jobs.models import FINAL_STATES
+    from console.jobs.models import State
     from demo.vulndb import install_demo_vulndb
     from inventory import tasks
     from inventory.models import Tag
@@ -108,7 +108,7 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     kill_at, sync_at = began + 30, began + 15
     while time.monotonic() - began < seconds:
         now = time.monotonic()
-        if Scan.objects.exclude(state__in=FINAL_STATES).count() < 10:
+        if Scan.objects.exclude(state__in=State.final()).count() < 10:
             started = scan_now(tag_ids=chance.sample(tags, min(10, len(tags))), requested_by=None)
             if started.queued and chance.random() < 0.3:
                 cancel(scan_ids=[chance.choice(started.queued).pk])
@@ -127,13 +127,13 @@ def run(console: Console, fake: FakeRegistry, seconds: float, chance: random.Ran
     fake.heal()
     healed = time.monotonic()
     jobs: tuple[Any, ...] = (Scan.objects, SyncRun.objects)
-    while any(rows.exclude(state__in=FINAL_STATES).exists() for rows in jobs):
+    while any(rows.exclude(state__in=State.final()).exists() for rows in jobs):
         if time.monotonic() - healed > 3 * RECOVERY_SECONDS:
             break
         watch.look()
         time.sleep(1)
     recovered = time.monotonic() - healed
-    left = sum(rows.exclude(state__in=FINAL_STATES).count() for rows in jobs)
+    left = sum(rows.exclude(state__in=State.final()).count() for rows in jobs)
     codes = [worker.stop() for worker in watch.workers]
     states = Counter(Scan.objects.values_list("state", flat=True))
     reasons = Counter(Scan.objects.filter(state="failed").values_list("reason", flat=True))

@@ -25,7 +25,7 @@ from tests.people import person
     ("number", "text"),
     [
         (errno.ENOSPC, "There is no space left on a disk of the console."),
-        (errno.EMFILE, "The console has too many files and connections open."),
+        (errno.EMFILE, "The console has too many open files and connections."),
     ],
 )
 def test_a_page_says_what_the_machine_lacks(monkeypatch: pytest.MonkeyPatch, number: int, text: str) -> None:

@@ -225,7 +225,7 @@ def test_a_running_scan_says_its_stage_how_much_of_it_is_done_and_for_how_long_i
     expect(cell).to_contain_text("analysing · 3 min")
     worker.stage = "reading"
     worker.progress_changed()
-    expect(cell).to_contain_text("looking for viruses and trojans · 3 min")
+    expect(cell).to_contain_text("scanning for viruses and trojans · 3 min")
     advance(worker, State.SUCCEEDED)
     expect(cell).to_have_text("Scanned")
 

@@ -64,7 +64,7 @@ def test_the_figures_of_the_overview_and_the_sidebar_stay_in_their_places(page: 
 
 
 def test_an_image_that_failed_again_says_so_once_and_of_when_its_results_are(page: Page, administrator: User) -> None:
-    reason = "The registry no longer gives all layers of this image."
+    reason = "The registry no longer contains all layers of this image."
     coverage = dict.fromkeys(Image.COVERAGES, Image.Coverage.FAILED)
     values = factories.scanned(high=1) | coverage | {"scan_state": "failed", "scan_reason": reason}
     tag = factories.tag(of=factories.image(**values))
@@ -81,7 +81,7 @@ def test_reports_of_pushes_are_read_without_scrolling_sideways(page: Page, long:
     address = PushAddress(registry=registry)
     address.new_secret()
     address.save()
-    reason = "The registry took longer than 60 seconds for what it had reported."
+    reason = "The registry took longer than 60 seconds to return what it had reported."
     PushEvent.objects.create(
         registry=registry, names=[], repository=long.repository.name, tag=LONG, state=State.FAILED, reason=reason
     )

@@ -115,7 +115,7 @@ def test_rows_are_selected_by_range_by_page_and_all_that_match(page: Page, tags:
     expect(bar).to_contain_text("20 selected")
     cancel = bar.get_by_role("button", name="Cancel scanning")
     expect(cancel).to_have_attribute("aria-disabled", "true")
-    expect(cancel).to_have_attribute("title", "None of the selected is being scanned")
+    expect(cancel).to_have_attribute("title", "None of the selected images is being scanned")
     bar.get_by_role("button", name="Select all 30 that match").click()
     expect(bar).to_contain_text("30 selected")
     bar.get_by_role("button", name="Scan now").click()

@@ -18,7 +18,7 @@ def test_a_key_is_added_and_its_registries_appear(page: Page, administrator: Use
         page.get_by_label("Name", exact=True).fill("production")
         page.get_by_label("SecretId").fill("not a key")
         page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.get_by_text("letters and digits only")).to_be_visible()
+        expect(page.get_by_text("only letters and digits")).to_be_visible()
         expect(page.get_by_label("Name", exact=True)).to_have_value("production")
         page.get_by_label("SecretId").fill(SECRET_ID)
         page.get_by_label("SecretKey").fill(SECRET_KEY)

@@ -60,7 +60,7 @@ def test_a_sync_in_progress_is_cancelled_first_and_the_removal_waits() -> None:
     run.refresh_from_db()
     assert run.cancel_requested_at is not None
     assert (removal.state, removal.not_before is not None) == (State.QUEUED, True)
-    assert "Waits for the sync" in removal.reason
+    assert "Waiting for the sync" in removal.reason
     SyncRun.objects.update(state=State.CANCELLED)
     Removal.objects.update(not_before=None)
     tasks.remove(removal.pk)

@@ -89,7 +89,7 @@ def test_a_damaged_advisory_keeps_back_the_packages_it_is_for_alone(
     job = match_again()
     assert (job.state, job.unmatched) == (State.FAILED, 2)
     assert "2 packages of debian 12.4 could not be matched" in job.reason
-    assert "tried again" in job.remedy
+    assert "tries these again" in job.remedy
     assert stored_findings(made[1].image_id) == trivy_findings(made[1])
     after = stored_findings(made[0].image_id)[1]
     assert after > before[1]

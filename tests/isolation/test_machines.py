@@ -160,7 +160,7 @@ def test_a_machine_that_cannot_get_the_database_takes_no_scans_and_says_so(
     first.execute("UPDATE console_filechunk SET content = '\\x00'::bytea || substr(content, 2)")
     second.start()
     reason, remedy = not_ready(second)
-    assert "its SHA-256 is not the right one" in reason
+    assert "its SHA-256 does not match" in reason
     assert "update the vulnerability database once more" in remedy
     first.start()
     first.shell(LAUNCH)
@@ -197,7 +197,7 @@ def test_a_machine_with_other_keys_does_no_work_and_says_so(pair: tuple[Machine,
     assert second.process is not None
     assert second.process.wait(timeout=60) == 1
     reason, remedy = not_ready(second)
-    assert "not those of" in reason
+    assert "not the same as" in reason
     assert "credential_keys" in reason
     assert "secret_key" not in reason
     assert "copy the folder “keys”" in remedy

@@ -119,9 +119,9 @@ DAMAGED: dict[str, tuple[tuple[Files, ...], str]] = {  # → what the reason say
     "dpkg never there": ((DEBIAN,), "is missing"),
     "dpkg emptied": (({**DEBIAN, DPKG: b""},), f"/{DPKG} is empty"),
     "dpkg blank": (({**DEBIAN, DPKG: b"\n\n"},), f"/{DPKG} is empty"),
-    "dpkg cut off": (({**DEBIAN, DPKG: STATUS[:-90]},), f"/{DPKG} is cut off"),
-    "dpkg cut off at a line": (({**DEBIAN, DPKG: STATUS[: STATUS.rindex(b"Arch")]},), f"/{DPKG} is cut off"),
-    "dpkg cut off in a layer above": (({**DEBIAN, DPKG: STATUS}, {DPKG: STATUS[:-90]}), f"/{DPKG} is cut off"),
+    "dpkg cut off": (({**DEBIAN, DPKG: STATUS[:-90]},), f"/{DPKG} is truncated"),
+    "dpkg cut off at a line": (({**DEBIAN, DPKG: STATUS[: STATUS.rindex(b"Arch")]},), f"/{DPKG} is truncated"),
+    "dpkg cut off in a layer above": (({**DEBIAN, DPKG: STATUS}, {DPKG: STATUS[:-90]}), f"/{DPKG} is truncated"),
     "dpkg damaged": (({**DEBIAN, DPKG: GARBAGE},), f"/{DPKG} is damaged"),
     "dpkg damaged in its middle": (({**DEBIAN, DPKG: STATUS[:300] + GARBAGE + STATUS[300:]},), f"/{DPKG} is damaged"),
     "dpkg a link": (({**DEBIAN, DPKG: LINK, "opt/status": STATUS},), f"/{DPKG} is a link or a folder"),
@@ -132,7 +132,7 @@ DAMAGED: dict[str, tuple[tuple[Files, ...], str]] = {  # → what the reason say
     ),
     "apk deleted": (({**ALPINE, INSTALLED: APK}, {"lib/apk/db/.wh.installed": HIDDEN}), "is missing"),
     "apk emptied": (({**ALPINE, INSTALLED: b""},), f"/{INSTALLED} is empty"),
-    "apk cut off": (({**ALPINE, INSTALLED: APK[:-40]},), f"/{INSTALLED} is cut off"),
+    "apk cut off": (({**ALPINE, INSTALLED: APK[:-40]},), f"/{INSTALLED} is truncated"),
     "apk damaged": (({**ALPINE, INSTALLED: GARBAGE},), f"/{INSTALLED} is damaged"),
     "apk a link": (({**ALPINE, INSTALLED: LINK},), f"/{INSTALLED} is a link or a folder"),
     "rpm deleted": (
@@ -140,18 +140,18 @@ DAMAGED: dict[str, tuple[tuple[Files, ...], str]] = {  # → what the reason say
         "is missing",
     ),
     "rpm emptied": (({**ALMA, "var/lib/rpm/rpmdb.sqlite": b""},), "/var/lib/rpm/rpmdb.sqlite is empty"),
-    "SQLite cut off": (({**ALMA, "var/lib/rpm/rpmdb.sqlite": SQLITE[:-5000]},), "rpmdb.sqlite is cut off"),
+    "SQLite cut off": (({**ALMA, "var/lib/rpm/rpmdb.sqlite": SQLITE[:-5000]},), "rpmdb.sqlite is truncated"),
     "SQLite damaged": (({**ALMA, "var/lib/rpm/rpmdb.sqlite": GARBAGE},), "rpmdb.sqlite is damaged"),
     "SQLite whole with damaged rows": (
         ({**ALMA, "var/lib/rpm/rpmdb.sqlite": SQLITE[:4096] + GARBAGE[:4096] + SQLITE[8192:]},),
         "No packages could be read from the package database /var/lib/rpm/rpmdb.sqlite",
     ),
-    "ndb cut off": (({**ALMA, "usr/lib/sysimage/rpm/Packages.db": NDB[:-300]},), "Packages.db is cut off"),
+    "ndb cut off": (({**ALMA, "usr/lib/sysimage/rpm/Packages.db": NDB[:-300]},), "Packages.db is truncated"),
     "ndb damaged": (({**ALMA, "usr/lib/sysimage/rpm/Packages.db": GARBAGE},), "Packages.db is damaged"),
-    "Berkeley DB cut off": (({**ALMA, "var/lib/rpm/Packages": BERKELEY[:-4096]},), "Packages is cut off"),
+    "Berkeley DB cut off": (({**ALMA, "var/lib/rpm/Packages": BERKELEY[:-4096]},), "Packages is truncated"),
     "Berkeley DB damaged": (({**ALMA, "var/lib/rpm/Packages": GARBAGE},), "Packages is damaged"),
     "rpm a folder": (({**ALMA, "var/lib/rpm/Packages": FOLDER},), "Packages is a link or a folder"),
-    "no release file": (({DPKG: STATUS},), "no file that says of which"),
+    "no release file": (({DPKG: STATUS},), "no file that identifies it"),
 }
 
 
@@ -219,7 +219,7 @@ def test_a_system_without_advisories_in_the_database_is_unsupported_and_not_dama
     scan(Tag.objects.get())
     matched = result("vulnerabilities")
     assert matched.outcome == OUTCOMES.UNSUPPORTED
-    assert not any(word in matched.reason for word in ("damaged", "cut off", "is empty", "missing"))
+    assert not any(word in matched.reason for word in ("damaged", "truncated", "is empty", "missing"))
     assert matched.remedy
     image = image_of(Tag.objects.get())
     assert (image.vulnerabilities_coverage, image.security) == ("unsupported", Image.Security.PARTLY_SCANNED)

@@ -47,7 +47,7 @@ def test_an_address_is_written_in_one_way(typed: str, kept: str) -> None:
         ("https://registry.example.com:0", "port"),
         ("https://registry example.com", "spaces"),
         ("https://registry.example.com\\@evil.example", "backslashes"),
-        ("https://-x.example.com", "cannot exist"),
+        ("https://-x.example.com", "is not valid"),
         ("https://[fe80::1%25eth0]", "zone"),
         ("http://registry.example.com", "Plain HTTP"),
     ],

@@ -201,7 +201,7 @@ def test_one_person_has_a_few_connection_tests_at_a_time() -> None:
     user, lab = person("operator"), registry("lab")
     for _ in range(background_test.MAX_TESTS_PER_USER):
         ConnectionTest.objects.create(user=user, registry=lab, saved=True)
-    with pytest.raises(background_test.TooManyTestsError, match="of your tests are running"):
+    with pytest.raises(background_test.TooManyTestsError, match="of your tests are already running"):
         background_test.start_connection_test(registry=lab, user=user, saved=True)
     ConnectionTest.objects.update(ended_at=timezone.now())
     assert ended(background_test.start_connection_test(registry=lab, user=user, saved=True)).steps

@@ -162,7 +162,7 @@ def test_a_host_is_kept_as_it_is_compared(typed: str, kept: str) -> None:
 
 @pytest.mark.parametrize("typed", ["https://git.example", "git.example:443", "git.example/jwt", "a b", "*", "-a", "ü"])
 def test_what_is_no_host_is_told(typed: str) -> None:
-    assert "only the name of a host" in filled(token_service=typed).errors["token_service"][0]
+    assert "only a host name" in filled(token_service=typed).errors["token_service"][0]
 
 
 def test_types_that_have_no_such_service_have_no_such_field() -> None:

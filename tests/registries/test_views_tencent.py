@@ -93,7 +93,7 @@ def test_an_edit_keeps_what_it_leaves_empty_and_reaches_the_registries(account: 
     [
         ({"name": ""}, "Fill in “Name”."),
         ({"name": "PRODUCTION"}, "Another key has this name."),
-        ({"secret_id": "100012345678@corp"}, "letters and digits only"),
+        ({"secret_id": "100012345678@corp"}, "only letters and digits"),
         ({"secret_key": ""}, "Fill in “SecretKey”."),
         ({"endpoint": "http://api.test"}, "Plain HTTP is not allowed"),
         ({"endpoint": "https://169.254.169.254"}, "TALLYMAN_ALLOWED_NETWORKS"),

@@ -392,7 +392,7 @@ OPENED_SAMPLES: dict[str, tuple[str, Builder, str]] = {
 # what is opened, and noted as well, since some readers refuse it
 ODD_SAMPLE_REASONS = {
     "zip without a directory": "zip directory is missing",
-    "zip behind gzip": "follows its gzip stream",
+    "zip behind gzip": "followed by data that is not gzip",
 }
 ARJ = b"\x1e\x0b\1\0\0\0\2\0" + bytes(22)
 EXT = bytearray(4096)
@@ -404,25 +404,29 @@ ISO[32769:32774] = b"CD001"
 # kind → name of the file, its bytes, and the words with which it is noted
 REFUSED_SAMPLES: dict[str, tuple[str, Builder, str]] = {
     "zip, encrypted": ("a.zip", encrypted, "encrypted with a password"),
-    "zip, unusual method": ("a.zip", by_method(9, lambda it: b"deflate64" + it), "unusual method"),
+    "zip, unsupported compression method": (
+        "a.zip",
+        by_method(9, lambda it: b"deflate64" + it),
+        "unsupported compression method",
+    ),
     "zip, cut off": ("a.zip", lambda it: zipped({"x": it})[:-30], "zip directory is missing"),
-    "zip, one of several pieces": ("a.zip", last_piece, "one piece of a zip archive"),
+    "zip, one of several pieces": ("a.zip", last_piece, "one part of a multi-part zip archive"),
     "zip, listed and not there": (
         "a.zip",
         lambda it: zip_of_entries((local(b"good", b"good"), central(b"x", it, 7))),
-        "missing in it",
+        "missing from the archive",
     ),
     "tar, cut off": ("a.tar", lambda it: v7(it, size=10_000), "cut off"),
     "tar, wrong checksum": ("a.tar", lambda it: b"b" + tar({"a": it})[1:], "checksum is wrong"),
-    "gzip, cut off": ("a.gz", lambda it: gzip.compress(it)[:-6], "cut off"),
-    "gzip with something behind": ("a.gz", lambda it: gzip.compress(b"good") + it, "follows its gzip stream"),
+    "gzip, cut off": ("a.gz", lambda it: gzip.compress(it)[:-6], "truncated"),
+    "gzip with something behind": ("a.gz", lambda it: gzip.compress(b"good") + it, "followed by data that is not gzip"),
     "lzma, cut off": (
         "a.lzma",
         lambda it: lzma.compress(bytes(range(256)) * 40, lzma.FORMAT_ALONE)[:-6] + b"",
         "cut off",
     ),
     "lzma with something behind": ("a.lzma", lambda it: lzma_alone(it) + b"rest", "follows its stream"),
-    "7z": ("a.7z", lambda it: b"7z\xbc\xaf\x27\x1c\0\4" + it, "packed with 7z"),
+    "7z": ("a.7z", lambda it: b"7z\xbc\xaf\x27\x1c\0\4" + it, "in 7z format"),
     "7z behind decoys in a script": (
         "a.run",
         lambda it: SHELL + b"\x1f\x8b\x08\0 decoy " * 100 + b"7z\xbc\xaf\x27\x1c\0\4" + it,
@@ -438,21 +442,21 @@ REFUSED_SAMPLES: dict[str, tuple[str, Builder, str]] = {
         lambda it: SHELL + bytes(33 << 20) + it,
         "not all of it is searched",
     ),
-    "7z behind a script": ("a.run", lambda it: SHELL + b"7z\xbc\xaf\x27\x1c\0\4" + it, "packed with 7z"),
-    "rar": ("a.rar", lambda it: b"Rar!\x1a\7\0" + it, "packed with rar"),
-    "SquashFS": ("a.snap", lambda it: b"hsqs".ljust(28, b"\1") + b"\4\0" + it, "packed with SquashFS"),
-    "AppImage": ("a.app", lambda it: elf(b"hsqs".ljust(28, b"\1") + b"\4\0" + it), "packed with SquashFS"),
-    "ISO 9660": ("a.iso", lambda it: bytes(ISO), "packed with ISO 9660"),
-    "ext4": ("a.img", lambda it: bytes(EXT), "packed with ext4"),
-    "cab": ("a.cab", lambda it: b"MSCF\0\0\0\0" + it, "packed with cab"),
-    "lz4": ("a.lz4", lambda it: b"\x04\x22\x4d\x18" + it, "packed with lz4"),
-    "lzop": ("a.lzo", lambda it: b"\x89LZO\0\r\n\x1a\n" + it, "packed with lzop"),
+    "7z behind a script": ("a.run", lambda it: SHELL + b"7z\xbc\xaf\x27\x1c\0\4" + it, "in 7z format"),
+    "rar": ("a.rar", lambda it: b"Rar!\x1a\7\0" + it, "in rar format"),
+    "SquashFS": ("a.snap", lambda it: b"hsqs".ljust(28, b"\1") + b"\4\0" + it, "in SquashFS format"),
+    "AppImage": ("a.app", lambda it: elf(b"hsqs".ljust(28, b"\1") + b"\4\0" + it), "in SquashFS format"),
+    "ISO 9660": ("a.iso", lambda it: bytes(ISO), "in ISO 9660 format"),
+    "ext4": ("a.img", lambda it: bytes(EXT), "in ext4 format"),
+    "cab": ("a.cab", lambda it: b"MSCF\0\0\0\0" + it, "in cab format"),
+    "lz4": ("a.lz4", lambda it: b"\x04\x22\x4d\x18" + it, "in lz4 format"),
+    "lzop": ("a.lzo", lambda it: b"\x89LZO\0\r\n\x1a\n" + it, "in lzop format"),
     "arj": (
         "a.arj",
         lambda it: b"\x60\xea" + struct.pack("<H", len(ARJ)) + ARJ + struct.pack("<I", zlib.crc32(ARJ)),
         "arj",
     ),
-    "lha": ("a.lzh", lambda it: b"\x1e\x55-lh5-" + bytes(40), "packed with lha"),
+    "lha": ("a.lzh", lambda it: b"\x1e\x55-lh5-" + bytes(40), "in lha format"),
     "PyInstaller": ("a.bin", lambda it: elf(bytes(600) + b"MEI\x0c\x0b\x0a\x0b\x0e" + bytes(80)), "PyInstaller"),
     "rpm, cut off": ("a.rpm", lambda it: rpm(it)[:200], "cannot be unpacked"),
     "cpio, cut off": ("a.cpio", lambda it: newc(b"x" * 5000)[:300], "cut off"),

@@ -105,7 +105,7 @@ def test_a_compression_bomb_is_a_scan_exception_long_before_it_is_unpacked(
 ) -> None:
     ended = scanned(bomb(packer(), media_type))
     assert ended.state == State.FAILED
-    assert "200 times its packed size" in ended.reason
+    assert "200 times its compressed size" in ended.reason
     assert ended.attempt == 1
 
 

@@ -24,7 +24,9 @@ class Command(BaseCommand):
         if user and not new_password:
             raise CommandError(f"{name} exists. Add --new-password to give this account a new password.")
         if user and not user.may_administer:
-            raise CommandError(f"{name} is no administrator. Choose another name, or change the role in Django admin.")
+            raise CommandError(
+                f"{name} is not an administrator. Choose another name, or change the role in Django admin."
+            )
         user = user or User(username=name, role=User.Role.ADMINISTRATOR, is_staff=True, is_superuser=True)
         password = secrets.token_urlsafe(18)
         user.set_password(password)

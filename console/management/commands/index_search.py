@@ -17,5 +17,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if why := trigram_indexes.create_indexes(trigram_indexes.all_indexes()):
-            raise CommandError(f"{why} Searches work without the indexes, and read all rows.")
-        self.stdout.write("The indexes for searches are there.")
+            raise CommandError(f"{why} Searches work without the indexes, but read all rows.")
+        self.stdout.write("The search indexes exist.")

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(runs)} syncs are queued.{already_active}")
         failed = [run for run in runs if not self._succeeds(run)] if now else []
         if failed:
-            raise CommandError("Not every sync has succeeded.")
+            raise CommandError("Not every sync succeeded.")
 
     def _succeeds(self, run: SyncRun) -> bool:
         """See ``run`` to its end, here or by the worker that was faster; say what it has brought."""

@@ -22,10 +22,10 @@ class Command(BaseCommand):
         registry = registries.filter(name__iexact=name).first()
         if registry is None:
             known = ", ".join(registries.values_list("name", flat=True)) or "none yet"
-            raise CommandError(f"No registry has this name. There are: {known}.")
+            raise CommandError(f"No registry has this name. The registries are: {known}.")
         steps = diagnose(registry, report=self._show)
         if steps[-1].result is StepResult.FAILED:
-            raise CommandError("The test has failed.")
+            raise CommandError("The test failed.")
 
     def _show(self, step: ConnectionStep) -> None:
         seconds = "" if step.seconds is None else f"{step.seconds:.2f} s"

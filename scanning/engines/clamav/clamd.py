@@ -92,7 +92,7 @@ class Clamd:
         self.close()
         if SIZE_LIMIT_MESSAGE in response:
             raise FileTooLarge
-        raise EngineError(messages.FAILED_AT_FILE(value=response[:200]), messages.LOOK_INTO_LOG())
+        raise EngineError(messages.FAILED_AT_FILE(value=response[:200]), messages.CHECK_LOG())
 
     def _request(self, command: bytes) -> str:
         self._send(command)
@@ -163,7 +163,7 @@ class Clamd:
 
 def _no_response(address: str) -> EngineError:
     return EngineError(
-        messages.BROKE_OFF(address=address),
-        messages.LOOK_INTO_LOG_AND_SCAN(),
+        messages.CONNECTION_CLOSED(address=address),
+        messages.CHECK_LOG_AND_SCAN(),
         retry=True,
     )

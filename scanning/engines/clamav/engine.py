@@ -173,7 +173,7 @@ def malware_fact(signature: str, *, path: str, size: int, sha256: str) -> Malwar
         family=(parts[2] if len(parts) > 2 else parts[-1]).partition("-")[0],
         kind="virus" if any(word in name.lower() for word in VIRUS_NAME_PARTS) else "trojan",
         severity=Severity.MEDIUM if name.startswith(HEURISTIC_PREFIXES) else Severity.HIGH,
-        description=messages.KNOWS_FILE(signature=signature),
+        description=messages.DETECTED_AS(signature=signature),
         reference="",
         path=path,
         size=size,

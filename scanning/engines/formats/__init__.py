@@ -1,1 +1,1 @@
-"""Archives and packed files, read without extracting anything."""
+"""Archives and compressed files, read without extracting anything."""

@@ -127,7 +127,7 @@ def _collect(
 
 def _is_limit_reached(path: str, bounds: UnpackLimits, notes: Notes) -> bool:
     if bounds.exceeded:
-        notes.add(messages.ARCHIVES_HOLD_TOO_MUCH(), path)
+        notes.add(messages.ARCHIVES_TOO_LARGE(), path)
     return bounds.exceeded
 
 
@@ -199,7 +199,7 @@ def _zip(data: tar.Data, path: str, bounds: UnpackLimits, notes: Notes) -> Itera
             if _is_limit_reached(path, bounds, notes):
                 return
             if listed is None:
-                notes.add(messages.ZIP_DIRECTORY_CUT_OFF(), path)
+                notes.add(messages.ZIP_DIRECTORY_TRUNCATED(), path)
                 continue
             header, before = listed
             if not before and not directory.is_spanned and (header.packed or header.size):

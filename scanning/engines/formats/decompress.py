@@ -97,7 +97,7 @@ def _gunzip(source: Readable) -> Generator[bytes, None, None]:
             except IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
                 raise CorruptLayer(messages.GZIP_DAMAGED(error=error)) from error
             if ended and not content and not member.eof:
-                raise CorruptLayer(messages.GZIP_CUT_OFF())
+                raise CorruptLayer(messages.GZIP_TRUNCATED())
             data = member.unused_data if member.eof else member.unconsumed_tail
             if content:
                 yield content
@@ -123,4 +123,4 @@ def _unzstd(source: _Prefixed) -> Generator[bytes, None, None]:
             raise LayerTooLarge(messages.ZSTD_WINDOW_TOO_LARGE(size=ZSTD_WINDOW_BYTES >> 20)) from error
         raise CorruptLayer(messages.ZSTD_DAMAGED(error=error)) from error
     if held != _END_MARK:
-        raise CorruptLayer(messages.ZSTD_CUT_OFF())
+        raise CorruptLayer(messages.ZSTD_TRUNCATED())

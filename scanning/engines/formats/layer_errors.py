@@ -27,7 +27,7 @@ class LayerTooLarge(LayerError):
         self.what = what
         super().__init__(
             messages.LAYER_TOO_LARGE(what=what),
-            messages.LOOK_WHO_BUILT(),
+            messages.FIND_WHO_BUILT(),
         )
 
 

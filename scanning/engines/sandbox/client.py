@@ -112,9 +112,9 @@ class SandboxClient:
                     self._kill()
             except protocol.MalformedMessage as error:
                 self._kill()
-                log.warning("The process that reads layers gave an answer that is none: %s", error)
+                log.warning("The process that reads layers returned an invalid response: %s", error)
                 raise EngineError(
-                    messages.IMPOSSIBLE_ANSWER(),
+                    messages.INVALID_RESPONSE(),
                     messages.FIND_WHO_PUSHED(),
                 ) from error
             except BaseException:
@@ -146,7 +146,7 @@ class SandboxClient:
                 os.lseek(file, 0, os.SEEK_SET)
                 protocol.send(resident.channel, {"rules": True}, [file])
             except OSError:
-                log.debug("The process that reads layers has ended before it was asked")
+                log.debug("The process that reads layers ended before a request")
             finally:
                 os.close(file)
             if self._read_control(resident, check, START_TIMEOUT_SECONDS) != {"ready": True}:
@@ -211,13 +211,13 @@ class SandboxClient:
             resident.detach()
             return
         if tail := resident.tail().strip():
-            log.warning("The process that reads layers has said: %s", ascii(tail[-2000:]))
+            log.warning("Error output of the process that reads layers: %s", ascii(tail[-2000:]))
         resident.kill()
 
     def _too_large(self) -> EngineError:
         return EngineError(
             messages.TOO_MUCH_MEMORY(value=self._memory_bytes // 1024**2),
-            messages.LOOK_AT_LARGEST_ARCHIVES(),
+            messages.CHECK_LARGEST_ARCHIVES(),
         )
 
     def _broken(self, code: int | None) -> EngineError:

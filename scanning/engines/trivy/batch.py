@@ -108,7 +108,7 @@ class ImageBatcher:
                 tool, turns, self._packages(tool, turns[0].owner), key=key, scratch=scratch, check=check
             )
         except (EngineError, OSError) as error:
-            log.info("Trivy could not look at %s images together, each is looked at alone: %s", len(turns), error)
+            log.info("Trivy could not scan a batch of %s images, each is scanned alone: %s", len(turns), error)
             return [None] * len(turns)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -92,7 +92,7 @@ def run_trivy(
     except sandbox_run.ProcessOutOfMemory as error:
         raise ReportTooLarge(
             messages.TOO_MUCH_MEMORY(value=MAX_MEMORY_BYTES // 1024**3),
-            messages.LOOK_AT_LARGEST_ARCHIVES(),
+            messages.CHECK_LARGEST_ARCHIVES(),
         ) from error
     except sandbox_run.ProcessFailed as error:
         raise EngineError(messages.NOT_ENDED(error=error), messages.SCAN_AGAIN(), retry=True) from error
@@ -136,7 +136,7 @@ def failure_error(finished: sandbox_run.FinishedProcess) -> EngineError:
     """Return what the end of a run with a code other than 0 means."""
     said = finished.stderr_tail
     if "no space left on device" in said:
-        return EngineError(messages.DISK_FULL(), messages.MAKE_ROOM())
+        return EngineError(messages.DISK_FULL(), messages.FREE_SPACE())
     if is_cache_damaged(finished):
         return EngineError(
             messages.CACHE_DAMAGED(),
@@ -151,12 +151,12 @@ def failure_error(finished: sandbox_run.FinishedProcess) -> EngineError:
     if finished.returncode < 0:
         return EngineError(
             messages.ENDED_BY_SIGNAL(value=-finished.returncode),
-            messages.LOOK_FOR_LACK_OF_MEMORY(),
+            messages.CHECK_MEMORY(),
             retry=True,
         )
     return EngineError(
         messages.FAILED(returncode=finished.returncode, value=_last_log_message(said)),
-        messages.PULL_BY_HAND(),
+        messages.PULL_MANUALLY(),
     )
 
 

@@ -173,7 +173,7 @@ class Matcher:
             return finished.stdout, {} if notes else read_cache(work / "cache")
         except OSError as error:
             raise EngineError(
-                messages.PACKAGES_NOT_LAID_OUT(strerror=error.strerror),
+                messages.PACKAGES_NOT_PREPARED(strerror=error.strerror),
                 messages.CHECK_SPACE_AND_RIGHTS(),
                 retry=True,
             ) from error

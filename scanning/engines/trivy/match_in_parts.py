@@ -32,7 +32,7 @@ def make_empty_database(folder: Path) -> Path:
         (folder / "metadata.json").write_text(json.dumps(metadata))
     except OSError as error:
         raise EngineError(
-            messages.PACKAGES_NOT_LAID_OUT(strerror=error.strerror),
+            messages.PACKAGES_NOT_PREPARED(strerror=error.strerror),
             messages.CHECK_SPACE_AND_RIGHTS(),
             retry=True,
         ) from error

@@ -343,7 +343,7 @@ def _work_folder(scratch: Path) -> Iterator[Path]:
         yield work
     except OSError as error:
         raise EngineError(
-            messages.LAYERS_NOT_LAID_OUT(strerror=error.strerror),
+            messages.LAYERS_NOT_PREPARED(strerror=error.strerror),
             messages.CHECK_SPACE_AND_SCAN(),
             retry=True,
         ) from error

@@ -59,7 +59,7 @@ def read_facts(folder: Path) -> VulndbFacts:
     if schema != VULNDB_SCHEMA:
         raise EngineError(
             messages.DATABASE_OTHER_SCHEMA(schema=schema, schema2=VULNDB_SCHEMA),
-            messages.TAKE_OTHER_SCHEMA(schema=VULNDB_SCHEMA, schema2=VULNDB_SCHEMA, install=INSTALL_REMEDY),
+            messages.USE_OTHER_SCHEMA(schema=VULNDB_SCHEMA, schema2=VULNDB_SCHEMA, install=INSTALL_REMEDY),
         )
     return VulndbFacts(folder, built_at, size, is_demo)
 

@@ -1,4 +1,4 @@
-"""Step: which categories can be looked for now."""
+"""Step: which categories can be scanned now."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from scanning.vulndb.releases import unsupported_message
 UNREADABLE_FILES_SHOWN = 5  # files
 DAMAGE_REASONS = {  # of package databases
     Damage.EMPTY: messages.DATABASE_EMPTY,
-    Damage.CUT_OFF: messages.DATABASE_CUT_OFF,
+    Damage.CUT_OFF: messages.DATABASE_TRUNCATED,
     Damage.UNREADABLE: messages.DATABASE_DAMAGED,
     Damage.NO_FILE: messages.DATABASE_NO_FILE,
     Damage.MISSING: messages.DATABASE_MISSING,
@@ -32,7 +32,7 @@ def judge_coverage(context: ScanContext) -> None:
     malware = results.outcomes.get(RiskCategory.MALWARE)
     skipped = list(dict.fromkeys(what for _diff_id, report in analysis.malware for what in report.skipped))
     if malware and skipped:
-        malware.mark_partial(parts(*skipped), messages.LOOK_AT_SKIPPED())
+        malware.mark_partial(parts(*skipped), messages.CHECK_SKIPPED())
     matched = results.outcomes.get(RiskCategory.VULNERABILITIES)
     if analysis.report is not None and matched is not None:
         _judge_packages(analysis.report, matched)

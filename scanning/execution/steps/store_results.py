@@ -31,7 +31,7 @@ def store_results(context: ScanContext) -> None:
     nothing written, if the scan is another worker's by now.
     """
     run, results = context.run, context.results
-    run.job.looked = True
+    run.job.analyzed = True
     run.job.proven = None if run.job.image.is_shared or not results.analysis.proven else run.job.image
     failed = [outcome for outcome in results.outcomes.values() if outcome.outcome is CategoryResult.Outcome.FAILED]
     run.finish(
@@ -49,31 +49,31 @@ def _store(scan: Scan, results: ScanResults) -> None:
     image = image_summary.lock_image(scan.image_id)
     assert image is not None  # noqa: S101 (its scan would be gone with it)
     before = regression.read_results(image)
-    looked = {
+    completed = {
         category: outcome
         for category, outcome in results.outcomes.items()
         if outcome.outcome is not CategoryResult.Outcome.FAILED
     }
     counts: dict[str, int] = {}
-    if report is not None and RiskCategory.VULNERABILITIES in looked:
+    if report is not None and RiskCategory.VULNERABILITIES in completed:
         changes = findings_store.store_packages(image=image, report=report)
         results.changed_variants = changes.variants
         counts |= changes.counts
-        _use_newer_vulndb(looked[RiskCategory.VULNERABILITIES], changes.newer)
-    if report is not None and RiskCategory.SENSITIVE in looked:
+        _use_newer_vulndb(completed[RiskCategory.VULNERABILITIES], changes.newer)
+    if report is not None and RiskCategory.SENSITIVE in completed:
         counts |= findings_store.store_secrets(image=image, secrets=report.secrets)
-    if RiskCategory.MALWARE in looked:
+    if RiskCategory.MALWARE in completed:
         facts = [(diff_id, fact) for diff_id, layer in analysis.malware for fact in layer.findings]
         counts |= findings_store.store_malware(image=image, findings=facts)
-    for some in (looked, {key: outcome for key, outcome in results.outcomes.items() if key not in looked}):
+    for some in (completed, {key: outcome for key, outcome in results.outcomes.items() if key not in completed}):
         if some:
-            _write_results(scan, some, at=now, looked=some is looked)
-    names_system = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in looked)
+            _write_results(scan, some, at=now, completed=some is completed)
+    names_system = report is not None and (report.os_name or RiskCategory.VULNERABILITIES in completed)
     image_summary.record_findings(
         image, image_summary.FindingCounts(**counts), os_name=report.os_name if report and names_system else None
     )
     regression.store_regressions(
-        before, image, {category: outcome.engine_version for category, outcome in looked.items()}
+        before, image, {category: outcome.engine_version for category, outcome in completed.items()}
     )
     image_coverage.write_coverage([image.pk])
 
@@ -87,9 +87,11 @@ def _use_newer_vulndb(outcome: CategoryOutcome, newer: str) -> None:
         outcome.engine_version = f"trivy {version}, database {facts.version}"
 
 
-def _write_results(scan: Scan, outcomes: Mapping[RiskCategory, CategoryOutcome], *, at: datetime, looked: bool) -> None:
-    """Make these the results of the image; ``looked`` says whether its findings are of now."""
-    common: dict[str, Any] = {"ended_at": at, "scan": scan} | ({"looked_at": at} if looked else {})
+def _write_results(
+    scan: Scan, outcomes: Mapping[RiskCategory, CategoryOutcome], *, at: datetime, completed: bool
+) -> None:
+    """Make these the results of the image; ``completed`` says whether its findings are of now."""
+    common: dict[str, Any] = {"ended_at": at, "scan": scan} | ({"looked_at": at} if completed else {})
     CategoryResult.objects.bulk_create(
         [
             CategoryResult(image_id=scan.image_id, category=category.value, **asdict(outcome), **common)

@@ -23,11 +23,13 @@ class Command(BaseCommand):
             fleet_versions.make_primary()
         except JobFailure as error:
             raise CommandError(f"{error.reason} {error.remedy}") from error
-        self.stdout.write(f"{host()} is the primary machine: its keys and settings are those that all must have.")
+        self.stdout.write(f"{host()} is the primary machine: all machines must have its keys and settings.")
         rules = versions.current().get(rules_team.RULES_VERSION_NAME)
         if rules is None:
             self.stdout.write(f"There are no rules of the team: none in {rules_team.source_folder()}.")
         elif rules_team.source_folder().is_dir():
             self.stdout.write(f"Rules of the team: {rules.version} files, from {rules.host}.")
         else:
-            self.stdout.write(f"The rules stay those of {rules.host}: there is no folder {rules_team.source_folder()}.")
+            self.stdout.write(
+                f"The rules of {rules.host} stay in use: there is no folder {rules_team.source_folder()}."
+            )

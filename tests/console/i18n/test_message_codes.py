@@ -1,4 +1,4 @@
-"""What is told to people, as code and values: kept whole, and put into the words of whoever reads it."""
+"""Messages for people, stored as code and values, and translated for the reader when shown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ ACME = "Acme Inc. EU"
 SAMPLES = [
     Message("Its own words; no code."),
     scan.WAITING_FOR_HOURLY_LIMIT(registry=ACME),
-    sync.BROKE_OFF(count=4, reason=oci.CERTIFICATE_INVALID(origin="https://r", reason=oci.CERTIFICATE_EXPIRED())),
+    sync.INTERRUPTED_AFTER(
+        count=4, reason=oci.CERTIFICATE_INVALID(origin="https://r", reason=oci.CERTIFICATE_EXPIRED())
+    ),
     sync.UNREAD(names=["a", sync.LIST_OF_REPOSITORIES()], reason=oci.NO_TOKEN()),
     sentences(oci.NO_TOKEN(), oci.TRY_AGAIN()),
     MessageText("t", "{at} and {on}, {n}, {more}")(
@@ -140,7 +142,7 @@ def test_a_missing_value_is_an_error_where_the_message_is_made() -> None:
             sentences(oci.NOTHING_LISTENS(host="r.example", port=80), oci.CHECK_PORT()),
             "r.example 的端口 80 没有应答。请检查端口，以及镜像仓库是否在运行。",
         ),
-        (sync.BROKE_OFF(count=4, reason=oci.NO_TOKEN()), "同步在读取 4 个仓库后中断：令牌服务没有给出令牌。"),
+        (sync.INTERRUPTED_AFTER(count=4, reason=oci.NO_TOKEN()), "同步在读取 4 个仓库后中断：令牌服务没有给出令牌。"),
         (sync.COULD_NOT_BE_READ(count=1), "有 1 个仓库或标签无法读取。"),
         (sync.COULD_NOT_BE_READ(count=3), "有 3 个仓库或标签无法读取。"),
         (sync.UNREAD(names=["a", "b"], reason=oci.NO_TOKEN()), "a、b：令牌服务没有给出令牌。"),
@@ -184,7 +186,7 @@ def test_an_error_among_the_values_is_told_by_its_message() -> None:
 
 def test_sentences_are_told_once_each_and_without_gaps() -> None:
     again = sentences(oci.NO_TOKEN(), "", oci.NO_TOKEN(), "Ask Bob.")
-    assert again == "The token service gave no token. Ask Bob."
+    assert again == "The token service returned no token. Ask Bob."
     assert in_chinese(again) == "令牌服务没有给出令牌。Ask Bob."
     assert sentences() == ""
     assert sentences("", oci.NO_TOKEN()) == oci.NO_TOKEN()
@@ -212,7 +214,7 @@ def test_notes_beyond_the_most_are_counted() -> None:
 
 
 def test_every_explained_error_has_one_base() -> None:
-    error = CorruptLayer(layer.GZIP_CUT_OFF())
+    error = CorruptLayer(layer.GZIP_TRUNCATED())
     assert isinstance(error, ExplainedError)
     assert issubclass(RegistryError, ExplainedError)
     assert "gzip" in in_chinese(error.reason)

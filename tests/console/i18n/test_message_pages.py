@@ -145,4 +145,4 @@ def test_json_keeps_messages_as_names_and_values() -> None:
     run.refresh_from_db()
     assert [told.code for told in run.skipped] == ["registry.no-token"]
     assert run.failures[0]["reason"].code == "registry.try-again"
-    assert run.skipped == {"The token service gave no token.": 3}
+    assert run.skipped == {"The token service returned no token.": 3}

@@ -147,7 +147,7 @@ class RealWorker:
         def is_up() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log()
-            return "The worker is up" in self.log()
+            return "The worker has started" in self.log()
 
         wait_for(is_up, what="the worker")
 

@@ -197,7 +197,7 @@ def test_a_cluster_has_the_workers_of_its_kinds_and_prepares_what_they_share(
         broker.run_cluster("scan")
         assert kinds.worker_count("quick") == 9
     assert done == ["one that fails", "the next", "6 workers of scan", "the end"]
-    assert "fail failed; the workers do it where they need it" in caplog.text
+    assert "fail failed; the workers do it when they need it" in caplog.text
 
 
 def test_the_longest_scan_has_its_time_also_where_it_was_taken_last_beside_others() -> None:

@@ -214,4 +214,4 @@ def test_a_job_that_cannot_be_taken_back_keeps_no_other_of_its_kind_from_it(
     assert (broken.state, other.state) == (State.RUNNING, State.QUEUED)
     assert waiting.hinted_at is not None
     assert waiting.hinted_at > timezone.now() - timedelta(seconds=60)
-    assert "could not be taken back" in caplog.text
+    assert "could not be put back into the queue" in caplog.text

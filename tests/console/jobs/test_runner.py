@@ -135,8 +135,8 @@ def test_an_unknown_error_names_the_log_line_and_nothing_of_itself(caplog: pytes
     [
         (errno.ENOSPC, "There is no space left on a disk of the console."),
         (errno.EDQUOT, "There is no space left on a disk of the console."),
-        (errno.EMFILE, "The console has too many files and connections open."),
-        (errno.ENFILE, "The console has too many files and connections open."),
+        (errno.EMFILE, "The console has too many open files and connections."),
+        (errno.ENFILE, "The console has too many open files and connections."),
     ],
 )
 def test_what_the_machine_lacks_is_named_and_tried_once_more(number: int, reason: str) -> None:
@@ -330,7 +330,7 @@ def test_a_database_that_does_not_answer_is_no_result(error: Exception) -> None:
 
     run_queued_jobs(HealthProbe, job.pk, fails_once)
     job.refresh_from_db()
-    assert (job.state, job.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
+    assert (job.state, job.reason) == (State.QUEUED, "The database did not respond; the job starts again.")
     assert (job.losses, job.retried, job.database_errors) == (0, False, 1)
     assert job.not_before is not None
     HealthProbe.objects.update(not_before=None)
@@ -353,7 +353,7 @@ def test_a_database_that_never_answers_ends_the_job_with_a_line_in_the_log(caplo
             pauses.append(round((job.not_before - timezone.now()).total_seconds()))
         HealthProbe.objects.update(not_before=None)
     assert (job.state, job.attempt) == (State.FAILED, work_module.MAX_DATABASE_RETRIES + 1)
-    assert "An error that the console does not know" in job.reason
+    assert "An unexpected error" in job.reason
     assert "no such table" in caplog.text
     assert pauses[:3] == [2, 4, 8]
     assert max(pauses) == 300

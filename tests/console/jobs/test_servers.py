@@ -19,7 +19,7 @@ def test_a_result_survives_a_restart_of_postgresql(real_worker: RealWorker, post
     real_worker.wait(job, "running", stage="gate")
     postgres_server.stop(signal.SIGQUIT)  # an immediate shutdown
     (real_worker.folder / "gate").touch()
-    wait_for(lambda: "its result is kept" in real_worker.log(), what="a result that waits")
+    wait_for(lambda: "writing its result is tried again" in real_worker.log(), what="a result that waits")
     postgres_server.start()
     real_worker.wait(job, "succeeded", attempt=1, losses=0)
     (later,) = real_worker.add("finish")

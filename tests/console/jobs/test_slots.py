@@ -109,7 +109,7 @@ def test_ticks_take_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch, caplo
     with machine_slot("tick", 1), caplog.at_level(logging.WARNING):
         job_tasks.tick()
     assert not done
-    assert "still at work" in caplog.text
+    assert "still running" in caplog.text
     job_tasks.tick()
     assert done == [1]
 

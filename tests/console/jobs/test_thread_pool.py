@@ -190,7 +190,7 @@ def test_what_ends_the_worker_from_outside_ends_its_jobs_with_a_reason(monkeypat
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert states() == [State.FAILED] * 2
-    assert all("broken off from outside" in reason for reason in HealthProbe.objects.values_list("reason", flat=True))
+    assert all("stopped from outside" in reason for reason in HealthProbe.objects.values_list("reason", flat=True))
 
 
 def test_nobody_is_left_behind_when_there_is_nothing_to_do() -> None:

@@ -155,4 +155,4 @@ def test_a_worker_whose_cluster_never_lives_gives_up_with_an_error(real_worker: 
     real_worker.start()
     assert real_worker.process is not None
     assert real_worker.process.wait(timeout=90) == 1
-    assert "does not come to life" in real_worker.log()
+    assert "does not start" in real_worker.log()

@@ -83,7 +83,7 @@ def test_a_tag_list_without_end_makes_the_sync_partial_and_retires_nothing(
     image("new").put(server, "team/other", "2.0")
     run = sync(registry)
     assert (run.state, run.complete, run.errors) == (State.SUCCEEDED, False, 1)
-    assert "team/long: The list goes on after 5 pages" in run.reason
+    assert "team/long: The list continues after 5 pages" in run.reason
     assert "fixed list" in run.remedy
     assert "team/long:old" in names(), "it may have come later in the list"
     assert {"team/long:t1", "team/long:t500"} <= names(), "what was read is kept"
@@ -123,7 +123,7 @@ def test_a_catalog_without_end_makes_the_sync_partial_and_retires_nothing(
     monkeypatch.setattr(listing_bounds, "REPOSITORY_BOUNDS", replace(listing_bounds.REPOSITORY_BOUNDS, pages=10))
     run = sync(registry)
     assert (run.state, run.complete) == (State.SUCCEEDED, False)
-    assert "The list of repositories: The list goes on after 10 pages" in run.reason
+    assert "The list of repositories: The list continues after 10 pages" in run.reason
     assert names() == {"old/app:1.0", "team/a:1.0"}
 
 
@@ -163,7 +163,7 @@ def test_a_sync_makes_way_also_in_the_middle_of_a_list_that_brings_nothing(
     SyncRun.objects.update(created_at=timezone.now() - timedelta(hours=25), not_before=None)
     tasks.sync(run.pk)
     run.refresh_from_db()
-    assert (run.state, run.reason) == (State.FAILED, "The sync did not end within 24 hours.")
+    assert (run.state, run.reason) == (State.FAILED, "The sync did not finish within 24 hours.")
 
 
 def test_names_take_eight_bytes_each_and_tell_what_they_do_not_hold() -> None:

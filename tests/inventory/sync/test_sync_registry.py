@@ -700,7 +700,7 @@ def test_a_registry_that_does_not_take_its_own_tokens_locks_nobody_out(server: F
     server.fail(lambda request: request.path == "/v2/" and "Authorization" in request.headers, Status(401))
     run = sync(registry)
     assert run.state == State.QUEUED, "it is tried again in a moment"
-    assert run.reason == "The registry does not take its token service's tokens."
+    assert run.reason == "The registry refuses the tokens of its token service."
     assert run.remedy
     assert registry.connection == Registry.Connection.FAILED
     assert not registry.credentials_refused

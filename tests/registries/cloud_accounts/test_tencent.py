@@ -157,7 +157,7 @@ def test_a_personal_edition_that_was_added_by_hand_is_not_listed_twice(account: 
     Registry.objects.create(name="all of it", username=SECRET_ID, **hand)
     discover(account)
     assert not Registry.objects.exclude(cloud_id="").filter(type="ccr").exists()
-    assert "added by hand" in account.notes[0]
+    assert "added manually" in account.notes[0]
 
 
 def test_another_endpoint_reaches_the_registries(server: FakeTencent, account: CloudAccount) -> None:
@@ -217,7 +217,7 @@ def test_what_is_gone_is_marked_and_comes_back(server: FakeTencent, account: Clo
     for name, what in (("acme", "instance"), ("ccr-team", "namespace")):
         row = Registry.objects.get(name=name)
         assert row.connection == Registry.Connection.FAILED
-        assert row.connection_reason == f"The {what} is no longer listed at Tencent Cloud."
+        assert row.connection_reason == f"Tencent Cloud no longer lists this {what}."
         assert row.connection_remedy
     server.instances = instances
     discover(account)

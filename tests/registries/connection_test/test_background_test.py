@@ -128,7 +128,7 @@ def test_ten_in_a_minute_are_enough_for_one_person(server: FakeRegistry) -> None
         assert number < 10
     answer = client.post(reverse("registries:form-test"), form(server))
     assert answer.status_code == 429
-    assert "10 tests in a minute are enough" in answer.content.decode()
+    assert "At most 10 tests a minute are allowed" in answer.content.decode()
     assert not server.seen
     background_test.start_connection_test(registry=stored(server), user=user, saved=True)  # somebody else may
     ended()
@@ -147,7 +147,7 @@ def test_a_slow_registry_holds_no_request_and_the_test_ends_by_itself(
     assert "running" in answer.content.decode()
     assert "hx-get" in answer.content.decode()
     last = background_test.steps_of(ended())[-1]
-    assert (last.stage, last.reason) == (ConnectionStage.API, "This took longer than 1 seconds.")
+    assert (last.stage, last.reason) == (ConnectionStage.API, "This step took longer than 1 seconds.")
 
 
 def test_a_test_whose_process_is_gone_says_so() -> None:
@@ -155,7 +155,7 @@ def test_a_test_whose_process_is_gone_says_so() -> None:
     test = ConnectionTest.objects.create(user=person("operator"), saved=True, started_at=long_ago)
     (step,) = background_test.steps_of(test)
     assert (step.stage, step.result) == (ConnectionStage.DNS, StepResult.FAILED)
-    assert "broken off" in step.reason
+    assert "interrupted" in step.reason
 
 
 def test_an_error_of_ours_ends_the_test_and_gives_its_place_back(
@@ -169,7 +169,7 @@ def test_an_error_of_ours_ends_the_test_and_gives_its_place_back(
     for _number in range(background_test.MAX_CONCURRENT_TESTS + 1):
         ConnectionTest.objects.all().delete()
         test = background_test.start_connection_test(registry=stored_once(server), user=user, saved=True)
-        assert "does not know" in background_test.steps_of(ended(test))[-1].reason
+        assert "unexpected error" in background_test.steps_of(ended(test))[-1].reason
 
 
 def stored_once(server: FakeRegistry) -> Registry:
@@ -178,7 +178,7 @@ def stored_once(server: FakeRegistry) -> Registry:
 
 def test_more_than_a_process_can_do_are_turned_away(server: FakeRegistry, taken: Callable[[], None]) -> None:
     taken()
-    with pytest.raises(background_test.TooManyTestsError, match="Several tests are running"):
+    with pytest.raises(background_test.TooManyTestsError, match="Too many tests are running"):
         background_test.start_connection_test(registry=stored(server), user=person("operator"), saved=True)
     assert not ConnectionTest.objects.exists()
 

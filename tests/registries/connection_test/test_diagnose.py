@@ -78,7 +78,7 @@ def test_a_port_where_nobody_listens_fails_at_the_connection() -> None:
     step = failed(diagnose(add(f"https://127.0.0.1:{port}")))
     assert step.stage is ConnectionStage.TCP
     # what a filtered port gives too: no word and no time tells them apart
-    assert (step.reason, step.seconds) == ("Nothing answers there.", None)
+    assert (step.reason, step.seconds) == ("Nothing responds at this address.", None)
 
 
 def test_a_filtered_port_says_the_same_as_a_closed_one(monkeypatch: pytest.MonkeyPatch) -> None:

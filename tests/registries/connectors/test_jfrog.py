@@ -159,7 +159,7 @@ def test_an_account_without_rights_is_not_one_with_a_wrong_password(
     server.fail(repositories, Status(403, {"Content-Type": "application/json"}, body=body))
     with pytest.raises(AccessDenied) as caught:
         connect(server).ping()
-    assert "right" in caught.value.remedy
+    assert "permission" in caught.value.remedy
 
 
 def test_nobody_gets_in_where_anonymous_access_is_off(server: FakeArtifactory, connect: Connect) -> None:

@@ -146,7 +146,7 @@ def test_a_list_shorter_than_its_count_is_an_error_at_its_end(server: FakeTencen
         found, error = until_error(client.tags("team/app"))
     assert [ref.name for ref in found] == ["1.0"]
     assert isinstance(error, MalformedResponse)
-    assert "counts 3 entries and lists 1" in error.reason
+    assert "counts 3 entries, but lists 1" in error.reason
 
 
 def test_rows_without_a_tag_and_two_of_one_name_are_no_missing_rows() -> None:
@@ -447,7 +447,7 @@ def test_an_instance_that_does_not_run_says_so(server: FakeTencent) -> None:
 
 
 def test_an_instance_that_is_gone_says_so(server: FakeTencent) -> None:
-    with open_client(tcr(server, cloud_id="tcr-gone")) as client, pytest.raises(NotFound, match="no longer listed"):
+    with open_client(tcr(server, cloud_id="tcr-gone")) as client, pytest.raises(NotFound, match="no longer lists"):
         client.ping()
     with (
         open_client(tcr(server, address="https://other.test")) as client,

@@ -70,7 +70,7 @@ def test_a_registry_keeps_its_own_name() -> None:
 
 def test_only_types_that_work_are_offered() -> None:
     assert [value for value, _label in filled().fields["type"].choices] == [*Registry.Type.values]  # type: ignore[attr-defined]
-    assert filled(type="rubbish").errors["type"] == ["Choose one of those offered."]
+    assert filled(type="rubbish").errors["type"] == ["Choose one of the options."]
 
 
 def test_the_limit_is_one_of_those_offered() -> None:

@@ -317,7 +317,7 @@ def test_a_registry_that_takes_no_token_says_nothing_of_the_password(tokened, co
     heal = refuse_tokens(tokened)
     client = connect(tokened, **LOGIN)
     for _ in range(2):
-        with pytest.raises(TokensRefused, match="does not take its token service's tokens") as refused:
+        with pytest.raises(TokensRefused, match="refuses the tokens of its token service") as refused:
             client.ping()
     assert refused.value.remedy
     assert len(tokened.requests(tokens)) == 4

@@ -85,7 +85,7 @@ def test_a_registry_that_moved_says_where_to(registry, closed, connect):
     registry.fail(root, Redirect(closed.url + "{path}"))
     with pytest.raises(RedirectRefused, match=closed.host) as error:
         connect(registry, **LOGIN).ping()
-    assert "enter its address" in error.value.remedy
+    assert "enter that address" in error.value.remedy
     assert not [each for each in closed.seen if "authorization" in each.headers]
 
 

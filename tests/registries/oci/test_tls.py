@@ -27,7 +27,7 @@ def secured(serve, authority):
 
 
 def test_an_unknown_authority_is_refused_and_named_as_that(secured, connect):
-    with pytest.raises(CertificateError, match="not known here") as error:
+    with pytest.raises(CertificateError, match="does not trust") as error:
         connect(secured).ping()
     assert "bundle" in error.value.remedy
     assert not error.value.retry
@@ -79,7 +79,7 @@ def test_neither_netrc_nor_proxy_variables_have_a_say(registry, connect, monkeyp
 def test_a_certificate_that_vouches_for_itself(serve, connect):
     certificate = self_signed("127.0.0.1")
     registry = serve(tls=certificate.context())
-    with pytest.raises(CertificateError, match="signed by itself"):
+    with pytest.raises(CertificateError, match="self-signed"):
         connect(registry).ping()
     connect(registry, verify=False).ping()
     connect(registry, ca_bundle=certificate.pem).ping()
@@ -148,7 +148,7 @@ def test_the_bundle_is_for_the_storage_of_the_registry_too(secured, connect, aut
 def test_the_password_is_not_sent_to_a_token_service_without_tls(serve, connect, canary, authority):
     registry = serve(tls=authority.issue("127.0.0.1").context())
     registry.fail(root, Challenge(f'Bearer realm="{canary.url}/token"'))
-    with pytest.raises(RedirectRefused, match="without TLS"):
+    with pytest.raises(RedirectRefused, match="does not use TLS"):
         connect(registry, ca_bundle=authority.pem, **LOGIN).ping()
     assert not canary.seen
 

@@ -75,7 +75,7 @@ def test_a_scan_that_waits_for_the_malware_engine_alone_says_so(
     put(fake, DEBIAN)
     sync(registry)
     assert scan(Tag.objects.get()).state == State.SUCCEEDED
-    assert shown[-1] == "looking for viruses and trojans"
+    assert shown[-1] == "scanning for viruses and trojans"
     assert "analysing" in shown
 
 

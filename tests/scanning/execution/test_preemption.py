@@ -42,7 +42,7 @@ OF = (
     "SELECT scanning_scan.{} FROM scanning_scan JOIN registries_registry ON registry_id = registries_registry.id"
     " WHERE name = '{}'"
 )
-GIVES_WAY = "silent does not answer. Scans of other registries go first."
+GIVES_WAY = "silent does not respond. Scans of other registries go first."
 
 
 @pytest.fixture

@@ -279,7 +279,7 @@ def test_an_archive_of_rules_that_would_write_elsewhere_is_refused(tmp_path: Pat
         archive.addfile(member, io.BytesIO(b"rule"))
     before = rules_team.shared_sha256()
     file = content.store(tmp_path / "bad.tar", limit=100_000)
-    with pytest.raises(rules_team.RulesError, match="no file of rules"):
+    with pytest.raises(rules_team.RulesError, match="not a file of rules"):
         rules_team.install_shared(file, check=nothing)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar"]
     assert rules_team.shared_sha256() == before
@@ -340,7 +340,7 @@ def test_a_failure_to_publish_leaves_all_machines_as_they_were(
 ) -> None:
     before, wanted = vulndb_install.current_facts(), publish(tmp_path / "db")
     monkeypatch.setattr(vulndb_archive, "MAX_ARCHIVE_BYTES", 100)
-    with pytest.raises(JobFailure, match="could not be given to the other machines"):
+    with pytest.raises(JobFailure, match="could not be shared with the other machines"):
         vulndb_install.install(tmp_path / "db")
     assert vulndb_install.current_facts() == before
     assert FleetVersion.objects.get(name="database").sha256 == wanted.sha256

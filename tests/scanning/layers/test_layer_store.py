@@ -231,7 +231,7 @@ def test_a_store_filled_by_other_scans_is_waited_for(tmp_path: Path) -> None:
     first, second = Blob(os.urandom(100_000)), Blob(os.urandom(100_000))
     with store.lease("scan-1-1") as held:
         get(held, first, "")
-        with store.lease("scan-2-1") as lease, pytest.raises(StoreFull, match="other scans hold") as caught:
+        with store.lease("scan-2-1") as lease, pytest.raises(StoreFull, match="other scans use") as caught:
             get(lease, second, "")
         assert caught.value.retry
     store = LayerStore(tmp_path, max_bytes=150_000, min_free_ratio=0, wait_seconds=30)
@@ -381,7 +381,7 @@ def test_a_lease_says_while_it_waits_for_room(tmp_path: Path) -> None:
 def test_a_disk_that_must_stay_free_is_left_alone(tmp_path: Path) -> None:
     store = LayerStore(tmp_path, max_bytes=1 << 30, min_free_ratio=1.0, wait_seconds=60)
     blob = Blob(gzip.compress(CONTENT))
-    with store.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="no space") as caught:
+    with store.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="not enough space") as caught:
         get(lease, blob)
     assert not caught.value.retry  # no other scan could give anything back
     assert (blob.pulls, left(store)) == (0, [])
@@ -414,7 +414,7 @@ def test_a_disk_that_is_full_fails_the_layer_and_is_empty_for_the_next_one(small
     full = LayerStore(small_disk / "store", max_bytes=1 << 30, min_free_ratio=0.0, wait_seconds=0.3)
     content = bytes(160 << 20)
     blob = Blob(gzip.compress(content, 1))
-    with full.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="no space"):
+    with full.lease("scan-1-1") as lease, pytest.raises(StoreFull, match="not enough space"):
         get(lease, blob, digest(content))
     assert left(full) == []
     assert shutil.disk_usage(small_disk).used < 1 << 20
@@ -426,7 +426,7 @@ def test_a_disk_that_is_full_fails_the_layer_and_is_empty_for_the_next_one(small
     "bad", ["sha256:../../../etc/passwd", "sha256:" + "A" * 64, "md5:" + "a" * 32, "x", "sha256:" + "a" * 64 + "\n"]
 )
 def test_a_digest_that_is_none_never_becomes_a_file_name(store: LayerStore, bad: str) -> None:
-    with store.lease("scan-1-1") as lease, pytest.raises(LayerError, match="none that the layer store knows"):
+    with store.lease("scan-1-1") as lease, pytest.raises(LayerError, match="the layer store does not support"):
         get(lease, Blob(CONTENT), bad)
 
 

@@ -46,10 +46,10 @@ def test_a_scan_waits_in_the_queue_while_others_hold_the_room(
         with (layer / file.name).open("wb") as held:
             held.truncate(100 << 20)
         waiting = scan(Tag.objects.get())
-        assert (waiting.state, waiting.reason) == (State.QUEUED, "Waiting for room in the layer store.")
+        assert (waiting.state, waiting.reason) == (State.QUEUED, "Waiting for space in the layer store.")
         assert not waiting.retried
         image = Image.objects.get()
-        assert (image.scan_state, image.scan_reason) == ("queued", "Waiting for room in the layer store.")
+        assert (image.scan_state, image.scan_reason) == ("queued", "Waiting for space in the layer store.")
     assert run_until_final(waiting).state == State.SUCCEEDED
     assert layer_files() == []
 
@@ -70,6 +70,6 @@ def test_a_scan_whose_results_the_database_does_not_take_is_done_again(
     steps = [store_fails if step is store_results else step for step in pipeline.STEPS]
     monkeypatch.setattr(pipeline, "STEPS", tuple(steps))
     first = scan(Tag.objects.get())
-    assert (first.state, first.reason) == (State.QUEUED, "The database did not answer; the work starts again.")
+    assert (first.state, first.reason) == (State.QUEUED, "The database did not respond; the job starts again.")
     assert run_until_final(first).state == State.SUCCEEDED
     assert CategoryResult.objects.filter(outcome="done").count() == 3

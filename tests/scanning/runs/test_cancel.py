@@ -32,7 +32,7 @@ from tests import factories
 from tests.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SKIPPED, PASSED_ON = "Already scanning", "Cancelled here; the scan goes on for another run"
+SKIPPED, PASSED_ON = "Already scanning", "Cancelled here; the scan continues for another run"
 
 
 def run_of(*tags: Tag, **values: Any) -> ScanRun:

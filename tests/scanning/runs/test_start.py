@@ -311,7 +311,7 @@ def test_over_the_quota_nothing_is_queued_and_the_reason_says_so() -> None:
     tags = [factories.tag("a", of=shared), factories.tag("b", of=shared), factories.tag("c"), factories.tag("d")]
     run = start_run(scope=ScanScope.CHOSEN, tag_ids=[tag.pk for tag in tags])
     assert (run.images, run.tags) == (2, 3)
-    assert run.skipped == {"The quota of 2 scans in this month is used up": 1}
+    assert run.skipped == {"The quota of 2 scans this month is used up": 1}
     runs_cancel.cancel_run(run)  # what never started gives its units back
     assert start_run(scope=ScanScope.CHOSEN, tag_ids=[tags[3].pk]).images == 1
     monthly_quota.set_limit(None)

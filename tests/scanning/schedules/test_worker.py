@@ -47,7 +47,7 @@ def test_a_schedule_is_fired_once_by_django_q2_and_its_images_are_scanned(real_w
         assert real_worker.rows(over) == [(1, 1)]
         ((outcome, _run),) = real_worker.rows(FIRINGS)
         assert outcome == "started"
-        assert "and not fired" not in real_worker.log(), "it was django-q2 that fired it"
+        assert "and did not run" not in real_worker.log(), "it was django-q2 that fired it"
         # The row stays and carries the next time, which is tomorrow.
         ((kept, _func, _args, next_run),) = real_worker.rows(ROWS)
         ((due,),) = real_worker.rows("SELECT next_due_at FROM scanning_scanschedule")
@@ -62,6 +62,6 @@ def test_rows_that_somebody_has_deleted_or_broken_are_made_whole_and_schedules_f
     real_worker.shell(TAMPER.format(broken=broken))
     real_worker.start()
     wait_for(lambda: sorted(row[1:] for row in real_worker.rows(ROWS)) == before, what="the mended rows")
-    assert "is mended" in real_worker.log()
+    assert "and was repaired" in real_worker.log()
     assert real_worker.rows(FIRINGS) == []
     assert real_worker.stop() == 0

@@ -208,7 +208,7 @@ def test_a_fall_to_zero_that_nothing_explains_is_no_zero(viewer: Client) -> None
 
 
 def test_before_the_first_scan_and_during_it_nothing_is_claimed(viewer: Client) -> None:
-    for state, says in (("not-scanned", "Scan the image to know."), ("running", "Not known yet")):
+    for state, says in (("not-scanned", "Scan the image to find out."), ("running", "Not known yet")):
         text = tab(viewer, "vulnerabilities", factories.tag(of=factories.image(scan_state=state)))
         assert says in text
         assert "0 found" not in text

@@ -126,8 +126,8 @@ def overwrite(path: Path) -> None:
         (lambda folder: overwrite(folder / "trivy.db"), "damaged"),
         (lambda folder: newer(folder, Version=1), "schema 1"),
         (lambda folder: (folder / "metadata.json").write_text("{"), "metadata"),
-        (lambda folder: (folder / "metadata.json").unlink(), "no file"),
-        (lambda folder: (folder / "trivy.db").unlink(), "no file"),
+        (lambda folder: (folder / "metadata.json").unlink(), "does not exist"),
+        (lambda folder: (folder / "trivy.db").unlink(), "does not exist"),
     ],
     ids=["empty", "nonsense", "cut off", "overwritten", "old schema", "metadata", "no metadata", "no database"],
 )
@@ -149,7 +149,7 @@ def test_a_database_that_trivy_cannot_read_is_refused(source: Path, tmp_path: Pa
     """Its pages are whole and its values look like JSON; only Trivy itself can tell."""
     path = source / "trivy.db"
     path.write_bytes(path.read_bytes().replace(b'{"FixedVersion":"3.0.1', b'{"FixedVersion":{3.0.1'))
-    with pytest.raises(vulndb_install.VulndbError, match="not good"):
+    with pytest.raises(vulndb_install.VulndbError, match="not valid"):
         vulndb_install.install(source)
     assert vulndb_install.current_facts() is None
 
@@ -195,7 +195,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
 
 def test_two_updates_at_once_are_told_apart(source: Path) -> None:
     def check() -> None:
-        with pytest.raises(vulndb_install.VulndbError, match="under way"):
+        with pytest.raises(vulndb_install.VulndbError, match="in progress"):
             vulndb_install.install(source)
 
     assert vulndb_install.install(source, check=check) == vulndb_install.current_facts()
@@ -286,7 +286,7 @@ def test_a_mirror_cannot_send_the_download_to_this_machine(mirror: FakeRegistry,
         assert not inside.seen
     settings.ALLOWED_NETWORKS = []
     before = len(mirror.seen)
-    with pytest.raises(vulndb_install.VulndbError, match="must not be reached from here"):
+    with pytest.raises(vulndb_install.VulndbError, match="must not connect to"):
         vulndb_install.download(check=nothing)
     assert len(mirror.seen) == before
 
@@ -324,5 +324,5 @@ def test_the_command_downloads(mirror: FakeRegistry) -> None:
 
 
 def test_the_command_says_why_it_failed_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"There is no file .* Name a folder"):
+    with pytest.raises(CommandError, match=r"does not exist.* Name a folder"):
         call_command("update_vulnerability_db", "--from", str(tmp_path / "nowhere"))

@@ -92,8 +92,8 @@ def test_files_that_are_too_large_for_us_or_for_clamd_are_named(clamd: str, tmp_
     report = ClamAv(address=clamd, max_file_bytes=LONGEST * 2).scan_layer(layer(tmp_path, files), check=go_on)
     assert [one.path for one in report.findings] == ["after"]
     assert report.skipped == (
-        "1 file larger than clamd takes (StreamMaxLength): big",
-        "1 file over 4 MiB, not given to ClamAV: bigger",
+        "1 file larger than clamd accepts (StreamMaxLength): big",
+        "1 file over 4 MiB, not sent to ClamAV: bigger",
     )
 
 

@@ -183,7 +183,7 @@ def test_the_same_file_named_without_number_in_a_directory_is_read_to_a_bound() 
     bounds, notes = archives.UnpackLimits(bytes=20 << 20), Notes()
     total = sum(len(content) for _path, content in archives.members(data, "a.zip", bounds, notes))
     assert total <= 21 << 20
-    assert "more than is unpacked of one layer" in notes.lines()[0]
+    assert "beyond the limit of what is unpacked from one layer" in notes.lines()[0]
 
 
 def test_a_zip_in_a_tar_that_ends_with_it_is_read_once() -> None:

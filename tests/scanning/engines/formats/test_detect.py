@@ -83,7 +83,7 @@ def test_a_foreign_layer_that_lies_elsewhere_makes_the_result_partial(fake: Fake
     ended = scanned(fake, registry, image)
     assert ended.state == State.SUCCEEDED
     assert set(outcomes().values()) == {"partial"}
-    assert "outside of the registry" in CategoryResult.objects.first().reason  # type: ignore[union-attr]
+    assert "outside the registry" in CategoryResult.objects.first().reason  # type: ignore[union-attr]
     assert MalwareFinding.objects.count() == 1
     assert not layer_files()
 

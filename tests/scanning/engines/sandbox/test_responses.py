@@ -50,11 +50,13 @@ ANSWERS = {
 
 def test_a_note_of_the_program_is_a_message() -> None:
     answers = ResponseReader(
-        iter([note("1 file given up after 3 s: a", {"path": "a", "timeout": 3}), b'{"done":[1,2]}']).__next__
+        iter(
+            [note("1 file whose scan was stopped after 3 s: a", {"path": "a", "timeout": 3}), b'{"done":[1,2]}']
+        ).__next__
     )
     assert list(answers.look(())) == []
     assert [(told, told.code, told.values) for told in answers.skipped] == [
-        ("1 file given up after 3 s: a", "yara.given-up", {"path": "a", "timeout": 3})
+        ("1 file whose scan was stopped after 3 s: a", "yara.given-up", {"path": "a", "timeout": 3})
     ]
 
 

@@ -37,8 +37,8 @@ def valid_report() -> str:
     [
         ("exit 0", "cannot be read"),
         ('echo \'{"SchemaVersion": 2, "Results": [{\'', "cannot be read"),
-        ("echo '[]'", "does not know"),
-        ("echo '{\"SchemaVersion\": 3}'", "does not know"),
+        ("echo '[]'", "unexpected form"),
+        ("echo '{\"SchemaVersion\": 3}'", "unexpected form"),
         ('echo \'{"SchemaVersion": 2, "Results": [{"Target": 1, "Class": "secret"}]}\'', "cannot be read"),
         ("head -c 70000000 /dev/zero", "more than 64 MiB"),
         (f"echo '{valid_report()}'; echo '2026 FATAL Fatal error it broke' >&2; exit 1", "it broke"),
@@ -70,7 +70,7 @@ def test_an_engine_that_writes_rubbish_is_an_error_with_a_remedy(
 
 
 def test_an_engine_that_hangs_is_ended(fake_trivy: Callable[[str], Trivy], image: ImageInput, scratch: Path) -> None:
-    with pytest.raises(EngineError, match="ended after 1 seconds"):
+    with pytest.raises(EngineError, match="stopped after 1 seconds"):
         analyse(fake_trivy("sleep 100"), image, scratch, timeout=1)
     assert list(scratch.iterdir()) == []
 

@@ -41,7 +41,7 @@ def test_a_missing_executable_is_told_with_its_remedy(make_trivy: Callable[..., 
 def test_an_executable_that_may_not_be_executed_is_told(make_trivy: Callable[..., Trivy], tmp_path: Path) -> None:
     (tmp_path / "trivy").write_text("")
     readiness = make_trivy(executable=tmp_path / "trivy", expected_sha256=None).ready()
-    assert "may not be executed" in readiness.reason
+    assert "is not executable" in readiness.reason
     assert "chmod" in readiness.remedy
 
 

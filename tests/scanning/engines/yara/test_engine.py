@@ -103,21 +103,21 @@ def test_an_archive_nested_too_deep_is_named_not_passed_over(yara: Yara, tmp_pat
         content = zipped({"x": content})
     report = look(yara, tmp_path, {"deep.zip": content})
     assert report.findings == ()
-    assert report.skipped == ("1 file in archives nested deeper than 3: deep.zip!/x!/x!/x",)
+    assert report.skipped == ("1 file in an archive nested deeper than 3: deep.zip!/x!/x!/x",)
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (gzip.compress(b"x" * 100)[:-6], "cannot be unpacked (its gzip stream is cut off)"),
+        (gzip.compress(b"x" * 100)[:-6], "cannot be unpacked (its gzip stream is truncated)"),
         (zipped({"x": b"x" * 100})[:-30], "zip directory is missing"),
         (archive_samples.encrypted(b"x"), "encrypted with a password"),
-        (archive_samples.by_method(9, gzip.compress)(b"x"), "unusual method"),
-        (b"7z\xbc\xaf\x27\x1c rest", "packed with 7z"),
-        (gzip.compress(bytes(20 << 20)), "more than 200 times their packed size"),
-        (bz2.compress(bytes(20 << 20)), "more than 200 times their packed size"),
-        (lzma.compress(bytes(20 << 20)), "more than 200 times their packed size"),
-        (zipped({"x": bytes(20 << 20)}, compression=zipfile.ZIP_DEFLATED), "more than 200 times their packed size"),
+        (archive_samples.by_method(9, gzip.compress)(b"x"), "unsupported compression method"),
+        (b"7z\xbc\xaf\x27\x1c rest", "in 7z format"),
+        (gzip.compress(bytes(20 << 20)), "more than 200 times its compressed size"),
+        (bz2.compress(bytes(20 << 20)), "more than 200 times its compressed size"),
+        (lzma.compress(bytes(20 << 20)), "more than 200 times its compressed size"),
+        (zipped({"x": bytes(20 << 20)}, compression=zipfile.ZIP_DEFLATED), "more than 200 times its compressed size"),
     ],
     ids=["cut gzip", "cut zip", "encrypted", "method", "7z", "gzip bomb", "bzip2 bomb", "xz bomb", "zip bomb"],
 )
@@ -140,7 +140,7 @@ def test_a_zip_of_folders_without_number_is_read_to_a_bound() -> None:
     notes, bounds = archives.Notes(), archives.UnpackLimits(entries=50)
     content = zipped({f"{number}/": b"" for number in range(1000)})
     assert list(archives.members(content, "z", bounds, notes)) == []
-    assert notes.lines() == ("1 file in archives that hold more than is unpacked of one layer: z",)
+    assert notes.lines() == ("1 file in an archive beyond the limit of what is unpacked from one layer: z",)
 
 
 def test_the_files_of_all_archives_of_a_layer_are_counted() -> None:
@@ -148,7 +148,7 @@ def test_the_files_of_all_archives_of_a_layer_are_counted() -> None:
     content = zipped({f"{number}": b"x" for number in range(10)})
     assert len(list(archives.members(content, "a", bounds, notes))) == 5
     assert len(list(archives.members(content, "b", bounds, notes))) == 0
-    assert notes.lines() == ("2 files in archives that hold more than is unpacked of one layer, e.g. a, b",)
+    assert notes.lines() == ("2 files in archives beyond the limit of what is unpacked from one layer, e.g. a, b",)
 
 
 @settings(max_examples=400, deadline=None)
@@ -270,7 +270,7 @@ def test_a_long_path_is_cut_in_its_middle() -> None:
 def test_what_is_said_of_files_is_text_whatever_they_are_called(yara: Yara, tmp_path: Path) -> None:
     name = b"a/\xff\n\xe2\x80\xae".decode("utf-8", "surrogateescape")
     report = look(yara, tmp_path, {"b.tar": tar({name: b"7z\xbc\xaf\x27\x1c rest"})})
-    assert report.skipped == ("1 file packed with 7z, which is not looked into: b.tar!/a/\\xff\\n\\u202e",)
+    assert report.skipped == ("1 file in 7z format, which is not unpacked: b.tar!/a/\\xff\\n\\u202e",)
 
 
 def test_reasons_made_up_without_end_are_a_bounded_list() -> None:
@@ -281,7 +281,7 @@ def test_reasons_made_up_without_end_are_a_bounded_list() -> None:
     lines = notes.lines()
     assert len(lines) == MAX_NOTE_LINES
     assert lines[-1] == f"{1000 - MAX_NOTE_LINES + 1} more for other reasons"
-    assert "1001 files given up after 3 s, e.g. path" in lines
+    assert "1001 files whose scan was stopped after 3 s, e.g. path" in lines
 
 
 TEAM_RULE = 'rule Ours { meta: score = 75 condition: filename == "bad.bin" and extension == ".bin" }'
