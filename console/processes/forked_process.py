@@ -52,8 +52,9 @@ class ForkedProcess:
             raise RuntimeError("A process with threads must not fork: another thread may hold a lock.")
         sys.stdout.flush()
         sys.stderr.flush()
-        gc.collect()
-        gc.freeze()  # a collection would write to, and so copy, the memory that both share
+        if not gc.get_freeze_count():
+            gc.collect()
+        gc.freeze()  # for good: a collection, here or there, would write to the memory that both share, and so copy it
         parent = os.getpid()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # no handler of ours in the child
         try:
@@ -62,7 +63,6 @@ class ForkedProcess:
                 _run(run, name, parent, parent_death_signal, before)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            gc.unfreeze()
         self._code: int | None = None
 
     def poll(self) -> int | None:

@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from console.processes.control import become_subreaper, die_with_parent, kill_descendants, signal_group
+from console.processes.forked_process import ForkedProcess, Process
 
 # Seconds between the end of a program and its next start: twice as many each time that it ended soon after its start.
 MIN_RESTART_PAUSE_SECONDS, MAX_RESTART_PAUSE_SECONDS = 1.0, 60.0
@@ -39,13 +40,16 @@ class ProgramEndedError(Exception):
 class Program:
     """A program to keep running. ``restart``: start it again when it ends; otherwise its end is the end of all.
 
-    It gets the open file ``descriptors`` under their own numbers.
+    It is a ``command``, which gets the open file ``descriptors`` under their own numbers; or a function, ``run``, in a
+    process that is forked from that of the manager and has all of its open files. For the latter the process of the
+    manager has one thread, and no connection that both would use (:class:`ForkedProcess`).
     """
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     restart: bool = False
     descriptors: tuple[int, ...] = ()
+    run: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -85,7 +89,7 @@ class ProcessManager:
         log: Path | None = None,
     ) -> None:
         self._programs, self._folder, self._grace, self._report, self._log = programs, folder, grace, report, log
-        self._running: dict[Program, subprocess.Popen[bytes]] = {}
+        self._running: dict[Program, Process] = {}
         self._started: dict[Program, float] = {}  # when, by the monotonic clock
         self._start_again: dict[Program, float] = {}  # likewise
         self._pauses: dict[Program, float] = {}  # seconds before the last start
@@ -139,16 +143,32 @@ class ProcessManager:
         self._started[program] = time.monotonic()
         self._pauses.setdefault(program, MIN_RESTART_PAUSE_SECONDS / 2)
         with self._log.open("ab") if self._log else nullcontext() as log:
-            self._running[program] = subprocess.Popen(
-                program.command,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT if log else None,
-                start_new_session=True,
-                pass_fds=program.descriptors,
-                preexec_fn=functools.partial(die_with_parent, os.getpid(), signal.SIGTERM),
-            )
+            output = log.fileno() if log else None
+            self._running[program] = self._fork(program, output) if program.run else self._execute(program, output)
+
+    def _execute(self, program: Program, output: int | None) -> Process:
+        return subprocess.Popen(
+            program.command,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output is not None else None,
+            start_new_session=True,
+            pass_fds=program.descriptors,
+            preexec_fn=functools.partial(die_with_parent, os.getpid(), signal.SIGTERM),
+        )
+
+    def _fork(self, program: Program, output: int | None) -> Process:
+        def run() -> None:
+            os.chdir(self._folder)
+            if output is not None:
+                os.dup2(output, 1)
+                os.dup2(output, 2)
+            assert program.run is not None  # noqa: S101 (narrows the type)
+            program.run()
+
+        name = f"tallyman-{program.name.replace(' server ', '-')}"
+        return ForkedProcess(run, name=name, parent_death_signal=signal.SIGTERM)
 
     def _stop(self) -> None:
         """TERM, a while, KILL. A second signal cuts the while short."""

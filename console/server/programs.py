@@ -8,6 +8,11 @@ import stat
 import sys
 from pathlib import Path
 
+from django.conf import settings
+
+from console.jobs.worker import Worker
+from console.server import web
+from console.server.preload import load_views_and_templates
 from console.server.process_manager import Program
 
 BASE_FOLDER = Path(__file__).resolve().parents[2]
@@ -60,17 +65,34 @@ def _listen_at_file(path: Path) -> socket.socket:
 
 
 def programs(*, listener: socket.socket, web_workers: int) -> list[Program]:
-    """Return what to supervise: ``web_workers`` web servers at one socket that listens already, and the worker."""
-    servers = [web_server(listener=listener, number=number) for number in range(1, web_workers + 1)]
-    return [*servers, worker()]
+    """Return what to supervise: ``web_workers`` web servers at one socket that listens already, and the worker.
 
-
-def web_server(*, listener: socket.socket, number: int) -> Program:
-    """One of the processes that serve pages."""
+    Each loads Django by itself, for whoever has threads or connections of its own.
+    """
     command = (sys.executable, "-m", "console.server.web", str(listener.fileno()))
-    return Program(f"web server {number}", command, restart=True, descriptors=(listener.fileno(),))
+    servers = [
+        Program(_web_name(number), command, restart=True, descriptors=(listener.fileno(),))
+        for number in range(1, web_workers + 1)
+    ]
+    # Its watchdog ends it when its clusters hang, so it is started again (rule J7).
+    worker = Program("worker", (sys.executable, str(BASE_FOLDER / "manage.py"), "worker"), restart=True)
+    return [*servers, worker]
 
 
-def worker() -> Program:
-    """All work outside of requests. Its watchdog ends it when its clusters hang, so it is started again (rule J7)."""
-    return Program("worker", (sys.executable, str(BASE_FOLDER / "manage.py"), "worker"), restart=True)
+def forked_programs(*, listener: socket.socket, web_workers: int) -> list[Program]:
+    """Return the same, forked from this process, so that all share what is loaded here."""
+    load_views_and_templates()
+
+    def serve() -> None:
+        web.serve(listener)
+
+    def work() -> None:
+        listener.close()
+        sys.exit(Worker(settings.JOB_TIMES).run())
+
+    servers = [Program(_web_name(number), run=serve, restart=True) for number in range(1, web_workers + 1)]
+    return [*servers, Program("worker", run=work, restart=True)]
+
+
+def _web_name(number: int) -> str:
+    return f"web server {number}"

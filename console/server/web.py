@@ -305,13 +305,13 @@ class Renewal:
         return False
 
 
-def main(descriptor: int) -> None:
-    """Serve the console at the listening socket ``descriptor`` until SIGTERM."""
+def serve(listener: socket.socket) -> None:
+    """Serve the console at ``listener``, which listens already, until SIGTERM."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     connections = allowed_connections()
     server = create_server(
         get_internal_wsgi_application(),
-        socket.socket(fileno=descriptor),
+        listener,
         connections=connections,
         requests=MAX_REQUESTS_PER_PROCESS + random.randrange(MAX_REQUESTS_PER_PROCESS // 10),  # noqa: S311  # nosec B311  # not all at once
         may_renew=Renewal(),
@@ -326,4 +326,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -28,7 +28,7 @@ import psycopg
 
 from demo.registry_server import RegistryServer
 from tests.benchmarks.console import ROOT, Console, descendants, is_of_cluster
-from tests.console.jobs.conftest import RestartableServer, run_postgres, run_redis
+from tests.console.jobs.conftest import RestartableServer, process_name, run_postgres, run_redis
 from tests.fakes import images
 
 TIMEOUT_SECONDS = 240.0
@@ -225,12 +225,8 @@ class _Outages:
         clusters = self.serve.pids(is_of_cluster)
         if part in ("cluster", "process"):
             return clusters
-        word = {"worker": "manage.py worker", "web": "console.server.web", "trivy": "trivy"}[part]
-        return [pid for pid in self.serve.pids(lambda pid: word in _command_line(pid)) if pid not in clusters]
-
-
-def _command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        word = {"worker": "tallyman-worker", "web": "tallyman-web", "trivy": "trivy"}[part]
+        return self.serve.pids(lambda pid: process_name(pid).startswith(word))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from pathlib import Path
 import requests
 
 from tests.benchmarks.console import descendants
+from tests.console.jobs.conftest import process_name
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENT_KINDS = ("headers", "body", "reader", "idle")
@@ -157,8 +158,7 @@ def memory(pid: int) -> float:
     total = 0
     for each in descendants(pid):
         with contextlib.suppress(OSError):
-            command = Path(f"/proc/{each}/cmdline").read_bytes()
-            if b"gunicorn" in command or b"console.server.web" in command:
+            if process_name(each).startswith("tallyman-web"):
                 found = re.search(r"Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text())
                 total += int(found[1]) if found else 0
     return total / 1024

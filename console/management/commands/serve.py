@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from console.accounts.models import User
 from console.db import schema
@@ -19,7 +20,7 @@ from console.server.process_manager import (
     on_stop_signals,
     raise_stop_requested,
 )
-from console.server.programs import BASE_FOLDER, ListenError, listen_at, programs
+from console.server.programs import BASE_FOLDER, ListenError, forked_programs, listen_at
 
 STOP_GRACE_SECONDS = 40  # seconds; a job gives itself back within 30, and a service manager waits 45
 
@@ -51,7 +52,8 @@ class Command(BaseCommand):
             listener = listen_at(listen)
         except ListenError as error:
             raise CommandError(str(error)) from error
-        supervised = programs(listener=listener, web_workers=settings.WEB_WORKERS)
+        supervised = forked_programs(listener=listener, web_workers=settings.WEB_WORKERS)
+        connections.close_all()  # no program may inherit one
         # Closed before the programs are stopped: who comes then is refused at once and does not wait for nothing.
         with (
             ProcessManager(

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.benchmarks.console import descendants
+from tests.console.jobs.conftest import process_name
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,17 +46,10 @@ class Served:
             command = [sys.executable, "manage.py", "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
-    def children(self, of: int | None = None) -> dict[int, str]:
-        """Return the processes that serve has started itself, or those of one of them, by their command lines."""
-        parent = self.process.pid if of is None else of
-        path = Path(f"/proc/{parent}/task/{parent}/children")
-        found = {}
-        for pid in map(int, path.read_text().split()):
-            try:
-                found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
-            except OSError:
-                continue
-        return {pid: command for pid, command in found.items() if command}
+    def children(self) -> dict[int, str]:
+        """Return the processes that serve has started itself, by the names that ps shows."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return {pid: name for pid in map(int, path.read_text().split()) if (name := process_name(pid))}
 
     def answers(self) -> bool:
         try:
@@ -96,7 +90,7 @@ def test_each_process_that_is_killed_is_started_again_and_the_page_stays(served:
 
 
 def test_when_all_web_servers_are_killed_at_once_who_comes_waits_and_is_served(served: Served) -> None:
-    servers = [pid for pid, command in served.children().items() if "console.server.web" in command]
+    servers = [pid for pid, command in served.children().items() if command.startswith("tallyman-web")]
     assert len(servers) == 2
     for pid in servers:
         os.kill(pid, signal.SIGKILL)
