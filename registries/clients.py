@@ -31,6 +31,7 @@ from registries.oci.endpoint import Endpoint, Origin
 from registries.oci.errors import CertificateError, RegistryError
 from registries.oci.login_guard import LoginGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest
+from registries.oci.references import Digest
 from registries.oci.transport import Transport
 
 CheckCallback = Callable[[], None]
@@ -61,6 +62,9 @@ class RegistryClient(Protocol):
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield all tags of ``repository``, page by page."""
 
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person wants ``tag`` of ``repository`` to be listed at all; no request is made."""
+
     def head(self, repository: str, reference: str) -> ManifestHead:
         """Return digest, media type and size of a manifest. Counts as no pull where the registry knows HEAD."""
 
@@ -72,6 +76,9 @@ class RegistryClient(Protocol):
 
     def blob_part(self, repository: str, blob: Descriptor, *, start: int, length: int) -> bytes | None:
         """Return ``length`` bytes of ``blob`` from the byte ``start`` on, unverified; None where none are given."""
+
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Return how many bytes a blob has, for a manifest that does not say; None where that is not told."""
 
     def blob_bytes(self, repository: str, blob: Descriptor, *, limit: int = MAX_SMALL_BLOB_BYTES) -> bytes:
         """Return the verified bytes of a ``blob`` of ``limit`` bytes at most, such as a config."""
@@ -286,10 +293,12 @@ class _Client:
         self._guards = guards
         self.fixed = connector.fixed
         self.about = ""
+        self.includes_tag = connector.includes_tag
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
         self.blob_part = distribution.blob_part
+        self.blob_size = distribution.blob_size
         self._connector, self._distribution = connector, distribution
 
     def repositories(self) -> Iterator[str]:

@@ -51,6 +51,18 @@ SUDDENLY_NO_TAGS = MessageText(
     "sync.suddenly-no-tags", "The registry suddenly lists none of its tags, and yet holds them."
 )
 LOOK_AT_REGISTRY = MessageText("sync.look-at-registry", "Look at the registry's own page and logs.")
+TAGS_MISSING = PluralText(
+    "sync.tags-missing",
+    "The registry does not list %(count)d tag that it listed before. It is kept, and marked as missing.",
+    "The registry does not list %(count)d tags that it listed before. They are kept, and marked as missing.",
+)
+CONFIRM_MISSING = MessageText(
+    "sync.confirm-missing",
+    "If they were deleted, you need to do nothing: the next sync after an hour removes them if they are still missing."
+    " To remove them now, confirm it on the registry's page. If they were not deleted, check the registry's storage and"
+    " the rights of the account.",
+)
+ROWS_SAY_WHY = MessageText("sync.rows-say-why", "The rows of these tags say why.")
 BROKEN_OFF = MessageText("sync.broken-off", "Broken off")
 BROKE_OFF = MessageText("sync.broke-off", "The sync broke off after %(count)d repositories: %(reason)s")
 READ_IS_KEPT = MessageText("sync.read-is-kept", "What was read is kept, and nothing was removed for what was not.")

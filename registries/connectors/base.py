@@ -75,3 +75,6 @@ class Connector(Protocol):
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield all tags of ``repository``; none where it is gone."""
+
+    def includes_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person wants ``tag`` of ``repository`` at all; no request is made."""

@@ -141,6 +141,9 @@ PROJECTS_NOT_LISTABLE = MessageText(
     "connector.projects-not-listable", "The account may not list the repositories of these projects: %(projects)s."
 )
 
+# --- parts
+PARTS_NOT_LISTED = MessageText("connector.parts-not-listed", "Not listed: {parts}. {reason}")
+
 # --- harbor_v1
 ROBOT_CANNOT_LIST = MessageText(
     "connector.robot-cannot-list", "This is a robot account, and the robots of Harbor 1 can pull but not list."
@@ -170,6 +173,15 @@ ITS_SYSTEM_INFORMATION = MessageText("connector.its-system-information", "its sy
 GIVE_ROBOT_LIST_RIGHTS = MessageText(
     "connector.give-robot-list-rights",
     "Give the robot account “List Repository” and “List Artifact” there, or type the repositories.",
+)
+PROXY_CACHE_NOT_LISTABLE = MessageText(
+    "connector.proxy-cache-not-listable",
+    "The project {project} caches another registry, and the account may not list which images Harbor holds of it.",
+)
+GIVE_ROBOT_ARTIFACT_RIGHTS = MessageText(
+    "connector.give-robot-artifact-rights",
+    "Give the robot account “List Artifact” and “List Tag” there. Without these only its upstream could be listed, and"
+    " Harbor would fetch what is asked for.",
 )
 LIST_OF_ARTIFACTS = MessageText("connector.list-of-artifacts", "the list of artifacts")
 HARBOR_REPOSITORY_UNKNOWN = MessageText(

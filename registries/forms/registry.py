@@ -237,7 +237,7 @@ class RegistryForm(forms.ModelForm):  # type: ignore[type-arg]
             return
         region_from_address = vendor_addresses.region_of(cleaned["address"], type=kind)
         chosen = cleaned.get("region", "")
-        if kind == Registry.Type.AWS and region_from_address and chosen and region_from_address != chosen:
+        if region_from_address and chosen and region_from_address != chosen:
             self.add_error("region", _("The address is in %(region)s.") % {"region": region_from_address})
         elif kind == Registry.Type.AWS and not region_from_address and not chosen and "region" not in self.errors:
             self.add_error("region", _("The address does not contain a region. Choose one."))

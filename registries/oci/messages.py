@@ -102,6 +102,10 @@ LOOK_WHO_PUSHED = MessageText("registry.look-who-pushed", "No honest manifest is
 LIST_WITHOUT_END = MessageText(
     "registry.list-without-end", "The registry's list does not end: it leads to a page that was read already."
 )
+LIST_CUT_OFF = MessageText(
+    "registry.list-cut-off",
+    "The registry gives the first {count} names of its list again and again, and does not say what comes after them.",
+)
 ENTER_LIST_AND_REPORT = MessageText(
     "registry.enter-list-and-report", "Enter the repositories as a fixed list, and tell the registry's makers."
 )
@@ -402,6 +406,7 @@ WRITE_AS_REFERENCE = MessageText("registry.write-as-reference", "Write it as nam
 # --- what was to be JSON
 MANIFEST = MessageText("registry.manifest", "manifest")
 LIST = MessageText("registry.list", "list")
+CATALOG = MessageText("registry.catalog", "the catalog")
 ANSWER = MessageText("registry.answer", "answer")
 ERROR_BODY = MessageText("registry.error-body", "error")
 CONFIG = MessageText("registry.config", "image's config")
