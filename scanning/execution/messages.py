@@ -54,7 +54,6 @@ TAG_GONE = MessageText("scan.tag-gone", "The tag this scan was to pull is no lon
 SCAN_OTHER_TAG = MessageText(
     "scan.scan-other-tag", "Sync the registry and scan the image again by another of its tags."
 )
-WAITING_FOR_HOURLY_LIMIT = MessageText("scan.waiting-for-hourly-limit", "Waiting for the hourly limit of %(registry)s.")
 NO_MANIFEST = MessageText("scan.no-manifest", "The registry answered with something that is no image manifest.")
 SYNC_OR_PUSH = MessageText("scan.sync-or-push", "Sync the registry; if that does not help, push the image again.")
 ANOTHER_IMAGE = MessageText(
