@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from django.conf import settings
 from registries import messages
 from registries.connectors.aws import AccessKey, AwsApi
 from registries.connectors.base import Connector, TagRef
-from registries.connectors.distribution import DistributionConnector
+from registries.connectors.distribution import DistributionConnector, parse_repository_list
 from registries.connectors.ecr import EcrConnector, check_role, ecr_location
 from registries.connectors.harbor_v1 import HarborV1Connector
 from registries.connectors.harbor_v2 import HarborV2Connector
@@ -62,6 +62,9 @@ class RegistryClient(Protocol):
     def tags(self, repository: str) -> Iterator[TagRef]:
         """Yield all tags of ``repository``, page by page."""
 
+    def names_tag(self, repository: str, tag: str) -> bool:
+        """Whether a person has typed just this tag of ``repository``; no request is made."""
+
     def includes_tag(self, repository: str, tag: str) -> bool:
         """Whether a person wants ``tag`` of ``repository`` to be listed at all; no request is made."""
 
@@ -105,7 +108,8 @@ def open_client(
     with DistributionClient(endpoint, check=check, guard=pulling) as distribution:
         connector = _connector(registry, distribution, guard)
         reader = connector if isinstance(connector, JfrogConnector) else distribution
-        yield _Client(connector, reader, [each for each in (guard, pulling) if each is not None])
+        typed_list = parse_repository_list(registry.repositories, host=registry.host)
+        yield _Client(connector, reader, [each for each in (guard, pulling) if each is not None], typed_list)
 
 
 def _with_credentials(registry: Registry, endpoint: Endpoint) -> Endpoint:
@@ -288,12 +292,17 @@ class _Client:
     """The connector lists, the distribution client reads."""
 
     def __init__(
-        self, connector: Connector, distribution: DistributionClient | JfrogConnector, guards: list[StoredLoginGuard]
+        self,
+        connector: Connector,
+        distribution: DistributionClient | JfrogConnector,
+        guards: list[StoredLoginGuard],
+        typed_list: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._guards = guards
         self.fixed = connector.fixed
         self.about = ""
         self.includes_tag = connector.includes_tag
+        self._typed_list = typed_list
         self.head = distribution.head_manifest
         self.manifest = distribution.manifest
         self.blob = distribution.blob
@@ -306,6 +315,9 @@ class _Client:
 
     def tags(self, repository: str) -> Iterator[TagRef]:
         return listing_bounds.within_bounds(listing_bounds.TAG_BOUNDS, iter(self._connector.tags(repository)))
+
+    def names_tag(self, repository: str, tag: str) -> bool:
+        return tag in self._typed_list.get(repository, ())
 
     def ping(self) -> None:
         self._connector.ping()

@@ -62,6 +62,7 @@ class TagListing:
     names: NameHashes = field(default_factory=NameHashes)  # all but those that prove to be gone
     failures: int = 0  # of its tags, in a row
     tag_error: RegistryError | None = None  # the last one of its tags
+    absent_noted: bool = False  # that the registry lacks something that a person has typed
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class RegistryLister:
         listings = self.pool.map(self._begin, self._repositories(ask_unlisted), ahead=8)
         for lookup in self.pool.map(self.lookup, self._lookups(listings), ahead=64):
             if isinstance(lookup, TagListing):
+                if self.client.fixed and not lookup.names and lookup.error is None:
+                    self._note_absent(lookup)
                 self.stats.repositories += lookup.repository.name in self.listed
                 yield lookup
                 continue
@@ -131,6 +134,8 @@ class RegistryLister:
                 yield _observed_tag(lookup, self.registry.host)
                 continue
             if isinstance(lookup.error, NotFound):
+                if self.client.fixed and self.client.names_tag(lookup.listing.repository.name, lookup.ref.name):
+                    self._note_absent(lookup.listing, lookup.ref.name)
                 continue
             lookup.listing.tag_error = lookup.error
             if lookup.error is not self.broken:
@@ -271,6 +276,15 @@ class RegistryLister:
         if listing.invalid_names is not None:
             name, invalid = listing.repository.name, listing.invalid_names
             self._record_skipped(name, invalid, repository_id=listing.repository.pk)
+
+    def _note_absent(self, listing: TagListing, tag: str = "") -> None:
+        """Note that the registry does not hold what a person has typed into the fixed list."""
+        if not tag and listing.absent_noted:
+            return
+        listing.absent_noted = True
+        self.errors_of[listing.repository.pk] += 1
+        name = f"{listing.repository.name}:{tag}" if tag else listing.repository.name
+        self.problems.note(name, messages.LISTED_NAME_MISSING(), messages.CORRECT_FIXED_LIST())
 
     def _prove_again(self) -> None:
         """See after a denial whether the credentials still hold: to go on with a changed password locks accounts."""

@@ -6,6 +6,10 @@ from console.i18n.message_codes import MessageText, PluralText
 
 # --- lister
 LIST_OF_REPOSITORIES = MessageText("sync.list-of-repositories", "The list of repositories")
+LISTED_NAME_MISSING = MessageText("sync.listed-name-missing", "The registry does not hold what the fixed list names.")
+CORRECT_FIXED_LIST = MessageText(
+    "sync.correct-fixed-list", "Correct the name in the fixed list, or take it out of the list."
+)
 NAME_UNSTORABLE = MessageText(
     "sync.name-unstorable", "The name is longer than %(limit)d characters or holds control characters."
 )

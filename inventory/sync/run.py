@@ -34,6 +34,7 @@ from inventory.sync.resolve import fetch_manifest, unreadable_manifest
 from inventory.sync.tags import ObservedTag, SyncStats, record_tags
 from registries.clients import RegistryClient, open_client
 from registries.connectors.base import TagRef
+from registries.connectors.list_rights import nothing_visible
 from registries.login_guard import already_refused, note_refusal
 from registries.models import PushEvent, Registry, SyncRun
 from registries.oci.configs import ImageConfig
@@ -320,6 +321,10 @@ class _Sync:
         if missing := self.stats.tags_missing:
             reason = sentences(messages.TAGS_MISSING(count=missing, tags=self.stats.tags), reason)
             remedy = sentences(messages.CONFIRM_MISSING(), remedy)
+        if not self.lister.listed and not self.client.fixed and not self.lister.problems:
+            nothing = nothing_visible(self.registry.type, anonymous=not self.registry.has_login)
+            self.registry.record_connection(state=Registry.Connection.CONNECTED, reason=nothing[0], remedy=nothing[1])
+            reason, remedy = sentences(nothing[0], reason), sentences(nothing[1], remedy)
         self._show(messages.TIDYING_UP(), complete=self.lister.complete and not missing)
         self.run.finish(reason=reason, remedy=remedy)
 

@@ -355,3 +355,37 @@ ENTER_UIN_AND_PASSWORD = MessageText(
     "Edit the registry: enter the account ID (UIN) and the password that was set when it was opened.",
 )
 ANSWER_OF_API = MessageText("connector.answer-of-api", "answer of the API")
+
+# --- what an account lacks that is shown nothing (connectors.list_rights)
+NOTHING_VISIBLE = MessageText("connector.nothing-visible", "The registry shows no repository to this account.")
+NOTHING_VISIBLE_TO_ANYBODY = MessageText(
+    "connector.nothing-visible-to-anybody", "The registry shows no repository without a sign-in."
+)
+LIST_RIGHTS = MessageText(
+    "connector.list-rights",
+    "If the registry holds any, give the account the right to read the catalog and its repositories (zot: the action"
+    " “read” in accessControl; scope maps: content/read and metadata/read), or enter the repositories as a fixed list.",
+)
+LIST_RIGHTS_HARBOR = MessageText(
+    "connector.list-rights-harbor",
+    "If Harbor holds any, give the robot account “List Repository”, “List Artifact” and “List Tag” in the projects, or"
+    " make the user a member of them.",
+)
+LIST_RIGHTS_QUAY = MessageText(
+    "connector.list-rights-quay",
+    "If Quay holds any, give the robot account the permission Read on the repositories, or the token the scope"
+    " repo:read of a user who may see them.",
+)
+LIST_RIGHTS_JFROG = MessageText(
+    "connector.list-rights-jfrog",
+    "If Artifactory holds any, give the account the permission Read on the repositories that hold the images.",
+)
+LIST_RIGHTS_AWS = MessageText(
+    "connector.list-rights-aws",
+    "If ECR holds any, check the account and region of the address, and allow ecr:DescribeRepositories on all of its"
+    " repositories.",
+)
+LIST_RIGHTS_TENCENT = MessageText(
+    "connector.list-rights-tencent",
+    "If it holds any, check the region, and allow the key tcr:Describe* on all of its repositories.",
+)

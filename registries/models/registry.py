@@ -147,6 +147,11 @@ class Registry(models.Model):
         """Whether a password is stored."""
         return bool(self.password_token)
 
+    @property
+    def has_login(self) -> bool:
+        """Whether somebody signs in: a user name, a token or both are stored."""
+        return bool(self.username or self.password_token)
+
     def set_password(self, password: str) -> None:
         """Encrypt ``password`` into this row (unsaved); empty text removes it."""
         self.password_token = credential_encryption.encrypt(password) if password else ""
