@@ -102,6 +102,7 @@ class RegistryLister:
         self.tags_done = 0  # tags
         self.listed: set[str] = set()  # names of repositories
         self.unlisted: set[str] = set()  # known from earlier, not listed any more
+        self.excluded: set[str] = set()  # known from earlier, and not wanted any more
         self.long_lists = 0  # of tags
         # Counted by the id of their repository (0: the registry's own lists) until that was read to its end. What was
         # not is read again, by this sync or where it goes on after a break, and is counted then.
@@ -202,8 +203,9 @@ class RegistryLister:
         if requested is not None:
             return
         known = Repository.objects.filter(registry=self.registry).values_list("name", flat=True)
-        unlisted = (name for name in known.iterator() if name not in self.listed)
-        self.unlisted = {name for name in unlisted if not name.startswith(left_out)}
+        unlisted = [name for name in known.iterator() if name not in self.listed]
+        self.excluded = {name for name in unlisted if not self.client.includes_repository(name)}
+        self.unlisted = {name for name in unlisted if name not in self.excluded and not name.startswith(left_out)}
         if ask_unlisted:
             yield from sorted(self.unlisted)
 

@@ -306,8 +306,9 @@ class _Sync:
 
     def _finish(self) -> None:
         self._show(messages.TIDYING_UP())
-        if self.forget_unlisted:
-            gone = Repository.objects.filter(registry=self.registry, name__in=self.lister.unlisted)
+        unwanted = self.lister.excluded | (self.lister.unlisted if self.forget_unlisted else set())
+        for names in batched(sorted(unwanted), BATCH_TAGS):
+            gone = Repository.objects.filter(registry=self.registry, name__in=names)
             self.stats.tags_gone += delete_repositories(list(gone.values_list("pk", flat=True)))
         self._settle_missing()
         prune(check=self.run.check)
@@ -321,7 +322,12 @@ class _Sync:
         if missing := self.stats.tags_missing:
             reason = sentences(messages.TAGS_MISSING(count=missing, tags=self.stats.tags), reason)
             remedy = sentences(messages.CONFIRM_MISSING(), remedy)
-        if not self.lister.listed and not self.client.fixed and not self.lister.problems:
+        if (
+            not self.lister.listed
+            and not self.client.fixed
+            and not self.registry.repository_patterns
+            and not self.lister.problems
+        ):
             nothing = nothing_visible(self.registry.type, anonymous=not self.registry.has_login)
             self.registry.record_connection(state=Registry.Connection.CONNECTED, reason=nothing[0], remedy=nothing[1])
             reason, remedy = sentences(nothing[0], reason), sentences(nothing[1], remedy)

@@ -100,7 +100,7 @@ def _sync_repository_of(run: JobRun[PushEvent], client: RegistryClient) -> list[
     registry, began = run.job.registry, _since(run.job) or timezone.now()
     requested = set(client.repositories()) if client.fixed else None
     for name in run.job.names:
-        if requested is not None and name not in requested:
+        if (requested is not None and name not in requested) or not client.includes_repository(name):
             continue
         existing = Repository.objects.filter(registry=registry, name=name)
         if existing.exists() or next(client.tags(name), None) is not None:
@@ -150,7 +150,9 @@ def _process_one(event: PushEvent, client: RegistryClient) -> list[Tag]:
 
 
 def _resolve_tag(event: PushEvent, client: RegistryClient) -> list[Tag]:
-    names, tag = event.names, event.tag
+    names, tag = [name for name in event.names if client.includes_tag(name, event.tag)], event.tag
+    if not names:
+        return []  # pushed to where nobody wants to see it here
     requested = set(client.repositories()) if client.fixed else None
     for name in names:
         if requested is not None and name not in requested:

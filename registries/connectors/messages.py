@@ -389,3 +389,29 @@ LIST_RIGHTS_TENCENT = MessageText(
     "connector.list-rights-tencent",
     "If it holds any, check the region, and allow the key tcr:Describe* on all of its repositories.",
 )
+
+# --- vendors
+PACKAGES_NOT_LISTABLE = MessageText(
+    "connector.packages-not-listable", "The account may not list the repositories of: %(owners)s."
+)
+AUTHORIZE_TOKEN = MessageText(
+    "connector.authorize-token", "Give the token the right to read there, and authorize it for the organization."
+)
+LIST_OF_PACKAGES = MessageText("connector.list-of-packages", "the list of packages")
+LIST_OF_NAMESPACES = MessageText("connector.list-of-namespaces", "the list of namespaces")
+MAKE_REPORTER = MessageText(
+    "connector.make-reporter", "Give the account the role Reporter or more in these projects, or type the repositories."
+)
+HUB_SIGN_IN = MessageText("connector.hub-sign-in", "a sign-in")
+HUB_GAVE_NO_TOKEN = MessageText("connector.hub-gave-no-token", "Docker Hub's API took the sign-in and gave no token.")
+HUB_NEEDS_SIGN_IN = MessageText("connector.hub-needs-sign-in", "Docker Hub lists nothing without a sign-in.")
+TYPE_HUB_REPOSITORIES = MessageText(
+    "connector.type-hub-repositories", "Enter a user and an access token, or the repositories as a fixed list."
+)
+GITLAB_API_REFUSES = MessageText(
+    "connector.gitlab-api-refuses", "GitLab's registry takes these credentials, and its API does not."
+)
+USE_TOKEN_WITH_API = MessageText(
+    "connector.use-token-with-api",
+    "Use an access token with read_api and read_registry. With a deploy token, enter the repositories as a fixed list.",
+)

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from console.i18n.message_codes import Message, sentences
-from registries.oci import media_types, messages
+from registries.oci import media_types, messages, strict_json
 from registries.oci.auth import LoginProvider, RegistryAuthenticator
 from registries.oci.blobs import CONTENT_RANGE, BlobReader
 from registries.oci.endpoint import Endpoint
@@ -25,9 +25,10 @@ from registries.oci.errors import (
     RegistryError,
     TooLarge,
 )
+from registries.oci.headers import next_query
 from registries.oci.login_guard import LoginGuard, NoGuard
 from registries.oci.manifests import Descriptor, ManifestHead, RawManifest, schema1_payload, sniff_media_type
-from registries.oci.name_lists import NameList, PagingHabits
+from registries.oci.name_lists import REPOSITORY_GONE_CODES, NameList, PagingHabits, read_page
 from registries.oci.references import Digest, reference_path, repository_path
 from registries.oci.responses import (
     ContentKind,
@@ -113,6 +114,10 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         """Return the vendor's own API at ``root`` (such as ``/api/v1``) below the registry's address."""
         return JsonApi(self._transport, self._auth, base=f"{self._endpoint.base}{root}", scheme=scheme)
 
+    def api_at(self, endpoint: Endpoint, *, scheme: Scheme) -> JsonApi:
+        """Return the vendor's own API at another server; it is sent this registry's credentials as ``scheme`` says."""
+        return JsonApi(self.transport_to(endpoint), self._auth, base=endpoint.base, scheme=scheme)
+
     def at_path(self, path: str, *, label: str = "") -> DistributionClient:
         """Return the registry at ``path`` (encoded) of this server. It has this one's credentials and connections.
 
@@ -154,6 +159,22 @@ class DistributionClient(AbstractContextManager["DistributionClient"]):
         name = self._name(repository)
         path, subject = f"{repository_path(name)}/tags/list", f"{self._label}{repository}"
         yield from self._names(path, "tags", _pull_scope(name), subject)
+
+    def tags_document(self, repository: str) -> tuple[dict[str, Any], bool]:
+        """Return the first page of the list of tags as it is, for vendors that say more in it than names, and whether
+        there are more pages.
+
+        An empty object for a repository that is gone.
+        """
+        name = self._name(repository)
+        response = self._get(f"{repository_path(name)}/tags/list", scope=_pull_scope(name), limit=MAX_PAGE_BYTES)
+        if response.status == 404 and response.error_code() in REPOSITORY_GONE_CODES:
+            return {}, False
+        if response.status != 200:
+            raise self._failure(response, "repository", f"{self._label}{repository}")
+        read_page(response, "tags")
+        more = next_query(response.headers.get("Link", "")) is not None
+        return strict_json.load_object(response.content, messages.LIST()), more
 
     def head_manifest(self, repository: str, reference: str | Digest) -> ManifestHead:
         """Return digest and type of a manifest by HEAD, which counts as no pull; by GET where the server needs that."""

@@ -28,6 +28,7 @@ from registries.tables.listings import REGISTRIES
 AUDITED_FIELDS = (  # of a registry that the audit trail keeps
     *("name", "type", "version", "network", "region", "address", "username", "pull_username", "role", "endpoint"),
     *("token_service", "limit", "verify_tls", "repositories"),
+    *("repository_patterns", "tag_patterns", "newest_tags", "tag_days"),
 )
 
 
